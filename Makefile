@@ -1,0 +1,92 @@
+# On a machine with Python 3.11 or later, `make demo` and `make test` do all the set-up by themselves.
+# The environment stands in .venv and is brought up to date only when pyproject.toml has changed.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+REAL_STUDIES := $(filter-out studies/quickstart.yaml,$(sort $(wildcard studies/*.yaml)))
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint types format browser studies bench clean
+
+# $(call debian,PACKAGE,SENTENCE): install a Debian package if that is possible here, else say what to do.
+define debian
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	echo "Installing the Debian package $(1)"; \
+	apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
+else \
+	echo "$(2)" >&2; exit 1; \
+fi
+endef
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## set up, run the quickstart study, and say where its report is
+	$(BIN)/distillab run studies/quickstart.yaml --out runs/quickstart
+	@echo "The report is in $(CURDIR)/runs/quickstart/report.html"
+
+# One thread a process: the test processes share the cores, and sums do not depend on the machine.
+test: export OMP_NUM_THREADS = 1
+test: lint types browser ## set up and run everything that CI runs
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev ## style, formatting, and the order of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-dev ## static types
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+browser: ## make sure that there is a Chromium for the tests that open the report
+	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
+	|| command -v google-chrome >/dev/null 2>&1 || { $(call debian,chromium,The tests open the report in a \
+	browser: install Chromium (on Debian: apt-get install chromium) or Google Chrome and try again.); }
+
+studies: $(VENV)/.installed ## run the studies on real image sets (hours; their folder in DISTILLAB_DATA)
+	@test -n "$$DISTILLAB_DATA" && test -d "$$DISTILLAB_DATA" || { \
+		echo "These studies use real image sets: make studies DISTILLAB_DATA=/absolute/path/of/their/folder" \
+			"(CONTRIBUTING.md says what lies in it)" >&2; exit 1; }
+	@worst=0; for study in $(REAL_STUDIES); do \
+		echo "$$study"; \
+		$(BIN)/distillab run "$$study" --out "runs/$$(basename "$$study" .yaml)" || worst=$$?; \
+	done; exit $$worst
+
+bench: $(VENV)/.installed-dev ## measure speed and statistical properties (prints tables; minutes)
+	@for benchmark in $(sort $(wildcard benchmarks/*.py)); do \
+		echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; \
+	done
+
+clean: ## remove the environment and what tools leave behind (not runs/)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+		echo "distillab needs Python 3.11 or later, and there is no $(PYTHON): install it," \
+			"or name another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "distillab needs Python 3.11 \
+	or later, and $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call debian,python3-venv,This Python cannot make \
+	virtual environments: install its venv module (on Debian: apt-get install python3-venv) and try again.); }
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml $(BIN)/python
+	@echo "Installing distillab into $(VENV) (once; takes minutes, and gigabytes where torch brings CUDA)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml $(BIN)/python
+	@echo "Installing distillab and its tools into $(VENV) (once; takes minutes, and gigabytes where torch brings CUDA)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,44 @@
+"""Settings and fixtures that every test shares."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# No test depends on the clock, and a failure seen once is seen again.
+settings.register_profile("house", deadline=None, derandomize=True)
+settings.load_profile("house")
+
+PACKED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SETS = {"cifar100": "cifar100", "mnist": "MNIST", "usps": "usps", "corn_leaf": "corn_leaf"}  # set: its folder
+
+
+@pytest.fixture(scope="session")
+def real_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the real image sets, from DISTILLAB_DATA or unpacked once into pytest's cache."""
+    if named := os.environ.get("DISTILLAB_DATA"):
+        return Path(named)
+    if not (PACKED / "unpack.py").is_file():
+        pytest.skip(
+            "real image sets: set DISTILLAB_DATA to the folder that holds cifar100, MNIST, usps, corn_leaf"
+        )
+    cache = getattr(request.config, "cache", None)  # there is none under `-p no:cacheprovider`
+    unpacked = cache.mkdir("real_data") if cache else tmp_path_factory.mktemp("real_data")
+    for name, folder in SETS.items():
+        if (unpacked / folder).is_dir():
+            continue
+        with tempfile.TemporaryDirectory(dir=unpacked) as scratch:
+            subprocess.run(
+                [sys.executable, PACKED / "unpack.py", scratch, name], check=True, capture_output=True
+            )
+            try:
+                Path(scratch, folder).rename(unpacked / folder)
+            except OSError:  # another worker was faster, and its copy is the same
+                assert (unpacked / folder).is_dir()
+    return unpacked
