@@ -1,0 +1,123 @@
+"""Dataset: what a source gives after reading, checking and splitting, ready to be studied."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.canonical import spec_id
+from distillab.data.imageset import ImageSet, Pool
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What was met on the way in. Every number is shown in the report of a study.
+
+    Attributes:
+        duplicates: exact duplicates by pair of splits, e.g. ``{"train/test": 10}``; an image of the first
+            split that also stands in the second.
+        dropped_duplicates: how many of them were taken out of train.
+        broken: paths (or row names) of images that could not be decoded and were left out.
+        carved: the splits that were carved from train because the source has none, e.g. ``("val", "test")``.
+        notes: anything else a reader must know, one sentence each.
+    """
+
+    duplicates: dict[str, int] = field(default_factory=dict)
+    dropped_duplicates: int = 0
+    broken: tuple[str, ...] = ()
+    carved: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The roles that a source fills: train (before any factor), val, and a named set of test sets.
+
+    All splits point into one pool and share ``classes``. ``eval`` always holds ``"test"``, the primary one.
+    """
+
+    name: str
+    train: ImageSet
+    val: ImageSet
+    eval: dict[str, ImageSet]
+    report: DataReport
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.train.classes
+
+    @property
+    def digest(self) -> str:
+        """Content address of all splits."""
+        splits = {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
+        return spec_id({name: split.digest for name, split in splits.items()})
+
+    def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
+        sums = np.zeros(self.train.shape[0])
+        squares = np.zeros(self.train.shape[0])
+        for start in range(0, len(self.train), 4096):
+            positions = np.arange(start, min(start + 4096, len(self.train)))
+            batch = self.train.pixels(positions).astype(np.float64) / 255.0
+            sums += batch.mean(axis=(2, 3)).sum(axis=0)
+            squares += (batch**2).mean(axis=(2, 3)).sum(axis=0)
+        mean = sums / len(self.train)
+        std = np.sqrt(np.maximum(squares / len(self.train) - mean**2, 1e-8))
+        return mean.astype(np.float32), np.maximum(std, 1e-2).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the dataset to an existing empty folder: ``pixels.npy``, index arrays, ``dataset.json``."""
+        np.save(folder / "pixels.npy", self.train.pool.pixels)
+        for name, split in self._splits().items():
+            arrays = {"rows": split.rows, "labels": split.labels, "ids": split.ids}
+            if split.groups is not None:
+                arrays["groups"] = split.groups
+            np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+        facts = {
+            "name": self.name,
+            "classes": self.classes,
+            "group_names": self.train.group_names,
+            "pool": self.train.pool.digest,
+            "splits": list(self._splits()),
+            "report": asdict(self.report),
+        }
+        (folder / "dataset.json").write_text(json.dumps(facts, indent=1))
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        """Open what :meth:`save` wrote, pixels memory-mapped, so that workers share one copy."""
+        facts = json.loads((folder / "dataset.json").read_text())
+        pool = Pool(np.load(folder / "pixels.npy", mmap_mode="r"), facts["pool"])
+        splits: dict[str, ImageSet] = {}
+        for name in facts["splits"]:
+            with np.load(folder / f"{name}.npz") as arrays:
+                splits[name] = ImageSet(
+                    pool,
+                    arrays["rows"],
+                    arrays["labels"],
+                    tuple(facts["classes"]),
+                    arrays["ids"],
+                    arrays.get("groups"),
+                    tuple(facts["group_names"]),
+                )
+        report = facts["report"]
+        return cls(
+            name=facts["name"],
+            train=splits["train"],
+            val=splits["val"],
+            eval={name.removeprefix("eval."): s for name, s in splits.items() if name.startswith("eval.")},
+            report=DataReport(
+                report["duplicates"],
+                report["dropped_duplicates"],
+                tuple(report["broken"]),
+                tuple(report["carved"]),
+                tuple(report["notes"]),
+            ),
+        )
+
+    def _splits(self) -> dict[str, ImageSet]:
+        return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}

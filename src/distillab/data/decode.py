@@ -1,0 +1,239 @@
+"""Decoding: files, bytes and arrays become one uint8 array of upright, opaque, equally large images."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from distillab.data.imageset import Pixels
+from distillab.data.sources.source import SMALLEST_SIDE, RawImage
+from distillab.errors import RequestError
+
+Progress = Callable[[str, int, int], None]
+
+CHUNK = 256  # images a task: long enough to hide the cost of a task, short enough for smooth progress
+_ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION = 0x0112
+
+# What Pillow's decoders raise on damaged files, besides OSError.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Decoded images.
+
+    Attributes:
+        pixels: uint8 ``[M, C, H, W]``, the images that could be decoded, in order.
+        intact: bool ``[N]``, which of the N images these are.
+        broken: (name, reason) of the others, in order.
+    """
+
+    pixels: Pixels
+    intact: npt.NDArray[np.bool_]
+    broken: tuple[tuple[str, str], ...]
+
+
+def decode_images(
+    images: Sequence[RawImage],
+    names: Sequence[str],
+    *,
+    resolution: int | None,
+    channels: int | None,
+    progress: Progress | None = None,
+) -> Decoded:
+    """Decode all images in threads.
+
+    Args:
+        images: N images, see :data:`~distillab.data.sources.source.RawImage`.
+        names: their N names, for messages.
+        resolution: side of the square to resize to, or None.
+        channels: 1, 3, or None: 1 if the pixels of every image are grey, whatever the file's mode, else 3.
+        progress: called with ``("decoding", done, N)``.
+
+    Raises:
+        RequestError: images of different sizes without ``resolution``, an image below 4x4 pixels, or not
+            one image that can be decoded.
+    """
+    canvas = _Canvas(len(images), channels)
+    broken: dict[int, str] = {}
+    starts = range(0, len(images), CHUNK)
+
+    def decode_chunk(start: int) -> list[Pixels | str]:
+        stop = min(start + CHUNK, len(images))
+        wanted = channels or canvas.colour  # once one image has colour, no other need be looked at for it
+        return [_decode_or_reason(images[i], names[i], resolution, wanted) for i in range(start, stop)]
+
+    threads = ThreadPoolExecutor(min(8, _usable_cores()))
+    try:
+        for start, chunk in zip(starts, threads.map(decode_chunk, starts), strict=True):
+            for row, image in enumerate(chunk, start):
+                if isinstance(image, str):
+                    broken[row] = image
+                elif not canvas.fits(image):
+                    raise _mixed_sizes(images)
+                else:
+                    canvas.put(row, image)
+            if progress:
+                progress("decoding", start + len(chunk), len(images))
+    finally:
+        threads.shutdown(cancel_futures=True)
+    intact = np.ones(len(images), dtype=bool)
+    intact[list(broken)] = False
+    reasons = tuple((names[row], reason) for row, reason in broken.items())
+    if canvas.pixels is None:
+        raise RequestError(
+            f"not one of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}"
+        )
+    return Decoded(canvas.pixels[intact] if broken else canvas.pixels, intact, reasons)
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on: in a container, or beside other workers, fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Canvas:
+    """Collects images into one array that starts grey and widens to three channels at the first colour."""
+
+    def __init__(self, count: int, channels: int | None) -> None:
+        self.count, self.channels = count, channels or 1
+        self.pixels: Pixels | None = None
+
+    @property
+    def colour(self) -> int | None:
+        """3 as soon as there is a colour image, else None."""
+        return 3 if self.pixels is not None and self.pixels.shape[1] == 3 else None
+
+    def fits(self, image: Pixels) -> bool:
+        return self.pixels is None or self.pixels.shape[2:] == image.shape[:2]
+
+    def put(self, row: int, image: Pixels) -> None:
+        if self.pixels is None:
+            self.pixels = np.zeros((self.count, self.channels, *image.shape[:2]), dtype=np.uint8)
+        if image.ndim == 2:
+            self.pixels[row] = image
+            return
+        if self.pixels.shape[1] == 1:
+            self.pixels = np.repeat(self.pixels, 3, axis=1)
+        self.pixels[row] = image.transpose(2, 0, 1)
+
+
+def _decode_or_reason(
+    image: RawImage, name: str, resolution: int | None, channels: int | None
+) -> Pixels | str:
+    try:
+        return decode(image, resolution, channels)
+    except RequestError as error:
+        raise error.within(name) from None
+    except _DAMAGE as error:
+        return f"{error}" or type(error).__name__
+
+
+def decode(image: RawImage, resolution: int | None = None, channels: int | None = None) -> Pixels:
+    """One image as uint8 ``[H, W]`` if it is grey, or ``[H, W, 3]`` in RGB.
+
+    EXIF rotation is applied. Transparency is laid on black: the zeros that padding adds around an image too,
+    so that "nothing there" looks the same everywhere, and colours hidden under it do not leak. 16-bit
+    values are divided by 257 (65535 becomes 255), the same for every image, so that brightness stays
+    comparable between images. Colour becomes grey by the luma of ITU-R BT.601.
+
+    Raises:
+        RequestError: the image is below 4x4 pixels.
+        OSError, SyntaxError, ValueError or another error of Pillow's: the image is damaged.
+    """
+    picture = _open(image)
+    width, height = picture.size
+    if min(width, height) < SMALLEST_SIDE:
+        raise RequestError(
+            f"the image is {width}x{height} pixels", allowed=f"at least {SMALLEST_SIDE}x{SMALLEST_SIDE}"
+        )
+    if channels == 1 and picture.mode != "L":
+        picture = picture.convert("L")
+    if resolution is not None and picture.size != (resolution, resolution):
+        picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture)
+    if channels is None and pixels.ndim == 3 and _is_grey(pixels):
+        return pixels[:, :, 0]
+    return pixels
+
+
+def _is_grey(pixels: Pixels) -> bool:
+    red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
+    return bool((red == green).all() and (green == blue).all())
+
+
+def _open(image: RawImage) -> Image.Image:
+    """The image in mode L or RGB, loaded, upright and opaque."""
+    if isinstance(image, np.ndarray):
+        return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    if not isinstance(image, (bytes, Path)):
+        return _opaque(image())
+    with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as picture:
+        picture.load()
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _opaque(picture)
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """The picture in mode L or RGB, transparency laid on black."""
+    if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith("I"):
+        return _eight_bit(picture)
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened) on the scale of 0 to 255."""
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit pixels have no agreed range")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
+    """The error for images of different sizes; only headers are read to find the extremes."""
+    sizes: list[tuple[int, int]] = []
+    for image in images:
+        try:
+            sizes.append(_size(image))
+        except _DAMAGE:
+            continue  # a damaged file has no size, and is not what this error is about
+    sizes.sort(key=lambda size: (size[0] * size[1], size))
+    (w, h), (wide, high) = sizes[0], sizes[-1]
+    return RequestError(
+        f"images have different sizes, from {w}x{h} to {wide}x{high} pixels",
+        allowed="equally large images, or `resolution`, the side in pixels that all are resized to",
+    )
+
+
+def _size(image: RawImage) -> tuple[int, int]:
+    """Width and height as seen, read from the header where there is one."""
+    if isinstance(image, np.ndarray):
+        return int(image.shape[1]), int(image.shape[0])
+    if not isinstance(image, (bytes, Path)):
+        return image().size
+    with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as picture:
+        width, height = picture.size
+        return (height, width) if picture.getexif().get(_ORIENTATION) in _ROTATED else (width, height)

@@ -1,0 +1,122 @@
+"""ImageSet: labelled images that are cut and relabelled without copying a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.canonical import array_digest, spec_id
+
+Indices = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The pixels that image sets point into: uint8 ``[M, C, H, W]``, in memory or memory-mapped.
+
+    Anything with ``shape`` and integer-array indexing serves, so a lazily decoding pool fits the same place.
+    ``digest`` is the content address of the pixels.
+    """
+
+    pixels: Pixels
+    digest: str
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> Pool:
+        """Wrap an array and compute its content address."""
+        if pixels.ndim != 4 or pixels.dtype != np.uint8:
+            raise ValueError(f"a pool is uint8 [M, C, H, W], not {pixels.dtype} {list(pixels.shape)}")
+        return cls(pixels, array_digest(pixels))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images. Immutable: every cut or relabelling returns a new set over the same pool.
+
+    Attributes:
+        pool: where the pixels are.
+        rows: int64 ``[N]``, the row of ``pool`` that holds each image.
+        labels: int64 ``[N]`` in ``[0, len(classes))``.
+        classes: class names, in label order.
+        ids: int64 ``[N]``, the name of each image; it survives every factor and is unique in a dataset.
+        groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
+        group_names: names of the groups, in order.
+    """
+
+    pool: Pool
+    rows: Indices
+    labels: Indices
+    classes: tuple[str, ...]
+    ids: Indices
+    groups: Indices | None = None
+    group_names: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not len(self.rows) == len(self.labels) == len(self.ids):
+            raise ValueError("rows, labels and ids of an ImageSet must be equally long")
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ValueError("a label of this ImageSet has no class")
+
+    @classmethod
+    def of(cls, pixels: Pixels, labels: Any, classes: tuple[str, ...], *, first_id: int = 0) -> ImageSet:
+        """An ImageSet over all of ``pixels`` (uint8 ``[N, C, H, W]``) with ids counted from ``first_id``."""
+        n = len(pixels)
+        rows = np.arange(n, dtype=np.int64)
+        return cls(Pool.of(pixels), rows, np.asarray(labels, dtype=np.int64), classes, rows + first_id)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        _, channels, height, width = self.pool.pixels.shape
+        return channels, height, width
+
+    @property
+    def images(self) -> Pixels:
+        """All pixels of this set, uint8 ``[N, C, H, W]`` (a copy; for batches use :meth:`pixels`)."""
+        return self.pixels(np.arange(len(self)))
+
+    def pixels(self, positions: Indices) -> Pixels:
+        """Pixels of the images at ``positions`` of this set, uint8 ``[len(positions), C, H, W]``."""
+        return np.asarray(self.pool.pixels[self.rows[positions]])
+
+    @cached_property
+    def counts(self) -> Indices:
+        """Images a class, int64 ``[len(classes)]``."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    @cached_property
+    def image_digest(self) -> str:
+        """Content address of the images alone, in order: equal for sets that differ only in labels."""
+        return spec_id([self.pool.digest, array_digest(self.rows, self.ids)])
+
+    @cached_property
+    def digest(self) -> str:
+        """Content address of images, labels and classes, in order."""
+        parts = [self.image_digest, array_digest(self.labels), list(self.classes)]
+        if self.groups is not None:
+            parts += [array_digest(self.groups), list(self.group_names)]
+        return spec_id(parts)
+
+    def select(self, positions: Any) -> ImageSet:
+        """The images at ``positions`` (int64 or bool mask), in that order."""
+        chosen = np.asarray(positions)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            labels=self.labels[chosen],
+            ids=self.ids[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+    def relabel(self, labels: Any) -> ImageSet:
+        """The same images with other labels, int64 ``[N]``."""
+        return replace(self, labels=np.asarray(labels, dtype=np.int64))

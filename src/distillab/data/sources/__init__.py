@@ -1,0 +1,23 @@
+"""Sources: where images come from, one file each, found by the name they are registered under."""
+
+from distillab.data.sources import digits, folder, huggingface, mnist5k, npz, parquet, torchvision
+from distillab.data.sources.parse import parse_source, source_from_argument
+from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, source, sources
+
+__all__ = [
+    "RawImage",
+    "RawSplit",
+    "RawSplits",
+    "Source",
+    "digits",
+    "folder",
+    "huggingface",
+    "mnist5k",
+    "npz",
+    "parquet",
+    "parse_source",
+    "source",
+    "source_from_argument",
+    "sources",
+    "torchvision",
+]
