@@ -1,0 +1,90 @@
+"""Factors as a study writes them, and several of them applied in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from distillab.canonical import seed_from
+from distillab.data.imageset import ImageSet
+from distillab.errors import RequestError, unknown_name, validation_error
+from distillab.factors.factor import Factor, Manipulation, Role, factors
+
+WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
+
+
+def parse_factors(entries: Mapping[str, Any], where: str) -> list[list[Factor]]:
+    """For each factor of a study, in written order, one instance a level.
+
+    Args:
+        entries: a study's ``factors``, such as
+            ``{"size": [25, 100], "label_noise": {"levels": [0, 0.4], "roles": ["transfer"]}}``.
+        where: the place of the mapping, such as ``study.yaml: factors``.
+
+    Raises:
+        RequestError: an unknown factor, key or role, no levels, or a level that is double or impossible.
+    """
+    if not isinstance(entries, Mapping):
+        raise RequestError(
+            f"factors must be a mapping, not {_kind(entries)}", where=where, allowed="factor names as keys"
+        )
+    return [_levels(str(name), entry, where) for name, entry in entries.items()]
+
+
+def _levels(name: str, entry: Any, where: str) -> list[Factor]:
+    if name not in factors:
+        raise unknown_name("factor", name, factors, where=where)
+    kind, place = factors[name], f"{where}.{name}"
+    options = dict(entry) if isinstance(entry, Mapping) else {"levels": entry}
+    known = ["levels", *(key for key in kind.model_fields if key != "level")]
+    for key in options:
+        if key not in known:
+            raise unknown_name("key", str(key), known, where=place)
+    levels = options.pop("levels", None)
+    if not isinstance(levels, list | tuple):
+        raise RequestError(f"levels must be a list, not {_kind(levels)}", where=place, allowed=WRITTEN)
+    if not levels:
+        raise RequestError("there are no levels", where=place, allowed="at least one")
+    made = [_factor(kind, level, options, place, known) for level in levels]
+    for index, factor in enumerate(made):
+        if factor.level in [earlier.level for earlier in made[:index]]:
+            raise RequestError(
+                f"level {factor.level:g} is written twice", where=place, allowed="each level once"
+            )
+    return made
+
+
+def _factor(
+    kind: type[Factor], level: Any, options: dict[str, Any], place: str, known: Sequence[str]
+) -> Factor:
+    try:
+        return kind.model_validate({**options, "level": level})
+    except ValidationError as error:
+        raise validation_error(error, place, known) from error
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"{type(value).__name__} {value!r}"
+
+
+def apply_chain(
+    images: ImageSet, chain: Sequence[Factor], role: Role, seed: int
+) -> tuple[ImageSet, list[Manipulation]]:
+    """Apply, in order, the factors that concern ``role``; also the measured strength of each.
+
+    Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
+    fate in every role, at every place in a chain and beside any other factor.
+
+    Raises:
+        RequestError: a level that the images cannot give.
+    """
+    measured = []
+    for factor in chain:
+        if role in factor.roles:
+            made = factor.apply(images, np.random.default_rng(seed_from("factor", factor.name, seed)))
+            measured.append(factor.check(images, made))
+            images = made
+    return images, measured

@@ -1,0 +1,91 @@
+"""How unequal the classes are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from distillab.data.imageset import ImageSet, Indices
+from distillab.errors import RequestError
+from distillab.factors.factor import Factor, Manipulation, factor
+from distillab.factors.subsets import first_of_each_class, rounded
+
+
+@factor("imbalance")
+class Imbalance(Factor):
+    """How unequal the classes are. Level: the largest class divided by the smallest, at least 1.
+
+    With K classes, n images in the smallest class of the data and ratio r, the class of rank k (from 0) keeps
+    n r^(-k / (K - 1)) images (``kind: exponential``; Cui et al., "Class-balanced loss based on effective
+    number of samples", CVPR 2019), or n and n / r with a share ``minority`` of the classes rare (``kind:
+    step``; Buda et al., "A systematic study of the class imbalance problem", Neural Networks 2018). That n
+    is the same at every level keeps the levels nested, and ratio 1 is the balanced control.
+
+    ``order`` ranks the classes by their index or at random; the rarest are last.
+    """
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"level": 1},
+        {"level": 2.5},
+        {"level": 20},
+        {"level": 4, "order": "random"},
+        {"level": 10, "order": "random"},
+        {"level": 1, "kind": "step"},
+        {"level": 3, "kind": "step"},
+        {"level": 10, "kind": "step"},
+        {"level": 5, "kind": "step", "order": "random", "minority": 0.2},
+    )
+
+    level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)]
+    kind: Literal["exponential", "step"] = "exponential"
+    order: Literal["index", "random"] = "index"
+    minority: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.5
+
+    def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
+        """A subset. Raises RequestError if the ratio would leave the rarest class less than one image."""
+        key = int(rng.integers(2**63))
+        by_chance = rng.permutation(len(images.classes))
+        ranked = by_chance if self.order == "random" else np.arange(len(images.classes))
+        self._must_be_possible(images)
+        sizes = np.empty(len(images.classes), dtype=np.int64)
+        sizes[ranked] = self._sizes(images)
+        return first_of_each_class(images, key, sizes)
+
+    def _sizes(self, images: ImageSet) -> Indices:
+        """Images a class by rank, from the most frequent class to the rarest, int64 ``[K]``."""
+        n, classes = int(images.counts.min()), len(images.classes)
+        if self.kind == "exponential":
+            depth = np.arange(classes) / (classes - 1)
+        else:
+            rare = min(max(int(rounded(self.minority * classes)), 1), classes - 1)
+            depth = (np.arange(classes) >= classes - rare).astype(np.float64)
+        return rounded(n * self.level**-depth)
+
+    def _must_be_possible(self, images: ImageSet) -> None:
+        scarcest = int(images.counts.argmin())
+        n = int(images.counts[scarcest])
+        if len(images.classes) < 2:
+            raise RequestError("a single class cannot be imbalanced", where="imbalance")
+        if n == 0:
+            raise RequestError(
+                f"class {images.classes[scarcest]!r} has no images",
+                where="imbalance",
+                allowed="data with images of every class",
+            )
+        if self.level > n:
+            raise RequestError(
+                f"a ratio of {self.level:g} leaves the rarest class less than one image",
+                where="imbalance",
+                allowed=f"a ratio of at most {n}: {images.classes[scarcest]!r} has {n} images",
+            )
+
+    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+        """The ratio of the largest class to the smallest. Rounding the smallest to a whole number m moves the
+        ratio by at most a share 1 / 2m."""
+        smallest = int(self._sizes(before)[-1])
+        counts = after.counts
+        measured = float(counts.max() / counts.min()) if counts.min() else float("inf")
+        tolerance = 0.5 * self.level / smallest + 1e-9
+        return Manipulation(self.name, "largest class / smallest class", self.level, measured, tolerance)

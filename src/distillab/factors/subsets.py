@@ -1,0 +1,33 @@
+"""Nested stratified subsets: which images of a class go first is decided once, by the images' ids."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.data.imageset import ImageSet, Indices
+from distillab.data.randomness import random_bits
+
+
+def ranks_in_class(images: ImageSet, key: int) -> Indices:
+    """The place of every image in a random order of its class, int64 ``[N]``, counted from 0.
+
+    The order is that of numbers drawn for the images' ids, so two images of a class stand in the same order
+    in every set that holds both.
+    """
+    order = np.lexsort((images.ids, random_bits(images.ids, key), images.labels))
+    starts = np.cumsum(images.counts) - images.counts
+    ranks = np.empty(len(images), dtype=np.int64)
+    ranks[order] = np.arange(len(images)) - np.repeat(starts, images.counts)
+    return ranks
+
+
+def first_of_each_class(images: ImageSet, key: int, sizes: npt.ArrayLike) -> ImageSet:
+    """The ``sizes[c]`` first images of each class c in its random order; the set's own order is kept."""
+    wanted = np.broadcast_to(np.asarray(sizes), images.counts.shape)
+    return images.select(ranks_in_class(images, key) < wanted[images.labels])
+
+
+def rounded(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """The nearest whole numbers, halves upwards, so that rounding never reverses an order."""
+    return np.floor(np.asarray(values, dtype=np.float64) + 0.5).astype(np.int64)
