@@ -1,0 +1,26 @@
+"""Teachers and students: networks by name, what they say at which depth, and what they cost."""
+
+from distillab.models.cifar_resnet import CifarResNet
+from distillab.models.cost import count_macs, count_parameters
+from distillab.models.outputs import Outputs, OutputShapes
+from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
+from distillab.models.taps import TappedModel, Taps, find_taps, output_shapes
+from distillab.models.wide_resnet import WideResNet
+
+__all__ = [
+    "CifarResNet",
+    "ModelFactory",
+    "ModelInfo",
+    "OutputShapes",
+    "Outputs",
+    "TappedModel",
+    "Taps",
+    "WideResNet",
+    "build_model",
+    "count_macs",
+    "count_parameters",
+    "find_taps",
+    "list_models",
+    "models",
+    "output_shapes",
+]

@@ -1,0 +1,84 @@
+"""The CIFAR ResNets of the distillation literature.
+
+He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2: a 3x3 stem and three
+stages of basic blocks. The widened ``resnetNx4`` and the 1x1 convolution on shortcuts that change shape are
+those of Tian et al., "Contrastive representation distillation", ICLR 2020, whose tables everyone compares to.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillab.models.registry import models
+
+PLAIN = (16, 16, 32, 64)  # widths of the stem and of the three stages
+TIMES_FOUR = (32, 64, 128, 256)
+DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+WIDE_DEPTHS = (8, 32)
+
+
+def initialise(model: nn.Module) -> None:
+    """He initialisation of convolutions (fan out), from torch's global generator."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + self.shortcut(x), inplace=True)
+
+
+class CifarResNet(nn.Module):
+    """``[N, channels, H, W]`` -> ``[N, classes]``; depth is 6n + 2 for n blocks a stage."""
+
+    def __init__(self, depth: int, widths: tuple[int, int, int, int], classes: int, channels: int) -> None:
+        super().__init__()
+        stem, *stages = widths
+        self.conv1 = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        blocks = (depth - 2) // 6
+        self.stages = nn.Sequential()
+        inputs = stem
+        for index, width in enumerate(stages):
+            first = BasicBlock(inputs, width, stride=1 if index == 0 else 2)
+            rest = [BasicBlock(width, width, stride=1) for _ in range(blocks - 1)]
+            self.stages.append(nn.Sequential(first, *rest))
+            inputs = width
+        self.fc = nn.Linear(inputs, classes)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        logits: Tensor = self.fc(self.stages(x).mean((2, 3)))
+        return logits
+
+
+def _register(name: str, depth: int, widths: tuple[int, int, int, int]) -> None:
+    def build(*, classes: int, channels: int, resolution: int) -> nn.Module:
+        return CifarResNet(depth, widths, classes, channels)
+
+    build.__doc__ = f"CIFAR ResNet, depth {depth}, stages of {widths[1]}, {widths[2]}, {widths[3]} channels"
+    models.register(name)(build)
+
+
+for _depth in DEPTHS:
+    _register(f"resnet{_depth}", _depth, PLAIN)
+for _depth in WIDE_DEPTHS:
+    _register(f"resnet{_depth}x4", _depth, TIMES_FOUR)

@@ -1,0 +1,166 @@
+"""Which modules of a network are its stages, and how their outputs read as feature maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+Layout = Literal["NCHW", "NHWC", "tokens"]
+Shape = tuple[int, ...]
+
+# A plain transformer has no stages: its depth is cut into this many equal parts.
+PARTS_OF_A_TRANSFORMER = 4
+MOST_PREFIX_TOKENS = 2  # a class token, a distillation token
+
+
+@dataclass(frozen=True)
+class Event:
+    """One module finishing its work in a forward pass, with the shapes of its first input and its output."""
+
+    path: str
+    module: nn.Module
+    input_shape: Shape
+    shape: Shape
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A module whose output is a feature map, perhaps laid out otherwise than ``[N, C, H, W]``.
+
+    ``prefix`` tokens (class, distillation) stand before the patches if the layout is ``tokens``.
+    """
+
+    path: str
+    layout: Layout = "NCHW"
+    prefix: int = 0
+
+    def as_map(self, output: Tensor) -> Tensor:
+        """The output as ``[N, C, H, W]``, a view where possible."""
+        if self.layout == "NHWC":
+            return output.permute(0, 3, 1, 2)
+        if self.layout == "tokens":
+            side = math.isqrt(output.shape[1] - self.prefix)
+            patches = output[:, self.prefix :].transpose(1, 2)
+            return patches.reshape(*patches.shape[:2], side, side)
+        return output
+
+
+def find_stages(model: nn.Module, events: Sequence[Event]) -> tuple[Stage, ...]:
+    """The stages of ``model``, shallow to deep, given what its modules did in one pass; empty if none.
+
+    Known families first: the children of ``stages`` (the CIFAR networks here), ``layer1``... (ResNets of
+    torchvision and timm), the blocks of torchvision's vision transformers, and what timm says in
+    ``feature_info``. Else every spatial size is a stage, and its map the last one of that size, outside of
+    blocks if that gives two stages at least. Images are square, and so are their maps.
+    """
+    last = {event.path: event for event in events}
+    for paths in (
+        _children(model, "stages"),
+        _numbered_layers(model),
+        _torchvision_blocks(model),
+        _timm(model),
+    ):
+        stages = [_stage(model, last[path]) for path in paths if path in last]
+        found = [stage for stage in stages if stage]
+        if found:
+            return _thinned(found)
+    spine = _by_size([event for event in events if _on_spine(model, event.path)])
+    return spine if len(spine) > 1 else _by_size(events)
+
+
+def _children(model: nn.Module, path: str) -> list[str]:
+    """Paths of the children of a container, or nothing if there is no such container."""
+    found: Any = model
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    container = isinstance(found, nn.Sequential | nn.ModuleList)
+    return [f"{path}.{name}" for name, _ in found.named_children()] if container else []
+
+
+def _numbered_layers(model: nn.Module) -> list[str]:
+    return [f"layer{i}" for i in range(1, 10) if isinstance(getattr(model, f"layer{i}", None), nn.Module)]
+
+
+def _torchvision_blocks(model: nn.Module) -> list[str]:
+    return _children(model, "encoder.layers")
+
+
+def _timm(model: nn.Module) -> list[str]:
+    """What timm calls the features of a network, without the stem that often stands first."""
+    info = getattr(model, "feature_info", None)
+    entries = getattr(info, "info", info)
+    if not isinstance(entries, Iterable) or isinstance(entries, Tensor | nn.Module):
+        return []
+    paths = [str(entry["module"]) for entry in entries if isinstance(entry, dict) and "module" in entry]
+    modules = dict(model.named_modules())
+    first = modules.get(paths[0]) if paths else None
+    # A stem goes by that name, or by that of the normalisation or activation at its end.
+    stem = first is not None and ("stem" in paths[0] or all(p.ndim < 2 for p in first.parameters()))
+    return paths[1:] if stem and len(paths) > 1 else paths
+
+
+def _stage(model: nn.Module, event: Event) -> Stage | None:
+    """How the output of a module reads as a map, or None if it does not."""
+    shape = event.shape
+    if len(shape) == 4 and getattr(model, "output_fmt", None) == "NHWC" and shape[1] == shape[2]:
+        return Stage(event.path, "NHWC")
+    if len(shape) == 4 and shape[2] == shape[3]:
+        return Stage(event.path)
+    if len(shape) == 4 and shape[1] == shape[2]:
+        return Stage(event.path, "NHWC")
+    if len(shape) == 3:
+        for prefix in (getattr(model, "num_prefix_tokens", 0), *range(MOST_PREFIX_TOKENS + 1)):
+            patches = shape[1] - prefix
+            if patches > 0 and math.isqrt(patches) ** 2 == patches:
+                return Stage(event.path, "tokens", prefix)
+    return None
+
+
+def _thinned(stages: list[Stage]) -> tuple[Stage, ...]:
+    """All stages of a staged network; of a transformer's many blocks, those at equal parts of its depth."""
+    if any(stage.layout != "tokens" for stage in stages) or len(stages) <= PARTS_OF_A_TRANSFORMER:
+        return tuple(stages)
+    parts = PARTS_OF_A_TRANSFORMER
+    return tuple(stages[math.ceil(len(stages) * part / parts) - 1] for part in range(1, parts + 1))
+
+
+def _on_spine(model: nn.Module, path: str) -> bool:
+    """Whether a module stands in the network itself or in its containers, not inside one of its blocks: half
+    way through a block the channels are often expanded, or split over branches."""
+    parent, dot, _ = path.rpartition(".")
+    return not dot or (isinstance(model.get_submodule(parent), nn.Sequential) and _on_spine(model, parent))
+
+
+def _by_size(events: Sequence[Event]) -> tuple[Stage, ...]:
+    """The last map of every spatial size, found from the end of the network backwards.
+
+    Going backwards, only growing sizes count: the 1x1 maps inside squeeze-and-excitation are passed over. So
+    is a global pooling at the end, with all that follows it.
+    """
+    maps = [
+        event
+        for event in events
+        if len(event.shape) == 4 and event.shape[2] == event.shape[3] and not _resizes(event)
+    ]
+    end = _last(maps, lambda event: event.shape[2] > 1) + 1
+    if end and any("pool" in type(event.module).__name__.lower() for event in maps[end:]):
+        maps = maps[:end]
+    found: list[Event] = []
+    for event in reversed(maps):
+        if not found or event.shape[2] > found[-1].shape[2]:
+            found.append(event)
+    return tuple(Stage(event.path) for event in reversed(found))
+
+
+def _resizes(event: Event) -> bool:
+    """Whether it is the pooling of VGG and its kin that brings any map to the size their classifier expects."""
+    return "adaptive" in type(event.module).__name__.lower() and event.shape[2] > 1
+
+
+def _last(events: list[Event], accept: Callable[[Event], bool]) -> int:
+    """Index of the last accepted event, or -1."""
+    return max((index for index, event in enumerate(events) if accept(event)), default=-1)

@@ -1,0 +1,73 @@
+"""Wide residual networks: Zagoruyko and Komodakis, "Wide residual networks", BMVC 2016."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillab.models.cifar_resnet import initialise
+from distillab.models.registry import models
+
+SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)
+
+
+class PreActivationBlock(nn.Module):
+    """Normalise, activate, convolve, twice: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``.
+
+    A shortcut that changes the width starts from the activated input, as in He et al., "Identity mappings in
+    deep residual networks", ECCV 2016.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.relu(self.bn1(x), inplace=True)
+        y = F.relu(self.bn2(self.conv1(active)), inplace=True)
+        kept: Tensor = x if self.shortcut is None else self.shortcut(active)
+        out: Tensor = kept + self.conv2(y)
+        return out
+
+
+class WideResNet(nn.Module):
+    """``[N, channels, H, W]`` -> ``[N, classes]``; depth is 6n + 4 for n blocks a stage."""
+
+    def __init__(self, depth: int, widen: int, classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+        blocks = (depth - 4) // 6
+        self.stages = nn.Sequential()
+        inputs = 16
+        for index in range(3):
+            width = 16 * widen * 2**index
+            first = PreActivationBlock(inputs, width, stride=1 if index == 0 else 2)
+            rest = [PreActivationBlock(width, width, stride=1) for _ in range(blocks - 1)]
+            self.stages.append(nn.Sequential(first, *rest))
+            inputs = width
+        self.bn = nn.BatchNorm2d(inputs)
+        self.fc = nn.Linear(inputs, classes)
+        initialise(self)
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.stages(self.conv1(x))), inplace=True)
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def _register(depth: int, widen: int) -> None:
+    def build(*, classes: int, channels: int, resolution: int) -> nn.Module:
+        return WideResNet(depth, widen, classes, channels)
+
+    build.__doc__ = f"wide ResNet, depth {depth}, {widen} times as wide as a CIFAR ResNet, pre-activation"
+    models.register(f"wrn{depth}-{widen}")(build)
+
+
+for _depth, _widen in SIZES:
+    _register(_depth, _widen)

@@ -1,0 +1,247 @@
+"""Networks by name: sizes as published, shapes for all images, and what is said about unknown names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distillab.errors import RequestError
+from distillab.models import build_model, count_macs, count_parameters, list_models, models
+
+# Computed from the architectures, for 100 classes and 3 channels.
+PARAMETERS = {
+    "resnet8": 83_892,
+    "resnet14": 181_108,
+    "resnet20": 278_324,
+    "resnet32": 472_756,
+    "resnet44": 667_188,
+    "resnet56": 861_620,
+    "resnet110": 1_736_564,
+    "resnet8x4": 1_233_540,
+    "resnet32x4": 7_433_860,
+    "wrn16-1": 180_916,
+    "wrn16-2": 703_284,
+    "wrn40-1": 569_780,
+    "wrn40-2": 2_255_156,
+}
+# Small enough to be trained for a step here.
+SMALL = [name for name, size in PARAMETERS.items() if size < 300_000]
+
+
+def build(name: str, classes: int = 10, channels: int = 3, resolution: int = 32, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(name, classes=classes, channels=channels, resolution=resolution)
+
+
+def test_every_registered_network_has_a_published_size() -> None:
+    assert set(models) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", models)
+def test_sizes_are_those_of_the_literature(name: str) -> None:
+    assert count_parameters(build(name, classes=100)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(("channels", "resolution"), [(1, 8), (3, 16), (1, 28), (3, 32), (3, 45)])
+@pytest.mark.parametrize("name", models)
+def test_images_of_any_size_become_logits(name: str, channels: int, resolution: int) -> None:
+    model = build(name, classes=7, channels=channels, resolution=resolution).eval()
+    images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        logits: Tensor = model(images)
+    assert logits.shape == (2, 7)
+    assert logits.isfinite().all()
+    assert not torch.equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("name", [*SMALL, "torchvision:shufflenet_v2_x0_5", "timm:test_resnet"])
+def test_initial_weights_follow_from_the_seed(name: str) -> None:
+    first, again, other = (build(name, seed=seed).state_dict() for seed in (0, 0, 1))
+    assert list(first) == list(again)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_learns(name: str) -> None:
+    model = build(name, resolution=8)
+    images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+    nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 3])).backward()
+    dead = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert dead == []
+
+
+# Cost
+
+
+def test_macs_of_resnet8_are_those_counted_by_hand() -> None:
+    pixels = 32 * 32
+    stem = 3 * 16 * 9 * pixels
+    first = 2 * 16 * 16 * 9 * pixels
+    second = (16 * 32 * 9 + 32 * 32 * 9 + 16 * 32) * pixels // 4
+    third = (32 * 64 * 9 + 64 * 64 * 9 + 32 * 64) * pixels // 16
+    model = build("resnet8", classes=100)
+    assert count_macs(model, (3, 32, 32)) == stem + first + second + third + 64 * 100
+    assert count_macs(model, (3, 16, 16)) == (stem + first + second + third) // 4 + 64 * 100
+
+
+def test_macs_of_attention_are_counted_too() -> None:
+    width, tokens, heads = 32, 65, 4
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, width, 4, 4)
+            self.first = nn.Parameter(torch.zeros(1, 1, width))
+            self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+            self.head = nn.Linear(width, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.cat((self.first, self.patches(x).flatten(2).transpose(1, 2)), dim=1)
+            return self.head(self.attention(x, x, x, need_weights=False)[0][:, 0])
+
+    patches = 64 * width * 3 * 16
+    projections = 4 * tokens * width * width
+    products = 2 * tokens * tokens * width
+    model = Attention()
+    for frozen in (False, True):
+        model.requires_grad_(not frozen)
+        assert count_macs(model, (3, 32, 32)) == patches + projections + products + width * 10
+
+
+def test_counting_leaves_the_network_as_it_was() -> None:
+    model = build("resnet8").train()
+    model.bn1.eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    count_macs(model, (3, 32, 32))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training and not model.bn1.training and model.fc.training
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_shared_parameters_count_once() -> None:
+    layer = nn.Linear(4, 4)
+    assert count_parameters(nn.Sequential(layer, layer)) == 20
+    assert count_parameters(layer.requires_grad_(False)) == 20
+
+
+# Names
+
+
+def test_the_list_holds_every_network_and_every_form() -> None:
+    listed = {info.name: info.summary for info in list_models()}
+    assert set(listed) == {*models, "timm:NAME", "torchvision:NAME", "MODULE:FACTORY"}
+    assert all(summary and "\n" not in summary for summary in listed.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet8x5", "unknown model 'resnet8x5', did you mean 'resnet8x4'?"),
+        ("wrn-16-2", "unknown model 'wrn-16-2', did you mean 'wrn16-2'?"),
+        ("", "unknown model ''"),
+        ("torchvision:resnet19", "unknown torchvision model 'resnet19', did you mean 'torchvision:resnet1"),
+        ("torchvision:fcn_resnet50", "unknown torchvision model 'fcn_resnet50'"),
+        ("timm:resnett18", "unknown timm model 'resnett18', did you mean 'timm:resnet18'?"),
+        ("no_such_module_here:net", "no_such_module_here:net: there is no module 'no_such_module_here'"),
+        ("math:sqrd", "math: unknown model factory 'sqrd', did you mean 'sqrt'?"),
+        ("math:sqrt", "math:sqrt: could not be called"),
+    ],
+)
+def test_unknown_names_are_told_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        build(name)
+    assert str(caught.value).startswith(message)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"classes": 1}, "at least 2 classes"),
+        ({"channels": 4}, "1 or 3 channels"),
+        ({"resolution": 7}, "too small"),
+    ],
+)
+def test_images_that_no_network_serves_are_refused(facts: dict[str, int], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        build("resnet8", **facts)
+
+
+def test_timm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(RequestError, match=r"timm:resnet18 needs the timm package .*distillab\[timm\]"):
+        build("timm:resnet18")
+
+
+# A person's own module
+
+OWN = """
+from torch import nn
+
+def net(features):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(features))
+
+class Net(nn.Sequential):
+    def __init__(self, num_classes, in_chans=3):
+        super().__init__(nn.Conv2d(in_chans, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(4, num_classes))
+
+def told_everything(*, classes, channels, resolution):
+    assert (classes, channels, resolution) == (5, 1, 12)
+    return Net(classes, channels)
+
+def told_by_keyword(**facts):
+    assert facts == {"classes": 5, "channels": 1, "resolution": 12}
+    return Net(5, 1)
+
+def ten_classes(channels):
+    return Net(10, channels)
+
+def number(classes):
+    return 3
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "own_nets_for_test.py").write_text(OWN)
+    (tmp_path / "broken_nets_for_test.py").write_text("import no_such_dependency")
+    (tmp_path / "wrong_nets_for_test.py").write_text("def (")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = list(sys.path)
+    yield "own_nets_for_test"
+    assert sys.path == path
+    sys.modules.pop("own_nets_for_test", None)
+
+
+@pytest.mark.parametrize("factory", ["Net", "told_everything", "told_by_keyword"])
+def test_a_factory_is_told_what_its_signature_takes(own_module: str, factory: str) -> None:
+    model = build(f"{own_module}:{factory}", classes=5, channels=1, resolution=12)
+    assert model(torch.zeros(2, 1, 12, 12)).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_nets_for_test:net", "could not be called: TypeError"),
+        ("own_nets_for_test:number", "returned int, not a network"),
+        ("own_nets_for_test:nett", r"unknown model factory 'nett', did you mean 'net'\?"),
+        ("own_nets_for_test:ten_classes", r"gives \[1, 10\] for one image, not \[1, 5\]"),
+        ("broken_nets_for_test:net", "cannot be imported: No module named 'no_such_dependency'"),
+        ("wrong_nets_for_test:net", "cannot be imported: SyntaxError"),
+    ],
+)
+def test_what_is_wrong_with_a_factory_is_told(own_module: str, name: str, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        build(name, classes=5, channels=1, resolution=12)
+    assert str(caught.value).startswith(name.partition(":")[0])

@@ -1,0 +1,242 @@
+"""Taps hear what a network says at its stages and leave it as it is."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distillab.errors import RequestError
+from distillab.models import TappedModel, Taps, build_model, find_taps, models, output_shapes
+from distillab.models.stages import Stage
+
+EXTERNAL = {
+    "torchvision:resnet18": ("fc", ["layer1", "layer2", "layer3", "layer4"]),
+    "torchvision:mobilenet_v3_small": ("classifier.3", None),
+    "timm:test_efficientnet": ("classifier", ["blocks.0", "blocks.1", "blocks.2", "blocks.3", "blocks.4"]),
+    "timm:vit_tiny_patch16_224": ("head", ["blocks.2", "blocks.5", "blocks.8", "blocks.11"]),
+}
+# The deepest networks differ from their shallow kin in the number of blocks alone.
+NAMES = [name for name in models if name not in ("resnet110", "resnet56", "resnet44", "resnet32x4", "wrn40-2")]
+NEEDS = frozenset({"embedding", "maps", "labels", "logits"})
+ALL = [*NAMES, *EXTERNAL]
+
+
+def build(name: str, channels: int = 3, resolution: int = 16) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_model(name, classes=6, channels=channels, resolution=resolution)
+
+
+def images(n: int = 2, channels: int = 3, resolution: int = 16) -> Tensor:
+    return torch.randn(n, channels, resolution, resolution, generator=torch.Generator().manual_seed(3))
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+@pytest.mark.parametrize("name", models)
+def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
+    taps = find_taps(build(name), images(1))
+    assert taps == Taps("fc", tuple(Stage(f"stages.{i}") for i in range(3)))
+    widths = [stage.shape[0] for stage in (p for p in build(name).stages[-1].parameters())]
+    shapes = output_shapes(build(name, 1, 20), channels=1, resolution=20, classes=6)
+    last = widths[-1]
+    assert shapes.embedding == last
+    assert shapes.maps == ((last // 4, 20, 20), (last // 2, 10, 10), (last, 5, 5))
+
+
+@pytest.mark.parametrize("name", EXTERNAL)
+def test_classifier_and_stages_of_others_are_found(name: str) -> None:
+    classifier, stages = EXTERNAL[name]
+    taps = find_taps(build(name), images(1))
+    assert taps.classifier == classifier
+    if stages is not None:
+        assert [stage.path for stage in taps.stages] == stages
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_outputs_are_what_the_network_computes(name: str) -> None:
+    model = build(name).eval()
+    x = images(3)
+    expected = model(x)
+    taps = find_taps(model, x)
+    classifier = model.get_submodule(taps.classifier or "")
+    with TappedModel(model, NEEDS) as tapped:
+        outputs = tapped(x)
+    torch.testing.assert_close(outputs.logits, expected)
+    assert outputs.embedding is not None and len(outputs.maps) >= 3
+    torch.testing.assert_close(classifier(outputs.embedding), expected)
+    shapes = output_shapes(model, channels=3, resolution=16, classes=6)
+    assert shapes.classes == 6 and shapes.embedding == outputs.embedding.shape[1]
+    assert shapes.maps == tuple(tuple(found.shape[1:]) for found in outputs.maps)
+    sides = [found.shape[2] for found in outputs.maps]
+    assert sides == sorted(sides, reverse=True)
+    assert all(found.shape[0] == 3 and found.shape[2] == found.shape[3] for found in outputs.maps)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_tapping_leaves_no_trace(name: str) -> None:
+    model = build(name).train()
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    first.eval()
+    modes = [module.training for module in model.modules()]
+    before = copy.deepcopy(model.state_dict())
+    random_state, hooked = torch.get_rng_state(), hooks(model)
+    find_taps(model, images(1))
+    output_shapes(model, channels=3, resolution=16, classes=6)
+    with TappedModel(model, NEEDS) as tapped, torch.no_grad():
+        model.eval()
+        tapped(images())
+        assert hooks(model) > hooked
+    model.train()
+    first.eval()
+    assert hooks(model) == hooked
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random_state)
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "wrn16-1", "torchvision:resnet18", "timm:vit_tiny_patch16_224"])
+def test_gradients_flow_from_every_depth(name: str) -> None:
+    model = build(name).train()
+    with TappedModel(model, NEEDS) as tapped:
+        outputs = tapped(images(4))
+        assert outputs.embedding is not None
+        for said in (outputs.embedding, *outputs.maps):
+            model.zero_grad()
+            said.square().sum().backward(retain_graph=True)
+            first = next(iter(model.parameters()))
+            assert first.grad is not None and first.grad.abs().max() > 0
+
+
+def test_only_what_is_needed_is_listened_to() -> None:
+    model, x = build("resnet8"), images()
+    counts = {}
+    for needs in (set(), {"logits", "labels", "ids"}, {"embedding"}, {"maps"}, {"embedding", "maps"}):
+        with TappedModel(model, needs) as tapped:
+            outputs = tapped(x)
+            counts[tuple(sorted(needs))] = hooks(model)
+            assert (outputs.embedding is not None) == ("embedding" in needs)
+            assert bool(outputs.maps) == ("maps" in needs)
+    assert list(counts.values()) == [0, 0, 1, 3, 4]
+
+
+def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
+    model = build("resnet8")
+    tapped = TappedModel(model, {"maps"})
+    assert [tapped(images(n)).maps[0].shape[0] for n in (5, 2, 3)] == [5, 2, 3]
+    tapped.close()
+    tapped.close()
+    assert hooks(model) == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        tapped(images())
+
+
+def test_hooks_are_removed_after_an_error() -> None:
+    model = build("resnet8")
+    with pytest.raises(RuntimeError), TappedModel(model, NEEDS) as tapped:
+        tapped(images())
+        tapped(torch.zeros(2, 5, 16, 16))
+    assert hooks(model) == 0
+    with pytest.raises(RuntimeError):
+        find_taps(model, torch.zeros(2, 5, 16, 16))
+    assert hooks(model) == 0 and model.training
+
+
+def test_named_taps_are_taken_as_they_are() -> None:
+    model = build("resnet8")
+    taps = Taps("fc", (Stage("conv1"), Stage("stages.2.0.conv1")))
+    with TappedModel(model, NEEDS, taps) as tapped:
+        outputs = tapped(images())
+    assert [tuple(found.shape) for found in outputs.maps] == [(2, 16, 16, 16), (2, 64, 4, 4)]
+
+
+# Networks that nobody knows
+
+
+class Block(nn.Module):
+    """Expands inside, with a squeeze to 1x1 on the side: neither is a stage."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(inputs, 8 * inputs, 1)
+        self.squeeze = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(8 * inputs, 8 * inputs, 1))
+        self.reduce = nn.Conv2d(8 * inputs, outputs, 3, stride, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.expand(x)
+        return self.reduce(x * self.squeeze(x).sigmoid())
+
+
+class Logits(nn.Module):
+    """Returns its logits in an object, and convolves where others have a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"logits": self.conv(x).mean((2, 3))}
+
+
+def unknown() -> nn.Sequential:
+    body = nn.Sequential(Block(3, 4, 1), Block(4, 5, 2), nn.ReLU(inplace=True), Block(5, 7, 2), Block(7, 7, 1))
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 6))
+
+
+def test_stages_of_an_unknown_network_are_the_last_map_of_each_size() -> None:
+    model = unknown()
+    taps = find_taps(model, images(1))
+    assert taps == Taps("5", (Stage("0.0"), Stage("0.2"), Stage("0")))
+    shapes = output_shapes(model, channels=3, resolution=16, classes=6)
+    assert (shapes.embedding, shapes.maps) == (9, ((4, 16, 16), (5, 8, 8), (7, 4, 4)))
+
+
+def test_pooling_to_a_fixed_size_is_no_stage() -> None:
+    convs = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3, 1, 1))
+    model = nn.Sequential(convs, nn.MaxPool2d(8), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(245, 6))
+    assert output_shapes(model, channels=3, resolution=16, classes=6).maps == ((4, 16, 16), (5, 8, 8))
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("NHWC", (2, 5, 5, 7)), ("tokens", (2, 27, 7)), ("NCHW", (2, 7, 5, 5))])
+def test_every_layout_reads_as_the_same_map(layout: str, shape: tuple[int, ...]) -> None:
+    target = torch.arange(2 * 7 * 25.0).reshape(2, 7, 5, 5)
+    said = {
+        "NCHW": target,
+        "NHWC": target.permute(0, 2, 3, 1),
+        "tokens": torch.cat((torch.full((2, 2, 7), -1.0), target.flatten(2).transpose(1, 2)), dim=1),
+    }[layout]
+    assert said.shape == shape
+    stage = Stage("anywhere", layout, prefix=2 if layout == "tokens" else 0)  # type: ignore[arg-type]
+    assert torch.equal(stage.as_map(said), target)
+
+
+def test_what_a_network_does_not_have_is_refused_when_it_is_needed() -> None:
+    model = Logits()
+    with TappedModel(model, {"logits"}) as tapped:
+        assert tapped(images()).logits.shape == (2, 6)
+    with pytest.raises(RequestError, match="no linear layer"), TappedModel(model, {"embedding"}) as tapped:
+        tapped(images())
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 6))
+    with pytest.raises(RequestError, match="no stages"), TappedModel(flat, {"maps"}) as tapped:
+        tapped(images())
+    shapes = output_shapes(flat, channels=3, resolution=16, classes=6)
+    assert (shapes.embedding, shapes.maps) == (768, ())
+    assert hooks(model) == hooks(flat) == 0
+
+
+def test_outputs_without_logits_are_refused() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x
+
+    with pytest.raises(RequestError, match="returns tuple"):
+        output_shapes(Two(), channels=3, resolution=16, classes=6)
+    with pytest.raises(RequestError, match=r"gives \[1, 6\] for one image, not \[1, 7\]"):
+        output_shapes(unknown(), channels=3, resolution=16, classes=7)
