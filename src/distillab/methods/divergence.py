@@ -1,0 +1,61 @@
+"""How far apart two sets of logits are: the pure functions that losses are made of.
+
+All of them compute in float32 at least, whatever they are given, return one number an image, and send no
+gradient into the teacher. They are made of log-softmax and log-sum-exp, so they stay finite where
+probabilities underflow.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def in_full_precision(x: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32; float32 and float64 as they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of an image with its label: logits ``[N, C]``, labels int64 ``[N]`` -> ``[N]``.
+
+    -(1 - e) log p_y - (e / C) sum_c log p_c, with e = ``smoothing``.
+    """
+    return F.cross_entropy(in_full_precision(logits), labels, reduction="none", label_smoothing=smoothing)
+
+
+def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(p_t || p_s) with p = softmax(z / T): logits ``[N, C]`` both -> ``[N]``."""
+    student = F.log_softmax(in_full_precision(student_logits) / temperature, dim=1)
+    teacher = F.log_softmax(in_full_precision(teacher_logits.detach()) / temperature, dim=1)
+    return (teacher.exp() * (teacher - student)).sum(dim=1)
+
+
+def decoupled_kl(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """The two parts of KL(p_t || p_s), each ``[N]``: logits ``[N, C]`` with C >= 2, labels int64 ``[N]``.
+
+    The first compares (p_y, 1 - p_y), the second the softmax over the classes other than the label y. With
+    p_t the teacher's, KL = first + (1 - p_t[y]) second (Zhao et al., CVPR 2022, equation 5).
+    """
+    others = _other_classes(labels, student_logits.shape[1])
+    student = in_full_precision(student_logits) / temperature
+    teacher = in_full_precision(teacher_logits.detach()) / temperature
+    binary_student, binary_teacher = (_target_or_not(z, labels, others) for z in (student, teacher))
+    target = (binary_teacher.exp() * (binary_teacher - binary_student)).sum(dim=1)
+    return target, kl_divergence(student.gather(1, others), teacher.gather(1, others))
+
+
+def _other_classes(labels: Tensor, classes: int) -> Tensor:
+    """The classes that are not an image's label, in order: int64 ``[N]`` -> int64 ``[N, classes - 1]``."""
+    below = torch.arange(classes - 1, device=labels.device)
+    return below + (below >= labels[:, None]).long()
+
+
+def _target_or_not(z: Tensor, labels: Tensor, others: Tensor) -> Tensor:
+    """(log p_y, log(1 - p_y)), ``[N, 2]``, by log-sum-exp: 1 - p_y itself would round to 0."""
+    target = z.gather(1, labels[:, None])
+    rest = z.gather(1, others).logsumexp(dim=1, keepdim=True)
+    return torch.cat((target, rest), dim=1) - z.logsumexp(dim=1, keepdim=True)

@@ -1,0 +1,42 @@
+"""Knowledge distillation as it began: learn the teacher's softened probabilities."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from distillab.methods.divergence import cross_entropy, kl_divergence
+from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+
+class SoftTargets(Method):
+    """The loss of :class:`Distillation`, for methods that differ from it in the teacher alone."""
+
+    class Config(Method.Config):
+        """Temperature T and the weights of the terms; defaults as in the tables of Tian et al., ICLR 2020."""
+
+        temperature: Temperature = 4.0
+        ce_weight: Weight = 0.1
+        kd_weight: Weight = 0.9
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        if teacher is None:
+            raise ValueError(f"method {self.name} needs a teacher's outputs")
+        temperature = self.config.temperature
+        divergence = kl_divergence(student.logits, teacher.logits, temperature).mean()
+        return {
+            "ce": self.config.ce_weight * cross_entropy(student.logits, batch.labels).mean(),
+            "kd": self.config.kd_weight * temperature**2 * divergence,
+        }
+
+
+@method("kd", paper="Hinton et al., Distilling the knowledge in a neural network, 2015")
+class Distillation(SoftTargets):
+    """Distillation: a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s), with p = softmax(z / T) in the second.
+
+    T^2 keeps the gradient of the second term at the same scale for all T. The mean is over images, never
+    over classes. Defaults T = 4, a = 0.1, b = 0.9.
+
+    Paper: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015.
+    """

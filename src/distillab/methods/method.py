@@ -1,0 +1,96 @@
+"""The contract of a method: how what a teacher says becomes a loss for a student."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from distillab.models.outputs import Outputs, OutputShapes
+from distillab.registry import Registry
+
+Need = Literal["logits", "embedding", "maps", "labels", "ids", "memory"]
+TeacherKind = Literal["none", "study", "self", "untrained"]
+
+# Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method may know of a batch besides the networks' outputs.
+
+    Attributes:
+        labels: int64 ``[N]``.
+        ids: int64 ``[N]``, image ids, for methods that remember images.
+        epoch: 0-based epoch of the stream of views.
+        progress: share of training done, in [0, 1).
+        epoch_length: steps in an epoch.
+    """
+
+    labels: Tensor
+    ids: Tensor
+    epoch: int
+    progress: float
+    epoch_length: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The pair of networks that a method is built for, and the size of its transfer set."""
+
+    student: OutputShapes
+    teacher: OutputShapes | None
+    n_train: int
+
+
+class Method(nn.Module):
+    """A way to transfer knowledge, built for one pair of networks.
+
+    Class attributes:
+        name: the registered name.
+        paper: where it comes from, or "" for controls.
+        needs: which outputs and facts it uses; logits alone can be served from stored teacher outputs.
+        teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
+            student (``self``), or an ``untrained`` network of the teacher's architecture.
+
+    Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
+    with the student and never saved with it.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
+    teacher: ClassVar[TeacherKind] = "study"
+
+    class Config(BaseModel):
+        """Hyper-parameters; the defaults are the canonical paper's."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__()
+        self.config = config
+        self.pair = pair
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """Named, weighted terms (scalars); their sum is the loss."""
+        raise NotImplementedError
+
+
+methods: Registry[type[Method]] = Registry("method")
+
+
+def method(name: str, *, paper: str = "") -> Callable[[type[Method]], type[Method]]:
+    """Class decorator that registers a method under ``name`` with the paper it comes from."""
+
+    def enter(cls: type[Method]) -> type[Method]:
+        cls.name, cls.paper = name, paper
+        return methods.register(name)(cls)
+
+    return enter
