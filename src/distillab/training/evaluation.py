@@ -1,0 +1,45 @@
+"""What a network says about images as they are: logits, without views, in evaluation mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from distillab.data.imageset import ImageSet
+from distillab.models.trial import logits_of
+from distillab.training.device import arithmetic
+from distillab.training.recipe import Precision
+from distillab.training.stream import Normalisation
+
+Logits = npt.NDArray[np.float16]
+EVALUATION_BATCH = 256
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: ImageSet, normalise: Normalisation, device: torch.device, precision: Precision
+) -> Logits:
+    """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards."""
+    training = model.training
+    model.eval()
+    parts = []
+    for start in range(0, len(images), EVALUATION_BATCH):
+        positions = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
+        inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
+        with arithmetic(device, precision):
+            parts.append(to_half(logits_of(model(inputs))))
+    model.train(training)
+    return np.concatenate(parts)
+
+
+def to_half(logits: torch.Tensor) -> Logits:
+    """Logits as float16 on the CPU; finite values stay finite (float16 ends at 65504)."""
+    limit = torch.finfo(torch.float16).max
+    return logits.float().clamp(-limit, limit).half().cpu().numpy()
+
+
+def accuracy(logits: Logits, images: ImageSet) -> float:
+    """Share of images whose largest logit is their label's."""
+    return float((logits.argmax(axis=1) == images.labels).mean())
