@@ -1,0 +1,1 @@
+"""What to run, what has run, where it runs: study files, plans, the ledger, the store, executors."""

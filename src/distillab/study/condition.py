@@ -1,0 +1,92 @@
+"""Condition: one combination of factor levels under one seed, and the image sets it makes, by role."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distillab.data.dataset import Dataset
+from distillab.data.imageset import ImageSet
+from distillab.factors import Factor, Manipulation, apply_chain, factors
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Factors at one level each, in written order, and the seed of their draws."""
+
+    chain: tuple[Factor, ...]
+    seed: int
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Level by factor name."""
+        return {factor.name: factor.level for factor in self.chain}
+
+    def as_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        chain = [{"name": f.name, "config": f.model_dump(mode="json")} for f in self.chain]
+        return {"chain": chain, "seed": self.seed}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Condition:
+        """The condition that :meth:`as_dict` described."""
+        chain = tuple(factors[entry["name"]].model_validate(entry["config"]) for entry in values["chain"])
+        return cls(chain, values["seed"])
+
+
+@dataclass(frozen=True, eq=False)
+class Roles:
+    """The image sets of a condition. ``teacher`` is the training set by provenance: ``full`` and ``same``.
+
+    ``checks`` are the measured manipulations; conclusions need all of them to have passed.
+    """
+
+    transfer: ImageSet
+    teacher: Mapping[str, ImageSet]
+    val: ImageSet
+    eval: Mapping[str, ImageSet]
+    checks: tuple[Manipulation, ...]
+
+    @property
+    def failed_checks(self) -> tuple[Manipulation, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def make_roles(dataset: Dataset, condition: Condition) -> Roles:
+    """Apply a condition's factors to the roles they name. No pixel is copied.
+
+    Raises:
+        RequestError: a level that the data cannot reach.
+    """
+    chain, seed = condition.chain, condition.seed
+    checks: list[Manipulation] = []
+
+    def role(images: ImageSet, name: Any) -> ImageSet:
+        made, measured = apply_chain(images, chain, name, seed)
+        checks.extend(measured)
+        return made
+
+    return Roles(
+        transfer=role(dataset.train, "transfer"),
+        teacher={"full": role(dataset.train, "teacher"), "same": _same(dataset.train, chain, seed)},
+        val=role(dataset.val, "val"),
+        eval={name: role(images, "eval") for name, images in dataset.eval.items()},
+        checks=tuple(checks),
+    )
+
+
+def _same(train: ImageSet, chain: Sequence[Factor], seed: int) -> ImageSet:
+    """What a teacher of provenance ``same`` learns from: the transfer data, and whatever else is done to the
+    teacher's role alone, in the written order."""
+    for factor in chain:
+        applied = [name for name in ("transfer", "teacher") if name in factor.roles]
+        if applied:
+            train, _ = apply_chain(train, [factor], applied[0], seed)
+    return train
+
+
+def combinations_of(levels: Sequence[Sequence[Factor]]) -> int:
+    """How many combinations of levels a full crossing holds."""
+    return math.prod(len(of_one) for of_one in levels)

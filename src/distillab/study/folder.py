@@ -1,0 +1,136 @@
+"""StudyFolder: the DIR of a study, and all that lies in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+import yaml
+
+from distillab.data.dataset import Dataset
+from distillab.data.ingest import load_dataset
+from distillab.errors import RequestError
+from distillab.study.condition import Condition, Roles, make_roles
+from distillab.study.ledger import Job, Ledger
+from distillab.study.plan import Plan, make_plan
+from distillab.study.spec import StudySpec, read_study
+from distillab.study.store import Store, disk_full_is_told
+
+LoadProgress = Callable[[str, int, int], None]
+
+
+class StudyFolder:
+    """A study's folder: its file, ledger, store, tables and report. Scripts rely on the names in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = Store(path / "store")
+        self.study_file = path / "study.yaml"
+        self.ledger_file = path / "ledger.sqlite"
+        self.results_file = path / "results.parquet"
+        self.effects_file = path / "effects.parquet"
+        self.report_file = path / "report.html"
+
+    @classmethod
+    def open(cls, path: Path) -> StudyFolder:
+        """The folder of a study that was begun. Raises RequestError if there is none at ``path``."""
+        folder = cls(path)
+        if not folder.study_file.is_file() or not folder.ledger_file.is_file():
+            raise RequestError(
+                "no study here (no study.yaml and ledger.sqlite)",
+                where=str(path),
+                allowed="a folder made by `distillab run`",
+            )
+        return folder
+
+    @classmethod
+    def begin(
+        cls, path: Path, spec: StudySpec, device: torch.device, on_load: LoadProgress | None = None
+    ) -> StudyFolder:
+        """Make the folder of a study (read data, plan, write the ledger), or take up the one that is there.
+
+        Raises:
+            RequestError: the folder holds another study or cannot be written, or the study cannot be planned.
+            DiskFullError: there is no space for the data.
+        """
+        folder = cls(path)
+        if folder.study_file.exists():
+            folder._must_hold(spec)
+        if folder._is_planned():
+            folder._write_study(spec)
+            return folder
+        dataset = load_dataset(spec.source(), on_load)
+        plan = make_plan(spec, dataset, device)
+        try:
+            with disk_full_is_told(path):
+                path.mkdir(parents=True, exist_ok=True)
+                folder._write_study(spec)
+                folder._write_plan(spec, dataset, plan)
+        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+            raise RequestError(
+                f"cannot write there ({error.strerror})", where=str(path), allowed="a folder you can write"
+            ) from error
+        return folder
+
+    @cached_property
+    def spec(self) -> StudySpec:
+        """The study, from ``study.yaml``."""
+        return read_study(self.study_file)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data as they were read when the study began, pixels memory-mapped."""
+        with self.ledger() as ledger:
+            digest = ledger.meta("dataset")
+        return Dataset.open(self.store.folder("data", str(digest)))
+
+    def ledger(self) -> Ledger:
+        """A new connection to the ledger; a context manager that closes it."""
+        return Ledger(self.ledger_file)
+
+    def roles(self, condition: Condition) -> Roles:
+        """The image sets of a condition."""
+        return make_roles(self.dataset, condition)
+
+    def job(self, run_id: str) -> Job:
+        """A job by its id. Raises RequestError if there is none."""
+        with self.ledger() as ledger:
+            job = ledger.job(run_id)
+        if job is None:
+            raise RequestError(
+                f"no run {run_id!r}", where=str(self.path), allowed="a run_id of results.parquet"
+            )
+        return job
+
+    # -- inside ---------------------------------------------------------------------------------------------
+
+    def _must_hold(self, spec: StudySpec) -> None:
+        if read_study(self.study_file).identity != spec.identity:
+            raise RequestError(
+                "this folder belongs to another study (its study.yaml differs)",
+                where=f"--out {self.path}",
+                allowed="a new folder, or the study it was made with",
+            )
+
+    def _is_planned(self) -> bool:
+        if not self.ledger_file.is_file():
+            return False
+        with self.ledger() as ledger:
+            return ledger.meta("schema") is not None
+
+    def _write_study(self, spec: StudySpec) -> None:
+        draft = self.path / f".study.{os.getpid()}.yaml"
+        draft.write_text(yaml.safe_dump(spec.canonical(), sort_keys=False, allow_unicode=True))
+        draft.replace(self.study_file)
+
+    def _write_plan(self, spec: StudySpec, dataset: Dataset, plan: Plan) -> None:
+        if not self.store.has("data", dataset.digest):
+            with self.store.writing("data", dataset.digest) as draft:
+                dataset.save(draft)
+        meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
+        with self.ledger() as ledger:
+            ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells)

@@ -1,0 +1,43 @@
+"""Running a study: from its folder to settled jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distillab.study.executors import Watch, executors
+from distillab.study.folder import StudyFolder
+from distillab.study.ledger import Failure
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study stands: student runs done, failed, excluded by a failed manipulation check, and open."""
+
+    done: int
+    failed: int
+    excluded: int
+    open: int
+    failures: tuple[Failure, ...]
+
+
+def run_jobs(folder: StudyFolder, *, executor: str, workers: int, device: str, watch: Watch) -> None:
+    """Run every open job of a study. Raises DiskFullError if there is no space left."""
+    folder.store.sweep()
+    try:
+        executors[executor](folder, workers=workers, device=device, watch=watch)
+    finally:
+        folder.store.sweep()
+
+
+def outcome(folder: StudyFolder) -> Outcome:
+    """How the study stands now."""
+    with folder.ledger() as ledger:
+        tally = ledger.tally().get("student", {})
+        excluded = sum(cell["excluded"] is not None for cell in ledger.cells())
+        return Outcome(
+            done=tally.get("done", 0),
+            failed=tally.get("failed", 0),
+            excluded=excluded,
+            open=tally.get("queued", 0) + tally.get("running", 0),
+            failures=tuple(ledger.failures()),
+        )

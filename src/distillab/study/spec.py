@@ -1,0 +1,244 @@
+"""StudySpec: what a study file says, validated and made canonical."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from distillab.canonical import spec_id
+from distillab.data.sources import Source, parse_source
+from distillab.errors import RequestError, validation_error
+from distillab.factors import Factor, parse_factors
+from distillab.methods import MethodSpec, parse_method
+from distillab.training.recipe import Recipe
+
+Provenance = Literal["same", "full", "external"]
+PLAIN = "ce"
+
+
+class TeacherSpec(BaseModel):
+    """The teacher of a study.
+
+    ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
+    study. ``same``: the manipulated transfer data, a network for every condition and seed. ``external``:
+    given ``weights`` (a safetensors file). ``recipe`` overrides single keys of the study's recipe, for all
+    teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
+    ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
+    includes what another teacher would have changed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    provenance: tuple[Provenance, ...] = ("same",)
+    weights: Path | None = None
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    replicates: int = Field(default=1, ge=1)
+
+    @field_validator("provenance", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _weights_belong_to_external(self) -> TeacherSpec:
+        if ("external" in self.provenance) != (self.weights is not None):
+            raise ValueError("provenance external and weights (a safetensors file) go together")
+        if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
+            raise ValueError("name each provenance once, and at least one")
+        return self
+
+    @field_validator("recipe")
+    @classmethod
+    def _one_form(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        by_provenance = recipe.keys() & set(get_args(Provenance))
+        if by_provenance and by_provenance != recipe.keys():
+            raise ValueError("name either keys of a recipe or provenances (same, full, external), not both")
+        if any(not isinstance(recipe[name] or {}, dict) for name in by_provenance):
+            raise ValueError("the recipe of a provenance must be a mapping of keys to values")
+        return recipe
+
+    def recipe_keys(self, provenance: str) -> dict[str, Any]:
+        """The keys that override the study's recipe for a provenance."""
+        if self.recipe.keys() & set(get_args(Provenance)):
+            return dict(self.recipe.get(provenance) or {})
+        return self.recipe
+
+
+class EvidenceSpec(BaseModel):
+    """How conclusions are drawn. Nothing here changes what is trained.
+
+    ``margin``: half width of the region of practical equivalence, as a fraction (0.005 is 0.5 points).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: float = Field(default=0.005, ge=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    baselines: tuple[str, ...] = (PLAIN,)
+
+
+class StudySpec(BaseModel):
+    """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
+
+    ``seeds``: a number of replicates, or their list. A seed draws everything that a replicate is made of:
+    subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the views and the full
+    teacher. ``plain`` (method ``ce``) is always among the methods.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: str = Field(min_length=1)
+    notes: str = ""
+    data: dict[str, Any]
+    teacher: TeacherSpec
+    students: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
+    factors: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seed: int = 0
+    recipe: Recipe = Recipe()
+    evidence: EvidenceSpec = EvidenceSpec()
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        if isinstance(value, bool) or (isinstance(value, int) and value < 1):
+            raise ValueError("seeds must be a number of at least 1, or a list of seeds")
+        return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _one_student(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("students", "seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) != len(value) or not value:
+            raise ValueError("name each once, and at least one")
+        return value
+
+    def source(self) -> Source:
+        """The data source. Raises RequestError."""
+        return parse_source(dict(self.data), self._base, "data")
+
+    def factor_levels(self) -> list[list[Factor]]:
+        """For each factor in written order, one instance a level. Raises RequestError."""
+        return parse_factors(self.factors, "factors")
+
+    def method_specs(self) -> list[MethodSpec]:
+        """The methods, the plain twin first. Raises RequestError."""
+        specs = [parse_method(entry, "methods") for entry in self.methods]
+        if all(spec.label != PLAIN for spec in specs):
+            specs.insert(0, parse_method(PLAIN, "methods"))
+        specs.sort(key=lambda spec: spec.label != PLAIN)
+        labels = [spec.label for spec in specs]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise RequestError(f"method {label!r} is named twice", where="methods")
+        unknown = [name for name in self.evidence.baselines if name not in labels]
+        if unknown:
+            raise RequestError(
+                f"baseline {unknown[0]!r} is not among the methods",
+                where="evidence.baselines",
+                allowed=", ".join(labels),
+            )
+        return specs
+
+    def teacher_recipe(self, provenance: str) -> Recipe:
+        """The study's recipe with the teacher's own keys laid over it. Raises RequestError."""
+        own = self.teacher.recipe_keys(provenance)
+        merged = self.recipe.model_dump(exclude_unset=True)
+        if {"epochs", "steps"} & own.keys():
+            merged = {key: value for key, value in merged.items() if key not in ("epochs", "steps")}
+        try:
+            return Recipe.model_validate(merged | own)
+        except ValidationError as error:
+            raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
+
+    def weights_path(self) -> Path | None:
+        """The external teacher's weights, relative to the study file."""
+        return None if self.teacher.weights is None else self._base / self.teacher.weights
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
+        values = self.model_dump(mode="json")
+        values["data"] = self.source().entry()
+        if self.teacher.weights is not None:
+            values["teacher"]["weights"] = str(self.weights_path())
+        return values
+
+    @property
+    def identity(self) -> str:
+        """What makes two study files the same study: everything but the name, the notes and how evidence is
+        weighed."""
+        return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
+
+
+def parse_study(values: Any, base: Path, where: str) -> StudySpec:
+    """A study from plain values; relative paths are relative to ``base``. Raises RequestError, naming
+    ``where`` (the file) and the key."""
+    if not isinstance(values, Mapping):
+        raise RequestError("a study is a mapping of keys to values", where=where)
+    try:
+        spec = StudySpec.model_validate(dict(values))
+    except ValidationError as error:
+        raise validation_error(error, where, StudySpec.model_fields) from error
+    spec._base = base
+    try:
+        spec.source(), spec.factor_levels(), spec.method_specs()
+        for provenance in spec.teacher.provenance:
+            spec.teacher_recipe(provenance)
+    except RequestError as error:
+        raise error.within(where) from error
+    return spec
+
+
+def read_study(path: Path) -> StudySpec:
+    """Read a study file. Raises RequestError if it is missing, not YAML, or not a study."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
+    return parse_study(_expanded(values, str(path)), path.resolve().parent, str(path))
+
+
+def _expanded(value: Any, where: str) -> Any:
+    """``${NAME}`` in a text is the environment's: a study file can leave open where the data lie."""
+    if isinstance(value, dict):
+        return {key: _expanded(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    for name in re.findall(r"\$\{(\w+)\}", value):
+        if name not in os.environ:
+            raise RequestError(
+                f"the environment variable {name} is not set", where=where, allowed=f"export {name}=..."
+            )
+        value = value.replace(f"${{{name}}}", os.environ[name])
+    return value

@@ -1,0 +1,98 @@
+"""The store: finished artefacts by content address. What is there is whole; nothing is there by half."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import socket
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from distillab.study.liveness import is_alive
+from distillab.training.stages import RECORD
+
+
+class DiskFullError(RuntimeError):
+    """No space left. What was finished stays; the job that met it is put back into the queue."""
+
+
+@contextlib.contextmanager
+def disk_full_is_told(place: Path) -> Iterator[None]:
+    """Turn the ways in which a full disk shows itself into :class:`DiskFullError`."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in full:
+            raise DiskFullError(f"{place}: no space left on the disk") from error
+        raise
+    except sqlite3.OperationalError as error:
+        if "disk is full" in str(error):
+            raise DiskFullError(f"{place}: no space left on the disk") from error
+        raise
+    except Exception as error:
+        # safetensors raises its own error, in whose text the operating system's number stands.
+        if f"os error {errno.ENOSPC}" in str(error) or "No space left" in str(error):
+            raise DiskFullError(f"{place}: no space left on the disk") from error
+        raise
+
+
+class Store:
+    """Folders under ``root``, one an artefact: ``<kind>/<id>/``.
+
+    A folder is filled under a temporary name and renamed when it is complete, so a process killed at any
+    moment leaves either the whole artefact or none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._drafts = root / "drafts" / socket.gethostname()
+
+    def folder(self, kind: str, name: str) -> Path:
+        return self.root / kind / name
+
+    def has(self, kind: str, name: str) -> bool:
+        return self.folder(kind, name).is_dir()
+
+    def record(self, kind: str, name: str) -> dict[str, Any]:
+        """The record that the artefact was written with."""
+        return json.loads((self.folder(kind, name) / RECORD).read_text())  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def writing(self, kind: str, name: str) -> Iterator[Path]:
+        """A folder to fill; it becomes the artefact when the block ends well and vanishes otherwise.
+
+        Raises:
+            DiskFullError: there is no space left.
+        """
+        final = self.folder(kind, name)
+        draft = self._drafts / f"{os.getpid()}-{uuid.uuid4().hex}"
+        with disk_full_is_told(self.root):
+            draft.mkdir(parents=True)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield draft
+                self._publish(draft, final)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    @staticmethod
+    def _publish(draft: Path, final: Path) -> None:
+        try:
+            draft.rename(final)
+        except OSError as error:
+            # Another worker was first: same id, same content, so theirs serves as well.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+    def sweep(self) -> None:
+        """Remove drafts that killed processes of this host left behind; those of living ones stay."""
+        for draft in self._drafts.glob("*-*"):
+            if not is_alive(int(draft.name.split("-")[0])):
+                shutil.rmtree(draft, ignore_errors=True)

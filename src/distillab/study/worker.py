@@ -1,0 +1,97 @@
+"""A worker: claims jobs from the ledger, does them, enters how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from distillab.study.folder import StudyFolder
+from distillab.study.jobs import JobRunner
+from distillab.study.ledger import HEARTBEAT_SECONDS, Job, Ledger
+from distillab.study.store import DiskFullError, disk_full_is_told
+from distillab.training.device import pick_device
+
+IDLE_SECONDS = 0.2
+
+
+def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool], threads: int = 1) -> None:
+    """Do jobs until none is open, waiting for those that other workers hold. ``stop`` is asked between jobs.
+
+    Every worker computes with the same number of threads, so that a study gives the same numbers whichever
+    executor runs it.
+
+    Raises:
+        DiskFullError: there is no space left; the job in hand is put back.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        runner = JobRunner(folder, pick_device(device))
+        with folder.ledger() as ledger, disk_full_is_told(folder.path):
+            while not stop():
+                job = ledger.claim()
+                if job is not None:
+                    _do(runner, ledger, job)
+                elif ledger.open_jobs() == 0:
+                    return
+                # Whoever finds that a worker died must blame the job: to ask without would pardon it.
+                elif ledger.reclaim(blame=True) == 0:
+                    time.sleep(IDLE_SECONDS)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _do(runner: JobRunner, ledger: Ledger, job: Job) -> None:
+    try:
+        with _Heartbeat(ledger, job.id):
+            seconds = runner.run(job)
+    except (DiskFullError, KeyboardInterrupt):
+        ledger.release(job.id)
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a run dies of is kept with it; the study goes on
+        ledger.fail(job.id, _told(error))
+        return
+    ledger.done(job.id, seconds)
+
+
+def _told(error: Exception) -> str:
+    """The error and where it arose, short enough for a table."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+class _Heartbeat:
+    """Renews the lease on a job from a thread of its own, with a connection of its own.
+
+    A beat that the ledger does not take (it is locked, the disk is full) is left out: the next one makes up
+    for it, and if none comes through another worker does the job as well, to the same result.
+    """
+
+    def __init__(self, ledger: Ledger, job: str) -> None:
+        self._path, self._job = ledger.path, job
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        if self._ended.wait(HEARTBEAT_SECONDS):
+            return  # most test-sized jobs end before the first beat: no connection is made for them
+        while True:
+            with contextlib.suppress(sqlite3.OperationalError), Ledger(self._path) as ledger:
+                ledger.beat(self._job)
+            if self._ended.wait(HEARTBEAT_SECONDS):
+                return
