@@ -1,0 +1,96 @@
+"""What a reader must know before believing the answer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from distillab.evidence.comparisons import Comparisons, grouped
+from distillab.evidence.gains import smallest_p
+from distillab.evidence.pairing import Row
+from distillab.evidence.wording import count, listed
+
+
+def caveats(study: Comparisons) -> list[str]:
+    """Tests made and corrected for, teachers with little to teach, comparisons without a finished pair."""
+    return [*_testing(study), *_teachers(study), *_gaps(study)]
+
+
+def tests_made(effects: Sequence[Row]) -> int:
+    """Distinct tests: the sizes of the families corrected for, or their rows where those are not known."""
+    families = grouped((row for row in effects if row["p_value"] is not None), ["metric", "baseline"])
+    return sum(family[0].get("n_tests") or len(family) for family in families.values())
+
+
+def _testing(study: Comparisons) -> list[str]:
+    """How many tests, how corrected, what survives, and whether anything could."""
+    tested = [row for row in study.main if row["p_value"] is not None]
+    if not tested:
+        return ["No pair of runs has finished: nothing was tested."]
+    level = f"{study.alpha:g}"
+    found = [
+        f"{count(tests_made(study.effects), 'test')} made in all; p-values are corrected by Holm's method "
+        "within each metric and baseline, intervals and verdicts are for one comparison each."
+    ]
+    beyond = [row for row in tested if row["verdict"] in ("helps", "harms")]
+    keeping = sum(row["p_adjusted"] is not None and row["p_adjusted"] <= study.alpha for row in beyond)
+    family = tests_made([row for row in study.effects if _same_family(row, tested[0])])
+    most = max(row["n_pairs"] for row in tested)
+    least = smallest_p(most)
+    if least * family > study.alpha:
+        needed = math.ceil(1 + math.log2(family / study.alpha))
+        corrected = f"; corrected for {family} tests," if family > 1 else ":"
+        found.append(
+            f"With {count(most, 'pair')} the smallest possible p-value is {least:.2g}{corrected} none can "
+            f"reach {level}. That would take {needed} pairs; until then the intervals are the evidence."
+        )
+    elif beyond:
+        verdicts = count(len(beyond), "verdict")
+        found.append(f"{keeping} of the {verdicts} of help or harm keep p <= {level} after correction.")
+    if any(row["n_pairs"] == 1 for row in tested):
+        found.append(
+            "One pair says nothing about chance: such comparisons have no interval and stay undecided."
+        )
+    return found
+
+
+def _same_family(row: Row, other: Row) -> bool:
+    return bool(row["metric"] == other["metric"] and row["baseline"] == other["baseline"])
+
+
+def _teachers(study: Comparisons) -> list[str]:
+    """Where the teacher is no better than the plainly trained student."""
+    weak: dict[str, list[str]] = defaultdict(list)
+    for row in study.main:
+        if row["metric"] == "accuracy" and row["n_pairs"] and _no_better_teacher(row, study.margin):
+            place = study.place(row)
+            if place not in weak[study.setting(row)]:
+                weak[study.setting(row)].append(place)
+    sentences = []
+    for setting, places in weak.items():
+        where = f" at {listed(places)}" if any(places) else ""
+        which = f" ({setting})" if setting else ""
+        sentences.append(
+            f"The teacher is not better than the plain student{where}{which}: it has little to teach there."
+        )
+    return sentences
+
+
+def _no_better_teacher(row: Row, margin: float) -> bool:
+    if "teacher_accuracy" not in row:
+        return row["gap_closed"] is None
+    if row["teacher_accuracy"] is None or row.get("plain_mean") is None:
+        return False
+    return bool(row["teacher_accuracy"] - row["plain_mean"] <= margin)
+
+
+def _gaps(study: Comparisons) -> list[str]:
+    missing = sum(not row["n_pairs"] for row in study.main + study.controls)
+    if not missing:
+        return []
+    total = len(study.main) + len(study.controls)
+    return [
+        f"{missing} of {count(total, 'comparison')} rest on no finished pair: the runs failed, were excluded "
+        "or are still to come."
+    ]

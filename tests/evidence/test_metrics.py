@@ -1,0 +1,147 @@
+"""Metrics agree with scikit-learn and torchmetrics, and with values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from distillab.evidence.metrics import (
+    METRICS,
+    class_accuracies,
+    classification_metrics,
+    fidelity,
+    group_accuracies,
+)
+
+
+def outputs(seed: int, n: int = 400, c: int = 7, dtype: type = np.float64):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(c, size=n, p=np.arange(1, c + 1) / np.arange(1, c + 1).sum())
+    logits = rng.normal(size=(n, c)) + 1.5 * np.eye(c)[labels]
+    return logits.astype(dtype), labels.astype(np.int64), rng.integers(0, 3, size=n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_scikit_learn(seed):
+    logits, labels, groups = outputs(seed)
+    predicted, probabilities = logits.argmax(axis=1), softmax(logits, axis=1)
+    found = classification_metrics(logits, labels, groups)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-12)
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted), abs=1e-12)
+    assert found["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-12)
+    recalls = recall_score(labels, predicted, average=None)
+    assert found["worst_class_accuracy"] == pytest.approx(recalls.min(), abs=1e-12)
+    np.testing.assert_allclose(class_accuracies(logits, labels), recalls, atol=1e-12)
+    assert found["nll"] == pytest.approx(log_loss(labels, probabilities, labels=range(7)), abs=1e-12)
+    expected = ((probabilities - np.eye(7)[labels]) ** 2).sum(axis=1).mean()
+    assert found["brier"] == pytest.approx(expected, abs=1e-12)
+    by_group = [accuracy_score(labels[groups == g], predicted[groups == g]) for g in range(3)]
+    assert found["worst_group_accuracy"] == pytest.approx(min(by_group), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_calibration_error_agrees_with_torchmetrics(seed):
+    logits, labels, _ = outputs(seed)
+    expected = multiclass_calibration_error(
+        torch.tensor(softmax(logits, axis=1)), torch.tensor(labels), num_classes=7, n_bins=15, norm="l1"
+    )
+    assert classification_metrics(logits, labels)["ece"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_macro_f1_counts_classes_that_are_only_predicted():
+    logits = np.eye(4)[[0, 1, 2, 0]] * 9
+    labels = np.array([0, 1, 1, 0])  # class 2 is predicted, never true; class 3 never occurs
+    expected = f1_score(labels, logits.argmax(axis=1), average="macro")
+    assert classification_metrics(logits, labels)["macro_f1"] == pytest.approx(expected)
+
+
+def test_values_by_hand():
+    logits = np.log(np.array([[0.8, 0.2], [0.6, 0.4]]))
+    found = classification_metrics(logits, np.array([0, 1]))
+    assert found["accuracy"] == 0.5
+    assert found["nll"] == pytest.approx(-(np.log(0.8) + np.log(0.4)) / 2)
+    assert found["brier"] == pytest.approx((2 * 0.2**2 + 2 * 0.6**2) / 2)
+    assert found["ece"] == pytest.approx((0.2 + 0.6) / 2)  # bins of 0.8 and 0.6, gaps 0.2 and 0.6
+    assert found["worst_class_accuracy"] == 0.0
+    assert np.isnan(found["worst_group_accuracy"])
+
+
+@given(st.integers(0, 10_000), st.sampled_from([np.float16, np.float32, np.float64]))
+def test_metrics_stay_in_range_and_ignore_shifts_of_logits(seed, dtype):
+    logits, labels, groups = outputs(seed, n=30, c=4, dtype=dtype)
+    found = classification_metrics(logits, labels, groups)
+    for name, value in found.items():
+        assert 0 <= value <= (np.inf if name == "nll" else 2 if name == "brier" else 1)
+    shifted = classification_metrics(logits.astype(np.float64) + 5.0, labels, groups)
+    for name, value in found.items():
+        assert shifted[name] == pytest.approx(value, abs=1e-9)
+
+
+def test_half_precision_changes_little():
+    logits, labels, _ = outputs(0)
+    exact = classification_metrics(logits, labels)
+    half = classification_metrics(logits.astype(np.float16), labels)
+    assert half["nll"] == pytest.approx(exact["nll"], abs=1e-3)
+
+
+def test_large_logits_neither_overflow_nor_lose_the_last_bin():
+    found = classification_metrics(np.array([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1]))
+    assert found["nll"] == pytest.approx(1e4)
+    assert found["ece"] == pytest.approx(0.5)
+
+
+def test_fidelity():
+    teacher, _, _ = outputs(1)
+    same = fidelity(teacher + 3.0, teacher)
+    assert same == {"agreement": 1.0, "teacher_kl": pytest.approx(0.0, abs=1e-12)}
+    student, _, _ = outputs(2)
+    p, q = softmax(teacher, axis=1), softmax(student, axis=1)
+    found = fidelity(student, teacher)
+    assert found["teacher_kl"] == pytest.approx((p * np.log(p / q)).sum(axis=1).mean())
+    assert found["agreement"] == pytest.approx(accuracy_score(teacher.argmax(1), student.argmax(1)))
+
+
+def test_classes_and_groups_without_images():
+    logits, labels = np.eye(3), np.array([0, 1, 1])
+    np.testing.assert_array_equal(class_accuracies(logits, labels), [1.0, 0.5, np.nan])
+    assert group_accuracies(logits, labels, np.array([4, 4, 9])) == {4: 1.0, 9: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "groups"),
+    [
+        (np.zeros((2, 3)), [0], None),
+        (np.zeros((2, 3)), [0, 3], None),
+        (np.zeros((2, 3)), [0, -1], None),
+        (np.zeros((0, 3)), [], None),
+        (np.zeros(3), [0, 1, 2], None),
+        (np.array([[np.nan, 0.0]]), [0], None),
+        (np.array([[np.inf, 0.0]]), [0], None),
+        (np.zeros((2, 3)), [0, 1], [0]),
+    ],
+)
+def test_unusable_outputs_are_refused(logits, labels, groups):
+    with pytest.raises(ValueError, match=r"logits|label|groups"):
+        classification_metrics(
+            logits, np.array(labels, dtype=np.int64), None if groups is None else np.array(groups)
+        )
+
+
+def test_fidelity_refuses_outputs_of_different_sets():
+    with pytest.raises(ValueError, match="differ"):
+        fidelity(np.zeros((2, 3)), np.zeros((3, 3)))
+
+
+def test_every_measured_number_has_an_entry_in_the_table():
+    logits, labels, groups = outputs(0)
+    measured = classification_metrics(logits, labels, groups) | fidelity(logits, logits)
+    assert set(measured) | {"accuracy_selected"} == set(METRICS)
+    assert all(metric.margin > 0 and metric.unit in ("points", "nats") for metric in METRICS.values())
+    assert METRICS["accuracy"].margin_for(0.02) == 0.02
+    assert METRICS["nll"].margin_for(0.5) == METRICS["nll"].margin

@@ -1,0 +1,95 @@
+"""Tables: the promised columns, whole files or none, and a version that is checked."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distillab.errors import RequestError
+from distillab.evidence.schema import VERSION, effects_schema, read_rows, results_schema, write_table
+
+RESULTS = """
+run_id study dataset factor.size factor.label_noise provenance teacher student method seed status n_train
+accuracy accuracy_selected balanced_accuracy macro_f1 worst_class_accuracy worst_group_accuracy nll brier ece
+agreement teacher_kl teacher_accuracy params macs epochs train_seconds
+"""
+EFFECTS = """
+dataset factor.size factor.label_noise provenance teacher student method baseline metric n_pairs gain ci_low
+ci_high p_value p_adjusted verdict gap_closed error_ratio
+"""
+
+
+@pytest.mark.parametrize(("schema", "promised"), [(results_schema, RESULTS), (effects_schema, EFFECTS)])
+def test_promised_columns_come_first_in_the_promised_order(schema, promised):
+    made, names = schema(["size", "label_noise"]), promised.split()
+    assert made.names[: len(names)] == names
+    assert made.metadata[b"version"] == str(VERSION).encode()
+
+
+def test_rows_survive_the_file(tmp_path):
+    schema = effects_schema(["size"])
+    row = dict.fromkeys(schema.names) | {
+        "dataset": "d",
+        "factor.size": 25.0,
+        "n_pairs": 6,
+        "gain": 0.1,
+        "verdict": "helps",
+    }
+    path = tmp_path / "effects.parquet"
+    write_table([row], schema, path)
+    assert read_rows(path) == [row]
+    assert pq.read_schema(path).metadata[b"table"] == b"effects"
+    write_table([], schema, path)
+    assert read_rows(path) == []
+
+
+def test_nan_and_missing_become_null_and_whole_levels_become_numbers(tmp_path):
+    path = tmp_path / "results.parquet"
+    write_table([{"run_id": "a", "factor.size": 25, "accuracy": math.nan}], results_schema(["size"]), path)
+    (row,) = read_rows(path)
+    assert row["accuracy"] is None and row["seed"] is None
+    assert row["factor.size"] == 25.0
+
+
+def test_a_key_that_is_no_column_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"results table: accurracy"):
+        write_table([{"accurracy": 0.5}], results_schema([]), tmp_path / "results.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_table_and_no_debris(tmp_path, monkeypatch):
+    path, schema = tmp_path / "results.parquet", results_schema([])
+    write_table([{"run_id": "old"}], schema, path)
+
+    def broken(table, where):
+        where.write_bytes(b"half a table")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(pq, "write_table", broken)
+    with pytest.raises(OSError, match="no space"):
+        write_table([{"run_id": "new"}], schema, path)
+    assert [row["run_id"] for row in read_rows(path)] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_wrong_types_are_refused(tmp_path):
+    with pytest.raises(pa.ArrowException):
+        write_table([{"seed": "first"}], results_schema([]), tmp_path / "results.parquet")
+
+
+def test_foreign_tables_are_refused_in_one_line(tmp_path):
+    path = tmp_path / "results.parquet"
+    with pytest.raises(RequestError, match="no such table"):
+        read_rows(path)
+    path.write_text("not parquet")
+    with pytest.raises(RequestError, match="not a Parquet file"):
+        read_rows(path)
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(RequestError, match="no version"):
+        read_rows(path)
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({"version": str(VERSION + 1)}), path)
+    with pytest.raises(RequestError, match=f"versions up to {VERSION}"):
+        read_rows(path)
