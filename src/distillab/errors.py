@@ -38,6 +38,10 @@ class RequestError(ValueError):
         return RequestError(self.what, where=place, allowed=self.allowed)
 
 
+class DiskFullError(RuntimeError):
+    """No space left on a disk. What was finished stays; the job that met it is put back into the queue."""
+
+
 def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | None = None) -> RequestError:
     """A RequestError for a name that is not known, with the nearest known name as a suggestion."""
     names = sorted(known)

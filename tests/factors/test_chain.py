@@ -54,7 +54,10 @@ def test_what_a_study_holds_survives_being_stored(name: str) -> None:
     [
         ({"sise": [1]}, f"{WHERE}: unknown factor 'sise', did you mean 'size'?"),
         ({"size": {"level": [1]}}, f"{WHERE}.size: unknown key 'level', did you mean 'levels'?"),
-        ({"size": {"levels": [1], "unti": "total"}}, f"{WHERE}.size: unknown key 'unti', did you mean 'unit'?"),
+        (
+            {"size": {"levels": [1], "unti": "total"}},
+            f"{WHERE}.size: unknown key 'unti', did you mean 'unit'?",
+        ),
         ({"size": {"unit": "total"}}, f"{WHERE}.size: levels must be a list, not nothing"),
         ({"size": []}, f"{WHERE}.size: there are no levels"),
         ({"size": 25}, f"{WHERE}.size: levels must be a list, not int 25"),
@@ -131,6 +134,7 @@ def test_sizes_stay_nested_after_noise(seed: int, levels: tuple[int, int]) -> No
         noisy, _ = apply_chain(balanced(), [first], "transfer", seed)
         most = int(noisy.counts.min())
         small, large = (
-            apply_chain(balanced(), [first, Size(level=min(n, most))], "transfer", seed)[0] for n in (few, many)
+            apply_chain(balanced(), [first, Size(level=min(n, most))], "transfer", seed)[0]
+            for n in (few, many)
         )
         assert set(small.ids.tolist()) <= set(large.ids.tolist())

@@ -190,7 +190,9 @@ def test_a_total_that_cannot_be_exact_is_refused_rather_than_lopsided() -> None:
     assert apply(Size(level=1 / 3, unit="fraction"), images, 0).counts.tolist() == [30, 3]
 
 
-@pytest.mark.parametrize("bad", [{"level": 1.5}, {"level": 0}, {"level": 2, "unit": "fraction"}, {"level": 0}])
+@pytest.mark.parametrize(
+    "bad", [{"level": 1.5}, {"level": 0}, {"level": 2, "unit": "fraction"}, {"level": 0}]
+)
 def test_size_levels_fit_their_unit(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="is not a"):
         Size.model_validate(bad)
@@ -232,7 +234,12 @@ def test_imbalance_starts_from_the_smallest_class() -> None:
         apply(Imbalance(level=1), image_set([5]), 0)
 
 
-@given(n=st.integers(1, 80), classes=st.integers(2, 12), data=st.data(), kind=st.sampled_from(["exponential", "step"]))
+@given(
+    n=st.integers(1, 80),
+    classes=st.integers(2, 12),
+    data=st.data(),
+    kind=st.sampled_from(["exponential", "step"]),
+)
 def test_every_possible_ratio_passes_its_check(n: int, classes: int, data: st.DataObject, kind: Any) -> None:
     level = data.draw(st.floats(1, n))
     images = image_set([n] * classes)
@@ -274,7 +281,12 @@ def test_symmetric_noise_goes_to_every_other_class_equally() -> None:
     assert np.abs(confusion[~np.eye(4, dtype=bool)] - 1000).max() < 5 * np.sqrt(3000 * 2 / 9)
 
 
-@given(seed=SEEDS, level=st.floats(0.05, 0.95), keep=st.integers(5, 39), kind=st.sampled_from(["symmetric", "pair"]))
+@given(
+    seed=SEEDS,
+    level=st.floats(0.05, 0.95),
+    keep=st.integers(5, 39),
+    kind=st.sampled_from(["symmetric", "pair"]),
+)
 @settings(max_examples=40)
 def test_noise_of_an_image_does_not_depend_on_how_many_others_there_are(
     seed: int, level: float, keep: int, kind: Any

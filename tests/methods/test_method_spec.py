@@ -73,6 +73,8 @@ def test_mistakes_are_told_with_their_place(entry: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", methods)
-def test_no_method_shares_its_configuration_class_by_accident(name: str) -> None:
+def test_configurations_are_frozen_and_closed(name: str) -> None:
     assert issubclass(methods[name].Config, Method.Config)
-    assert methods[name].Config.model_config["frozen"] and methods[name].Config.model_config["extra"] == "forbid"
+    assert (
+        methods[name].Config.model_config["frozen"] and methods[name].Config.model_config["extra"] == "forbid"
+    )

@@ -70,7 +70,7 @@ class StudyFolder:
                 path.mkdir(parents=True, exist_ok=True)
                 folder._write_study(spec)
                 folder._write_plan(spec, dataset, plan)
-        except (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError) as error:
+        except OSError as error:
             raise RequestError(
                 f"cannot write there ({error.strerror})", where=str(path), allowed="a folder you can write"
             ) from error

@@ -199,7 +199,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     try:
         spec = StudySpec.model_validate(dict(values))
     except ValidationError as error:
-        raise validation_error(error, where, StudySpec.model_fields) from error
+        raise validation_error(error, where, _known_keys()) from error
     spec._base = base
     try:
         spec.source(), spec.factor_levels(), spec.method_specs()
@@ -208,6 +208,13 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     except RequestError as error:
         raise error.within(where) from error
     return spec
+
+
+def _known_keys() -> list[str]:
+    """The keys of a study file, nested ones with a dot, for suggestions."""
+    nested = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
+    return [*StudySpec.model_fields, *inner]
 
 
 def read_study(path: Path) -> StudySpec:

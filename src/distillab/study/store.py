@@ -14,12 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from distillab.errors import DiskFullError
 from distillab.study.liveness import is_alive
 from distillab.training.stages import RECORD
-
-
-class DiskFullError(RuntimeError):
-    """No space left. What was finished stays; the job that met it is put back into the queue."""
 
 
 @contextlib.contextmanager

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from distillab.errors import DiskFullError
 from distillab.study.folder import StudyFolder
 from distillab.study.jobs import JobRunner
 from distillab.study.ledger import HEARTBEAT_SECONDS, Job, Ledger
-from distillab.study.store import DiskFullError, disk_full_is_told
+from distillab.study.store import disk_full_is_told
 from distillab.training.device import pick_device
 
 IDLE_SECONDS = 0.2

@@ -9,9 +9,9 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from distillab.errors import DiskFullError
 from distillab.study.executors.executor import Watch, executors
 from distillab.study.folder import StudyFolder
-from distillab.study.store import DiskFullError
 from distillab.study.worker import work
 
 WATCH_SECONDS = 0.25

@@ -1,0 +1,110 @@
+"""The verbs, as functions: what the command line calls and what people call from Python."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distillab.data.dataset import Dataset
+from distillab.data.ingest import load_dataset
+from distillab.evidence.results import Tables, write_tables
+from distillab.report.collect import collect
+from distillab.report.page import write_report
+from distillab.study.executors import Watch
+from distillab.study.folder import LoadProgress, StudyFolder
+from distillab.study.plan import Plan, make_plan
+from distillab.study.run import Outcome, outcome, run_jobs
+from distillab.study.spec import StudySpec, parse_study, read_study
+from distillab.training.device import pick_device
+
+
+def _silent(_share: float) -> None:
+    """Watches nothing."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What ``run`` leaves: the folder, how its runs ended, and the two tables."""
+
+    folder: StudyFolder
+    outcome: Outcome
+    tables: Tables
+
+    @property
+    def report(self) -> Path:
+        return self.folder.report_file
+
+
+class Study:
+    """A study, from a file (:meth:`read`) or from the same keys as keyword arguments.
+
+    >>> study = Study(study="tiny", data={"source": "digits"}, teacher={"model": "resnet14"},
+    ...               students="resnet8", methods=["ce", "kd"], factors={"size": [10, 50]}, seeds=5)
+    >>> study.run("runs/tiny").outcome.failed                                           # doctest: +SKIP
+    0
+    """
+
+    def __init__(self, **values: Any) -> None:
+        """Raises RequestError for a key or value that is not allowed. Relative paths start here."""
+        self.spec: StudySpec = parse_study(values, Path.cwd(), "study")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Study:
+        """The study of a file. Raises RequestError."""
+        study = cls.__new__(cls)
+        study.spec = read_study(Path(path))
+        return study
+
+    def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
+        """The data and the expanded design. Trains nothing. Raises RequestError."""
+        dataset = load_dataset(self.spec.source(), on_load)
+        return dataset, make_plan(self.spec, dataset, pick_device(device))
+
+    def run(
+        self,
+        out: str | Path,
+        *,
+        workers: int | None = None,
+        executor: str = "processes",
+        device: str = "auto",
+        retry_failed: bool = False,
+        watch: Watch = _silent,
+        on_load: LoadProgress | None = None,
+    ) -> Finished:
+        """Run the study in the folder ``out``, or resume it, and write tables and report.
+
+        Args:
+            out: the study's folder; made if it is not there.
+            workers: worker processes; by default the number of CPUs, or 1 on a GPU.
+            executor: a registered executor.
+            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+            retry_failed: try failed runs again.
+            watch: called with the share of the work that is done.
+            on_load: called while images are decoded.
+
+        Raises:
+            RequestError: the request cannot be done as written.
+            DiskFullError: there is no space left; what was finished is kept.
+        """
+        chosen = pick_device(device)
+        folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
+        if retry_failed:
+            with folder.ledger() as ledger:
+                ledger.retry_failed()
+        crew = workers or ((os.cpu_count() or 1) if chosen.type == "cpu" else 1)
+        run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
+        return conclude(folder)
+
+
+def conclude(folder: StudyFolder) -> Finished:
+    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``."""
+    tables = write_tables(folder)
+    write_report(collect(folder, tables), folder.report_file)
+    return Finished(folder, outcome(folder), tables)
+
+
+def report(path: str | Path) -> Finished:
+    """Write tables and report of a study's folder anew. Raises RequestError if there is no study."""
+    return conclude(StudyFolder.open(Path(path)))

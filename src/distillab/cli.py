@@ -1,0 +1,175 @@
+"""The command line: parse, call, print. Exit codes: 0 done, 1 some runs failed, 2 the request is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from distillab.errors import DiskFullError, RequestError, unknown_name
+
+# Newer Typers carry a copy of click, older ones import it; the base of BadParameter is UsageError in both.
+UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Does distilling a teacher into a student help on this data, what decides it, and what to do?"""
+
+
+@app.command()
+def plan(study: StudyFile, device: Device = "auto") -> None:
+    """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
+    from distillab.api import Study
+    from distillab.study.overview import overview
+    from distillab.terminal import load_progress, print_plan
+    from distillab.training.device import pick_device
+
+    asked = Study.read(study)
+    with load_progress() as on_load:
+        dataset, expanded = asked.plan(device=device, on_load=on_load)
+    print_plan(overview(asked.spec, dataset, expanded, pick_device(device)))
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything is kept.")],
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a CPU.")] = None,
+    executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
+    device: Device = "auto",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+) -> None:
+    """Run a study, or resume it, and write tables and report into DIR."""
+    from distillab.api import Study
+    from distillab.study.executors import executors
+    from distillab.terminal import load_progress, print_outcome, run_progress
+
+    if executor not in executors:
+        raise unknown_name("executor", executor, executors, where="--executor")
+    asked = Study.read(study)
+    with load_progress() as on_load, run_progress() as watch:
+        finished = asked.run(
+            out,
+            workers=workers,
+            executor=executor,
+            device=device,
+            retry_failed=retry_failed,
+            watch=watch,
+            on_load=on_load,
+        )
+    print_outcome(finished)
+    raise typer.Exit(1 if finished.outcome.failed else 0)
+
+
+@app.command()
+def status(folder: Folder, as_json: AsJson = False) -> None:
+    """Show what of a study is done, running, queued and failed."""
+    from distillab.study.folder import StudyFolder
+    from distillab.study.overview import standing
+    from distillab.terminal import print_standing
+
+    found = standing(StudyFolder.open(folder))
+    if as_json:
+        _print_json(found)
+    else:
+        print_standing(found)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
+    from distillab.api import report as write_report
+    from distillab.terminal import print_outcome
+
+    print_outcome(write_report(folder))
+
+
+@app.command()
+def reproduce(
+    folder: Folder,
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run_id of results.parquet.")],
+    device: Device = "auto",
+) -> None:
+    """Do one run of a study again and compare its numbers with the stored ones."""
+    from distillab.study.folder import StudyFolder
+    from distillab.study.reproduce import reproduce as again
+    from distillab.terminal import print_comparison
+
+    comparison = again(StudyFolder.open(folder), run_id, device)
+    print_comparison(comparison)
+    raise typer.Exit(0 if comparison.agrees else 1)
+
+
+@app.command(name="list")
+def list_names(
+    what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],
+    as_json: AsJson = False,
+) -> None:
+    """List what can be named in a study file."""
+    from distillab.catalogue import CATALOGUE
+    from distillab.terminal import print_catalogue
+
+    if what not in CATALOGUE:
+        raise unknown_name("list", what, CATALOGUE, where="distillab list")
+    entries = CATALOGUE[what]()
+    if as_json:
+        _print_json(entries)
+    else:
+        print_catalogue(what, entries)
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def main() -> None:
+    """The entry point. Whatever goes wrong reaches a person as one line, unless ``--debug`` is given."""
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, prog_name="distillab", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except RequestError as error:
+        return _end(str(error), 2, arguments)
+    except UsageError as error:
+        return _end(_usage(error), 2, arguments)
+    except DiskFullError as error:
+        return _end(
+            f"{error}; what was finished is kept: make room and run the same command again", 1, arguments
+        )
+    except (typer.Abort, KeyboardInterrupt):
+        return _end("stopped; what was finished is kept, the same command goes on from there", 1, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line for people, a traceback for --debug
+        return _end(f"{type(error).__name__}: {error}", 1, arguments)
+
+
+def _usage(error: Any) -> str:
+    command = error.ctx.command_path if error.ctx else "distillab"
+    return f"{command}: {error.format_message()} (see `{command} --help`)"
+
+
+def _end(line: str, code: int, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    typer.echo(f"distillab: {' '.join(line.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

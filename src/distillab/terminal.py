@@ -1,0 +1,180 @@
+"""What the command line prints: progress with time left, tables, outcomes. Bars need a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from distillab.api import Finished
+from distillab.evidence.power import detectable_effect
+from distillab.study.executors import Watch
+from distillab.study.folder import LoadProgress
+from distillab.study.overview import Overview
+from distillab.study.reproduce import Comparison
+
+MOST_FAILURES = 5
+
+
+@contextlib.contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        # The rate is taken over a long window: jobs differ in length, and a jumping clock helps nobody.
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True, speed_estimate_period=600
+    ) as progress:
+        progress.add_task(label, total=None, visible=False)
+        yield progress
+
+
+@contextlib.contextmanager
+def load_progress() -> Iterator[LoadProgress]:
+    """A progress bar for reading images."""
+    with _bar("reading images") as progress:
+        task = progress.task_ids[0]
+
+        def on_load(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total, visible=done < total)
+
+        yield on_load
+
+
+@contextlib.contextmanager
+def run_progress() -> Iterator[Watch]:
+    """A progress bar for a study: the share of its estimated work."""
+    with _bar("training") as progress:
+        task = progress.task_ids[0]
+
+        def watch(share: float) -> None:
+            progress.update(task, completed=share, total=1.0, visible=True)
+
+        yield watch
+
+
+def print_plan(seen: Overview) -> None:
+    """The design, its cost and its power."""
+    console = Console(highlight=False)
+    images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
+    hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("study", seen.study)
+    table.add_row("data", f"{seen.dataset}: {images} images, {seen.image}")
+    for note in seen.notes:
+        table.add_row("", note)
+    table.add_row(
+        "design",
+        f"{seen.conditions} conditions x {seen.arms} methods x {seen.seeds} seeds, {seen.cells} cells",
+    )
+    table.add_row(
+        "runs",
+        f"{seen.runs['student']} students, {seen.runs['teacher']} teachers, "
+        f"{seen.runs['outputs']} teacher outputs (reused {seen.reused_outputs} times)",
+    )
+    table.add_row(
+        "compute",
+        f"about {timedelta(seconds=round(sum(seen.seconds.values())))} on one worker "
+        f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
+        "from a trial of a second a model, here and now",
+    )
+    table.add_row("power", _power(seen.seeds))
+    for size, recipe in seen.recipes.items():
+        table.add_row(
+            "recipe",
+            f"{size:,} images: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
+            f"lr {recipe['lr']:g} {recipe['schedule']}, views {recipe['views']} (pad {recipe['pad']}), "
+            f"{recipe['precision']}",
+        )
+    for reason in seen.excluded:
+        table.add_row("excluded", reason)
+    console.print(table)
+
+
+def _power(pairs: int) -> str:
+    if pairs < 2:
+        return "one seed gives no interval: no verdict is possible"
+    found = 100 * detectable_effect(pairs, 0.01)
+    return (
+        f"{pairs} pairs find a gain of {found:.1f} points with a chance of 80 %, "
+        "if gains differ between seeds by 1 point (sd)"
+    )
+
+
+def print_outcome(finished: Finished) -> None:
+    """How the runs ended and where the report is. Everything that a script needs stands in the tables."""
+    ended = finished.outcome
+    parts = [f"{ended.done} runs done", f"{ended.failed} failed"]
+    if ended.excluded:
+        parts.append(f"{ended.excluded} excluded")
+    if ended.open:
+        parts.append(f"{ended.open} still open")
+    typer.echo(", ".join(parts))
+    for failure in ended.failures[:MOST_FAILURES]:
+        typer.echo(f"failed: {failure.kind} {failure.id}: {failure.error}", err=True)
+    if len(ended.failures) > MOST_FAILURES:
+        typer.echo(f"... and {len(ended.failures) - MOST_FAILURES} more, all in the report", err=True)
+    typer.echo(f"report: {finished.report}")
+
+
+def print_standing(found: Mapping[str, Any]) -> None:
+    """A study's jobs by kind and state."""
+    console = Console(highlight=False)
+    table = Table(
+        title=f"{found['study']}: {100 * found['share_done']:.0f} % of the work done", title_justify="left"
+    )
+    table.add_column("job")
+    states = ("done", "running", "queued", "failed")
+    for state in states:
+        table.add_column(state, justify="right")
+    for kind in ("teacher", "outputs", "student"):
+        counts = found["jobs"].get(kind, {})
+        if counts:
+            table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
+    console.print(table)
+    for failure in found["failures"]:
+        console.print(f"failed: {failure['kind']} {failure['id']}: {failure['error']}", markup=False)
+
+
+def print_catalogue(what: str, entries: list[dict[str, Any]]) -> None:
+    """Names with one line each."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column(what)
+    table.add_column("")
+    for entry in entries:
+        about = entry["about"] + (f" [{entry['paper']}]" if entry.get("paper") else "")
+        keys = entry.get("keys") or [f"{key}={value}" for key, value in entry.get("config", {}).items()]
+        table.add_row(entry["name"], about + (f"\n{', '.join(keys)}" if keys else ""))
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """A repeated run beside the stored one."""
+    for name, before in comparison.accuracy_before.items():
+        now = comparison.accuracy_now[name]
+        typer.echo(f"{name}: accuracy {before:.6f} stored, {now:.6f} now")
+    same = "to the bit" if comparison.difference == 0 else f"up to {comparison.difference:.3g}"
+    typer.echo(
+        f"logits agree {same}"
+        if comparison.agrees
+        else f"the numbers differ (logits by {comparison.difference:.3g})"
+    )

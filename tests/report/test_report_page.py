@@ -1,0 +1,244 @@
+"""What the report promises as a file: whole, alone, escaped, and nothing left out in silence."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from cases import CASES, HOSTILE
+from sample import Scale, digit, sample
+
+from distillab.report import page, render, write_report
+from distillab.report.contents import Answer, Level, ReportContents, Tile
+from distillab.report.palette import dark_twins
+from distillab.report.pictures import data_uri
+
+SMALL = Scale(sizes=(25.0,), noises=(0.0, 0.4), methods=("label_smoothing", "kd"), seeds=3)
+
+
+class Reader(HTMLParser):
+    """Collects the text that a person sees, the addresses that a page names, and its figures."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.addresses: list[str] = []
+        self.figures: list[dict[str, object]] = []
+        self.tags: list[str] = []
+        self._inside = ""
+        self._json = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        named = dict(attrs)
+        self.addresses += [value for key in ("src", "href", "action") if (value := named.get(key))]
+        if tag in ("script", "style"):
+            self._inside = "json" if named.get("type") == "application/json" else tag
+            self._json = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._inside == "json" and tag == "script":
+            self.figures.append(json.loads(self._json))
+        if tag in ("script", "style"):
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "json":
+            self._json += data
+        elif not self._inside:
+            self.text.append(data)
+
+    @property
+    def seen(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def usual() -> ReportContents:
+    return sample(SMALL)
+
+
+@pytest.fixture(scope="module")
+def html(usual: ReportContents) -> str:
+    return render(usual)
+
+
+def test_the_file_needs_nothing_but_itself(html: str) -> None:
+    reader = Reader(html)
+    assert {address.split(":")[0] for address in reader.addresses if not address.startswith("#")} == {"data"}
+    assert "link" in reader.tags and "iframe" not in reader.tags
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert policy and policy[1].startswith("default-src 'none';")
+    assert not re.search(r"(https?:|//)", policy[1]) and "@import" not in html.split("</style>")[0]
+    assert html.count("* plotly.js v") == 1
+
+
+def test_the_same_contents_give_the_same_file(usual: ReportContents, html: str) -> None:
+    assert render(usual) == html
+
+
+def test_everything_of_a_study_is_on_the_page(usual: ReportContents, html: str) -> None:
+    seen = Reader(html).seen
+    expected = [usual.study, usual.answer.headline, *usual.answer.sentences, *usual.answer.missing]
+    expected += [*usual.answer.caveats, *(run.run_id for run in usual.runs)]
+    expected += [text for f in usual.failures for text in (f.what, f.job_id, " ".join(f.error.split()))]
+    expected += [text for x in usual.exclusions for text in (x.where, x.reason)]
+    expected += [value for m in usual.methods for pair in m.settings for value in pair]
+    expected += [s.value for s in usual.recipe] + [s.why for s in usual.recipe]
+    expected += [d.digest for d in usual.datasets] + [name for d in usual.datasets for name in d.broken]
+    expected += [*usual.reproduction.commands, " ".join(usual.reproduction.study_yaml.split())]
+    expected += [usual.statistics.estimand, usual.statistics.interval, usual.statistics.correction]
+    expected += [role.filled_by for role in usual.roles]
+    assert [text for text in expected if text not in seen] == []
+
+
+def test_runs_are_counted_once_by_what_became_of_them(usual: ReportContents) -> None:
+    runs = (*usual.runs, *usual.runs[:3])  # a run that serves two places has a row in each
+    seen = Reader(render(replace(usual, runs=runs))).seen
+    done = sum(run.status == "done" for run in usual.runs)
+    assert f"{done} runs done 1 failed" in seen
+    assert f"All {len(usual.runs)} student runs; a run that serves several places has a row in each" in seen
+
+
+def test_verdicts_count_distilling_and_not_its_controls(usual: ReportContents) -> None:
+    cells = {effect.cell for effect in usual.effects}
+    assert len(cells) == 2
+    effects = tuple(
+        replace(e, verdict="harms" if e.method == "label_smoothing" else "helps") for e in usual.effects
+    )
+    other = tuple(replace(e, baseline="label_smoothing", verdict="equivalent") for e in effects)
+    seen = Reader(render(replace(usual, effects=effects + other))).seen
+    assert "▲ 2 helps ▼ 0 harms ■ 0 no difference ○ 0 undecided" in seen
+    assert "Verdicts on 2 gains in accuracy" in seen
+    assert "Controls (label_smoothing) are not counted here" in seen
+
+
+def test_an_open_question_is_called_open(usual: ReportContents, html: str) -> None:
+    told = "The evidence does not decide this yet"
+    assert told not in Reader(html).seen
+    open_answer = Answer("Nobody knows yet.", decided=False, missing=("Run 4 more seeds.",))
+    seen = Reader(render(replace(usual, answer=open_answer))).seen
+    assert told in seen and "What would decide it Run 4 more seeds." in seen
+
+
+def test_a_failed_check_is_told_above_the_pictures(usual: ReportContents, html: str) -> None:
+    assert "1 manipulation check failed" in Reader(html).seen
+    assert "2 of 3 checks passed" in Reader(html).seen
+    passing = tuple(
+        replace(p, checks=tuple(replace(c, passed=True) for c in p.checks)) for p in usual.pictures
+    )
+    assert "check failed" not in Reader(render(replace(usual, pictures=passing))).seen
+
+
+def test_changed_labels_and_dropped_images_are_marked(usual: ReportContents) -> None:
+    tiles = (
+        Tile(digit(0), "zero", "nine"),
+        Tile(digit(1), "zero", "zero"),
+        Tile(digit(2), "one", dropped=True),
+    )
+    pictures = replace(usual.pictures[1], before=replace(usual.pictures[1].before, tiles=tiles), after=())
+    html = render(replace(usual, pictures=(pictures,)))
+    assert re.findall(r'alt="([^"]*)"', html) == ["zero, now labelled nine", "zero", "one, left out"]
+    assert html.count('class="tile changed"') == 1 and html.count('class="tile dropped"') == 1
+    assert data_uri(digit(0)) in html
+
+
+@pytest.mark.parametrize("case", ["nothing", "all_failed", "no_factor", "one_level"])
+def test_what_is_missing_is_said(case: str) -> None:
+    told = {
+        "nothing": (
+            "There is no gain to judge",
+            "No factor was varied",
+            "There is no run.",
+            "No teacher was trained",
+        ),
+        "all_failed": ("No gain could be computed", "OSError: disk full", "No student finished."),
+        "no_factor": ("No factor was varied", "No factor has levels", "no factor changed the images"),
+        "one_level": ("Size has a single level, so there is no curve to draw.",),
+    }
+    seen = Reader(render(CASES[case]())).seen
+    assert [text for text in told[case] if text not in seen] == []
+
+
+def test_missing_numbers_are_dashes() -> None:
+    seen = Reader(render(CASES["missing_numbers"]())).seen
+    assert not re.search(r"\b(nan|None|inf)\b", seen)
+    assert "–" in seen
+
+
+def test_names_from_outside_stay_text() -> None:
+    contents = CASES["hostile"]()
+    html = render(contents)
+    reader = Reader(html)
+    assert HOSTILE in "".join(reader.text)
+    assert "window.hacked" not in re.sub(r"<[^>]*>", "", "").join(
+        re.findall(r"<script>(.*?)</script>", html, re.S)
+    )
+    assert reader.tags.count("script") == len(reader.figures) + 3  # theme, plotly, page
+    for figure in reader.figures:
+        assert not re.search(r"<(script|img|a)\b", json.dumps(figure))
+
+
+def test_what_is_not_drawn_is_counted(usual: ReportContents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page.tables, "ROWS_SHOWN", 5)
+    many = replace(usual.pictures[1].before, tiles=usual.pictures[1].before.tiles * 3)
+    pictures = replace(usual.pictures[1], before=many, after=())
+    panels = usual.class_panels * 6
+    seen = Reader(render(replace(usual, pictures=(pictures,), class_panels=panels))).seen
+    assert f"{len(usual.runs) - 5} further rows are in results.parquet" in seen
+    assert f"and {len(many.tiles) - page.TILES} more" in seen
+    assert f"{page.CLASS_PLOTS} of {len(panels)} panels are drawn" in seen
+
+
+def test_failed_runs_stand_first_when_the_table_is_cut(
+    usual: ReportContents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page.tables, "ROWS_SHOWN", 1)
+    html = render(replace(usual, failures=()))
+    rows = re.findall(r'<tr><th scope="row" class="status-(\w+)"', html)
+    assert rows == ["failed"]
+
+
+@pytest.mark.parametrize("case", ["sample", "hundred_classes", "missing_numbers"])
+def test_every_colour_of_a_figure_has_a_dark_twin(case: str) -> None:
+    figures = Reader(render(CASES[case]())).figures[1:]
+    found = {
+        c
+        for figure in figures
+        for c in re.findall(r'"(#[0-9a-fA-F]{3,8}|rgba?\([^"]*\))"', json.dumps(figure))
+    }
+    assert len(found) > 8
+    assert found - dark_twins().keys() == {"rgba(0,0,0,0)"}
+
+
+def test_a_report_is_written_whole_or_not_at_all(
+    tmp_path: Path, usual: ReportContents, html: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    write_report(usual, path)
+    assert path.read_text(encoding="utf-8") == html
+    assert path.stat().st_mode & 0o777 == 0o644
+
+    def full_disk(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(page.os, "replace", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(replace(usual, study="another"), path)
+    monkeypatch.undo()
+    broken = replace(usual.pictures[0].before, tiles=(Tile(b"not a picture", "zero"),))
+    with pytest.raises(ValueError, match="PNG"):
+        write_report(replace(usual, pictures=(replace(usual.pictures[0], before=broken),)), path)
+    assert path.read_text(encoding="utf-8") == html
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_level_that_is_not_applied_is_said_so(usual: ReportContents) -> None:
+    cell = replace(usual.runs[0].cell, levels=(Level("label_noise", None),))
+    runs = tuple(replace(run, cell=cell) for run in usual.runs)
+    assert "label noise as it is" in Reader(render(replace(usual, runs=runs))).seen

@@ -1,0 +1,314 @@
+"""The command line: exit codes, one clear line for every mistake, and what each verb leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from distillab.cli import _main
+from distillab.data.sources import sources
+from distillab.evidence.schema import read_rows
+from distillab.factors import factors
+from distillab.methods import methods
+
+TINY: dict[str, Any] = {
+    "study": "tiny",
+    "data": {"source": "digits", "classes": 3},
+    "teacher": {"model": "resnet8", "provenance": "full"},
+    "students": ["resnet8"],
+    "methods": ["ce", "kd"],
+    "factors": {"size": [5, 10]},
+    "seeds": 2,
+    "recipe": {"steps": 2, "batch_size": 8},
+}
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    """A study file: the tiny study with some keys changed."""
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(TINY | changes))
+    return path
+
+
+RESULT_COLUMNS = """
+    run_id study dataset factor.size provenance teacher student method seed status n_train accuracy
+    accuracy_selected balanced_accuracy macro_f1 worst_class_accuracy worst_group_accuracy nll brier ece
+    agreement teacher_kl teacher_accuracy params macs epochs train_seconds n_test
+"""
+EFFECT_COLUMNS = """
+    dataset factor.size provenance teacher student method baseline metric n_pairs gain ci_low ci_high
+    p_value p_adjusted verdict gap_closed error_ratio
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny study that has been run."""
+    folder = tmp_path_factory.mktemp("finished")
+    study = write(folder)
+    assert _main(["run", str(study), "--out", str(folder / "out"), "--executor", "inline"]) == 0
+    return folder / "out"
+
+
+# --- what people rely on ---------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_the_promised_files(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {
+        "study.yaml",
+        "ledger.sqlite",
+        "results.parquet",
+        "effects.parquet",
+        "report.html",
+        "store",
+    } <= names
+
+
+def test_tables_have_the_promised_columns_in_order(finished: Path) -> None:
+    results, effects = read_rows(finished / "results.parquet"), read_rows(finished / "effects.parquet")
+    assert len(results) == 2 * 2 * 2
+    assert list(results[0]) == RESULT_COLUMNS.split()
+    assert list(effects[0])[:17] == EFFECT_COLUMNS.split()
+    for row in results:
+        assert row["status"] == "done"
+        assert 0.0 <= row["accuracy"] <= 1.0
+        assert row["n_train"] == 3 * row["factor.size"]
+
+
+def test_gains_are_those_of_the_result_rows(finished: Path) -> None:
+    results, effects = read_rows(finished / "results.parquet"), read_rows(finished / "effects.parquet")
+    for effect in (row for row in effects if row["metric"] == "accuracy"):
+        arm = {
+            (row["method"], row["seed"]): row["accuracy"]
+            for row in results
+            if row["factor.size"] == effect["factor.size"]
+        }
+        gains = [arm["kd", seed] - arm["ce", seed] for seed in (0, 1)]
+        assert effect["n_pairs"] == 2
+        assert effect["gain"] == pytest.approx(np.mean(gains), abs=1e-12)
+
+
+def test_run_again_does_nothing_again(finished: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "store").rglob("record.json")}
+    table = (finished / "results.parquet").read_bytes()
+    assert _main(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (finished / "store").rglob("record.json")} == before
+    assert (finished / "results.parquet").read_bytes() == table
+
+
+def test_a_renamed_study_is_the_same_study(finished: Path, tmp_path: Path) -> None:
+    study = write(tmp_path, study="another name", notes="and a note")
+    assert _main(["run", str(study), "--out", str(finished), "--executor", "inline"]) == 0
+    assert {row["study"] for row in read_rows(finished / "results.parquet")} == {"another name"}
+    assert _main(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
+
+
+def test_status_counts_the_jobs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["status", str(finished), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["jobs"]["student"] == {"done": 8}
+    assert found["jobs"]["teacher"] == {"done": 1}
+    assert found["share_done"] == 1.0
+
+
+def test_reproduce_gives_the_same_numbers_to_the_bit(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = next(row for row in read_rows(finished / "results.parquet") if row["method"] == "kd")
+    assert _main(["reproduce", str(finished), row["run_id"], "--device", "cpu"]) == 0
+    assert "to the bit" in capsys.readouterr().out
+
+
+def test_report_is_written_anew(finished: Path) -> None:
+    (finished / "report.html").unlink()
+    assert _main(["report", str(finished)]) == 0
+    assert "tiny" in (finished / "report.html").read_text()
+
+
+def test_plan_trains_nothing_and_says_what_would_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(["plan", str(write(tmp_path))]) == 0
+    said = capsys.readouterr().out
+    assert "2 conditions x 2 methods x 2 seeds" in said
+    assert "8 students, 1 teachers" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("what", "registry"), [("sources", sources), ("factors", factors), ("methods", methods)]
+)
+def test_list_is_complete(what: str, registry: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["list", what, "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [entry["name"] for entry in entries] == list(registry)
+    assert all(entry["about"] for entry in entries)
+
+
+def test_relative_paths_start_at_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path / "pictures")
+    study = write(tmp_path, data={"source": "folder", "path": "pictures"}, factors={})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert _main(["plan", str(study)]) == 0
+
+
+def test_environment_variables_name_where_data_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures(tmp_path / "pictures")
+    monkeypatch.setenv("MY_PICTURES", str(tmp_path))
+    study = write(tmp_path, data={"source": "folder", "path": "${MY_PICTURES}/pictures"}, factors={})
+    assert _main(["plan", str(study)]) == 0
+
+
+# --- mistakes --------------------------------------------------------------------------------------------
+
+
+def pictures(folder: Path, classes: int = 3, images: int = 12, side: int = 8) -> Path:
+    """An image folder of noise."""
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        place = folder / f"class{label}"
+        place.mkdir(parents=True)
+        for i in range(images):
+            Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(place / f"{i}.png")
+    return folder
+
+
+def four_channels(folder: Path) -> dict[str, Any]:
+    labels = np.arange(40) % 4
+    np.savez(folder / "a.npz", images=np.zeros((40, 8, 8, 4), dtype=np.uint8), labels=labels)
+    return {"data": {"source": "npz", "path": "a.npz"}}
+
+
+def other_classes(folder: Path) -> dict[str, Any]:
+    pictures(folder / "p" / "train", classes=3)
+    pictures(folder / "p" / "test", classes=4)
+    return {"data": {"source": "folder", "path": "p"}}
+
+
+def broken(folder: Path) -> dict[str, Any]:
+    pictures(folder / "p")
+    (folder / "p" / "class0" / "bad.png").write_bytes(b"\x89PNG but no picture")
+    return {"data": {"source": "folder", "path": "p"}}
+
+
+def from_pictures(**shape: int) -> Callable[[Path], dict[str, Any]]:
+    def make(folder: Path) -> dict[str, Any]:
+        pictures(folder / "p", **shape)
+        return {"data": {"source": "folder", "path": "p"}}
+
+    return make
+
+
+# What is asked, and words that the line must hold: what is wrong, where, and what would do.
+MISTAKES: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tuple[str, ...]]] = {
+    "unknown key": ({"sedes": 3}, ("study.yaml", "sedes", "seeds")),
+    "unknown recipe key": ({"recipe": {"epocs": 3}}, ("recipe", "epocs", "epochs")),
+    "epochs and steps": ({"recipe": {"epochs": 3, "steps": 3}}, ("recipe", "epochs", "steps")),
+    "unknown source": ({"data": {"source": "digit"}}, ("data", "'digit'", "digits")),
+    "unknown source key": ({"data": {"source": "digits", "resolutoin": 8}}, ("data", "resolution")),
+    "unknown method": ({"methods": ["kdd"]}, ("methods", "'kdd'", "kd")),
+    "unknown hyper-parameter": ({"methods": [{"kd": {"temprature": 2}}]}, ("methods.kd", "temperature")),
+    "method twice": ({"methods": ["kd", {"kd": {"temperature": 4}}]}, ("methods", "twice")),
+    "unknown factor": ({"factors": {"sizes": [5]}}, ("factors", "'sizes'", "size")),
+    "unknown student": ({"students": ["resnet9"]}, ("'resnet9'", "resnet8")),
+    "unknown role": ({"factors": {"size": {"levels": [5], "roles": ["tranfer"]}}}, ("size", "transfer")),
+    "unreachable level": ({"factors": {"size": [5, 5000]}}, ("size", "5000", "at most")),
+    "unknown baseline": ({"evidence": {"baselines": ["label_smoothing"]}}, ("evidence", "baseline", "ce")),
+    "unknown provenance": ({"teacher": {"model": "resnet8", "provenance": "ful"}}, ("provenance", "full")),
+    "external without weights": ({"teacher": {"model": "resnet8", "provenance": "external"}}, ("weights",)),
+    "no seeds": ({"seeds": 0}, ("seeds", "at least 1")),
+    "unset variable": ({"data": {"source": "folder", "path": "${NO_SUCH_PLACE}"}}, ("NO_SUCH_PLACE",)),
+    "no such folder": ({"data": {"source": "folder", "path": "nowhere"}}, ("nowhere",)),
+    "one class": (from_pictures(classes=1), ("one class",)),
+    "too few images": (from_pictures(images=1), ("class0", "1")),
+    "one pixel": (from_pictures(side=1), ("1x1",)),
+    "four channels": (four_channels, ("4", "channel")),
+    "classes differ": (other_classes, ("class3",)),
+    "broken image": (broken, ("bad.png", "on_broken")),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_before_anything_trains(
+    mistake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes, words = MISTAKES[mistake]
+    study = write(tmp_path, **(changes(tmp_path) if callable(changes) else changes))
+    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 2
+    assert_one_line(capsys, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def assert_one_line(capsys: pytest.CaptureFixture[str], *words: str) -> None:
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.startswith("distillab: ")
+    assert "Traceback" not in said.err
+    for word in words:
+        assert word in said.err
+
+
+def test_a_study_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["run", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert_one_line(capsys, "none.yaml", "No such file")
+
+
+def test_a_study_that_is_not_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.yaml").write_text("study: [a\nb: c: d")
+    assert _main(["plan", str(tmp_path / "bad.yaml")]) == 2
+    assert_one_line(capsys, "bad.yaml", "YAML", "line 2")
+
+
+def test_a_folder_of_another_study(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = (finished / "results.parquet").read_bytes()
+    study = write(tmp_path, recipe={"steps": 3, "batch_size": 8})
+    assert _main(["run", str(study), "--out", str(finished)]) == 2
+    assert_one_line(capsys, str(finished), "another study")
+    assert (finished / "results.parquet").read_bytes() == table
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "file" / "out")]) == 2
+    assert_one_line(capsys, "file", "cannot write")
+
+
+@pytest.mark.parametrize("verb", ["status", "report"])
+def test_a_folder_without_a_study(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main([verb, str(tmp_path)]) == 2
+    assert_one_line(capsys, str(tmp_path), "no study here")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frobnicate"], ("frobnicate",)),
+        (["run", "study.yaml"], ("--out",)),
+        (["run", "study.yaml", "--out", "out", "--workers", "0"], ("--workers",)),
+        (["run", "study.yaml", "--out", "out", "--executor", "inlin"], ("--executor", "inline")),
+        (["list", "method"], ("'method'", "methods")),
+    ],
+)
+def test_a_wrong_command(
+    arguments: list[str], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(arguments) == 2
+    assert_one_line(capsys, *words)
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _main(["--debug", "plan", str(tmp_path / "none.yaml")]) == 2
+    assert "Traceback" in capsys.readouterr().err
