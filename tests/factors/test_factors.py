@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_levels_are_nested_for_a_seed(name: str, images: ImageSet, seed: int) ->
     assert any(len(levels) > 1 for levels in kinds.values())
     for levels in kinds.values():
         after = [apply(factors[name].model_validate(level), images, seed) for level in levels]
-        for weaker, stronger in zip(after, after[1:], strict=False):
+        for weaker, stronger in pairwise(after):
             assert untouched(images, stronger) <= untouched(images, weaker)
             assert set(stronger.ids.tolist()) <= set(weaker.ids.tolist())
 

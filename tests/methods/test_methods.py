@@ -5,6 +5,8 @@ Golden values were computed in float64 NumPy, from the formulas, on the closed-f
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -192,10 +194,10 @@ def test_a_taught_method_does_not_pass_without_its_teacher(name: str) -> None:
 @pytest.mark.parametrize("name", LOGIT_METHODS)
 def test_extreme_logits_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
     extremes = torch.tensor([[100.0, -100, 0, 100, -100], [-100, 100, -100, -100, -100]], dtype=dtype)
-    for settings in [{}] if methods[name].teacher == "none" else [{}, {"temperature": 1}]:
+    for config in [{}] if methods[name].teacher == "none" else [{}, {"temperature": 1}]:
         for labels in (torch.tensor([0, 1]), torch.tensor([1, 0])):
             student = extremes.clone().requires_grad_()
-            value = loss(make({name: settings}), student, extremes.flip(0).clone(), labels)
+            value = loss(make({name: config}), student, extremes.flip(0).clone(), labels)
             value.backward()
             assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
             assert value.isfinite()
@@ -222,7 +224,7 @@ def test_some_steps_lower_the_loss(name: str) -> None:
         value.backward()
         optimiser.step()
         course.append(value.item())
-    assert all(after < before for before, after in zip(course, course[1:], strict=False))
+    assert all(after < before for before, after in pairwise(course))
 
 
 @pytest.mark.parametrize("name", LOGIT_METHODS)

@@ -209,7 +209,7 @@ def test_numbers_in_words(said: str, words: str) -> None:
 def test_places_are_named_by_what_differs() -> None:
     cells = [Cell("d", "t", "s", p, (Level("size", 10.0),)) for p in ("same", "full")]
     naming = wording.Naming.of(cells)
-    assert naming.full(cells[0]) == "teacher taught on the same manipulated data · 10 images a class"
+    assert naming.full(cells[0]) == "teacher of the same data · 10 images a class"
     assert wording.Naming.of(cells[:1]).full(cells[0]) == "10 images a class"
     pairs = [Cell("d", "t", "a"), Cell("e", "u", "a"), Cell("d", "", "a")]
     assert [wording.Naming.of(pairs).group(c) for c in pairs] == [

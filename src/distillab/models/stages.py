@@ -157,7 +157,7 @@ def _by_size(events: Sequence[Event]) -> tuple[Stage, ...]:
 
 
 def _resizes(event: Event) -> bool:
-    """Whether it is the pooling of VGG and its kin that brings any map to the size their classifier expects."""
+    """Whether it is the pooling of VGG and its kin, which brings any map to the size the classifier takes."""
     return "adaptive" in type(event.module).__name__.lower() and event.shape[2] > 1
 
 

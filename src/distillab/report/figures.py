@@ -85,6 +85,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
         "automargin": True,
         "tickfont": {"size": 12},
         "fixedrange": True,
+        "autotickangles": [0, 90],
     } | settings
 
 

@@ -39,7 +39,11 @@ def _gallery(
         classes=before.classes,
         before=Strip("as read", _tiles(before, before, shown), _counts(before)),
         after=tuple(
-            Strip(f"{factor.level:g}", _tiles(before, made[factor.level], shown), _counts(made[factor.level]))
+            Strip(
+                f"{factor.name.replace('_', ' ')} {factor.level:g}",
+                _tiles(before, made[factor.level], shown),
+                _counts(made[factor.level]),
+            )
             for factor in _some(levels)
         ),
         checks=_checks(levels[0].name, folder.dataset.name, conditions),

@@ -78,7 +78,6 @@ def _environment() -> jinja2.Environment:
         "w": wording,
         "data_uri": data_uri,
         "by_class": by_class,
-        "tile_side": tile_side,
         "glyphs": wording.VERDICT_GLYPHS,
         "verdict_words": wording.VERDICT_WORDS,
     }
@@ -155,6 +154,7 @@ def _pictures(entry: Pictures, index: int) -> dict[str, Any]:
     """One block of pictures with its bar chart and its checks."""
     return {
         "entry": entry,
+        "side": tile_side(entry),
         "plot": counts_plot(entry, f"counts-{index}"),
         "checks": tables.checks_table(entry.checks, f"checks-{index}"),
     }

@@ -100,7 +100,9 @@ def effects_table(effects: Sequence[Effect], metric: str) -> Table:
 
 def harm_table(effects: Sequence[Effect], primary: str) -> Table:
     """Gains in every other metric beside the primary one, with verdicts: averages never stand alone."""
-    metrics = list(dict.fromkeys([primary, *(effect.metric for effect in effects)]))
+    measured = {effect.metric for effect in effects}
+    known = [name for name in (primary, *QUALITY_METRICS) if name in measured]
+    metrics = list(dict.fromkeys([*known, *(effect.metric for effect in effects)]))
     naming = Naming.of(effect.cell for effect in effects)
     found = {(e.cell, e.method, e.metric): e for e in effects}
     columns = [Column("Where"), Column("Method")]

@@ -22,9 +22,9 @@ VERDICT_WORDS = {
 VERDICT_GLYPHS = {"helps": "▲", "harms": "▼", "equivalent": "■", "undecided": "○"}
 
 PROVENANCES = {
-    "same": "taught on the same manipulated data",
-    "full": "taught on the full clean data",
-    "external": "pretrained elsewhere",
+    "same": "teacher of the same data",
+    "full": "teacher of the full data",
+    "external": "external teacher",
 }
 
 
@@ -40,7 +40,7 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("Accuracy", "points", 100),
-    "accuracy_selected": Metric("Accuracy, epoch chosen on val", "points", 100),
+    "accuracy_selected": Metric("Accuracy (epoch chosen on val)", "points", 100),
     "balanced_accuracy": Metric("Balanced accuracy", "points", 100),
     "macro_f1": Metric("Macro F1", "points", 100),
     "worst_class_accuracy": Metric("Worst class", "points", 100),
@@ -187,7 +187,7 @@ class Naming:
         elif self.students:
             parts.append(cell.student)
         if self.provenances and cell.provenance:
-            parts.append(f"teacher {provenance_text(cell.provenance)}")
+            parts.append(provenance_text(cell.provenance))
         if (self.teachers or self.provenances) and not (cell.teacher or cell.provenance):
             parts.append("without a teacher")
         return " · ".join(parts)

@@ -57,7 +57,7 @@ class ModelCosts:
         labels = torch.zeros(batch, dtype=torch.long, device=device)
         _one_step(model, images, labels, training)
         steps, started = 0, time.perf_counter()
-        while time.perf_counter() - started < TRIAL_SECONDS:
+        while not steps or time.perf_counter() - started < TRIAL_SECONDS:
             _one_step(model, images, labels, training)
             steps += 1
         if device.type == "cuda":

@@ -51,15 +51,23 @@ def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool], threads:
 
 def _do(runner: JobRunner, ledger: Ledger, job: Job) -> None:
     try:
-        with _Heartbeat(ledger, job.id):
-            seconds = runner.run(job)
+        with disk_full_is_told(runner.folder.path):
+            _attempt(runner, ledger, job)
     except (DiskFullError, KeyboardInterrupt):
         ledger.release(job.id)
         raise
+
+
+def _attempt(runner: JobRunner, ledger: Ledger, job: Job) -> None:
+    try:
+        with _Heartbeat(ledger, job.id):
+            seconds = runner.run(job)
+    except DiskFullError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a run dies of is kept with it; the study goes on
         ledger.fail(job.id, _told(error))
-        return
-    ledger.done(job.id, seconds)
+    else:
+        ledger.done(job.id, seconds)
 
 
 def _told(error: Exception) -> str:

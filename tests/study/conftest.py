@@ -1,0 +1,15 @@
+"""One study, run once without disturbance: what every disturbed one must come to."""
+
+from __future__ import annotations
+
+import pytest
+from small_study import CPU, Undisturbed, run_here, spec
+
+from distillab.study.folder import StudyFolder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The small study, run by the inline executor."""
+    folder = StudyFolder.begin(tmp_path_factory.mktemp("undisturbed") / "dir", spec(), CPU)
+    return Undisturbed(folder, run_here(folder))

@@ -1,0 +1,372 @@
+"""The plan: content-addressed jobs, shared where they are the same, new wherever a number could change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_study import CPU, spec
+
+from distillab.canonical import canonical_json
+from distillab.data.dataset import Dataset
+from distillab.data.imageset import ImageSet
+from distillab.data.ingest import load_dataset
+from distillab.errors import RequestError
+from distillab.factors import Manipulation, Size, factors
+from distillab.methods import methods
+from distillab.models import build_model
+from distillab.study.condition import Condition, make_roles
+from distillab.study.plan import Plan, make_plan, plan_digest, shared_teachers
+from distillab.training.recipe import ResolvedRecipe
+
+ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
+
+
+@cache
+def dataset_of(keys: tuple[tuple[str, Any], ...]) -> Dataset:
+    return load_dataset(spec(data=dict(keys)).source())
+
+
+def dataset(**data: Any) -> Dataset:
+    return dataset_of(tuple(data.items()))
+
+
+def plan(base: Path | None = None, **changes: Any) -> Plan:
+    return make_plan(spec(base, **changes), dataset(**changes.get("data", {})), CPU)
+
+
+def ids(made: Plan, kind: str) -> set[str]:
+    return {job.id for job in made.jobs.values() if job.kind == kind}
+
+
+def runs(made: Plan, **wanted: Any) -> list[str]:
+    """Run ids of the cells with certain values, in planned order."""
+    return [
+        cell["run"] for cell in made.cells if all(cell[name] == value for name, value in wanted.items())
+    ]
+
+
+def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
+    made = tuple(factors[name].model_validate(config) for name, config in chain.items())
+    return make_roles(dataset(), Condition(made, seed))
+
+
+def same_images(first: ImageSet, second: ImageSet) -> bool:
+    return first.digest == second.digest
+
+
+# -- ids ------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_study_has_the_same_ids() -> None:
+    first, second = plan(), plan()
+    assert list(first.jobs) == list(second.jobs)
+    assert first.cells == second.cells
+    assert plan_digest(first) == plan_digest(second)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"study": "another name"},
+        {"notes": "a thought"},
+        {"evidence": {"margin": 0.1}},
+        {"data": {"name": "my digits"}},
+    ],
+)
+def test_names_and_notes_are_in_no_id(changes: dict[str, Any]) -> None:
+    assert list(plan(**changes).jobs) == list(plan().jobs)
+
+
+def test_order_and_company_are_in_no_id() -> None:
+    """A condition, a method or a seed more leaves the ids of the others as they are."""
+    small, large = plan(**ONE), plan(methods=["dkd", "kd"], seeds=[3, 0], factors={"size": [10, 5]})
+    assert set(small.jobs) < set(large.jobs)
+
+
+RECIPES = [
+    {"steps": 4},
+    {"lr": 0.01},
+    {"batch_size": 10},
+    {"momentum": 0.8},
+    {"nesterov": True},
+    {"weight_decay": 0.0},
+    {"schedule": "constant"},
+    {"schedule": "step", "milestones": [0.5]},
+    {"warmup": 0.5},
+    {"optimiser": "adamw"},
+    {"views": "none"},
+    {"precision": "bf16"},
+]
+FOR_ALL = [
+    *({"recipe": keys} for keys in RECIPES),
+    {"data": {"classes": 3}},
+    {"data": {"split_seed": 1}},
+    {"data": {"val": 0.2}},
+    {"data": {"test": 0.3}},
+    {"data": {"resolution": 16}},
+    {"data": {"channels": 3}},
+    {"factors": {"size": [6]}},
+    {"factors": {"size": [5], "label_noise": [0.2]}},
+    {"factors": {"size": {"levels": [5], "roles": ["transfer", "val"]}}},
+    {"factors": {"size": {"levels": [5], "roles": ["transfer", "eval"]}}},
+    {"students": ["resnet14"]},
+    {"seeds": [1]},
+    {"seed": 1},
+]
+FOR_DISTILLED = [
+    {"methods": [{"kd": {"temperature": 2}}]},
+    {"methods": [{"kd": {"kd_weight": 0.8}}]},
+    {"methods": [{"kd": {"ce_weight": 0.2}}]},
+    {"methods": ["dkd"]},
+    {"teacher": {"model": "resnet14"}},
+    {"teacher": {"recipe": {"steps": 5}}},
+]
+
+
+@pytest.mark.parametrize("changes", FOR_ALL, ids=str)
+def test_whatever_can_change_every_number_changes_every_id(changes: dict[str, Any]) -> None:
+    base, other = plan(**ONE), plan(**ONE | changes)
+    assert not ids(base, "student") & ids(other, "student")
+    assert len(ids(other, "student")) == len(ids(base, "student")) == 3  # ce, and kd of either teacher
+
+
+@pytest.mark.parametrize("changes", FOR_DISTILLED, ids=str)
+def test_what_concerns_the_teacher_leaves_the_plain_twin_alone(changes: dict[str, Any]) -> None:
+    base, other = plan(**ONE), plan(**ONE | changes)
+    assert ids(base, "student") & ids(other, "student") == set(runs(base, method="ce"))
+
+
+def test_each_teacher_of_several_is_its_own() -> None:
+    one, two = plan(factors={"size": [5]}), plan(factors={"size": [5]}, teacher={"replicates": 2})
+    full = {"provenance": "full", "method": "kd"}
+    assert runs(one, seed=0, **full) == runs(two, seed=0, **full)
+    assert runs(one, seed=1, **full) != runs(two, seed=1, **full)
+    assert (one.count("teacher"), two.count("teacher")) == (3, 4)  # two of provenance same in either
+
+
+def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: Path) -> None:
+    model = build_model("resnet8", classes=4, channels=1, resolution=8)
+    given = {"teacher": {"provenance": "external", "weights": "w.safetensors"}, **ONE}
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    first = plan(tmp_path, **given)
+    with torch.no_grad():
+        model.fc.bias += 1  # type: ignore[union-attr, operator]
+    save_file(model.state_dict(), tmp_path / "w.safetensors")
+    second = plan(tmp_path, **given)
+    assert ids(first, "student") & ids(second, "student") == set(runs(first, method="ce"))
+    (tmp_path / "w.safetensors").unlink()
+    with pytest.raises(RequestError, match="cannot read the weights"):
+        plan(tmp_path, **given)
+
+
+# -- what is shared -------------------------------------------------------------------------------------------
+
+
+def test_the_design_is_fully_crossed() -> None:
+    made = plan()
+    assert len(made.cells) == 2 * 2 * 2 * 2  # sizes, provenances, methods, seeds
+    assert len(made.conditions) == 4
+    assert made.count("student") == 4 + 8  # one plain twin a condition, a kd student for either teacher
+    assert made.count("teacher") == 4 + 1  # one a condition, and one for all
+    assert made.count("outputs") == 4 + 4
+    assert shared_teachers(made) == 0  # a single method uses each
+    assert shared_teachers(plan(methods=["kd", "dkd"])) == 8
+
+
+def test_a_plain_twin_serves_every_provenance() -> None:
+    made = plan()
+    same, full = (runs(made, method="ce", provenance=each) for each in ("same", "full"))
+    assert same == full
+    assert len(set(same)) == 4
+    assert not set(runs(made, method="kd", provenance="same")) & set(
+        runs(made, method="kd", provenance="full")
+    )
+
+
+def test_noise_levels_share_what_a_clean_teacher_says() -> None:
+    """Its words depend on the images and not on their labels."""
+    made = plan(factors={"label_noise": [0.0, 0.2, 0.4]}, seeds=[0])
+    by_provenance = {
+        each: [cell["outputs"] for cell in made.cells if cell["provenance"] == each and cell["method"] == "kd"]
+        for each in ("full", "same")
+    }
+    assert len(by_provenance["full"]) == 3
+    assert len(set(by_provenance["full"])) == 1
+    assert len(set(by_provenance["same"])) == 3
+    assert len(set(runs(made, provenance="full", method="kd"))) == 3
+
+
+def test_replicates_share_the_clean_teacher_and_what_it_says_of_the_same_images() -> None:
+    made = plan(factors={}, seeds=3, teacher={"provenance": "full"})
+    assert (made.count("teacher"), made.count("outputs"), made.count("student")) == (1, 1, 6)
+
+
+def test_without_a_method_that_asks_there_is_no_teacher() -> None:
+    made = plan(methods=["ce", "label_smoothing"])
+    assert (made.count("teacher"), made.count("outputs")) == (0, 0)
+    assert {(cell["teacher_run"], cell["outputs"]) for cell in made.cells} == {(None, None)}
+
+
+@pytest.mark.parametrize("name", list(methods))
+def test_every_method_learns_from_the_teacher_it_names(name: str) -> None:
+    made = plan(methods=list({"ce", name}), **ONE, teacher={"model": "resnet14"})
+    jobs = made.jobs
+    run = jobs[runs(made, method=name, provenance="same")[0]]
+    if methods[name].teacher == "none":
+        assert run.spec["teacher"] is None
+        assert run.needs == ()
+        return
+    (needed,) = run.needs
+    assert run.spec["teacher"] in ({"outputs": needed}, {"live": needed})
+    teacher = jobs[jobs[needed].spec["teacher"]] if jobs[needed].kind == "outputs" else jobs[needed]
+    kind = methods[name].teacher
+    assert teacher.spec["model"] == ("resnet8" if kind == "self" else "resnet14")
+    assert ("fixed" in teacher.spec) == (kind == "untrained")
+
+
+def test_jobs_come_after_what_they_need() -> None:
+    made = plan(methods=list(methods))
+    seen: set[str] = set()
+    for name, job in made.jobs.items():
+        assert name == job.id
+        assert set(job.needs) <= seen
+        assert job.cost >= 0
+        seen.add(name)
+    assert {cell["run"] for cell in made.cells} == ids(made, "student")
+
+
+def test_seeds_are_the_outer_loop_so_that_half_a_study_holds_whole_replicates() -> None:
+    made = plan()
+    seeds = [job.condition["seed"] for job in made.jobs.values() if job.kind == "student"]
+    assert seeds == sorted(seeds)
+
+
+def test_a_job_can_be_told_in_json_and_made_again_from_it() -> None:
+    for job in plan(methods=list(methods)).jobs.values():
+        canonical_json(job.spec), canonical_json(job.condition)
+        condition = Condition.from_dict(job.condition)
+        assert condition.as_dict().items() <= job.condition.items()
+        if job.kind != "outputs":
+            ResolvedRecipe.from_dict(job.spec["recipe"])
+
+
+def test_twins_have_the_same_seeds_recipe_and_images() -> None:
+    made = plan(methods=list(methods))
+    for seed in (0, 1):
+        for level in (5.0, 10.0):
+            twins = [made.jobs[run] for run in runs(made, seed=seed, levels={"size": level})]
+            for part in ("seeds", "recipe", "sets", "model"):
+                assert len({canonical_json(job.spec[part]) for job in twins}) == 1
+    seeds = [canonical_json(job.spec["seeds"]) for job in made.jobs.values() if job.kind == "student"]
+    assert len(set(seeds)) == 2  # conditions share their seed's weights and order, seeds do not
+
+
+# -- image sets -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_set_is_part_of_a_larger_one(seed: int) -> None:
+    small, large = (roles_of({"size": {"level": level}}, seed).transfer for level in (5.0, 10.0))
+    assert set(small.ids.tolist()) < set(large.ids.tolist())
+    assert set(small.ids.tolist()) != set(roles_of({"size": {"level": 5.0}}, seed + 1).transfer.ids.tolist())
+
+
+def test_a_factor_touches_the_transfer_role_and_no_other_unless_told() -> None:
+    clean = dataset()
+    roles = roles_of({"size": {"level": 5.0}, "label_noise": {"level": 0.4}})
+    assert len(roles.transfer) == 20
+    assert same_images(roles.teacher["same"], roles.transfer)
+    assert same_images(roles.teacher["full"], clean.train)
+    assert same_images(roles.val, clean.val)
+    assert same_images(roles.eval["test"], clean.eval["test"])
+
+
+@pytest.mark.parametrize("role", ["teacher", "val", "eval"])
+def test_a_factor_of_another_role_touches_that_role_alone(role: str) -> None:
+    clean, roles = dataset(), roles_of({"size": {"level": 5.0, "roles": [role]}})
+    sizes = {
+        "transfer": len(roles.transfer),
+        "teacher": len(roles.teacher["full"]),
+        "val": len(roles.val),
+        "eval": len(roles.eval["test"]),
+    }
+    untouched = {
+        "transfer": len(clean.train),
+        "teacher": len(clean.train),
+        "val": len(clean.val),
+        "eval": len(clean.eval["test"]),
+    }
+    assert sizes == untouched | {role: 20}
+    assert len(roles.teacher["same"]) == (20 if role == "teacher" else len(clean.train))
+    assert [check.factor for check in roles.checks] == ["size"]
+
+
+def test_a_factor_of_both_roles_is_applied_once_to_a_teacher_of_the_same_data() -> None:
+    roles = roles_of({"label_noise": {"level": 0.4, "roles": ["transfer", "teacher"]}})
+    assert same_images(roles.teacher["same"], roles.transfer)
+    assert same_images(roles.teacher["full"], roles.transfer)
+    assert np.mean(roles.transfer.labels != dataset().train.labels) == pytest.approx(0.4, abs=0.01)
+
+
+def test_factors_of_a_teacher_come_on_top_of_those_of_its_data() -> None:
+    roles = roles_of({"size": {"level": 8.0}, "label_noise": {"level": 0.5, "roles": ["teacher"]}})
+    same = roles.teacher["same"]
+    assert (same.ids == roles.transfer.ids).all()
+    assert np.mean(same.labels != roles.transfer.labels) == 0.5
+    assert len(roles.teacher["full"]) == len(dataset().train)
+    assert np.mean(roles.teacher["full"].labels != dataset().train.labels) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_factor_of_the_test_sets_changes_what_is_measured_and_not_what_is_learned() -> None:
+    made = plan(factors={"size": {"levels": [5, 10], "roles": ["eval"]}}, seeds=[0])
+    teachers = {cell["teacher_run"] for cell in made.cells if cell["provenance"] == "full"}
+    assert len(teachers) == 1
+    students = [job for job in made.jobs.values() if job.kind == "student"]
+    assert len({job.spec["sets"]["train"] for job in students}) == 1
+    assert len({canonical_json(job.spec["sets"]["eval"]) for job in students}) == 2
+
+
+# -- what cannot be -------------------------------------------------------------------------------------------
+
+
+def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Size.check
+
+    def weak(self: Size, before: ImageSet, after: ImageSet) -> Manipulation:
+        honest = real(self, before, after)
+        return Manipulation("size", honest.measure, 10, 7, 0.0) if self.level == 10 else honest
+
+    monkeypatch.setattr(Size, "check", weak)
+    made = plan()
+    excluded = [cell for cell in made.cells if cell["excluded"]]
+    assert len(excluded) == 8
+    assert {cell["levels"]["size"] for cell in excluded} == {10}
+    assert {cell["excluded"] for cell in excluded} == {"size: asked images a class 10, measured 7"}
+    assert {cell["run"] for cell in excluded} == {None}
+    assert {len(entry["checks"]) for entry in made.conditions} == {1}
+    monkeypatch.undo()
+    assert set(made.jobs) == set(plan(factors={"size": [5]}).jobs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factors": {"size": [5, 10_000]}}, "at most"),
+        ({"factors": {"imbalance": [10_000]}}, "at most"),
+        ({"students": ["resnet9"]}, "unknown model"),
+        ({"teacher": {"model": "resnet"}}, "unknown model"),
+        ({"data": {"resolution": 4}}, "too small"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_before_anything_trains(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        plan(**changes)

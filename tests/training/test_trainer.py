@@ -1,0 +1,333 @@
+"""The training loop: the same seeds, the same network; twins that differ in the loss alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel
+from tiny import CPU, MODEL, SEEDS, equal, image_set, normalisation, recipe, role_sets, spied
+from torch import Tensor, nn
+
+from distillab.data.imageset import ImageSet
+from distillab.methods import Batch, Method, MethodSpec, Need, Pair, methods, parse_method
+from distillab.models import Outputs, build_model, output_shapes
+from distillab.training import trainer
+from distillab.training.checkpoints import State, snapshot
+from distillab.training.evaluation import accuracy, predict
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.teacher import LiveTeacher
+from distillab.training.trainer import DivergenceError, Seeds, Trained, new_model, train
+
+NORMALISE = normalisation()
+
+
+def network(channels: int = 1, seed: int = 7) -> nn.Module:
+    """A teacher whose running statistics are not those of a new network."""
+    model = new_model(MODEL, image_set(channels=channels), seed, CPU).train()
+    with torch.no_grad():
+        model(torch.randn(16, channels, 8, 8))
+    return model.eval()
+
+
+def live(model: nn.Module, needs: frozenset[Need] = frozenset()) -> LiveTeacher:
+    return LiveTeacher(model, needs, CPU, "fp32")
+
+
+def run(
+    method: str | dict[str, Any] = "ce",
+    *,
+    data: ImageSet | None = None,
+    val: ImageSet | None = None,
+    chosen: ResolvedRecipe | None = None,
+    seeds: Seeds = SEEDS,
+    teacher: nn.Module | None = None,
+    **keys: Any,
+) -> Trained:
+    """Train a student; methods with a teacher learn from ``teacher``, asked live."""
+    spec, kind = parse_method(method, "methods"), None
+    sets = role_sets()
+    data, val = data or sets.train, val or sets.val
+    channels = data.shape[0]
+    if methods[spec.name].teacher != "none":
+        kind = teacher or network(channels)
+        keys["teacher"] = live(kind, methods[spec.name].needs)
+        keys["teacher_shapes"] = output_shapes(kind, channels=channels, resolution=8, classes=3)
+    chosen = chosen or recipe(data)
+    return train(
+        MODEL, spec, data, val, normalisation(channels), chosen, seeds, device=CPU, **keys
+    )
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Fingerprints of every batch that is given out while the test runs."""
+    batches: list[tuple[Any, ...]] = []
+    real = trainer.stream
+    monkeypatch.setattr(trainer, "stream", lambda *args, **keys: spied(real(*args, **keys), batches))
+    return batches
+
+
+@pytest.fixture
+def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[State]:
+    """The initial weights of every student that is trained while the test runs."""
+    states: list[State] = []
+    real = trainer.new_model
+
+    def spy(*args: Any) -> nn.Module:
+        model = real(*args)
+        states.append(snapshot(model))
+        return model
+
+    monkeypatch.setattr(trainer, "new_model", spy)
+    return states
+
+
+# -- seeds ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("method", ["ce", "dkd"])
+def test_the_same_seeds_give_the_same_network_to_the_bit(channels: int, method: str) -> None:
+    data, val = image_set(channels=channels), image_set(20, channels, first_id=500)
+    torch.manual_seed(5)
+    first = run(method, data=data, val=val)
+    torch.manual_seed(6)  # the global random state is nobody's seed
+    second = run(method, data=data, val=val)
+    assert equal(first.last, second.last)
+    assert equal(first.selected, second.selected)
+    assert first.curve == second.curve
+    assert first.model(torch.zeros(1, channels, 8, 8)).shape == (1, 3)
+
+
+def test_training_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(9)
+    before = torch.random.get_rng_state()
+    run("kd")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("part", ["init", "order", "views"])
+def test_another_seed_of_any_kind_gives_another_network(part: str) -> None:
+    other = replace(SEEDS, **{part: 99})
+    assert not equal(run(seeds=other).last, run().last)
+
+
+def test_initial_weights_depend_on_the_init_seed_alone(beginnings: list[State]) -> None:
+    for seeds in (SEEDS, replace(SEEDS, order=8, views=9), replace(SEEDS, init=8)):
+        run(seeds=seeds, chosen=recipe(steps=1))
+    assert equal(beginnings[0], beginnings[1])
+    assert not equal(beginnings[0], beginnings[2])
+
+
+def test_order_and_views_have_seeds_of_their_own(seen: list[tuple[Any, ...]]) -> None:
+    run()
+    base = seen.copy()
+    seen.clear()
+    run(seeds=replace(SEEDS, init=50))
+    assert seen == base
+    seen.clear()
+    run(seeds=replace(SEEDS, views=50))
+    assert [step[:5] for step in seen] == [step[:5] for step in base]  # the same images in the same order
+    assert [step[5] for step in seen] != [step[5] for step in base]
+    seen.clear()
+    run(seeds=replace(SEEDS, order=50))
+    assert [step[2] for step in seen] != [step[2] for step in base]
+
+
+# -- twins ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [name for name in methods if name != "ce"])
+def test_twins_differ_in_the_loss_alone(
+    method: str, seen: list[tuple[Any, ...]], beginnings: list[State]
+) -> None:
+    steps: list[int] = []
+    plain = run("ce", on_step=steps.append)
+    plain_seen, plain_steps = seen.copy(), steps.copy()
+    seen.clear(), steps.clear()
+    distilled = run(method, on_step=steps.append)
+    assert plain_steps == steps == list(range(8))
+    assert seen == plain_seen  # images, order, labels and the very pixels of the views
+    assert equal(beginnings[0], beginnings[1])
+    assert [point.epoch for point in plain.curve] == [point.epoch for point in distilled.curve]
+    assert not equal(plain.last, distilled.last)
+
+
+class Connected(Method):
+    """A method that owns a projector and needs all that a network can say."""
+
+    name: ClassVar[str] = "connected"
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "embedding", "maps"})
+    built: ClassVar[list[Connected]] = []
+
+    class Config(BaseModel):
+        weight: float = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        assert pair.teacher
+        self.projector = nn.Linear(pair.student.embedding or 0, pair.teacher.embedding or 0)
+        self.initial = snapshot(self)
+        self.seen: list[tuple[Outputs, Outputs]] = []
+        Connected.built.append(self)
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        assert teacher is not None
+        self.seen.append((student, teacher))
+        apart = self.projector(student.embedding) - teacher.embedding
+        maps = [
+            (mine - theirs).pow(2).mean() for mine, theirs in zip(student.maps, teacher.maps, strict=True)
+        ]
+        ce = nn.functional.cross_entropy(student.logits, batch.labels)
+        return {"ce": ce, "embedding": apart.pow(2).mean(), "maps": torch.stack(maps).sum()}
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[MethodSpec]:
+    monkeypatch.setitem(methods._entries, "connected", Connected)
+    Connected.built.clear()
+    yield MethodSpec("connected", Connected.Config())  # type: ignore[arg-type]
+    Connected.built.clear()
+
+
+@pytest.mark.usefixtures("connected")
+def test_what_is_kept_is_the_bare_student() -> None:
+    trained = run({"connected": {}})
+    method = Connected.built[-1]
+    assert not equal(method.initial, snapshot(method))  # the connector learned ...
+    fresh = build_model(MODEL, classes=3, channels=1, resolution=8).state_dict()
+    for state in (trained.last, trained.selected):  # ... and stayed behind
+        assert {name: value.shape for name, value in state.items()} == {
+            name: value.shape for name, value in fresh.items()
+        }
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in trained.model.modules())
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_connector_does_not_move_the_students_initial_weights(beginnings: list[State]) -> None:
+    run("ce", chosen=recipe(steps=1))
+    run({"connected": {}}, chosen=recipe(steps=1))
+    assert equal(*beginnings)
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_live_teacher_is_asked_and_never_changed() -> None:
+    teacher = network()
+    before = snapshot(teacher)
+    trained = run({"connected": {}}, teacher=teacher)
+    assert equal(before, snapshot(teacher))  # running statistics among them
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
+    said = Connected.built[-1].seen
+    assert len(said) == 8
+    for student, given in said:
+        tensors = [given.logits, given.embedding, *given.maps]
+        assert len(given.maps) == len(student.maps) > 1
+        assert not any(tensor.requires_grad for tensor in tensors if tensor is not None)
+        assert student.logits.requires_grad
+    assert trained.curve[-1].losses.keys() == {"ce", "embedding", "maps"}
+
+
+# -- selection ------------------------------------------------------------------------------------------------
+
+
+def test_last_and_selected_weights_are_both_kept_and_selection_is_by_val() -> None:
+    """Val labels that disagree with the training labels make an early epoch the best."""
+    sets = role_sets()
+    val = sets.val.relabel((sets.val.labels + 1) % 3)
+    trained = run(val=val, chosen=recipe(epochs=8, lr=0.3))
+    scores = {point.epoch: point.val_accuracy for point in trained.curve}
+    best = max(scores.values())
+    assert trained.selected_epoch == max(epoch for epoch, score in scores.items() if score == best)
+    assert trained.selected_epoch < 8  # or this test would show nothing
+    assert not equal(trained.selected, trained.last)
+    assert equal(trained.last, snapshot(trained.model))
+    for state, epoch in ((trained.selected, trained.selected_epoch), (trained.last, 8)):
+        trained.model.load_state_dict(state)
+        assert accuracy(predict(trained.model, val, NORMALISE, CPU, "fp32"), val) == scores[epoch]
+
+
+def test_val_chooses_and_does_not_train() -> None:
+    val = role_sets().val
+    chosen = recipe(epochs=6)
+    first, second = (run(val=each, chosen=chosen) for each in (val, val.relabel((val.labels + 1) % 3)))
+    assert equal(first.last, second.last)
+    assert [point.val_accuracy for point in first.curve] != [point.val_accuracy for point in second.curve]
+
+
+def test_the_curve_holds_one_point_a_look() -> None:
+    chosen = recipe(epochs=12)
+    trained = run(chosen=chosen)
+    assert tuple(point.epoch for point in trained.curve) == chosen.val_epochs
+    assert trained.curve[-1].losses["ce"] < trained.curve[0].losses["ce"]  # it learns, too
+
+
+# -- what can go wrong ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "keys", [{"lr": 1e30}, {"lr": 1e30, "steps": 1}, {"lr": 1e30, "steps": 3}, {"lr": 1e38, "epochs": 3}]
+)
+def test_a_network_that_diverges_is_an_error_whenever_it_happens(keys: dict[str, Any]) -> None:
+    """Also in the very last step, after which no loss is computed."""
+    with pytest.raises(DivergenceError, match="not finite"):
+        run(chosen=recipe(**keys))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_is_an_error(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiled(self: Method, student: Outputs, teacher: Any, batch: Batch) -> dict[str, Tensor]:
+        return {"ce": student.logits.sum() * 0 + (value if batch.progress == 0.5 else 1.0)}
+
+    monkeypatch.setattr(methods["ce"], "forward", spoiled)
+    with pytest.raises(DivergenceError, match="epoch 2"):
+        run(chosen=recipe(epochs=2))
+
+
+def test_half_precision_keeps_finite_logits_finite() -> None:
+    class Loud(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tensor([[1e9, -1e9, 1.0]]).expand(len(x), 3)
+
+    logits = predict(Loud(), image_set(5), NORMALISE, CPU, "fp32")
+    assert logits.dtype == np.float16
+    assert np.isfinite(logits).all()
+    assert (logits.argmax(axis=1) == 0).all()
+
+
+def test_networks_that_wrap_their_logits_are_understood() -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = build_model(MODEL, classes=3, channels=1, resolution=8)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.inner(x)}
+
+    wrapped, images = Wrapped().eval(), image_set(5)
+    assert np.array_equal(
+        predict(wrapped, images, NORMALISE, CPU, "fp32"),
+        predict(wrapped.inner, images, NORMALISE, CPU, "fp32"),
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predicting_leaves_the_network_as_it_was(training: bool) -> None:
+    model = network().train(training)
+    before = snapshot(model)
+    predict(model, image_set(5), NORMALISE, CPU, "fp32")
+    assert model.training is training
+    assert equal(before, snapshot(model))
+
+
+def test_predictions_do_not_depend_on_how_many_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images = network(), image_set(31)
+    whole = predict(model, images, NORMALISE, CPU, "fp32")
+    monkeypatch.setattr("distillab.training.evaluation.EVALUATION_BATCH", 7)
+    parts = predict(model, images, NORMALISE, CPU, "fp32")
+    np.testing.assert_allclose(parts.astype(float), whole.astype(float), rtol=2e-3, atol=1e-3)
