@@ -37,7 +37,9 @@ DEAD = dead_pid()
 
 
 def job(number: int, *needs: int, kind: Any = "student") -> Job:
-    return Job(f"job{number}", kind, {"n": number}, {"seed": 0}, tuple(f"job{n}" for n in needs), 1.0 + number)
+    return Job(
+        f"job{number}", kind, {"n": number}, {"seed": 0}, tuple(f"job{n}" for n in needs), 1.0 + number
+    )
 
 
 def chain() -> list[Job]:
@@ -446,7 +448,9 @@ def test_of_many_planners_one_writes_the_plan(path: Path, start: Start) -> None:
 
 @pytest.mark.parametrize("start", WAYS)
 def test_many_workers_do_every_job_once_and_in_time(path: Path, start: Start) -> None:
-    jobs = [job(number, *{n for n in (number // 3 - 1, number - 5) if 0 <= n < number}) for number in range(60)]
+    jobs = [
+        job(number, *{n for n in (number // 3 - 1, number - 5) if 0 <= n < number}) for number in range(60)
+    ]
     with Ledger(path) as ledger:
         ledger.create(META, jobs, [], [])
     needs = {each.id: set(each.needs) for each in jobs}

@@ -47,9 +47,7 @@ def ids(made: Plan, kind: str) -> set[str]:
 
 def runs(made: Plan, **wanted: Any) -> list[str]:
     """Run ids of the cells with certain values, in planned order."""
-    return [
-        cell["run"] for cell in made.cells if all(cell[name] == value for name, value in wanted.items())
-    ]
+    return [cell["run"] for cell in made.cells if all(cell[name] == value for name, value in wanted.items())]
 
 
 def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
@@ -194,7 +192,9 @@ def test_noise_levels_share_what_a_clean_teacher_says() -> None:
     """Its words depend on the images and not on their labels."""
     made = plan(factors={"label_noise": [0.0, 0.2, 0.4]}, seeds=[0])
     by_provenance = {
-        each: [cell["outputs"] for cell in made.cells if cell["provenance"] == each and cell["method"] == "kd"]
+        each: [
+            cell["outputs"] for cell in made.cells if cell["provenance"] == each and cell["method"] == "kd"
+        ]
         for each in ("full", "same")
     }
     assert len(by_provenance["full"]) == 3

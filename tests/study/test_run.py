@@ -466,7 +466,11 @@ def test_a_plan_is_summed_up(undisturbed: Undisturbed, monkeypatch: pytest.Monke
     dataset, asked = undisturbed.folder.dataset, spec(methods=["kd", "self", "random_teacher"])
     seen = overview(asked, dataset, make_plan(asked, dataset, CPU), CPU)
     assert (seen.conditions, seen.cells, seen.arms, seen.seeds) == (2, 16, 4, 2)
-    assert seen.images == {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.eval["test"])}
+    assert seen.images == {
+        "train": len(dataset.train),
+        "val": len(dataset.val),
+        "test": len(dataset.eval["test"]),
+    }
     assert seen.runs["student"] == 4 + 8 + 4 + 4
     assert all(seconds > 0 for seconds in seen.seconds.values())
     assert list(seen.recipes) == [20, 40]

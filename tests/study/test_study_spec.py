@@ -69,9 +69,7 @@ def test_a_teacher_may_have_a_recipe_by_provenance() -> None:
         ({"metods": ["kd"]}, "did you mean 'methods'"),
     ],
 )
-def test_mistakes_are_told_in_one_line_with_file_and_place(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_mistakes_are_told_in_one_line_with_file_and_place(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message) as caught:
         spec(**changes)
     assert str(caught.value).startswith("study.yaml")
@@ -123,9 +121,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
         read_study(tmp_path / "binary.yaml")
 
 
-def test_a_file_may_leave_a_place_to_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_may_leave_a_place_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_study(tmp_path / "s.yaml", data={"source": "npz", "path": "${IMAGES}/a.npz", "classes": 2})
     monkeypatch.setenv("IMAGES", "/somewhere")
     assert read_study(path).canonical()["data"]["path"] == "/somewhere/a.npz"

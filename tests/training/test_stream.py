@@ -81,9 +81,9 @@ def test_two_images_keep_their_order_in_every_subset() -> None:
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
-def spoken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[
-    ImageSet, ResolvedRecipe, nn.Module, Path, int
-]:
+def spoken(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ImageSet, ResolvedRecipe, nn.Module, Path, int]:
     """Images, recipe, teacher, its stored stream, and the number of images that it was asked about."""
     images = image_set(45, request.param)
     chosen = recipe(images, steps=9, batch_size=10)
@@ -91,9 +91,7 @@ def spoken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with torch.no_grad():
         teacher(torch.randn(16, request.param, 8, 8))
     path = tmp_path_factory.mktemp("stream") / "stream.npy"
-    asked = write_stream(
-        path, teacher, images, chosen, normalisation(request.param), view_seed=2, device=CPU
-    )
+    asked = write_stream(path, teacher, images, chosen, normalisation(request.param), view_seed=2, device=CPU)
     return images, chosen, teacher, path, asked
 
 
@@ -133,7 +131,5 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(spoken: Spoken, 
     full = tmp_path / "stream.npy"
     full.symlink_to("/dev/full")
     with pytest.raises(OSError) as caught:
-        write_stream(
-            full, teacher, images, chosen, normalisation(images.shape[0]), view_seed=2, device=CPU
-        )
+        write_stream(full, teacher, images, chosen, normalisation(images.shape[0]), view_seed=2, device=CPU)
     assert caught.value.errno == errno.ENOSPC

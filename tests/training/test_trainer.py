@@ -58,9 +58,7 @@ def run(
         keys["teacher"] = live(kind, methods[spec.name].needs)
         keys["teacher_shapes"] = output_shapes(kind, channels=channels, resolution=8, classes=3)
     chosen = chosen or recipe(data)
-    return train(
-        MODEL, spec, data, val, normalisation(channels), chosen, seeds, device=CPU, **keys
-    )
+    return train(MODEL, spec, data, val, normalisation(channels), chosen, seeds, device=CPU, **keys)
 
 
 @pytest.fixture
@@ -222,7 +220,9 @@ def test_a_live_teacher_is_asked_and_never_changed() -> None:
     trained = run({"connected": {}}, teacher=teacher)
     assert equal(before, snapshot(teacher))  # running statistics among them
     assert not any(module.training for module in teacher.modules())
-    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
+    assert not any(
+        parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters()
+    )
     said = Connected.built[-1].seen
     assert len(said) == 8
     for student, given in said:

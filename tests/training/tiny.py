@@ -36,9 +36,7 @@ def role_sets(channels: int = 1, *, n: int = 40, evals: tuple[str, ...] = ("test
     return RoleSets(
         train=image_set(n, channels),
         val=image_set(24, channels, first_id=1000),
-        eval={
-            name: image_set(30, channels, first_id=2000 + 100 * place) for place, name in enumerate(evals)
-        },
+        eval={name: image_set(30, channels, first_id=2000 + 100 * place) for place, name in enumerate(evals)},
         normalise=normalisation(channels),
     )
 
