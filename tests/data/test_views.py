@@ -1,4 +1,4 @@
-"""Views: which augmentation an image gets is a function of its id, the epoch and the seed, and of nothing else."""
+"""Views: which augmentation an image gets is a function of its id, the epoch and the seed alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def views(kind: str, pad: int = 2) -> Views:
 
 
 def images(n: int, channels: int, height: int, width: int) -> Tensor:
-    """Images in which every pixel is another number, as far as bytes go, and none is black like the padding."""
+    """Images whose pixels differ, as far as bytes go, and none of which is black like the padding."""
     count = n * channels * height * width
     return (torch.arange(count) % 255 + 1).to(torch.uint8).view(n, channels, height, width)
 
@@ -107,7 +107,7 @@ def test_the_window_stays_within_the_padded_image(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_view_is_as_likely_as_any_other(kind: str) -> None:
-    """Chi-square of (top, left, flip) over their whole grid, for fixed seeds; a fair draw fails 1 in 10,000."""
+    """Chi-square of (top, left, flip) over their whole grid; a fair draw fails for 1 seed in 10,000."""
     drawn = views(kind, 1)
     parameters = drawn.draw(np.arange(36_000), 5, 6)
     sides = 2 * drawn.pad + 1

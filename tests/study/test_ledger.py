@@ -82,7 +82,7 @@ def held_by(ledger: Ledger, name: str, *, pid: int, host: str | None = None, age
     )
 
 
-# -- one after the other --------------------------------------------------------------------------------------
+# -- one after the other -------------------------------------------------------------------------------------
 
 
 def test_jobs_come_in_planned_order_and_after_what_they_need(ledger: Ledger) -> None:
@@ -208,7 +208,7 @@ def test_a_full_disk_is_not_hidden_by_what_follows(path: Path) -> None:
             )
 
 
-# -- workers that are gone ------------------------------------------------------------------------------------
+# -- workers that are gone -----------------------------------------------------------------------------------
 
 
 def test_processes_are_known_to_live_or_not() -> None:
@@ -271,7 +271,7 @@ def test_a_stopped_study_blames_no_job(ledger: Ledger) -> None:
     assert states(ledger)[0] == "queued"
 
 
-# -- any order of events --------------------------------------------------------------------------------------
+# -- any order of events -------------------------------------------------------------------------------------
 
 
 class LedgerStory(RuleBasedStateMachine):
@@ -393,7 +393,7 @@ TestLedgerStory = LedgerStory.TestCase
 TestLedgerStory.settings = settings(max_examples=25, stateful_step_count=30)
 
 
-# -- at once --------------------------------------------------------------------------------------------------
+# -- at once -------------------------------------------------------------------------------------------------
 
 Start = Callable[[Callable[..., None], tuple[Any, ...]], Any]
 

@@ -59,7 +59,7 @@ def same_images(first: ImageSet, second: ImageSet) -> bool:
     return first.digest == second.digest
 
 
-# -- ids ------------------------------------------------------------------------------------------------------
+# -- ids -----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_study_has_the_same_ids() -> None:
@@ -164,7 +164,7 @@ def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: P
         plan(tmp_path, **given)
 
 
-# -- what is shared -------------------------------------------------------------------------------------------
+# -- what is shared ------------------------------------------------------------------------------------------
 
 
 def test_the_design_is_fully_crossed() -> None:
@@ -268,7 +268,7 @@ def test_twins_have_the_same_seeds_recipe_and_images() -> None:
     assert len(set(seeds)) == 2  # conditions share their seed's weights and order, seeds do not
 
 
-# -- image sets -----------------------------------------------------------------------------------------------
+# -- image sets ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -333,7 +333,7 @@ def test_a_factor_of_the_test_sets_changes_what_is_measured_and_not_what_is_lear
     assert len({canonical_json(job.spec["sets"]["eval"]) for job in students}) == 2
 
 
-# -- what cannot be -------------------------------------------------------------------------------------------
+# -- what cannot be ------------------------------------------------------------------------------------------
 
 
 def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tried
 
 
-# -- an undisturbed study -------------------------------------------------------------------------------------
+# -- an undisturbed study ------------------------------------------------------------------------------------
 
 
 def test_every_cell_of_the_design_is_a_row_in_planned_order(undisturbed: Undisturbed) -> None:
@@ -143,7 +143,7 @@ def test_a_second_study_gives_the_same_numbers(
     assert sorted(ran) == sorted(states(folder))
 
 
-# -- again, and further ---------------------------------------------------------------------------------------
+# -- again, and further --------------------------------------------------------------------------------------
 
 
 def test_what_is_done_is_not_done_again(undisturbed: Undisturbed, ran: list[str]) -> None:
@@ -213,7 +213,7 @@ def test_a_study_that_was_killed_before_its_plan_was_written_is_planned_again(tm
     assert len(states(folder)) == 25
 
 
-# -- failures -------------------------------------------------------------------------------------------------
+# -- failures ------------------------------------------------------------------------------------------------
 
 
 def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(
@@ -312,7 +312,7 @@ def test_excluded_cells_are_rows_without_numbers(tmp_path: Path, monkeypatch: py
     assert outcome(folder).excluded == 2
 
 
-# -- stops ----------------------------------------------------------------------------------------------------
+# -- stops ---------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -434,7 +434,7 @@ def test_a_missed_beat_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {row["status"] for row in run_here(folder)} == {"done"}
 
 
-# -- looks at a study -----------------------------------------------------------------------------------------
+# -- looks at a study ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["student", "teacher"])

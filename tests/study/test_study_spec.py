@@ -76,7 +76,7 @@ def test_mistakes_are_told_in_one_line_with_file_and_place(changes: dict[str, An
     assert "\n" not in str(caught.value)
 
 
-# -- files ----------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def test_a_file_is_read_as_its_values_would_be(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_file_may_leave_a_place_to_the_environment(tmp_path: Path, monkeypatch
         read_study(path)
 
 
-# -- identity -------------------------------------------------------------------------------------------------
+# -- identity ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

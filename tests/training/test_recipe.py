@@ -132,7 +132,7 @@ def test_what_cannot_be_meant_is_refused(keys: dict[str, Any], about: str) -> No
         Recipe(**keys)
 
 
-# -- schedules ------------------------------------------------------------------------------------------------
+# -- schedules -----------------------------------------------------------------------------------------------
 
 
 def test_cosine_begins_at_the_top_and_ends_near_nothing() -> None:
@@ -177,7 +177,7 @@ def test_a_learning_rate_is_never_above_what_was_asked_and_falls_after_warmup(
     assert rates[warm] == resolved.lr
 
 
-# -- looks at val ---------------------------------------------------------------------------------------------
+# -- looks at val --------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60)
@@ -195,7 +195,7 @@ def test_val_is_looked_at_about_eight_times_and_at_the_end(
     assert max(gaps) - min(gaps) <= 1
 
 
-# -- there and back -------------------------------------------------------------------------------------------
+# -- there and back ------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)

@@ -87,7 +87,7 @@ def record(folder: Path) -> dict[str, Any]:
     return read
 
 
-# -- what a folder holds --------------------------------------------------------------------------------------
+# -- what a folder holds -------------------------------------------------------------------------------------
 
 
 def test_a_teacher_is_its_last_weights_and_what_they_say(teacher: Path) -> None:
@@ -145,7 +145,7 @@ def test_weights_that_are_the_same_are_kept_once(tmp_path: Path) -> None:
     assert np.array_equal(logits["test.last"], logits["test.selected"])
 
 
-# -- how stages meet ------------------------------------------------------------------------------------------
+# -- how stages meet -----------------------------------------------------------------------------------------
 
 
 def test_a_student_learns_the_same_from_stored_and_from_live_words(
@@ -213,7 +213,7 @@ def test_what_the_test_sets_are_changes_nothing_of_a_training(tmp_path: Path) ->
     assert record(tmp_path / "a")["curve"] == record(tmp_path / "b")["curve"]
 
 
-# -- teachers that are not trained here -----------------------------------------------------------------------
+# -- teachers that are not trained here ----------------------------------------------------------------------
 
 
 def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_two_images_keep_their_order_in_every_subset() -> None:
     assert some[epoch_order(some, 4, 5)].tolist() == whole
 
 
-# -- a teacher's stored words ---------------------------------------------------------------------------------
+# -- a teacher's stored words --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])

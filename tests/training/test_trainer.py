@@ -85,7 +85,7 @@ def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[State]:
     return states
 
 
-# -- seeds ----------------------------------------------------------------------------------------------------
+# -- seeds ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -137,7 +137,7 @@ def test_order_and_views_have_seeds_of_their_own(seen: list[tuple[Any, ...]]) ->
     assert [step[2] for step in seen] != [step[2] for step in base]
 
 
-# -- twins ----------------------------------------------------------------------------------------------------
+# -- twins ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", [name for name in methods if name != "ce"])
@@ -233,7 +233,7 @@ def test_a_live_teacher_is_asked_and_never_changed() -> None:
     assert trained.curve[-1].losses.keys() == {"ce", "embedding", "maps"}
 
 
-# -- selection ------------------------------------------------------------------------------------------------
+# -- selection -----------------------------------------------------------------------------------------------
 
 
 def test_last_and_selected_weights_are_both_kept_and_selection_is_by_val() -> None:
@@ -267,7 +267,7 @@ def test_the_curve_holds_one_point_a_look() -> None:
     assert trained.curve[-1].losses["ce"] < trained.curve[0].losses["ce"]  # it learns, too
 
 
-# -- what can go wrong ----------------------------------------------------------------------------------------
+# -- what can go wrong ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
