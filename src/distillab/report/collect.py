@@ -78,10 +78,9 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
 
 def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
     evidence = folder.spec.evidence
-    weighed = {"margin": evidence.margin, "confidence": evidence.confidence}
-    baseline = evidence.baselines[0]
-    doses = curves(tables.results, baseline=baseline, **weighed)
-    found = answers.answer(tables.effects, doses, baseline=baseline, **weighed)
+    margin, confidence, baseline = evidence.margin, evidence.confidence, evidence.baselines[0]
+    doses = curves(tables.results, baseline=baseline, margin=margin, confidence=confidence)
+    found = answers.answer(tables.effects, doses, baseline=baseline, margin=margin, confidence=confidence)
     return view.Answer(
         headline=found.headline,
         sentences=tuple(found.sentences),

@@ -212,7 +212,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """The keys of a study file, nested ones with a dot, for suggestions."""
-    nested = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 

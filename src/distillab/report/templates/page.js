@@ -29,9 +29,10 @@
     layout.yaxis2.showticklabels = layout.yaxis.showticklabels = false;
     layout.yaxis.title = undefined;
     layout.height *= 1.5;
+    const line = (lines) => lines.length === 1 || lines.join(" ").length <= 50 ? lines.join(" ") : lines[0] + " …";
     const label = (y, i) => ({
       x: 0, xref: "paper", xanchor: "left", y, yshift: 13, showarrow: false,
-      text: layout.yaxis.ticktext[i].replaceAll("<br>", " "), font: { size: 11 },
+      text: line(layout.yaxis.ticktext[i].split("<br>")), font: { size: 11 },
     });
     layout.annotations = [...(layout.annotations || []), ...layout.yaxis.tickvals.map(label)];
   }
