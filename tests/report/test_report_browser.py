@@ -171,7 +171,7 @@ def test_folded_plots_are_drawn_when_they_are_opened(chromium: Browser, files: F
 
 @pytest.mark.parametrize("width", [DESK, PHONE])
 def test_navigation_leads_to_every_section(width: int, chromium: Browser, files: Files) -> None:
-    page = open_report(chromium, files["sample"], width).page
+    page = open_report(chromium, files["no_factor"], width).page
     links = page.locator("nav a")
     assert links.count() == page.locator("main > section").count()
     for i in range(links.count()):
@@ -195,8 +195,8 @@ def test_dark_and_light_follow_the_system_and_the_button(chromium: Browser, file
             page.evaluate("document.querySelector('#forest-0').data[0].marker.color"),
         )
 
-    light = open_report(chromium, files["sample"]).page
-    dark = open_report(chromium, files["sample"], scheme="dark").page
+    light = open_report(chromium, files["one_level"]).page
+    dark = open_report(chromium, files["one_level"], scheme="dark").page
     by_light, by_dark = shades(light), shades(dark)
     assert all(a != b for a, b in zip(by_light, by_dark, strict=True))
     light.locator("#theme").click()

@@ -105,6 +105,12 @@ def test_runs_are_counted_once_by_what_became_of_them(usual: ReportContents) -> 
     assert f"All {len(usual.runs)} student runs; a run that serves several places has a row in each" in seen
 
 
+def test_a_failed_teacher_is_told_on_the_first_screen(usual: ReportContents) -> None:
+    runs = tuple(run for run in usual.runs if run.status == "done")
+    seen = Reader(render(replace(usual, runs=runs, exclusions=()))).seen
+    assert f"{len(runs)} runs done 0 failed 0 excluded 1 job of another kind failed" in seen
+
+
 def test_verdicts_count_distilling_and_not_its_controls(usual: ReportContents) -> None:
     cells = {effect.cell for effect in usual.effects}
     assert len(cells) == 2

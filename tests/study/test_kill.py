@@ -66,7 +66,7 @@ class Runs:
         for process in self.started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+                process.communicate()
 
 
 @pytest.fixture

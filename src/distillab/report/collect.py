@@ -335,7 +335,11 @@ def _reproduction(folder: StudyFolder) -> view.Reproduction:
 
 def _statistics(folder: StudyFolder, tables: Tables) -> view.Statistics:
     evidence = folder.spec.evidence
-    families = {(row["metric"], row["baseline"]): row["n_tests"] for row in tables.effects}
+    # A contrast without a pair has made no test; the others of a family all know how many it holds.
+    families: dict[tuple[str, str], int] = {}
+    for row in tables.effects:
+        family = (row["metric"], row["baseline"])
+        families[family] = max(families.get(family, 0), int(row["n_tests"] or 0))
     return view.Statistics(
         estimand="the paired gain: accuracy of the distilled student minus that of its plain twin, which "
         "shares initial weights, images, order, views and number of steps",
@@ -343,7 +347,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> view.Statistics:
         test="exact sign-flip test of the paired differences, two-sided",
         margin=evidence.margin,
         confidence=evidence.confidence,
-        tests=sum(int(tests) for tests in families.values()),
+        tests=sum(families.values()),
         correction="Holm, within each metric and baseline over the whole study",
         notes=(
             "Test images are read once, after training; last epoch unless a name says selected.",
