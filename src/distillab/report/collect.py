@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,10 +27,10 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.spec import PLAIN
 from distillab.training.checkpoints import load_logits
+from distillab.training.recipe import Recipe
 from distillab.training.stages import LOGITS
 
 Row = dict[str, Any]
-CLASS_PANELS = 12  # per-class panels shown, those with the largest loss of a class first
 PACKAGES = ("distillab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic")
 
 
@@ -42,7 +42,7 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         failures = _failures(ledger)
         costs = tuple(view.Cost(kind, jobs, total) for kind, (jobs, total) in ledger.seconds().items())
         teachers = _teachers(folder, ledger)
-        recipes = _recipes(ledger)
+        recipes = _recipes(ledger, spec.recipe)
     runs = from_rows.runs_of(tables.results)
     effects = from_rows.effects_of(tables.effects)
     return view.ReportContents(
@@ -80,7 +80,14 @@ def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
     evidence = folder.spec.evidence
     margin, confidence, baseline = evidence.margin, evidence.confidence, evidence.baselines[0]
     doses = curves(tables.results, baseline=baseline, margin=margin, confidence=confidence)
-    found = answers.answer(tables.effects, doses, baseline=baseline, margin=margin, confidence=confidence)
+    found = answers.answer(
+        tables.effects,
+        doses,
+        baseline=baseline,
+        controls=[each.label for each in folder.spec.method_specs() if _kind(each) == "control"],
+        margin=margin,
+        confidence=confidence,
+    )
     return view.Answer(
         headline=found.headline,
         sentences=tuple(found.sentences),
@@ -140,8 +147,8 @@ def _roles(folder: StudyFolder) -> tuple[view.Role, ...]:
     return (
         words("teacher", taught) if touched["teacher"] else view.Role("teacher", taught),
         words("transfer", "the training images"),
-        words("val", "carved from the training images; used to choose an epoch, never to train"),
-        words("eval", "the test images; read once, after training"),
+        words("val", "carved from the training images, for choosing an epoch"),
+        words("eval", "the test images, looked at once, after training"),
     )
 
 
@@ -157,20 +164,27 @@ def _factor(levels: Sequence[FactorLevel]) -> view.Factor:
     )
 
 
+def _kind(spec: MethodSpec) -> Literal["plain", "control", "distillation"]:
+    """A control learns nothing from the study's teacher."""
+    if spec.label == PLAIN:
+        return "plain"
+    return "distillation" if methods[spec.name].teacher == "study" else "control"
+
+
 def _method(spec: MethodSpec) -> view.Method:
     kind = methods[spec.name]
-    role = "plain" if spec.label == PLAIN else "distillation" if kind.teacher == "study" else "control"
     return view.Method(
         name=spec.label,
-        kind=role,  # type: ignore[arg-type]
+        kind=_kind(spec),
         paper=kind.paper,
         description=_first_line(kind),
         settings=tuple((key, f"{value:g}") for key, value in spec.config.model_dump().items()),
     )
 
 
-def _recipes(ledger: Ledger) -> tuple[view.Setting, ...]:
+def _recipes(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
     """The student recipes that occur; a value that differs between conditions is told with its places."""
+    written = {key for key in asked.model_fields_set if getattr(asked, key) != "auto"}
     seen: dict[int, Mapping[str, Any]] = {}
     for cell in ledger.cells():
         if cell["run"] and cell["n_train"] not in seen:
@@ -181,7 +195,9 @@ def _recipes(ledger: Ledger) -> tuple[view.Setting, ...]:
     for key in next(iter(seen.values()), {}):
         values = {size: canonical_json(recipe[key]).strip('"') for size, recipe in sorted(seen.items())}
         if len(set(values.values())) == 1:
-            settings.append(view.Setting(key, next(iter(values.values()))))
+            auto = key not in written
+            value = next(iter(values.values()))
+            settings.append(view.Setting(key, value, auto, "not written in the study" if auto else ""))
         else:
             told = ", ".join(f"{value} at {size:,} images" for size, value in values.items())
             settings.append(view.Setting(key, told, auto=True, why="follows the number of images"))
@@ -260,7 +276,7 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.Cla
             )
             panels.append(from_rows.class_panel(from_rows.cell_of(row), row["method"], harms))
     panels.sort(key=lambda panel: min((each.gain or 0.0) for each in panel.classes))
-    return tuple(panels[:CLASS_PANELS])
+    return tuple(panels)
 
 
 def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
