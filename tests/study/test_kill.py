@@ -80,7 +80,7 @@ def test_a_study_killed_again_and_again_comes_to_the_same_numbers(
     runs: Runs, undisturbed: Undisturbed
 ) -> None:
     kept: dict[str, tuple[int, ...]] = {}
-    for executor, workers, count in (("processes", 2, 1), ("inline", 1, 8), ("inline", 1, 16)):
+    for executor, workers, count in (("processes", 1, 1), ("inline", 1, 9), ("inline", 1, 17)):
         runs.kill_when_done(runs.start(executor, workers), count)
         finished = artefacts(StudyFolder.open(runs.out))
         assert kept.items() <= finished.items()  # nothing was done again, or changed
@@ -100,7 +100,7 @@ def test_a_study_killed_again_and_again_comes_to_the_same_numbers(
 
 
 def test_two_runs_at_once_share_one_folder(runs: Runs, undisturbed: Undisturbed) -> None:
-    crew = [runs.start("inline"), runs.start("processes", 1)]
+    crew = [runs.start("inline"), runs.start("inline")]
     for process in crew:
         told, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, told

@@ -214,6 +214,16 @@ def test_a_connector_does_not_move_the_students_initial_weights(beginnings: list
 
 
 @pytest.mark.usefixtures("connected")
+def test_what_a_method_owns_begins_from_the_seeds_as_well() -> None:
+    torch.manual_seed(1)
+    first = run({"connected": {}})
+    torch.manual_seed(2)
+    second = run({"connected": {}})
+    assert equal(*(method.initial for method in Connected.built))
+    assert equal(first.last, second.last)
+
+
+@pytest.mark.usefixtures("connected")
 def test_a_live_teacher_is_asked_and_never_changed() -> None:
     teacher = network()
     before = snapshot(teacher)
