@@ -17,6 +17,7 @@ from distillab.study.folder import LoadProgress, StudyFolder
 from distillab.study.plan import Plan, make_plan
 from distillab.study.run import Outcome, outcome, run_jobs
 from distillab.study.spec import StudySpec, parse_study, read_study
+from distillab.study.store import disk_full_is_told
 from distillab.training.device import pick_device
 
 
@@ -99,9 +100,14 @@ class Study:
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``."""
-    tables = write_tables(folder)
-    write_report(collect(folder, tables), folder.report_file)
+    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
+
+    Raises:
+        DiskFullError: there is no space left; what was there before stays as it was.
+    """
+    with disk_full_is_told(folder.path):
+        tables = write_tables(folder)
+        write_report(collect(folder, tables), folder.report_file)
     return Finished(folder, outcome(folder), tables)
 
 

@@ -72,7 +72,7 @@ def run(
             on_load=on_load,
         )
     print_outcome(finished)
-    raise typer.Exit(1 if finished.outcome.failed else 0)
+    raise typer.Exit(1 if finished.outcome.failed or finished.outcome.open else 0)
 
 
 @app.command()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from distillab.evidence.answer import answer
 from distillab.evidence.curves import Curve, Trend
+from distillab.evidence.power import pairs_needed
 from distillab.evidence.wording import amount, gain_words, level_words, listed
+from distillab.factors import Size
 
 
 def effect(gain: float | None, verdict: str, half: float = 0.01, **other: Any) -> dict[str, Any]:
@@ -263,3 +266,29 @@ def test_wording():
     assert level_words("factor.size", 25.0) == "25 images a class"
     assert level_words("factor.label_noise", 0.4) == "label noise 0.4"
     assert [listed("a"), listed("ab"), listed("abc"), listed("")] == ["a", "a and b", "a, b and c", ""]
+
+
+def test_what_would_decide_follows_from_the_spread_that_was_seen() -> None:
+    rows = [effect(0.0, "undecided"), effect(0.05, "helps")]
+    for row in rows:
+        row.update(ci_low=row["gain"] - 0.02, ci_high=row["gain"] + 0.02, n_pairs=6)
+    [sentence] = answer(rows).missing
+    spread = 0.02 * 6**0.5 / stats.t.ppf(0.975, 5)
+    assert f"about {100 * spread:.1f} points" in sentence
+    assert f"{pairs_needed(spread, 0.01)} pairs would show a gain of 1.0 points" in sentence
+    assert answer(rows[1:]).missing == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "level", "words"),
+    [
+        ("images_per_class", 25, "25 images a class"),
+        ("fraction", 0.5, "0.5 of the images"),
+        ("total", 500, "500 images"),
+    ],
+)
+def test_levels_are_called_by_the_unit_that_the_study_set(unit: str, level: float, words: str) -> None:
+    phrases = {"size": Size(level=level, unit=unit).phrase}
+    rows = [effect(0.05, "helps") | {"factor.size": size} for size in (level, level / 5)]
+    found = answer(rows, phrases=phrases)
+    assert any(f"at {words}" in sentence for sentence in found.sentences)

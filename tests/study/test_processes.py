@@ -16,6 +16,7 @@ from distillab.study.ledger import Job
 
 
 def folder_with(path: Path, *names: str) -> StudyFolder:
+    path.mkdir(exist_ok=True)
     folder = StudyFolder(path)
     with folder.ledger() as ledger:
         ledger.create({}, [Job(name, "student", {}, {}, cost=1.0) for name in names], [], [])
@@ -64,8 +65,18 @@ def test_workers_that_die_whatever_they_do_end_the_study(
 
 
 def test_no_process_is_started_when_nothing_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_work", None)  # could not be called
-    processes(folder_with(tmp_path), workers=4, device="cpu", watch=silent)
+    class NoProcesses:
+        def Process(self, **_: object) -> None:  # noqa: N802 - the name that multiprocessing gives it
+            raise AssertionError("a process was started")
+
+    monkeypatch.setattr(module.multiprocessing, "get_context", lambda _: NoProcesses())
+    with pytest.raises(AssertionError, match="a process was started"):  # the trap works
+        processes(folder_with(tmp_path / "some", "one"), workers=4, device="cpu", watch=silent)
+    shares: list[float] = []
+    folder = folder_with(tmp_path / "none")
+    processes(folder, workers=4, device="cpu", watch=shares.append)
+    assert states(folder) == {}
+    assert shares == []
 
 
 def test_workers_do_not_pardon_what_another_worker_died_of(

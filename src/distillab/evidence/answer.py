@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from distillab.evidence.caveats import caveats, tests_made
+from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
 from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import Row
-from distillab.evidence.wording import amount, count, factor_name, gain_words, level_words, listed, pair_words
+from distillab.evidence.wording import (
+    PHRASES,
+    Phrases,
+    amount,
+    count,
+    factor_name,
+    gain_words,
+    level_words,
+    listed,
+    pair_words,
+)
 
 FIDELITY = ("agreement", "teacher_kl")  # likeness to the teacher: a means, not something to lose
 MOST_LISTED = 4
@@ -27,6 +37,7 @@ class Answer:
         undecided: those that have none.
         tests: distinct tests made in the whole study.
         caveats: what a reader must know before believing it.
+        missing: what would decide the comparisons that are undecided.
     """
 
     headline: str
@@ -35,6 +46,7 @@ class Answer:
     undecided: int
     tests: int
     caveats: list[str]
+    missing: list[str] = field(default_factory=list)
 
 
 def answer(
@@ -46,6 +58,7 @@ def answer(
     controls: Sequence[str] = CONTROLS,
     margin: float = 0.005,
     confidence: float = 0.95,
+    phrases: Phrases = PHRASES,
 ) -> Answer:
     """Put effect rows, and curves if there are any, into words.
 
@@ -62,9 +75,16 @@ def answer(
         controls: methods that carry no knowledge of the study's teacher.
         margin: the study's margin of practical equivalence.
         confidence: coverage of the intervals.
+        phrases: what people call the levels of each factor.
     """
     study = compare(
-        effects, baseline=baseline, metric=metric, controls=controls, margin=margin, confidence=confidence
+        effects,
+        baseline=baseline,
+        metric=metric,
+        controls=controls,
+        margin=margin,
+        confidence=confidence,
+        phrases=phrases,
     )
     tests = tests_made(effects)
     if not study.main:
@@ -79,7 +99,8 @@ def answer(
     ]
     sentences += [*_facts(study.controls, study), *_side_effects(study)]
     undecided = len(study.main) - decided
-    return Answer(_headline(study, rivals), sentences, decided, undecided, tests, caveats(study))
+    missing = what_would_decide(study)
+    return Answer(_headline(study, rivals), sentences, decided, undecided, tests, caveats(study), missing)
 
 
 def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
@@ -221,7 +242,11 @@ def _trend_sentences(curves: Sequence[Curve], study: Comparisons) -> list[str]:
     for curve in curves:
         if curve.trend is None or curve.method not in main or curve.metric != metric:
             continue
-        held = [level_words(name, level) for name, level in curve.held if f"factor.{name}" in study.factors]
+        held = [
+            level_words(name, level, study.phrases)
+            for name, level in curve.held
+            if f"factor.{name}" in study.factors
+        ]
         shared = ", ".join(f"{name} {getattr(curve, name)}" for name in study.settings)
         where = f" ({', '.join([*held, *([shared] if shared else [])])})" if held or shared else ""
         name, p = factor_name(curve.factor), curve.trend.p_value

@@ -3,18 +3,49 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from scipy import stats
+
 from distillab.evidence.comparisons import Comparisons, grouped
 from distillab.evidence.gains import smallest_p
+from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import Row
-from distillab.evidence.wording import count, listed
+from distillab.evidence.power import pairs_needed
+from distillab.evidence.wording import amount, count, listed
 
 
 def caveats(study: Comparisons) -> list[str]:
     """Tests made and corrected for, teachers with little to teach, comparisons without a finished pair."""
     return [*_testing(study), *_teachers(study), *_gaps(study)]
+
+
+def what_would_decide(study: Comparisons) -> list[str]:
+    """How many pairs the open comparisons ask for, from the spread that was seen; nothing if none is open.
+
+    The spread is the median over the open comparisons of the standard deviation that their intervals imply.
+    """
+    spreads = [
+        (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row["n_pairs"], study)
+        for row in study.main
+        if row["verdict"] == "undecided" and None not in (row["ci_low"], row["ci_high"])
+    ]
+    worth = 2 * study.margin
+    if not spreads or worth == 0:
+        return []
+    spread = statistics.median(spreads)
+    unit = METRICS[study.metric].unit
+    return [
+        f"Gains differ between seeds by about {amount(spread, study.metric, signed=False)} {unit} (sd) where "
+        f"the evidence does not decide: {pairs_needed(spread, worth)} pairs would show a gain of "
+        f"{amount(worth, study.metric, signed=False)} {unit} with a chance of 80 %."
+    ]
+
+
+def _critical(pairs: int, study: Comparisons) -> float:
+    return float(stats.t.ppf(1 - study.alpha / 2, pairs - 1))
 
 
 def tests_made(effects: Sequence[Row]) -> int:

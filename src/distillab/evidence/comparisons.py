@@ -9,7 +9,7 @@ from typing import Any
 
 from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import Row, factor_columns
-from distillab.evidence.wording import level_words, listed
+from distillab.evidence.wording import PHRASES, Phrases, level_words, listed
 
 CONTROLS = ("random_teacher", "label_smoothing")
 SETTING = ("dataset", "provenance", "teacher", "student")
@@ -29,6 +29,7 @@ class Comparisons:
         metric: the metric that is compared.
         margin: its margin of practical equivalence.
         alpha: 1 - confidence.
+        phrases: what people call the levels of each factor.
     """
 
     effects: Sequence[Row]
@@ -40,6 +41,7 @@ class Comparisons:
     metric: str
     margin: float
     alpha: float
+    phrases: Phrases
 
     @property
     def plain(self) -> str:
@@ -48,7 +50,7 @@ class Comparisons:
 
     def place(self, row: Row) -> str:
         """The condition of a row: ``25 images a class and label noise 0.4``; empty if nothing varies."""
-        return listed(level_words(factor, row.get(factor)) for factor in self.factors)
+        return listed(level_words(factor, row.get(factor), self.phrases) for factor in self.factors)
 
     def setting(self, row: Row) -> str:
         """What else tells a row from others: ``provenance full, student resnet8``."""
@@ -63,6 +65,7 @@ def compare(
     controls: Sequence[str],
     margin: float,
     confidence: float,
+    phrases: Phrases = PHRASES,
 ) -> Comparisons:
     """Sort effect rows; ``margin`` is the study's margin for accuracies."""
     rows = [row for row in effects if row["metric"] == metric and row["baseline"] == baseline]
@@ -76,6 +79,7 @@ def compare(
         metric=metric,
         margin=METRICS[metric].margin_for(margin),
         alpha=round(1.0 - confidence, 10),
+        phrases=phrases,
     )
 
 

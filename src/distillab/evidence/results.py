@@ -52,7 +52,7 @@ def write_tables(folder: StudyFolder) -> Tables:
 
 
 class Measurements:
-    """Reads a study's logits and measures them. Logits are read once a run."""
+    """Reads a study's logits and measures them."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder

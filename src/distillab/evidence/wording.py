@@ -8,7 +8,8 @@ from typing import Any
 from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import FACTOR, Row
 
-PHRASES: Mapping[str, str] = {"size": "{} images a class"}  # what a level of a factor is called
+Phrases = Mapping[str, str]  # factor -> what people call a level of it, such as "{} images a class"
+PHRASES: Phrases = {"size": "{} images a class"}  # unless a study's own settings say otherwise
 
 
 def amount(value: float, metric: str, *, signed: bool = True) -> str:
@@ -29,10 +30,10 @@ def gain_words(row: Row, *, unit: bool = True) -> str:
     return f"{words} [{', '.join(ends)}]"
 
 
-def level_words(factor: str, level: Any) -> str:
+def level_words(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
     """A level of a factor: ``25 images a class``, ``label noise 0.4``."""
     number = f"{level:g}" if isinstance(level, (int, float)) else "as it is" if level is None else str(level)
-    return PHRASES.get(factor.removeprefix(FACTOR), factor_name(factor) + " {}").format(number)
+    return phrases.get(factor.removeprefix(FACTOR), factor_name(factor) + " {}").format(number)
 
 
 def factor_name(factor: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -39,7 +40,7 @@ class Manipulation:
         return bool(abs(self.asked - self.measured) <= self.tolerance)
 
 
-class Factor(BaseModel):
+class Factor(BaseModel, ABC):
     """One level of one factor: a frozen configuration that turns an ImageSet into another.
 
     Subclasses live one a file, are registered with ``@factor("name")``, and state in their docstring what a
@@ -68,13 +69,18 @@ class Factor(BaseModel):
             raise ValueError(f"a role is named twice in {', '.join(roles)}")
         return roles
 
+    @property
+    def phrase(self) -> str:
+        """How people call a level of this factor as it is set, ``{}`` being the level: ``label noise {}``."""
+        return f"{self.name.replace('_', ' ')} {{}}"
+
+    @abstractmethod
     def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
         """The manipulated set. Raises RequestError, saying the most the data can give, if it cannot be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
-        raise NotImplementedError
 
 
 factors: Registry[type[Factor]] = Registry("factor")

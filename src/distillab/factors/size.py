@@ -36,6 +36,15 @@ class Size(Factor):
 
     unit: Literal["images_per_class", "fraction", "total"] = "images_per_class"
 
+    @property
+    def phrase(self) -> str:
+        words = {
+            "images_per_class": "{} images a class",
+            "fraction": "{} of the images",
+            "total": "{} images",
+        }
+        return words[self.unit]
+
     @model_validator(mode="after")
     def _level_fits_unit(self) -> Self:
         if self.unit == "fraction":

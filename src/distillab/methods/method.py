@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -49,7 +50,7 @@ class Pair:
     n_train: int
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A way to transfer knowledge, built for one pair of networks.
 
     Class attributes:
@@ -78,9 +79,9 @@ class Method(nn.Module):
         self.config = config
         self.pair = pair
 
+    @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """Named, weighted terms (scalars); their sum is the loss."""
-        raise NotImplementedError
 
 
 methods: Registry[type[Method]] = Registry("method")

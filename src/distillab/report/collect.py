@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
 from distillab.evidence.metrics import classification_metrics
 from distillab.evidence.results import PRIMARY, Measurements, Tables
-from distillab.factors import Factor as FactorLevel
-from distillab.methods import MethodSpec, methods
+from distillab.methods import methods
+from distillab.report import collect_question as question
 from distillab.report import contents as view
 from distillab.report import rows as from_rows
 from distillab.report.gallery import galleries
@@ -27,7 +26,6 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.spec import PLAIN
 from distillab.training.checkpoints import load_logits
-from distillab.training.recipe import Recipe
 from distillab.training.stages import LOGITS
 
 Row = dict[str, Any]
@@ -42,19 +40,20 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         failures = _failures(ledger)
         costs = tuple(view.Cost(kind, jobs, total) for kind, (jobs, total) in ledger.seconds().items())
         teachers = _teachers(folder, ledger)
-        recipes = _recipes(ledger, spec.recipe)
-    runs = from_rows.runs_of(tables.results)
-    effects = from_rows.effects_of(tables.effects)
+        recipes = question.recipe(ledger, spec.recipe)
+    phrases = question.phrases(folder)
+    runs = from_rows.runs_of(tables.results, phrases)
+    effects = from_rows.effects_of(tables.effects, phrases)
     return view.ReportContents(
         study=spec.study,
         answer=_answer(folder, tables),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
         pairs=_pairs(tables.results, teachers),
-        datasets=(_dataset(folder),),
-        roles=_roles(folder),
-        factors=tuple(_factor(levels) for levels in spec.factor_levels()),
-        methods=tuple(_method(each) for each in spec.method_specs()),
+        datasets=(question.dataset(folder),),
+        roles=question.roles(folder),
+        factors=tuple(question.factor(levels, conditions) for levels in spec.factor_levels()),
+        methods=tuple(question.method(each) for each in spec.method_specs()),
         recipe=recipes,
         seeds=spec.seeds,
         pictures=galleries(folder, conditions),
@@ -84,14 +83,16 @@ def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
         tables.effects,
         doses,
         baseline=baseline,
-        controls=[each.label for each in folder.spec.method_specs() if _kind(each) == "control"],
+        controls=[each.label for each in folder.spec.method_specs() if question.kind_of(each) == "control"],
         margin=margin,
         confidence=confidence,
+        phrases=question.phrases(folder),
     )
     return view.Answer(
         headline=found.headline,
         sentences=tuple(found.sentences),
         decided=found.decided > 0,
+        missing=tuple(found.missing),
         caveats=(*found.caveats, *_teacher_caveats(folder)),
     )
 
@@ -104,108 +105,6 @@ def _teacher_caveats(folder: StudyFolder) -> list[str]:
         "All runs with provenance full learn from one and the same teacher, so their intervals do not say "
         "what another teacher would have changed."
     ]
-
-
-# --- what was asked --------------------------------------------------------------------------------------
-
-
-def _dataset(folder: StudyFolder) -> view.Dataset:
-    dataset, report = folder.dataset, folder.dataset.report
-    splits = (("train", dataset.train), ("val", dataset.val), *dataset.eval.items())
-    return view.Dataset(
-        name=dataset.name,
-        classes=dataset.classes,
-        shape=dataset.train.shape,
-        splits=tuple((name, len(images)) for name, images in splits),
-        source=str(folder.spec.data["source"]),
-        duplicates=tuple(report.duplicates.items()),
-        dropped_duplicates=report.dropped_duplicates,
-        broken=report.broken,
-        carved=report.carved,
-        notes=report.notes,
-        digest=dataset.digest,
-    )
-
-
-def _roles(folder: StudyFolder) -> tuple[view.Role, ...]:
-    spec = folder.spec
-    touched = {role: [] for role in ("teacher", "transfer", "val", "eval")}  # type: dict[str, list[str]]
-    for levels in spec.factor_levels():
-        for role in levels[0].roles:
-            touched[role].append(levels[0].name)
-
-    def words(role: str, base: str) -> view.Role:
-        names = touched[role]
-        return view.Role(role, f"{base}, after {' and '.join(names)}" if names else f"{base}, as read")
-
-    learned = {
-        "full": "full: all training images as read",
-        "same": "same: the transfer images of each condition and seed",
-        "external": "external: unknown data (given weights)",
-    }
-    taught = "; ".join(learned[each] for each in spec.teacher.provenance)
-    return (
-        words("teacher", taught) if touched["teacher"] else view.Role("teacher", taught),
-        words("transfer", "the training images"),
-        words("val", "carved from the training images, for choosing an epoch"),
-        words("eval", "the test images, looked at once, after training"),
-    )
-
-
-def _factor(levels: Sequence[FactorLevel]) -> view.Factor:
-    first = levels[0]
-    settings = first.model_dump(mode="json", exclude={"level", "roles"})
-    return view.Factor(
-        name=first.name,
-        levels=tuple(factor.level for factor in levels),
-        roles=first.roles,
-        description=_first_line(type(first)),
-        settings=tuple((key, str(value)) for key, value in settings.items()),
-    )
-
-
-def _kind(spec: MethodSpec) -> Literal["plain", "control", "distillation"]:
-    """A control learns nothing from the study's teacher."""
-    if spec.label == PLAIN:
-        return "plain"
-    return "distillation" if methods[spec.name].teacher == "study" else "control"
-
-
-def _method(spec: MethodSpec) -> view.Method:
-    kind = methods[spec.name]
-    return view.Method(
-        name=spec.label,
-        kind=_kind(spec),
-        paper=kind.paper,
-        description=_first_line(kind),
-        settings=tuple((key, f"{value:g}") for key, value in spec.config.model_dump().items()),
-    )
-
-
-def _recipes(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
-    """The student recipes that occur; a value that differs between conditions is told with its places."""
-    written = {key for key in asked.model_fields_set if getattr(asked, key) != "auto"}
-    seen: dict[int, Mapping[str, Any]] = {}
-    for cell in ledger.cells():
-        if cell["run"] and cell["n_train"] not in seen:
-            job = ledger.job(cell["run"])
-            if job:
-                seen[cell["n_train"]] = job.spec["recipe"]
-    settings = []
-    for key in next(iter(seen.values()), {}):
-        values = {size: canonical_json(recipe[key]).strip('"') for size, recipe in sorted(seen.items())}
-        if len(set(values.values())) == 1:
-            auto = key not in written
-            value = next(iter(values.values()))
-            settings.append(view.Setting(key, value, auto, "not written in the study" if auto else ""))
-        else:
-            told = ", ".join(f"{value} at {size:,} images" for size, value in values.items())
-            settings.append(view.Setting(key, told, auto=True, why="follows the number of images"))
-    return tuple(settings)
-
-
-def _first_line(thing: Any) -> str:
-    return (inspect.getdoc(thing) or "").split("\n")[0]
 
 
 # --- what came out ---------------------------------------------------------------------------------------
@@ -250,7 +149,7 @@ def _mean(rows: Sequence[Row], column: str, method: str | None = None) -> float 
 
 def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.ClassPanel, ...]:
     """Gains by class of every method against its plain twin, in every cell; the worst losses first."""
-    measured = Measurements(folder)
+    measured, phrases = Measurements(folder), question.phrases(folder)
     by_arm: dict[tuple[Any, ...], dict[int, Any]] = {}
     for cell in measured.cells:
         accuracies = measured.class_accuracies(cell)
@@ -274,7 +173,7 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.Cla
                 resolution=1.0 / np.maximum(counts, 1),
                 confidence=folder.spec.evidence.confidence,
             )
-            panels.append(from_rows.class_panel(from_rows.cell_of(row), row["method"], harms))
+            panels.append(from_rows.class_panel(from_rows.cell_of(row, phrases), row["method"], harms))
     panels.sort(key=lambda panel: min((each.gain or 0.0) for each in panel.classes))
     return tuple(panels)
 
@@ -359,7 +258,8 @@ def _statistics(folder: StudyFolder, tables: Tables) -> view.Statistics:
     return view.Statistics(
         estimand="the paired gain: accuracy of the distilled student minus that of its plain twin, which "
         "shares initial weights, images, order, views and number of steps",
-        interval="paired t interval over seeds (see docs/statistics.md for its measured coverage)",
+        interval="Student's t of the paired differences over seeds, widened for skewness and for the steps "
+        "of the test set (its coverage was measured: docs/statistics.md)",
         test="exact sign-flip test of the paired differences, two-sided",
         margin=evidence.margin,
         confidence=evidence.confidence,

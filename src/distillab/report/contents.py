@@ -69,10 +69,14 @@ VERDICTS: tuple[Verdict, ...] = ("helps", "harms", "equivalent", "undecided")
 
 @dataclass(frozen=True)
 class Level:
-    """A factor at one level, e.g. ``Level("label_noise", 0.4)``. ``value`` None: it is not applied."""
+    """A factor at one level, e.g. ``Level("label_noise", 0.4)``. ``value`` None: it is not applied.
+
+    ``words`` is what people call it, ``"25 images a class"``; made from name and value if left out.
+    """
 
     factor: str
     value: float | str | None
+    words: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

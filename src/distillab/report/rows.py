@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from distillab.evidence.harms import ClassHarm
+from distillab.evidence.wording import PHRASES, Phrases, level_words
 from distillab.report import wording
 from distillab.report.contents import (
     Cell,
@@ -52,21 +53,25 @@ MEASURES = (
 OPEN_PANELS = 2  # of a factor's panels, how many stand open
 
 
-def cell_of(row: Row) -> Cell:
+def cell_of(row: Row, phrases: Phrases = PHRASES) -> Cell:
     """The cell of a row: its names and its ``factor.<name>`` columns, in column order."""
-    levels = tuple(Level(key.removeprefix(FACTOR), row[key]) for key in row if key.startswith(FACTOR))
+    levels = tuple(
+        Level(key.removeprefix(FACTOR), row[key], level_words(key, row[key], phrases))
+        for key in row
+        if key.startswith(FACTOR)
+    )
     dataset, teacher, student, provenance = (
         str(row.get(key) or "") for key in ("dataset", "teacher", "student", "provenance")
     )
     return Cell(dataset, teacher, student, provenance, levels)
 
 
-def effects_of(rows: Iterable[Row]) -> tuple[Effect, ...]:
+def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect, ...]:
     """Effects from rows of ``effects.parquet``."""
     numbers = ("gain", "ci_low", "ci_high", "p_value", "p_adjusted", "gap_closed", "error_ratio")
     return tuple(
         Effect(
-            cell=cell_of(row),
+            cell=cell_of(row, phrases),
             method=row["method"],
             baseline=row["baseline"],
             metric=row["metric"],
@@ -78,12 +83,12 @@ def effects_of(rows: Iterable[Row]) -> tuple[Effect, ...]:
     )
 
 
-def runs_of(rows: Iterable[Row]) -> tuple[Run, ...]:
+def runs_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
     """Runs from rows of ``results.parquet``."""
     return tuple(
         Run(
             run_id=row["run_id"],
-            cell=cell_of(row),
+            cell=cell_of(row, phrases),
             method=row["method"],
             seed=int(row["seed"]),
             status=row["status"],

@@ -150,7 +150,7 @@ def level_text(value: float | str | None) -> str:
 
 def levels_text(levels: Iterable[Level]) -> str:
     """Levels of a cell in one line; a study without factors has "data as given"."""
-    parts = [level_words(level.factor, level.value) for level in levels]
+    parts = [level.words or level_words(level.factor, level.value) for level in levels]
     return " · ".join(parts) or "data as given"
 
 

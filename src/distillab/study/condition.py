@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +84,3 @@ def _same(train: ImageSet, chain: Sequence[Factor], seed: int) -> ImageSet:
         if applied:
             train, _ = apply_chain(train, [factor], applied[0], seed)
     return train
-
-
-def combinations_of(levels: Sequence[Sequence[Factor]]) -> int:
-    """How many combinations of levels a full crossing holds."""
-    return math.prod(len(of_one) for of_one in levels)

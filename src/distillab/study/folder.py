@@ -58,18 +58,19 @@ class StudyFolder:
             DiskFullError: there is no space for the data.
         """
         folder = cls(path)
-        if folder.study_file.exists():
+        planned = folder._is_planned()
+        if planned:
             folder._must_hold(spec)
-        if folder._is_planned():
-            folder._write_study(spec)
-            return folder
-        dataset = load_dataset(spec.source(), on_load)
-        plan = make_plan(spec, dataset, device)
+        else:
+            dataset = load_dataset(spec.source(), on_load)
+            plan = make_plan(spec, dataset, device)
         try:
             with disk_full_is_told(path):
-                path.mkdir(parents=True, exist_ok=True)
+                if not planned:
+                    path.mkdir(parents=True, exist_ok=True)
+                    folder._write_plan(spec, dataset, plan)
+                    folder._must_hold(spec)  # another study may have been begun here meanwhile
                 folder._write_study(spec)
-                folder._write_plan(spec, dataset, plan)
         except OSError as error:
             raise RequestError(
                 f"cannot write there ({error.strerror})", where=str(path), allowed="a folder you can write"
@@ -109,9 +110,11 @@ class StudyFolder:
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _must_hold(self, spec: StudySpec) -> None:
-        if read_study(self.study_file).identity != spec.identity:
+        with self.ledger() as ledger:
+            held = ledger.meta("identity")
+        if held != spec.identity:
             raise RequestError(
-                "this folder belongs to another study (its study.yaml differs)",
+                "this folder belongs to another study (see its study.yaml)",
                 where=f"--out {self.path}",
                 allowed="a new folder, or the study it was made with",
             )

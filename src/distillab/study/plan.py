@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from distillab.canonical import canonical_json, seed_from, spec_id
+from distillab.canonical import seed_from, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
 from distillab.methods import MethodSpec, methods
@@ -267,8 +267,3 @@ def shared_teachers(plan: Plan) -> int:
     """How many student runs each stored teacher output saves from asking the teacher: used by ``plan``."""
     users = Counter(need for job in plan.jobs.values() if job.kind == "student" for need in job.needs)
     return sum(users.values()) - len(users)
-
-
-def plan_digest(plan: Plan) -> str:
-    """Content address of a plan: what a pre-registration would state."""
-    return spec_id(canonical_json(sorted(plan.jobs)))

@@ -11,8 +11,6 @@ import torch
 from distillab.errors import RequestError
 from distillab.training.recipe import Precision
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 def pick_device(wanted: str = "auto") -> torch.device:
     """The device to use: CUDA, else Apple's MPS, else the CPU. Raises RequestError for one not present."""

@@ -57,18 +57,19 @@ def train_teacher(
 ) -> dict[str, Any]:
     """Stage 1: train a teacher on ``sets.train`` with plain cross-entropy; weights, logits and record in
     ``folder``. Its last epoch is the teacher: a choice on val would tie its quality to val's size."""
-    trained = train(
+    return train_student(
+        folder,
         model,
         parse_method("ce", "teacher"),
-        sets.train,
-        sets.val,
-        sets.normalise,
+        sets,
         recipe,
         seeds,
+        outputs_folder=None,
+        teacher_folder=None,
         device=device,
         on_step=on_step,
+        keep_selected=False,
     )
-    return _write_trained(folder, model, trained, sets, recipe, device, keep_selected=False)
 
 
 def fixed_teacher(
@@ -143,8 +144,9 @@ def train_student(
     teacher_folder: Path | None,
     device: torch.device,
     on_step: OnStep | None = None,
+    keep_selected: bool = True,
 ) -> dict[str, Any]:
-    """Stage 3: train a student with ``method``.
+    """Stage 3: train a student with ``method``, and keep its last weights and those chosen on val.
 
     The teacher speaks through the stored stream of ``outputs_folder`` if there is one and the method needs
     no more than logits, else live from ``teacher_folder``. What is written is the bare student: nothing that
@@ -164,7 +166,7 @@ def train_student(
         teacher_shapes=shapes,
         on_step=on_step,
     )
-    return _write_trained(folder, model, trained, sets, recipe, device, keep_selected=True)
+    return _write_trained(folder, model, trained, sets, recipe, device, keep_selected=keep_selected)
 
 
 def _teacher_feed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ SourcePath = Annotated[Path, AfterValidator(_from_base)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Source(BaseModel):
+class Source(BaseModel, ABC):
     """Where images come from. The keys here are those that every source takes.
 
     Subclasses live one a file, are registered with ``@source("name")``, add their own keys and implement
@@ -127,9 +128,9 @@ class Source(BaseModel):
         """The mapping that :func:`parse_source` reads back into this source (JSON-able, no defaults)."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
 
+    @abstractmethod
     def read(self) -> RawSplits:
         """Find the images and their labels, without decoding. Raises RequestError if that cannot be done."""
-        raise NotImplementedError
 
 
 sources: Registry[type[Source]] = Registry("source")
