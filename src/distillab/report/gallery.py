@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,14 +41,14 @@ def _gallery(
         before=Strip("as read", _tiles(before, before, shown), _counts(before)),
         after=tuple(
             Strip(
-                f"{factor.name.replace('_', ' ')} {factor.level:g}",
+                factor.phrase.format(f"{factor.level:g}"),
                 _tiles(before, made[factor.level], shown),
                 _counts(made[factor.level]),
             )
             for factor in _some(levels)
         ),
         checks=_checks(levels[0].name, folder.dataset.name, conditions),
-        note=f"Images drawn at random from every class in turn; the factor's draw is that of seed {seed}.",
+        note=f"Images of every class, picked so that they fare differently; the draw is that of seed {seed}.",
     )
 
 
@@ -66,21 +67,27 @@ def _some(levels: Sequence[Factor]) -> list[Factor]:
 
 
 def _pick(before: ImageSet, made: Sequence[ImageSet]) -> Indices:
-    """Positions in ``before``: classes in turn, and within a class first an image that the factor keeps at
-    every level (its fate shows best), then one that it leaves out."""
+    """Positions in ``before``, from every class in turn, of images that fare differently over the levels.
+
+    Within a class the fates (kept at every level, at all but one, ...) take turns as well, each class
+    beginning with another, so that what a level takes away can be seen.
+    """
     rng = np.random.default_rng(0)
-    kept = np.mean([np.isin(before.ids, images.ids) for images in made], axis=0)
-    lists = []
+    kept = np.sum([np.isin(before.ids, images.ids) for images in made], axis=0)
+    queues = []
     for label in range(len(before.classes)):
         members = rng.permutation(np.flatnonzero(before.labels == label))
-        by_fate = members[np.argsort(-kept[members], kind="stable")]
-        # The image kept longest, then the one dropped first, and so on inwards.
-        half = (len(by_fate) + 1) // 2
-        order = np.empty_like(by_fate)
-        order[0::2], order[1::2] = by_fate[:half], by_fate[half:][::-1]
-        lists.append(order)
-    turns = [order[i] for i in range(TILES) for order in lists if i < len(order)]
-    return np.asarray(sorted(turns[:TILES], key=lambda place: before.labels[place]), dtype=np.int64)
+        fates = [members[kept[members] == fate] for fate in np.unique(kept[members])[::-1]]
+        start = label % max(1, len(fates))
+        queues.append(list(_in_turn(fates[start:] + fates[:start])))
+    shown = list(_in_turn(queues))[:TILES]
+    return np.asarray(sorted(shown, key=lambda place: before.labels[place]), dtype=np.int64)
+
+
+def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
+    """The first of every queue, then the second of every queue that has one, and so on."""
+    for turn in itertools.zip_longest(*queues):
+        yield from (int(item) for item in turn if item is not None)
 
 
 def _tiles(before: ImageSet, after: ImageSet, shown: Indices) -> tuple[Tile, ...]:

@@ -1,0 +1,72 @@
+"""The pictures of a study: the same real images before and after each factor, with what became of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from distillab.factors import apply_chain
+from distillab.report.asked import Pictures
+from distillab.report.gallery import TILES, galleries
+from distillab.study.folder import StudyFolder
+from distillab.study.spec import parse_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A study that is planned and has not run."""
+    place = tmp_path_factory.mktemp("gallery")
+    values = {
+        "study": "pictures",
+        "data": {"source": "digits"},
+        "teacher": {"model": "resnet8"},
+        "students": ["resnet8"],
+        "methods": ["kd"],
+        "factors": {"size": [5, 50], "label_noise": [0.0, 0.5]},
+        "seeds": 1,
+    }
+    return StudyFolder.begin(place / "out", parse_study(values, place, "study"), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def pictures(folder: StudyFolder) -> dict[str, Pictures]:
+    with folder.ledger() as ledger:
+        return {shown.factor: shown for shown in galleries(folder, ledger.conditions())}
+
+
+@pytest.mark.parametrize("factor", ["size", "label_noise"])
+def test_every_strip_shows_the_same_real_images_of_all_classes(
+    factor: str, folder: StudyFolder, pictures: dict[str, Pictures]
+) -> None:
+    shown = pictures[factor]
+    real = {image.tobytes() for image in folder.dataset.train.images}
+    assert len(shown.before.tiles) == TILES
+    assert {tile.label for tile in shown.before.tiles} == set(folder.dataset.classes)
+    for tile in shown.before.tiles:
+        assert isinstance(tile.image, np.ndarray)
+        assert tile.image.tobytes() in real
+    for strip in shown.after:
+        for before, after in zip(shown.before.tiles, strip.tiles, strict=True):
+            assert np.array_equal(before.image, after.image)
+            assert before.label == after.label
+
+
+def test_what_a_level_leaves_out_is_faded_and_nested(pictures: dict[str, Pictures]) -> None:
+    small, large = pictures["size"].after
+    assert [strip.title for strip in (small, large)] == ["5 images a class", "50 images a class"]
+    left_out = [[tile.dropped for tile in strip.tiles] for strip in (small, large)]
+    assert all(by_small or not by_large for by_small, by_large in zip(*left_out, strict=True))
+    assert 0 < sum(left_out[1]) < sum(left_out[0]) < TILES  # each level can be told from the next
+    assert small.counts == (5,) * 10
+
+
+def test_changed_labels_are_those_of_the_factor(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
+    clean, noisy = pictures["label_noise"].after
+    assert all(tile.new_label == tile.label for tile in clean.tiles)
+    changed = [tile.new_label != tile.label for tile in noisy.tiles]
+    assert 0 < sum(changed) < TILES
+    [_, levels] = folder.spec.factor_levels()
+    made, _ = apply_chain(folder.dataset.train, [levels[1]], "transfer", 0)
+    assert noisy.counts == tuple(made.counts)
+    assert all(check.passed for check in pictures["label_noise"].checks)
