@@ -63,7 +63,8 @@ studies: $(VENV)/.installed ## run the studies on real image sets (hours; their 
 	done; exit $$worst
 
 bench: $(VENV)/.installed-dev ## measure speed and statistical properties (prints tables; minutes)
-	@for benchmark in $(sort $(wildcard benchmarks/*.py)); do \
+	$(BIN)/python -m pytest -q -s benchmarks
+	@for benchmark in $(sort $(filter-out benchmarks/test_%.py,$(wildcard benchmarks/*.py))); do \
 		echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; \
 	done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 from distillab.data.dataset import Dataset
 from distillab.data.ingest import load_dataset
 from distillab.evidence.results import Tables, write_tables
+from distillab.evidence.stopping import take_look
 from distillab.report.collect import collect
 from distillab.report.page import write_report
+from distillab.study.arithmetic import tuned_plan
 from distillab.study.executors import Watch
 from distillab.study.folder import LoadProgress, StudyFolder
-from distillab.study.plan import Plan, make_plan
+from distillab.study.plan import Plan
 from distillab.study.run import Outcome, outcome, run_jobs
 from distillab.study.spec import StudySpec, parse_study, read_study
 from distillab.study.store import disk_full_is_told
@@ -61,7 +64,7 @@ class Study:
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
         """The data and the expanded design. Trains nothing. Raises RequestError."""
         dataset = load_dataset(self.spec.source(), on_load)
-        return dataset, make_plan(self.spec, dataset, pick_device(device))
+        return dataset, tuned_plan(self.spec, dataset, pick_device(device))
 
     def run(
         self,
@@ -73,6 +76,7 @@ class Study:
         retry_failed: bool = False,
         watch: Watch = _silent,
         on_load: LoadProgress | None = None,
+        on_begin: Callable[[StudyFolder], None] | None = None,
     ) -> Finished:
         """Run the study in the folder ``out``, or resume it, and write tables and report.
 
@@ -84,6 +88,7 @@ class Study:
             retry_failed: try failed runs again.
             watch: called with the share of the work that is done.
             on_load: called while images are decoded.
+            on_begin: called once the study is planned, before anything trains.
 
         Raises:
             RequestError: the request cannot be done as written.
@@ -91,12 +96,22 @@ class Study:
         """
         chosen = pick_device(device)
         folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
+        if on_begin:
+            on_begin(folder)
         if retry_failed:
             with folder.ledger() as ledger:
                 ledger.retry_failed()
         crew = workers or ((os.cpu_count() or 1) if chosen.type == "cpu" else 1)
         run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
+        while _look_again(folder):
+            run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
         return conclude(folder)
+
+
+def _look_again(folder: StudyFolder) -> bool:
+    """Look at a study that stops when it is decided. Whether it needs more runs. Raises DiskFullError."""
+    with disk_full_is_told(folder.path):
+        return take_look(folder)
 
 
 def conclude(folder: StudyFolder) -> Finished:

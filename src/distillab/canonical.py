@@ -12,21 +12,49 @@ import numpy.typing as npt
 ID_BYTES = 12  # 96 bits: a collision among a billion runs has a chance below 1e-10
 
 
+class Canonical(dict[str, Any]):
+    """A mapping that keeps its canonical JSON: a part that many specifications hold is serialised once.
+
+    It must not be changed after it was made.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.text = canonical_json(dict(self))
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_quoted = json.encoder.encode_basestring_ascii  # how json writes a text
+
+
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces. Whole floats are written as integers: 400 and 400.0 agree."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """JSON with sorted keys and no spaces. Whole floats are written as integers: 400 and 400.0 agree.
 
-
-def _plain(value: Any) -> Any:
+    Raises:
+        ValueError: a number is not finite.
+        TypeError: a value that JSON has no form for.
+    """
+    kind = type(value)
+    if kind is Canonical:
+        return str(value.text)
+    if kind is str:
+        return _quoted(value)
+    if kind is int:
+        return str(value)
+    if value is None:
+        return "null"
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        keys = sorted(value, key=str)
+        return "{" + ",".join([f"{_quoted(str(key))}:{canonical_json(value[key])}" for key in keys]) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join([canonical_json(item) for item in value]) + "]"
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return canonical_json(value.item())
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+        value = int(value)
+    return _ENCODER.encode(value)
 
 
 def spec_id(spec: Any) -> str:

@@ -56,7 +56,7 @@ def run(
     """Run a study, or resume it, and write tables and report into DIR."""
     from distillab.api import Study
     from distillab.study.executors import executors
-    from distillab.terminal import load_progress, print_outcome, run_progress
+    from distillab.terminal import load_progress, print_arithmetic, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
@@ -70,6 +70,7 @@ def run(
             retry_failed=retry_failed,
             watch=watch,
             on_load=on_load,
+            on_begin=print_arithmetic,
         )
     print_outcome(finished)
     raise typer.Exit(1 if finished.outcome.failed or finished.outcome.open else 0)

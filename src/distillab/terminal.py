@@ -20,9 +20,11 @@ from rich.progress import (
 from rich.table import Table
 
 from distillab.api import Finished
+from distillab.data.views import Views
 from distillab.evidence.power import detectable_effect
+from distillab.evidence.sequential import look_plan
 from distillab.study.executors import Watch
-from distillab.study.folder import LoadProgress
+from distillab.study.folder import LoadProgress, StudyFolder
 from distillab.study.overview import Overview
 from distillab.study.reproduce import Comparison
 
@@ -84,7 +86,7 @@ def print_plan(seen: Overview) -> None:
         table.add_row("", note)
     table.add_row(
         "design",
-        f"{seen.conditions} conditions x {seen.arms} methods x {seen.seeds} seeds, {seen.cells} cells",
+        f"{seen.conditions} conditions x {seen.arms} methods x {_seeds(seen)} seeds, {seen.cells} cells",
     )
     table.add_row(
         "runs",
@@ -95,29 +97,62 @@ def print_plan(seen: Overview) -> None:
         "compute",
         f"about {timedelta(seconds=round(sum(seen.seconds.values())))} on one worker "
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
-        "from a trial of a second a model, here and now",
+        "from trials of seconds a model, here and now",
     )
-    table.add_row("power", _power(seen.seeds))
+    if seen.looks:
+        table.add_row(
+            "",
+            f"at most; if all is decided at the first look, {seen.least_students} students and about "
+            f"{timedelta(seconds=round(seen.least_seconds))} "
+            f"(looks at {', '.join(map(str, seen.looks))} seeds)",
+        )
+    table.add_row("power", _power(seen))
     for size, recipe in seen.recipes.items():
         table.add_row(
             "recipe",
             f"{size:,} images: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
-            f"lr {recipe['lr']:g} {recipe['schedule']}, views {recipe['views']} (pad {recipe['pad']}), "
-            f"{recipe['precision']}",
+            f"lr {recipe['lr']:g} {recipe['schedule']}, "
+            f"views {Views.read(recipe['views'], recipe['pad']).label}",
         )
+    for model, told in seen.arithmetic.items():
+        table.add_row("arithmetic", f"{model}: {told}")
     for reason in seen.excluded:
         table.add_row("excluded", reason)
     console.print(table)
 
 
-def _power(pairs: int) -> str:
+def _seeds(seen: Overview) -> str:
+    return f"{seen.looks[0]} to {seen.looks[-1]}" if seen.looks else str(seen.seeds)
+
+
+def _power(seen: Overview) -> str:
+    pairs = seen.seeds
     if pairs < 2:
         return "one seed gives no interval: no verdict is possible"
+    if seen.looks:
+        looks = look_plan(seen.looks, seen.confidence)
+        first, last = (
+            f"{look.seeds} pairs find a gain of "
+            f"{100 * detectable_effect(look.seeds, 0.01, alpha=1 - look.confidence):.1f}"
+            for look in (looks[0], looks[-1])
+        )
+        return (
+            f"{first} and {last} points with a chance of 80 %, at the levels of their looks, if gains differ "
+            "between seeds by 1 point (sd)"
+        )
     found = 100 * detectable_effect(pairs, 0.01)
     return (
         f"{pairs} pairs find a gain of {found:.1f} points with a chance of 80 %, "
         "if gains differ between seeds by 1 point (sd)"
     )
+
+
+def print_arithmetic(folder: StudyFolder) -> None:
+    """How each network computes, in the terminal that shows progress."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        for model, told in folder.arithmetic.items():
+            console.print(f"{model}: {told}")
 
 
 def print_outcome(finished: Finished) -> None:
@@ -126,6 +161,10 @@ def print_outcome(finished: Finished) -> None:
     parts = [f"{ended.done} runs done", f"{ended.failed} failed"]
     if ended.excluded:
         parts.append(f"{ended.excluded} excluded")
+    if ended.spared:
+        parts.append(f"{ended.spared} not needed")
+    if ended.held:
+        parts.append(f"{ended.held} waiting for a look")
     if ended.open:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
@@ -143,7 +182,8 @@ def print_standing(found: Mapping[str, Any]) -> None:
         title=f"{found['study']}: {100 * found['share_done']:.0f} % of the work done", title_justify="left"
     )
     table.add_column("job")
-    states = ("done", "running", "queued", "failed")
+    used = {state for counts in found["jobs"].values() for state in counts}
+    states = ("done", "running", "queued", "failed", *(each for each in ("held", "spared") if each in used))
     for state in states:
         table.add_column(state, justify="right")
     for kind in ("teacher", "outputs", "student"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from closed_form import shapes
 
 from distillab.errors import RequestError
 from distillab.methods import Method, Pair, build_method, methods, parse_method
-from distillab.models import OutputShapes
 
 WHERE = "study.yaml: methods"
-PAIR = Pair(OutputShapes(10), OutputShapes(10), n_train=100)
+PAIR = Pair(shapes(10), shapes(10), n_train=100)
 
 
 @pytest.mark.parametrize("name", methods)

@@ -11,38 +11,34 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from closed_form import (
+    LABELS,
+    RELATIONAL,
+    STUDENT,
+    STUDENT_SAID,
+    TAUGHT,
+    TEACHER,
+    TEACHER_SAID,
+    C,
+    D,
+    N,
+    batch,
+    cast,
+    leaves,
+    loss,
+    make,
+    outputs,
+    rows,
+    shapes,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
+from distillab.errors import RequestError
+from distillab.methods import Pair, build_method, methods, parse_method
 from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
 from distillab.models import Outputs, OutputShapes
-
-N, C = 4, 5
-PLACE = torch.arange(N * C, dtype=torch.float64).reshape(N, C)
-STUDENT = 2 * torch.sin(PLACE + 0.5)
-TEACHER = 3 * torch.cos(0.7 * PLACE + 0.2)
-LABELS = torch.tensor([0, 2, 4, 1])
-LOGIT_METHODS = [name for name in methods if methods[name].needs <= {"logits", "labels"}]
-TAUGHT = [name for name in LOGIT_METHODS if methods[name].teacher != "none"]
-CLOSE = {"rtol": 0.0, "atol": 1e-5}
-
-
-def make(entry: str | dict[str, object], classes: int = C) -> Method:
-    shapes = OutputShapes(classes)
-    return build_method(parse_method(entry, "methods"), Pair(shapes, shapes, n_train=N))
-
-
-def batch(labels: Tensor = LABELS, progress: float = 0.5) -> Batch:
-    return Batch(labels, torch.arange(len(labels)), epoch=0, progress=progress, epoch_length=1)
-
-
-def loss(method: Method, student: Tensor, teacher: Tensor, labels: Tensor = LABELS) -> Tensor:
-    told = None if method.teacher == "none" else Outputs(teacher)
-    terms = method(Outputs(student), told, batch(labels))
-    return torch.stack(list(terms.values())).sum()
-
 
 # Golden values
 
@@ -70,6 +66,36 @@ def test_dkd_has_its_golden_value() -> None:
     assert terms["tckd"].item() == pytest.approx(0.59369249, abs=1e-5)
     assert terms["nckd"].item() == pytest.approx(8 * 2.23024382, abs=1e-5)
     assert (terms["tckd"] + terms["nckd"]).item() == pytest.approx(18.43564303, abs=1e-5)
+    assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "inter", "intra"), [(1, 1.14679632, 1.04821784), (4, 1.00562626, 0.97403641)]
+)
+def test_dist_has_its_golden_value(temperature: float, inter: float, intra: float) -> None:
+    dist = make({"dist": {"temperature": temperature, "dist_weight": 1}})
+    terms = dist(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    assert terms["inter"].item() == pytest.approx(temperature**2 * inter, abs=1e-5)
+    assert terms["intra"].item() == pytest.approx(temperature**2 * intra, abs=1e-5)
+
+
+def test_dist_weighs_its_terms_as_published() -> None:
+    terms = make("dist")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    assert (terms["inter"] + terms["intra"]).item() == pytest.approx(2 * 31.67460260, abs=1e-5)
+    assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
+
+
+def test_at_has_its_golden_value() -> None:
+    terms = make("at")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    assert terms["at"].item() / 1000 == pytest.approx(0.01419136, abs=1e-8)
+    assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
+
+
+def test_rkd_has_its_golden_value() -> None:
+    terms = make("rkd")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    assert terms["distance"].item() == pytest.approx(25 * 0.11079908, abs=1e-5)
+    assert terms["angle"].item() == pytest.approx(50 * 0.08652530, abs=1e-5)
+    assert (terms["distance"] + terms["angle"]).item() == pytest.approx(7.09624212, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
 
 
@@ -120,8 +146,10 @@ def test_dkd_with_the_teachers_own_weight_is_kd(pair: Tensor, temperature: float
         beta = 1 - (teacher / temperature).softmax(1)[0, label].item()
         dkd = make({"dkd": {"beta": beta, "temperature": temperature, "ce_weight": 0}})
         kd = make({"kd": {"temperature": temperature, "kd_weight": 1, "ce_weight": 0}})
-        both = (loss(method, student, teacher, label) for method in (dkd, kd))
-        torch.testing.assert_close(*both, rtol=1e-8, atol=1e-10)
+        terms = (
+            sum(method(Outputs(student), Outputs(teacher), batch(label)).values()) for method in (dkd, kd)
+        )
+        torch.testing.assert_close(*terms, rtol=1e-8, atol=1e-10)
 
 
 @given(pair=logit_pairs, temperature=st.floats(0.5, 20))
@@ -151,6 +179,25 @@ def test_two_classes_leave_nothing_to_decouple() -> None:
     assert torch.equal(others, torch.zeros_like(others))
 
 
+@pytest.mark.parametrize("name", TAUGHT)
+@pytest.mark.parametrize("kind", ["one image", "twins", "silent"])
+def test_degenerate_batches_give_finite_losses_and_gradients(name: str, kind: str) -> None:
+    """A batch of one, images that the student cannot tell apart, a student whose features are all zero."""
+    student, teacher, labels = STUDENT_SAID, TEACHER_SAID, LABELS
+    if kind == "one image":
+        student, teacher, labels = rows(student, [0]), rows(teacher, [0]), labels[:1]
+    if kind == "twins":
+        student = rows(student, [0, 0, 1, 2])
+    if kind == "silent":
+        student = (student[0], torch.zeros_like(student[1]), torch.zeros_like(student[2]))
+    student = leaves(cast(student, torch.float32))
+    value = loss(make(name), student, cast(teacher, torch.float32), labels)
+    value.backward()
+    assert value.isfinite()
+    for leaf in student:
+        assert leaf.grad is None or (leaf.grad.isfinite().all() and leaf.grad.abs().max() < 1e4)
+
+
 # Every method
 
 
@@ -166,77 +213,110 @@ def test_a_method_says_what_it_computes_and_where_it_is_from(name: str) -> None:
     assert all(info.default is not None for info in kind.Config.model_fields.values())
 
 
-@pytest.mark.parametrize("name", LOGIT_METHODS)
+@pytest.mark.parametrize("name", methods)
 def test_gradients_are_those_of_the_loss(name: str) -> None:
     method = make(name)
-    student = STUDENT.clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: loss(method, z, TEACHER), (student,))
-    loss(method, student, TEACHER).backward()
-    assert student.grad is not None and student.grad.abs().max() > 0
+    student = leaves(STUDENT_SAID)
+    assert torch.autograd.gradcheck(lambda *said: loss(method, said, TEACHER_SAID), student)
+    loss(method, student, TEACHER_SAID).backward()
+    logits, embedding, maps = (leaf.grad for leaf in student)
+    assert logits is not None and logits.abs().max() > 0
     # Softmax does not see a constant added to a row, so no row is pushed up or down as a whole.
-    torch.testing.assert_close(student.grad.sum(1), torch.zeros(N, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(logits.sum(1), torch.zeros(N, dtype=torch.float64), atol=1e-12, rtol=0)
+    assert (embedding is not None and bool(embedding.any())) == ("embedding" in method.needs)
+    assert (maps is not None and bool(maps.any())) == (not method.needs.isdisjoint({"maps", "attention"}))
 
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_no_gradient_reaches_the_teacher(name: str) -> None:
-    teacher = TEACHER.clone().requires_grad_()
-    loss(make(name), STUDENT.clone().requires_grad_(), teacher).backward()
-    assert teacher.grad is None
+    teacher = leaves(TEACHER_SAID)
+    loss(make(name), leaves(STUDENT_SAID), teacher).backward()
+    assert [leaf.grad for leaf in teacher] == [None, None, None]
 
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_a_taught_method_does_not_pass_without_its_teacher(name: str) -> None:
     with pytest.raises(ValueError, match="teacher"):
-        make(name)(Outputs(STUDENT), None, batch())
+        make(name)(outputs(STUDENT_SAID), None, batch())
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in methods if methods[name].needs & {"embedding", "attention"}]
+)
+def test_what_a_method_needs_must_be_there(name: str) -> None:
+    """The networks are refused when the method is built, and outputs without it are not passed over."""
+    whole, bare = shapes(), OutputShapes(C)
+    for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher")):
+        with pytest.raises(RequestError, match=f"method {name} needs .* the {role} .*allowed"):
+            build_method(parse_method(name, "methods"), Pair(student, teacher, N))
+    for student_said, teacher_said in (
+        (Outputs(STUDENT), outputs(TEACHER_SAID)),
+        (outputs(STUDENT_SAID), Outputs(TEACHER)),
+    ):
+        with pytest.raises(ValueError, match="of both networks"):
+            make(name)(student_said, teacher_said, batch())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", LOGIT_METHODS)
-def test_extreme_logits_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
-    extremes = torch.tensor([[100.0, -100, 0, 100, -100], [-100, 100, -100, -100, -100]], dtype=dtype)
-    for config in [{}] if methods[name].teacher == "none" else [{}, {"temperature": 1}]:
+@pytest.mark.parametrize("name", methods)
+def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
+    extremes = torch.tensor([[100.0, -100, 0, 100, -100], [-100, 100, -100, -100, -100]])
+    said = cast((extremes, 600 * extremes[:, :D], 600 * extremes[:, :4].view(2, 1, 2, 2)), dtype)
+    taught = cast((extremes.flip(0), said[1].flip(0), said[2].flip(0)), dtype)
+    for config in [{"temperature": 1}, {}] if "temperature" in methods[name].Config.model_fields else [{}]:
         for labels in (torch.tensor([0, 1]), torch.tensor([1, 0])):
-            student = extremes.clone().requires_grad_()
-            value = loss(make({name: config}), student, extremes.flip(0).clone(), labels)
+            student = leaves(said)
+            value = loss(make({name: config}), student, taught, labels)
             value.backward()
             assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
             assert value.isfinite()
-            assert student.grad is not None and student.grad.isfinite().all()
+            assert student[0].grad is not None
+            assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in student)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", LOGIT_METHODS)
+@pytest.mark.parametrize("name", methods)
 def test_half_precision_inputs_are_computed_in_full(name: str, dtype: torch.dtype) -> None:
-    student, teacher = STUDENT.to(dtype), TEACHER.to(dtype)
-    exact = loss(make(name), student.double(), teacher.double())
+    student, teacher = cast(STUDENT_SAID, dtype), cast(TEACHER_SAID, dtype)
+    exact = loss(make(name), cast(student, torch.float64), cast(teacher, torch.float64))
     torch.testing.assert_close(loss(make(name), student, teacher).double(), exact, rtol=1e-5, atol=1e-5)
-    assert in_full_precision(student).dtype == torch.float32
+    assert in_full_precision(student[0]).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", LOGIT_METHODS)
+@pytest.mark.parametrize("name", methods)
 def test_some_steps_lower_the_loss(name: str) -> None:
-    method, student = make(name), STUDENT.clone().requires_grad_()
-    optimiser = torch.optim.SGD([student], lr=0.05)
+    method, student = make(name), leaves(STUDENT_SAID)
+    optimiser = torch.optim.SGD(student, lr=0.01)
     course = []
     for _ in range(20):
         optimiser.zero_grad()
-        value = loss(method, student, TEACHER)
+        value = loss(method, student, TEACHER_SAID)
         value.backward()
         optimiser.step()
         course.append(value.item())
     assert all(after < before for before, after in pairwise(course))
 
 
-@pytest.mark.parametrize("name", LOGIT_METHODS)
-def test_a_loss_is_a_mean_over_images(name: str) -> None:
+@pytest.mark.parametrize("name", methods)
+def test_a_loss_is_a_mean_over_images_unless_it_compares_them(name: str) -> None:
     method = make(name)
-    single = [loss(method, STUDENT[i : i + 1], TEACHER[i : i + 1], LABELS[i : i + 1]) for i in range(N)]
-    torch.testing.assert_close(loss(method, STUDENT, TEACHER), torch.stack(single).mean())
+    whole = loss(method, STUDENT_SAID, TEACHER_SAID)
+    single = [loss(method, rows(STUDENT_SAID, [i]), rows(TEACHER_SAID, [i]), LABELS[[i]]) for i in range(N)]
+    assert torch.allclose(whole, torch.stack(single).mean()) == (name not in RELATIONAL)
+
+
+@pytest.mark.parametrize("name", methods)
+def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
+    method = make(name)
+    backwards = [3, 2, 1, 0]
+    student, teacher = rows(STUDENT_SAID, backwards), rows(TEACHER_SAID, backwards)
+    turned = loss(method, student, teacher, LABELS[backwards])
+    torch.testing.assert_close(turned, loss(method, STUDENT_SAID, TEACHER_SAID))
 
 
 @pytest.mark.parametrize("name", ["random_teacher", "self"])
 def test_controls_differ_from_kd_in_the_teacher_alone(name: str) -> None:
-    assert torch.equal(loss(make(name), STUDENT, TEACHER), loss(make("kd"), STUDENT, TEACHER))
+    assert torch.equal(*(loss(make(each), STUDENT_SAID, TEACHER_SAID) for each in (name, "kd")))
     assert methods[name].teacher != methods["kd"].teacher
     assert methods[name].Config().model_dump() == methods["kd"].Config().model_dump()
 

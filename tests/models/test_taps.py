@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.models import TappedModel, Taps, build_model, find_taps, models, output_shapes
+from distillab.models import (
+    STORABLE,
+    Outputs,
+    TappedModel,
+    Taps,
+    attention_map,
+    build_model,
+    find_taps,
+    models,
+    output_shapes,
+)
 from distillab.models.stages import Stage
 
 EXTERNAL = {
@@ -20,7 +32,7 @@ EXTERNAL = {
 }
 # Deeper networks differ from these in the number of blocks alone.
 NAMES = ["resnet8", "resnet14", "resnet8x4", "wrn16-1", "wrn16-2"]
-NEEDS = frozenset({"embedding", "maps", "labels", "logits"})
+NEEDS = frozenset({"embedding", "maps", "attention", "labels", "logits"})
 ALL = [*NAMES, *EXTERNAL]
 
 
@@ -76,6 +88,11 @@ def test_outputs_are_what_the_network_computes(name: str) -> None:
     sides = [found.shape[2] for found in outputs.maps]
     assert sides == sorted(sides, reverse=True)
     assert all(found.shape[0] == 3 and found.shape[2] == found.shape[3] for found in outputs.maps)
+    assert shapes.attention == tuple(tuple(found.shape[1:]) for found in outputs.attention)
+    for looked, found in zip(outputs.attention, outputs.maps, strict=True):
+        power = found.pow(2).sum(1)
+        expected = power / power.pow(2).sum((1, 2), keepdim=True).sqrt()
+        torch.testing.assert_close(looked, expected)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -108,9 +125,9 @@ def test_gradients_flow_from_every_depth(name: str) -> None:
     with TappedModel(model, NEEDS) as tapped:
         outputs = tapped(images(4))
         assert outputs.embedding is not None
-        for said in (outputs.embedding, *outputs.maps):
+        for said in (outputs.embedding, *outputs.maps, *outputs.attention):
             model.zero_grad()
-            said.square().sum().backward(retain_graph=True)
+            said.pow(3).sum().backward(retain_graph=True)  # squares of attention have the constant sum 1
             first = next(iter(model.parameters()))
             assert first.grad is not None and first.grad.abs().max() > 0
 
@@ -118,13 +135,45 @@ def test_gradients_flow_from_every_depth(name: str) -> None:
 def test_only_what_is_needed_is_listened_to() -> None:
     model, x = build("resnet8"), images()
     counts = {}
-    for needs in (set(), {"logits", "labels", "ids"}, {"embedding"}, {"maps"}, {"embedding", "maps"}):
+    for needs in (
+        set(),
+        {"logits", "labels", "ids"},
+        {"embedding"},
+        {"maps"},
+        {"attention"},
+        {"embedding", "maps"},
+    ):
         with TappedModel(model, needs) as tapped:
             outputs = tapped(x)
             counts[tuple(sorted(needs))] = hooks(model)
             assert (outputs.embedding is not None) == ("embedding" in needs)
             assert bool(outputs.maps) == ("maps" in needs)
-    assert list(counts.values()) == [0, 0, 1, 3, 4]
+            assert bool(outputs.attention) == ("attention" in needs)
+    assert list(counts.values()) == [0, 0, 1, 3, 3, 4]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_attention_is_computed_in_full_precision_and_of_a_dark_image_is_dark(dtype: torch.dtype) -> None:
+    maps = 60_000 * torch.randn(3, 8, 4, 4, generator=torch.Generator().manual_seed(1)).sign().to(dtype)
+    maps[0] = 0
+    maps.requires_grad_()
+    looked = attention_map(maps)
+    assert looked.dtype == torch.float32
+    norms = looked.flatten(1).norm(dim=1)
+    torch.testing.assert_close(norms, torch.tensor([0.0, 1, 1]))
+    looked.sum().backward()
+    assert maps.grad is not None and maps.grad.isfinite().all()
+    assert attention_map(torch.ones(1, 1, 2, 2, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
+    said = {field.name for field in dataclasses.fields(Outputs)}
+    assert said - STORABLE == {"maps"}
+    with TappedModel(build("resnet8"), STORABLE) as tapped, torch.no_grad():
+        outputs = tapped(images(1))
+    shapes = output_shapes(build("resnet8"), channels=3, resolution=16, classes=6)
+    small = sum(looked.numel() for looked in outputs.attention) + outputs.logits.numel()
+    assert small < sum(math.prod(shape) for shape in shapes.maps) / 10
 
 
 def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
@@ -232,10 +281,11 @@ def test_what_a_network_does_not_have_is_refused_when_it_is_needed() -> None:
     with pytest.raises(RequestError, match="no linear layer"), TappedModel(model, {"embedding"}) as tapped:
         tapped(images())
     flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 6))
-    with pytest.raises(RequestError, match="no stages"), TappedModel(flat, {"maps"}) as tapped:
-        tapped(images())
+    for need in ("maps", "attention"):
+        with pytest.raises(RequestError, match="no stages"), TappedModel(flat, {need}) as tapped:
+            tapped(images())
     shapes = output_shapes(flat, channels=3, resolution=16, classes=6)
-    assert (shapes.embedding, shapes.maps) == (768, ())
+    assert (shapes.embedding, shapes.maps, shapes.attention) == (768, (), ())
     assert hooks(model) == hooks(flat) == 0
 
 

@@ -85,5 +85,5 @@ def artefacts(folder: StudyFolder) -> dict[str, tuple[int, ...]]:
             *(file.stat().st_mtime_ns for file in sorted(path.iterdir())),
         )
         for path in folder.store.root.glob("*/*")
-        if path.parent.name != "drafts"
+        if path.parent.name not in ("drafts", "teacher_outputs")  # caches grow
     }

@@ -71,7 +71,7 @@ def states(ledger: Ledger) -> list[str]:
 
 def claim(ledger: Ledger) -> str | None:
     taken = ledger.claim()
-    return taken.id if taken else None
+    return taken[0].id if taken else None
 
 
 def held_by(ledger: Ledger, name: str, *, pid: int, host: str | None = None, age: float = 0.0) -> None:
@@ -97,8 +97,7 @@ def test_jobs_come_in_planned_order_and_after_what_they_need(ledger: Ledger) -> 
 
 
 def test_a_claimed_job_is_what_was_planned(ledger: Ledger) -> None:
-    taken = ledger.claim()
-    assert taken
+    [taken] = ledger.claim()
     assert (taken.id, taken.kind, taken.spec, taken.condition) == ("job0", "teacher", {"n": 0}, {"seed": 0})
     assert ledger.job("job0") == taken
     assert ledger.job("nobody") is None
@@ -191,7 +190,7 @@ def test_a_plan_is_written_whole_or_not_at_all(path: Path) -> None:
         with pytest.raises(RuntimeError, match="planning broke"):
             ledger.create(META, jobs(), [], [])
         assert ledger.meta("schema") is None
-        assert ledger.states() == {}
+        assert ledger.db.execute("SELECT name FROM sqlite_master").fetchall() == []
         ledger.create(META, chain(), [], [])
         assert len(ledger.states()) == 5
 
@@ -383,6 +382,14 @@ class LedgerStory(RuleBasedStateMachine):
             name for name, state in self.state.items() if state == "failed"
         ]
         assert all((error is not None) == (state == "failed") for state, _, error in found.values())
+        counted: dict[str, dict[str, int]] = {}
+        for kind, state, jobs in self.ledger.db.execute(
+            "SELECT kind, state, COUNT(*) FROM jobs GROUP BY kind, state"
+        ):
+            counted.setdefault(kind, {})[state] = jobs
+        assert self.ledger.tally() == counted
+        settled = "SELECT TOTAL(cost) FILTER (WHERE state IN ('done', 'failed')), TOTAL(cost) FROM jobs"
+        assert self.ledger.progress() == self.ledger.db.execute(settled).fetchone()
 
     def teardown(self) -> None:
         self.ledger.__exit__()

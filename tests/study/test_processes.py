@@ -99,7 +99,7 @@ def test_workers_do_not_pardon_what_another_worker_died_of(
 
     folder = folder_with(tmp_path, "one")
     monkeypatch.setattr(worker, "JobRunner", Idle)
-    monkeypatch.setattr(Ledger, "claim", lambda self: None)
+    monkeypatch.setattr(Ledger, "claim", lambda self: [])
     monkeypatch.setattr(Ledger, "reclaim", reclaim)
     worker.work(folder, "cpu", stop=lambda: False)
     assert blamed == [True]

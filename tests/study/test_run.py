@@ -48,9 +48,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tried: list[str] = []
     real = JobRunner.make
 
-    def spy(self: JobRunner, job: Job, draft: Path) -> Any:
-        tried.append(job.id)
-        return real(self, job, draft)
+    def spy(self: JobRunner, jobs: list[Job], drafts: Path) -> Any:
+        tried.extend(job.id for job in jobs)
+        return real(self, jobs, drafts)
 
     monkeypatch.setattr(JobRunner, "make", spy)
     return tried
@@ -340,18 +340,18 @@ def test_excluded_cells_are_rows_without_numbers(tmp_path: Path, monkeypatch: py
 @contextlib.contextmanager
 def stops_after(count: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The store raises when it is written to for the (count + 1)-th time."""
-    real, written = Store.writing, []
+    real, written = Store.drafts, []
 
     @contextlib.contextmanager
-    def writing(self: Store, kind: str, name: str) -> Iterator[Path]:
-        written.append(name)
-        with real(self, kind, name) as draft:
+    def drafts(self: Store) -> Iterator[Path]:
+        written.append(self)
+        with real(self) as folder:
             if len(written) > count:
                 raise error
-            yield draft
+            yield folder
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "writing", writing)
+        patch.setattr(Store, "drafts", drafts)
         yield
 
 
@@ -422,14 +422,14 @@ def test_a_long_job_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         beat(self, job)
         beats.release()
 
-    def slow(self: JobRunner, job: Job, draft: Path) -> Any:
+    def slow(self: JobRunner, jobs: list[Job], drafts: Path) -> Any:
         with folder.ledger() as ledger:
             seen = set()
             for _ in range(3):
                 assert beats.acquire(timeout=60)
                 seen |= set(ledger.db.execute("SELECT heartbeat FROM jobs"))
         assert len(seen) > 1
-        return make(self, job, draft)
+        return make(self, jobs, drafts)
 
     monkeypatch.setattr(Ledger, "beat", counted)
     monkeypatch.setattr(JobRunner, "make", slow)
@@ -447,9 +447,9 @@ def test_a_missed_beat_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         missed.set()
         raise sqlite3.OperationalError("database is locked")
 
-    def slow(self: JobRunner, job: Job, draft: Path) -> Any:
+    def slow(self: JobRunner, jobs: list[Job], drafts: Path) -> Any:
         assert missed.wait(timeout=60)
-        return make(self, job, draft)
+        return make(self, jobs, drafts)
 
     monkeypatch.setattr(Ledger, "beat", locked)
     monkeypatch.setattr(JobRunner, "make", slow)

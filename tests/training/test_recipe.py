@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tiny import image_set, recipe
 
+from distillab.training.arithmetic import Arithmetic
 from distillab.training.recipe import AUTO_EPOCHS, AUTO_STEPS, VAL_LOOKS, Recipe, ResolvedRecipe
 
 KEYS = st.fixed_dictionaries(
@@ -35,16 +36,16 @@ LENGTHS = st.one_of(
 )
 def test_the_batch_fits_the_set(n: int, batch: int) -> None:
     """A tenth of the set rounded down to a power of two, between 8 and 64, and never more than there are."""
-    assert Recipe().resolve(image_set(n), bf16=False).batch_size == batch
+    assert Recipe().resolve(image_set(n)).batch_size == batch
 
 
 @pytest.mark.parametrize(("n", "steps"), [(40, AUTO_STEPS), (6400, 1000), (640, AUTO_STEPS)])
 def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) -> None:
-    resolved = Recipe().resolve(image_set(n), bf16=False)
+    resolved = Recipe().resolve(image_set(n))
     assert resolved.steps == steps
     assert resolved.steps >= AUTO_STEPS
     assert resolved.epochs >= AUTO_EPOCHS
-    assert Recipe(epochs="auto").resolve(image_set(n), bf16=False) == resolved
+    assert Recipe(epochs="auto").resolve(image_set(n)) == resolved
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) ->
     ],
 )
 def test_the_learning_rate_goes_with_the_root_of_the_batch(keys: dict[str, Any], lr: float) -> None:
-    assert Recipe(**keys).resolve(image_set(640), bf16=False).lr == pytest.approx(lr, rel=1e-12)
+    assert Recipe(**keys).resolve(image_set(640)).lr == pytest.approx(lr, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +68,13 @@ def test_the_learning_rate_goes_with_the_root_of_the_batch(keys: dict[str, Any],
     [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
 )
 def test_the_precision_follows_the_device_unless_asked_for(asked: Any, bf16: bool, used: str) -> None:
-    assert Recipe(precision=asked).resolve(image_set(), bf16=bf16).precision == used
+    faster = Arithmetic(precision="bf16" if bf16 else "fp32")
+    assert Recipe(precision=asked).resolve(image_set(), faster).precision == used
 
 
 @pytest.mark.parametrize(("channels", "views"), [(1, "crop"), (3, "crop_flip")])
 def test_views_follow_the_images(channels: int, views: str) -> None:
-    resolved = Recipe().resolve(image_set(channels=channels), bf16=False)
+    resolved = Recipe().resolve(image_set(channels=channels))
     assert (resolved.views, resolved.pad) == (views, 1)
     assert resolved.view_spec.kind == views
     assert resolved.view_spec.pad == 1

@@ -17,19 +17,21 @@ from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
 from distillab.methods import methods, parse_method
 from distillab.models import build_model, count_parameters
-from distillab.training import stages
 from distillab.training.checkpoints import load_logits, load_state, save_logits, snapshot
 from distillab.training.evaluation import predict
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
+    CACHE,
     LOGITS,
     RECORD,
     SELECTED_WEIGHTS,
-    STREAM,
     WEIGHTS,
+    Keep,
     RoleSets,
+    Student,
     fixed_teacher,
     open_teacher,
+    students,
     teacher_outputs,
     train_student,
     train_teacher,
@@ -52,8 +54,14 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outputs(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of stage 2."""
     folder = tmp_path_factory.mktemp("outputs")
-    teacher_outputs(folder, teacher, SETS, RECIPE, view_seed=SEEDS.views, with_stream=True, device=CPU)
+    keep = Keep(caches_of(folder), frozenset({"logits"}))
+    teacher_outputs(folder, teacher, SETS, RECIPE, view_seed=SEEDS.views, keep=keep, device=CPU)
     return folder
+
+
+def caches_of(folder: Path) -> Path:
+    """Where the caches of these tests are."""
+    return folder.parent / "caches"
 
 
 def student(
@@ -69,15 +77,11 @@ def student(
     """Stage 3."""
     folder.mkdir()
     return train_student(
-        folder,
-        MODEL,
-        parse_method(method, "methods"),
-        sets,
-        chosen,
-        SEEDS,
+        Student(folder, MODEL, parse_method(method, "methods"), sets, chosen, SEEDS),
         outputs_folder=outputs,
         teacher_folder=teacher,
         device=CPU,
+        caches=caches_of(outputs) if outputs else None,
         **keys,
     )
 
@@ -103,17 +107,25 @@ def test_a_teacher_is_its_last_weights_and_what_they_say(teacher: Path) -> None:
         assert record(teacher)["accuracy"][name] == right
 
 
-def test_outputs_are_the_stream_and_the_test_logits_of_the_teacher(teacher: Path, outputs: Path) -> None:
-    assert {path.name for path in outputs.iterdir()} == {STREAM, LOGITS, RECORD}
+def test_outputs_are_a_filled_cache_and_the_test_logits_of_the_teacher(teacher: Path, outputs: Path) -> None:
+    assert {path.name for path in outputs.iterdir()} == {CACHE, LOGITS, RECORD}
     logits, before = load_logits(outputs / LOGITS), load_logits(teacher / LOGITS)
     assert all(np.array_equal(logits[name], before[f"{name}.last"]) for name in SETS.eval)
-    assert record(outputs)["forwards"] == 3 * len(SETS.train) + 60
+    told = record(outputs)
+    assert (caches_of(outputs) / told["cache"]).is_dir()
+    assert 0 < told["forwards"] == told["asked"] <= 3 * len(SETS.train)
+    assert told["eval_forwards"] == 0  # stage 1 had asked already
 
 
-def test_outputs_without_a_stream_are_the_test_logits_alone(teacher: Path, tmp_path: Path) -> None:
-    teacher_outputs(tmp_path, teacher, SETS, RECIPE, view_seed=3, with_stream=False, device=CPU)
+def test_the_teacher_is_asked_about_test_sets_that_stage_1_did_not_see(teacher: Path, tmp_path: Path) -> None:
+    sets = replace(SETS, eval={**SETS.eval, "other": image_set(12, first_id=7000)})
+    keep = Keep(tmp_path / "caches", frozenset())
+    teacher_outputs(tmp_path, teacher, sets, RECIPE, view_seed=3, keep=keep, device=CPU)
     assert {path.name for path in tmp_path.iterdir()} == {LOGITS, RECORD}
-    assert record(tmp_path)["forwards"] == 60
+    assert record(tmp_path)["eval_forwards"] == 12
+    network = open_teacher(teacher, SETS.train, CPU)
+    said = predict(network, sets.eval["other"], SETS.normalise, CPU, "fp32")
+    assert np.array_equal(load_logits(tmp_path / LOGITS)["other"], said)
 
 
 def test_a_student_is_kept_as_it_ended_and_as_val_chose_it(tmp_path: Path) -> None:
@@ -160,20 +172,21 @@ def test_a_student_learns_the_same_from_stored_and_from_live_words(
         torch.testing.assert_close(value, live[name], rtol=1e-2, atol=1e-4)
 
 
-def test_a_method_that_needs_more_than_logits_asks_the_live_teacher(
+def test_a_method_that_needs_more_than_is_stored_asks_the_live_teacher(
     teacher: Path, outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = []
     real = methods["kd"].forward
-    monkeypatch.setattr(methods["kd"], "needs", frozenset({"logits", "labels", "embedding"}))
+    monkeypatch.setattr(methods["kd"], "needs", frozenset({"logits", "labels", "maps"}))
 
     def spy(self: Any, student: Any, said: Any, batch: Any) -> Any:
-        heard.append(said.embedding)
+        heard.append(len(said.maps))
         return real(self, student, said, batch)
 
     monkeypatch.setattr(methods["kd"], "forward", spy)
-    student(tmp_path / "s", "kd", chosen=recipe(steps=2), outputs=outputs, teacher=teacher)
-    assert [embedding.shape for embedding in heard] == [(10, 64)] * 2
+    told = student(tmp_path / "s", "kd", chosen=recipe(steps=2), outputs=outputs, teacher=teacher)
+    assert heard == [3, 3]
+    assert told["teacher_forwards"] == told["teacher_images"] == 2 * 10
 
 
 def test_a_method_without_its_teacher_is_an_error(tmp_path: Path) -> None:
@@ -186,7 +199,7 @@ def test_test_sets_are_not_read_before_training_is_over(
 ) -> None:
     hidden = {name: sealed(images) for name, images in SETS.eval.items()}
     sets = replace(SETS, eval={name: images for name, (images, _) in hidden.items()})
-    real = stages.train
+    real = students.train_cohort
 
     def then_unsealed(*args: Any, **keys: Any) -> Any:
         trained = real(*args, **keys)
@@ -194,7 +207,7 @@ def test_test_sets_are_not_read_before_training_is_over(
             seal.open = True
         return trained
 
-    monkeypatch.setattr(stages, "train", then_unsealed)
+    monkeypatch.setattr(students, "train_cohort", then_unsealed)
     student(tmp_path / "sealed", "kd", sets=sets, outputs=outputs)
     student(tmp_path / "open", "kd", outputs=outputs)
     sealed_weights, weights = (load_file(tmp_path / name / WEIGHTS) for name in ("sealed", "open"))

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from distillab.data.imageset import ImageSet
 from distillab.methods import Batch, Method, MethodSpec, Need, Pair, methods, parse_method
 from distillab.models import Outputs, build_model, output_shapes
-from distillab.training import trainer
+from distillab.training import trainee, trainer
 from distillab.training.checkpoints import State, snapshot
 from distillab.training.evaluation import accuracy, predict
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teacher import LiveTeacher
-from distillab.training.trainer import DivergenceError, Seeds, Trained, new_model, train
+from distillab.training.trainee import DivergenceError, Member, Seeds, Trained, new_model
+from distillab.training.trainer import train
 
 NORMALISE = normalisation()
 
@@ -49,16 +50,17 @@ def run(
     **keys: Any,
 ) -> Trained:
     """Train a student; methods with a teacher learn from ``teacher``, asked live."""
-    spec, kind = parse_method(method, "methods"), None
+    spec, kind, shapes = parse_method(method, "methods"), None, None
     sets = role_sets()
     data, val = data or sets.train, val or sets.val
     channels = data.shape[0]
     if methods[spec.name].teacher != "none":
         kind = teacher or network(channels)
         keys["teacher"] = live(kind, methods[spec.name].needs)
-        keys["teacher_shapes"] = output_shapes(kind, channels=channels, resolution=8, classes=3)
+        shapes = output_shapes(kind, channels=channels, resolution=8, classes=3)
     chosen = chosen or recipe(data)
-    return train(MODEL, spec, data, val, normalisation(channels), chosen, seeds, device=CPU, **keys)
+    member = Member(MODEL, spec, data, val, chosen, seeds, shapes)
+    return train(member, normalisation(channels), device=CPU, **keys)
 
 
 @pytest.fixture
@@ -74,14 +76,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[State]:
     """The initial weights of every student that is trained while the test runs."""
     states: list[State] = []
-    real = trainer.new_model
+    real = trainee.new_model
 
     def spy(*args: Any) -> nn.Module:
         model = real(*args)
         states.append(snapshot(model))
         return model
 
-    monkeypatch.setattr(trainer, "new_model", spy)
+    monkeypatch.setattr(trainee, "new_model", spy)
     return states
 
 

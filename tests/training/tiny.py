@@ -15,7 +15,7 @@ from distillab.data.imageset import ImageSet, Indices, Pool
 from distillab.training.recipe import Recipe, ResolvedRecipe
 from distillab.training.stages import RoleSets
 from distillab.training.stream import Normalisation, Step
-from distillab.training.trainer import Seeds
+from distillab.training.trainee import Seeds
 
 CPU = torch.device("cpu")
 MODEL = "resnet8"
@@ -50,7 +50,7 @@ def recipe(train: ImageSet | None = None, **keys: Any) -> ResolvedRecipe:
     chosen = {"steps": 8, "batch_size": 10, **keys}
     if "epochs" in keys:
         del chosen["steps"]
-    return Recipe(**chosen).resolve(train or image_set(), bf16=False)
+    return Recipe(**chosen).resolve(train or image_set())
 
 
 @dataclass

@@ -28,7 +28,7 @@ def what_would_decide(study: Comparisons) -> list[str]:
     The spread is the median over the open comparisons of the standard deviation that their intervals imply.
     """
     spreads = [
-        (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row["n_pairs"], study)
+        (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row, study)
         for row in study.main
         if row["verdict"] == "undecided" and None not in (row["ci_low"], row["ci_high"])
     ]
@@ -44,8 +44,9 @@ def what_would_decide(study: Comparisons) -> list[str]:
     ]
 
 
-def _critical(pairs: int, study: Comparisons) -> float:
-    return float(stats.t.ppf(1 - study.alpha / 2, pairs - 1))
+def _critical(row: Row, study: Comparisons) -> float:
+    alpha = 1.0 - row["confidence"] if row.get("confidence") else study.alpha
+    return float(stats.t.ppf(1 - alpha / 2, row["n_pairs"] - 1))
 
 
 def tests_made(effects: Sequence[Row]) -> int:
@@ -69,7 +70,13 @@ def _testing(study: Comparisons) -> list[str]:
     family = tests_made([row for row in study.effects if _same_family(row, tested[0])])
     most = max(row["n_pairs"] for row in tested)
     least = smallest_p(most)
-    if least * family > study.alpha:
+    sequential = "look" in tested[0]
+    if sequential:
+        found.append(
+            "Seeds were added until a contrast was decided: intervals have the stricter levels of their "
+            "looks, and p-values are divided by the share of their look; both hold however it stopped."
+        )
+    if least * family > study.alpha and not sequential:
         needed = math.ceil(1 + math.log2(family / study.alpha))
         corrected = f"; corrected for {family} tests," if family > 1 else ":"
         found.append(

@@ -14,9 +14,10 @@ from distillab.errors import unknown_name
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import Row, by_cell, cell_columns, number, pairs, resolution_of
+from distillab.evidence.sequential import Look, Standing, seen_at, standing
 from distillab.evidence.verdicts import holm, verdict
 
-__all__ = ["COMPUTED", "Row", "effects"]
+__all__ = ["COMPUTED", "SEQUENTIAL", "Row", "contrasts", "effects"]
 
 TestKey = tuple[Any, ...]
 
@@ -36,6 +37,9 @@ COMPUTED = (
     "teacher_accuracy",
     "n_tests",
 )
+# What a study that stops when it is decided has beside them: the level of the interval, and the number of the
+# look that it belongs to, null before the first.
+SEQUENTIAL = ("confidence", "look")
 
 
 def effects(
@@ -44,6 +48,7 @@ def effects(
     baselines: Sequence[str] = ("ce",),
     margin: float = 0.005,
     confidence: float = 0.95,
+    looks: Sequence[Look] = (),
 ) -> list[Row]:
     """All contrasts of a study, as rows of ``effects.parquet``.
 
@@ -63,6 +68,10 @@ def effects(
         margin: half-width of the region of practical equivalence for accuracies; other metrics bring their
             own (``METRICS``).
         confidence: nominal coverage of the intervals.
+        looks: of a study that stops when it is decided. Each contrast then has the pairs, the level and the
+            p-value of the look at which it stopped, or the last complete one; see
+            :mod:`distillab.evidence.sequential`. Its other metrics follow it. Before its first look is
+            complete it is undecided.
 
     Returns:
         Effect rows, by cell in order of appearance. ``gain`` is distilled - plain, so it is good to be
@@ -86,12 +95,17 @@ def effects(
     table: list[Row] = []
     families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():
-        for method, baseline in _contrasts(runs, baselines):
+        for method, baseline in contrasts(runs, baselines):
+            stand = standing(runs[method], runs[baseline], looks, margin) if looks else None
             for metric in metrics:
                 found = pairs(runs[method], runs[baseline], metric)
                 names = dict(zip(columns, cell, strict=True))
                 names |= {"method": method, "baseline": baseline, "metric": metric}
-                effect = names | _contrast(found, metric, margin, confidence)
+                if stand is None:
+                    effect = names | _contrast(found, metric, margin, confidence)
+                else:
+                    found = seen_at(stand.look, found)
+                    effect = names | _at_look(stand, found, metric, margin)
                 table.append(effect)
                 if found:
                     families[metric, baseline].append((_test_key(found, metric), effect))
@@ -100,7 +114,7 @@ def effects(
     return table
 
 
-def _contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tuple[str, str]]:
+def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tuple[str, str]]:
     """(method, baseline) for all that are present; of two baselines, the later against the earlier."""
     present = list(methods)
     for method in present:
@@ -138,6 +152,17 @@ def _contrast(found: list[tuple[Row, Row]], metric: str, margin: float, confiden
         if plain < 1.0:
             effect["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
     return effect
+
+
+def _at_look(stand: Standing, found: list[tuple[Row, Row]], metric: str, margin: float) -> Row:
+    """The computed columns of a contrast in a study that stops when it is decided."""
+    look = stand.look
+    effect = _contrast(found, metric, margin, look.confidence)
+    if effect["p_value"] is not None:
+        effect["p_value"] = look.p_value(effect["p_value"])
+    if not stand.complete:
+        effect["verdict"] = "undecided"
+    return effect | {"confidence": look.confidence, "look": look.number if stand.complete else None}
 
 
 def _adjust(family: list[tuple[TestKey, Row]]) -> None:

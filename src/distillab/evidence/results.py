@@ -18,6 +18,7 @@ from distillab.evidence.metrics import (
     fidelity,
 )
 from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.sequential import Look, look_plan
 from distillab.study.condition import Condition, Roles
 from distillab.study.folder import StudyFolder
 from distillab.training.checkpoints import load_logits
@@ -45,10 +46,17 @@ def write_tables(folder: StudyFolder) -> Tables:
         baselines=spec.evidence.baselines,
         margin=spec.evidence.margin,
         confidence=spec.evidence.confidence,
+        looks=looks_of(folder),
     )
     write_table(rows, results_schema(names), folder.results_file)
-    write_table(contrasts, effects_schema(names), folder.effects_file)
+    write_table(contrasts, effects_schema(names, looks=bool(spec.looks)), folder.effects_file)
     return Tables(rows, contrasts)
+
+
+def looks_of(folder: StudyFolder) -> tuple[Look, ...]:
+    """The looks of a study that stops when it is decided; empty for others."""
+    spec = folder.spec
+    return look_plan(spec.looks, spec.evidence.confidence) if spec.looks else ()
 
 
 class Measurements:

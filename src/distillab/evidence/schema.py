@@ -38,11 +38,13 @@ def results_schema(factors: Sequence[str]) -> pa.Schema:
     )
 
 
-def effects_schema(factors: Sequence[str]) -> pa.Schema:
+def effects_schema(factors: Sequence[str], *, looks: bool = False) -> pa.Schema:
     """Columns of ``effects.parquet``, one row a contrast, for a study with the named factors.
 
     ``plain_mean``, ``distilled_mean``, ``teacher_accuracy`` and ``n_tests`` (distinct tests in the family
-    that ``p_adjusted`` corrects for) follow the promised columns.
+    that ``p_adjusted`` corrects for) follow the promised columns. A study that stops when it is decided
+    (``looks``) has two more: ``confidence``, the level of the interval, and ``look``, the number of the look
+    that it belongs to.
     """
     return _schema(
         "effects",
@@ -53,7 +55,8 @@ def effects_schema(factors: Sequence[str]) -> pa.Schema:
         | _named("gain ci_low ci_high p_value p_adjusted", pa.float64())
         | {"verdict": pa.string()}
         | _named("gap_closed error_ratio plain_mean distilled_mean teacher_accuracy", pa.float64())
-        | {"n_tests": pa.int64()},
+        | {"n_tests": pa.int64()}
+        | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
     )
 
 

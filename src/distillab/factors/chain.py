@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,10 +70,21 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
+Step = Callable[[ImageSet, Factor, int], tuple[ImageSet, Manipulation]]
+
+
+def apply_factor(images: ImageSet, factor: Factor, seed: int) -> tuple[ImageSet, Manipulation]:
+    """Apply one factor, whatever role the images have; also its measured strength. Raises RequestError."""
+    made = factor.apply(images, np.random.default_rng(seed_from("factor", factor.name, seed)))
+    return made, factor.check(images, made)
+
+
 def apply_chain(
-    images: ImageSet, chain: Sequence[Factor], role: Role, seed: int
+    images: ImageSet, chain: Sequence[Factor], role: Role, seed: int, step: Step = apply_factor
 ) -> tuple[ImageSet, list[Manipulation]]:
     """Apply, in order, the factors that concern ``role``; also the measured strength of each.
+
+    ``step`` is how one is applied: whoever makes many conditions gives one that remembers.
 
     Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
     fate in every role, at every place in a chain and beside any other factor.
@@ -84,7 +95,6 @@ def apply_chain(
     measured = []
     for factor in chain:
         if role in factor.roles:
-            made = factor.apply(images, np.random.default_rng(seed_from("factor", factor.name, seed)))
-            measured.append(factor.check(images, made))
-            images = made
+            images, strength = step(images, factor, seed)
+            measured.append(strength)
     return images, measured

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distillab.methods.method import Batch
+
 
 def in_full_precision(x: Tensor) -> Tensor:
     """float16 and bfloat16 as float32; float32 and float64 as they are."""
@@ -23,6 +25,17 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     -(1 - e) log p_y - (e / C) sum_c log p_c, with e = ``smoothing``.
     """
     return F.cross_entropy(in_full_precision(logits), labels, reduction="none", label_smoothing=smoothing)
+
+
+def label_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of an image with what its labels say: logits ``[N, C]`` -> ``[N]``.
+
+    Where two images were mixed, share CE(y) + (1 - share) CE(y') (Zhang et al., mixup, ICLR 2018).
+    """
+    loss = cross_entropy(logits, batch.labels, smoothing)
+    if batch.mixed is None:
+        return loss
+    return torch.lerp(cross_entropy(logits, batch.mixed.labels, smoothing), loss, batch.mixed.share.to(loss))
 
 
 def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from distillab.methods.divergence import cross_entropy, decoupled_kl
+from distillab.methods.divergence import decoupled_kl, label_loss
 from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
@@ -23,6 +23,9 @@ class DecoupledDistillation(Method):
     Here w = min(progress / warmup, 1) with ``warmup`` a share of the training, 20/240 unless set, so that a
     training of 20 epochs is not warm-up from end to end.
 
+    TCKD and NCKD are made for one label: where two images were mixed, y in them is the one with the larger
+    share (the cross-entropy has both).
+
     Paper: Zhao, Cui, Song, Qiu and Liang, "Decoupled knowledge distillation", CVPR 2022, equation 7.
     """
 
@@ -40,10 +43,10 @@ class DecoupledDistillation(Method):
         if teacher is None:
             raise ValueError(f"method {self.name} needs a teacher's outputs")
         config = self.config
-        target, others = decoupled_kl(student.logits, teacher.logits, batch.labels, config.temperature)
+        target, others = decoupled_kl(student.logits, teacher.logits, batch.dominant, config.temperature)
         scale = config.temperature**2 * self.warmed_up(batch.progress)
         return {
-            "ce": config.ce_weight * cross_entropy(student.logits, batch.labels).mean(),
+            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "tckd": config.alpha * scale * target.mean(),
             "nckd": config.beta * scale * others.mean(),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from distillab.methods.divergence import cross_entropy, kl_divergence
+from distillab.methods.divergence import kl_divergence, label_loss
 from distillab.methods.method import Batch, Method, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
@@ -26,7 +26,7 @@ class SoftTargets(Method):
         temperature = self.config.temperature
         divergence = kl_divergence(student.logits, teacher.logits, temperature).mean()
         return {
-            "ce": self.config.ce_weight * cross_entropy(student.logits, batch.labels).mean(),
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from distillab.methods.divergence import cross_entropy
+from distillab.methods.divergence import label_loss
 from distillab.methods.method import Batch, Method, Share, TeacherKind, method
 from distillab.models.outputs import Outputs
 
@@ -30,4 +30,4 @@ class LabelSmoothing(Method):
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The term ``ce``."""
-        return {"ce": cross_entropy(student.logits, batch.labels, self.config.smoothing).mean()}
+        return {"ce": label_loss(student.logits, batch, self.config.smoothing).mean()}

@@ -7,19 +7,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from distillab.errors import RequestError
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.registry import Registry
 
-Need = Literal["logits", "embedding", "maps", "labels", "ids", "memory"]
+Need = Literal["logits", "embedding", "maps", "attention", "labels", "ids", "memory"]
 TeacherKind = Literal["none", "study", "self", "untrained"]
 
 # Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The other half of the labels under views that mix two images (mixup, cutmix).
+
+    Attributes:
+        labels: int64 ``[N]``, of the images mixed in.
+        share: float32 ``[N]`` in [0, 1], the weight of an image's own label; ``labels`` have the rest.
+    """
+
+    labels: Tensor
+    share: Tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,9 @@ class Batch:
         epoch: 0-based epoch of the stream of views.
         progress: share of training done, in [0, 1).
         epoch_length: steps in an epoch.
+        mixed: the other labels, if two images were mixed. A method learns from the labels by
+            :func:`distillab.methods.divergence.label_loss`, which knows of them, or names one by
+            :attr:`dominant`.
     """
 
     labels: Tensor
@@ -39,6 +57,14 @@ class Batch:
     epoch: int
     progress: float
     epoch_length: int
+    mixed: Mixed | None = None
+
+    @property
+    def dominant(self) -> Tensor:
+        """The label with the larger share, int64 ``[N]``; the image's own if they are equal."""
+        if self.mixed is None:
+            return self.labels
+        return torch.where(self.mixed.share >= 0.5, self.labels, self.mixed.labels)
 
 
 @dataclass(frozen=True)
@@ -56,12 +82,16 @@ class Method(nn.Module, ABC):
     Class attributes:
         name: the registered name.
         paper: where it comes from, or "" for controls.
-        needs: which outputs and facts it uses; logits alone can be served from stored teacher outputs.
+        needs: which outputs and facts it uses; those in :data:`distillab.models.outputs.STORABLE` can be
+            served from stored teacher outputs.
         teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
             student (``self``), or an ``untrained`` network of the teacher's architecture.
 
     Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
     with the student and never saved with it.
+
+    Raises:
+        RequestError: when built, if a network of the pair does not give what the method needs.
     """
 
     name: ClassVar[str]
@@ -78,6 +108,22 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.pair = pair
+        for role, shapes in (("student", pair.student), ("teacher", pair.teacher)):
+            if shapes is not None:
+                self._must_give(role, shapes)
+
+    def _must_give(self, role: str, shapes: OutputShapes) -> None:
+        if "embedding" in self.needs and shapes.embedding is None:
+            raise RequestError(
+                f"method {self.name} needs an embedding, and the {role} ends in no linear layer",
+                allowed="a network whose last layer is linear, or a method that learns from logits",
+            )
+        for need, given in (("maps", shapes.maps), ("attention", shapes.attention)):
+            if need in self.needs and not given:
+                raise RequestError(
+                    f"method {self.name} needs feature maps, and the {role} has no stages that give them",
+                    allowed="a network with convolutional stages, or a method that learns from logits",
+                )
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:

@@ -2,12 +2,13 @@
 
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters
-from distillab.models.outputs import Outputs, OutputShapes
+from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
 from distillab.models.taps import TappedModel, Taps, find_taps, output_shapes
 from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
+    "STORABLE",
     "CifarResNet",
     "ModelFactory",
     "ModelInfo",
@@ -16,6 +17,7 @@ __all__ = [
     "TappedModel",
     "Taps",
     "WideResNet",
+    "attention_map",
     "build_model",
     "count_macs",
     "count_parameters",

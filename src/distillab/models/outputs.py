@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+import torch
 from torch import Tensor
+
+# What is small enough an image that a teacher's can be stored once and read by every student. Whole feature
+# maps are not: a method that needs them asks the teacher live.
+STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"})
 
 
 @dataclass(frozen=True)
@@ -15,20 +21,41 @@ class Outputs:
         logits: float ``[N, classes]``.
         embedding: float ``[N, D]``, the input of the classifier, or None if it was not asked for.
         maps: feature maps ``[N, C, H, W]``, one a stage from shallow to deep; empty if not asked for.
+        attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``; empty if not asked for.
     """
 
     logits: Tensor
     embedding: Tensor | None = None
     maps: tuple[Tensor, ...] = ()
+    attention: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
 class OutputShapes:
     """Shapes of :class:`Outputs` for one image: what connectors are built from.
 
-    ``maps`` holds (channels, height, width) a stage; ``embedding`` is its width or None if unknown.
+    ``maps`` holds (channels, height, width) a stage and ``attention`` (height, width); ``embedding`` is its
+    width or None if unknown.
     """
 
     classes: int
     embedding: int | None = None
     maps: tuple[tuple[int, int, int], ...] = ()
+    attention: tuple[tuple[int, int], ...] = ()
+
+
+def attention_map(features: Tensor) -> Tensor:
+    """Where a stage is active: feature maps ``[N, C, H, W]`` -> ``[N, H, W]``, each of unit L2 norm.
+
+    Mean over channels of the squared activations, scaled over space, in float32 at least. An image whose
+    activations are all zero gets zeros. Gradients flow.
+
+    Source: Zagoruyko and Komodakis, "Paying more attention to attention", ICLR 2017, section 3.1, with p = 2.
+    """
+    features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
+    return unit_norm(features.square().mean(dim=1))
+
+
+def unit_norm(maps: Tensor) -> Tensor:
+    """Maps ``[N, H, W]`` scaled to unit L2 norm over space; zeros stay zeros."""
+    return torch.nn.functional.normalize(maps.flatten(1), dim=1, eps=1e-12).view_as(maps)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from distillab.errors import RequestError
-from distillab.models.outputs import Outputs, OutputShapes
+from distillab.models.outputs import Outputs, OutputShapes, attention_map
 from distillab.models.stages import Event, Stage, find_stages
 from distillab.models.trial import blank, evaluating, logits_of, trial_logits
 
@@ -70,7 +70,8 @@ def _recorder(path: str, events: list[Event]) -> Any:
 
 
 class TappedModel:
-    """Calls ``model`` and gives :class:`Outputs` with what ``needs`` names, of ``embedding`` and ``maps``.
+    """Calls ``model`` and gives :class:`Outputs` with what ``needs`` names, of ``embedding``, ``maps``
+    and ``attention``.
 
     Only what is needed is hooked, and :meth:`close` (or leaving a ``with`` block) removes the hooks. Without
     ``taps`` they are found from the first image of the first batch. Other needs (``labels``, ``ids``, ...)
@@ -83,7 +84,8 @@ class TappedModel:
 
     def __init__(self, model: nn.Module, needs: Iterable[str], taps: Taps | None = None) -> None:
         self.model = model
-        self.needs = frozenset(needs) & {"embedding", "maps"}
+        self.needs = frozenset(needs) & {"embedding", "maps", "attention"}
+        self._hears_stages = not self.needs.isdisjoint({"maps", "attention"})
         self.taps = taps
         self._caught: dict[tuple[Depth, int], Tensor] = {}
         self._handles: list[RemovableHandle] | None = None
@@ -93,18 +95,25 @@ class TappedModel:
         """Outputs for ``x``, float ``[N, C, H, W]``."""
         if self._closed:
             raise RuntimeError("this TappedModel is closed")
-        if self._handles is None:
-            self._listen(x)
-        self._caught.clear()
+        self.listen(x)
         logits = logits_of(self.model(x))
-        stages = self.taps.stages if self.taps and "maps" in self.needs else ()
+        stages = self.taps.stages if self.taps and self._hears_stages else ()
+        maps = tuple(stage.as_map(self._caught["maps", index]) for index, stage in enumerate(stages))
         outputs = Outputs(
             logits,
             self._caught.get(("embedding", 0)),
-            tuple(stage.as_map(self._caught["maps", index]) for index, stage in enumerate(stages)),
+            maps if "maps" in self.needs else (),
+            tuple(attention_map(found) for found in maps) if "attention" in self.needs else (),
         )
         self._caught.clear()
         return outputs
+
+    def listen(self, x: Tensor) -> None:
+        """What a call does first, for callers that compile the rest: find the taps on a first batch and hook
+        them, and forget what the hooks heard while the network was used without this object."""
+        if self._handles is None:
+            self._listen(x)
+        self._caught.clear()
 
     def _listen(self, x: Tensor) -> None:
         if self.taps is None and self.needs:
@@ -112,14 +121,14 @@ class TappedModel:
         network = type(self.model).__name__
         if "embedding" in self.needs and self.taps and self.taps.classifier is None:
             raise RequestError(f"{network} ends in no linear layer, so it has no embedding to learn from")
-        if "maps" in self.needs and self.taps and not self.taps.stages:
+        if self._hears_stages and self.taps and not self.taps.stages:
             raise RequestError(f"{network} has no stages that give feature maps to learn from")
         modules = dict(self.model.named_modules())
         self._handles = []
         if "embedding" in self.needs and self.taps and self.taps.classifier:
             module = modules[self.taps.classifier]
             self._handles.append(module.register_forward_pre_hook(self._catch_input))
-        if "maps" in self.needs and self.taps:
+        if self._hears_stages and self.taps:
             for index, stage in enumerate(self.taps.stages):
                 self._handles.append(modules[stage.path].register_forward_hook(self._catch_output(index)))
 
@@ -150,7 +159,7 @@ class TappedModel:
 def output_shapes(model: nn.Module, *, channels: int, resolution: int, classes: int) -> OutputShapes:
     """Shapes of everything that the taps of ``model`` give for one image of this size.
 
-    ``embedding`` is None and ``maps`` empty where the network has none to be found.
+    ``embedding`` is None, ``maps`` and ``attention`` are empty where the network has none to be found.
 
     Raises:
         RequestError: the network does not take such images, or does not tell so many classes apart.
@@ -166,4 +175,4 @@ def output_shapes(model: nn.Module, *, channels: int, resolution: int, classes: 
         outputs = tapped(sample)
     embedding = None if outputs.embedding is None else outputs.embedding.shape[1]
     maps = tuple((found.shape[1], found.shape[2], found.shape[3]) for found in outputs.maps)
-    return OutputShapes(classes, embedding, maps)
+    return OutputShapes(classes, embedding, maps, tuple((height, width) for _, height, width in maps))

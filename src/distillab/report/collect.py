@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,14 @@ from distillab.evidence import answer as answers
 from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
 from distillab.evidence.metrics import classification_metrics
-from distillab.evidence.results import PRIMARY, Measurements, Tables
+from distillab.evidence.results import PRIMARY, Measurements, Tables, looks_of
 from distillab.methods import methods
 from distillab.report import collect_question as question
 from distillab.report import contents as view
 from distillab.report import rows as from_rows
 from distillab.report.gallery import galleries
+from distillab.report.stopping import stopping_of
+from distillab.study.account import account
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.spec import PLAIN
@@ -55,7 +58,7 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         factors=tuple(question.factor(levels, conditions) for levels in spec.factor_levels()),
         methods=tuple(question.method(each) for each in spec.method_specs()),
         recipe=recipes,
-        seeds=spec.seeds,
+        seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
         effects=effects,
         doses=from_rows.dose_panels(effects, runs),
@@ -67,6 +70,8 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         exclusions=_exclusions(tables.results, folder),
         costs=costs,
         method_costs=from_rows.method_costs(runs, PLAIN),
+        work=_work(folder),
+        stopping=stopping_of(looks_of(folder), effects, runs),
         reproduction=_reproduction(folder),
         statistics=_statistics(folder, tables),
     )
@@ -78,7 +83,10 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
 def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
     evidence = folder.spec.evidence
     margin, confidence, baseline = evidence.margin, evidence.confidence, evidence.baselines[0]
-    doses = curves(tables.results, baseline=baseline, margin=margin, confidence=confidence)
+    # Which later seeds a level has depends on what came out: trends rest on those that every level has.
+    until = folder.spec.looks[0] if folder.spec.looks else math.inf
+    rows = [row for row in tables.results if row["seed"] < until]
+    doses = curves(rows, baseline=baseline, margin=margin, confidence=confidence)
     found = answers.answer(
         tables.effects,
         doses,
@@ -105,6 +113,11 @@ def _teacher_caveats(folder: StudyFolder) -> list[str]:
         "All runs with provenance full learn from one and the same teacher, so their intervals do not say "
         "what another teacher would have changed."
     ]
+
+
+def _work(folder: StudyFolder) -> view.Work:
+    done = account(folder)
+    return view.Work(done.told, done.computed, done.saved, done.stored_bytes, tuple(done.phases.items()))
 
 
 # --- what came out ---------------------------------------------------------------------------------------
@@ -149,7 +162,7 @@ def _mean(rows: Sequence[Row], column: str, method: str | None = None) -> float 
 
 def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.ClassPanel, ...]:
     """Gains by class of every method against its plain twin, in every cell; the worst losses first."""
-    measured, phrases = Measurements(folder), question.phrases(folder)
+    measured, phrases, looks = Measurements(folder), question.phrases(folder), looks_of(folder)
     by_arm: dict[tuple[Any, ...], dict[int, Any]] = {}
     for cell in measured.cells:
         accuracies = measured.class_accuracies(cell)
@@ -164,14 +177,15 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.Cla
             "levels": {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
         } | row
         mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, PLAIN), {})
-        seeds = sorted(mine.keys() & plain.keys())
+        until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
+        seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:
             harms = class_harms(
                 np.stack([mine[seed] for seed in seeds]),
                 np.stack([plain[seed] for seed in seeds]),
                 folder.dataset.classes,
                 resolution=1.0 / np.maximum(counts, 1),
-                confidence=folder.spec.evidence.confidence,
+                confidence=row.get("confidence") or folder.spec.evidence.confidence,
             )
             panels.append(from_rows.class_panel(from_rows.cell_of(row, phrases), row["method"], harms))
     panels.sort(key=lambda panel: min((each.gain or 0.0) for each in panel.classes))
@@ -248,8 +262,11 @@ def _reproduction(folder: StudyFolder) -> view.Reproduction:
     )
 
 
+_LEVELS = "; each at the stricter level of its look, so that the intervals of all looks hold with this one"
+
+
 def _statistics(folder: StudyFolder, tables: Tables) -> view.Statistics:
-    evidence = folder.spec.evidence
+    spec, evidence = folder.spec, folder.spec.evidence
     # A contrast without a pair has made no test; the others of a family all know how many it holds.
     families: dict[tuple[str, str], int] = {}
     for row in tables.effects:
@@ -259,7 +276,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> view.Statistics:
         estimand="the paired gain: accuracy of the distilled student minus that of its plain twin, which "
         "shares initial weights, images, order, views and number of steps",
         interval="Student's t of the paired differences over seeds, widened for skewness and for the steps "
-        "of the test set (its coverage was measured: docs/statistics.md)",
+        "of the test set (its coverage was measured: docs/statistics.md)" + _LEVELS * bool(spec.looks),
         test="exact sign-flip test of the paired differences, two-sided",
         margin=evidence.margin,
         confidence=evidence.confidence,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 from distillab.canonical import canonical_json
@@ -14,6 +16,7 @@ from distillab.report import asked as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.spec import PLAIN
+from distillab.training.arithmetic import Arithmetic
 from distillab.training.recipe import Recipe
 
 
@@ -111,7 +114,11 @@ def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
             if job:
                 seen[cell["n_train"]] = job.spec["recipe"]
     settings = []
+    chosen = json.loads(ledger.meta("arithmetic") or "{}")
+    of_arithmetic = {field.name for field in fields(Arithmetic)} if chosen else set()
     for key in next(iter(seen.values()), {}):
+        if key in of_arithmetic:
+            continue  # chosen for each network, and told below
         values = {size: canonical_json(recipe[key]).strip('"') for size, recipe in sorted(seen.items())}
         if len(set(values.values())) == 1:
             auto = key not in written
@@ -120,6 +127,9 @@ def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
         else:
             told = ", ".join(f"{value} at {size:,} images" for size, value in values.items())
             settings.append(view.Setting(key, told, auto=True, why="follows the number of images"))
+    for model, choice in chosen.items():
+        name, auto = f"arithmetic of {model}", not choice["asked"]
+        settings.append(view.Setting(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))
     return tuple(settings)
 
 

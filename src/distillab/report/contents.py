@@ -23,6 +23,8 @@ from distillab.report.asked import (
     Strip,
     Tile,
 )
+from distillab.report.contents_cost import Cost, MethodCost, Work
+from distillab.report.contents_stopping import Stopping
 
 __all__ = [
     "VERDICTS",
@@ -54,10 +56,12 @@ __all__ = [
     "Setting",
     "Statistics",
     "Status",
+    "Stopping",
     "Strip",
     "Teacher",
     "Tile",
     "Verdict",
+    "Work",
 ]
 
 Verdict = Literal["helps", "harms", "equivalent", "undecided"]
@@ -165,6 +169,7 @@ class Effect:
     verdict: Verdict = "undecided"
     gap_closed: Number = None
     error_ratio: Number = None
+    look: int | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +267,7 @@ class Teacher:
 
 # --- runs, cost, reproduction ----------------------------------------------------------------------------
 
-Status = Literal["done", "failed", "excluded", "running", "queued"]
+Status = Literal["done", "failed", "excluded", "running", "queued", "held", "spared"]
 
 
 @dataclass(frozen=True)
@@ -294,25 +299,6 @@ class Exclusion:
     where: str
     reason: str
     runs: int = 0
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds spent on jobs of one kind (``teacher``, ``teacher outputs``, ``student``, ``data``)."""
-
-    kind: str
-    jobs: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class MethodCost:
-    """Mean seconds of one run of a method, and how many times its plain twin's that is (1.0 is equal)."""
-
-    method: str
-    runs: int
-    seconds_per_run: Number
-    times_plain: Number = None
 
 
 @dataclass(frozen=True)
@@ -367,7 +353,8 @@ class ReportContents:
         teachers: every teacher trained or loaded.
         runs: every run of the plan, whatever became of it.
         failures, exclusions: what went wrong and what was left out of conclusions.
-        costs, method_costs: seconds by kind of job and by method.
+        stopping: what a study that stopped when it was decided has saved.
+        costs, method_costs, work: seconds by kind of job and by method; what teachers were asked.
         reproduction, statistics: how to get it again, and how it was computed.
     """
 
@@ -395,5 +382,7 @@ class ReportContents:
     exclusions: tuple[Exclusion, ...] = ()
     costs: tuple[Cost, ...] = ()
     method_costs: tuple[MethodCost, ...] = ()
+    work: Work | None = None
+    stopping: Stopping | None = None
     reproduction: Reproduction = field(default_factory=Reproduction)
     statistics: Statistics = field(default_factory=Statistics)

@@ -23,7 +23,7 @@ def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> t
     Each factor is shown alone, on the role it names first, so that what it does can be seen by itself.
     """
     spec = folder.spec
-    seed = spec.seeds[0]
+    seed = spec.seed_list[0]
     return tuple(_gallery(folder, levels, seed, conditions) for levels in spec.factor_levels())
 
 

@@ -20,6 +20,7 @@ from distillab.report.figures import Plot, costs_plot, counts_plot, method_style
 from distillab.report.forest import class_plot, forests
 from distillab.report.palette import SHADES, dark_twins
 from distillab.report.pictures import by_class, data_uri, tile_side
+from distillab.report.stopping import stopping_table
 
 SECTIONS = (
     ("answer", "Answer"),
@@ -143,7 +144,9 @@ def _context(contents: ReportContents) -> dict[str, Any]:
         "teachers_table": tables.teachers_table(contents.teachers),
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
+        "phases_table": tables.phases_table(contents.work.phases if contents.work else ()),
         "method_costs_table": tables.method_costs_table(contents.method_costs),
+        "stopping_table": stopping_table(contents.stopping, contents.effects),
         "runs_table": tables.runs_table(contents.runs),
         "runs_hidden": max(0, len(contents.runs) - tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
@@ -178,7 +181,7 @@ def _verdicts(contents: ReportContents, primary: Sequence[Effect]) -> list[tuple
 def _run_counts(contents: ReportContents) -> dict[str, int]:
     """Distinct student runs by status."""
     statuses = {run.run_id: run.status for run in contents.runs}
-    names = ("done", "failed", "excluded", "running", "queued")
+    names = ("done", "failed", "excluded", "running", "queued", "held", "spared")
     return {name: sum(status == name for status in statuses.values()) for name in names}
 
 

@@ -77,6 +77,7 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             metric=row["metric"],
             n_pairs=int(row["n_pairs"]),
             verdict=row["verdict"],
+            look=row.get("look"),
             **{name: row.get(name) for name in numbers},
         )
         for row in rows

@@ -9,6 +9,8 @@ from distillab.report import wording
 from distillab.report.contents import Check, ClassPanel, Effect, MethodCost, Number, Quality, Run, Teacher
 from distillab.report.wording import Naming, interval, number, p_value, percent, signed
 
+# What went wrong stands first, what was not needed last.
+RUN_ORDER = ("failed", "excluded", "running", "queued", "held", "done", "spared")
 ROWS_SHOWN = 3000  # of the runs table; the rest is in results.parquet, and the page says so
 QUALITY_METRICS = (
     "accuracy",
@@ -233,9 +235,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         Column("Training", True),
         Column("Run"),
     )
-    ordered = sorted(
-        runs, key=lambda run: ("failed", "excluded", "running", "queued", "done").index(run.status)
-    )
+    ordered = sorted(runs, key=lambda run: RUN_ORDER.index(run.status))
     rows = []
     for run in ordered[:ROWS_SHOWN]:
         m = run.measures
@@ -308,3 +308,19 @@ def method_costs_table(costs: Iterable[MethodCost]) -> Table:
         for cost in costs
     )
     return Table("method-costs-table", "Mean time of one student run by method", columns, rows)
+
+
+def phases_table(phases: Iterable[tuple[str, float]]) -> Table:
+    """Where the seconds of training went."""
+    columns = (Column("Part of a training step"), Column("Time", True), Column("Share", True))
+    known = list(phases)
+    total = sum(seconds for _, seconds in known)
+    rows = tuple(
+        (
+            Entry(wording.PHASES.get(name, name)),
+            _value(wording.duration(seconds), seconds),
+            _value(wording.percent(seconds / total, 0), seconds / total),
+        )
+        for name, seconds in sorted(known, key=lambda entry: -entry[1])
+    )
+    return Table("phases-table", "Where the seconds of training went", columns, rows)

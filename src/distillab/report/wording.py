@@ -129,6 +129,28 @@ def duration(seconds: Number) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
+# The parts of a training step, in words.
+PHASES = {
+    "views": "drawing the views",
+    "teacher": "hearing the teacher",
+    "forward": "student, forwards, and the loss",
+    "backward": "student, backwards",
+    "optimiser": "optimiser",
+    "evaluation": "looking at val",
+    "waiting": "waiting for the device",
+}
+
+
+def size(amount: int) -> str:
+    """Bytes for people: ``1.6 GB``."""
+    value = float(amount)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
+
+
 def times(value: Number, digits: int = 1) -> str:
     """A ratio: "8.1 ×"."""
     return DASH if missing(value) else f"{number(value, digits)} ×"

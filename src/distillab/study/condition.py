@@ -8,7 +8,7 @@ from typing import Any
 
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
-from distillab.factors import Factor, Manipulation, apply_chain, factors
+from distillab.factors import Factor, Manipulation, Step, apply_chain, apply_factor, factors
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ class Roles:
         return tuple(check for check in self.checks if not check.passed)
 
 
-def make_roles(dataset: Dataset, condition: Condition) -> Roles:
+def make_roles(dataset: Dataset, condition: Condition, step: Step = apply_factor) -> Roles:
     """Apply a condition's factors to the roles they name. No pixel is copied.
+
+    ``step`` is how a factor is applied; the planner gives one that remembers what conditions have in common.
 
     Raises:
         RequestError: a level that the data cannot reach.
@@ -63,24 +65,29 @@ def make_roles(dataset: Dataset, condition: Condition) -> Roles:
     checks: list[Manipulation] = []
 
     def role(images: ImageSet, name: Any) -> ImageSet:
-        made, measured = apply_chain(images, chain, name, seed)
+        made, measured = apply_chain(images, chain, name, seed, step)
         checks.extend(measured)
         return made
 
+    transfer = role(dataset.train, "transfer")
+    own = any("teacher" in factor.roles for factor in chain)
     return Roles(
-        transfer=role(dataset.train, "transfer"),
-        teacher={"full": role(dataset.train, "teacher"), "same": _same(dataset.train, chain, seed)},
+        transfer=transfer,
+        teacher={
+            "full": role(dataset.train, "teacher"),
+            "same": _same(dataset.train, chain, seed, step) if own else transfer,
+        },
         val=role(dataset.val, "val"),
         eval={name: role(images, "eval") for name, images in dataset.eval.items()},
         checks=tuple(checks),
     )
 
 
-def _same(train: ImageSet, chain: Sequence[Factor], seed: int) -> ImageSet:
+def _same(train: ImageSet, chain: Sequence[Factor], seed: int, step: Step) -> ImageSet:
     """What a teacher of provenance ``same`` learns from: the transfer data, and whatever else is done to the
     teacher's role alone, in the written order."""
     for factor in chain:
         applied = [name for name in ("transfer", "teacher") if name in factor.roles]
         if applied:
-            train, _ = apply_chain(train, [factor], applied[0], seed)
+            train, _ = apply_chain(train, [factor], applied[0], seed, step)
     return train

@@ -14,9 +14,11 @@ import yaml
 from distillab.data.dataset import Dataset
 from distillab.data.ingest import load_dataset
 from distillab.errors import RequestError
+from distillab.study.arithmetic import tuned_plan
 from distillab.study.condition import Condition, Roles, make_roles
 from distillab.study.ledger import Job, Ledger
-from distillab.study.plan import Plan, make_plan
+from distillab.study.looks import runs_of_first
+from distillab.study.plan import Plan
 from distillab.study.spec import StudySpec, read_study
 from distillab.study.store import Store, disk_full_is_told
 
@@ -63,7 +65,7 @@ class StudyFolder:
             folder._must_hold(spec)
         else:
             dataset = load_dataset(spec.source(), on_load)
-            plan = make_plan(spec, dataset, device)
+            plan = tuned_plan(spec, dataset, device)
         try:
             with disk_full_is_told(path):
                 if not planned:
@@ -88,6 +90,15 @@ class StudyFolder:
         with self.ledger() as ledger:
             digest = ledger.meta("dataset")
         return Dataset.open(self.store.folder("data", str(digest)))
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """How each network computes, and why, as it was chosen when the study began; empty if that was
+        before there was a choice."""
+        with self.ledger() as ledger:
+            chosen = ledger.meta("arithmetic")
+        entries = json.loads(chosen or "{}").items()
+        return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
 
     def ledger(self) -> Ledger:
         """A new connection to the ledger; a context manager that closes it."""
@@ -135,5 +146,7 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
+        meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.arithmetic.items()})
         with self.ledger() as ledger:
-            ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells)
+            first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
+            ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

@@ -1,10 +1,10 @@
-"""Doing a job: from its specification to the artefact in the store."""
+"""Doing jobs: from their specification to the artefact in the store."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,16 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Job
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
+    Keep,
     RoleSets,
+    Student,
     fixed_teacher,
     teacher_outputs,
-    train_student,
+    train_students,
     train_teacher,
 )
 from distillab.training.stream import Normalisation
-from distillab.training.trainer import Seeds
+from distillab.training.trainee import DivergenceError, Seeds
 
 ROLES_KEPT = 8  # image sets are index arrays, so a few conditions cost little memory
 
@@ -39,24 +41,40 @@ class JobRunner:
         self._roles: OrderedDict[str, Roles] = OrderedDict()
         self._normalise = Normalisation(*folder.dataset.normalisation())
 
-    def run(self, job: Job) -> float:
-        """Do a job unless its artefact is there already; the seconds it took.
+    def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
+        """Do a job, or a cohort of students in step, unless the artefacts are there already. For each, the
+        seconds it took, or why it has no result.
 
         Raises:
-            DiskFullError: the artefact could not be written.
-            DivergenceError: training failed.
+            DiskFullError: an artefact could not be written.
         """
-        started = time.perf_counter()
         store = self.folder.store
-        if not store.has(job.kind, job.id):
-            with store.writing(job.kind, job.id) as draft:
-                self.make(job, draft)
-        return time.perf_counter() - started
+        missing = [job for job in jobs if not store.has(job.kind, job.id)]
+        ended: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
+        if not missing:
+            return ended
+        started = time.perf_counter()
+        with store.drafts() as drafts:
+            for job, made in zip(missing, self.make(missing, drafts), strict=True):
+                if isinstance(made, DivergenceError):
+                    ended[job.id] = made
+                    continue
+                store.publish(drafts / job.id, job.kind, job.id)
+                ended[job.id] = (time.perf_counter() - started) / len(missing)
+        return ended
 
-    def make(self, job: Job, draft: Path) -> dict[str, Any]:
-        """Fill a folder with what the job makes; its record."""
-        stage = {"teacher": self._teacher, "outputs": self._outputs, "student": self._student}[job.kind]
-        return stage(job, self._sets(job), draft)
+    def make(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+        """Fill a folder in ``drafts`` with what each job makes; their records. Several jobs are a cohort."""
+        for job in jobs:
+            (drafts / job.id).mkdir()
+        if jobs[0].kind == "student":
+            return self._students(jobs, drafts)
+        [job] = jobs
+        stage = {"teacher": self._teacher, "outputs": self._outputs}[job.kind]
+        try:
+            return [stage(job, self._sets(job), drafts / job.id)]
+        except DivergenceError as error:
+            return [error]
 
     # -- stages ---------------------------------------------------------------------------------------------
 
@@ -72,30 +90,39 @@ class JobRunner:
         return train_teacher(draft, spec["model"], sets, recipe, seeds, device=self.device)
 
     def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
+        spec, store = job.spec, self.folder.store
+        needs = frozenset(job.condition.get("keep", ["logits"])) if spec["views"] is not None else frozenset()
         return teacher_outputs(
             draft,
-            self.folder.store.folder("teacher", job.spec["teacher"]),
+            store.folder("teacher", spec["teacher"]),
             sets,
             ResolvedRecipe.from_dict(job.condition["recipe"]),
-            view_seed=job.spec["view_seed"],
-            with_stream=job.spec["views"] is not None,
+            view_seed=spec["view_seed"],
+            keep=Keep(store.caches, needs, spec.get("top_k")),
             device=self.device,
         )
 
-    def _student(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
-        spec, store = job.spec, self.folder.store
-        teacher = spec["teacher"] or {}
+    def _students(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+        store = self.folder.store
+        teacher = jobs[0].spec["teacher"] or {}
         outputs, live = teacher.get("outputs"), teacher.get("live")
-        return train_student(
-            draft,
-            spec["model"],
-            method_of(spec),
-            sets,
-            ResolvedRecipe.from_dict(spec["recipe"]),
-            Seeds(**spec["seeds"]),
+        students = [
+            Student(
+                drafts / job.id,
+                job.spec["model"],
+                method_of(job.spec),
+                self._sets(job),
+                ResolvedRecipe.from_dict(job.spec["recipe"]),
+                Seeds(**job.spec["seeds"]),
+            )
+            for job in jobs
+        ]
+        return train_students(
+            students,
             outputs_folder=store.folder("outputs", outputs) if outputs else None,
             teacher_folder=store.folder("teacher", live) if live else None,
             device=self.device,
+            caches=store.caches,
         )
 
     # -- image sets -----------------------------------------------------------------------------------------

@@ -12,47 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from distillab.canonical import canonical_json
+from distillab.errors import RequestError
+from distillab.study.job import Job, Kind
+from distillab.study.ledger_schema import SCHEMA, fill, read_spec, upgrade
 from distillab.study.liveness import is_alive
+from distillab.study.looks import admit, fail_dependents, hold
 
-SCHEMA = 1
+__all__ = ["Failure", "Job", "Kind", "Ledger", "State"]
+
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 MOST_DEATHS = 3
+MOST_MATES = 16
 
 R = TypeVar("R")
 
-State = Literal["queued", "running", "done", "failed"]
-Kind = Literal["teacher", "outputs", "student"]
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, spec TEXT NOT NULL, condition TEXT NOT NULL,
-    rank INTEGER NOT NULL, state TEXT NOT NULL, waiting INTEGER NOT NULL, deaths INTEGER NOT NULL DEFAULT 0,
-    cost REAL NOT NULL, host TEXT, pid INTEGER, heartbeat REAL, seconds REAL, error TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS needs (
-    needed TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (needed, job)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS conditions (rank INTEGER PRIMARY KEY, condition TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS cells (rank INTEGER PRIMARY KEY, cell TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS ready ON jobs (state, waiting, rank);
-CREATE INDEX IF NOT EXISTS tally ON jobs (kind, state);
-"""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A unit of work. ``spec`` is what its id is the hash of; ``condition`` tells how to make its image sets
-    again; ``needs`` are ids of jobs to be done before; ``cost`` is an estimate in multiply-accumulates."""
-
-    id: str
-    kind: Kind
-    spec: Mapping[str, Any]
-    condition: Mapping[str, Any]
-    needs: tuple[str, ...] = ()
-    cost: float = 0.0
+State = Literal["queued", "running", "done", "failed", "held", "spared"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +48,8 @@ class Ledger:
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
         self.host = socket.gethostname()
+        if self.meta("schema") not in (None, str(SCHEMA)):
+            self._bring_up_to_date()
 
     def __enter__(self) -> Ledger:
         return self
@@ -88,39 +65,19 @@ class Ledger:
         jobs: Iterable[Job],
         conditions: Iterable[Mapping[str, Any]],
         cells: Iterable[Mapping[str, Any]],
+        *,
+        first: Iterable[str] | None = None,
     ) -> None:
-        """Write the plan in one transaction. A ledger that already has one is left alone."""
+        """Write the plan in one transaction. A ledger that already has one is left alone. If ``first`` is
+        given, what these runs do not need is held until :meth:`admit`."""
 
         def enter() -> None:
-            if self.meta("schema") is not None:
-                return
-            self._fill(meta, jobs)
-            for table, rows in (("conditions", conditions), ("cells", cells)):
-                numbered = ((rank, canonical_json(row)) for rank, row in enumerate(rows))
-                self.db.executemany(f"INSERT INTO {table} VALUES (?, ?)", numbered)
+            if self.meta("schema") is None:
+                fill(self.db, meta, jobs, conditions, cells)
+                if first is not None:
+                    hold(self.db, first)
 
-        self.db.executescript(_TABLES)
         self._transaction(enter)
-
-    def _fill(self, meta: Mapping[str, str], jobs: Iterable[Job]) -> None:
-        values = {"schema": str(SCHEMA), **meta}
-        self.db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-        for rank, job in enumerate(jobs):
-            self.db.execute(
-                "INSERT INTO jobs (id, kind, spec, condition, rank, state, waiting, cost) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job.id,
-                    job.kind,
-                    canonical_json(job.spec),
-                    canonical_json(job.condition),
-                    rank,
-                    "queued",
-                    len(job.needs),
-                    job.cost,
-                ),
-            )
-            self.db.executemany("INSERT INTO needs VALUES (?, ?)", [(need, job.id) for need in job.needs])
 
     def meta(self, key: str) -> str | None:
         """A fact about the study, or None if the ledger is empty or does not know it."""
@@ -131,15 +88,36 @@ class Ledger:
 
     # -- work -----------------------------------------------------------------------------------------------
 
-    def claim(self) -> Job | None:
-        """Take the first job that is ready, or None if none is. One statement, so two workers never share."""
-        row = self.db.execute(
-            "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? "
-            "WHERE id = (SELECT id FROM jobs WHERE state = 'queued' AND waiting = 0 ORDER BY rank LIMIT 1) "
-            "RETURNING id, kind, spec, condition",
-            (self.host, os.getpid(), time.time()),
-        ).fetchone()
-        return None if row is None else Job(row[0], row[1], json.loads(row[2]), json.loads(row[3]))
+    def claim(self, most: int = MOST_MATES) -> list[Job]:
+        """Take the first job that is ready and, if it has a cohort, the others of it that are ready, up to
+        ``most`` in all, in planned order. Empty if none is ready. No two workers take the same job.
+
+        A job whose worker died is taken alone: if it kills again, it kills no other.
+        """
+
+        def enter() -> list[int]:
+            first = self.db.execute(
+                "SELECT rank, cohort, deaths FROM jobs WHERE state = 'queued' AND waiting = 0 "
+                "ORDER BY rank LIMIT 1"
+            ).fetchone()
+            if first is None:
+                return []
+            ranks, cohort, deaths = [first[0]], first[1], first[2]
+            if cohort and not deaths:
+                mates = self.db.execute(
+                    "SELECT rank FROM jobs WHERE cohort = ? AND cohort <> '' AND state = 'queued' "
+                    "AND waiting = 0 AND deaths = 0 ORDER BY rank LIMIT ?",
+                    (cohort, most),
+                )
+                ranks = [rank for (rank,) in mates]
+            now = time.time()
+            self.db.executemany(
+                "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? WHERE rank = ?",
+                [(self.host, os.getpid(), now, rank) for rank in ranks],
+            )
+            return ranks
+
+        return [job for rank in self._transaction(enter) if (job := self._job("rank", rank))]
 
     def beat(self, job: str) -> None:
         """Renew the lease on a running job."""
@@ -152,8 +130,8 @@ class Ledger:
         def enter() -> None:
             if self._settle(job, "done", seconds, None):
                 self.db.execute(
-                    "UPDATE jobs SET waiting = waiting - 1 "
-                    "WHERE id IN (SELECT job FROM needs WHERE needed = ?)",
+                    "UPDATE jobs SET waiting = waiting - 1 WHERE rank IN (SELECT needs.job FROM needs "
+                    "JOIN jobs AS settled ON needs.needed = settled.rank WHERE settled.id = ?)",
                     (job,),
                 )
 
@@ -164,16 +142,9 @@ class Ledger:
         worker finished first (after a lost lease) stays done."""
 
         def enter() -> None:
-            if not self._settle(job, "failed", None, error):
-                return
-            fallen = [(job, job)]
-            while fallen:
-                cause, current = fallen.pop()
-                reason = f"needs {self._kind(cause)} {cause}, which failed: {error}"
-                rows = self.db.execute("SELECT job FROM needs WHERE needed = ?", (current,)).fetchall()
-                for (dependent,) in rows:
-                    self._settle(dependent, "failed", None, reason)
-                    fallen.append((cause, dependent))
+            if self._settle(job, "failed", None, error):
+                rank, kind = self.db.execute("SELECT rank, kind FROM jobs WHERE id = ?", (job,)).fetchone()
+                fail_dependents(self.db, rank, f"needs {kind} {job}, which failed: {error}")
 
         self._transaction(enter)
 
@@ -217,25 +188,35 @@ class Ledger:
 
         return self._transaction(enter)
 
+    def admit(self, wanted: Iterable[str], possible: Iterable[str]) -> int:
+        """After a look: queue the held ``wanted`` runs with all they need, and spare what none of the
+        ``possible`` runs will need. Nothing happens while jobs are open, as after somebody else's look.
+        Returns how many are open then."""
+
+        def enter() -> int:
+            if self.open_jobs() == 0:
+                admit(self.db, wanted, possible)
+            return self.open_jobs()
+
+        return self._transaction(enter)
+
     # -- reading --------------------------------------------------------------------------------------------
 
     def tally(self) -> dict[str, dict[str, int]]:
         """Number of jobs by kind and state."""
         counts: dict[str, dict[str, int]] = {}
-        for kind, state, count in self.db.execute(
-            "SELECT kind, state, COUNT(*) FROM jobs GROUP BY kind, state"
-        ):
+        for kind, state, count in self.db.execute("SELECT kind, state, jobs FROM totals WHERE jobs > 0"):
             counts.setdefault(kind, {})[state] = count
         return counts
 
     def open_jobs(self) -> int:
         """Jobs that are queued or running."""
-        query = "SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running')"
+        query = "SELECT TOTAL(jobs) FROM totals WHERE state IN ('queued', 'running')"
         return int(self.db.execute(query).fetchone()[0])
 
     def seconds(self) -> dict[str, tuple[int, float]]:
         """By kind, how many jobs are done and the seconds they took together."""
-        query = "SELECT kind, COUNT(seconds), TOTAL(seconds) FROM jobs WHERE state = 'done' GROUP BY kind"
+        query = "SELECT kind, jobs, seconds FROM totals WHERE state = 'done' AND jobs > 0"
         return {kind: (count, total) for kind, count, total in self.db.execute(query)}
 
     def failures(self) -> list[Failure]:
@@ -250,14 +231,19 @@ class Ledger:
 
     def job(self, job: str) -> Job | None:
         """A job by its id, or None."""
-        row = self.db.execute("SELECT id, kind, spec, condition FROM jobs WHERE id = ?", (job,)).fetchone()
-        return None if row is None else Job(row[0], row[1], json.loads(row[2]), json.loads(row[3]))
+        return self._job("id", job)
 
     def progress(self) -> tuple[float, float]:
-        """Estimated cost of the jobs that are settled (done or failed), and of all jobs."""
-        query = "SELECT TOTAL(CASE WHEN state IN ('done', 'failed') THEN cost END), TOTAL(cost) FROM jobs"
-        settled, everything = self.db.execute(query).fetchone()
-        return float(settled), float(everything)
+        """Estimated cost of the jobs that are settled (done or failed), and of all that are not spared."""
+        costs = {True: 0.0, False: 0.0}
+        unsettled = 0
+        query = "SELECT state, jobs, cost FROM totals WHERE state <> 'spared'"
+        for state, jobs, cost in self.db.execute(query):
+            settled = state in ("done", "failed")
+            costs[settled] += cost
+            unsettled += jobs * (not settled)
+        # What was added and taken away in another order leaves a rounding error behind.
+        return costs[True], costs[True] + (costs[False] if unsettled else 0.0)
 
     def conditions(self) -> list[dict[str, Any]]:
         """The conditions of the design with their manipulation checks, in planned order."""
@@ -278,8 +264,30 @@ class Ledger:
         )
         return changed.rowcount == 1
 
-    def _kind(self, job: str) -> str:
-        return str(self.db.execute("SELECT kind FROM jobs WHERE id = ?", (job,)).fetchone()[0])
+    def _job(self, column: str, value: str | int) -> Job | None:
+        query = f"SELECT rank, id, kind, cohort FROM jobs WHERE {column} = ?"
+        row = self.db.execute(query, (value,)).fetchone()
+        if row is None:
+            return None
+        rank, name, kind, cohort = row
+        return Job(name, kind, *read_spec(self.db, rank), cohort=cohort)
+
+    def _bring_up_to_date(self) -> None:
+        """Ledgers of before hold the same jobs in other tables."""
+
+        def enter() -> None:
+            if self.meta("schema") != "1":
+                return
+            workers = self.db.execute("SELECT host, pid, heartbeat FROM jobs WHERE state = 'running'")
+            if not all(self._is_gone(*worker) for worker in workers):
+                raise RequestError(
+                    "an older version of distillab is running this study",
+                    where=str(self.path),
+                    allowed="wait until it has ended, or look at it with that version",
+                )
+            upgrade(self.db)
+
+        self._transaction(enter)
 
     def _is_gone(self, host: str | None, pid: int | None, heartbeat: float | None) -> bool:
         if heartbeat is None or time.time() - heartbeat > LEASE_SECONDS:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 from distillab.data.dataset import Dataset
 from distillab.methods import methods
+from distillab.study.arithmetic import Work
 from distillab.study.costing import ModelCosts
 from distillab.study.folder import StudyFolder
+from distillab.study.job import Job
+from distillab.study.looks import needed_for, runs_of_first
 from distillab.study.plan import Plan, shared_teachers
 from distillab.study.spec import StudySpec
+from distillab.training.trial import Workload, forward_rate, measure
+from distillab.training.tuning import Choice, standard
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A plan in numbers.
+    """A plan in numbers. Of a study that stops when it is decided, the numbers are those of the most seeds.
 
     ``seconds`` is an estimate of the compute of all jobs on one worker, from a short timed trial of teacher
-    and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images.
+    and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images;
+    ``arithmetic`` says how each network computes, and why.
+    ``looks``: at how many seeds a study that stops when it is decided looks, empty for others;
+    ``least_students`` and ``least_seconds`` are student runs and compute up to the first look.
     """
 
     study: str
@@ -37,6 +47,11 @@ class Overview:
     reused_outputs: int
     seconds: dict[str, float]
     recipes: dict[int, dict[str, Any]]
+    arithmetic: dict[str, str]
+    confidence: float
+    looks: tuple[int, ...]
+    least_students: int
+    least_seconds: float
 
 
 def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Overview:
@@ -49,47 +64,83 @@ def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken images are left out.")
+    pace = _pace(spec, dataset, plan, device)
+    first = _first_jobs(spec, plan)
     return Overview(
         study=spec.study,
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
         image=f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(dataset.classes)} classes",
         notes=tuple(notes),
-        conditions=len(plan.conditions) // max(1, len(spec.seeds)),
-        cells=len(plan.cells) // max(1, len(spec.seeds)),
+        conditions=len(plan.conditions) // max(1, len(spec.seed_list)),
+        cells=len(plan.cells) // max(1, len(spec.seed_list)),
         arms=len(spec.method_specs()),
-        seeds=len(spec.seeds),
+        seeds=len(spec.seed_list),
         runs={kind: plan.count(kind) for kind in ("teacher", "outputs", "student")},
         excluded=tuple(sorted({cell["excluded"] for cell in plan.cells if cell["excluded"]})),
         reused_outputs=shared_teachers(plan),
-        seconds=_seconds(spec, dataset, plan, device),
+        seconds=_seconds(plan.jobs.values(), pace),
         recipes=_recipes(plan),
+        arithmetic={model: str(choice) for model, choice in plan.arithmetic.items()},
+        confidence=spec.evidence.confidence,
+        looks=spec.looks,
+        least_students=sum(job.kind == "student" for job in first),
+        least_seconds=sum(_seconds(first, pace).values()),
     )
 
 
-def _seconds(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> dict[str, float]:
-    """Estimated seconds by kind of job: each job's cost at the rate measured for its model."""
+def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
+    """The jobs up to the first look; all of them if the seeds are fixed."""
+    if not spec.looks:
+        return list(plan.jobs.values())
+    runs = runs_of_first(plan.cells, spec.looks[0])
+    needed = needed_for(runs, {name: job.needs for name, job in plan.jobs.items()})
+    return [job for name, job in plan.jobs.items() if name in needed]
+
+
+def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Callable[[Job], float]:
+    """Estimated seconds of a job: its cost at the rate measured for its model."""
     channels, height, _ = dataset.train.shape
-    costs = ModelCosts(len(dataset.classes), channels, height)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        forward = {spec.teacher.model: 0.0} if any(_uses_study_teacher(spec)) else {}
-        for name in forward:
-            forward[name] = costs.images_per_second(name, device, training=False) * costs.macs(name)
-        training = {
-            name: 3 * costs.images_per_second(name, device, training=True) * costs.macs(name)
-            for name in {*forward, *spec.students}
-        }
-    finally:
-        torch.set_num_threads(threads)
-    seconds = dict.fromkeys(("teacher", "outputs", "student"), 0.0)
-    for job in plan.jobs.values():
-        if not job.cost:
-            continue
-        rate = forward.get(spec.teacher.model) if job.kind == "outputs" else training.get(job.spec["model"])
-        seconds[job.kind] += job.cost / (rate or max(training.values()))
+    classes, threads = len(dataset.classes), spec.worker_threads
+    costs, work = ModelCosts(classes, channels, height), Work(plan.jobs.values())
+    usual = Choice(standard(device), "not chosen")
+    choices = {model: plan.arithmetic.get(model, usual) for model in work.images}
+
+    def workload(model: str) -> Workload:
+        return Workload(model, classes, channels, height, work.batch(model), threads)
+
+    training = {
+        model: 3 * costs.macs(model) * _training_rate(workload(model), chosen, device)
+        for model, chosen in choices.items()
+    }
+    forward, teacher = 0.0, spec.teacher.model
+    if any(_uses_study_teacher(spec)):
+        used = choices[teacher].arithmetic if teacher in choices else standard(device)
+        forward = costs.macs(teacher) * forward_rate(workload(teacher), used, device)
+
+    def seconds(job: Job) -> float:
+        rate = forward if job.kind == "outputs" else training.get(job.spec["model"])
+        return job.cost / (rate or max(training.values()))
+
     return seconds
+
+
+def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, float]:
+    """Estimated seconds by kind of job."""
+    seconds = dict.fromkeys(("teacher", "outputs", "student"), 0.0)
+    for job in jobs:
+        if job.cost:
+            seconds[job.kind] += pace(job)
+    return seconds
+
+
+def _training_rate(workload: Workload, chosen: Choice, device: torch.device) -> float:
+    """Images a second: of the trial, or of a shorter one made now."""
+    rate = chosen.rates.get(chosen.arithmetic)
+    if rate is None:
+        eager = replace(chosen.arithmetic, compile=False)  # an estimate is not worth a compilation
+        rate = measure(workload, [eager], device)[eager]
+    return rate or math.nan
 
 
 def _uses_study_teacher(spec: StudySpec) -> list[bool]:

@@ -15,6 +15,7 @@ from distillab.study.jobs import JobRunner
 from distillab.training.checkpoints import load_logits
 from distillab.training.device import pick_device
 from distillab.training.stages import LOGITS
+from distillab.training.trainee import DivergenceError
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
         )
     if not folder.store.has(job.kind, job.id):
         raise RequestError(f"run {run_id} has not finished", where=str(folder.path))
-    torch.set_num_threads(1)
+    torch.set_num_threads(folder.spec.worker_threads)
     with tempfile.TemporaryDirectory(prefix="distillab-") as scratch:
-        now = JobRunner(folder, pick_device(device)).make(job, Path(scratch))
-        logits = load_logits(Path(scratch) / LOGITS)
+        [now] = JobRunner(folder, pick_device(device)).make([job], Path(scratch))
+        if isinstance(now, DivergenceError):
+            raise now
+        logits = load_logits(Path(scratch) / job.id / LOGITS)
     before = load_logits(folder.store.folder(job.kind, job.id) / LOGITS)
     gap = max(
         float(np.abs(logits[k].astype(np.float64) - before[k].astype(np.float64)).max()) for k in before

@@ -11,13 +11,19 @@ from distillab.study.ledger import Failure
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a study stands: student runs done, failed, excluded by a failed manipulation check, and open."""
+    """How a study stands: student runs done, failed, excluded by a failed manipulation check, and open.
+
+    In a study that stops when it is decided, ``held`` runs wait for a look at the results, and ``spared``
+    ones were not needed.
+    """
 
     done: int
     failed: int
     excluded: int
     open: int
     failures: tuple[Failure, ...]
+    held: int = 0
+    spared: int = 0
 
 
 def run_jobs(folder: StudyFolder, *, executor: str, workers: int, device: str, watch: Watch) -> None:
@@ -40,4 +46,6 @@ def outcome(folder: StudyFolder) -> Outcome:
             excluded=excluded,
             open=tally.get("queued", 0) + tally.get("running", 0),
             failures=tuple(ledger.failures()),
+            held=tally.get("held", 0),
+            spared=tally.get("spared", 0),
         )

@@ -24,6 +24,8 @@ from distillab.data.sources import Source, parse_source
 from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
+from distillab.study.seeds import SeedRange
+from distillab.study.stored import StoredOutputs
 from distillab.training.recipe import Recipe
 
 Provenance = Literal["same", "full", "external"]
@@ -38,7 +40,7 @@ class TeacherSpec(BaseModel):
     given ``weights`` (a safetensors file). ``recipe`` overrides single keys of the study's recipe, for all
     teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
     ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
-    includes what another teacher would have changed.
+    includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class TeacherSpec(BaseModel):
     weights: Path | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
+    outputs: StoredOutputs = StoredOutputs()
 
     @field_validator("provenance", mode="before")
     @classmethod
@@ -95,9 +98,11 @@ class EvidenceSpec(BaseModel):
 class StudySpec(BaseModel):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
-    ``seeds``: a number of replicates, or their list. A seed draws everything that a replicate is made of:
-    subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the views and the full
-    teacher. ``plain`` (method ``ce``) is always among the methods.
+    ``seeds``: a number of replicates, their list, or a ``SeedRange``. A seed draws everything that a
+    replicate is made of: subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the
+    views and the full teacher. ``order``: whether each replicate walks through the images in an order of its
+    own (``seed``), or all in one (``shared``). ``threads``: compute threads of a worker. ``plain`` (method
+    ``ce``) is always among the methods.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -109,8 +114,10 @@ class StudySpec(BaseModel):
     students: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
     factors: dict[str, Any] = Field(default_factory=dict)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
     seed: int = 0
+    order: Literal["seed", "shared"] = "seed"
+    threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
     evidence: EvidenceSpec = EvidenceSpec()
     _base: Path = PrivateAttr(default_factory=Path.cwd)
@@ -120,7 +127,20 @@ class StudySpec(BaseModel):
     def _count_or_list(cls, value: Any) -> Any:
         if isinstance(value, bool) or (isinstance(value, int) and value < 1):
             raise ValueError("seeds must be a number of at least 1, or a list of seeds")
+        if isinstance(value, Mapping):
+            # Here, not as a branch of the union: what is wrong is then told of the key it is wrong in.
+            try:
+                return SeedRange.model_validate(dict(value))
+            except ValidationError as error:
+                raise validation_error(error, "", SeedRange.model_fields) from error
         return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("threads")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value != "auto" and value < 1:
+            raise ValueError("threads must be at least 1, or auto")
+        return value
 
     @field_validator("students", mode="before")
     @classmethod
@@ -129,10 +149,26 @@ class StudySpec(BaseModel):
 
     @field_validator("students", "seeds")
     @classmethod
-    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(set(value)) != len(value) or not value:
+    def _each_once(cls, value: tuple[Any, ...] | SeedRange) -> tuple[Any, ...] | SeedRange:
+        if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
             raise ValueError("name each once, and at least one")
         return value
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of the replicates; of a range, all that may be needed."""
+        return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of seeds at which a study that stops when it is decided looks; empty for others."""
+        return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
+
+    @property
+    def worker_threads(self) -> int:
+        """Compute threads of a worker. ``auto`` is one: a process a core does more than threads that wait for
+        each other, and every worker computes alike."""
+        return 1 if self.threads == "auto" else self.threads
 
     def source(self) -> Source:
         """The data source. Raises RequestError."""
@@ -180,6 +216,16 @@ class StudySpec(BaseModel):
         """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
+        # Keys that are younger than some studies: to leave out their defaults keeps those studies' identity.
+        if self.order == "seed":
+            del values["order"]
+        if self.threads == "auto":
+            del values["threads"]
+        for key in ("memory_format", "compile"):
+            if values["recipe"][key] == "auto":
+                del values["recipe"][key]
+        if self.teacher.outputs == StoredOutputs():
+            del values["teacher"]["outputs"]
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values

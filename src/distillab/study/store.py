@@ -49,6 +49,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.caches = root / "teacher_outputs"
         self._drafts = root / "drafts" / socket.gethostname()
 
     def folder(self, kind: str, name: str) -> Path:
@@ -61,6 +62,26 @@ class Store:
         """The record that the artefact was written with."""
         return json.loads((self.folder(kind, name) / RECORD).read_text())  # type: ignore[no-any-return]
 
+    def records(self, kind: str) -> Iterator[dict[str, Any]]:
+        """The records of all artefacts of a kind."""
+        for file in sorted((self.root / kind).glob(f"*/{RECORD}")):
+            yield json.loads(file.read_text())
+
+    @contextlib.contextmanager
+    def drafts(self) -> Iterator[Path]:
+        """A folder for artefacts in the making, which vanishes when the block ends.
+
+        Raises:
+            DiskFullError: there is no space left.
+        """
+        folder = self._drafts / f"{os.getpid()}-{uuid.uuid4().hex}"
+        with disk_full_is_told(self.root):
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
     @contextlib.contextmanager
     def writing(self, kind: str, name: str) -> Iterator[Path]:
         """A folder to fill; it becomes the artefact when the block ends well and vanishes otherwise.
@@ -68,19 +89,16 @@ class Store:
         Raises:
             DiskFullError: there is no space left.
         """
-        final = self.folder(kind, name)
-        draft = self._drafts / f"{os.getpid()}-{uuid.uuid4().hex}"
-        with disk_full_is_told(self.root):
-            draft.mkdir(parents=True)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                yield draft
-                self._publish(draft, final)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+        with self.drafts() as drafts:
+            draft = drafts / name
+            draft.mkdir()
+            yield draft
+            self.publish(draft, kind, name)
 
-    @staticmethod
-    def _publish(draft: Path, final: Path) -> None:
+    def publish(self, draft: Path, kind: str, name: str) -> None:
+        """Make a complete draft the artefact."""
+        final = self.folder(kind, name)
+        final.parent.mkdir(parents=True, exist_ok=True)
         try:
             draft.rename(final)
         except OSError as error:

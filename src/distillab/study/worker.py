@@ -17,29 +17,32 @@ from distillab.study.folder import StudyFolder
 from distillab.study.jobs import JobRunner
 from distillab.study.ledger import HEARTBEAT_SECONDS, Job, Ledger
 from distillab.study.store import disk_full_is_told
+from distillab.training.arithmetic import tune_allocator
 from distillab.training.device import pick_device
+from distillab.training.trainee import DivergenceError
 
 IDLE_SECONDS = 0.2
 
 
-def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool], threads: int = 1) -> None:
+def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool]) -> None:
     """Do jobs until none is open, waiting for those that other workers hold. ``stop`` is asked between jobs.
 
-    Every worker computes with the same number of threads, so that a study gives the same numbers whichever
+    Every worker computes with the study's number of threads, so that a study gives the same numbers whichever
     executor runs it.
 
     Raises:
         DiskFullError: there is no space left; the job in hand is put back.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(folder.spec.worker_threads)
+    tune_allocator()
     try:
         runner = JobRunner(folder, pick_device(device))
         with folder.ledger() as ledger, disk_full_is_told(folder.path):
             while not stop():
-                job = ledger.claim()
-                if job is not None:
-                    _do(runner, ledger, job)
+                jobs = ledger.claim()
+                if jobs:
+                    _do(runner, ledger, jobs)
                 elif ledger.open_jobs() == 0:
                     return
                 # Whoever finds that a worker died must blame the job: to ask without would pardon it.
@@ -49,25 +52,35 @@ def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool], threads:
         torch.set_num_threads(before)
 
 
-def _do(runner: JobRunner, ledger: Ledger, job: Job) -> None:
+def _do(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
     try:
         with disk_full_is_told(runner.folder.path):
-            _attempt(runner, ledger, job)
+            _attempt(runner, ledger, jobs)
     except (DiskFullError, KeyboardInterrupt):
-        ledger.release(job.id)
+        for job in jobs:
+            ledger.release(job.id)
         raise
 
 
-def _attempt(runner: JobRunner, ledger: Ledger, job: Job) -> None:
+def _attempt(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
+    """Do one job, or a cohort of students. What breaks a whole cohort is sought by doing each alone."""
     try:
-        with _Heartbeat(ledger, job.id):
-            seconds = runner.run(job)
+        with _Heartbeat(ledger, [job.id for job in jobs]):
+            ended = runner.run(jobs)
     except DiskFullError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a run dies of is kept with it; the study goes on
-        ledger.fail(job.id, _told(error))
+        if len(jobs) == 1:
+            ledger.fail(jobs[0].id, _told(error))
+            return
+        for job in jobs:
+            _attempt(runner, ledger, [job])
     else:
-        ledger.done(job.id, seconds)
+        for name, result in ended.items():
+            if isinstance(result, DivergenceError):
+                ledger.fail(name, _told(result))
+            else:
+                ledger.done(name, result)
 
 
 def _told(error: Exception) -> str:
@@ -78,14 +91,14 @@ def _told(error: Exception) -> str:
 
 
 class _Heartbeat:
-    """Renews the lease on a job from a thread of its own, with a connection of its own.
+    """Renews the lease on jobs from a thread of its own, with a connection of its own.
 
     A beat that the ledger does not take (it is locked, the disk is full) is left out: the next one makes up
-    for it, and if none comes through another worker does the job as well, to the same result.
+    for it, and if none comes through another worker does the jobs as well, to the same result.
     """
 
-    def __init__(self, ledger: Ledger, job: str) -> None:
-        self._path, self._job = ledger.path, job
+    def __init__(self, ledger: Ledger, jobs: list[str]) -> None:
+        self._path, self._jobs = ledger.path, jobs
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
@@ -101,6 +114,7 @@ class _Heartbeat:
             return  # most test-sized jobs end before the first beat: no connection is made for them
         while True:
             with contextlib.suppress(sqlite3.OperationalError), Ledger(self._path) as ledger:
-                ledger.beat(self._job)
+                for job in self._jobs:
+                    ledger.beat(job)
             if self._ended.wait(HEARTBEAT_SECONDS):
                 return

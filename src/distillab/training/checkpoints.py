@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def load_state(model: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise RequestError(f"the weights do not fit the model: {first}", where=str(path)) from error
+
+
+def weights_digest(path: Path) -> str:
+    """Content address (SHA-256) of a weights file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_logits(logits: Mapping[str, Logits], path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from distillab.errors import RequestError
-from distillab.training.recipe import Precision
+from distillab.training.arithmetic import Precision
 
 
 def pick_device(wanted: str = "auto") -> torch.device:

@@ -9,8 +9,8 @@ from torch import nn
 
 from distillab.data.imageset import ImageSet
 from distillab.models.trial import logits_of
+from distillab.training.arithmetic import Precision
 from distillab.training.device import arithmetic
-from distillab.training.recipe import Precision
 from distillab.training.stream import Normalisation
 
 Logits = npt.NDArray[np.float16]

@@ -6,13 +6,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distillab.data.imageset import ImageSet
-from distillab.data.views import ViewKind, Views
+from distillab.data.views import Views, WrittenViews, canonical_views
+from distillab.training.arithmetic import Arithmetic, MemoryFormat, Precision
 
 Auto = Literal["auto"]
-Precision = Literal["fp32", "bf16"]
 
 # Small data need patience (Beyer et al. 2022): auto trains at least this many steps whatever the size ...
 AUTO_STEPS = 800
@@ -20,14 +20,18 @@ AUTO_STEPS = 800
 AUTO_EPOCHS = 10
 VAL_LOOKS = 8
 
+USUAL = Arithmetic()
+
 
 class Recipe(BaseModel):
     """What a study file may say about training.
 
     Length is ``epochs`` or ``steps``, not both; neither means ``auto``: 800 steps, or 10 epochs if that is
     more. ``batch_size: auto`` is 64, or less for sets under 640 images. ``lr: auto`` is 0.05 at 64 images a
-    batch for SGD, scaled with the square root of the batch (0.001 for AdamW). ``precision: auto`` is bf16 on
-    CUDA devices that support it and fp32 elsewhere.
+    batch for SGD, scaled with the square root of the batch (0.001 for AdamW). ``precision``,
+    ``memory_format`` and ``compile`` are ``auto`` for what a timed trial finds fastest
+    (:func:`distillab.training.tuning.choose`). ``views`` is a kind (``none``, ``flip``, ``crop``,
+    ``crop_flip``) or a list of operations, in order (:func:`distillab.data.views.canonical_views`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,8 +47,15 @@ class Recipe(BaseModel):
     epochs: int | Auto | None = None
     steps: int | None = Field(default=None, ge=1)
     batch_size: int | Auto = "auto"
-    views: ViewKind | Auto = "auto"
+    views: WrittenViews = "auto"
     precision: Precision | Auto = "auto"
+    memory_format: MemoryFormat | Auto = "auto"
+    compile: bool | Auto = "auto"
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _one_form(cls, views: Any) -> WrittenViews:
+        return canonical_views(views)
 
     @model_validator(mode="after")
     def _sane(self) -> Recipe:
@@ -62,8 +73,16 @@ class Recipe(BaseModel):
             raise ValueError("milestones must be shares of training between 0 and 1, not epochs or steps")
         return self
 
-    def resolve(self, train: ImageSet, *, bf16: bool) -> ResolvedRecipe:
-        """The recipe for a training set, every value fixed. ``bf16``: whether the device is fast at it."""
+    def arithmetic(self, chosen: Arithmetic) -> Arithmetic:
+        """``chosen``, with what the recipe names laid over it."""
+        return Arithmetic(
+            chosen.precision if self.precision == "auto" else self.precision,
+            chosen.memory_format if self.memory_format == "auto" else self.memory_format,
+            chosen.compile if self.compile == "auto" else self.compile,
+        )
+
+    def resolve(self, train: ImageSet, chosen: Arithmetic = USUAL) -> ResolvedRecipe:
+        """The recipe for a training set, every value fixed; ``chosen`` is the arithmetic where it is auto."""
         n = len(train)
         channels, resolution, _ = train.shape
         if isinstance(self.batch_size, int):
@@ -81,7 +100,7 @@ class Recipe(BaseModel):
             lr = self.lr
         else:
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
-        precision: Precision = ("bf16" if bf16 else "fp32") if self.precision == "auto" else self.precision
+        used = self.arithmetic(chosen)
         views = Views.resolve(self.views, channels=channels, resolution=resolution)
         return ResolvedRecipe(
             optimiser=self.optimiser,
@@ -95,9 +114,11 @@ class Recipe(BaseModel):
             steps=steps,
             steps_per_epoch=per_epoch,
             batch_size=batch,
-            views=views.kind,
+            views=views.written,
             pad=views.pad,
-            precision=precision,
+            precision=used.precision,
+            memory_format=used.memory_format,
+            compile=used.compile,
         )
 
 
@@ -116,9 +137,11 @@ class ResolvedRecipe:
     steps: int
     steps_per_epoch: int
     batch_size: int
-    views: ViewKind
+    views: WrittenViews
     pad: int
     precision: Precision
+    memory_format: MemoryFormat = "channels_last"
+    compile: bool = False
 
     @property
     def epochs(self) -> int:
@@ -126,8 +149,13 @@ class ResolvedRecipe:
         return math.ceil(self.steps / self.steps_per_epoch)
 
     @property
+    def stream_facts(self) -> tuple[Any, ...]:
+        """What the stream of batches follows from, besides images and seeds."""
+        return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad
+
+    @property
     def view_spec(self) -> Views:
-        return Views(self.views, self.pad)
+        return Views.read(self.views, self.pad)
 
     @property
     def val_epochs(self) -> tuple[int, ...]:
@@ -148,8 +176,13 @@ class ResolvedRecipe:
         return self.lr
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-able form, from which ``ResolvedRecipe(**d)`` is made again."""
-        return asdict(self) | {"milestones": list(self.milestones)}
+        """A JSON-able form, from which :meth:`from_dict` makes the recipe again. Keys that are younger than
+        some studies are left out at their defaults: runs keep the ids that they had before."""
+        values = asdict(self) | {"milestones": list(self.milestones)}
+        for key in ("memory_format", "compile"):
+            if values[key] == getattr(USUAL, key):
+                del values[key]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ResolvedRecipe:

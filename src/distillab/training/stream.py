@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distillab.data.imageset import ImageSet, Indices
 from distillab.data.randomness import random_bits
+from distillab.data.views import Mixture, channels_last
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -24,14 +25,19 @@ class Normalisation:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """uint8 ``[N, C, H, W]`` to normalised float32 in channels-last memory, on the same device."""
-        mean = torch.as_tensor(self.mean, device=pixels.device).view(1, -1, 1, 1) * 255.0
-        scale = 1.0 / (torch.as_tensor(self.std, device=pixels.device).view(1, -1, 1, 1) * 255.0)
-        return ((pixels.float() - mean) * scale).contiguous(memory_format=torch.channels_last)
+        n, _, height, width = pixels.shape
+        mean = torch.as_tensor(self.mean, device=pixels.device) * 255.0
+        scale = 1.0 / (torch.as_tensor(self.std, device=pixels.device) * 255.0)
+        # An image is one long row, channels last, and so are the statistics: no short loop over channels.
+        rows = channels_last(pixels).permute(0, 2, 3, 1).reshape(n, -1).float()
+        rows.sub_(mean.repeat(height * width)).mul_(scale.repeat(height * width))
+        return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One batch of the stream. ``positions`` int64 ``[N]`` index the training set; ``inputs`` is float32."""
+    """One batch of the stream. ``positions`` int64 ``[N]`` index the training set; ``inputs`` is float32.
+    ``mixture`` tells what the images were mixed with, under views that mix."""
 
     index: int
     epoch: int
@@ -40,6 +46,7 @@ class Step:
     inputs: Tensor
     labels: Tensor
     ids: Tensor
+    mixture: Mixture | None = None
 
 
 def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
@@ -66,17 +73,16 @@ def stream(
             if index == recipe.steps:
                 return
             positions = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-            ids = train.ids[positions]
-            pixels = torch.from_numpy(train.pixels(positions)).to(device)
-            rendered = views.render(pixels, views.draw(ids, epoch, view_seed))
+            rendered = views.batch(train, positions, epoch, view_seed, device)
             ends = batch == recipe.steps_per_epoch - 1 or index == recipe.steps - 1
             yield Step(
                 index=index,
                 epoch=epoch,
                 last_of_epoch=ends,
                 positions=positions,
-                inputs=normalise(rendered),
+                inputs=normalise(rendered.pixels),
                 labels=torch.from_numpy(train.labels[positions]).to(device),
-                ids=torch.from_numpy(ids).to(device),
+                ids=torch.from_numpy(train.ids[positions]).to(device),
+                mixture=rendered.mixture,
             )
             index += 1

@@ -1,0 +1,79 @@
+"""Commands that are measured while they run, with all the processes that they start."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some commands took, running together: seconds, and MiB at the peak."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def measure(commands: Sequence[Sequence[str]], log: Path, threads: int | None = None) -> Cost:
+    """Run commands together and measure them and all that they start. Ends the program if one fails."""
+    with tempfile.TemporaryDirectory() as compiled, log.open("w") as said:
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        }
+        environment["TORCHINDUCTOR_CACHE_DIR"] = compiled
+        if threads:
+            environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
+        before, started = _children_cpu(), time.perf_counter()
+        running = [
+            subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+            for command in commands
+        ]
+        peak = 0.0
+        try:
+            while any(process.poll() is None for process in running):
+                peak = max(peak, _memory([process.pid for process in running]))
+                time.sleep(SAMPLE_SECONDS)
+        finally:
+            for process in running:
+                process.terminate()
+                process.wait()
+        wall = time.perf_counter() - started
+    if any(process.returncode for process in running):
+        tail = "\n".join(log.read_text().splitlines()[-15:])
+        raise SystemExit(f"{' '.join(commands[0])} failed; see {log}:\n{tail}")
+    return Cost(wall, _children_cpu() - before, peak)
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _memory(roots: Sequence[int]) -> float:
+    """MiB of living processes and their descendants, shared pages in parts (whole where not told)."""
+    import psutil
+
+    total = 0
+    for root in roots:
+        try:
+            family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+        for process in family:
+            try:
+                held = process.memory_full_info()
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            total += getattr(held, "pss", held.rss)
+    return total / 2**20

@@ -1,0 +1,75 @@
+"""A transaction costs the same in a large study as in a small one: guarded as a ratio, in one process.
+
+    make bench, or: python -m pytest benchmarks/test_guards_ledger.py
+
+A walk over all jobs somewhere in a transaction would show as a ratio near that of the numbers of jobs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from distillab.study.ledger import Job, Ledger
+
+SMALL, LARGE = 200, 20_000
+ROUNDS = 80  # fewer than the small ledger has jobs
+MOST = 5.0
+
+Call = Callable[[], Any]
+
+
+def worker(ledger: Ledger) -> Call:
+    """What a worker does between two runs."""
+
+    def step() -> None:
+        for job in ledger.claim():
+            ledger.beat(job.id)
+            ledger.done(job.id, 1.0)
+
+    return step
+
+
+def watcher(ledger: Ledger) -> Call:
+    """What those who watch ask."""
+    return lambda: (ledger.progress(), ledger.tally(), ledger.open_jobs(), ledger.seconds())
+
+
+@pytest.fixture
+def ledgers(tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
+    """A small and a large ledger, in which every fifth job is one that the next four wait for."""
+    with ExitStack() as stack:
+        made = []
+        for size in (SMALL, LARGE):
+            jobs = [
+                Job(f"{n}", "outputs", {"n": n}, {"seed": 0}, (), 1.0)
+                if n % 5 == 0
+                else Job(f"{n}", "student", {"n": n}, {"seed": 0}, (f"{n - n % 5}",), 1.0)
+                for n in range(size)
+            ]
+            ledger = stack.enter_context(Ledger(tmp_path / f"{size}.sqlite"))
+            ledger.create({}, jobs, [], [])
+            made.append(ledger)
+        yield made[0], made[1]
+
+
+@pytest.mark.parametrize("who", [worker, watcher])
+def test_a_transaction_costs_the_same_among_many_jobs(
+    benchmark: BenchmarkFixture, ledgers: tuple[Ledger, Ledger], who: Callable[[Ledger], Call]
+) -> None:
+    small, large = (who(ledger) for ledger in ledgers)
+    turns = itertools.cycle((small, large))
+    # In turns, so that whatever else the machine does meets both alike.
+    benchmark.pedantic(lambda: next(turns)(), rounds=2 * ROUNDS, iterations=1)
+    times = benchmark.stats.stats.data
+    medians = [sorted(times[start::2])[ROUNDS // 2] for start in (0, 1)]
+    ratio = medians[1] / medians[0]
+    benchmark.extra_info["ratio"] = ratio
+    print(f"{who.__name__}: {LARGE:,} jobs against {SMALL:,}, ratio of medians {ratio:.2f}")
+    assert ratio < MOST

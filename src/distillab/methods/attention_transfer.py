@@ -1,0 +1,69 @@
+"""Attention transfer: look where the teacher looks."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.models.outputs import Outputs, unit_norm
+
+
+@method("at", paper="Zagoruyko and Komodakis, Paying more attention to attention, ICLR 2017")
+class AttentionTransfer(Method):
+    """Attention transfer: a mean_n CE(p_s, y) + w sum_stages mean_n mean_hw (q_s - q_t)^2.
+
+    q ``[N, H, W]`` is the mean over channels of a stage's squared activations, scaled to unit L2 norm over
+    space (:func:`distillab.models.outputs.attention_map`). Student and teacher need not have the same
+    channels, sizes or number of stages: stages are paired from the deepest backwards, and those left over at
+    the shallow end are not used.
+
+    Defaults: w 1000, a 1.
+
+    Deviation: where two maps differ in size the paper's program pools the larger feature maps and takes the
+    attention of the result. Here the larger attention map itself is average-pooled and scaled to unit norm
+    again, since that is all that is kept of the teacher.
+
+    Paper: Zagoruyko and Komodakis, "Paying more attention to attention: improving the performance of
+    convolutional neural networks via attention transfer", ICLR 2017, equation 2 with p = 2.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "attention"})
+
+    class Config(Method.Config):
+        """The weights w (``at_weight``) and a (``ce_weight``)."""
+
+        at_weight: Weight = 1000.0
+        ce_weight: Weight = 1.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``at``. Raises ValueError without a teacher or without attention maps."""
+        if teacher is None:
+            raise ValueError(f"method {self.name} needs a teacher's outputs")
+        stages = min(len(student.attention), len(teacher.attention))
+        if not stages:
+            raise ValueError(f"method {self.name} needs the attention maps of both networks")
+        pairs = zip(student.attention[-stages:], teacher.attention[-stages:], strict=True)
+        apart = torch.stack([attention_distance(ours, theirs) for ours, theirs in pairs]).sum()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "at": self.config.at_weight * apart,
+        }
+
+
+def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of attention maps, each ``[N, H, W]`` of its own H and W; a scalar.
+
+    Both are brought to the smaller height and width. No gradient reaches the teacher.
+    """
+    size = (min(student.shape[1], teacher.shape[1]), min(student.shape[2], teacher.shape[2]))
+    ours, theirs = (_at_size(in_full_precision(maps), size) for maps in (student, teacher.detach()))
+    return (ours - theirs).square().mean()
+
+
+def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return maps if maps.shape[1:] == size else unit_norm(adaptive_avg_pool2d(maps, size))

@@ -1,0 +1,59 @@
+"""DIST: agree with the teacher on which is more likely, not on how likely."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("dist", paper="Huang et al., Knowledge distillation from a stronger teacher, NeurIPS 2022")
+class CorrelationDistillation(Method):
+    """Distillation of relations: a mean_n CE(p_s, y) + w T^2 (beta inter + gamma intra).
+
+    inter = 1 - mean_n r(p_s[n], p_t[n]) compares what is said of the classes of an image, and
+    intra = 1 - mean_c r(p_s[:, c], p_t[:, c]) what is said of the images of the batch in a class;
+    r is Pearson's correlation and p = softmax(z / T) ``[N, C]``. Only the pattern counts: probabilities that
+    are larger or more spread out throughout cost nothing.
+
+    Defaults are the paper's for CIFAR-100: beta = gamma = 1, T 4, w 2, a 1 (for ImageNet it uses T 1). T^2
+    stands in the paper's program and not in its equations.
+
+    Paper: Huang, You, Wang, Qian and Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022,
+    equations 8 to 10.
+    """
+
+    class Config(Method.Config):
+        """Weights beta, gamma, w (``dist_weight``) and a (``ce_weight``), and temperature T."""
+
+        beta: Weight = 1.0
+        gamma: Weight = 1.0
+        temperature: Temperature = 4.0
+        dist_weight: Weight = 2.0
+        ce_weight: Weight = 1.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce``, ``inter`` and ``intra``. Raises ValueError without a teacher."""
+        if teacher is None:
+            raise ValueError(f"method {self.name} needs a teacher's outputs")
+        config = self.config
+        ours = (in_full_precision(student.logits) / config.temperature).softmax(dim=1)
+        theirs = (in_full_precision(teacher.logits.detach()) / config.temperature).softmax(dim=1)
+        scale = config.dist_weight * config.temperature**2
+        return {
+            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
+            "inter": config.beta * scale * (1 - correlation(ours, theirs).mean()),
+            "intra": config.gamma * scale * (1 - correlation(ours.T, theirs.T).mean()),
+        }
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation of each row of ``a`` with that of ``b``: ``[N, D]`` both -> ``[N]`` in [-1, 1].
+
+    0 where a row is constant, as one image alone is in every class.
+    """
+    a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
+    return cosine_similarity(a, b, dim=1, eps=1e-8)

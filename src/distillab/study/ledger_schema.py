@@ -1,0 +1,131 @@
+"""The tables of the ledger, how a plan fills them, and how a ledger of before is brought up to date."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from distillab.canonical import canonical_json
+from distillab.study.job import Job
+
+SCHEMA = 2
+
+# What many jobs have in common is written once, as a part: a spec is the part of its plain values, and a part
+# for each of its mappings. Jobs are known by their rank in the plan, and what changes while a study runs
+# stands in short rows of its own: a transaction then touches a few pages, however many jobs there are.
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS jobs (
+        rank INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, cohort TEXT NOT NULL,
+        state TEXT NOT NULL, waiting INTEGER NOT NULL, deaths INTEGER NOT NULL DEFAULT 0, cost REAL NOT NULL,
+        host TEXT, pid INTEGER, heartbeat REAL, seconds REAL, error TEXT)""",
+    """CREATE TABLE IF NOT EXISTS specs (
+        rank INTEGER PRIMARY KEY, plain INTEGER NOT NULL, parts TEXT NOT NULL, condition INTEGER NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS parts (part INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS needs (
+        needed INTEGER NOT NULL, job INTEGER NOT NULL, PRIMARY KEY (needed, job)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS totals (
+        kind TEXT NOT NULL, state TEXT NOT NULL, jobs INTEGER NOT NULL, cost REAL NOT NULL,
+        seconds REAL NOT NULL, PRIMARY KEY (kind, state)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS conditions (rank INTEGER PRIMARY KEY, condition TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS cells (rank INTEGER PRIMARY KEY, cell TEXT NOT NULL)",
+)
+# Made after the tables are filled, when it costs least. The indices are partial, so that a job is in one only
+# while it is looked for there; the trigger keeps sums that would otherwise be a walk over all jobs.
+_INDICES = (
+    "CREATE INDEX IF NOT EXISTS ready ON jobs (rank) WHERE state = 'queued' AND waiting = 0",
+    """CREATE INDEX IF NOT EXISTS mates ON jobs (cohort, rank)
+        WHERE state = 'queued' AND waiting = 0 AND cohort <> ''""",
+    "CREATE INDEX IF NOT EXISTS running ON jobs (rank) WHERE state = 'running'",
+    "CREATE INDEX IF NOT EXISTS failed ON jobs (rank) WHERE state = 'failed'",
+    """INSERT INTO totals
+        SELECT kind, state, COUNT(*), TOTAL(cost), TOTAL(seconds) FROM jobs GROUP BY kind, state""",
+    """CREATE TRIGGER IF NOT EXISTS counted AFTER UPDATE OF state ON jobs WHEN OLD.state <> NEW.state BEGIN
+        UPDATE totals SET jobs = jobs - 1, cost = cost - OLD.cost, seconds = seconds - IFNULL(OLD.seconds, 0)
+            WHERE kind = OLD.kind AND state = OLD.state;
+        INSERT INTO totals VALUES (NEW.kind, NEW.state, 1, NEW.cost, IFNULL(NEW.seconds, 0))
+            ON CONFLICT (kind, state) DO UPDATE SET jobs = jobs + 1, cost = cost + excluded.cost,
+                seconds = seconds + excluded.seconds;
+    END""",
+)
+
+
+def fill(
+    db: sqlite3.Connection,
+    meta: Mapping[str, str],
+    jobs: Iterable[Job],
+    conditions: Iterable[Mapping[str, Any]],
+    cells: Iterable[Mapping[str, Any]],
+) -> None:
+    """Make the tables and enter a plan, inside a transaction. Each job comes after those it needs."""
+    for statement in _TABLES:
+        db.execute(statement)
+    db.executemany("INSERT INTO meta VALUES (?, ?)", {"schema": str(SCHEMA), **meta}.items())
+    _enter_jobs(db, jobs)
+    for table, rows in (("conditions", conditions), ("cells", cells)):
+        numbered = ((rank, canonical_json(row)) for rank, row in enumerate(rows))
+        db.executemany(f"INSERT INTO {table} VALUES (?, ?)", numbered)
+    for statement in _INDICES:
+        db.execute(statement)
+
+
+def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    parts: dict[str, int] = {}
+    ranks: dict[str, int] = {}
+
+    def number(part: Any) -> int:
+        return parts.setdefault(canonical_json(part), len(parts))
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for rank, job in enumerate(jobs):
+            ranks[job.id] = rank
+            held = {key: number(part) for key, part in job.spec.items() if isinstance(part, dict)}
+            plain = number({key: value for key, value in job.spec.items() if key not in held})
+            place = number(job.condition)
+            db.execute("INSERT INTO specs VALUES (?, ?, ?, ?)", (rank, plain, canonical_json(held), place))
+            db.executemany("INSERT INTO needs VALUES (?, ?)", [(ranks[need], rank) for need in job.needs])
+            yield rank, job.id, job.kind, job.cohort, len(job.needs), job.cost
+
+    db.executemany(
+        "INSERT INTO jobs (rank, id, kind, cohort, state, waiting, cost) VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+        rows(),
+    )
+    db.executemany("INSERT INTO parts VALUES (?, ?)", ((part, text) for text, part in parts.items()))
+
+
+def read_spec(db: sqlite3.Connection, rank: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Spec and condition of the job of a rank."""
+    query = "SELECT plain, parts, condition FROM specs WHERE rank = ?"
+    plain, parts, condition = db.execute(query, (rank,)).fetchone()
+
+    def part(number: int) -> dict[str, Any]:
+        row = db.execute("SELECT text FROM parts WHERE part = ?", (number,)).fetchone()
+        return json.loads(row[0])  # type: ignore[no-any-return]
+
+    held = {key: part(number) for key, number in json.loads(parts).items()}
+    return part(plain) | held, part(condition)
+
+
+def upgrade(db: sqlite3.Connection) -> None:
+    """Bring a ledger of schema 1 up to date, inside a transaction: the same jobs, as they stand."""
+    for table in ("meta", "jobs", "needs", "conditions", "cells"):
+        db.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
+    db.execute("DROP INDEX ready")
+    meta = dict(db.execute("SELECT key, value FROM meta_before WHERE key <> 'schema'"))
+    needs: dict[str, list[str]] = {}
+    for job, needed in db.execute("SELECT job, needed FROM needs_before"):
+        needs.setdefault(job, []).append(needed)
+    rows = db.execute("SELECT id, kind, spec, condition, cost FROM jobs_before ORDER BY rank")
+    jobs = [
+        Job(name, kind, json.loads(spec), json.loads(condition), tuple(needs.get(name, ())), cost)
+        for name, kind, spec, condition, cost in rows
+    ]
+    fill(db, meta, jobs, (), ())
+    for table in ("conditions", "cells"):
+        db.execute(f"INSERT INTO {table} SELECT * FROM {table}_before")
+    columns = "state, waiting, deaths, host, pid, heartbeat, seconds, error"
+    db.execute(f"UPDATE jobs SET ({columns}) = (SELECT {columns} FROM jobs_before WHERE id = jobs.id)")
+    for table in ("meta", "jobs", "needs", "conditions", "cells"):
+        db.execute(f"DROP TABLE {table}_before")

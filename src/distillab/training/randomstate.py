@@ -1,0 +1,43 @@
+"""A random state of one's own, for networks that draw (dropout) while several train in turn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class RandomState:
+    """Inside the block, torch's global generators continue where the last block of this state ended; outside,
+    nobody sees that they were moved."""
+
+    def __init__(self, device: torch.device, states: list[Tensor]) -> None:
+        self._device, self._own = device, states
+        self._outer: list[Tensor] = []
+
+    @classmethod
+    def seeded(cls, seed: int, device: torch.device) -> RandomState:
+        """The state after ``torch.manual_seed(seed)``."""
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return cls(device, _states(device))
+
+    def __enter__(self) -> None:
+        self._outer = _states(self._device)
+        _restore(self._device, self._own)
+
+    def __exit__(self, *_: object) -> None:
+        self._own = _states(self._device)
+        _restore(self._device, self._outer)
+
+
+def _states(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _restore(device: torch.device, states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)

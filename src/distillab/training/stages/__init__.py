@@ -1,0 +1,36 @@
+"""The three stages of a distillation, each runnable on its own: teacher, its outputs, students.
+
+Each stage reads image sets and files and writes a folder; none knows of studies or ledgers.
+"""
+
+from distillab.training.stages.artefacts import (
+    CACHE,
+    LOGITS,
+    RECORD,
+    SELECTED_WEIGHTS,
+    WEIGHTS,
+    RoleSets,
+    Student,
+    read_record,
+)
+from distillab.training.stages.outputs import Keep, open_teacher, teacher_outputs
+from distillab.training.stages.students import train_student, train_students
+from distillab.training.stages.teachers import fixed_teacher, train_teacher
+
+__all__ = [
+    "CACHE",
+    "LOGITS",
+    "RECORD",
+    "SELECTED_WEIGHTS",
+    "WEIGHTS",
+    "Keep",
+    "RoleSets",
+    "Student",
+    "fixed_teacher",
+    "open_teacher",
+    "read_record",
+    "teacher_outputs",
+    "train_student",
+    "train_students",
+    "train_teacher",
+]

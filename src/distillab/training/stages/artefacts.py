@@ -1,0 +1,109 @@
+"""What a stage reads and writes: image sets by role, and the files of an artefact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from distillab.data.imageset import ImageSet
+from distillab.methods import MethodSpec
+from distillab.models import count_macs, count_parameters
+from distillab.training.checkpoints import same_state, save_logits, save_state
+from distillab.training.evaluation import Logits, accuracy, predict
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stream import Normalisation
+from distillab.training.trainee import Seeds, Trained
+
+WEIGHTS = "weights.safetensors"
+SELECTED_WEIGHTS = "selected.safetensors"
+LOGITS = "logits.safetensors"
+RECORD = "record.json"
+CACHE = "cache.json"
+
+
+@dataclass(frozen=True)
+class RoleSets:
+    """The image sets of one condition, by role, and the normalisation that all networks share."""
+
+    train: ImageSet
+    val: ImageSet
+    eval: Mapping[str, ImageSet]
+    normalise: Normalisation
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """What stage 3 makes a student from, and the folder it goes to."""
+
+    folder: Path
+    model: str
+    method: MethodSpec
+    sets: RoleSets
+    recipe: ResolvedRecipe
+    seeds: Seeds
+
+
+def write_trained(
+    student: Student,
+    trained: Trained,
+    device: torch.device,
+    told: Mapping[str, Any],
+    *,
+    keep_selected: bool,
+) -> dict[str, Any]:
+    """Test the last (and the selected) weights, once each, and write weights, logits and record."""
+    folder, sets, recipe = student.folder, student.sets, student.recipe
+    network = trained.model
+    logits = _test(network, sets, recipe, device, "last")
+    save_state(trained.last, folder / WEIGHTS)
+    if keep_selected:
+        if same_state(trained.last, trained.selected):
+            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
+        else:
+            save_state(trained.selected, folder / SELECTED_WEIGHTS)
+            network.load_state_dict(trained.selected)
+            logits |= _test(network, sets, recipe, device, "selected")
+    save_logits(logits, folder / LOGITS)
+    channels, height, width = sets.train.shape
+    record = {
+        "model": student.model,
+        "params": count_parameters(network),
+        "macs": count_macs(network, (channels, height, width)),
+        "epochs": recipe.epochs,
+        "steps": recipe.steps if trained.curve else 0,
+        "n_train": len(sets.train),
+        "selected_epoch": trained.selected_epoch,
+        "curve": [asdict(point) for point in trained.curve],
+        "seconds": trained.seconds,
+        "phases": trained.phases,
+        "tested": {name: [images.image_digest, recipe.precision] for name, images in sets.eval.items()},
+        "accuracy": {name: accuracy(logits[f"{name}.last"], images) for name, images in sets.eval.items()},
+        **told,
+    }
+    write_record(folder, record)
+    return record
+
+
+def _test(
+    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
+) -> dict[str, Logits]:
+    return {
+        f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
+        for name, images in sets.eval.items()
+    }
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the facts of an artefact."""
+    (folder / RECORD).write_text(json.dumps(record, indent=1))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The facts of an artefact."""
+    return json.loads((folder / RECORD).read_text())  # type: ignore[no-any-return]

@@ -1,0 +1,130 @@
+"""Stage 2: what the teacher says."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from distillab.data.imageset import ImageSet
+from distillab.models import OutputShapes, output_shapes
+from distillab.training.cache import Kept, TeacherCache
+from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
+from distillab.training.evaluation import Logits, predict
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.artefacts import (
+    CACHE,
+    LOGITS,
+    WEIGHTS,
+    RoleSets,
+    read_record,
+    write_record,
+)
+from distillab.training.teacher import LiveTeacher
+from distillab.training.trainee import new_model
+
+# Views that go through the teacher together: on a CPU a batch that stays in its caches is the fastest.
+FORWARD_BATCH = {"cpu": 64}
+GPU_FORWARD_BATCH = 256
+
+
+def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Module:
+    """The teacher that a stage 1 folder holds."""
+    network = new_model(read_record(folder)["model"], images, 0, device)
+    load_state(network, folder / WEIGHTS)
+    return network.to(device).eval()
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What stage 2 keeps of a teacher: outputs by need (empty: none), of the logits the ``top_k`` likeliest
+    or all, in the folder ``caches`` that all teachers of a study share."""
+
+    caches: Path
+    needs: frozenset[str]
+    top_k: int | None = None
+
+
+def teacher_outputs(
+    folder: Path,
+    teacher_folder: Path,
+    sets: RoleSets,
+    recipe: ResolvedRecipe,
+    *,
+    view_seed: int,
+    keep: Keep,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Stage 2: what the teacher says about the transfer images under every view of ``recipe``, of which the
+    cache may hold a part already; and about each test set as it is, which stage 1 may have asked before."""
+    started = time.perf_counter()
+    network = open_teacher(teacher_folder, sets.train, device)
+    record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
+    if keep.needs:
+        facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
+        kept = Kept.of(keep.needs, teacher_shapes(network, sets), keep.top_k)
+        teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
+        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
+        filled = cache.fill(
+            sets.train,
+            recipe.view_spec,
+            view_seed,
+            recipe.epochs,
+            lambda pixels: teacher.about(pixels, sets.normalise),
+            batch=FORWARD_BATCH.get(device.type, GPU_FORWARD_BATCH),
+            device=device,
+        )
+        record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
+        held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
+        (folder / CACHE).write_text(json.dumps(held))
+    logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
+    save_logits(logits, folder / LOGITS)
+    record |= {"eval_forwards": forwards, "seconds": time.perf_counter() - started}
+    write_record(folder, record)
+    return record
+
+
+def _cache_facts(
+    teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
+) -> dict[str, Any]:
+    """All that decides what a teacher says about a view."""
+    views = recipe.view_spec
+    return {
+        "weights": weights_digest(teacher_folder / WEIGHTS),
+        "model": read_record(teacher_folder)["model"],
+        "pixels": sets.train.pool.digest,
+        "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
+        "views": [recipe.views, recipe.pad],
+        # Views without end are known by their epoch, so the seed tells them apart; mixed ones hold other
+        # images of the set as well.
+        "view_seed": view_seed if views.count is None else None,
+        "images": sets.train.image_digest if views.mixes else None,
+        "arithmetic": [device.type, recipe.precision],
+    }
+
+
+def _eval_logits(
+    teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
+) -> tuple[dict[str, Logits], int]:
+    """The teacher's logits for the test sets, and how many images it was asked about now."""
+    tested = read_record(teacher_folder)["tested"]
+    before = load_logits(teacher_folder / LOGITS)
+    logits, forwards = {}, 0
+    for name, images in sets.eval.items():
+        if tested.get(name) == [images.image_digest, recipe.precision]:
+            logits[name] = before[f"{name}.last"]
+        else:
+            logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)
+            forwards += len(images)
+    return logits, forwards
+
+
+def teacher_shapes(teacher: nn.Module, sets: RoleSets) -> OutputShapes:
+    """The shapes of what a teacher gives for these images."""
+    channels, height, _ = sets.train.shape
+    return output_shapes(teacher, channels=channels, resolution=height, classes=len(sets.train.classes))

@@ -1,0 +1,115 @@
+"""Stage 3: students, alone or as a cohort."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distillab.methods import methods
+from distillab.models import OutputShapes
+from distillab.models.outputs import STORABLE
+from distillab.training.cache import Kept, TeacherCache
+from distillab.training.stages.artefacts import CACHE, Student, write_trained
+from distillab.training.stages.outputs import open_teacher, teacher_shapes
+from distillab.training.teacher import LiveTeacher, StoredTeacher, TeacherFeed
+from distillab.training.trainee import DivergenceError, Member
+from distillab.training.trainer import train_cohort
+
+OnStep = Callable[[int], None]
+
+
+def train_students(
+    students: Sequence[Student],
+    *,
+    outputs_folder: Path | None,
+    teacher_folder: Path | None,
+    device: torch.device,
+    caches: Path | None = None,
+    on_step: OnStep | None = None,
+    keep_selected: bool = True,
+) -> list[dict[str, Any] | DivergenceError]:
+    """Stage 3: train students in step, each with its method; keep their last weights and those chosen on val.
+
+    The teacher speaks from the cache that ``outputs_folder`` names if that holds all that the methods need,
+    else live from ``teacher_folder``, once a batch for all of them. What is written is the bare student:
+    nothing that the method owns leaves with it. A student that diverges leaves its error instead of a record.
+
+    Raises:
+        ValueError: the students do not share their stream of batches, or there is no teacher to ask.
+    """
+    feed, shapes = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    members = [
+        Member(each.model, each.method, each.sets.train, each.sets.val, each.recipe, each.seeds, shapes)
+        for each in students
+    ]
+    ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
+    records: list[dict[str, Any] | DivergenceError] = []
+    for place, (student, trained) in enumerate(zip(students, ended, strict=True)):
+        if isinstance(trained, DivergenceError):
+            records.append(trained)
+            continue
+        seen = student.recipe.steps * student.recipe.batch_size
+        told = {
+            "teacher_images": seen if feed else 0,
+            # One forward serves a cohort; it is counted once.
+            "teacher_forwards": seen if isinstance(feed, LiveTeacher) and place == 0 else 0,
+            "cohort": len(students),
+        }
+        records.append(write_trained(student, trained, device, told, keep_selected=keep_selected))
+    return records
+
+
+def train_student(
+    student: Student,
+    *,
+    outputs_folder: Path | None,
+    teacher_folder: Path | None,
+    device: torch.device,
+    caches: Path | None = None,
+    on_step: OnStep | None = None,
+    keep_selected: bool = True,
+) -> dict[str, Any]:
+    """Stage 3 for one student. Raises DivergenceError, and what :func:`train_students` raises."""
+    [record] = train_students(
+        [student],
+        outputs_folder=outputs_folder,
+        teacher_folder=teacher_folder,
+        device=device,
+        caches=caches,
+        on_step=on_step,
+        keep_selected=keep_selected,
+    )
+    if isinstance(record, DivergenceError):
+        raise record
+    return record
+
+
+def _teacher_feed(
+    students: Sequence[Student],
+    outputs_folder: Path | None,
+    teacher_folder: Path | None,
+    caches: Path | None,
+    device: torch.device,
+) -> tuple[TeacherFeed | None, OutputShapes | None]:
+    kinds = [methods[student.method.name] for student in students]
+    needs = frozenset().union(*(kind.needs for kind in kinds if kind.teacher != "none"))
+    if all(kind.teacher == "none" for kind in kinds):
+        return None, None
+    sets, recipe = students[0].sets, students[0].recipe
+    if outputs_folder is not None and caches is not None and (outputs_folder / CACHE).exists():
+        held = json.loads((outputs_folder / CACHE).read_text())
+        kept = Kept.from_dict(held["kept"])
+        if needs & (STORABLE | {"maps"}) <= kept.needs:
+            cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.pixels))
+            stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
+            return StoredTeacher(stored, device), kept.shapes
+    if teacher_folder is None:
+        raise ValueError(
+            f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
+        )
+    teacher = open_teacher(teacher_folder, sets.train, device)
+    return LiveTeacher(teacher, needs, device, recipe.precision), teacher_shapes(teacher, sets)

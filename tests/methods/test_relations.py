@@ -1,0 +1,92 @@
+"""What relations and attention are, by hand and by what they must not see."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from closed_form import STUDENT, D, N, batch, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from distillab.methods.attention_transfer import attention_distance
+from distillab.methods.dist import correlation
+from distillab.methods.rkd import relations
+from distillab.models import Outputs, attention_map
+
+row_pairs = st.integers(0, 2**31).map(
+    lambda seed: torch.from_numpy(np.random.default_rng(seed).normal(0, 5, (2, N, 5)))
+)
+scales = st.floats(0.01, 100)
+seeds = st.integers(0, 2**31)
+
+
+@given(pair=row_pairs, scale=scales, shift=st.floats(-10, 10))
+@settings(max_examples=30)
+def test_correlation_is_that_of_the_textbook_and_blind_to_scale_and_shift(
+    pair: Tensor, scale: float, shift: float
+) -> None:
+    found = correlation(pair[0], pair[1])
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(pair[0].numpy(), pair[1].numpy(), strict=True)]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    torch.testing.assert_close(correlation(scale * pair[0] + shift, pair[1]), found)
+    torch.testing.assert_close(correlation(pair[0], pair[0]), torch.ones(N, dtype=torch.float64))
+
+
+@given(seed=seeds, scale=scales)
+@settings(max_examples=30)
+def test_rkd_does_not_see_embeddings_moved_turned_or_scaled_together(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    embedding = torch.from_numpy(rng.normal(size=(N, D)))
+    turn = torch.from_numpy(np.linalg.qr(rng.normal(size=(D, D)))[0])
+    moved = scale * embedding @ turn + torch.from_numpy(rng.normal(size=D))
+    for before, after in zip(relations(embedding), relations(moved), strict=True):
+        torch.testing.assert_close(after, before)
+
+
+def test_relations_are_distances_and_angles() -> None:
+    corner = torch.tensor([[0.0, 0, 0], [3, 0, 0], [0, 4, 0]])  # a right angle; sides 3, 4 and 5
+    distances, angles = relations(corner)
+    torch.testing.assert_close(distances, torch.tensor([[0.0, 3, 4], [3, 0, 5], [4, 5, 0]]) / 4)
+    assert angles[0, 1, 2].item() == 0
+    assert angles[1, 0, 2].item() == pytest.approx(3 / 5) == angles[1, 2, 0].item()
+    assert angles[2, 0, 1].item() == pytest.approx(4 / 5)
+    assert (angles.diagonal() == 0).all()
+
+
+@given(seed=seeds, student=st.floats(0.01, 100), teacher=st.floats(0.01, 100))
+@settings(max_examples=30)
+def test_attention_does_not_see_how_strong_a_network_is(seed: int, student: float, teacher: float) -> None:
+    ours, theirs = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, N, 3, 4, 4)))
+    apart = attention_distance(attention_map(ours), attention_map(theirs))
+    again = attention_distance(attention_map(student * ours), attention_map(teacher * theirs))
+    torch.testing.assert_close(again, apart)
+    assert attention_distance(attention_map(student * ours), attention_map(ours)).item() < 1e-25
+
+
+def test_maps_of_different_sizes_meet_at_the_smaller_one() -> None:
+    large = torch.tensor(
+        [[[1.0, 3, 0, 0], [5, 7, 0, 0], [0, 0, 2, 2], [0, 0, 2, 2]]]
+    )  # means of 2x2: 4, 0, 0, 2
+    small = torch.tensor([[[2.0, 0], [0, 1]]])
+    norm = math.sqrt(5)
+    assert attention_distance(large, small / norm).item() == pytest.approx(0, abs=1e-12)
+    assert attention_distance(small / norm, large).item() == pytest.approx(0, abs=1e-12)
+    other = torch.tensor([[[1.0, 0], [0, 0]]])
+    expected = ((2 / norm - 1) ** 2 + (1 / norm) ** 2) / 4
+    assert attention_distance(large, other).item() == pytest.approx(expected)
+    wide, high = torch.rand(2, 3, 6), torch.rand(2, 6, 3)
+    assert attention_distance(wide, high).isfinite()
+
+
+def test_stages_are_paired_from_the_deepest_backwards() -> None:
+    def said(*values: float) -> Outputs:
+        return Outputs(STUDENT, attention=tuple(torch.full((N, 1, 1), float(value)) for value in values))
+
+    at = make({"at": {"at_weight": 1}})
+    assert at(said(9, 2, 5), said(2, 5), batch())["at"].item() == 0
+    assert at(said(2, 5), said(9, 9, 2, 6), batch())["at"].item() == 1
+    assert at(said(1, 2, 5), said(2, 2, 7), batch())["at"].item() == 1 + 0 + 4

@@ -1,0 +1,126 @@
+"""Studies whose methods need a live teacher: cohorts are trained in step, and the numbers do not know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from small_study import CPU, numbers, run_here, spec
+from torch import Tensor
+
+from distillab.methods import Batch, Need, methods
+from distillab.methods.kd import SoftTargets
+from distillab.models.outputs import Outputs
+from distillab.study.account import account
+from distillab.study.folder import StudyFolder
+from distillab.study.ledger import Ledger
+
+ONE = {"factors": {}, "teacher": {"provenance": "full"}, "methods": ["ce", "kd", "mapped"], "seeds": 3}
+STEPS, BATCH = 3, 8
+
+
+class Mapped(SoftTargets):
+    """kd that also looks at the teacher's maps."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
+
+    class Config(SoftTargets.Config):
+        """With a weight of its own, so that several can stand in a study."""
+
+        share: float = 0.1
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms of kd, and one of the maps' means."""
+        assert teacher is not None
+        terms = super().forward(student, teacher, batch)
+        gap = student.maps[-1].mean() - teacher.maps[-1].mean()
+        return terms | {"maps": self.config.share * gap**2}
+
+
+@pytest.fixture(autouse=True)
+def mapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A method that needs feature maps, while the test runs."""
+    monkeypatch.setitem(methods._entries, "mapped", Mapped)
+    monkeypatch.setattr(Mapped, "name", "mapped", raising=False)
+    yield
+
+
+def begun(path: Path, **changes: Any) -> StudyFolder:
+    return StudyFolder.begin(path / "dir", spec(path, **(ONE | changes)), CPU)
+
+
+def cohorts(folder: StudyFolder) -> list[int]:
+    """Of every student that asked its teacher live, how many were trained with it."""
+    return [
+        record["cohort"]
+        for record in folder.store.records("student")
+        if record["teacher_images"] and (record["teacher_forwards"] or record["cohort"] > 1)
+    ]
+
+
+def test_seeds_that_share_their_order_share_one_live_teacher(tmp_path: Path) -> None:
+    folder = begun(tmp_path, order="shared")
+    assert {row["status"] for row in run_here(folder)} == {"done"}
+    assert cohorts(folder) == [3, 3, 3]
+    done = account(folder)
+    assert done.told == 6 * STEPS * BATCH  # kd and mapped, three seeds each
+    filled = sum(record["forwards"] + record["eval_forwards"] for record in folder.store.records("outputs"))
+    assert done.computed == filled + STEPS * BATCH
+    assert done.saved == max(0, done.told - done.computed)
+    assert done.stored_bytes > 0
+
+
+def test_methods_of_a_seed_share_their_order_in_any_study(tmp_path: Path) -> None:
+    folder = begun(tmp_path, methods=["mapped", {"mapped": {"share": 0.5}}], seeds=2)
+    assert {row["status"] for row in run_here(folder)} == {"done"}
+    assert cohorts(folder) == [2] * 4
+
+
+def test_a_study_done_in_cohorts_has_the_numbers_of_one_done_run_by_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = run_here(begun(tmp_path / "together", order="shared"))
+    claim = Ledger.claim
+    monkeypatch.setattr(Ledger, "claim", lambda self: claim(self, 1))
+    folder = begun(tmp_path / "alone", order="shared")
+    assert numbers(run_here(folder)) == numbers(together)
+    assert cohorts(folder) == [1, 1, 1]
+
+
+def test_a_member_that_breaks_does_not_take_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that is no divergence stops the whole cohort; each is then done alone."""
+    real = Mapped.forward
+
+    def breaking(self: Mapped, *given: Any) -> dict[str, Tensor]:
+        if self.config.share == 0.5:
+            raise RuntimeError("this one cannot")
+        return real(self, *given)
+
+    monkeypatch.setattr(Mapped, "forward", breaking)
+    folder = begun(tmp_path, methods=["mapped", {"mapped": {"share": 0.5}}], seeds=1)
+    rows = {row["method"]: row["status"] for row in run_here(folder)}
+    assert rows == {"ce": "done", "mapped": "done", "mapped(share=0.5)": "failed"}
+    with folder.ledger() as ledger:
+        [failure] = ledger.failures()
+    assert "this one cannot" in failure.error
+
+
+@pytest.mark.parametrize("budget", [0, "700 B", "8 GB"])
+def test_what_is_stored_stays_within_its_budget(tmp_path: Path, budget: Any) -> None:
+    """What does not fit is asked live; every run is done either way."""
+    allowed = {0: 0, "700 B": 700, "8 GB": 8 * 10**9}[budget]
+    teacher = {"provenance": "full", "outputs": {"budget": budget}}
+    folder = begun(tmp_path, factors={"size": [5, 15]}, seeds=1, teacher=teacher, methods=["kd"])
+    assert {row["status"] for row in run_here(folder)} == {"done"}
+    files = [file for file in folder.store.caches.rglob("*") if file.suffix not in (".json", ".lock")]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    assert stored <= allowed
+    told = {
+        record["n_train"]: record for record in folder.store.records("student") if record["teacher_images"]
+    }
+    assert told[20]["teacher_forwards"] == (0 if allowed else STEPS * BATCH)
+    assert told[60]["teacher_forwards"] == (0 if allowed > 700 else STEPS * BATCH)

@@ -1,0 +1,121 @@
+"""A study that an older version began goes on where it stood: its ledger is brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from distillab.errors import RequestError
+from distillab.study.ledger import Ledger
+
+# Schema 1, as version 0.1.0 wrote it: specs in full, in one table with the states.
+OF_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, spec TEXT NOT NULL, condition TEXT NOT NULL,
+    rank INTEGER NOT NULL, state TEXT NOT NULL, waiting INTEGER NOT NULL, deaths INTEGER NOT NULL DEFAULT 0,
+    cost REAL NOT NULL, host TEXT, pid INTEGER, heartbeat REAL, seconds REAL, error TEXT
+) WITHOUT ROWID;
+CREATE TABLE needs (needed TEXT NOT NULL, job TEXT NOT NULL, PRIMARY KEY (needed, job)) WITHOUT ROWID;
+CREATE TABLE conditions (rank INTEGER PRIMARY KEY, condition TEXT NOT NULL);
+CREATE TABLE cells (rank INTEGER PRIMARY KEY, cell TEXT NOT NULL);
+CREATE INDEX ready ON jobs (state, waiting, rank);
+CREATE INDEX tally ON jobs (kind, state);
+INSERT INTO meta VALUES ('schema', '1'), ('identity', 'i');
+INSERT INTO jobs VALUES
+    ('t', 'teacher', '{"kind":"teacher","recipe":{"steps":3}}', '{"seed":0}',
+        0, 'done', 0, 0, 5, 'h', 1, 9, 2.5, NULL),
+    ('b', 'student', '{"kind":"student","teacher":null}', '{"seed":0}',
+        1, 'failed', 0, 2, 1, 'h', 1, 9, NULL, 'why'),
+    ('c', 'student', '{"kind":"student","teacher":{"live":"t"}}', '{"seed":1}',
+        2, 'queued', 0, 0, 1, NULL, NULL, NULL, NULL, NULL),
+    ('r', 'student', '{"kind":"student","teacher":{"live":"x"}}', '{"seed":1}',
+        3, 'running', 0, 1, 1, 'gone', 1, 9, NULL, NULL);
+INSERT INTO needs VALUES ('t', 'c');
+INSERT INTO conditions VALUES (0, '{"seed":0}');
+INSERT INTO cells VALUES (0, '{"run":"b"}'), (1, '{"run":"c"}');
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "ledger.sqlite"
+    db = sqlite3.connect(made)
+    db.executescript(OF_SCHEMA_1)
+    db.close()
+    return made
+
+
+def test_every_job_stands_where_it_stood(path: Path) -> None:
+    for _ in range(2):  # the second opening finds nothing to do
+        with Ledger(path) as ledger:
+            assert ledger.meta("identity") == "i"
+            assert ledger.states() == {
+                "t": ("done", 2.5, None),
+                "b": ("failed", None, "why"),
+                "c": ("queued", None, None),
+                "r": ("running", None, None),
+            }
+            assert list(ledger.states()) == ["t", "b", "c", "r"]
+            assert ledger.conditions() == [{"seed": 0}]
+            assert ledger.cells() == [{"run": "b"}, {"run": "c"}]
+            assert ledger.seconds() == {"teacher": (1, 2.5)}
+            assert ledger.progress() == (6.0, 8.0)
+            job = ledger.job("c")
+            assert job
+            assert (job.kind, job.spec, job.condition, job.cohort) == (
+                "student",
+                {"kind": "student", "teacher": {"live": "t"}},
+                {"seed": 1},
+                "",
+            )
+
+
+def test_it_goes_on(path: Path) -> None:
+    with Ledger(path) as ledger:
+        assert [job.id for job in ledger.claim()] == ["c"]
+        assert ledger.reclaim(blame=True) == 1  # its worker's second death
+        assert [job.id for job in ledger.claim()] == ["r"]
+        ledger.done("r", 1.0)
+        ledger.fail("c", "broke")
+        assert ledger.open_jobs() == 0
+        assert ledger.retry_failed() == 2
+        assert [job.id for job in ledger.claim()] == ["b"]
+
+
+def test_who_needs_whom_is_kept(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE jobs SET state = 'queued', seconds = NULL WHERE id = 't'")
+    db.execute("UPDATE jobs SET waiting = 1 WHERE id = 'c'")
+    db.commit()
+    db.close()
+    with Ledger(path) as ledger:
+        assert [job.id for job in ledger.claim()] == ["t"]
+        assert ledger.claim() == []
+        ledger.fail("t", "broke")
+        assert "teacher t, which failed: broke" in str(ledger.states()["c"][2])
+
+
+def test_a_study_that_an_older_version_is_running_is_left_alone(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE jobs SET heartbeat = ? WHERE id = 'r'", (time.time(),))
+    db.commit()
+    before = list(db.iterdump())
+    with pytest.raises(RequestError, match="older version of distillab is running this study"):
+        Ledger(path)
+    assert list(db.iterdump()) == before
+    db.close()
+
+
+def test_what_breaks_half_way_leaves_the_ledger_as_it_was(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE jobs SET condition = 'not JSON' WHERE id = 'r'")
+    db.commit()
+    before = list(db.iterdump())
+    with pytest.raises(ValueError, match="Expecting value"):
+        Ledger(path)
+    assert list(db.iterdump()) == before
+    db.close()

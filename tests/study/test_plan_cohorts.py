@@ -1,0 +1,96 @@
+"""Which students may be trained in step: those that ask one live teacher about the same batches of images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from small_study import CPU, spec
+
+from distillab.data.ingest import load_dataset
+from distillab.study.job import Job
+from distillab.study.plan import make_plan
+from distillab.study.spec import StudySpec, parse_study
+
+LIVE = {"outputs": {"budget": 0}}  # nothing of a teacher is stored, so every method asks it live
+FULL = LIVE | {"provenance": "full"}
+ARMS = ["ce", "kd", {"kd": {"temperature": 2}}, "dkd"]
+
+
+def students(study: StudySpec) -> list[Job]:
+    made = make_plan(study, load_dataset(study.source()), CPU)
+    return [job for job in made.jobs.values() if job.kind == "student"]
+
+
+def cohorts(**changes: Any) -> dict[str, list[Job]]:
+    """Students by cohort, those without one left out."""
+    found: dict[str, list[Job]] = defaultdict(list)
+    for job in students(spec(**({"methods": ARMS} | changes))):
+        if job.cohort:
+            found[job.cohort].append(job)
+    return found
+
+
+def sizes(**changes: Any) -> list[int]:
+    return sorted(len(members) for members in cohorts(**changes).values())
+
+
+def test_who_reads_stored_outputs_or_has_no_teacher_has_no_cohort() -> None:
+    assert sizes() == []
+    live = students(spec(methods=ARMS, teacher=LIVE))
+    assert {bool(job.cohort) for job in live if job.spec["method"]["name"] == "ce"} == {False}
+    assert {bool(job.cohort) for job in live if job.spec["method"]["name"] != "ce"} == {True}
+
+
+def test_the_methods_of_a_condition_and_a_seed_are_a_cohort_for_each_teacher() -> None:
+    found = cohorts(teacher=LIVE)
+    assert sizes(teacher=LIVE) == [3] * 8  # two sizes, two seeds, two teachers
+    for members in found.values():
+        assert len({job.spec["teacher"]["live"] for job in members}) == 1
+        assert len({job.spec["sets"]["train"] for job in members}) == 1
+        assert len({(job.spec["seeds"]["order"], job.spec["seeds"]["views"]) for job in members}) == 1
+
+
+def test_students_of_several_kinds_share_a_cohort() -> None:
+    assert sizes(teacher=FULL, students=["resnet8", "resnet14"], factors={}) == [6] * 2
+
+
+def test_noise_levels_share_a_cohort_for_the_teacher_sees_images_alone() -> None:
+    assert sizes(teacher=FULL, factors={"label_noise": [0.0, 0.2]}, seeds=1) == [6]
+    assert sizes(teacher=LIVE, factors={"label_noise": [0.0, 0.2]}, seeds=1) == [3, 3, 6]
+
+
+def test_seeds_share_a_cohort_if_they_share_their_order_and_their_images() -> None:
+    assert sizes(teacher=FULL, factors={}) == [3, 3]
+    assert sizes(teacher=FULL, factors={}, order="shared") == [6]
+    assert sizes(teacher=FULL, factors={"size": [5]}, order="shared") == [3, 3]  # each seed draws its images
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"steps": 4}, {"batch_size": 4}, {"views": "none"}, {"precision": "bf16"}]
+)
+def test_what_changes_a_batch_changes_the_cohort(recipe: dict[str, Any]) -> None:
+    assert not cohorts(teacher=FULL).keys() & cohorts(teacher=FULL, recipe=recipe).keys()
+
+
+def test_what_changes_no_batch_leaves_the_cohort() -> None:
+    teacher = FULL | {"recipe": {"lr": 0.1}}  # the teacher's own recipe, kept as it is
+    slow = cohorts(teacher=teacher, recipe={"lr": 0.1})
+    assert slow.keys() == cohorts(teacher=teacher, recipe={"lr": 0.2}).keys()
+
+
+def test_a_shared_order_is_another_study_and_the_replicates_differ_in_all_else() -> None:
+    own, shared = spec(factors={}), spec(factors={}, order="shared")
+    assert own.identity != shared.identity
+    seeds = [job.spec["seeds"] for job in students(shared)]
+    assert len({each["order"] for each in seeds}) == 1
+    assert len({each["init"] for each in seeds}) == 2
+    assert not {job.id for job in students(own)} & {job.id for job in students(shared)}
+
+
+def test_the_usual_order_leaves_no_trace_in_what_is_kept_of_a_study() -> None:
+    assert "order" not in spec().canonical()
+    assert spec(order="seed").identity == spec().identity
+    shared = spec(order="shared").canonical()
+    assert parse_study(shared, spec()._base, "study.yaml").order == "shared"

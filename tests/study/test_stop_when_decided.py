@@ -1,0 +1,342 @@
+"""Stopping when it is decided: later seeds run only where they are needed, and an interruption between looks
+changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_study import CPU, numbers, run_here, silent, spec, study
+
+from distillab.api import Study, conclude
+from distillab.data.ingest import load_dataset
+from distillab.errors import RequestError
+from distillab.evidence import stopping
+from distillab.evidence.results import Measurements, write_tables
+from distillab.evidence.schema import read_rows
+from distillab.evidence.stopping import take_look
+from distillab.study.folder import StudyFolder
+from distillab.study.job import Job
+from distillab.study.ledger import Ledger
+from distillab.study.overview import overview, standing
+from distillab.study.plan import make_plan
+from distillab.study.run import outcome, run_jobs
+from distillab.study.worker import work
+
+# A label smoothing of nothing is plain training: its gain is 0 at every seed, equivalent at the first look.
+SAME, OTHER = "label_smoothing(smoothing=0)", "label_smoothing(smoothing=0.9)"
+CHANGES: dict[str, Any] = {
+    "teacher": {"provenance": "same"},
+    "methods": ["ce", {"label_smoothing": {"smoothing": 0.0}}, {"label_smoothing": {"smoothing": 0.9}}],
+    "factors": {"size": [5]},
+    "seeds": {"min": 5, "max": 7, "stop": "decided"},
+    "evidence": {"margin": 0.01},
+}
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A finished study and what it left."""
+
+    folder: StudyFolder
+    rows: list[dict[str, Any]]
+    effects: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, folder: StudyFolder) -> Stopped:
+        return cls(folder, read_rows(folder.results_file), read_rows(folder.effects_file))
+
+    def states(self) -> dict[str, str]:
+        with self.folder.ledger() as ledger:
+            return {name: state for name, (state, _, _) in ledger.states().items()}
+
+
+def run(out: Path, **changes: Any) -> Stopped:
+    ended = Study(**study(**CHANGES | changes)).run(out, executor="inline", device="cpu")
+    return Stopped.of(ended.folder)
+
+
+def begin(out: Path, **changes: Any) -> StudyFolder:
+    return StudyFolder.begin(out, spec(**CHANGES | changes), CPU)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    return run(tmp_path_factory.mktemp("stopped") / "dir")
+
+
+# -- the request ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ({"min": 4, "max": 9, "stop": "decided"}, "seeds: min: 4 is not accepted (allowed: at least 5)"),
+        ({"min": 5, "max": 5, "stop": "decided"}, "max must be greater than min: 5 and 5"),
+        ({"min": 5, "max": 9, "stop": "never"}, "stop: 'never' is not accepted (allowed: 'decided')"),
+        ({"min": 5, "max": 9}, "key 'stop' is missing"),
+        ({"min": 5, "mxa": 9, "stop": "decided"}, "unknown key 'mxa', did you mean 'max'?"),
+        ({"min": "few", "max": 9, "stop": "decided"}, "min: 'few' is not accepted (allowed: a whole number)"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_told_in_one_line(seeds: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestError) as error:
+        spec(seeds=seeds)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("least", [5, 6, 9])
+@pytest.mark.parametrize("more", [1, 2, 4, 15, 40])
+def test_looks_rise_from_min_to_max(least: int, more: int) -> None:
+    looks = spec(seeds={"min": least, "max": least + more, "stop": "decided"}).looks
+    assert (looks[0], looks[-1]) == (least, least + more)
+    assert len(looks) == min(5, more + 1)
+    assert list(looks) == sorted(set(looks))
+
+
+def test_a_study_file_with_a_range_can_be_written_and_read_again() -> None:
+    asked = spec(**CHANGES)
+    again = spec(**CHANGES | {"seeds": asked.canonical()["seeds"]})
+    assert asked.canonical()["seeds"] == CHANGES["seeds"]
+    assert again.identity == asked.identity != spec(**CHANGES | {"seeds": 7}).identity
+    assert spec(seeds=3).canonical()["seeds"] == [0, 1, 2]
+
+
+def test_a_range_plans_the_runs_that_its_most_seeds_would() -> None:
+    plans = [
+        make_plan(asked, load_dataset(asked.source()), CPU)
+        for asked in (spec(**CHANGES), spec(**CHANGES | {"seeds": 7}))
+    ]
+    assert list(plans[0].jobs) == list(plans[1].jobs)
+
+
+def test_a_plan_tells_the_least_and_the_most_that_it_costs(stopped: Stopped) -> None:
+    asked, dataset = stopped.folder.spec, stopped.folder.dataset
+    seen = overview(asked, dataset, make_plan(asked, dataset, CPU), CPU)
+    assert (seen.looks, seen.runs["student"], seen.least_students) == ((5, 6, 7), 21, 15)
+    assert seen.least_seconds == pytest.approx(5 / 7 * sum(seen.seconds.values()))
+
+
+# -- an undisturbed study ------------------------------------------------------------------------------------
+
+
+def test_what_is_decided_gets_no_further_seeds_and_its_twin_goes_on(stopped: Stopped) -> None:
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for row in stopped.rows:
+        seeds.setdefault((row["method"], row["status"]), []).append(row["seed"])
+    assert seeds == {
+        ("ce", "done"): [0, 1, 2, 3, 4, 5, 6],
+        (SAME, "done"): [0, 1, 2, 3, 4],
+        (SAME, "spared"): [5, 6],
+        (OTHER, "done"): [0, 1, 2, 3, 4, 5, 6],
+    }
+    told = {row["method"]: row for row in stopped.effects if row["metric"] == "accuracy"}
+    assert (told[SAME]["n_pairs"], told[SAME]["look"], told[SAME]["verdict"]) == (5, 1, "equivalent")
+    assert (told[OTHER]["n_pairs"], told[OTHER]["look"]) == (7, 3)
+    levels = {look.number: look.confidence for look in stopping.looks_of(stopped.folder)}
+    assert all(row["confidence"] == levels[row["look"]] > 0.95 for row in stopped.effects)
+
+
+def test_spared_runs_are_never_made_and_have_no_numbers(stopped: Stopped) -> None:
+    spared = [row for row in stopped.rows if row["status"] == "spared"]
+    assert len(spared) == 2
+    for row in spared:
+        assert row["accuracy"] is None
+        assert not stopped.folder.store.has("student", row["run_id"])
+
+
+def test_other_metrics_rest_on_the_pairs_of_the_look_that_decided(stopped: Stopped) -> None:
+    accuracy = [row for row in stopped.effects if row["metric"] == "accuracy"]
+    told = {row["method"]: (row["n_pairs"], row["look"]) for row in accuracy}
+    measured = [row for row in stopped.effects if row["n_pairs"]]
+    assert len(measured) > len(told)
+    assert all((row["n_pairs"], row["look"]) == told[row["method"]] for row in measured)
+
+
+def test_runs_are_those_of_a_study_with_fixed_seeds(stopped: Stopped, tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path / "dir", spec(**CHANGES | {"seeds": 7}), CPU)
+    fixed = {row["run_id"]: row for row in numbers(run_here(folder))}
+    done = [row for row in numbers(stopped.rows) if row["status"] == "done"]
+    assert done == [fixed[row["run_id"]] for row in done]
+    assert not {"look", "confidence"} & set(read_rows(folder.effects_file)[0])
+
+
+def test_outcome_standing_and_report_tell_what_was_saved(stopped: Stopped) -> None:
+    ended = outcome(stopped.folder)
+    assert (ended.done, ended.spared, ended.held, ended.open, ended.failed) == (19, 2, 0, 0, 0)
+    told = standing(stopped.folder)
+    assert told["share_done"] == 1.0
+    assert told["jobs"]["student"] == {"done": 19, "spared": 2}
+    page = stopped.folder.report_file.read_text()
+    assert "Seeds saved: <b>2 of 14</b>" in page
+    assert "<b>2 of 21</b> student runs were not needed" in page
+
+
+def test_where_everything_is_decided_only_the_first_look_is_run(tmp_path: Path) -> None:
+    ended = run(tmp_path / "dir", evidence={"margin": 0.9}, methods=["ce", "kd"])
+    assert {row["status"] for row in ended.rows if row["seed"] < 5} == {"done"}
+    assert {row["status"] for row in ended.rows if row["seed"] >= 5} == {"spared"}
+    # Teachers and their outputs of the later seeds are spared with the students.
+    assert sorted(set(ended.states().values())) == ["done", "spared"]
+    with ended.folder.ledger() as ledger:
+        assert ledger.tally()["teacher"] == {"done": 5, "spared": 2}
+
+
+# -- interruptions -------------------------------------------------------------------------------------------
+
+
+def first_look(folder: StudyFolder) -> None:
+    run_jobs(folder, executor="inline", workers=1, device="cpu", watch=silent)
+
+
+def half_of_the_first(folder: StudyFolder) -> None:
+    left = iter(range(6))
+    work(folder, "cpu", stop=lambda: next(left, None) is None)
+
+
+def look_without_runs(folder: StudyFolder) -> None:
+    first_look(folder)
+    assert take_look(folder)
+
+
+def half_of_the_second(folder: StudyFolder) -> None:
+    look_without_runs(folder)
+    left = iter(range(2))
+    work(folder, "cpu", stop=lambda: next(left, None) is None)
+
+
+@pytest.mark.parametrize("interrupted", [first_look, look_without_runs, half_of_the_second])
+def test_an_interrupted_study_comes_to_the_same(interrupted: Any, stopped: Stopped, tmp_path: Path) -> None:
+    interrupted(begin(tmp_path / "dir"))
+    again = run(tmp_path / "dir")
+    assert numbers(again.rows) == numbers(stopped.rows)
+    assert again.effects == stopped.effects
+    assert again.states() == stopped.states()
+
+
+def test_before_the_first_look_nothing_is_decided_and_tables_can_be_written(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "dir")
+    half_of_the_first(folder)
+    ended = conclude(folder)
+    assert {row["verdict"] for row in ended.tables.effects} == {"undecided"}
+    assert {row["look"] for row in ended.tables.effects} == {None}
+    assert ended.outcome.held == 6
+    assert "not finished" in folder.report_file.read_text()
+
+
+def test_a_look_changes_nothing_while_jobs_are_open_nor_when_it_is_taken_twice(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "dir")
+    before = states_of(folder)
+    assert take_look(folder)
+    assert states_of(folder) == before
+    first_look(folder)
+    assert take_look(folder)
+    after = states_of(folder)
+    assert take_look(folder)
+    assert states_of(folder) == after != before
+    assert {"held", "spared", "queued", "done"} == set(after.values())
+
+
+def test_of_two_runs_that_look_at_once_the_later_one_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower one has read the results before the faster one looked and ran on to the end."""
+    folder = begin(tmp_path / "dir")
+    first_look(folder)
+    real = stopping.runs_needed
+    ended: list[dict[str, str]] = []
+
+    def overtaken(*args: Any) -> tuple[set[str], set[str]]:
+        needed = real(*args)
+        monkeypatch.setattr(stopping, "runs_needed", real)
+        while take_look(folder):
+            first_look(folder)
+        ended.append(states_of(folder))
+        return needed
+
+    monkeypatch.setattr(stopping, "runs_needed", overtaken)
+    assert not take_look(folder)
+    assert states_of(folder) == ended[0]
+
+
+def test_a_narrower_margin_takes_spared_runs_up_again(stopped: Stopped, tmp_path: Path) -> None:
+    shutil.copytree(stopped.folder.path, tmp_path / "dir")
+    again = run(tmp_path / "dir", evidence={"margin": 0.0})
+    assert {row["status"] for row in again.rows} == {"done"}
+
+
+def states_of(folder: StudyFolder) -> dict[str, str]:
+    with folder.ledger() as ledger:
+        return {name: state for name, (state, _, _) in ledger.states().items()}
+
+
+# -- failures ------------------------------------------------------------------------------------------------
+
+
+def job(name: str, *needs: str) -> Job:
+    return Job(name, "student", {"kind": "student", "name": name}, {}, needs, 1.0)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Any:
+    with Ledger(tmp_path / "ledger.sqlite") as made:
+        made.create(
+            {}, [job("teacher"), job("a", "teacher"), job("b", "teacher"), job("c")], [], [], first=["a"]
+        )
+        yield made
+
+
+def told(ledger: Ledger) -> dict[str, str]:
+    return {name: state for name, (state, _, _) in ledger.states().items()}
+
+
+def test_what_the_first_runs_do_not_need_is_held(ledger: Ledger) -> None:
+    assert told(ledger) == {"teacher": "queued", "a": "queued", "b": "held", "c": "held"}
+    assert ledger.tally()["student"] == {"queued": 2, "held": 2}
+    assert [each.id for each in ledger.claim()] == ["teacher"]
+    ledger.done("teacher", 1.0)
+    assert [each.id for each in ledger.claim()] == ["a"]
+    assert ledger.admit(["b", "c"], ["b", "c"]) == 1  # somebody is still at work
+    assert told(ledger)["b"] == "held"
+    ledger.done("a", 1.0)
+    assert ledger.claim() == []
+    assert ledger.admit(["b"], ["b"]) == 1
+    assert told(ledger) == {"teacher": "done", "a": "done", "b": "queued", "c": "spared"}
+    assert ledger.progress() == (2.0, 3.0)  # what is spared is no work
+    assert [each.id for each in ledger.claim()] == ["b"]
+
+
+def test_a_held_run_whose_teacher_failed_fails_at_its_look_and_can_be_tried_again(ledger: Ledger) -> None:
+    ledger.fail("teacher", "it broke")
+    assert told(ledger) == {"teacher": "failed", "a": "failed", "b": "held", "c": "held"}
+    assert ledger.admit(["b"], ["b", "c"]) == 0
+    assert ledger.states()["b"][0] == "failed"
+    assert "teacher, which failed: it broke" in str(ledger.states()["b"][2])
+    assert told(ledger)["c"] == "held"
+    assert ledger.retry_failed() == 3
+    for name in ("teacher", "a", "b"):
+        assert [each.id for each in ledger.claim()] == [name]
+        ledger.done(name, 1.0)
+
+
+def test_a_study_whose_runs_all_fail_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("no teacher today")
+
+    monkeypatch.setattr("distillab.study.jobs.train_teacher", broken)
+    ended = run(tmp_path / "dir", teacher={"provenance": "full"}, methods=["ce", "kd"])
+    by_method = {(row["method"], row["status"]) for row in ended.rows}
+    assert {pair for pair in by_method if pair[0] == "kd"} == {("kd", "failed")}
+    assert ("ce", "done") in by_method
+    assert outcome(ended.folder).open == outcome(ended.folder).held == 0
+
+
+def test_the_tables_of_a_finished_study_are_the_same_when_written_again(stopped: Stopped) -> None:
+    tables = write_tables(stopped.folder)
+    assert read_rows(stopped.folder.effects_file) == stopped.effects
+    assert [row["status"] for row in tables.results] == [row["status"] for row in stopped.rows]
+    assert len(Measurements(stopped.folder).rows()) == len(stopped.rows)

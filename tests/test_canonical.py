@@ -1,0 +1,61 @@
+"""Canonical JSON: one text for what is equal, whichever way its parts were serialised before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distillab.canonical import Canonical, canonical_json, spec_id
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+)
+
+
+def whole(value: Any) -> Any:
+    """The same with whole floats as integers, all that sets canonical JSON apart from the library's."""
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def with_parts(value: Any) -> Any:
+    """The same with every mapping serialised beforehand, innermost first."""
+    if isinstance(value, dict):
+        return Canonical({key: with_parts(item) for key, item in value.items()})
+    return [with_parts(item) for item in value] if isinstance(value, list) else value
+
+
+@given(VALUES)
+def test_it_is_sorted_json_without_spaces(value: Any) -> None:
+    assert canonical_json(value) == json.dumps(whole(value), sort_keys=True, separators=(",", ":"))
+
+
+@given(VALUES)
+def test_parts_serialised_beforehand_change_nothing(value: Any) -> None:
+    parts = with_parts(value)
+    assert parts == value
+    assert canonical_json(parts) == canonical_json(value)
+    assert spec_id(parts) == spec_id(value)
+
+
+def test_the_order_of_keys_and_the_kind_of_a_whole_number_are_not_in_an_id() -> None:
+    assert canonical_json({"b": 400.0, "a": (np.int64(1), np.float32(0.5))}) == '{"a":[1,0.5],"b":400}'
+    assert canonical_json({10: "x", 9: "y"}) == '{"10":"x","9":"y"}'
+    assert spec_id({"a": 1, "b": 2.0}) == spec_id({"b": 2, "a": np.float64(1)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"x": [np.float32("nan")]}])
+def test_what_json_cannot_say_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(value)

@@ -1,0 +1,162 @@
+"""A cohort: students that train in step on one stream, with one teacher forward a batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny import CPU, MODEL, SEEDS, equal, image_set, normalisation, recipe, role_sets
+from torch import Tensor, nn
+
+from distillab.methods import methods, parse_method
+from distillab.models import output_shapes
+from distillab.models.outputs import Outputs
+from distillab.training.stages import WEIGHTS, Keep, Student, teacher_outputs, train_students, train_teacher
+from distillab.training.stream import Step
+from distillab.training.teacher import LiveTeacher
+from distillab.training.trainee import DivergenceError, Member, Trained, new_model
+from distillab.training.trainer import train, train_cohort
+
+SETS = role_sets()
+NORMALISE = normalisation()
+RECIPE = recipe(SETS.train, steps=9)
+
+
+class Dropping(nn.Module):
+    """A network that draws random numbers while it trains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Dropout(0.5), nn.Linear(12, 3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+def dropping(num_classes: int) -> nn.Module:
+    """A factory for ``module:factory``."""
+    return Dropping()
+
+
+class Counting:
+    """A live teacher that counts the images it is asked about."""
+
+    def __init__(self) -> None:
+        model = new_model(MODEL, SETS.train, 9, CPU)
+        self.live = LiveTeacher(model, frozenset({"logits", "embedding", "maps", "attention"}), CPU, "fp32")
+        self.shapes = output_shapes(model, channels=1, resolution=8, classes=3)
+        self.asked = 0
+
+    def __call__(self, step: Step) -> Outputs:
+        self.asked += len(step.positions)
+        return self.live(step)
+
+
+def member(method: str = "kd", *, model: str = MODEL, init: int = 1, **keys: Any) -> Member:
+    spec, shapes = parse_method(method, "methods"), Counting().shapes
+    made = Member(model, spec, SETS.train, SETS.val, RECIPE, replace(SEEDS, init=init), shapes)
+    return replace(made, **keys)
+
+
+def test_a_member_learns_what_it_would_have_learned_alone() -> None:
+    """To the bit, whatever the company: other methods, other seeds, other labels, networks that draw."""
+    noisy = SETS.train.relabel(SETS.train.labels[::-1].copy())
+    members = [
+        member("kd"),
+        member("dkd"),
+        member("kd", init=5),
+        member("kd", data=noisy),
+        member("kd", model=f"{__name__}:dropping"),
+        member("ce", model=f"{__name__}:dropping", init=6),
+        member("kd", recipe=replace(RECIPE, lr=0.01, optimiser="adamw")),
+    ]
+    teacher = Counting()
+    together = train_cohort(members, NORMALISE, device=CPU, teacher=teacher)
+    assert teacher.asked == RECIPE.steps * RECIPE.batch_size
+    for one, in_company in zip(members, together, strict=True):
+        alone = train(one, NORMALISE, device=CPU, teacher=Counting())
+        assert isinstance(in_company, Trained)
+        assert equal(in_company.last, alone.last)
+        assert equal(in_company.selected, alone.selected)
+        assert in_company.curve == alone.curve
+    states = [one.last for one in together if isinstance(one, Trained)]
+    assert not any(equal(states[0], other) for other in states[1:])
+
+
+def test_a_member_that_diverges_leaves_the_others_alone() -> None:
+    wild = member("kd", recipe=replace(RECIPE, lr=1e12))
+    lost, kept = train_cohort([wild, member("dkd")], NORMALISE, device=CPU, teacher=Counting())
+    assert isinstance(lost, DivergenceError)
+    assert isinstance(kept, Trained)
+    assert equal(kept.last, train(member("dkd"), NORMALISE, device=CPU, teacher=Counting()).last)
+
+
+def test_a_cohort_that_is_lost_whole_stops_early() -> None:
+    wild = member("kd", recipe=replace(RECIPE, lr=1e12))
+    teacher = Counting()
+    ended = train_cohort([wild, wild], NORMALISE, device=CPU, teacher=teacher)
+    assert all(isinstance(one, DivergenceError) for one in ended)
+    assert teacher.asked < RECIPE.steps * RECIPE.batch_size
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": image_set(40, first_id=500)},
+        {"seeds": replace(SEEDS, order=77)},
+        {"seeds": replace(SEEDS, views=77)},
+        {"recipe": replace(RECIPE, steps=10)},
+        {"recipe": replace(RECIPE, batch_size=8, steps_per_epoch=5)},
+    ],
+)
+def test_members_share_their_stream(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="share images, order, views"):
+        train_cohort([member(), member(**changes)], NORMALISE, device=CPU, teacher=Counting())
+
+
+def test_the_seconds_of_a_cohort_are_shared_out() -> None:
+    trained = train_cohort([member(), member("dkd")], NORMALISE, device=CPU, teacher=Counting())
+    for one in trained:
+        assert isinstance(one, Trained)
+        assert one.seconds == pytest.approx(sum(one.phases.values()))
+        assert all(one.phases[name] > 0 for name in ("views", "teacher", "forward", "backward", "optimiser"))
+    first, second = (one.phases for one in trained if isinstance(one, Trained))
+    assert first["teacher"] == pytest.approx(second["teacher"])
+
+
+@pytest.mark.parametrize("name", [name for name in methods if methods[name].teacher != "none"])
+def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_path: Any) -> None:
+    """Up to half precision, after a step: later steps magnify every difference. Methods that need what is not
+    stored are asked live either way."""
+    once = recipe(SETS.train, steps=1)
+    (tmp_path / "teacher").mkdir()
+    train_teacher(tmp_path / "teacher", MODEL, SETS, RECIPE, SEEDS, device=CPU)
+    (tmp_path / "outputs").mkdir()
+    keep = Keep(tmp_path / "caches", frozenset(methods[name].needs))
+    teacher_outputs(
+        tmp_path / "outputs", tmp_path / "teacher", SETS, once, view_seed=SEEDS.views, keep=keep, device=CPU
+    )
+    states, told = {}, {}
+    for way in ("stored", "live"):
+        (tmp_path / way).mkdir()
+        student = Student(tmp_path / way, MODEL, parse_method(name, "methods"), SETS, once, SEEDS)
+        [record] = train_students(
+            [student],
+            outputs_folder=tmp_path / "outputs" if way == "stored" else None,
+            teacher_folder=tmp_path / "teacher",
+            caches=tmp_path / "caches",
+            device=CPU,
+        )
+        assert isinstance(record, dict)
+        told[way] = record
+        states[way] = load_file(tmp_path / way / WEIGHTS)
+    assert told["live"]["teacher_forwards"] == once.batch_size
+    if not methods[name].needs & {"maps"}:
+        assert told["stored"]["teacher_forwards"] == 0
+    for key, value in states["stored"].items():
+        np.testing.assert_allclose(value, states["live"][key], rtol=2e-2, atol=2e-3)

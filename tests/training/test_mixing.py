@@ -1,0 +1,83 @@
+"""Training under views that mix two images: what the stream, the teacher and each student are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import CPU, MODEL, SEEDS, image_set, normalisation, recipe, role_sets
+
+from distillab.methods import Batch, parse_method
+from distillab.methods.ce import CrossEntropy
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stream import Step, stream
+from distillab.training.trainee import Member
+from distillab.training.trainer import train_cohort
+
+CHAINS: list[Any] = [["crop", "flip", "mixup"], ["random_resized_crop", {"cutmix": {"alpha": 0.5}}]]
+every_chain = pytest.mark.parametrize("chain", CHAINS, ids=["mixup", "cutmix"])
+
+
+def steps(chosen: ResolvedRecipe, *, order: int = 1) -> list[Step]:
+    images = image_set(40, 3)
+    return list(stream(images, chosen, normalisation(3), order_seed=order, view_seed=2, device=CPU))
+
+
+@every_chain
+def test_a_step_tells_what_its_images_were_mixed_with(chain: Any) -> None:
+    images, normalise = image_set(40, 3), normalisation(3)
+    chosen = recipe(images, steps=8, views=chain)
+    for step in steps(chosen):
+        batch = chosen.view_spec.batch(images, step.positions, step.epoch, 2, CPU)
+        assert step.mixture is not None
+        assert batch.mixture is not None
+        assert torch.equal(step.inputs, normalise(batch.pixels))
+        assert (step.mixture.partners == batch.mixture.partners).all()
+        assert torch.equal(step.mixture.share, batch.mixture.share)
+        assert torch.equal(step.labels, torch.from_numpy(images.labels[step.positions]))
+
+
+def test_plain_views_mix_nothing() -> None:
+    assert all(step.mixture is None for step in steps(recipe(image_set(40, 3), views="crop_flip")))
+
+
+@every_chain
+def test_an_epoch_shows_the_same_mixtures_in_any_order(chain: Any) -> None:
+    chosen = recipe(image_set(40, 3), epochs=1, views=chain)
+    orders = []
+    for order in (1, 2):
+        given_out = steps(chosen, order=order)
+        positions = np.concatenate([step.positions for step in given_out])
+        inputs = torch.cat([step.inputs for step in given_out])
+        orders.append((positions, inputs[np.argsort(positions)]))
+    assert (orders[0][0] != orders[1][0]).any()
+    assert torch.equal(orders[0][1], orders[1][1])
+
+
+def test_each_student_of_a_cohort_hears_of_its_own_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students share pixels and partners; a partner's label is the one that the student's data gives it."""
+    told: list[Batch] = []
+    real = CrossEntropy.forward
+
+    def spy(self: CrossEntropy, student: Any, teacher: Any, batch: Batch) -> Any:
+        told.append(batch)
+        return real(self, student, teacher, batch)
+
+    monkeypatch.setattr(CrossEntropy, "forward", spy)
+    sets = role_sets(3)
+    turned = sets.train.relabel((sets.train.labels + 1) % 3)
+    chosen = recipe(sets.train, steps=3, views=["mixup"])
+    members = [
+        Member(MODEL, parse_method("ce", "methods"), data, sets.val, chosen, SEEDS, None)
+        for data in (sets.train, turned)
+    ]
+    train_cohort(members, sets.normalise, device=CPU)
+    assert len(told) == 6
+    for first, second in zip(told[::2], told[1::2], strict=True):
+        assert first.mixed is not None
+        assert second.mixed is not None
+        assert torch.equal(second.labels, (first.labels + 1) % 3)
+        assert torch.equal(second.mixed.labels, (first.mixed.labels + 1) % 3)
+        assert torch.equal(second.mixed.share, first.mixed.share)

@@ -1,0 +1,72 @@
+"""Views in recipes: the kinds keep the run ids they always had, lists come back from JSON as they were."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tiny import image_set, recipe
+
+from distillab.canonical import canonical_json, spec_id
+from distillab.training.recipe import Recipe, ResolvedRecipe
+
+# What 'views' and 'pad' are in the specs of all earlier runs, and the id of a whole recipe with them.
+KEPT = {
+    "none": ('"pad":0', '"views":"none"', "c277f6f3c4cc56d8db384419"),
+    "flip": ('"pad":0', '"views":"flip"', "e210e7cb919dcfb3067c94c3"),
+    "crop": ('"pad":1', '"views":"crop"', "fdf0dd6ad443d2471ccc17cc"),
+    "crop_flip": ('"pad":1', '"views":"crop_flip"', "2b0f9ec362254fe45073ec0b"),
+}
+CHAINS: list[Any] = [
+    ["random_resized_crop", "flip", {"rand_augment": {"n": 1}}, {"mixup": {"alpha": 0.4}}],
+    [{"crop": {"pad": 3}}, "colour_jitter"],
+    "cutmix",
+]
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_kind_has_the_id_of_every_earlier_version(kind: str) -> None:
+    written = recipe(image_set(40, 3), steps=8, batch_size=8, views=kind, precision="fp32").as_dict()
+    pad, views, identity = KEPT[kind]
+    assert pad in canonical_json(written)
+    assert views in canonical_json(written)
+    assert spec_id(written) == identity
+
+
+@pytest.mark.parametrize("views", [["flip", "crop"], ["crop", "flip"], [{"crop": {"pad": "auto"}}, "flip"]])
+def test_the_same_views_have_the_same_id(views: Any) -> None:
+    images = image_set(40, 3)
+    assert recipe(images, views=views) == recipe(images, views="crop_flip")
+
+
+@pytest.mark.parametrize("views", CHAINS)
+def test_a_list_survives_json(views: Any) -> None:
+    resolved = recipe(image_set(40, 3), views=views)
+    again = ResolvedRecipe.from_dict(json.loads(json.dumps(resolved.as_dict())))
+    assert again == resolved
+    assert again.view_spec == resolved.view_spec
+    assert again.stream_facts == resolved.stream_facts
+    canonical = ResolvedRecipe.from_dict(json.loads(canonical_json(resolved.as_dict())))
+    assert canonical.view_spec == resolved.view_spec
+
+
+@pytest.mark.parametrize("views", CHAINS)
+def test_what_a_recipe_writes_out_is_the_recipe(views: Any) -> None:
+    asked = Recipe(views=views)
+    assert Recipe.model_validate(asked.model_dump(mode="json")) == asked
+
+
+def test_every_setting_is_in_the_id() -> None:
+    images = image_set(40, 3)
+    ids = [
+        spec_id(recipe(images, views=[{"mixup": settings}]).as_dict())
+        for settings in ({"alpha": 0.2}, None, {"alpha": 0.3})
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_mistake_names_its_place() -> None:
+    with pytest.raises(ValidationError, match=r"unknown view 'mixupp', did you mean 'mixup'"):
+        Recipe(views=["flip", "mixupp"])  # type: ignore[arg-type]

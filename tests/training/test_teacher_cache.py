@@ -1,0 +1,273 @@
+"""What a teacher said: computed once for every (image, view), kept whole, read back as it was."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import CPU, MODEL, image_set, normalisation, recipe
+from torch import Tensor
+
+from distillab.data.imageset import ImageSet
+from distillab.models import output_shapes
+from distillab.models.outputs import Outputs, OutputShapes
+from distillab.training.cache import CacheMissError, Kept, TeacherCache
+from distillab.training.cache.parts import Part
+from distillab.training.cache.records import Records
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stream import stream
+from distillab.training.teacher import LiveTeacher, StoredTeacher
+from distillab.training.trainee import new_model
+
+SEED = 2
+EPOCHS = 3
+NORMALISE = normalisation(3)
+IMAGES = image_set(45, 3)
+VIEWS = {
+    "numbered": ["crop_flip"],
+    "as it is": ["none"],
+    "without end": ["random_resized_crop"],
+    "mixed": ["crop", "flip", "mixup"],
+}
+NEEDS = frozenset({"logits", "embedding", "attention"})
+
+
+class Teacher:
+    """A network that counts what it is asked."""
+
+    def __init__(self) -> None:
+        model = new_model(MODEL, IMAGES, 7, CPU).train()
+        with torch.no_grad():
+            model(torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+        self.live = LiveTeacher(model, NEEDS, CPU, "fp32")
+        self.shapes = output_shapes(model, channels=3, resolution=8, classes=3)
+        self.asked = 0
+
+    def __call__(self, pixels: Tensor) -> Outputs:
+        self.asked += len(pixels)
+        return self.live.about(pixels, NORMALISE)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    return Teacher()
+
+
+@pytest.fixture(params=list(VIEWS))
+def chosen(request: pytest.FixtureRequest) -> ResolvedRecipe:
+    kinds = VIEWS[request.param]
+    return recipe(IMAGES, epochs=EPOCHS, views=kinds[0] if len(kinds) == 1 else kinds)
+
+
+CROPS = recipe(IMAGES, epochs=EPOCHS, views="crop_flip")
+
+
+def cache_at(root: Path, teacher: Teacher, *, rows: int = 45, top_k: int | None = None) -> TeacherCache:
+    return TeacherCache(root, {"weights": "w"}, Kept.of(NEEDS, teacher.shapes, top_k), rows)
+
+
+def fill(
+    cache: TeacherCache, ask: Any, images: ImageSet = IMAGES, chosen: ResolvedRecipe = CROPS, batch: int = 16
+) -> Any:
+    return cache.fill(images, chosen.view_spec, SEED, chosen.epochs, ask, batch=batch, device=CPU)
+
+
+def distinct(chosen: ResolvedRecipe, images: ImageSet = IMAGES) -> int:
+    """Different views of images in all epochs."""
+    views = chosen.view_spec
+    if views.count is None:
+        return chosen.epochs * len(images)
+    drawn = [views.index(views.draw(images.ids, epoch, SEED)) for epoch in range(chosen.epochs)]
+    return sum(len(set(of_one)) for of_one in np.stack(drawn, axis=1).tolist())
+
+
+def said(cache: TeacherCache, images: ImageSet, chosen: ResolvedRecipe) -> list[Outputs]:
+    stored = cache.read(images, chosen.view_spec, SEED)
+    return [stored(np.arange(len(images)), epoch, CPU) for epoch in range(chosen.epochs)]
+
+
+def test_what_is_stored_is_what_the_teacher_would_say_at_every_step(
+    teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
+) -> None:
+    cache = cache_at(tmp_path, teacher)
+    fill(cache, teacher, chosen=chosen)
+    stored = StoredTeacher(cache.read(IMAGES, chosen.view_spec, SEED), CPU)
+    steps = list(stream(IMAGES, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU))
+    assert len(steps) == chosen.steps
+    for step in steps:
+        heard, spoken = stored(step), teacher.live(step)
+        assert heard.embedding is not None and spoken.embedding is not None
+        pairs = [
+            (heard.logits, spoken.logits),
+            (heard.embedding, spoken.embedding),
+            *zip(heard.attention, spoken.attention, strict=True),
+        ]
+        assert len(pairs) == 5
+        for kept, fresh in pairs:
+            assert kept.dtype == torch.float32
+            # float16 rounds to 11 bits; a batch of another size moves float32 sums by much less.
+            torch.testing.assert_close(kept, fresh, rtol=2**-10, atol=1e-3 * float(fresh.abs().max()))
+
+
+def test_no_view_is_asked_about_twice(teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path) -> None:
+    cache = cache_at(tmp_path, teacher)
+    some = IMAGES.select(np.arange(0, 45, 2))
+    first = fill(cache, teacher, some, chosen)
+    assert first.computed == first.asked == distinct(chosen, some)
+    if chosen.view_spec.mixes:
+        return  # a mixed view holds another image of the set, so each set has a cache of its own
+    whole = fill(cache, teacher, IMAGES, chosen)
+    assert whole.asked == distinct(chosen)
+    assert whole.computed == whole.asked - first.asked
+    for images in (some, IMAGES):
+        again = fill(cache, teacher, images, chosen)
+        assert again.computed == 0
+        assert again.bytes == whole.bytes == cache.bytes
+
+
+def test_views_that_have_numbers_are_shared_by_all_seeds_and_epochs(teacher: Teacher, tmp_path: Path) -> None:
+    """With enough epochs every view of every image has been met, and the teacher is never asked again."""
+    flips = recipe(IMAGES, epochs=40, views="flip")
+    cache = cache_at(tmp_path, teacher)
+    assert fill(cache, teacher, chosen=flips).computed == 2 * len(IMAGES)
+    again = cache.fill(IMAGES, flips.view_spec, SEED + 1, 99, teacher, batch=16, device=CPU)
+    assert again.computed == 0
+
+
+def test_the_numbers_do_not_depend_on_what_was_there_before(teacher: Teacher, tmp_path: Path) -> None:
+    at_once, bit_by_bit = cache_at(tmp_path / "a", teacher), cache_at(tmp_path / "b", teacher)
+    fill(at_once, teacher)
+    for first in (30, 11, 0):
+        fill(bit_by_bit, teacher, IMAGES.select(np.arange(first, 45)))
+    for one, other in zip(said(at_once, IMAGES, CROPS), said(bit_by_bit, IMAGES, CROPS), strict=True):
+        assert torch.equal(one.logits, other.logits)
+        assert torch.equal(one.attention[0], other.attention[0])
+
+
+def test_two_who_fill_at_once_share_the_work(tmp_path: Path) -> None:
+    teachers = [Teacher(), Teacher()]
+    caches = [cache_at(tmp_path, teacher, rows=2 * 8192) for teacher in teachers]
+    assert len(caches[0].shards) == 2
+    filled: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda c=cache, t=teacher: filled.append(fill(c, t)))
+        for cache, teacher in zip(caches, teachers, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(each.computed for each in filled) == distinct(CROPS)
+    assert [each.asked for each in filled] == [distinct(CROPS)] * 2
+    assert len(said(caches[0], IMAGES, CROPS)) == EPOCHS
+
+
+# -- faults --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut_short(teacher: Teacher, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a cache whose writer was killed in the middle of a record."""
+    cache = cache_at(tmp_path, teacher)
+    fill(cache, teacher, IMAGES.select(np.arange(20)))
+    with (cache.folder / "00.logits").open("ab") as file:
+        file.write(b"half a record")
+    with (cache.folder / "00.keys").open("ab") as file:
+        file.write(b"key")
+    yield tmp_path
+
+
+def test_what_a_killed_writer_left_is_written_over(cut_short: Path, teacher: Teacher) -> None:
+    whole, cut = cache_at(cut_short / "whole", teacher), cache_at(cut_short, teacher)
+    fill(whole, teacher)
+    assert fill(cut, teacher).computed < distinct(CROPS)
+    for one, other in zip(said(whole, IMAGES, CROPS), said(cut, IMAGES, CROPS), strict=True):
+        assert torch.equal(one.logits, other.logits)
+
+
+def test_a_writer_that_fails_leaves_the_lock_and_what_it_had_stored(teacher: Teacher, tmp_path: Path) -> None:
+    cache = cache_at(tmp_path, teacher)
+
+    def stumbling(pixels: Tensor) -> Outputs:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(cache, stumbling)
+    assert fill(cache, teacher).computed == distinct(CROPS)
+
+
+def test_a_view_that_is_not_stored_is_an_error(teacher: Teacher, tmp_path: Path) -> None:
+    cache = cache_at(tmp_path, teacher)
+    stored = cache.read(IMAGES, CROPS.view_spec, SEED)
+    with pytest.raises(CacheMissError, match="4 of 4 views"):
+        stored(np.arange(4), 0, CPU)
+
+
+def test_a_cache_of_another_teacher_is_another_cache(teacher: Teacher, tmp_path: Path) -> None:
+    kept = Kept.of(NEEDS, teacher.shapes)
+    one, other = (TeacherCache(tmp_path, {"weights": name}, kept, 45) for name in "ab")
+    assert one.folder != other.folder
+    (one.folder / "cache.json").write_text((other.folder / "cache.json").read_text())
+    with pytest.raises(RuntimeError, match="other facts"):
+        TeacherCache(tmp_path, {"weights": "a"}, kept, 45)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no full disk to write to")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(teacher: Teacher, tmp_path: Path) -> None:
+    cache = cache_at(tmp_path, teacher)
+    (cache.folder / "00.logits").symlink_to("/dev/full")
+    with pytest.raises(OSError) as caught:
+        fill(cache, teacher)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_records_must_have_their_width(tmp_path: Path) -> None:
+    records = Records(tmp_path, "00", {"logits": Part("<f2", 3)})
+    with records.locked(wait=True), pytest.raises(ValueError, match=r"logits has shape \[2, 4\]"):
+        records.append(np.arange(2), {"logits": np.zeros((2, 4), np.float16)})
+    assert len(records.keys()) == 0
+
+
+# -- what is kept --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 7])
+def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> None:
+    logits = 3 * torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
+    kept = Kept.of({"logits", "labels"}, OutputShapes(10), top_k)
+    assert kept.bytes == 8 + 4 * top_k
+    read = kept.decode(kept.encode(Outputs(logits)), CPU).logits
+    before, after = logits.softmax(1), read.softmax(1)
+    torch.testing.assert_close(after.sum(1), torch.ones(20))
+    values, classes = before.topk(top_k, dim=1)
+    torch.testing.assert_close(after.gather(1, classes), values, rtol=2e-2, atol=1e-5)
+    rest = after.scatter(1, classes, float("nan"))
+    for row, left in zip(rest, 1 - values.sum(1), strict=True):
+        others = row[~row.isnan()]
+        assert others.max() - others.min() < 1e-6
+        assert float(others.sum()) == pytest.approx(float(left), abs=2e-3)
+
+
+@pytest.mark.parametrize("top_k", [9, 10, 500])
+def test_a_top_k_that_leaves_no_class_out_keeps_the_logits(top_k: int) -> None:
+    assert Kept.of({"logits"}, OutputShapes(10), top_k) == Kept.of({"logits"}, OutputShapes(10))
+
+
+def test_what_is_kept_survives_being_written_down(teacher: Teacher) -> None:
+    kept = Kept.of(NEEDS, teacher.shapes, 1)
+    assert Kept.from_dict(kept.as_dict()) == kept
+    assert kept.bytes == 8 + 4 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
+
+
+def test_values_beyond_half_precision_stay_finite() -> None:
+    kept = Kept.of({"logits"}, OutputShapes(2))
+    read = kept.decode(kept.encode(Outputs(torch.tensor([[1e6, -1e6]]))), CPU).logits
+    assert torch.isfinite(read).all()
+    assert replace(kept, top_k=None) == kept
