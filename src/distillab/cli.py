@@ -79,11 +79,10 @@ def run(
 @app.command()
 def status(folder: Folder, as_json: AsJson = False) -> None:
     """Show what of a study is done, running, queued and failed."""
-    from distillab.study.folder import StudyFolder
-    from distillab.study.overview import standing
+    from distillab.study.standing import standing
     from distillab.terminal import print_standing
 
-    found = standing(StudyFolder.open(folder))
+    found = standing(folder)
     if as_json:
         _print_json(found)
     else:

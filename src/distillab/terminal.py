@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -19,14 +19,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from distillab.api import Finished
-from distillab.data.views import Views
-from distillab.evidence.power import detectable_effect
-from distillab.evidence.sequential import look_plan
-from distillab.study.executors import Watch
-from distillab.study.folder import LoadProgress, StudyFolder
-from distillab.study.overview import Overview
-from distillab.study.reproduce import Comparison
+if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
+    from distillab.api import Finished
+    from distillab.study.executors import Watch
+    from distillab.study.folder import LoadProgress, StudyFolder
+    from distillab.study.overview import Overview
+    from distillab.study.reproduce import Comparison
 
 MOST_FAILURES = 5
 
@@ -76,6 +74,8 @@ def run_progress() -> Iterator[Watch]:
 
 def print_plan(seen: Overview) -> None:
     """The design, its cost and its power."""
+    from distillab.data.views import Views
+
     console = Console(highlight=False)
     images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
@@ -126,6 +126,9 @@ def _seeds(seen: Overview) -> str:
 
 
 def _power(seen: Overview) -> str:
+    from distillab.evidence.power import detectable_effect
+    from distillab.evidence.sequential import look_plan
+
     pairs = seen.seeds
     if pairs < 2:
         return "one seed gives no interval: no verdict is possible"

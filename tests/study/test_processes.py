@@ -6,7 +6,7 @@ from pathlib import Path
 
 import doomed
 import pytest
-from small_study import silent
+from small_study import silent, write_study
 
 from distillab.errors import DiskFullError
 from distillab.study.executors import processes as module
@@ -98,6 +98,7 @@ def test_workers_do_not_pardon_what_another_worker_died_of(
         return 1
 
     folder = folder_with(tmp_path, "one")
+    write_study(folder.study_file)
     monkeypatch.setattr(worker, "JobRunner", Idle)
     monkeypatch.setattr(Ledger, "claim", lambda self: [])
     monkeypatch.setattr(Ledger, "reclaim", reclaim)

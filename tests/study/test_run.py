@@ -24,10 +24,11 @@ from distillab.study import jobs, worker
 from distillab.study.folder import StudyFolder
 from distillab.study.jobs import JobRunner
 from distillab.study.ledger import Job, Ledger
-from distillab.study.overview import overview, standing
+from distillab.study.overview import overview
 from distillab.study.plan import make_plan
 from distillab.study.reproduce import reproduce
 from distillab.study.run import outcome
+from distillab.study.standing import standing
 from distillab.study.store import Store
 from distillab.study.worker import work
 from distillab.training.checkpoints import load_logits
@@ -116,7 +117,7 @@ def test_class_accuracies_are_those_of_the_last_weights(undisturbed: Undisturbed
 def test_the_outcome_and_the_standing_are_told(undisturbed: Undisturbed) -> None:
     ended = outcome(undisturbed.folder)
     assert (ended.done, ended.failed, ended.excluded, ended.open, ended.failures) == (12, 0, 0, 0, ())
-    told = standing(undisturbed.folder)
+    told = standing(undisturbed.folder.path)
     assert told["share_done"] == 1
     assert told["jobs"] == {"teacher": {"done": 5}, "outputs": {"done": 8}, "student": {"done": 12}}
     assert told["failures"] == []
@@ -484,7 +485,7 @@ def test_only_trainings_that_have_finished_are_done_again(undisturbed: Undisturb
 
 
 def test_a_plan_is_summed_up(undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillab.study.costing.TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr("distillab.training.trial.TRIAL_SECONDS", 0.01)
     dataset, asked = undisturbed.folder.dataset, spec(methods=["kd", "self", "random_teacher"])
     seen = overview(asked, dataset, make_plan(asked, dataset, CPU), CPU)
     assert (seen.conditions, seen.cells, seen.arms, seen.seeds) == (2, 16, 4, 2)

@@ -21,9 +21,10 @@ from distillab.evidence.stopping import take_look
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
-from distillab.study.overview import overview, standing
+from distillab.study.overview import overview
 from distillab.study.plan import make_plan
 from distillab.study.run import outcome, run_jobs
+from distillab.study.standing import standing
 from distillab.study.worker import work
 
 # A label smoothing of nothing is plain training: its gain is 0 at every seed, equivalent at the first look.
@@ -168,7 +169,7 @@ def test_runs_are_those_of_a_study_with_fixed_seeds(stopped: Stopped, tmp_path: 
 def test_outcome_standing_and_report_tell_what_was_saved(stopped: Stopped) -> None:
     ended = outcome(stopped.folder)
     assert (ended.done, ended.spared, ended.held, ended.open, ended.failed) == (19, 2, 0, 0, 0)
-    told = standing(stopped.folder)
+    told = standing(stopped.folder.path)
     assert told["share_done"] == 1.0
     assert told["jobs"]["student"] == {"done": 19, "spared": 2}
     page = stopped.folder.report_file.read_text()

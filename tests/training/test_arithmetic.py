@@ -1,4 +1,4 @@
-"""How networks compute: what is asked is taken, the rest is timed and remembered; old ids stay as they were."""
+"""How networks compute: what is asked is taken, the rest is timed and remembered, and old ids stay."""
 
 from __future__ import annotations
 

@@ -68,10 +68,8 @@ def effects(
         margin: half-width of the region of practical equivalence for accuracies; other metrics bring their
             own (``METRICS``).
         confidence: nominal coverage of the intervals.
-        looks: of a study that stops when it is decided. Each contrast then has the pairs, the level and the
-            p-value of the look at which it stopped, or the last complete one; see
-            :mod:`distillab.evidence.sequential`. Its other metrics follow it. Before its first look is
-            complete it is undecided.
+        looks: of a study that stops when it is decided. Each contrast has the pairs, level and p-value of the
+            look at which it stopped, or the last complete one (:mod:`distillab.evidence.sequential`).
 
     Returns:
         Effect rows, by cell in order of appearance. ``gain`` is distilled - plain, so it is good to be
@@ -83,15 +81,9 @@ def effects(
         RequestError: for a baseline that no run used.
         ValueError: if a cell holds two different runs of one method and seed.
     """
-    if not rows:
-        return []
-    known = {row["method"] for row in rows}
-    for name in baselines:
-        if name not in known:
-            raise unknown_name("baseline", name, known)
+    _must_have_run(baselines, rows)
     columns = cell_columns(rows)
-    measured = [name for name in METRICS if any(number(row, name) is not None for row in rows)]
-    metrics = measured or ["accuracy"]
+    metrics = [name for name in METRICS if any(number(row, name) is not None for row in rows)] or ["accuracy"]
     table: list[Row] = []
     families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():
@@ -99,19 +91,23 @@ def effects(
             stand = standing(runs[method], runs[baseline], looks, margin) if looks else None
             for metric in metrics:
                 found = pairs(runs[method], runs[baseline], metric)
-                names = dict(zip(columns, cell, strict=True))
-                names |= {"method": method, "baseline": baseline, "metric": metric}
-                if stand is None:
-                    effect = names | _contrast(found, metric, margin, confidence)
-                else:
-                    found = seen_at(stand.look, found)
-                    effect = names | _at_look(stand, found, metric, margin)
+                found = seen_at(stand.look, found) if stand else found
+                effect = dict(zip(columns, cell, strict=True))
+                effect |= {"method": method, "baseline": baseline, "metric": metric}
+                effect |= _told(found, stand, metric, margin, confidence)
                 table.append(effect)
                 if found:
                     families[metric, baseline].append((_test_key(found, metric), effect))
     for family in families.values():
         _adjust(family)
     return table
+
+
+def _must_have_run(baselines: Sequence[str], rows: Sequence[Row]) -> None:
+    known = {row["method"] for row in rows}
+    for name in baselines:
+        if rows and name not in known:
+            raise unknown_name("baseline", name, known)
 
 
 def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -152,6 +148,15 @@ def _contrast(found: list[tuple[Row, Row]], metric: str, margin: float, confiden
         if plain < 1.0:
             effect["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
     return effect
+
+
+def _told(
+    found: list[tuple[Row, Row]], stand: Standing | None, metric: str, margin: float, confidence: float
+) -> Row:
+    """The computed columns of a contrast."""
+    if stand is None:
+        return _contrast(found, metric, margin, confidence)
+    return _at_look(stand, found, metric, margin)
 
 
 def _at_look(stand: Standing, found: list[tuple[Row, Row]], metric: str, margin: float) -> Row:

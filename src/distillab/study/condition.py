@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from distillab.canonical import Canonical
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
 from distillab.factors import Factor, Manipulation, Step, apply_chain, apply_factor, factors
@@ -25,14 +27,19 @@ class Condition:
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
-        chain = [{"name": f.name, "config": f.model_dump(mode="json")} for f in self.chain]
-        return {"chain": chain, "seed": self.seed}
+        return {"chain": [_written(factor) for factor in self.chain], "seed": self.seed}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Condition:
         """The condition that :meth:`as_dict` described."""
         chain = tuple(factors[entry["name"]].model_validate(entry["config"]) for entry in values["chain"])
         return cls(chain, values["seed"])
+
+
+@lru_cache(maxsize=256)
+def _written(factor: Factor) -> Canonical:
+    """A factor at its level in a JSON-able form; a study's conditions are made of few of them."""
+    return Canonical({"name": factor.name, "config": factor.model_dump(mode="json")})
 
 
 @dataclass(frozen=True, eq=False)

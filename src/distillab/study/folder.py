@@ -20,6 +20,7 @@ from distillab.study.ledger import Job, Ledger
 from distillab.study.looks import runs_of_first
 from distillab.study.plan import Plan
 from distillab.study.spec import StudySpec, read_study
+from distillab.study.standing import LEDGER_FILE, STUDY_FILE, must_be_begun
 from distillab.study.store import Store, disk_full_is_told
 
 LoadProgress = Callable[[str, int, int], None]
@@ -31,8 +32,8 @@ class StudyFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.store = Store(path / "store")
-        self.study_file = path / "study.yaml"
-        self.ledger_file = path / "ledger.sqlite"
+        self.study_file = path / STUDY_FILE
+        self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
         self.report_file = path / "report.html"
@@ -40,14 +41,8 @@ class StudyFolder:
     @classmethod
     def open(cls, path: Path) -> StudyFolder:
         """The folder of a study that was begun. Raises RequestError if there is none at ``path``."""
-        folder = cls(path)
-        if not folder.study_file.is_file() or not folder.ledger_file.is_file():
-            raise RequestError(
-                "no study here (no study.yaml and ledger.sqlite)",
-                where=str(path),
-                allowed="a folder made by `distillab run`",
-            )
-        return folder
+        must_be_begun(path)
+        return cls(path)
 
     @classmethod
     def begin(

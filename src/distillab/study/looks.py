@@ -15,10 +15,10 @@ def runs_of_first(cells: Iterable[Mapping[str, Any]], seeds: int) -> set[str]:
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
     """Jobs and all that they need, through however many jobs. ``needs``: by job, what it needs."""
     found: set[str] = set()
-    found_now = set(runs)
-    while found_now:
-        found |= found_now
-        found_now = {need for job in found_now for need in needs.get(job, ())} - found
+    fresh = set(runs)
+    while fresh:
+        found |= fresh
+        fresh = {need for job in fresh for need in needs.get(job, ())} - found
     return found
 
 

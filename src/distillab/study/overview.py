@@ -1,4 +1,4 @@
-"""Overviews for people: what a plan holds and costs, and how a running study stands."""
+"""Overviews for people: what a plan holds and costs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from distillab.data.dataset import Dataset
 from distillab.methods import methods
 from distillab.study.arithmetic import Work
 from distillab.study.costing import ModelCosts
-from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.looks import needed_for, runs_of_first
 from distillab.study.plan import Plan, shared_teachers
@@ -153,19 +152,3 @@ def _recipes(plan: Plan) -> dict[int, dict[str, Any]]:
     for run, images in by_run.items():
         sizes.setdefault(images, dict(plan.jobs[run].spec["recipe"]))
     return dict(sorted(sizes.items()))
-
-
-def standing(folder: StudyFolder) -> dict[str, Any]:
-    """How a study stands: jobs by kind and state, the share of the work done, failures."""
-    with folder.ledger() as ledger:
-        settled, everything = ledger.progress()
-        return {
-            "study": folder.spec.study,
-            "jobs": ledger.tally(),
-            "share_done": settled / everything if everything else 1.0,
-            "seconds": {kind: total for kind, (_, total) in ledger.seconds().items()},
-            "failures": [
-                {"id": failure.id, "kind": failure.kind, "error": failure.error}
-                for failure in ledger.failures()
-            ],
-        }

@@ -1,0 +1,114 @@
+"""How fast networks train here under each arithmetic, with and without a tuned allocator, side by side.
+
+    python benchmarks/arithmetic.py [--models resnet20,resnet8x4] [--rounds 7] [--batch 64] [--no-compile]
+
+Every combination is a process of its own (an allocator cannot be untuned), with one thread; the processes
+take turns at a training step, which on CPUs is timed in processor time, so that what else the machine does
+is not counted. Printed: images a second, the ratio to eager fp32 in channels-last memory under the allocator
+as it is, and the seconds that it takes to get ready: networks made, compiled, and stepped three times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from distillab.training.arithmetic import Arithmetic, tune_allocator
+from distillab.training.device import pick_device
+from distillab.training.trial import Workload, bf16_is_worth_timing, can_compile, training_step
+
+WARM_STEPS = 3
+
+
+class Process:
+    """A network in a process of its own, which makes a training step when it is told to."""
+
+    def __init__(self, workload: Workload, chosen: Arithmetic, tuned: bool) -> None:
+        self.name = f"{chosen}{', allocator tuned' if tuned else ''}"
+        told = [workload.model, workload.batch, chosen.precision, chosen.memory_format, chosen.compile, tuned]
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--step", *map(str, told)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.seconds: list[float] = []
+        self.start = self.step()
+
+    def step(self) -> float:
+        """Seconds of a step; the first time, of getting ready."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write("step\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(model: str, batch: str, precision: str, memory_format: str, compile_: str, tuned: str) -> None:
+    """The body of a process: a step for every line that comes in."""
+    torch.set_num_threads(1)
+    if tuned == "True":
+        tune_allocator()
+    chosen = Arithmetic(precision, memory_format, compile_ == "True")  # type: ignore[arg-type]
+    sys.stdin.readline()
+    started = time.perf_counter()
+    device = pick_device("auto")
+    step = training_step(Workload(model, 10, 3, 32, int(batch)), chosen, device)
+    for _ in range(WARM_STEPS):
+        step()
+    print(time.perf_counter() - started, flush=True)
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    for _ in sys.stdin:
+        started = clock()
+        step()
+        print(clock() - started, flush=True)
+
+
+def compare(workload: Workload, chosen: list[Arithmetic], rounds: int) -> None:
+    """Print a table for one network."""
+    crew = [Process(workload, each, tuned) for tuned in (False, True) for each in chosen]
+    for _ in range(rounds):
+        for each in crew:
+            each.seconds.append(each.step())
+    usual = statistics.median(crew[0].seconds)
+    print(f"{workload.model}, batch {workload.batch}, 3x32x32, medians of {rounds} steps")
+    print(f"  {'':46} images/s  ratio  start s")
+    for each in crew:
+        seconds = statistics.median(each.seconds)
+        print(f"  {each.name:46} {workload.batch / seconds:8.0f}  {usual / seconds:5.2f}  {each.start:7.1f}")
+        each.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", default="resnet20,resnet8x4")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--no-compile", action="store_true")
+    asked = parser.parse_args()
+    device = pick_device("auto")
+    chosen = [Arithmetic(), Arithmetic(memory_format="contiguous")]
+    if bf16_is_worth_timing(device):
+        chosen.append(Arithmetic("bf16"))
+    else:
+        print("bf16 is emulated here, and left out")
+    if can_compile(device) and not asked.no_compile:
+        chosen.append(Arithmetic(compile=True))
+    for model in asked.models.split(","):
+        compare(Workload(model, 10, 3, 32, asked.batch), chosen, asked.rounds)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--step"]:
+        serve(*sys.argv[2:])
+    else:
+        main()

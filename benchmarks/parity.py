@@ -1,0 +1,108 @@
+"""Does the arithmetic change what a study finds? One study, run under several, side by side with its noise.
+
+    python benchmarks/parity.py STUDY.yaml --out DIR [--under "fp32" --under "bf16" --under "compiled"]
+
+An arithmetic is written as words: fp32 or bf16, channels_last or contiguous, compiled or eager; what is left
+out is fp32, channels_last, eager. The first is what the others are compared with. Printed for each: how
+accuracy differs, run by run, beside its standard deviation between seeds under the first, and the verdicts
+that differ. Without a study: a small one on 8x8 digits, in some minutes where bf16 is emulated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from distillab.api import Study
+from distillab.study.spec import parse_study
+
+DIGITS: dict[str, Any] = {
+    "study": "parity",
+    "data": {"source": "digits"},
+    "teacher": {"model": "resnet14", "provenance": "same"},
+    "students": ["resnet8"],
+    "methods": ["ce", "kd"],
+    "factors": {"size": [10, 40]},
+    "seeds": 4,
+    "recipe": {"steps": 120, "batch_size": 32},
+}
+WORDS = {
+    "fp32": ("precision", "fp32"),
+    "bf16": ("precision", "bf16"),
+    "channels_last": ("memory_format", "channels_last"),
+    "contiguous": ("memory_format", "contiguous"),
+    "compiled": ("compile", True),
+    "eager": ("compile", False),
+}
+USUAL = {"precision": "fp32", "memory_format": "channels_last", "compile": False}
+
+Cell = tuple[Any, ...]
+
+
+def keys_of(row: Mapping[str, Any], *names: str) -> Cell:
+    """What a row is about: its factors and the named columns."""
+    factors = tuple(value for name, value in sorted(row.items()) if name.startswith("factor."))
+    return (*factors, *(row[name] for name in ("provenance", "student", "method", *names)))
+
+
+def run(study: Mapping[str, Any], base: Path, out: Path, words: str) -> tuple[dict[Cell, Any], ...]:
+    """Accuracies by run and verdicts by contrast of the study under an arithmetic."""
+    values = copy.deepcopy(dict(study))
+    values["recipe"] = values.get("recipe", {}) | USUAL | dict(WORDS[word] for word in words.split())
+    asked = Study.__new__(Study)
+    asked.spec = parse_study(values, base, "study")
+    finished = asked.run(out / words.replace(" ", "-"))
+    if finished.outcome.failed:
+        raise SystemExit(f"{finished.outcome.failed} runs failed under {words}: see {finished.report}")
+    rows = pq.read_table(finished.folder.results_file).to_pylist()
+    effects = pq.read_table(finished.folder.effects_file).to_pylist()
+    return (
+        {keys_of(row, "seed"): row["accuracy"] for row in rows if row["accuracy"] is not None},
+        {keys_of(row, "baseline", "metric"): row["verdict"] for row in effects},
+    )
+
+
+def seed_noise(accuracies: Mapping[Cell, float]) -> float:
+    """Standard deviation of accuracy between the seeds of a cell, pooled over cells."""
+    cells: dict[Cell, list[float]] = {}
+    for key, accuracy in accuracies.items():
+        cells.setdefault(key[:-1], []).append(accuracy)
+    return statistics.fmean(statistics.variance(each) for each in cells.values()) ** 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("study", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--under", action="append")
+    asked = parser.parse_args()
+    under = asked.under or ["fp32", "bf16", "compiled"]
+    study = yaml.safe_load(asked.study.read_text()) if asked.study else DIGITS
+    base = asked.study.resolve().parent if asked.study else Path.cwd()
+    results = {words: run(study, base, asked.out, words) for words in under}
+    accuracies, verdicts = results[under[0]]
+    noise = seed_noise(accuracies)
+    print(f"{under[0]}: {len(accuracies)} runs, {len(verdicts)} verdicts")
+    print(f"  accuracy differs by {100 * noise:.2f} points (sd) between seeds")
+    for words in under[1:]:
+        theirs, their_verdicts = results[words]
+        gaps = [theirs[key] - accuracies[key] for key in accuracies]
+        print(
+            f"{words}: accuracy differs by {100 * statistics.fmean(gaps):+.2f} points on average, by "
+            f"{100 * statistics.stdev(gaps):.2f} (sd) and at most {100 * max(map(abs, gaps)):.2f} run by run"
+        )
+        changed = {key: verdict for key, verdict in their_verdicts.items() if verdict != verdicts[key]}
+        print(f"  {len(verdicts) - len(changed)} of {len(verdicts)} verdicts are the same")
+        for key, verdict in changed.items():
+            print(f"  {' '.join(map(str, key))}: {verdicts[key]} became {verdict}")
+
+
+if __name__ == "__main__":
+    main()
