@@ -93,6 +93,8 @@ def print_plan(seen: Overview) -> None:
         f"{seen.runs['student']} students, {seen.runs['teacher']} teachers, "
         f"{seen.runs['outputs']} teacher outputs (reused {seen.reused_outputs} times)",
     )
+    live = f"; {seen.live} students ask a live teacher" if seen.live else ""
+    table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
     table.add_row(
         "compute",
         f"about {timedelta(seconds=round(sum(seen.seconds.values())))} on one worker "

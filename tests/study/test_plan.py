@@ -369,3 +369,15 @@ def test_what_cannot_be_reached_is_refused_before_anything_trains(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         plan(**changes)
+
+
+def test_outputs_that_fit_one_by_one_but_not_together_are_stored_in_part() -> None:
+    """The logits are kept, and what would come on top of them is asked live."""
+    sizes = [plan(**ONE, methods=["ce", name]).stored_bytes for name in ("kd", "rkd")]
+    both = {**ONE, "methods": ["ce", "kd", "rkd"]}
+    together = plan(**both).stored_bytes
+    assert max(sizes) < together < sum(sizes)  # the keys are shared
+    tight = plan(**both, teacher={"outputs": {"budget": together - 1}})
+    assert 0 < tight.stored_bytes < together
+    live = [job for job in tight.jobs.values() if job.cohort]
+    assert {job.spec["method"]["name"] for job in live} == {"rkd"}

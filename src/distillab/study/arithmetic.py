@@ -73,7 +73,7 @@ def choose_arithmetic(
             Workload(model, len(dataset.classes), channels, height, work.batch(model), spec.worker_threads),
             whose,
             device,
-            study_seconds=work.macs / NOMINAL_MACS[device.type],
+            study_seconds=work.macs / NOMINAL_MACS[device.type] / workers,
             images=work.images[model] / workers,
         )
     return chosen

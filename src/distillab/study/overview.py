@@ -27,7 +27,8 @@ class Overview:
 
     ``seconds`` is an estimate of the compute of all jobs on one worker, from a short timed trial of teacher
     and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images;
-    ``arithmetic`` says how each network computes, and why.
+    ``arithmetic`` says how each network computes, and why. ``stored_bytes`` is the most that stored teacher
+    outputs can take; ``live`` students ask a live teacher.
     ``looks``: at how many seeds a study that stops when it is decided looks, empty for others;
     ``least_students`` and ``least_seconds`` are student runs and compute up to the first look.
     """
@@ -44,6 +45,8 @@ class Overview:
     runs: dict[str, int]
     excluded: tuple[str, ...]
     reused_outputs: int
+    stored_bytes: int
+    live: int
     seconds: dict[str, float]
     recipes: dict[int, dict[str, Any]]
     arithmetic: dict[str, str]
@@ -54,7 +57,7 @@ class Overview:
 
 
 def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Overview:
-    """Sum a plan up. Times forward and training steps of each model for about a second."""
+    """Sum a plan up. Times steps of each model for some seconds, unless a trial has."""
     channels, height, width = dataset.train.shape
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
     report = dataset.report
@@ -78,6 +81,8 @@ def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device
         runs={kind: plan.count(kind) for kind in ("teacher", "outputs", "student")},
         excluded=tuple(sorted({cell["excluded"] for cell in plan.cells if cell["excluded"]})),
         reused_outputs=shared_teachers(plan),
+        stored_bytes=plan.stored_bytes,
+        live=sum(bool(job.cohort) for job in plan.jobs.values()),
         seconds=_seconds(plan.jobs.values(), pace),
         recipes=_recipes(plan),
         arithmetic={model: str(choice) for model, choice in plan.arithmetic.items()},

@@ -20,12 +20,14 @@ from distillab.training.tuning import Choice, standard
 @dataclass
 class Plan:
     """Jobs in an order in which each comes after what it needs; the design's conditions and cells; for each
-    network, if it was chosen, in which arithmetic it is trained."""
+    network, if it was chosen, in which arithmetic it is trained. ``stored_bytes`` is the most that the stored
+    outputs of teachers can take."""
 
     jobs: dict[str, Job] = field(default_factory=dict)
     conditions: list[dict[str, Any]] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
     arithmetic: dict[str, Choice] = field(default_factory=dict)
+    stored_bytes: int = 0
 
     def count(self, kind: str) -> int:
         """Number of jobs of a kind."""
@@ -50,7 +52,8 @@ def make_plan(
         planner = Planner(spec, dataset, arithmetic, largest)
         planner.expand()
         if sum(planner.stored_bytes.values()) <= budget:
-            return Plan(planner.jobs, planner.conditions, planner.cells, dict(chosen))
+            stored = sum(planner.stored_bytes.values())
+            return Plan(planner.jobs, planner.conditions, planner.cells, dict(chosen), stored)
         # Together they do not fit: the largest streams are asked live instead.
         sizes = sorted(planner.stored_bytes.values())
         together = zip(sizes, itertools.accumulate(sizes), strict=True)

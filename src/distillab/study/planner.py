@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -104,15 +105,19 @@ class Planner:
         return self.resolved[key]
 
     def stored(self, student: str, images: ImageSet) -> dict[_Arm, bool]:
-        """Whether each method can be served from stored outputs. Whole feature maps are never stored."""
+        """Whether each method can be served from stored outputs: whole feature maps are never stored, and
+        what is stored of a teacher must fit together, methods that need little first."""
         key = student, len(images)
         if key not in self.can_be_stored:
-            self.can_be_stored[key] = {
-                arm: arm.kind.teacher != "none"
-                and "maps" not in arm.kind.needs
-                and self.bytes(arm.kind.needs, arm.kind.teacher, student, images) <= self.largest
-                for arm in self.arms
-            }
+            fits = dict.fromkeys(self.arms, False)
+            kept: dict[str, frozenset[str]] = defaultdict(frozenset)
+            possible = [a for a in self.arms if a.kind.teacher != "none" and "maps" not in a.kind.needs]
+            for arm in sorted(possible, key=lambda arm: len(arm.kind.needs & STORABLE)):
+                kind = arm.kind.teacher
+                together = kept[kind] | arm.kind.needs
+                if self.bytes(together, kind, student, images) <= self.largest:
+                    kept[kind], fits[arm] = together, True
+            self.can_be_stored[key] = fits
         return self.can_be_stored[key]
 
     def bytes(self, needs: Iterable[str], kind: str, student: str, images: ImageSet) -> int:

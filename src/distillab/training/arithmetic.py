@@ -26,6 +26,13 @@ _LAYOUTS: dict[MemoryFormat, torch.memory_format] = {
 
 # One entry an architecture, batch shape and set of taps: a worker of the largest study has dozens.
 MOST_COMPILED = 1024
+# Settings of torch._dynamo, by their names now and before torch 2.6. Beyond a limit eager code would silently
+# take over, which gives other numbers: that must be an error.
+_LIMITS: dict[tuple[str, str], int | bool] = {
+    ("recompile_limit", "cache_size_limit"): MOST_COMPILED,
+    ("accumulated_recompile_limit", "accumulated_cache_size_limit"): MOST_COMPILED,
+    ("fail_on_recompile_limit_hit", "fail_on_cache_limit_hit"): True,
+}
 
 # glibc's mallopt: parameter numbers of malloc.h, and values in bytes.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -87,10 +94,8 @@ def _compiler() -> Callable[..., Any]:
     import torch._dynamo as dynamo
     import torch._inductor.config as inductor
 
-    dynamo.config.recompile_limit = MOST_COMPILED
-    dynamo.config.accumulated_recompile_limit = MOST_COMPILED
-    # Beyond the limit eager code would silently take over, which gives other numbers.
-    dynamo.config.fail_on_recompile_limit_hit = True
+    for names, value in _LIMITS.items():
+        setattr(dynamo.config, next(name for name in names if hasattr(dynamo.config, name)), value)
     inductor.compile_threads = 1  # the other cores have workers of their own
     return torch.compile(_call, dynamic=False)
 

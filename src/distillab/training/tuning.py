@@ -20,8 +20,8 @@ from distillab.training.trial import Rates, Workload, bf16_is_worth_timing, can_
 
 # What is not the default must be this much faster than it: timings of a few seconds are not exact.
 LEAST_GAIN = 1.10
-# A study shorter than this (seconds, at a nominal rate) is not worth a trial. A network whose trainings take
-# less than that (seconds a worker) is not worth compiling, which costs each worker up to a minute.
+# Seconds of compute a worker: a study that takes less is not worth a trial; a network whose trainings take
+# less is not worth compiling, which costs up to a minute.
 LEAST_STUDY = 60.0
 LEAST_COMPILED = 600.0
 
@@ -79,7 +79,7 @@ def choose(
         workload: what is timed.
         asked: the recipe: what it names is not chosen but taken.
         device: where.
-        study_seconds: estimate of the whole study's compute on one worker, at a nominal rate.
+        study_seconds: estimate of the study's compute on each worker, at a nominal rate.
         images: training images, with repetitions, that each worker sends through this network.
         timer: times candidates; by default, here and now, interleaved.
         memory: earlier rates; by default the user's cache.
