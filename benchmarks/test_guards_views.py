@@ -1,0 +1,87 @@
+"""Views in batches, and stored teacher outputs, against the plain way: guarded as ratios, in one process.
+
+    make bench, or: python -m pytest benchmarks/test_guards_views.py
+
+The plain way of views renders one image after the other with torchvision; that of a stored output asks the
+teacher again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+from torchvision.transforms import v2
+
+from distillab.data.imageset import ImageSet
+from distillab.data.views import Views
+from distillab.models import build_model, output_shapes
+from distillab.training.cache import Kept, TeacherCache
+from distillab.training.stream import Normalisation
+from distillab.training.teacher import LiveTeacher
+
+CPU = torch.device("cpu")
+BATCH, EPOCHS, ROUNDS = 64, 3, 30
+LEAST = {"views": 4.0, "stored outputs": 10.0}
+
+Call = Callable[[], Any]
+
+
+@pytest.fixture(scope="module")
+def images() -> ImageSet:
+    """Images of noise: what they show costs nothing and saves nothing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 3, 32, 32), dtype=np.uint8)
+    return ImageSet.of(pixels, np.arange(512) % 100, tuple(str(label) for label in range(100)))
+
+
+def views(images: ImageSet, folder: Path) -> tuple[Call, Call]:
+    """Crop and flip of a batch, one image after the other and all at once."""
+    drawn, positions = Views("crop_flip", 4), np.arange(BATCH)
+    transform = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
+    single = [torch.from_numpy(pixels) for pixels in images.pixels(positions)]
+    return (
+        lambda: torch.stack([transform(image) for image in single]),
+        lambda: drawn.batch(images, positions, 0, 1, CPU),
+    )
+
+
+def stored_outputs(images: ImageSet, folder: Path) -> tuple[Call, Call]:
+    """What a small teacher says about a batch, asked and read."""
+    model = build_model("resnet20", classes=100, channels=3, resolution=32)
+    normalise = Normalisation(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+    teacher = LiveTeacher(model, {"logits"}, CPU, "fp32")
+    kept = Kept.of({"logits"}, output_shapes(model, channels=3, resolution=32, classes=100))
+    cache, drawn = TeacherCache(folder, {}, kept, len(images)), Views("crop_flip", 4)
+    cache.fill(
+        images, drawn, 1, EPOCHS, lambda pixels: teacher.about(pixels, normalise), batch=BATCH, device=CPU
+    )
+    stored, batches = cache.read(images, drawn, 1), itertools.cycle(np.arange(512).reshape(-1, BATCH))
+    return (
+        lambda: teacher.about(drawn.batch(images, np.arange(BATCH), 0, 1, CPU).pixels, normalise),
+        lambda: stored(next(batches), 1, CPU),
+    )
+
+
+@pytest.mark.parametrize("what", [views, stored_outputs], ids=["views", "stored outputs"])
+def test_it_is_many_times_as_fast_as_the_plain_way(
+    benchmark: BenchmarkFixture,
+    images: ImageSet,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    what: Callable[[ImageSet, Path], tuple[Call, Call]],
+) -> None:
+    turns = itertools.cycle(what(images, tmp_path))
+    # In turns, so that whatever else the machine does meets both alike.
+    benchmark.pedantic(lambda: next(turns)(), rounds=2 * ROUNDS, iterations=1, warmup_rounds=4)
+    times = benchmark.stats.stats.data
+    plain, ours = (sorted(times[start::2])[ROUNDS // 2] for start in (0, 1))
+    name = request.node.callspec.id
+    benchmark.extra_info["ratio"] = plain / ours
+    print(f"{name}: {plain / ours:.1f} times as fast as the plain way")
+    assert plain / ours > LEAST[name]
