@@ -14,7 +14,8 @@ steps, looks at val and test images, and each runs in processes of its own:
   by hand could arrange.
 
 Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled five times a second,
-what processes share counted once; images sent through the teacher; mean accuracy of each method. The last
+what processes share counted once; images sent through the teacher; mean accuracy of each method; and where
+distillab's seconds went (step_breakdown.py). The last
 line is ``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
 Compilers find empty caches. Teachers are trained beforehand, by distillab, and not counted; with
 ``--keep DIR`` they and the studies are kept, and the next call finds the teachers there.
@@ -56,6 +57,7 @@ from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
 from distillab.training.recipe import VAL_LOOKS
 from measured_command import Cost, measure
+from step_breakdown import tell
 
 PAIRS = {"x4": ("resnet32x4", "resnet8x4"), "plain": ("resnet56", "resnet20")}
 METHODS = ("ce", "kd", "dist", "at", "rkd")
@@ -180,6 +182,7 @@ def train_teacher(name: str, images: Path, epochs: int, folder: Path) -> Path:
 def distillab_row(study: Path, workers: int | None) -> Record:
     """Run the grid by distillab and read what came of it."""
     folder, cost = distillab(study, workers)
+    tell(folder, cost.wall, workers or os.cpu_count() or 1)
     rows = read_rows(folder / "results.parquet")
     records = [json.loads(file.read_text()) for file in (folder / "store").glob("*/*/record.json")]
     asked = ("forwards", "eval_forwards", "teacher_forwards")
