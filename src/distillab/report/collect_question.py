@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from distillab.canonical import canonical_json
+from distillab.data.views import Views
 from distillab.evidence.wording import Phrases
 from distillab.factors import Factor as FactorLevel
 from distillab.methods import MethodSpec, methods
@@ -119,7 +120,7 @@ def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
     for key in next(iter(seen.values()), {}):
         if key in of_arithmetic:
             continue  # chosen for each network, and told below
-        values = {size: canonical_json(recipe[key]).strip('"') for size, recipe in sorted(seen.items())}
+        values = {size: _written(key, recipe) for size, recipe in sorted(seen.items())}
         if len(set(values.values())) == 1:
             auto = key not in written
             value = next(iter(values.values()))
@@ -131,6 +132,13 @@ def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
         name, auto = f"arithmetic of {model}", not choice["asked"]
         settings.append(view.Setting(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))
     return tuple(settings)
+
+
+def _written(key: str, recipe: Mapping[str, Any]) -> str:
+    """A value of a resolved recipe, for people."""
+    if key == "views":
+        return Views.read(recipe["views"], recipe["pad"]).label
+    return canonical_json(recipe[key]).strip('"')
 
 
 def _first_line(thing: Any) -> str:
