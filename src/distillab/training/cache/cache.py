@@ -127,19 +127,15 @@ class TeacherCache:
             if not mine:
                 return None
             known = np.sort(shard.keys())
-            before, asked = len(known), 0
-            new: list[Keys] = []
+            before, asked = len(known), np.empty(0, np.int64)
             for keys in wanted.keys(number, len(self.shards)):
-                new.append(keys)
-                asked += len(keys)
-                missing = keys[~_contains(known, keys)]
+                asked = np.union1d(asked, keys)
+                missing = keys[_places(known, keys) < 0]
                 for start in range(0, len(missing), RECORDS_A_WRITE):
                     chunk = missing[start : start + RECORDS_A_WRITE]
                     shard.append(chunk, self._computed(chunk, wanted, ask, batch, device))
                 known = np.union1d(known, missing)
-            if wanted.repeats and new:
-                asked = len(np.unique(np.concatenate(new)))
-            return asked, len(known) - before
+            return len(asked), len(known) - before
 
     def _computed(
         self, keys: Keys, wanted: _Wanted, ask: Ask, batch: int, device: torch.device
@@ -181,11 +177,9 @@ class Stored:
         """Outputs for the images at ``positions``, float32, in that order. Raises CacheMissError."""
         slots = slots_of(self._views, self.images.ids[positions], epoch, self._seed)
         wanted = _key(slots, self.images.rows[positions])
-        places = np.searchsorted(self._keys, wanted)
-        found = places < len(self._keys)
-        found[found] = self._keys[places[found]] == wanted[found]
-        if not found.all():
-            raise CacheMissError(f"{int((~found).sum())} of {len(wanted)} views are not stored")
+        places = _places(self._keys, wanted)
+        if (places < 0).any():
+            raise CacheMissError(f"{int((places < 0).sum())} of {len(wanted)} views are not stored")
         shards, records = self._shard[places], self._record[places]
         arrays = {}
         for name, part in self.kept.parts.items():
@@ -209,7 +203,6 @@ class _Wanted:
 
     def __init__(self, images: ImageSet, views: Views, seed: int, epochs: int) -> None:
         self.images, self.views, self.seed, self.epochs = images, views, seed, epochs
-        self.repeats = views.count is not None
         self._by_row = np.argsort(images.rows, kind="stable")
         self._sorted_rows = images.rows[self._by_row]
 
@@ -220,7 +213,7 @@ class _Wanted:
             return
         ids, rows = self.images.ids[positions], self.images.rows[positions]
         # Where views have numbers a batch may mix epochs; where not, each epoch is rendered by itself.
-        at_once = max(1, KEYS_AT_ONCE // len(positions)) if self.repeats else 1
+        at_once = max(1, KEYS_AT_ONCE // len(positions)) if self.views.count is not None else 1
         for first in range(0, self.epochs, at_once):
             epochs = range(first, min(first + at_once, self.epochs))
             yield np.unique([_key(slots_of(self.views, ids, epoch, self.seed), rows) for epoch in epochs])
@@ -239,8 +232,9 @@ def _key(slots: Indices, rows: Indices) -> Keys:
     return (slots << ROW_BITS) | rows
 
 
-def _contains(ordered: Keys, keys: Keys) -> npt.NDArray[np.bool_]:
+def _places(ordered: Keys, keys: Keys) -> Indices:
+    """Where each key stands among ordered ones, int64 ``[n]``; -1 for those that do not."""
     places = np.searchsorted(ordered, keys)
     found = places < len(ordered)
     found[found] = ordered[places[found]] == keys[found]
-    return found
+    return np.where(found, places, -1)

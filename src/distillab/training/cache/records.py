@@ -59,7 +59,7 @@ class Records:
 
     def append(self, keys: Keys, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write records at the end; the caller holds the lock. Raises OSError on a full disk."""
-        count = len(self.keys())
+        count = self._keys.stat().st_size // 8 if self._keys.exists() else 0
         for part, spec in self.parts.items():
             rows = np.ascontiguousarray(arrays[part], dtype=spec.dtype)
             if rows.shape != (len(keys), spec.width):

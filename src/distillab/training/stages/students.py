@@ -48,17 +48,18 @@ def train_students(
     ]
     ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
     records: list[dict[str, Any] | DivergenceError] = []
-    for place, (student, trained) in enumerate(zip(students, ended, strict=True)):
+    live = isinstance(feed, LiveTeacher)
+    for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
         seen = student.recipe.steps * student.recipe.batch_size
         told = {
             "teacher_images": seen if feed else 0,
-            # One forward serves a cohort; it is counted once.
-            "teacher_forwards": seen if isinstance(feed, LiveTeacher) and place == 0 else 0,
+            "teacher_forwards": seen if live else 0,
             "cohort": len(students),
         }
+        live = False  # one forward serves a cohort, and is counted with the first that ended well
         records.append(write_trained(student, trained, device, told, keep_selected=keep_selected))
     return records
 
