@@ -195,6 +195,14 @@ def test_a_single_pair():
     assert any("One pair says nothing" in caveat for caveat in found.caveats)
 
 
+def test_a_method_whose_name_is_a_word_is_named_once():
+    """`at`, attention transfer."""
+    harms = [effect(-0.03, "harms", method="at"), effect(-0.02, "harms", method="at")]
+    assert answer(sizes(*harms)).sentences[0].startswith("at harms at all 2 levels of size: -3.0 points")
+    open_ = [effect(0.001, "undecided", method="at"), effect(0.002, "undecided", method="at")]
+    assert answer(sizes(*open_)).sentences[0].startswith("For at, at 2 of 2 the evidence does not decide")
+
+
 def test_missing_pairs_are_told():
     found = answer(sizes(effect(0.05, "helps"), effect(None, "undecided")))
     assert "1 of 2 comparisons rest on no finished pair" in found.caveats[-1]

@@ -168,7 +168,8 @@ def _fact(rows: list[Row], study: Comparisons) -> str:
         noun = f"levels of {factor_name(study.factors[0])}" if len(study.factors) == 1 else "conditions"
         what = _listing(here, study)
         if said == "undecided":
-            clauses.append(f"at {len(here)} of {len(rows)} the evidence does not decide: {what}")
+            start = "" if clauses else f"for {who}, "
+            clauses.append(f"{start}at {len(here)} of {len(rows)} the evidence does not decide: {what}")
         elif clauses:
             clauses.append(f"it {_SAID[said]} at {len(here)}: {what}")
         else:
@@ -176,8 +177,6 @@ def _fact(rows: list[Row], study: Comparisons) -> str:
             clauses.append(f"{who} {_SAID[said]} at {extent} {noun}: {what}")
     if not clauses:
         return f"For {who} no pair of runs has finished."
-    if len(rows) > 1 and clauses[0].startswith("at "):
-        clauses[0] = f"for {who}, {clauses[0]}"
     text = "; ".join(clauses)
     return (text if text.startswith(who) else text[0].upper() + text[1:]) + "."
 
