@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from distillab.methods.attention_transfer import attention_distance
-from distillab.methods.dist import correlation
-from distillab.methods.rkd import relations
+from distillab.methods.features.attention_transfer import attention_distance
+from distillab.methods.logits.dist import correlation
+from distillab.methods.relations.rkd import relations
 from distillab.models import Outputs, attention_map
 
 row_pairs = st.integers(0, 2**31).map(

@@ -11,7 +11,7 @@ from small_study import CPU, numbers, run_here, spec
 from torch import Tensor
 
 from distillab.methods import Batch, Need, methods
-from distillab.methods.kd import SoftTargets
+from distillab.methods.logits.kd import SoftTargets
 from distillab.models.outputs import Outputs
 from distillab.study.account import account
 from distillab.study.folder import StudyFolder

@@ -10,7 +10,7 @@ import torch
 from tiny import CPU, MODEL, SEEDS, image_set, normalisation, recipe, role_sets
 
 from distillab.methods import Batch, parse_method
-from distillab.methods.ce import CrossEntropy
+from distillab.methods.controls.ce import CrossEntropy
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stream import Step, stream
 from distillab.training.trainee import Member

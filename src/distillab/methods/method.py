@@ -15,7 +15,7 @@ from distillab.errors import RequestError
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.registry import Registry
 
-Need = Literal["logits", "embedding", "maps", "attention", "labels", "ids", "memory"]
+Need = Literal["logits", "embedding", "maps", "attention", "labels", "ids", "memory", "groups", "inputs"]
 TeacherKind = Literal["none", "study", "self", "untrained"]
 
 # Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
@@ -43,21 +43,28 @@ class Batch:
 
     Attributes:
         labels: int64 ``[N]``.
-        ids: int64 ``[N]``, image ids, for methods that remember images.
+        ids: int64 ``[N]``, image ids.
+        positions: int64 ``[N]`` in [0, n_train), the places of the images in the training set, for methods
+            that remember images.
         epoch: 0-based epoch of the stream of views.
         progress: share of training done, in [0, 1).
         epoch_length: steps in an epoch.
         mixed: the other labels, if two images were mixed. A method learns from the labels by
             :func:`distillab.methods.divergence.label_loss`, which knows of them, or names one by
             :attr:`dominant`.
+        groups: int64 ``[N]``, the images' groups, if the training set has groups.
+        inputs: float32 ``[N, C, H, W]``, the normalised images as the student sees them.
     """
 
     labels: Tensor
     ids: Tensor
+    positions: Tensor
     epoch: int
     progress: float
     epoch_length: int
     mixed: Mixed | None = None
+    groups: Tensor | None = None
+    inputs: Tensor | None = None
 
     @property
     def dominant(self) -> Tensor:
@@ -69,11 +76,24 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pair:
-    """The pair of networks that a method is built for, and the size of its transfer set."""
+    """The pair of networks that a method is built for, and what it may know of the transfer set.
+
+    Attributes:
+        student: what the student gives.
+        teacher: what its teacher gives, or None without one.
+        n_train: images in the transfer set.
+        labels: their labels, int64 ``[n_train]``, wrong ones included.
+        groups: their groups, int64 ``[n_train]``, or None if the set has none.
+        new_student: a fresh network of the student's architecture, on the CPU, its initial weights decided
+            by the number given, for methods that train peers.
+    """
 
     student: OutputShapes
     teacher: OutputShapes | None
     n_train: int
+    labels: Tensor | None = None
+    groups: Tensor | None = None
+    new_student: Callable[[int], nn.Module] | None = None
 
 
 class Method(nn.Module, ABC):
@@ -89,6 +109,8 @@ class Method(nn.Module, ABC):
 
     Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
     with the student and never saved with it.
+
+    Its loss on the labels is the term called ``ce``; a sum of methods counts that of the first alone.
 
     Raises:
         RequestError: when built, if a network of the pair does not give what the method needs.
@@ -111,15 +133,35 @@ class Method(nn.Module, ABC):
         for role, shapes in (("student", pair.student), ("teacher", pair.teacher)):
             if shapes is not None:
                 self._must_give(role, shapes)
+        if "groups" in self.uses(config) and pair.labels is not None and pair.groups is None:
+            raise RequestError(
+                f"method {self.name} needs to know the group of every image, and the data have no groups",
+                allowed="data with groups, or another method",
+            )
+
+    @classmethod
+    def uses(cls, config: Any) -> frozenset[Need]:
+        """What it needs under a configuration; :attr:`needs` unless a method says otherwise."""
+        return cls.needs
+
+    @classmethod
+    def taught_by(cls, config: Any) -> str:
+        """Whose outputs it learns from under a configuration; :attr:`teacher` unless it says otherwise."""
+        return cls.teacher
+
+    def network(self, student: nn.Module) -> nn.Module:
+        """The network that is trained, tested and saved: the student itself, unless a method reshapes it."""
+        return student
 
     def _must_give(self, role: str, shapes: OutputShapes) -> None:
-        if "embedding" in self.needs and shapes.embedding is None:
+        needs = self.uses(self.config)
+        if "embedding" in needs and shapes.embedding is None:
             raise RequestError(
                 f"method {self.name} needs an embedding, and the {role} ends in no linear layer",
                 allowed="a network whose last layer is linear, or a method that learns from logits",
             )
         for need, given in (("maps", shapes.maps), ("attention", shapes.attention)):
-            if need in self.needs and not given:
+            if need in needs and not given:
                 raise RequestError(
                     f"method {self.name} needs feature maps, and the {role} has no stages that give them",
                     allowed="a network with convolutional stages, or a method that learns from logits",

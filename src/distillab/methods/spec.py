@@ -1,17 +1,23 @@
-"""Methods as a study writes them: a name, or a name with some hyper-parameters."""
+"""Methods as a study writes them: a name, a name with settings, a sum of several, or a class of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.methods.method import Method, Pair, methods
+from distillab.methods.combined import Combined
+from distillab.methods.method import Method, Need, Pair, methods
+from distillab.methods.own import OwnMethod, is_own, load_own
 
-WRITTEN = "a method's name such as kd, or one with settings such as {kd: {temperature: 2}}"
+WRITTEN = (
+    "a method's name such as kd, one with settings such as {kd: {temperature: 2}}, a sum such as "
+    "{kd: {}, rkd: {weight: 0.5}}, or a class of your own such as my_methods.py:MyMethod"
+)
 
 
 @dataclass(frozen=True)
@@ -19,62 +25,177 @@ class MethodSpec:
     """A method and all its hyper-parameters.
 
     Attributes:
-        name: the registered name.
-        config: the whole configuration, defaults filled in.
+        name: the registered name; of a sum, those of its parts joined by ``+``; of one's own, the class's.
+        config: the whole configuration, defaults filled in; that of a sum is empty.
+        parts: the methods of a sum with their weights; empty for a single method.
+        own: where a method that is not registered comes from.
     """
 
     name: str
     config: Method.Config
+    parts: tuple[tuple[float, MethodSpec], ...] = ()
+    own: OwnMethod | None = None
+
+    @property
+    def kind(self) -> type[Method]:
+        """The class that computes it."""
+        if self.parts:
+            return Combined
+        return self.own.kind if self.own else methods[self.name]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """Which outputs and facts it uses."""
+        if self.parts:
+            return frozenset().union(*(part.needs for _, part in self.parts))
+        return self.kind.uses(self.config)
+
+    @property
+    def teacher(self) -> str:
+        """Whose outputs it learns from, as :attr:`Method.teacher`."""
+        if self.parts:
+            return next((part.teacher for _, part in self.parts if part.teacher != "none"), "none")
+        return self.kind.taught_by(self.config)
+
+    @property
+    def distils(self) -> bool:
+        """Whether it learns from a teacher of the study; all else is a control."""
+        return self.teacher not in ("none", "self", "untrained")
 
     @property
     def label(self) -> str:
         """The name, with the hyper-parameters that differ from their defaults: ``kd(temperature=2)``."""
+        if self.parts:
+            return "+".join(part._labelled({"weight": w} if w != 1 else {}) for w, part in self.parts)
+        return self._labelled({})
+
+    def _labelled(self, more: Mapping[str, Any]) -> str:
         changed = {
             key: value
             for key, value in sorted(self.config)
             if value != type(self.config).model_fields[key].default
-        }
-        settings = ", ".join(f"{key}={_written(value)}" for key, value in changed.items())
+        } | dict(more)
+        settings = ", ".join(f"{key}={written(value)}" for key, value in changed.items())
         return f"{self.name}({settings})" if changed else self.name
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All hyper-parameters, as plain values; those of a sum with the name of their part before a dot."""
+        if not self.parts:
+            return self.config.model_dump(mode="json")
+        return {
+            f"{part.name}.{key}": value
+            for weight, part in self.parts
+            for key, value in (part.settings | {"weight": weight}).items()
+        }
 
-def _written(value: Any) -> str:
+    def as_dict(self) -> dict[str, Any]:
+        """What decides its numbers, JSON-able: part of a run's id. Where its code lies is not in it."""
+        if self.parts:
+            return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
+        code = {"code": self.own.digest} if self.own else {}
+        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """``file.py:Class`` of methods that are not registered, by the digest of their code."""
+        mine = {self.own.digest: self.own.entry} if self.own else {}
+        return mine | {key: value for _, part in self.parts for key, value in part.files.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], files: Mapping[str, str] | None = None) -> MethodSpec:
+        """The method that :meth:`as_dict` and :attr:`files` described.
+
+        Raises:
+            RequestError: a file does not hold the code that was described.
+        """
+        if "parts" in values:
+            parts = tuple((part["weight"], cls.from_dict(part, files)) for part in values["parts"])
+            return _summed(parts, "method")
+        if "code" not in values:
+            return parse_method({values["name"]: dict(values["config"])}, "method")
+        entry = (files or {})[values["code"]]
+        spec = parse_method({entry: dict(values["config"])}, "method")
+        if spec.own is None or spec.own.digest != values["code"]:
+            raise RequestError("the code of a method has changed since the study was planned", where=entry)
+        return spec
+
+
+def written(value: Any) -> str:
     """A value in its shortest exact form: 2.0 is 2, as YAML has it."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
-def parse_method(entry: str | Mapping[str, Any], where: str) -> MethodSpec:
-    """A method as a study writes it: ``kd``, or ``{kd: {temperature: 2}}``.
+def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec:
+    """A method as a study writes it: see :data:`WRITTEN`.
+
+    In a sum the first method is whole; the others add what they learn from the teacher, without their
+    cross-entropy, times their ``weight``.
 
     Args:
-        entry: the name, or a mapping of the one name to its settings.
+        entry: the name, or a mapping of names to settings.
         where: the place of the entry, such as ``study.yaml: methods``.
+        base: the folder that files of methods are relative to; by default the working directory.
 
     Raises:
-        RequestError: an unknown method or setting, a value out of its range, or another form.
+        RequestError: an unknown method or setting, a value out of its range, a file that cannot be loaded,
+            parts with different teachers, or another form.
     """
-    name, settings = _name_and_settings(entry, where)
-    if name not in methods:
+    named = _names_and_settings(entry, where)
+    if len(named) == 1:
+        [(name, settings)] = named.items()
+        return _single(name, settings, where, base)
+    parts = []
+    for name, settings in named.items():
+        weight = settings.pop("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+            raise RequestError(
+                f"{weight!r} is not accepted", where=f"{where}.{name}.weight", allowed="a number above 0"
+            )
+        parts.append((float(weight), _single(name, settings, where, base)))
+    return _summed(tuple(parts), where)
+
+
+def _single(name: str, settings: dict[str, Any], where: str, base: Path | None) -> MethodSpec:
+    own = load_own(name, where, base) if is_own(name) else None
+    if own is None and name not in methods:
         raise unknown_name("method", name, methods, where=where)
-    kind = methods[name].Config
+    config = (own.kind if own else methods[name]).Config
     try:
-        return MethodSpec(name, kind.model_validate(settings))
+        return MethodSpec(own.name if own else name, config.model_validate(settings), own=own)
     except ValidationError as error:
-        raise validation_error(error, f"{where}.{name}", kind.model_fields) from error
+        raise validation_error(error, f"{where}.{name}", config.model_fields) from error
 
 
-def _name_and_settings(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
+def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
+    teachers = {part.teacher: part.name for _, part in parts if part.teacher != "none"}
+    if len(teachers) > 1:
+        told = ", ".join(f"{name} from {teacher!r}" for teacher, name in teachers.items())
+        raise RequestError(
+            f"methods that learn from different teachers cannot be added ({told})",
+            where=where,
+            allowed="methods with the same teacher",
+        )
+    return MethodSpec("+".join(part.name for _, part in parts), Method.Config(), parts)
+
+
+def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, Any]]:
     if isinstance(entry, str):
-        return entry, {}
-    if isinstance(entry, Mapping) and len(entry) == 1:
-        [(name, settings)] = entry.items()
-        if isinstance(name, str) and (settings is None or isinstance(settings, Mapping)):
-            return name, dict(settings or {})
+        return {entry: {}}
+    if isinstance(entry, Mapping) and entry:
+        proper = all(
+            isinstance(name, str) and (settings is None or isinstance(settings, Mapping))
+            for name, settings in entry.items()
+        )
+        if proper:
+            return {name: dict(settings or {}) for name, settings in entry.items()}
     raise RequestError(f"{entry!r} is not a method", where=where, allowed=WRITTEN)
 
 
 def build_method(spec: MethodSpec, pair: Pair) -> Method:
     """The method of ``spec`` for a pair of networks; what it owns is initialised from torch's generator."""
-    return methods[spec.name](spec.config, pair)
+    if spec.parts:
+        return Combined([(weight, part.name, build_method(part, pair)) for weight, part in spec.parts], pair)
+    return spec.kind(spec.config, pair)

@@ -11,6 +11,8 @@ from torch import Tensor
 # What is small enough an image that a teacher's can be stored once and read by every student. Whole feature
 # maps are not: a method that needs them asks the teacher live.
 STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"})
+# What only the network itself can give: a method that needs one of these asks the teacher live.
+LIVE: Final[frozenset[str]] = frozenset({"maps"})
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
 from distillab.evidence.metrics import classification_metrics
 from distillab.evidence.results import PRIMARY, Measurements, Tables, looks_of
-from distillab.methods import methods
 from distillab.report import collect_question as question
 from distillab.report import contents as view
 from distillab.report import rows as from_rows
@@ -52,7 +51,7 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         answer=_answer(folder, tables),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
-        pairs=_pairs(tables.results, teachers),
+        pairs=_pairs(tables.results, teachers, [each.label for each in spec.method_specs() if each.distils]),
         datasets=(question.dataset(folder),),
         roles=question.roles(folder),
         factors=tuple(question.factor(levels, conditions) for levels in spec.factor_levels()),
@@ -123,7 +122,9 @@ def _work(folder: StudyFolder) -> view.Work:
 # --- what came out ---------------------------------------------------------------------------------------
 
 
-def _pairs(rows: Sequence[Row], teachers: Sequence[view.Teacher]) -> tuple[view.Pair, ...]:
+def _pairs(
+    rows: Sequence[Row], teachers: Sequence[view.Teacher], distilling: Sequence[str]
+) -> tuple[view.Pair, ...]:
     """Each student with its teacher, over all conditions; the method is the best on average."""
     pairs = []
     for teacher, student in dict.fromkeys((row["teacher"], row["student"]) for row in rows):
@@ -133,7 +134,7 @@ def _pairs(rows: Sequence[Row], teachers: Sequence[view.Teacher]) -> tuple[view.
         distilled = {
             method: _mean(mine, "accuracy", method=method)
             for method in dict.fromkeys(row["method"] for row in mine)
-            if methods[method.split("(")[0]].teacher == "study"
+            if method in distilling
         }
         best = max(distilled, key=lambda name: distilled[name] or 0.0, default="")
         sizes = next((t for t in teachers if t.name == teacher), None)

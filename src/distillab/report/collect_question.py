@@ -12,7 +12,8 @@ from distillab.canonical import canonical_json
 from distillab.data.views import Views
 from distillab.evidence.wording import Phrases
 from distillab.factors import Factor as FactorLevel
-from distillab.methods import MethodSpec, methods
+from distillab.methods import MethodSpec
+from distillab.methods.spec import written
 from distillab.report import asked as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
@@ -90,18 +91,17 @@ def kind_of(spec: MethodSpec) -> Literal["plain", "control", "distillation"]:
     """A control learns nothing from the study's teacher."""
     if spec.label == PLAIN:
         return "plain"
-    return "distillation" if methods[spec.name].teacher == "study" else "control"
+    return "distillation" if spec.distils else "control"
 
 
 def method(spec: MethodSpec) -> view.Method:
     """A method with all its hyper-parameters."""
-    kind = methods[spec.name]
     return view.Method(
         name=spec.label,
         kind=kind_of(spec),
-        paper=kind.paper,
-        description=_first_line(kind),
-        settings=tuple((key, f"{value:g}") for key, value in spec.config.model_dump().items()),
+        paper=spec.kind.paper,
+        description=_first_line(spec.kind),
+        settings=tuple((key, written(value)) for key, value in spec.settings.items()),
     )
 
 

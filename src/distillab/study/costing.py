@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError
-from distillab.methods import MethodSpec, Pair, build_method, methods
+from distillab.methods import MethodSpec, Pair, build_method
 from distillab.models import OutputShapes, build_model, count_macs, output_shapes
 
 
@@ -38,9 +38,7 @@ class ModelCosts:
         shapes = {name: self.shapes(name) for name in {teacher, *students}}
         for student in students:
             for spec in specs:
-                other = {"none": None, "self": shapes[student]}.get(
-                    methods[spec.name].teacher, shapes[teacher]
-                )
+                other = {"none": None, "self": shapes[student]}.get(spec.teacher, shapes[teacher])
                 with torch.random.fork_rng(devices=[]):
                     build_method(spec, Pair(shapes[student], other, n_train=self.classes))
 

@@ -12,7 +12,7 @@ import torch
 
 from distillab.canonical import canonical_json
 from distillab.data.imageset import ImageSet
-from distillab.methods import MethodSpec, parse_method
+from distillab.methods import MethodSpec
 from distillab.study.condition import Condition, Roles
 from distillab.study.costing import file_digest
 from distillab.study.folder import StudyFolder
@@ -110,7 +110,7 @@ class JobRunner:
             Student(
                 drafts / job.id,
                 job.spec["model"],
-                method_of(job.spec),
+                method_of(job),
                 self._sets(job),
                 ResolvedRecipe.from_dict(job.spec["recipe"]),
                 Seeds(**job.spec["seeds"]),
@@ -152,9 +152,9 @@ class JobRunner:
         return self._roles[key]
 
 
-def method_of(spec: Mapping[str, Any]) -> MethodSpec:
-    """The method of a student job."""
-    return parse_method({spec["method"]["name"]: dict(spec["method"]["config"])}, "method")
+def method_of(job: Job) -> MethodSpec:
+    """The method of a student job. Raises RequestError if it is one's own and its code has changed."""
+    return MethodSpec.from_dict(job.spec["method"], job.condition.get("code"))
 
 
 def _must_be_planned(job: Job, train: ImageSet) -> None:

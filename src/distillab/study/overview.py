@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from distillab.data.dataset import Dataset
-from distillab.methods import methods
 from distillab.study.arithmetic import Work
 from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
@@ -148,7 +147,7 @@ def _training_rate(workload: Workload, chosen: Choice, device: torch.device) -> 
 
 
 def _uses_study_teacher(spec: StudySpec) -> list[bool]:
-    return [methods[each.name].teacher == "study" for each in spec.method_specs()]
+    return [each.distils for each in spec.method_specs()]
 
 
 def _recipes(plan: Plan) -> dict[int, dict[str, Any]]:

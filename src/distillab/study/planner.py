@@ -13,8 +13,8 @@ from distillab.canonical import Canonical, seed_from, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
 from distillab.factors import apply_factor
-from distillab.methods import Method, MethodSpec, methods
-from distillab.models.outputs import STORABLE
+from distillab.methods import MethodSpec
+from distillab.models.outputs import LIVE, STORABLE
 from distillab.study.condition import Condition, Roles, make_roles
 from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
@@ -111,10 +111,10 @@ class Planner:
         if key not in self.can_be_stored:
             fits = dict.fromkeys(self.arms, False)
             kept: dict[str, frozenset[str]] = defaultdict(frozenset)
-            possible = [a for a in self.arms if a.kind.teacher != "none" and "maps" not in a.kind.needs]
-            for arm in sorted(possible, key=lambda arm: len(arm.kind.needs & STORABLE)):
-                kind = arm.kind.teacher
-                together = kept[kind] | arm.kind.needs
+            possible = [a for a in self.arms if a.teacher != "none" and not a.needs & LIVE]
+            for arm in sorted(possible, key=lambda arm: len(arm.needs & STORABLE)):
+                kind = arm.teacher
+                together = kept[kind] | arm.needs
                 if self.bytes(together, kind, student, images) <= self.largest:
                     kept[kind], fits[arm] = together, True
             self.can_be_stored[key] = fits
@@ -152,13 +152,14 @@ class _Arm:
     """A method as every condition meets it."""
 
     label: str
-    kind: type[Method]
+    teacher: str
+    needs: frozenset[str]
     written: Canonical
+    files: Mapping[str, str]
 
     @classmethod
     def of(cls, spec: MethodSpec) -> _Arm:
-        written = Canonical({"name": spec.name, "config": spec.config.model_dump(mode="json")})
-        return cls(spec.label, methods[spec.name], written)
+        return cls(spec.label, spec.teacher, spec.needs, Canonical(spec.as_dict()), spec.files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,16 +261,16 @@ class _Pairing:
         self.sources: dict[tuple[str, bool], tuple[str, Canonical]] = {}
         self.study_teacher: str | None = None
         self.study_outputs: str | None = None
-        if any(arm.kind.teacher == "study" for arm in self.planner.arms):
+        if any(arm.teacher == "study" for arm in self.planner.arms):
             self.study_teacher, self.study_outputs = self._ask("study")
 
     def student_job(self, arm: _Arm) -> str:
         """Enter a student's job and all that it needs; its id."""
         setting, recipe = self.setting, self.recipe
         source, teacher, cohort = None, None, ""
-        if arm.kind.teacher != "none":
+        if arm.teacher != "none":
             stored = self.stored[arm]
-            source, teacher = self._source(arm.kind.teacher, stored)
+            source, teacher = self._source(arm.teacher, stored)
             cohort = "" if stored else self._cohort(source)
         spec = {
             "kind": "student",
@@ -282,7 +283,10 @@ class _Pairing:
         }
         cost = recipe.images_seen * 3 * self.planner.costs.macs(self.student)
         needs = () if source is None else (source,)
-        return self.planner.add(spec, setting.student_condition, needs, cost, cohort)
+        condition = setting.student_condition
+        if arm.files:
+            condition = Canonical({**condition, "code": arm.files})
+        return self.planner.add(spec, condition, needs, cost, cohort)
 
     def _source(self, kind: str, stored: bool) -> tuple[str, Canonical]:
         """The job that a student learns from, the stored outputs or the teacher, and how it is written."""
@@ -358,8 +362,8 @@ class _Pairing:
             {
                 need
                 for arm, stored in self.stored.items()
-                if stored and arm.kind.teacher == kind
-                for need in arm.kind.needs & STORABLE
+                if stored and arm.teacher == kind
+                for need in arm.needs & STORABLE
             }
         )
         if stream and keep != ["logits"]:

@@ -24,6 +24,7 @@ from distillab.data.sources import Source, parse_source
 from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
+from distillab.methods.own import absolute, is_own
 from distillab.study.seeds import SeedRange
 from distillab.study.stored import StoredOutputs
 from distillab.training.recipe import Recipe
@@ -180,7 +181,7 @@ class StudySpec(BaseModel):
 
     def method_specs(self) -> list[MethodSpec]:
         """The methods, the plain twin first. Raises RequestError."""
-        specs = [parse_method(entry, "methods") for entry in self.methods]
+        specs = [parse_method(entry, "methods", self._base) for entry in self.methods]
         if all(spec.label != PLAIN for spec in specs):
             specs.insert(0, parse_method(PLAIN, "methods"))
         specs.sort(key=lambda spec: spec.label != PLAIN)
@@ -216,6 +217,7 @@ class StudySpec(BaseModel):
         """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
+        values["methods"] = [self._placed(entry) for entry in values["methods"]]
         # Keys that are younger than some studies: to leave out their defaults keeps those studies' identity.
         if self.order == "seed":
             del values["order"]
@@ -229,6 +231,12 @@ class StudySpec(BaseModel):
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values
+
+    def _placed(self, entry: Any) -> Any:
+        """A method's entry, files of methods with their absolute paths."""
+        if isinstance(entry, Mapping):
+            return {self._placed(name): settings for name, settings in entry.items()}
+        return absolute(entry, self._base) if is_own(entry) else entry
 
     @property
     def identity(self) -> str:

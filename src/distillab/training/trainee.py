@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distillab.canonical import seed_from
 from distillab.data.imageset import ImageSet, Indices
 from distillab.methods import Batch, Method, MethodSpec, Mixed, Pair, build_method
 from distillab.models import OutputShapes, build_model, output_shapes
@@ -107,10 +108,14 @@ class Trainee:
             member.model, member.data, member.seeds.init, device, self.recipe.memory_format
         )
         self.method = _method(member, self.model).to(device)
+        self.model = self.method.network(self.model)
         self.phases = Phases()
         self._normalise, self._device = normalise, device
-        self._optimiser = _optimiser([*self.model.parameters(), *self.method.parameters()], self.recipe)
-        self._tapped = TappedModel(self.model, self.method.needs)
+        learning = [
+            each for each in (*self.model.parameters(), *self.method.parameters()) if each.requires_grad
+        ]
+        self._optimiser = _optimiser(learning, self.recipe)
+        self._tapped = TappedModel(self.model, member.method.needs)
         self._forward = compiled(self._tapped, self.recipe.compile)
         self._random = RandomState.seeded(member.seeds.order, device)
         self._totals = _Totals()
@@ -144,10 +149,13 @@ class Trainee:
         batch = Batch(
             labels=self._labels(step.positions),
             ids=step.ids,
+            positions=torch.from_numpy(step.positions).to(self._device),
             epoch=step.epoch,
             progress=step.index / self.recipe.steps,
             epoch_length=self.recipe.steps_per_epoch,
             mixed=Mixed(self._labels(step.mixture.partners), step.mixture.share) if step.mixture else None,
+            groups=self._groups(step.positions),
+            inputs=step.inputs,
         )
         with self.phases.timed("forward"):
             with arithmetic(self._device, self.recipe.precision):
@@ -157,6 +165,10 @@ class Trainee:
     def _labels(self, positions: Indices) -> Tensor:
         """What this member is told about the images at some positions, int64 ``[N]``."""
         return torch.from_numpy(self.member.data.labels[positions]).to(self._device)
+
+    def _groups(self, positions: Indices) -> Tensor | None:
+        groups = self.member.data.groups
+        return None if groups is None else torch.from_numpy(groups[positions]).to(self._device)
 
     def _end_epoch(self, step: Step) -> None:
         with self.phases.timed("waiting"):
@@ -206,7 +218,21 @@ def _method(member: Member, model: nn.Module) -> Method:
     channels, height, _ = data.shape
     shapes = output_shapes(model, channels=channels, resolution=height, classes=len(data.classes))
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
-        return build_method(member.method, Pair(shapes, member.teacher_shapes, len(data)))
+        pair = Pair(
+            shapes,
+            member.teacher_shapes,
+            len(data),
+            labels=torch.from_numpy(data.labels),
+            groups=None if data.groups is None else torch.from_numpy(data.groups),
+            new_student=lambda number: _peer(member, number),
+        )
+        return build_method(member.method, pair)
+
+
+def _peer(member: Member, number: int) -> nn.Module:
+    """A network like a member's, with other initial weights."""
+    seed = seed_from("peer", member.seeds.init, number)
+    return new_model(member.model, member.data, seed, torch.device("cpu"), member.recipe.memory_format)
 
 
 def _optimiser(parameters: list[nn.Parameter], recipe: ResolvedRecipe) -> torch.optim.Optimizer:

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from distillab.methods import methods
 from distillab.models import OutputShapes
-from distillab.models.outputs import STORABLE
+from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
 from distillab.training.stages.outputs import open_teacher, teacher_shapes
@@ -96,15 +95,15 @@ def _teacher_feed(
     caches: Path | None,
     device: torch.device,
 ) -> tuple[TeacherFeed | None, OutputShapes | None]:
-    kinds = [methods[student.method.name] for student in students]
-    needs = frozenset().union(*(kind.needs for kind in kinds if kind.teacher != "none"))
-    if all(kind.teacher == "none" for kind in kinds):
+    taught = [student.method for student in students if student.method.teacher != "none"]
+    needs = frozenset[str]().union(*(method.needs for method in taught))
+    if not taught:
         return None, None
     sets, recipe = students[0].sets, students[0].recipe
     if outputs_folder is not None and caches is not None and (outputs_folder / CACHE).exists():
         held = json.loads((outputs_folder / CACHE).read_text())
         kept = Kept.from_dict(held["kept"])
-        if needs & (STORABLE | {"maps"}) <= kept.needs:
+        if needs & (STORABLE | LIVE) <= kept.needs:
             cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.pixels))
             stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
             return StoredTeacher(stored, device), kept.shapes

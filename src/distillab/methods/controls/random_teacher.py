@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from distillab.methods.kd import SoftTargets
+from distillab.methods.logits.kd import SoftTargets
 from distillab.methods.method import TeacherKind, method
 
 
