@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -31,18 +30,19 @@ def measure(commands: Sequence[Sequence[str]], log: Path, threads: int | None = 
             for key, value in os.environ.items()
             if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
         }
-        environment["TORCHINDUCTOR_CACHE_DIR"] = compiled
+        environment["TORCHINDUCTOR_CACHE_DIR"] = environment["DISTILLAB_CACHE"] = compiled
         if threads:
             environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
-        before, started = _children_cpu(), time.perf_counter()
+        started = time.perf_counter()
         running = [
             subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
             for command in commands
         ]
-        peak = 0.0
+        peak, cpu = 0.0, dict[int, float]()
         try:
             while any(process.poll() is None for process in running):
-                peak = max(peak, _memory([process.pid for process in running]))
+                memory, used = _sample([process.pid for process in running])
+                peak, cpu = max(peak, memory), cpu | used
                 time.sleep(SAMPLE_SECONDS)
         finally:
             for process in running:
@@ -52,19 +52,15 @@ def measure(commands: Sequence[Sequence[str]], log: Path, threads: int | None = 
     if any(process.returncode for process in running):
         tail = "\n".join(log.read_text().splitlines()[-15:])
         raise SystemExit(f"{' '.join(commands[0])} failed; see {log}:\n{tail}")
-    return Cost(wall, _children_cpu() - before, peak)
+    return Cost(wall, sum(cpu.values()), peak)
 
 
-def _children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _memory(roots: Sequence[int]) -> float:
-    """MiB of living processes and their descendants, shared pages in parts (whole where not told)."""
+def _sample(roots: Sequence[int]) -> tuple[float, dict[int, float]]:
+    """Of living processes and their descendants: MiB, shared pages in parts (whole where not told), and
+    processor seconds by process."""
     import psutil
 
-    total = 0
+    memory, cpu = 0, {}
     for root in roots:
         try:
             family = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
@@ -72,8 +68,9 @@ def _memory(roots: Sequence[int]) -> float:
             continue
         for process in family:
             try:
-                held = process.memory_full_info()
+                held, used = process.memory_full_info(), process.cpu_times()
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-            total += getattr(held, "pss", held.rss)
-    return total / 2**20
+            memory += getattr(held, "pss", held.rss)
+            cpu[process.pid] = used.user + used.system
+    return memory / 2**20, cpu

@@ -17,7 +17,7 @@ Printed for each: wall seconds; processor seconds of all processes; peak memory,
 what processes share counted once; images sent through the teacher; mean accuracy of each method; and where
 distillab's seconds went (step_breakdown.py). The last
 line is ``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
-Compilers find empty caches. Teachers are trained beforehand, by distillab, and not counted; with
+Compilers and trials find empty caches. Teachers are trained beforehand, by distillab, and not counted; with
 ``--keep DIR`` they and the studies are kept, and the next call finds the teachers there.
 
 It needs, besides distillab with its extra ``dev``: ``pip install psutil`` and ``pip install --no-deps

@@ -54,6 +54,10 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
+    from distillab.nursery import prepare_workers
+
+    if executor == "processes":
+        prepare_workers()
     from distillab.api import Study
     from distillab.study.executors import executors
     from distillab.terminal import load_progress, print_arithmetic, print_outcome, run_progress

@@ -19,7 +19,7 @@ CLAIM = (
 )
 
 
-def die_of_poison(path: str, device: str, parent: int) -> None:
+def die_of_poison(path: str, device: str) -> None:
     """Do every job, but end without a word on the one called poison."""
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
@@ -28,11 +28,11 @@ def die_of_poison(path: str, device: str, parent: int) -> None:
         db.execute("UPDATE jobs SET state = 'done', seconds = 1 WHERE id = ?", row)
 
 
-def find_the_disk_full(path: str, device: str, parent: int) -> None:
+def find_the_disk_full(path: str, device: str) -> None:
     """End at once, as a worker does that cannot write."""
     os._exit(28)
 
 
-def die_at_once(path: str, device: str, parent: int) -> None:
+def die_at_once(path: str, device: str) -> None:
     """End before any job is claimed, as on a machine on which nothing can be started."""
     sys.exit(3)

@@ -69,7 +69,7 @@ def test_no_process_is_started_when_nothing_is_open(tmp_path: Path, monkeypatch:
         def Process(self, **_: object) -> None:  # noqa: N802 - the name that multiprocessing gives it
             raise AssertionError("a process was started")
 
-    monkeypatch.setattr(module.multiprocessing, "get_context", lambda _: NoProcesses())
+    monkeypatch.setattr(module, "workers_context", NoProcesses)
     with pytest.raises(AssertionError, match="a process was started"):  # the trap works
         processes(folder_with(tmp_path / "some", "one"), workers=4, device="cpu", watch=silent)
     shares: list[float] = []

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from distillab.errors import DiskFullError
+from distillab.nursery import workers_context
 from distillab.study.executors.executor import Watch, executors
 from distillab.study.folder import StudyFolder
 from distillab.study.worker import work
@@ -22,11 +23,11 @@ MOST_RESTARTS = 10
 @executors.register("processes")
 def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> None:
     """Run every open job in ``workers`` processes. A worker that dies is replaced; its job is tried again."""
-    context = multiprocessing.get_context("spawn")
+    context = workers_context()
     restarts = 0
 
     def start() -> BaseProcess:
-        process = context.Process(target=_work, args=(str(folder.path), device, os.getpid()), daemon=True)
+        process = context.Process(target=_work, args=(str(folder.path), device), daemon=True)
         process.start()
         return process
 
@@ -63,10 +64,15 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
             ledger.reclaim()
 
 
-def _work(path: str, device: str, parent: int) -> None:
+def _work(path: str, device: str) -> None:
     """The body of a worker process. It ends by itself, after the job in hand, if its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    parent = multiprocessing.parent_process()
     try:
-        work(StudyFolder.open(Path(path)), device, stop=lambda: os.getppid() != parent)
+        work(
+            StudyFolder.open(Path(path)),
+            device,
+            stop=lambda: parent is not None and not parent.is_alive(),
+        )
     except DiskFullError:
         os._exit(DISK_FULL_EXIT)
