@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,25 @@ def write_parquet(path: Path, *, seed: int = 0, names: bool = True, **columns: A
     table = pa.table({"image": images, "label": labels, **columns})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def write_shards(root: Path, *, labels: str = "cls", splits: tuple[str, ...] = ("train", "test")) -> None:
+    """Two shards a split, an image and its label under one name."""
+    root.mkdir(parents=True)
+    for number, split in enumerate(splits):
+        images = noise(2 * EACH, number)
+        for shard in range(2):
+            with tarfile.open(root / f"{split}-{shard}.tar", "w") as archive:
+                for row in range(shard, 2 * EACH, 2):
+                    label = (
+                        str(row // 2 % 2)
+                        if labels == "cls"
+                        else json.dumps({"pet": ["cat", "dog"][row % 2]})
+                    )
+                    for ending, data in (("png", png(images[row])), (labels, label.encode())):
+                        member = tarfile.TarInfo(f"{split}/{row:03}.{ending}")
+                        member.size = len(data)
+                        archive.addfile(member, io.BytesIO(data))
 
 
 def write_npz(path: Path, **changes: Any) -> None:
@@ -117,6 +137,11 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_webdataset(folder: Path) -> dict[str, Any]:
+    write_shards(folder / "pets")
+    return {"path": "pets"}
+
+
 SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": no_files,
     "mnist5k": no_files,
@@ -125,6 +150,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": make_npz,
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
+    "webdataset": make_webdataset,
 }
 
 
@@ -267,7 +293,7 @@ def test_arguments_of_the_command_line(tmp_path: Path, monkeypatch: pytest.Monke
         ("nowhere", "there is no file, folder or source 'nowhere'"),
         ("torchvision", "key 'dataset' is missing"),
         ("digits:3", "source 'digits' takes no argument"),
-        (__file__, "this file is not a dataset (allowed: a folder, .parquet or .npz)"),
+        (__file__, "this file is not a dataset (allowed: a folder, .parquet, .npz, .tar)"),
     ],
 )
 def test_a_wrong_argument_is_refused(argument: str, expected: str) -> None:
@@ -585,3 +611,35 @@ def test_huggingface_datasets_that_cannot_be_loaded(tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="the extra distillab[huggingface] is not installed")
     (tmp_path / "empty").mkdir()
     assert "cannot be loaded" in refuse(tmp_path, source="huggingface", path="empty")
+
+
+# ---------------------------------------------------------------------------------------- webdataset
+
+
+def test_shards_hold_what_their_names_say(tmp_path: Path) -> None:
+    write_shards(tmp_path / "pets", labels="json")
+    dataset = load_dataset(
+        parse_source({"source": "webdataset", "path": "pets", "label": "pet"}, tmp_path, "data")
+    )
+    assert dataset.classes == ("cat", "dog")
+    assert len(dataset.eval["test"]) == 2 * EACH
+    where = {name: row for row, name in enumerate(range(0, 2 * EACH, 2))}
+    test = dataset.eval["test"]
+    np.testing.assert_array_equal(test.images[where[0]].transpose(1, 2, 0), noise(2 * EACH, 1)[0])
+    assert source_from_argument(str(tmp_path / "pets")).kind == "webdataset"
+    assert source_from_argument(str(tmp_path / "pets" / "train-0.tar")).kind == "webdataset"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"path": "nothing"}, "there is no .tar file here"),
+        ({"path": "pets", "label": "pets"}, "unknown label key 'pets', did you mean 'pet'?"),
+        ({"path": "pets"}, "this image has no label (allowed: a .cls file beside it, or `label: key`)"),
+        ({"path": "broken.tar"}, "cannot be read"),
+    ],
+)
+def test_shards_that_do_not_serve_are_told(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
+    write_shards(tmp_path / "pets", labels="json")
+    (tmp_path / "broken.tar").write_bytes(b"no archive at all" * 100)
+    assert message in refuse(tmp_path, source="webdataset", **entry)

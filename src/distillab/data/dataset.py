@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from distillab.canonical import spec_id
 from distillab.data.imageset import ImageSet, Pool
+from distillab.data.storage import open_pixels, write_pixels
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Dataset:
         """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
         sums = np.zeros(self.train.shape[0])
         squares = np.zeros(self.train.shape[0])
-        for start in range(0, len(self.train), 4096):
-            positions = np.arange(start, min(start + 4096, len(self.train)))
+        size = 4096 if np.prod(self.train.shape) <= 3 * 128 * 128 else 256
+        for start in range(0, len(self.train), size):
+            positions = np.arange(start, min(start + size, len(self.train)))
             batch = self.train.pixels(positions).astype(np.float64) / 255.0
             sums += batch.mean(axis=(2, 3)).sum(axis=0)
             squares += (batch**2).mean(axis=(2, 3)).sum(axis=0)
@@ -71,7 +73,7 @@ class Dataset:
 
     def save(self, folder: Path) -> None:
         """Write the dataset to an existing empty folder: ``pixels.npy``, index arrays, ``dataset.json``."""
-        np.save(folder / "pixels.npy", self.train.pool.pixels)
+        write_pixels(self.train.pool.pixels, folder / "pixels.npy")
         for name, split in self._splits().items():
             arrays = {"rows": split.rows, "labels": split.labels, "ids": split.ids}
             if split.groups is not None:
@@ -89,9 +91,9 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Open what :meth:`save` wrote, pixels memory-mapped, so that workers share one copy."""
+        """Open what :meth:`save` wrote, the pixels left on disk, so that workers share one copy."""
         facts = json.loads((folder / "dataset.json").read_text())
-        pool = Pool(np.load(folder / "pixels.npy", mmap_mode="r"), facts["pool"])
+        pool = Pool(open_pixels(folder / "pixels.npy"), facts["pool"])
         splits: dict[str, ImageSet] = {}
         for name in facts["splits"]:
             with np.load(folder / f"{name}.npz") as arrays:

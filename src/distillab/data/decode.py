@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from distillab.data.imageset import Pixels
-from distillab.data.sources.source import SMALLEST_SIDE, RawImage
+from distillab.data.canvas import Canvas
+from distillab.data.imageset import Pixels, PixelStore
+from distillab.data.sources.source import SMALLEST_SIDE, RawImage, StoredBytes
 from distillab.errors import RequestError
 
 Progress = Callable[[str, int, int], None]
@@ -37,12 +38,13 @@ class Decoded:
     """Decoded images.
 
     Attributes:
-        pixels: uint8 ``[M, C, H, W]``, the images that could be decoded, in order.
+        pixels: uint8 ``[M, C, H, W]``, the images that could be decoded, in order; in a file if there are
+            many.
         intact: bool ``[N]``, which of the N images these are.
         broken: (name, reason) of the others, in order.
     """
 
-    pixels: Pixels
+    pixels: PixelStore
     intact: npt.NDArray[np.bool_]
     broken: tuple[tuple[str, str], ...]
 
@@ -68,7 +70,7 @@ def decode_images(
         RequestError: images of different sizes without ``resolution``, an image below 4x4 pixels, or not
             one image that can be decoded.
     """
-    canvas = _Canvas(len(images), channels)
+    canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
     starts = range(0, len(images), CHUNK)
 
@@ -94,42 +96,17 @@ def decode_images(
     intact = np.ones(len(images), dtype=bool)
     intact[list(broken)] = False
     reasons = tuple((names[row], reason) for row, reason in broken.items())
-    if canvas.pixels is None:
+    pixels = canvas.finished(intact)
+    if pixels is None:
         raise RequestError(
             f"not one of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}"
         )
-    return Decoded(canvas.pixels[intact] if broken else canvas.pixels, intact, reasons)
+    return Decoded(pixels, intact, reasons)
 
 
 def _usable_cores() -> int:
     """Cores that this process may run on: in a container, or beside other workers, fewer than there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Canvas:
-    """Collects images into one array that starts grey and widens to three channels at the first colour."""
-
-    def __init__(self, count: int, channels: int | None) -> None:
-        self.count, self.channels = count, channels or 1
-        self.pixels: Pixels | None = None
-
-    @property
-    def colour(self) -> int | None:
-        """3 as soon as there is a colour image, else None."""
-        return 3 if self.pixels is not None and self.pixels.shape[1] == 3 else None
-
-    def fits(self, image: Pixels) -> bool:
-        return self.pixels is None or self.pixels.shape[2:] == image.shape[:2]
-
-    def put(self, row: int, image: Pixels) -> None:
-        if self.pixels is None:
-            self.pixels = np.zeros((self.count, self.channels, *image.shape[:2]), dtype=np.uint8)
-        if image.ndim == 2:
-            self.pixels[row] = image
-            return
-        if self.pixels.shape[1] == 1:
-            self.pixels = np.repeat(self.pixels, 3, axis=1)
-        self.pixels[row] = image.transpose(2, 0, 1)
 
 
 def _decode_or_reason(
@@ -139,6 +116,8 @@ def _decode_or_reason(
         return decode(image, resolution, channels)
     except RequestError as error:
         raise error.within(name) from None
+    except UnidentifiedImageError:
+        return "cannot be identified as an image"
     except _DAMAGE as error:
         return f"{error}" or type(error).__name__
 
@@ -180,6 +159,8 @@ def _open(image: RawImage) -> Image.Image:
     """The image in mode L or RGB, loaded, upright and opaque."""
     if isinstance(image, np.ndarray):
         return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
+    if isinstance(image, StoredBytes):
+        image = image.read()
     if not isinstance(image, (bytes, Path)):
         return _opaque(image())
     with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as picture:
@@ -232,6 +213,8 @@ def _size(image: RawImage) -> tuple[int, int]:
     """Width and height as seen, read from the header where there is one."""
     if isinstance(image, np.ndarray):
         return int(image.shape[1]), int(image.shape[0])
+    if isinstance(image, StoredBytes):
+        image = image.read()
     if not isinstance(image, (bytes, Path)):
         return image().size
     with Image.open(BytesIO(image) if isinstance(image, bytes) else image) as picture:

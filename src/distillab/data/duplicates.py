@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices, Pixels
+from distillab.data.imageset import Indices, PixelStore, chunks
 
 Parts = npt.NDArray[np.int8]
 """int8 ``[N]``, the split of each image: its position in :data:`SPLITS`."""
@@ -16,14 +16,15 @@ Parts = npt.NDArray[np.int8]
 SPLITS = ("train", "val", "test")
 
 
-def content_codes(pixels: Pixels) -> Indices:
+def content_codes(pixels: PixelStore) -> Indices:
     """For each of the images uint8 ``[N, C, H, W]``, the position of the first like it: int64 ``[N]``.
 
     Pixels are compared by a 128-bit hash, so images that differ share a code with a chance below 1e-25.
     """
     first: dict[bytes, int] = {}
     codes = np.empty(len(pixels), dtype=np.int64)
-    for row, image in enumerate(pixels):
+    images = (image for chunk in chunks(pixels) for image in chunk)
+    for row, image in enumerate(images):
         digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
         codes[row] = first.setdefault(digest, row)
     return codes

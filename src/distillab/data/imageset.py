@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from distillab.canonical import array_digest, spec_id
+from distillab.canonical import array_digest, chunked_digest, spec_id
 
 Indices = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]
+
+
+class PixelStore(Protocol):
+    """What serves as the pixels of a pool: an array, or what looks like one and makes images when asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(M, C, H, W)``."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+
+    @property
+    def ndim(self) -> int:
+        """4."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Pixels:
+        """The pixels at ``rows``, an int64 array or a slice."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
     """The pixels that image sets point into: uint8 ``[M, C, H, W]``, in memory or memory-mapped.
 
-    Anything with ``shape`` and integer-array indexing serves, so a lazily decoding pool fits the same place.
     ``digest`` is the content address of the pixels.
     """
 
-    pixels: Pixels
+    pixels: PixelStore
     digest: str
 
     @classmethod
-    def of(cls, pixels: Pixels) -> Pool:
-        """Wrap an array and compute its content address."""
+    def of(cls, pixels: PixelStore) -> Pool:
+        """Wrap pixels and compute their content address, which is the same wherever they are kept."""
         if pixels.ndim != 4 or pixels.dtype != np.uint8:
             raise ValueError(f"a pool is uint8 [M, C, H, W], not {pixels.dtype} {list(pixels.shape)}")
-        return cls(pixels, array_digest(pixels))
+        if isinstance(pixels, np.ndarray):
+            return cls(pixels, array_digest(pixels))
+        return cls(pixels, chunked_digest(pixels.shape, pixels.dtype, chunks(pixels)))
+
+
+def chunks(pixels: PixelStore, size: int = 256) -> Iterator[Pixels]:
+    """The images in order, ``size`` at a time."""
+    return (pixels[start : start + size] for start in range(0, len(pixels), size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from distillab.data.storage import cache_folder
 from distillab.training.arithmetic import Arithmetic
 from distillab.training.device import fast_bf16
 from distillab.training.recipe import Recipe
@@ -138,11 +139,8 @@ class Memory:
 
     @classmethod
     def of_user(cls) -> Memory:
-        """``arithmetic.json`` in ``$DISTILLAB_CACHE``, by default ``distillab`` in the cache folder."""
-        if own := os.environ.get("DISTILLAB_CACHE"):
-            return cls(Path(own) / "arithmetic.json")
-        caches = os.environ.get("XDG_CACHE_HOME")
-        return cls((Path(caches) if caches else Path.home() / ".cache") / "distillab" / "arithmetic.json")
+        """``arithmetic.json`` in the :func:`~distillab.data.storage.cache_folder`."""
+        return cls(cache_folder() / "arithmetic.json")
 
     def recall(self, key: str) -> dict[str, float | None]:
         """The rates known under ``key``, by the candidate's name."""

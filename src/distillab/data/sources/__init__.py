@@ -1,14 +1,15 @@
 """Sources: where images come from, one file each, found by the name they are registered under."""
 
-from distillab.data.sources import digits, folder, huggingface, mnist5k, npz, parquet, torchvision
+from distillab.data.sources import digits, folder, huggingface, mnist5k, npz, parquet, torchvision, webdataset
 from distillab.data.sources.parse import parse_source, source_from_argument
-from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, source, sources
+from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, StoredBytes, source, sources
 
 __all__ = [
     "RawImage",
     "RawSplit",
     "RawSplits",
     "Source",
+    "StoredBytes",
     "digits",
     "folder",
     "huggingface",
@@ -20,4 +21,5 @@ __all__ = [
     "source_from_argument",
     "sources",
     "torchvision",
+    "webdataset",
 ]

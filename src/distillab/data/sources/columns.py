@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,13 @@ def table_splits(
     names: list[str] | None,
     folders: Mapping[str, Path],
     where: str,
+    elsewhere: Mapping[str, Sequence[RawImage]] | None = None,
 ) -> RawSplits:
     """The splits that tables hold.
 
     Args:
         tables: one a split, each with the columns ``image``, ``label`` and, if not None, ``group``.
+        elsewhere: the images of each split, if they are not in the tables.
         names: class names in label order, or None to take the sorted values.
         folders: what image paths in a table are relative to, by split.
     """
@@ -92,7 +94,11 @@ def table_splits(
         group_names, groups = encode_labels(values, None, f"{where}: {group}")
     splits: dict[str, RawSplit] = {}
     for split, table in tables.items():
-        images, shown = _images(table[image], split, folders[split])
+        if elsewhere is None:
+            images, shown = _images(table[image], split, folders[split])
+        else:
+            images = list(elsewhere[split])
+            shown = [f"{split}[{row}]" for row in range(len(images))]
         splits[split] = RawSplit(images, encoded[split], shown, groups.get(split))
     return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"), group_names)
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import model_validator
 
+from distillab.data import storage
+from distillab.data.sources.cells import Cell, ImageColumn
 from distillab.data.sources.columns import (
     choose_image_column,
     choose_label_column,
@@ -69,7 +71,8 @@ class Parquet(Source):
         label = choose_label_column(schema, self.label, image, where)
         if self.group is not None and self.group not in schema.names:
             raise unknown_name("group column", self.group, schema.names, where=where)
-        columns = [image, label, *([self.group] if self.group else [])]
+        large = sum(path.stat().st_size for paths in files.values() for path in paths) > storage.LARGE
+        columns = [*([] if large else [image]), label, *([self.group] if self.group else [])]
         tables = {split: _table(paths, columns) for split, paths in files.items()}
         return table_splits(
             tables,
@@ -79,6 +82,7 @@ class Parquet(Source):
             names=class_names(schema, label),
             folders={split: paths[0].parent for split, paths in files.items()},
             where=where,
+            elsewhere={split: _cells(paths, image) for split, paths in files.items()} if large else None,
         )
 
     def _files(self) -> dict[str, list[Path]]:
@@ -120,6 +124,10 @@ def hub_files(folder: Path) -> dict[str, list[Path]]:
                 f"several folders hold a {split} split", where=str(folder), allowed=" or ".join(parents)
             )
     return {split: files[split] for split in ("train", "val", "test") if split in files}
+
+
+def _cells(paths: list[Path], image: str) -> list[Cell]:
+    return [cell for path in paths for cell in ImageColumn(path, image).cells()]
 
 
 def _schema(path: Path) -> pa.Schema:

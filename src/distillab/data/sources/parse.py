@@ -40,8 +40,9 @@ def source_from_argument(argument: str) -> Source:
     """The source that ``DATA`` on the command line means.
 
     Either a source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``, ``digits``) or
-    a path to a folder of images, a folder of Parquet files, a ``.parquet`` or an ``.npz`` file. A name goes
-    before a path of the same name; ``./digits`` is the path. Raises RequestError if it is neither.
+    a path to a folder of images, of Parquet files or of tar shards, a ``.parquet``, ``.npz`` or ``.tar``
+    file. A name goes before a path of the same name; ``./digits`` is the path. Raises RequestError if it is
+    neither.
     """
     kind, colon, rest = argument.partition(":")
     path = Path(argument).expanduser()
@@ -55,11 +56,16 @@ def source_from_argument(argument: str) -> Source:
             raise unknown_name("source", kind, sources, where=argument)
         raise RequestError(
             f"there is no file, folder or source {argument!r}",
-            allowed=f"a folder, a .parquet or .npz file, or source:argument with one of {', '.join(sources)}",
+            allowed="a folder, a .parquet, .npz or .tar file, or source:argument with one of "
+            + ", ".join(sources),
         )
     if path.is_dir():
         tables = any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))
-        return parse_source({"source": "parquet" if tables else "folder", "path": path}, Path(), argument)
-    if path.suffix not in (".parquet", ".npz"):
-        raise RequestError("this file is not a dataset", where=argument, allowed="a folder, .parquet or .npz")
-    return parse_source({"source": path.suffix[1:], "path": path}, Path(), argument)
+        shards = any(path.glob("*.tar"))
+        kind = "parquet" if tables else "webdataset" if shards else "folder"
+        return parse_source({"source": kind, "path": path}, Path(), argument)
+    kinds = {".parquet": "parquet", ".npz": "npz", ".tar": "webdataset"}
+    if path.suffix not in kinds:
+        allowed = f"a folder, {', '.join(kinds)}"
+        raise RequestError("this file is not a dataset", where=argument, allowed=allowed)
+    return parse_source({"source": kinds[path.suffix], "path": path}, Path(), argument)

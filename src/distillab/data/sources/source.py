@@ -17,8 +17,18 @@ from distillab.registry import Registry
 
 SMALLEST_SIDE = 4  # pixels; below that there is nothing to convolve
 
-RawImage: TypeAlias = Path | bytes | Pixels | Callable[[], Image.Image]
-"""An image as a source holds it: a file, encoded bytes, uint8 ``[H, W]`` or ``[H, W, 1|3]``, or a loader."""
+
+class StoredBytes(ABC):
+    """Encoded bytes that lie in a larger file and are read when they are asked for."""
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """The bytes. Raises OSError. May be called by several threads at once."""
+
+
+RawImage: TypeAlias = Path | bytes | StoredBytes | Pixels | Callable[[], Image.Image]
+"""An image as a source holds it: a file, encoded bytes, a place in a larger file, uint8 ``[H, W]`` or
+``[H, W, 1|3]``, or a loader."""
 
 
 @dataclass(frozen=True, eq=False)
