@@ -22,7 +22,7 @@ from distillab.training.device import arithmetic as autocast
 from distillab.training.device import fast_bf16
 
 # Seconds that a candidate is timed for, and in how many turns at least.
-TRIAL_SECONDS = 2.0
+TRIAL_SECONDS = 1.0
 LEAST_ROUNDS = 3
 BF16_TRIAL = 256  # side of the matrices that tell whether a CPU computes or emulates bf16
 
