@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -53,7 +55,10 @@ def hooks(model: nn.Module) -> int:
 @pytest.mark.parametrize("name", models)
 def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
     model = build(name, 1, 20)
-    assert find_taps(model, images(1, 1, 20)) == Taps("fc", tuple(Stage(f"stages.{i}") for i in range(3)))
+    taps = find_taps(model, images(1, 1, 20))
+    assert taps == Taps(
+        "fc", tuple(replace(Stage(f"stages.{i}"), relu=taps.stages[i].relu) for i in range(3))
+    )
     assert isinstance(model.fc, nn.Linear)
     last = model.fc.in_features
     shapes = output_shapes(model, channels=1, resolution=20, classes=6)
@@ -168,12 +173,50 @@ def test_attention_is_computed_in_full_precision_and_of_a_dark_image_is_dark(dty
 
 def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
     said = {field.name for field in dataclasses.fields(Outputs)}
-    assert said - STORABLE == {"maps"}
+    assert said - STORABLE == {"maps", "preactivations", "classifier"}
     with TappedModel(build("resnet8"), STORABLE) as tapped, torch.no_grad():
         outputs = tapped(images(1))
     shapes = output_shapes(build("resnet8"), channels=3, resolution=16, classes=6)
     small = sum(looked.numel() for looked in outputs.attention) + outputs.logits.numel()
     assert small < sum(math.prod(shape) for shape in shapes.maps) / 10
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet20", "wrn16-1"])
+def test_preactivations_are_the_maps_before_their_relu(name: str) -> None:
+    """A network whose stages end in no ReLU gives its maps; those that work in place give what came before."""
+    model = build(name)
+    with TappedModel(model, {"maps", "preactivations", "classifier"}) as tapped:
+        said = tapped(images())
+    assert said.classifier is model.fc
+    for before, after in zip(said.preactivations, said.maps, strict=True):
+        if name.startswith("resnet"):
+            assert (before < 0).any()
+            torch.testing.assert_close(before.relu(), after)
+        else:
+            assert before is after
+    sum(before.sum() for before in said.preactivations).backward()
+    assert model.conv1.weight.grad is not None
+
+
+def test_a_relu_that_is_used_twice_counts_by_its_last_use() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+            self.relu = nn.ReLU(inplace=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.last = self.conv2(self.relu(self.conv1(x)))
+            self.kept = self.last.detach().clone()
+            return self.relu(self.last)
+
+    block = Block()
+    model = nn.Sequential(
+        OrderedDict(layer1=block, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 6))
+    )
+    with TappedModel(model, {"preactivations"}) as tapped:
+        said = tapped(images())
+    assert torch.equal(said.preactivations[0], block.kept)
 
 
 def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
@@ -246,7 +289,7 @@ def unknown() -> nn.Sequential:
 def test_stages_of_an_unknown_network_are_the_last_map_of_each_size() -> None:
     model = unknown()
     taps = find_taps(model, images(1))
-    assert taps == Taps("5", (Stage("0.0"), Stage("0.2"), Stage("0")))
+    assert taps == Taps("5", (Stage("0.0"), Stage("0.2", relu="0.2"), Stage("0")))
     shapes = output_shapes(model, channels=3, resolution=16, classes=6)
     assert (shapes.embedding, shapes.maps) == (9, ((4, 16, 16), (5, 8, 8), (7, 4, 4)))
 

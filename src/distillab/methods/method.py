@@ -15,7 +15,22 @@ from distillab.errors import RequestError
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.registry import Registry
 
-Need = Literal["logits", "embedding", "maps", "attention", "labels", "ids", "memory", "groups", "inputs"]
+Need = Literal[
+    "logits",
+    "embedding",
+    "maps",
+    "attention",
+    "preactivations",
+    "classifier",
+    "teacher_classifier",
+    "labels",
+    "ids",
+    "memory",
+    "groups",
+    "inputs",
+]
+OF_STAGES: tuple[Need, ...] = ("maps", "attention", "preactivations")
+OF_THE_LAST_LAYER: frozenset[Need] = frozenset({"embedding", "classifier", "teacher_classifier"})
 TeacherKind = Literal["none", "study", "self", "untrained"]
 
 # Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
@@ -84,6 +99,8 @@ class Pair:
         n_train: images in the transfer set.
         labels: their labels, int64 ``[n_train]``, wrong ones included.
         groups: their groups, int64 ``[n_train]``, or None if the set has none.
+        teacher_classifier: the teacher's last linear layer, from embeddings to logits; it must not be
+            changed. None where only shapes are known: while a study is planned.
         new_student: a fresh network of the student's architecture, on the CPU, its initial weights decided
             by the number given, for methods that train peers.
     """
@@ -93,6 +110,7 @@ class Pair:
     n_train: int
     labels: Tensor | None = None
     groups: Tensor | None = None
+    teacher_classifier: nn.Linear | None = None
     new_student: Callable[[int], nn.Module] | None = None
 
 
@@ -104,6 +122,7 @@ class Method(nn.Module, ABC):
         paper: where it comes from, or "" for controls.
         needs: which outputs and facts it uses; those in :data:`distillab.models.outputs.STORABLE` can be
             served from stored teacher outputs.
+        asks: what of these it must have from the teacher as well, if that is less than all.
         teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
             student (``self``), or an ``untrained`` network of the teacher's architecture.
 
@@ -119,6 +138,7 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
+    asks: ClassVar[frozenset[Need] | None] = None
     teacher: ClassVar[TeacherKind] = "study"
 
     class Config(BaseModel):
@@ -130,9 +150,9 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.pair = pair
-        for role, shapes in (("student", pair.student), ("teacher", pair.teacher)):
-            if shapes is not None:
-                self._must_give(role, shapes)
+        self._must_give("student", pair.student, self.uses(config) - {"teacher_classifier"})
+        if pair.teacher is not None:
+            self._must_give("teacher", pair.teacher, self.asks_of_teacher(config))
         if "groups" in self.uses(config) and pair.labels is not None and pair.groups is None:
             raise RequestError(
                 f"method {self.name} needs to know the group of every image, and the data have no groups",
@@ -145,6 +165,11 @@ class Method(nn.Module, ABC):
         return cls.needs
 
     @classmethod
+    def asks_of_teacher(cls, config: Any) -> frozenset[Need]:
+        """What it must have from the teacher under a configuration."""
+        return cls.uses(config) if cls.asks is None else cls.asks
+
+    @classmethod
     def taught_by(cls, config: Any) -> str:
         """Whose outputs it learns from under a configuration; :attr:`teacher` unless it says otherwise."""
         return cls.teacher
@@ -153,19 +178,17 @@ class Method(nn.Module, ABC):
         """The network that is trained, tested and saved: the student itself, unless a method reshapes it."""
         return student
 
-    def _must_give(self, role: str, shapes: OutputShapes) -> None:
-        needs = self.uses(self.config)
-        if "embedding" in needs and shapes.embedding is None:
+    def _must_give(self, role: str, shapes: OutputShapes, needs: frozenset[Need]) -> None:
+        if needs & OF_THE_LAST_LAYER and shapes.embedding is None:
             raise RequestError(
                 f"method {self.name} needs an embedding, and the {role} ends in no linear layer",
                 allowed="a network whose last layer is linear, or a method that learns from logits",
             )
-        for need, given in (("maps", shapes.maps), ("attention", shapes.attention)):
-            if need in needs and not given:
-                raise RequestError(
-                    f"method {self.name} needs feature maps, and the {role} has no stages that give them",
-                    allowed="a network with convolutional stages, or a method that learns from logits",
-                )
+        if needs.intersection(OF_STAGES) and not (shapes.maps or shapes.attention):
+            raise RequestError(
+                f"method {self.name} needs feature maps, and the {role} has no stages that give them",
+                allowed="a network with convolutional stages, or a method that learns from logits",
+            )
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:

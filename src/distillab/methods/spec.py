@@ -51,6 +51,13 @@ class MethodSpec:
         return self.kind.uses(self.config)
 
     @property
+    def asks(self) -> frozenset[Need]:
+        """What a teacher must give; nothing if it has none."""
+        if self.parts:
+            return frozenset().union(*(part.asks for _, part in self.parts))
+        return frozenset() if self.teacher == "none" else self.kind.asks_of_teacher(self.config)
+
+    @property
     def teacher(self) -> str:
         """Whose outputs it learns from, as :attr:`Method.teacher`."""
         if self.parts:

@@ -4,7 +4,7 @@ from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
-from distillab.models.taps import TappedModel, Taps, find_taps, output_shapes
+from distillab.models.taps import TappedModel, Taps, find_taps, last_layer, output_shapes
 from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "count_macs",
     "count_parameters",
     "find_taps",
+    "last_layer",
     "list_models",
     "models",
     "output_shapes",

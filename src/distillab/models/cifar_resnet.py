@@ -38,11 +38,13 @@ class BasicBlock(nn.Module):
         if stride != 1 or inputs != outputs:
             conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
             self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+        self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
-        return F.relu(y + self.shortcut(x), inplace=True)
+        out: Tensor = self.activation(y + self.shortcut(x))
+        return out
 
 
 class CifarResNet(nn.Module):

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 # What is small enough an image that a teacher's can be stored once and read by every student. Whole feature
 # maps are not: a method that needs them asks the teacher live.
 STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"})
 # What only the network itself can give: a method that needs one of these asks the teacher live.
-LIVE: Final[frozenset[str]] = frozenset({"maps"})
+LIVE: Final[frozenset[str]] = frozenset({"maps", "preactivations", "teacher_classifier"})
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,17 @@ class Outputs:
         embedding: float ``[N, D]``, the input of the classifier, or None if it was not asked for.
         maps: feature maps ``[N, C, H, W]``, one a stage from shallow to deep; empty if not asked for.
         attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``; empty if not asked for.
+        preactivations: each stage's maps before the ReLU at its end, or the maps where none ends it; empty if
+            not asked for.
+        classifier: the last linear layer itself, ``[N, D]`` to ``[N, classes]``, or None if not asked for.
     """
 
     logits: Tensor
     embedding: Tensor | None = None
     maps: tuple[Tensor, ...] = ()
     attention: tuple[Tensor, ...] = ()
+    preactivations: tuple[Tensor, ...] = ()
+    classifier: nn.Linear | None = None
 
 
 @dataclass(frozen=True)

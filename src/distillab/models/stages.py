@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -31,12 +31,14 @@ class Event:
 class Stage:
     """A module whose output is a feature map, perhaps laid out otherwise than ``[N, C, H, W]``.
 
-    ``prefix`` tokens (class, distillation) stand before the patches if the layout is ``tokens``.
+    ``prefix`` tokens (class, distillation) stand before the patches if the layout is ``tokens``. ``relu`` is
+    the path of the activation that ends the stage, if that is a ReLU.
     """
 
     path: str
     layout: Layout = "NCHW"
     prefix: int = 0
+    relu: str | None = None
 
     def as_map(self, output: Tensor) -> Tensor:
         """The output as ``[N, C, H, W]``, a view where possible."""
@@ -67,9 +69,27 @@ def find_stages(model: nn.Module, events: Sequence[Event]) -> tuple[Stage, ...]:
         stages = [_stage(model, last[path]) for path in paths if path in last]
         found = [stage for stage in stages if stage]
         if found:
-            return _thinned(found)
+            return _with_relu(_thinned(found), events)
     spine = _by_size([event for event in events if _on_spine(model, event.path)])
-    return spine if len(spine) > 1 else _by_size(events)
+    return _with_relu(spine if len(spine) > 1 else _by_size(events), events)
+
+
+def _with_relu(stages: tuple[Stage, ...], events: Sequence[Event]) -> tuple[Stage, ...]:
+    """The stages, each with the ReLU whose output is its own: the last module to finish inside of it."""
+    return tuple(replace(stage, relu=_last_relu(stage, events)) for stage in stages)
+
+
+def _last_relu(stage: Stage, events: Sequence[Event]) -> str | None:
+    end = _last(list(events), lambda event: event.path == stage.path)
+    if isinstance(events[end].module, nn.ReLU):
+        return stage.path
+    inside = [
+        event
+        for event in events[:end]
+        if event.path.startswith(f"{stage.path}.") and not any(event.module.children())
+    ]
+    ends = inside and isinstance(inside[-1].module, nn.ReLU) and inside[-1].shape == events[end].shape
+    return inside[-1].path if ends else None
 
 
 def _children(model: nn.Module, path: str) -> list[str]:

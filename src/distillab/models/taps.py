@@ -15,7 +15,9 @@ from distillab.models.outputs import Outputs, OutputShapes, attention_map
 from distillab.models.stages import Event, Stage, find_stages
 from distillab.models.trial import blank, evaluating, logits_of, trial_logits
 
-Depth = Literal["embedding", "maps"]
+Depth = Literal["embedding", "maps", "preactivations"]
+HEARD = frozenset({"embedding", "maps", "attention", "preactivations", "classifier"})
+OF_STAGES = frozenset({"maps", "attention", "preactivations"})
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def _recorder(path: str, events: list[Event]) -> Any:
 
 
 class TappedModel:
-    """Calls ``model`` and gives :class:`Outputs` with what ``needs`` names, of ``embedding``, ``maps``
-    and ``attention``.
+    """Calls ``model`` and gives :class:`Outputs` with what ``needs`` names, of ``embedding``, ``maps``,
+    ``attention``, ``preactivations`` and ``classifier``.
 
     Only what is needed is hooked, and :meth:`close` (or leaving a ``with`` block) removes the hooks. Without
     ``taps`` they are found from the first image of the first batch. Other needs (``labels``, ``ids``, ...)
@@ -84,11 +86,12 @@ class TappedModel:
 
     def __init__(self, model: nn.Module, needs: Iterable[str], taps: Taps | None = None) -> None:
         self.model = model
-        self.needs = frozenset(needs) & {"embedding", "maps", "attention"}
-        self._hears_stages = not self.needs.isdisjoint({"maps", "attention"})
+        self.needs = frozenset(needs) & HEARD
+        self._hears_stages = not self.needs.isdisjoint(OF_STAGES)
         self.taps = taps
         self._caught: dict[tuple[Depth, int], Tensor] = {}
         self._handles: list[RemovableHandle] | None = None
+        self._classifier: nn.Linear | None = None
         self._closed = False
 
     def __call__(self, x: Tensor) -> Outputs:
@@ -104,9 +107,16 @@ class TappedModel:
             self._caught.get(("embedding", 0)),
             maps if "maps" in self.needs else (),
             tuple(attention_map(found) for found in maps) if "attention" in self.needs else (),
+            tuple(self._before_relu(index, maps) for index in range(len(maps)))
+            if "preactivations" in self.needs
+            else (),
+            self._classifier if "classifier" in self.needs else None,
         )
         self._caught.clear()
         return outputs
+
+    def _before_relu(self, index: int, maps: tuple[Tensor, ...]) -> Tensor:
+        return self._caught.get(("preactivations", index), maps[index])
 
     def listen(self, x: Tensor) -> None:
         """What a call does first, for callers that compile the rest: find the taps on a first batch and hook
@@ -119,21 +129,33 @@ class TappedModel:
         if self.taps is None and self.needs:
             self.taps = find_taps(self.model, x[:1])
         network = type(self.model).__name__
-        if "embedding" in self.needs and self.taps and self.taps.classifier is None:
+        if self.needs & {"embedding", "classifier"} and self.taps and self.taps.classifier is None:
             raise RequestError(f"{network} ends in no linear layer, so it has no embedding to learn from")
         if self._hears_stages and self.taps and not self.taps.stages:
             raise RequestError(f"{network} has no stages that give feature maps to learn from")
         modules = dict(self.model.named_modules())
         self._handles = []
-        if "embedding" in self.needs and self.taps and self.taps.classifier:
+        if self.taps and self.taps.classifier:
             module = modules[self.taps.classifier]
-            self._handles.append(module.register_forward_pre_hook(self._catch_input))
+            self._classifier = module if isinstance(module, nn.Linear) else None
+            if "embedding" in self.needs:
+                self._handles.append(module.register_forward_pre_hook(self._catch_input))
         if self._hears_stages and self.taps:
             for index, stage in enumerate(self.taps.stages):
                 self._handles.append(modules[stage.path].register_forward_hook(self._catch_output(index)))
+                if "preactivations" in self.needs and stage.relu:
+                    catch = self._catch_before(index)
+                    self._handles.append(modules[stage.relu].register_forward_pre_hook(catch))
 
     def _catch_input(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._caught["embedding", 0] = inputs[0]
+
+    def _catch_before(self, index: int) -> Any:
+        def catch(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            # A ReLU may work in place, and one may be used several times: a copy, and the last one counts.
+            self._caught["preactivations", index] = inputs[0].clone()
+
+        return catch
 
     def _catch_output(self, index: int) -> Any:
         def catch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -154,6 +176,13 @@ class TappedModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def last_layer(model: nn.Module, shape: tuple[int, int, int]) -> nn.Linear | None:
+    """The linear layer that gives the logits for images of ``shape`` (C, H, W), or None."""
+    path = find_taps(model, blank(model, shape)).classifier
+    found = model.get_submodule(path) if path else None
+    return found if isinstance(found, nn.Linear) else None
 
 
 def output_shapes(model: nn.Module, *, channels: int, resolution: int, classes: int) -> OutputShapes:

@@ -111,10 +111,10 @@ class Planner:
         if key not in self.can_be_stored:
             fits = dict.fromkeys(self.arms, False)
             kept: dict[str, frozenset[str]] = defaultdict(frozenset)
-            possible = [a for a in self.arms if a.teacher != "none" and not a.needs & LIVE]
-            for arm in sorted(possible, key=lambda arm: len(arm.needs & STORABLE)):
+            possible = [a for a in self.arms if a.teacher != "none" and not a.asks & LIVE]
+            for arm in sorted(possible, key=lambda arm: len(arm.asks & STORABLE)):
                 kind = arm.teacher
-                together = kept[kind] | arm.needs
+                together = kept[kind] | arm.asks
                 if self.bytes(together, kind, student, images) <= self.largest:
                     kept[kind], fits[arm] = together, True
             self.can_be_stored[key] = fits
@@ -153,13 +153,13 @@ class _Arm:
 
     label: str
     teacher: str
-    needs: frozenset[str]
+    asks: frozenset[str]
     written: Canonical
     files: Mapping[str, str]
 
     @classmethod
     def of(cls, spec: MethodSpec) -> _Arm:
-        return cls(spec.label, spec.teacher, spec.needs, Canonical(spec.as_dict()), spec.files)
+        return cls(spec.label, spec.teacher, spec.asks, Canonical(spec.as_dict()), spec.files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,7 +363,7 @@ class _Pairing:
                 need
                 for arm, stored in self.stored.items()
                 if stored and arm.teacher == kind
-                for need in arm.needs & STORABLE
+                for need in arm.asks & STORABLE
             }
         )
         if stream and keep != ["logits"]:

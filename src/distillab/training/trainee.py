@@ -69,7 +69,8 @@ class Member:
     """What one student of a cohort is made from. Members share images, order, views and steps; labels, val,
     initial weights, network and method are each one's own.
 
-    ``data`` and ``val`` are its training and validation images; ``teacher_shapes`` what its teacher gives.
+    ``data`` and ``val`` are its training and validation images; ``teacher_shapes`` what its teacher gives,
+    and ``teacher_classifier`` the teacher's last layer, if the method wants it.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Member:
     recipe: ResolvedRecipe
     seeds: Seeds
     teacher_shapes: OutputShapes | None = None
+    teacher_classifier: nn.Linear | None = None
 
 
 def new_model(
@@ -224,6 +226,7 @@ def _method(member: Member, model: nn.Module) -> Method:
             len(data),
             labels=torch.from_numpy(data.labels),
             groups=None if data.groups is None else torch.from_numpy(data.groups),
+            teacher_classifier=member.teacher_classifier,
             new_student=lambda number: _peer(member, number),
         )
         return build_method(member.method, pair)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from distillab.models import OutputShapes
+from distillab.models import OutputShapes, last_layer
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
@@ -41,8 +41,20 @@ def train_students(
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
     feed, shapes = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    classifier = (
+        last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
+    )
     members = [
-        Member(each.model, each.method, each.sets.train, each.sets.val, each.recipe, each.seeds, shapes)
+        Member(
+            each.model,
+            each.method,
+            each.sets.train,
+            each.sets.val,
+            each.recipe,
+            each.seeds,
+            shapes,
+            classifier if "teacher_classifier" in each.method.asks else None,
+        )
         for each in students
     ]
     ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
@@ -96,7 +108,7 @@ def _teacher_feed(
     device: torch.device,
 ) -> tuple[TeacherFeed | None, OutputShapes | None]:
     taught = [student.method for student in students if student.method.teacher != "none"]
-    needs = frozenset[str]().union(*(method.needs for method in taught))
+    needs = frozenset[str]().union(*(method.asks for method in taught))
     if not taught:
         return None, None
     sets, recipe = students[0].sets, students[0].recipe
