@@ -5,10 +5,13 @@ No random numbers: the same inputs can be written down in any framework.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
+from distillab.methods.divergence import in_full_precision
 from distillab.models import Outputs, OutputShapes, attention_map
 
 N, C, D = 4, 5, 3
@@ -25,6 +28,14 @@ PIXEL = torch.arange(N * 2 * 2 * 2, dtype=torch.float64).reshape(N, 2, 2, 2)
 STUDENT_MAPS = torch.sin(0.37 * PIXEL + 0.1)
 TEACHER_MAPS = torch.cos(0.23 * PIXEL + 0.6)
 
+CLASSIFIER = torch.nn.Linear(D, C, dtype=torch.float64)
+CLASSIFIER.load_state_dict(
+    {
+        "weight": torch.sin(torch.arange(C * D, dtype=torch.float64)).reshape(C, D),
+        "bias": torch.cos(torch.arange(C, dtype=torch.float64)),
+    }
+)
+
 INPUTS = torch.sin(torch.arange(N * 3 * 4 * 4, dtype=torch.float64)).reshape(N, 3, 4, 4)
 
 # What a network says, as the tensors that gradients are taken of: logits, embedding, the maps of one stage.
@@ -33,22 +44,56 @@ STUDENT_SAID: Said = (STUDENT, STUDENT_EMBEDDING, STUDENT_MAPS)
 TEACHER_SAID: Said = (TEACHER, TEACHER_EMBEDDING, TEACHER_MAPS)
 
 TAUGHT = [name for name in methods if methods[name].teacher != "none"]
+# Methods that compare neighbouring stages, or shallow ones with the deepest; and one that wants the last maps
+# as wide as the embedding.
+WIDE = 0
+STAGES = {"fsp": 2, "multi_exit": 2, "cat_kd": WIDE}
+# Methods that teach something at the beginning of training only, and when they do.
+EARLY = {"fsp": 0.05, "ab": 0.05}
+# These draw masks, a new one for every place of a batch.
+DRAWING = ["mgd"]
+# These normalise what they compare over the batch: batch normalisation in connectors, statistics of a batch.
+NORMALISING = ["ab", "fitnet", "ft", "multi_exit", "ofd", "semckd", "srrl"]
 # These compare the images of a batch with one another; the loss of all others is a mean over images.
-RELATIONAL = ["dist", "rkd"]
+COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "sp"]
+RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
+# These answer logits as they are: a constant added to a row is a difference to be learned.
+OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse"]
+# Gradients of these are not those of the value, by design: a weight that depends on the student is held
+# fixed (in crd, a scale of the first batch), or the student teaches another. They are tested one by one.
+HELD_FIXED = ["crd", "multi_exit", "mutual_learning", "wsld"]
+# These have no use for the labels unless they are told so: their weight is 0 by default.
+WITHOUT_LABELS = [name for name in methods if getattr(methods[name].Config(), "ce_weight", 1) == 0]
+# These remember the batches before while they are in training mode.
+REMEMBERING = ["worst_group_kd"]
 
 
 def shapes(classes: int = C, stages: int = 1) -> OutputShapes:
     """Shapes of a network that gives everything."""
+    if stages == WIDE:
+        return OutputShapes(classes, D, ((D, 2, 2),), ((2, 2),))
     return OutputShapes(classes, D, ((2, 2, 2),) * stages, ((2, 2),) * stages)
 
 
 def make(entry: str | dict[str, object], classes: int = C) -> Method:
     """The method between two networks alike; what it owns has the same initial values every time."""
+    named = entry if isinstance(entry, dict) else {entry: {}}
+    stages = next((STAGES[name] for name in named if name in STAGES), 1)
     pair = Pair(
-        shapes(classes), shapes(classes), n_train=N, labels=LABELS, groups=GROUPS, new_student=new_student
+        shapes(classes, stages),
+        shapes(classes, stages),
+        n_train=N,
+        labels=LABELS,
+        groups=GROUPS,
+        teacher_classifier=CLASSIFIER,
+        new_student=new_student,
     )
     torch.manual_seed(0)
-    return build_method(parse_method(entry, "methods"), pair).double()
+    method = build_method(parse_method(entry, "methods"), pair).double()
+    for part in method.modules():
+        if getattr(part, "name", "") in REMEMBERING:
+            part.eval()
+    return method
 
 
 def new_student(seed: int) -> torch.nn.Module:
@@ -72,9 +117,14 @@ def batch(labels: Tensor = LABELS, progress: float = 0.5, order: list[int] | Non
     )
 
 
-def outputs(said: Said) -> Outputs:
+def outputs(said: Said, stages: int = 1) -> Outputs:
+    """What a network says, at one stage or at several, each half as strong as the one before."""
     logits, embedding, maps = said
-    return Outputs(logits, embedding, (maps,), (attention_map(maps),))
+    found = tuple(maps / 2**depth for depth in range(stages))
+    if stages == WIDE:
+        found = (torch.cat((maps, maps[:, :1]), dim=1),)
+    attention = tuple(attention_map(each) for each in found)
+    return Outputs(logits, embedding, found, attention, found, classifier=CLASSIFIER)
 
 
 def loss(
@@ -83,11 +133,16 @@ def loss(
     teacher: Said,
     labels: Tensor = LABELS,
     *,
-    progress: float = 0.5,
+    progress: float | None = None,
     order: list[int] | None = None,
 ) -> Tensor:
-    told = None if method.teacher == "none" else outputs(teacher)
-    terms = method(outputs(student), told, batch(labels, progress, order))
+    """The whole loss, half way through the training, or where the method has something to teach."""
+    stages = STAGES.get(method.name, 1)
+    told = None if method.teacher == "none" else outputs(teacher, stages)
+    full = in_full_precision(student[0]).dtype
+    method.to(full)  # what it owns is as precise as what it is told
+    of = batch(labels, EARLY.get(method.name, 0.5) if progress is None else progress, order)
+    terms = method(outputs(student, stages), told, replace(of, inputs=INPUTS[of.positions].to(full)))
     return torch.stack(list(terms.values())).sum()
 
 

@@ -12,13 +12,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from closed_form import (
+    DRAWING,
+    HELD_FIXED,
     LABELS,
+    NORMALISING,
+    OF_RAW_LOGITS,
     RELATIONAL,
+    STAGES,
     STUDENT,
     STUDENT_SAID,
     TAUGHT,
     TEACHER,
     TEACHER_SAID,
+    WITHOUT_LABELS,
     C,
     D,
     N,
@@ -38,6 +44,7 @@ from torch import Tensor
 from distillab.errors import RequestError
 from distillab.methods import Pair, build_method, methods, parse_method
 from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
+from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes
 
 # Golden values
@@ -195,10 +202,14 @@ def test_degenerate_batches_give_finite_losses_and_gradients(name: str, kind: st
     value.backward()
     assert value.isfinite()
     for leaf in student:
-        assert leaf.grad is None or (leaf.grad.isfinite().all() and leaf.grad.abs().max() < 1e4)
+        assert leaf.grad is None or leaf.grad.isfinite().all()
+        # Normalising what is all the same makes much of little, the more often the more.
+        assert leaf.grad is None or leaf.grad.abs().max() < (1e9 if name in NORMALISING else 1e4)
 
 
 # Every method
+
+FEATURES = {"embedding", "classifier", *OF_STAGES}
 
 
 @pytest.mark.parametrize("name", methods)
@@ -217,14 +228,16 @@ def test_a_method_says_what_it_computes_and_where_it_is_from(name: str) -> None:
 def test_gradients_are_those_of_the_loss(name: str) -> None:
     method = make(name)
     student = leaves(STUDENT_SAID)
-    assert torch.autograd.gradcheck(lambda *said: loss(method, said, TEACHER_SAID), student)
+    if name not in HELD_FIXED:
+        assert torch.autograd.gradcheck(lambda *said: loss(make(name), said, TEACHER_SAID), student)
     loss(method, student, TEACHER_SAID).backward()
     logits, embedding, maps = (leaf.grad for leaf in student)
-    assert logits is not None and logits.abs().max() > 0
+    assert logits is not None and bool(logits.any()) == (name not in WITHOUT_LABELS)
     # Softmax does not see a constant added to a row, so no row is pushed up or down as a whole.
-    torch.testing.assert_close(logits.sum(1), torch.zeros(N, dtype=torch.float64), atol=1e-12, rtol=0)
+    if name not in OF_RAW_LOGITS:
+        torch.testing.assert_close(logits.sum(1), torch.zeros(N, dtype=torch.float64), atol=1e-12, rtol=0)
     assert (embedding is not None and bool(embedding.any())) == ("embedding" in method.needs)
-    assert (maps is not None and bool(maps.any())) == (not method.needs.isdisjoint({"maps", "attention"}))
+    assert (maps is not None and bool(maps.any())) == (not method.needs.isdisjoint(OF_STAGES))
 
 
 @pytest.mark.parametrize("name", TAUGHT)
@@ -240,20 +253,20 @@ def test_a_taught_method_does_not_pass_without_its_teacher(name: str) -> None:
         make(name)(outputs(STUDENT_SAID), None, batch())
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in methods if methods[name].needs & {"embedding", "attention"}]
-)
+@pytest.mark.parametrize("name", [name for name in methods if methods[name].needs & FEATURES])
 def test_what_a_method_needs_must_be_there(name: str) -> None:
     """The networks are refused when the method is built, and outputs without it are not passed over."""
-    whole, bare = shapes(), OutputShapes(C)
-    for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher")):
+    stages = STAGES.get(name, 1)
+    whole, bare = shapes(stages=stages), OutputShapes(C)
+    asked = bool(parse_method(name, "methods").asks & FEATURES)
+    for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher"))[: 1 + asked]:
         with pytest.raises(RequestError, match=f"method {name} needs .* the {role} .*allowed"):
             build_method(parse_method(name, "methods"), Pair(student, teacher, N))
     for student_said, teacher_said in (
-        (Outputs(STUDENT), outputs(TEACHER_SAID)),
-        (outputs(STUDENT_SAID), Outputs(TEACHER)),
-    ):
-        with pytest.raises(ValueError, match="of both networks"):
+        (Outputs(STUDENT), outputs(TEACHER_SAID, stages)),
+        (outputs(STUDENT_SAID, stages), Outputs(TEACHER)),
+    )[: 1 + asked]:
+        with pytest.raises(ValueError, match="of both networks" if asked else "of the student"):
             make(name)(student_said, teacher_said, batch())
 
 
@@ -261,7 +274,10 @@ def test_what_a_method_needs_must_be_there(name: str) -> None:
 @pytest.mark.parametrize("name", methods)
 def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
     extremes = torch.tensor([[100.0, -100, 0, 100, -100], [-100, 100, -100, -100, -100]])
-    said = cast((extremes, 600 * extremes[:, :D], 600 * extremes[:, :4].view(2, 1, 2, 2)), dtype)
+    features = torch.cat((extremes[:, :4], extremes[:, :4].flip(1)), dim=1)
+    # Of two stages, products of products: the fourth power of features does not fit into float16.
+    large = 600 if name not in STAGES else 0.1
+    said = cast((extremes, large * extremes[:, :D], large * features.view(2, 2, 2, 2)), dtype)
     taught = cast((extremes.flip(0), said[1].flip(0), said[2].flip(0)), dtype)
     for config in [{"temperature": 1}, {}] if "temperature" in methods[name].Config.model_fields else [{}]:
         for labels in (torch.tensor([0, 1]), torch.tensor([1, 0])):
@@ -285,24 +301,35 @@ def test_half_precision_inputs_are_computed_in_full(name: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("name", methods)
 def test_some_steps_lower_the_loss(name: str) -> None:
-    method, student = make(name), leaves(STUDENT_SAID)
-    optimiser = torch.optim.SGD(student, lr=0.01)
+    """Steps of one length, since the weights of methods differ by orders of magnitude."""
+    student = leaves(STUDENT_SAID)
     course = []
     for _ in range(20):
-        optimiser.zero_grad()
-        value = loss(method, student, TEACHER_SAID)
-        value.backward()
-        optimiser.step()
+        value = loss(make(name), student, TEACHER_SAID)
+        slopes = torch.autograd.grad(value, student, materialize_grads=True, allow_unused=True)
+        length = torch.cat([slope.flatten() for slope in slopes]).norm()
+        with torch.no_grad():
+            for leaf, slope in zip(student, slopes, strict=True):
+                leaf -= 0.0005 * slope / length
         course.append(value.item())
     assert all(after < before for before, after in pairwise(course))
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_loss_is_a_mean_over_images_unless_it_compares_them(name: str) -> None:
+def test_what_a_method_owns_learns_as_well(name: str) -> None:
+    """Connectors and all else that has parameters get a gradient, at one time of the training or another."""
     method = make(name)
-    whole = loss(method, STUDENT_SAID, TEACHER_SAID)
+    for progress in (0.05, 0.5):
+        value = loss(method, leaves(STUDENT_SAID), TEACHER_SAID, progress=progress)
+        value.backward()
+    assert [each for each, parameter in method.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", methods)
+def test_a_loss_is_a_mean_over_images_unless_it_compares_them(name: str) -> None:
+    whole = loss(make(name), STUDENT_SAID, TEACHER_SAID)
     single = [
-        loss(method, rows(STUDENT_SAID, [i]), rows(TEACHER_SAID, [i]), LABELS[[i]], order=[i])
+        loss(make(name), rows(STUDENT_SAID, [i]), rows(TEACHER_SAID, [i]), LABELS[[i]], order=[i])
         for i in range(N)
     ]
     assert torch.allclose(whole, torch.stack(single).mean()) == (name not in RELATIONAL)
@@ -310,11 +337,11 @@ def test_a_loss_is_a_mean_over_images_unless_it_compares_them(name: str) -> None
 
 @pytest.mark.parametrize("name", methods)
 def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
-    method = make(name)
     backwards = [3, 2, 1, 0]
     student, teacher = rows(STUDENT_SAID, backwards), rows(TEACHER_SAID, backwards)
-    turned = loss(method, student, teacher, LABELS[backwards], order=backwards)
-    torch.testing.assert_close(turned, loss(method, STUDENT_SAID, TEACHER_SAID))
+    turned = loss(make(name), student, teacher, LABELS[backwards], order=backwards)
+    if name not in DRAWING:
+        torch.testing.assert_close(turned, loss(make(name), STUDENT_SAID, TEACHER_SAID))
 
 
 @pytest.mark.parametrize("name", ["random_teacher", "self"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from closed_form import STUDENT_SAID, TEACHER_SAID, batch, make, outputs, shapes
+from closed_form import STAGES, STUDENT_SAID, TEACHER_SAID, batch, make, outputs, shapes
 
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
@@ -45,7 +45,8 @@ def test_any_method_can_be_added_to_kd_by_weight(name: str) -> None:
     """The sum is all of kd, and the weighted terms of the other but for its loss on the labels."""
     if name == "kd":
         return
-    said = outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
+    stages = STAGES.get(name, 1)
+    said = outputs(STUDENT_SAID, stages), outputs(TEACHER_SAID, stages), batch()
     both = make({"kd": {}, name: {"weight": 0.5}})(*said)
     kd, other = make("kd")(*said), make(name)(*said)
     alone = {f"{name}.{term}": 0.5 * value for term, value in other.items() if term != "ce"}

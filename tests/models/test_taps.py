@@ -183,7 +183,7 @@ def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet20", "wrn16-1"])
 def test_preactivations_are_the_maps_before_their_relu(name: str) -> None:
-    """A network whose stages end in no ReLU gives its maps; those that work in place give what came before."""
+    """A network whose stages end in no ReLU gives its maps; one that works in place, what came before."""
     model = build(name)
     with TappedModel(model, {"maps", "preactivations", "classifier"}) as tapped:
         said = tapped(images())

@@ -32,6 +32,12 @@ class Combined(Method):
             student = part.network(student)
         return student
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """The network as the last of its methods leaves it."""
+        for part in reversed(self._methods()):
+            network = part.finished(network)
+        return network
+
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms: those of the first method by their names, those of others as ``name.term``."""
         terms: dict[str, Tensor] = {}

@@ -38,11 +38,25 @@ def label_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
     return torch.lerp(cross_entropy(logits, batch.mixed.labels, smoothing), loss, batch.mixed.share.to(loss))
 
 
-def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(p_t || p_s) with p = softmax(z / T): logits ``[N, C]`` both -> ``[N]``."""
+def kl_divergence(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor = 1.0
+) -> Tensor:
+    """KL(p_t || p_s) with p = softmax(z / T): logits ``[N, C]`` both -> ``[N]``. T may be learned."""
     student = F.log_softmax(in_full_precision(student_logits) / temperature, dim=1)
     teacher = F.log_softmax(in_full_precision(teacher_logits.detach()) / temperature, dim=1)
     return (teacher.exp() * (teacher - student)).sum(dim=1)
+
+
+def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """-sum_c p_t[c] log p_s[c] with p = softmax(z / T): logits ``[N, C]`` both -> ``[N]``."""
+    student = F.log_softmax(in_full_precision(student_logits) / temperature, dim=1)
+    teacher = F.softmax(in_full_precision(teacher_logits.detach()) / temperature, dim=1)
+    return -(teacher * student).sum(dim=1)
+
+
+def other_logits(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits of all classes but an image's label: ``[N, C]``, int64 ``[N]`` -> ``[N, C - 1]``."""
+    return logits.gather(1, _other_classes(labels, logits.shape[1]))
 
 
 def decoupled_kl(

@@ -178,6 +178,11 @@ class Method(nn.Module, ABC):
         """The network that is trained, tested and saved: the student itself, unless a method reshapes it."""
         return student
 
+    def finished(self, network: nn.Module) -> nn.Module:
+        """What :meth:`network` gave, once it is trained, as it is tested and saved: with the weights of an
+        ordinary student."""
+        return network
+
     def _must_give(self, role: str, shapes: OutputShapes, needs: frozenset[Need]) -> None:
         if needs & OF_THE_LAST_LAYER and shapes.embedding is None:
             raise RequestError(

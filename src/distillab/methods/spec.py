@@ -76,6 +76,9 @@ class MethodSpec:
             return "+".join(part._labelled({"weight": w} if w != 1 else {}) for w, part in self.parts)
         return self._labelled({})
 
+    def __str__(self) -> str:
+        return self.label
+
     def _labelled(self, more: Mapping[str, Any]) -> str:
         changed = {
             key: value

@@ -202,9 +202,10 @@ class Trainee:
         """What came of it; ``shared`` are the times of what the cohort did once for its ``sharers``."""
         self.close()
         self.phases.add(shared, 1 / sharers)
+        model = self.method.finished(self.model)
         return Trained(
-            self.model,
-            snapshot(self.model),
+            model,
+            snapshot(model),
             self._best,
             self._best_epoch,
             tuple(self._curve),

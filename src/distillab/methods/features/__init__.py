@@ -1,5 +1,37 @@
-"""Methods that learn from the teacher's feature maps, embedding or classifier, image by image."""
+"""Methods that learn from feature maps, or from what is made of them."""
 
-from distillab.methods.features import attention_transfer
+from distillab.methods.features import (
+    ab,
+    attention_transfer,
+    cat_kd,
+    cosine_guided,
+    fitnet,
+    fsp,
+    ft,
+    mgd,
+    nst,
+    ofd,
+    reviewkd,
+    semckd,
+    simkd,
+    srrl,
+    vid,
+)
 
-__all__ = ["attention_transfer"]
+__all__ = [
+    "ab",
+    "attention_transfer",
+    "cat_kd",
+    "cosine_guided",
+    "fitnet",
+    "fsp",
+    "ft",
+    "mgd",
+    "nst",
+    "ofd",
+    "reviewkd",
+    "semckd",
+    "simkd",
+    "srrl",
+    "vid",
+]

@@ -1,5 +1,33 @@
 """Methods that learn from the teacher's logits."""
 
-from distillab.methods.logits import dist, dkd, kd
+from distillab.methods.logits import (
+    bernoulli_kd,
+    ctkd,
+    dist,
+    dkd,
+    kd,
+    logit_mse,
+    logit_standardisation,
+    mft,
+    mlkd,
+    nkd,
+    ofa,
+    topk_kd,
+    wsld,
+)
 
-__all__ = ["dist", "dkd", "kd"]
+__all__ = [
+    "bernoulli_kd",
+    "ctkd",
+    "dist",
+    "dkd",
+    "kd",
+    "logit_mse",
+    "logit_standardisation",
+    "mft",
+    "mlkd",
+    "nkd",
+    "ofa",
+    "topk_kd",
+    "wsld",
+]

@@ -1,3 +1,5 @@
-"""Methods that differ in who teaches: several teachers, peers, earlier selves, chains, or nobody."""
+"""Methods that differ in who teaches whom: peers, one's own past, one's own depths, nobody."""
 
-__all__: list[str] = []
+from distillab.methods.regimes import multi_exit, mutual_learning, progressive_self, teacher_free
+
+__all__ = ["multi_exit", "mutual_learning", "progressive_self", "teacher_free"]

@@ -1,3 +1,11 @@
-"""Methods for data with rare classes, wrong labels, shortcuts or groups."""
+"""Methods for data that are unbalanced, wrongly labelled, or biased."""
 
-__all__: list[str] = []
+from distillab.methods.robust import (
+    balanced_kd,
+    last_layer_transplant,
+    long_tail_kd,
+    sample_weighted_kd,
+    worst_group_kd,
+)
+
+__all__ = ["balanced_kd", "last_layer_transplant", "long_tail_kd", "sample_weighted_kd", "worst_group_kd"]

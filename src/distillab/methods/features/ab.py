@@ -1,0 +1,70 @@
+"""Activation boundaries: be active where the teacher is, before it matters how much."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from distillab.methods.connectors import paired_shapes, widen
+from distillab.methods.divergence import label_loss
+from distillab.methods.given import at_one_size, preactivations
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("ab", paper="Heo et al., Knowledge transfer via distillation of activation boundaries, AAAI 2019")
+class ActivationBoundaries(Method):
+    """Activation boundaries: be active where the teacher is, before it matters how much.
+
+    a mean_n CE(p_s, y) + w 3/1000 sum_k 2^(k - L) mean_n sum_chw B over the first ``initial``.
+
+    B = (s + m)^2 where the teacher is off (t <= 0) and s > -m, (s - m)^2 where it is on and s <= m, else 0,
+    for maps before their ReLU ``[N, C, H, W]``, the student's after a trained 1x1 convolution with batch
+    normalisation. k counts the L stages from shallow to deep. The larger map is average-pooled to the smaller
+    one. p_s is the student's softmax.
+
+    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: m 1, w 1, a 1, 30 of 240 epochs. Deviation:
+    there the labels come after those epochs; here both share one training, and the labels count throughout.
+
+    Paper: Heo, Lee, Yun and Choi, "Knowledge transfer via distillation of activation boundaries formed by
+    hidden neurons", AAAI 2019, equation 4.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "preactivations"})
+
+    class Config(Method.Config):
+        """The margin m, the share of training at first, and the weights w (``ab_weight``) and a."""
+
+        margin: Weight = 1.0
+        initial: Share = 30 / 240
+        ab_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        self.connectors = nn.ModuleList(widen(ours[0], theirs[0]) for ours, theirs in paired_shapes(pair))
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``ab``. Raises ValueError without a teacher or preactivations."""
+        found = preactivations(self, student, teacher)
+        apart = found[0][0].new_zeros(())
+        if batch.progress < self.config.initial:
+            stages = len(found)
+            parts = [
+                2.0 ** (place - stages) * boundary(*at_one_size(connect(ours), theirs), self.config.margin)
+                for place, (connect, (ours, theirs)) in enumerate(zip(self.connectors, found, strict=True), 1)
+            ]
+            apart = 3 / 1000 * torch.stack(parts).sum()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "ab": self.config.ab_weight * apart,
+        }
+
+
+def boundary(student: Tensor, teacher: Tensor, margin: float) -> Tensor:
+    """Mean over images of the sum of B: maps ``[N, C, H, W]`` both, a scalar."""
+    off = (student + margin).square() * ((student > -margin) & (teacher <= 0))
+    on = (student - margin).square() * ((student <= margin) & (teacher > 0))
+    return (off + on).sum() / len(student)

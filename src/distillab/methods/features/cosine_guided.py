@@ -1,0 +1,85 @@
+"""Cosine-guided distillation: attend to the places and channels where directions differ."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillab.methods.connectors import paired_shapes, widen
+from distillab.methods.divergence import label_loss
+from distillab.methods.given import at_one_size, maps
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.models.outputs import Outputs, attention_map
+
+
+@method(
+    "cosine_guided",
+    paper="Park et al., Cosine similarity-guided knowledge distillation, Scientific Reports 2024",
+)
+class CosineGuided(Method):
+    """Cosine-guided distillation: attend to the places and channels where directions differ.
+
+    a mean_n CE(p_s, y) + mean_stages (u mean_nchw W (s - t)^2 + v (mean 1 - c_ch + mean 1 - c_sp)).
+
+    s are the student's maps ``[N, C, H, W]`` after a trained 1x1 convolution to the teacher's channels, t the
+    teacher's. c_ch ``[N, C]`` is the cosine of a channel of both over places, c_sp ``[N, H, W]`` that of a
+    place over channels, and W = |(1 - c_ch)(1 - c_sp)| is large where both differ. The larger map is
+    average-pooled to the smaller one. p_s is the student's softmax.
+
+    With ``mask: attention`` only the places count where the teacher is more active than on average.
+
+    Defaults: u 1, v 0.5 as the authors' for most detectors, a 1, no mask, all stages. They use it on the
+    pyramid, regions and towers of detectors; here it is for classifiers.
+
+    Paper: Park et al., "Cosine similarity-guided knowledge distillation for robust object detectors",
+    Scientific Reports 2024.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
+
+    class Config(Method.Config):
+        """The weights u (``value_weight``), v (``cosine_weight``) and a (``ce_weight``), and the mask."""
+
+        value_weight: Weight = 1.0
+        cosine_weight: Weight = 0.5
+        mask: Literal["none", "attention"] = "none"
+        ce_weight: Weight = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        shapes = paired_shapes(pair)
+        self.connectors = nn.ModuleList(widen(ours[0], theirs[0], normalise=False) for ours, theirs in shapes)
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce``, ``values`` and ``cosines``. Raises ValueError without a teacher or maps."""
+        found = [at_one_size(*pair) for pair in maps(self, student, teacher)]
+        parts = [
+            torch.stack(guided(connect(ours), theirs, self.mask(theirs)))
+            for connect, (ours, theirs) in zip(self.connectors, found, strict=True)
+        ]
+        values, cosines = torch.stack(parts).mean(0)
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "values": self.config.value_weight * values,
+            "cosines": self.config.cosine_weight * cosines,
+        }
+
+    def mask(self, teacher: Tensor) -> Tensor:
+        """Which places count, 0 or 1: maps ``[N, C, H, W]`` -> ``[N, 1, H, W]``."""
+        if self.config.mask == "none":
+            return torch.ones_like(teacher[:, :1])
+        active = attention_map(teacher)
+        return (active >= active.mean((1, 2), keepdim=True)).to(teacher)[:, None]
+
+
+def guided(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The two parts of the loss of one stage: maps ``[N, C, H, W]``, mask ``[N, 1, H, W]``; two scalars."""
+    across = 1 - F.cosine_similarity((student * mask).flatten(2), (teacher * mask).flatten(2), dim=2)
+    along = 1 - F.cosine_similarity(student, teacher, dim=1)
+    weight = (across[:, :, None, None] * along[:, None]).abs() * mask
+    places = mask.sum().clamp(min=1)
+    values = (weight * (student - teacher).square()).sum() / (places * student.shape[1])
+    return values, across.mean() + (along * mask[:, 0]).sum() / places

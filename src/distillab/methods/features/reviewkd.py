@@ -1,0 +1,121 @@
+"""Knowledge review: every stage of the teacher teaches the student's stages up to its own depth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from distillab.methods.connectors import paired_shapes
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import preactivations, told
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.models.outputs import Outputs
+
+LEVELS = (4, 2, 1)  # sides that maps are pooled to, each weighing half of the one before
+
+
+@method("reviewkd", paper="Chen et al., Distilling knowledge via knowledge review, CVPR 2021")
+class KnowledgeReview(Method):
+    """Knowledge review: every stage of the teacher teaches the student's stages up to its own depth.
+
+    a mean_n CE(p_s, y) + w(t) sum_stages H(r_k, F_k), H a weighted sum of mean_nchw (r - F)^2.
+
+    F are the teacher's maps ``[N, C, H, W]`` before their ReLU, and its embedding as the deepest stage of one
+    place. r_k is made of the student's stage k and what came of the deeper ones (two gates of a trained
+    attention weigh them), a 3x3 convolution bringing it to the teacher's channels. H compares the maps, with
+    weight 1, and their averages over 4x4, 2x2 and 1 places, with 1/2, 1/4 and 1/8, over the sum of weights;
+    sizes not below the map's own are left out. p_s is the student's softmax.
+
+    Defaults: w 1, a 1 (the authors take 0.6 to 8 by pair), at most 512 channels between, weight rising
+    over 20 of 240 epochs, here over that share of the training.
+
+    Paper: Chen, Liu, Zhao and Jia, "Distilling knowledge via knowledge review", CVPR 2021.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "preactivations"})
+
+    class Config(Method.Config):
+        """The widest fusion, the share to warm up, and the weights w (``review_weight``) and a."""
+
+        widest: Annotated[int, Field(ge=1, strict=True)] = 512
+        warmup: Share = 20 / 240
+        review_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        theirs = pair.student if pair.teacher is None else pair.teacher
+        widths = [(ours[0], its[0]) for ours, its in paired_shapes(pair)]
+        widths.append((pair.student.embedding or 1, theirs.embedding or 1))
+        middle = min(config.widest, widths[-1][0])
+        self.fusions = nn.ModuleList(
+            Fusion(ours, middle, its, alone=place == len(widths) - 1)
+            for place, (ours, its) in enumerate(widths)
+        )
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``review``. Raises ValueError without what it needs."""
+        found = preactivations(self, student, teacher)
+        theirs = told(self, teacher).embedding
+        if student.embedding is None or theirs is None:
+            raise ValueError(f"method {self.name} needs the embeddings of both networks")
+        places = (in_full_precision(e)[:, :, None, None] for e in (student.embedding, theirs.detach()))
+        stages = [*found, tuple(places)]
+        deeper: Tensor | None = None
+        parts = []
+        for fusion, (ours, its) in reversed(list(zip(self.fusions, stages, strict=True))):
+            reviewed, deeper = fusion(ours, deeper)
+            parts.append(pyramid_distance(_resized(reviewed, its), its))
+        rise = min(batch.progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "review": self.config.review_weight * rise * torch.stack(parts).sum(),
+        }
+
+
+class Fusion(nn.Module):
+    """Fuses a stage with what came of the deeper ones, by two gates."""
+
+    def __init__(self, inputs: int, middle: int, outputs: int, *, alone: bool) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(inputs, middle, 1, bias=False)
+        self.gates = None if alone else nn.Conv2d(2 * middle, 2, 1)
+        self.leave = nn.Conv2d(middle, outputs, 3, padding=1, bias=False)
+
+    def forward(self, maps: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Maps ``[N, inputs, H, W]`` and ``[N, middle, h, w]`` -> as the teacher's, and for the next."""
+        x: Tensor = self.enter(maps)
+        if self.gates is not None and deeper is not None:
+            deeper = F.interpolate(deeper, x.shape[2:], mode="nearest")
+            gates = self.gates(torch.cat((x, deeper), dim=1)).sigmoid()
+            x = x * gates[:, :1] + deeper * gates[:, 1:]
+        return self.leave(x), x
+
+
+def _resized(maps: Tensor, like: Tensor) -> Tensor:
+    size = like.shape[2:]
+    if maps.shape[2:] == size:
+        return maps
+    smaller = maps.shape[2] >= size[0] and maps.shape[3] >= size[1]
+    return (
+        adaptive_avg_pool2d(maps, (size[0], size[1]))
+        if smaller
+        else F.interpolate(maps, size, mode="nearest")
+    )
+
+
+def pyramid_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """H of one stage: maps ``[N, C, H, W]`` both, a scalar."""
+    loss, weight, total = F.mse_loss(student, teacher), 1.0, 1.0
+    for side in LEVELS:
+        if side >= student.shape[2]:
+            continue
+        weight /= 2
+        ours, theirs = (adaptive_avg_pool2d(x, side) for x in (student, teacher))
+        loss, total = loss + weight * F.mse_loss(ours, theirs), total + weight
+    return loss / total

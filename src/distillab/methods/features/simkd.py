@@ -1,0 +1,50 @@
+"""SimKD: give the student the teacher's classifier, and teach it the features that belong to it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from distillab.methods.divergence import label_loss
+from distillab.methods.given import embeddings
+from distillab.methods.graft import Transplant
+from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("simkd", paper="Chen et al., Knowledge distillation with the reused teacher classifier, CVPR 2022")
+class ReusedClassifier(Transplant):
+    """SimKD: give the student the teacher's classifier, and teach it the features that belong to it.
+
+    w mean_n mean_d (P e_s + b - e_t)^2 + a mean_n CE(p_s, y), with p_s by the teacher's layer.
+
+    e are the embeddings ``[N, D]``, P and b a trained projection; the student ends in the teacher's last
+    layer, which is fixed. The labels are in that layer already, and are not learned from again.
+
+    Defaults are the authors': w 1, a 0.
+
+    Deviation: their projector is three convolutions on the feature maps before pooling, which stay with the
+    student. Here it is linear and comes after pooling, so that it folds into the student's own last layer and
+    adds nothing to its size.
+
+    Paper: Chen, Mei, Zhang, Wang, Feng and Chen, "Knowledge distillation with the reused teacher classifier",
+    CVPR 2022, equation 3.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "teacher_classifier"})
+
+    class Config(Method.Config):
+        """The weights w (``feature_weight``) and a (``ce_weight``)."""
+
+        feature_weight: Weight = 1.0
+        ce_weight: Weight = 0.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``features``. Raises ValueError without a teacher or embeddings."""
+        ours, theirs = embeddings(self, student, teacher)
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "features": self.config.feature_weight * F.mse_loss(self.projector(ours), theirs),
+        }

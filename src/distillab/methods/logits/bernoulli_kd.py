@@ -1,0 +1,51 @@
+"""Bernoulli distillation: every class is a question of its own, to be answered as the teacher does."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("bernoulli_kd", paper="Yang et al., Multi-label knowledge distillation, ICCV 2023")
+class BernoulliDistillation(Method):
+    """Bernoulli distillation: a mean_n CE(p_s, y) + b T^2 mean_n sum_c KL(s_t[c] || s_s[c]).
+
+    s = sigmoid(z / T), and KL is that of yes and no: s_t log(s_t / s_s) + (1 - s_t) log((1 - s_t) / (1 -
+    s_s)). Classes do not compete, so images with several labels, or none of these, can be taught; with
+    logits ``[N, C]`` of ordinary classifiers it is one against the rest.
+
+    Defaults: T 1, a 1, b 1, our own.
+
+    Paper: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, "Multi-label knowledge distillation", ICCV 2023,
+    its logit term.
+    """
+
+    class Config(Method.Config):
+        """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+
+        temperature: Temperature = 1.0
+        kd_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        temperature = self.config.temperature
+        theirs = told(self, teacher).logits.detach()
+        divergence = bernoulli_kl(student.logits, theirs, temperature).mean()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "kd": self.config.kd_weight * temperature**2 * divergence,
+        }
+
+
+def bernoulli_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Sum over classes of the divergences of yes and no: logits ``[N, C]`` both -> ``[N]``."""
+    ours, theirs = (in_full_precision(z) / temperature for z in (student, teacher))
+    yes = theirs.sigmoid() * (F.logsigmoid(theirs) - F.logsigmoid(ours))
+    no = (-theirs).sigmoid() * (F.logsigmoid(-theirs) - F.logsigmoid(-ours))
+    return (yes + no).sum(1)

@@ -1,0 +1,72 @@
+"""Curriculum temperature: the temperature is learned against the student, harder and harder."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distillab.methods.divergence import kl_divergence, label_loss
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("ctkd", paper="Li et al., Curriculum temperature for knowledge distillation, AAAI 2023")
+class CurriculumTemperature(Method):
+    """Curriculum temperature: a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s), T = t0 + t1 sigmoid(theta).
+
+    p = softmax(z / T), ``[N, C]``. theta is one number that is trained with the student, but to make the loss
+    larger: its gradient is multiplied by lambda, which goes from 0 to -1 as half a cosine over the first
+    ``ramp`` of the training.
+
+    Defaults are the authors': t0 1, t1 20, theta 1 at first, a 0.1, b 0.9, and 10 of 240 epochs for the ramp,
+    which here is a share of the training.
+
+    Paper: Li, Li, Yang, Zhao, Song, Luo, Li and Yang, "Curriculum temperature for knowledge distillation",
+    AAAI 2023.
+    """
+
+    class Config(Method.Config):
+        """t0 (``lowest``), t1 (``span``), the share of training to ramp, and the weights a and b."""
+
+        lowest: Temperature = 1.0
+        span: Temperature = 20.0
+        ramp: Share = 10 / 240
+        ce_weight: Weight = 0.1
+        kd_weight: Weight = 0.9
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        self.theta = nn.Parameter(torch.ones(()))
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        theirs = told(self, teacher).logits
+        theta = _Scaled.apply(self.theta, self.reversal(batch.progress))
+        temperature = self.config.lowest + self.config.span * torch.sigmoid(theta)
+        divergence = kl_divergence(student.logits, theirs, temperature).mean()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "kd": self.config.kd_weight * temperature**2 * divergence,
+        }
+
+    def reversal(self, progress: float) -> float:
+        """The factor lambda in [-1, 0] when a share ``progress`` of the training is done."""
+        share = min(progress / self.config.ramp, 1.0) if self.config.ramp > 0 else 1.0
+        return -0.5 * (1 - math.cos(math.pi * share))
+
+
+class _Scaled(torch.autograd.Function):
+    """What it is given; only the gradient is multiplied by a factor."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor, factor: float) -> Tensor:
+        context.factor = factor
+        return value.clone()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return context.factor * gradient, None

@@ -1,0 +1,38 @@
+"""Logit regression: say the same numbers as the teacher, before any softmax."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("logit_mse", paper="Ba and Caruana, Do deep nets really need to be deep?, NIPS 2014")
+class LogitRegression(Method):
+    """Logit regression: a mean_n CE(p_s, y) + b mean_n mean_c (z_s - z_t)^2, with logits z ``[N, C]``.
+
+    What distillation becomes as T grows, but for a constant added to all logits of an image, which counts
+    here (Hinton et al., 2015, section 2.1).
+
+    Defaults: a 1, b 1, our own; the paper has no labels in its loss.
+
+    Paper: Ba and Caruana, "Do deep nets really need to be deep?", NIPS 2014, equation 1.
+    """
+
+    class Config(Method.Config):
+        """The weights b (``mse_weight``) and a (``ce_weight``)."""
+
+        mse_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``mse``. Raises ValueError without a teacher."""
+        theirs = in_full_precision(told(self, teacher).logits.detach())
+        apart = (in_full_precision(student.logits) - theirs).square().mean()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "mse": self.config.mse_weight * apart,
+        }

@@ -1,0 +1,106 @@
+"""Logit standardisation: any method that learns from logits, on logits of mean 0 and standard deviation 1."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
+from torch import Tensor
+
+from distillab.errors import RequestError
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import told
+from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
+from distillab.methods.method import Batch, Method, Need, Pair, method
+from distillab.methods.spec import MethodSpec, build_method, parse_method
+from distillab.models.outputs import Outputs
+
+SMALLEST = 1e-7
+SERVED: frozenset[Need] = frozenset({"logits", "labels", "groups", "memory"})
+
+
+def _wrapped(entry: Any) -> MethodSpec:
+    spec = entry if isinstance(entry, MethodSpec) else _parsed(entry)
+    if spec.parts or spec.own or spec.teacher == "none" or not spec.needs <= SERVED:
+        raise RequestError(
+            f"{spec.label} cannot be given standardised logits",
+            allowed="one method of the library that learns from a teacher's logits alone, such as kd or dkd",
+        )
+    return spec
+
+
+def _parsed(entry: Any) -> MethodSpec:
+    """The method, mistakes told with their place below ``of``."""
+    try:
+        return parse_method(entry, PLACE)
+    except RequestError as error:
+        place = (error.where or "").removeprefix(PLACE).removeprefix(".") or None
+        raise RequestError(error.what, where=place, allowed=error.allowed) from error
+
+
+def _entry(spec: MethodSpec) -> dict[str, Any]:
+    return {spec.name: spec.config.model_dump(mode="json")}
+
+
+PLACE = "of"
+Wrapped = Annotated[MethodSpec, BeforeValidator(_wrapped), PlainSerializer(_entry)]
+KD = _wrapped({"kd": {"temperature": 2.0, "kd_weight": 9.0, "ce_weight": 0.1}})
+
+
+@method(
+    "logit_standardisation", paper="Sun et al., Logit standardization in knowledge distillation, CVPR 2024"
+)
+class LogitStandardisation(Method):
+    """Logit standardisation: another method's terms, such as mean_n KL(p_t || p_s), of standardised logits.
+
+    An image's logits ``[C]`` become (z - mean) / (std + 1e-7), with the standard deviation of a sample
+    (over C - 1), in student and teacher alike. The scale of a network's logits is lost, so that a small
+    student need not speak as loudly as its teacher. The cross-entropy is that of the student's logits as
+    they are.
+
+    ``of`` names the method, with settings or without: ``{logit_standardisation: {of: {dkd: {beta: 2}}}}``. By
+    default it is ``kd`` as the authors have it most often on CIFAR-100: T 2, weight 9, 0.1 of cross-entropy.
+
+    Paper: Sun, Ren, Li, Wang and Cao, "Logit standardization in knowledge distillation", CVPR 2024.
+    """
+
+    class Config(Method.Config):
+        """``of``: the method that learns from the standardised logits."""
+
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+
+        of: Wrapped = KD
+
+    part: Method
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        self.part = build_method(config.of, pair)
+
+    @classmethod
+    def uses(cls, config: Any) -> frozenset[Need]:
+        """As the method that is wrapped."""
+        needs: frozenset[Need] = config.of.needs
+        return needs
+
+    @classmethod
+    def taught_by(cls, config: Any) -> str:
+        """As the method that is wrapped."""
+        teacher: str = config.of.teacher
+        return teacher
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the method. Raises ValueError without a teacher."""
+        ours = replace(student, logits=standardised(student.logits))
+        theirs = told(self, teacher)
+        terms = self.part(ours, replace(theirs, logits=standardised(theirs.logits)), batch)
+        weight = getattr(self.part.config, "ce_weight", 1.0)
+        return {**terms, "ce": weight * label_loss(student.logits, batch).mean()}
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Logits ``[N, C]`` of mean 0 and standard deviation 1 in every row, in float32 at least."""
+    z = in_full_precision(logits)
+    z = z - z.mean(1, keepdim=True)
+    return z / (z.std(1, keepdim=True) + SMALLEST)

@@ -1,0 +1,50 @@
+"""Normalised distillation: what the teacher says of the label, and the shape of all the rest."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from distillab.methods.divergence import in_full_precision, label_loss, other_logits
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+
+@method("nkd", paper="Yang et al., From knowledge distillation to self-knowledge distillation, ICCV 2023")
+class NormalisedDistillation(Method):
+    """Normalised distillation: a CE(p_s, y) - p_t[y] log p_s[y] - g T^2 sum_c!=y q_t[c] log q_s[c], mean_n.
+
+    p is the softmax of all logits ``[N, C]``, q that of the logits over T of the classes other than the label
+    y, so that in both networks it sums to one. Where two images were mixed, y is the label with the larger
+    share.
+
+    Defaults are the authors' for CIFAR-100: T 3, g 3.5, a 1 (T 1, g 1.5 for ImageNet).
+
+    Paper: Yang, Zeng, Li, Zhang, Yuan and Li, "From knowledge distillation to self-knowledge distillation: a
+    unified approach with normalized loss and customized soft labels", ICCV 2023.
+    """
+
+    class Config(Method.Config):
+        """The weights g (``others_weight``), a (``ce_weight``) and that of the label's part, and T."""
+
+        temperature: Temperature = 3.0
+        target_weight: Weight = 1.0
+        others_weight: Weight = 3.5
+        ce_weight: Weight = 1.0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce``, ``target`` and ``others``. Raises ValueError without a teacher."""
+        ours = in_full_precision(student.logits)
+        theirs = in_full_precision(told(self, teacher).logits.detach())
+        config, label = self.config, batch.dominant[:, None]
+        sure = theirs.softmax(1).gather(1, label)
+        target = -(sure * ours.log_softmax(1).gather(1, label)).mean()
+        temperature = config.temperature
+        others = F.softmax(other_logits(theirs, batch.dominant) / temperature, dim=1)
+        said = F.log_softmax(other_logits(ours, batch.dominant) / temperature, dim=1)
+        return {
+            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
+            "target": config.target_weight * target,
+            "others": -config.others_weight * temperature**2 * (others * said).sum(1).mean(),
+        }

@@ -1,0 +1,62 @@
+"""Top-k soft labels: the likeliest classes of the teacher, as caches and shared labels keep them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+TINY = 1e-30
+
+
+@method("topk_kd", paper="Shen and Xing, A fast knowledge distillation framework, ECCV 2022")
+class TopKDistillation(Method):
+    """Top-k distillation: a mean_n CE(p_s, y) + b T^2 mean_n KL(p_k || p_s).
+
+    p = softmax(z / T), ``[N, C]``, in the second, and p_k is the teacher's p_t for its k likeliest
+    classes; what is left of it is spread evenly over the others. With k of all classes, or all but one,
+    it is ``kd``. Of equally likely classes the first count.
+
+    Defaults: k 5 and T 1 as the paper keeps for ImageNet, a 0.1, b 0.9 as in ``kd``. A k above the number of
+    classes means all of them.
+
+    Paper: Shen and Xing, "A fast knowledge distillation framework for visual recognition", ECCV 2022.
+    """
+
+    class Config(Method.Config):
+        """k, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+
+        k: Annotated[int, Field(ge=1, strict=True)] = 5
+        temperature: Temperature = 1.0
+        kd_weight: Weight = 0.9
+        ce_weight: Weight = 0.1
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        temperature = self.config.temperature
+        theirs = (in_full_precision(told(self, teacher).logits.detach()) / temperature).softmax(1)
+        target = likeliest(theirs, self.config.k)
+        ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
+        divergence = (target * (target.clamp(min=TINY).log() - ours)).sum(1).mean()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "kd": self.config.kd_weight * temperature**2 * divergence,
+        }
+
+
+def likeliest(probabilities: Tensor, k: int) -> Tensor:
+    """Probabilities ``[N, C]`` of which the k largest of a row are kept, and the rest is even."""
+    classes = probabilities.shape[1]
+    if k >= classes:
+        return probabilities
+    order = probabilities.argsort(dim=1, descending=True, stable=True)[:, :k]
+    kept = probabilities.gather(1, order)
+    rest = (1 - kept.sum(1, keepdim=True)).clamp(min=0) / (classes - k)
+    return torch.scatter(rest.expand(-1, classes), 1, order, kept)

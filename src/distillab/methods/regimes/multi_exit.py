@@ -1,0 +1,80 @@
+"""Be your own teacher: exits at every stage learn from the deepest one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillab.methods.connectors import widen
+from distillab.methods.divergence import in_full_precision, kl_divergence, label_loss
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Share,
+    TeacherKind,
+    Temperature,
+    Weight,
+    method,
+)
+from distillab.models.outputs import Outputs
+
+
+@method("multi_exit", paper="Zhang et al., Be your own teacher, ICCV 2019")
+class MultiExit(Method):
+    """Be your own teacher: exits at every stage learn from the deepest one.
+
+    mean_n CE(p_s, y) + sum_k mean_n ((1 - b) CE(p_k, y) + b T^2 KL(p_s || p_k) + l |f_k - f|^2).
+
+    k goes over the student's stages but the last. An exit there is a trained 1x1 convolution with batch
+    normalisation to the channels of the last maps ``[N, C, H, W]``, a ReLU, the average over space f_k,
+    and a linear layer; f is that of the last maps and, like p_s in the second term, gets no gradient. p =
+    softmax(z / T). Exits are not tested nor kept. b is the authors' alpha, l their lambda, over the
+    number of channels.
+
+    Defaults are the authors' as far as they name them: b 0.3, T 3, l 0.03.
+
+    Paper: Zhang, Song, Gao, Chen, Bao and Ma, "Be your own teacher: improve the performance of convolutional
+    neural networks via self distillation", ICCV 2019, equation 4.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
+    teacher: ClassVar[TeacherKind] = "none"
+
+    class Config(Method.Config):
+        """b (``kd_share``), T, l (``hint_weight``), and the weight of the labels' loss of the last exit."""
+
+        kd_share: Share = 0.3
+        temperature: Temperature = 3.0
+        hint_weight: Weight = 0.03
+        ce_weight: Weight = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        *shallow, deepest = pair.student.maps
+        width = deepest[0]
+        self.necks = nn.ModuleList(nn.Sequential(widen(shape[0], width), nn.ReLU()) for shape in shallow)
+        self.exits = nn.ModuleList(nn.Linear(width, pair.student.classes) for _ in shallow)
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce``, ``exits``, ``kd`` and ``hints``. Raises ValueError without maps."""
+        if not student.maps:
+            raise ValueError(f"method {self.name} needs the feature maps of the student")
+        config = self.config
+        *shallow, deepest = (in_full_precision(each) for each in student.maps)
+        feature = deepest.mean((2, 3)).detach()
+        pooled = [neck(each).mean((2, 3)) for neck, each in zip(self.necks, shallow, strict=True)]
+        logits = [layer(each) for layer, each in zip(self.exits, pooled, strict=True)]
+        scale = config.kd_share * config.temperature**2
+        nothing = deepest.new_zeros(())
+        return {
+            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
+            "exits": sum(((1 - config.kd_share) * label_loss(z, batch).mean() for z in logits), nothing),
+            "kd": sum(
+                (scale * kl_divergence(z, student.logits, config.temperature).mean() for z in logits), nothing
+            ),
+            "hints": config.hint_weight * sum((F.mse_loss(each, feature) for each in pooled), nothing),
+        }

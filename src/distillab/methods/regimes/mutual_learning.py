@@ -1,0 +1,61 @@
+"""Mutual learning: two students, and no teacher."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from distillab.errors import RequestError
+from distillab.methods.divergence import kl_divergence, label_loss
+from distillab.methods.method import Batch, Method, Need, Pair, TeacherKind, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+from distillab.models.trial import logits_of
+
+
+@method("mutual_learning", paper="Zhang et al., Deep mutual learning, CVPR 2018")
+class MutualLearning(Method):
+    """Mutual learning: two students, and no teacher.
+
+    a mean_n CE(p_s, y) + b T^2 mean_n KL(p_o || p_s), and the same for the other one, p_o.
+
+    The other student has the same architecture and other initial weights, sees the same views, and learns
+    along: both take part in every step, neither sends a gradient into the other, p = softmax(z / T) ``[N,
+    C]``. Only the first is tested and kept; a step costs twice that of the plain twin.
+
+    Defaults are the authors': T 1, a 1, b 1, two students.
+
+    Paper: Zhang, Xiang, Hospedales and Lu, "Deep mutual learning", CVPR 2018, equations 5 and 6.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "inputs"})
+    teacher: ClassVar[TeacherKind] = "none"
+
+    class Config(Method.Config):
+        """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+
+        temperature: Temperature = 1.0
+        kd_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        # While a study is planned there are only shapes, and nothing will be learned.
+        self.other = nn.Identity() if pair.new_student is None else pair.new_student(1)
+        self.other.train()
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce``, ``kd`` and those of the other student. Raises ValueError without the images."""
+        if batch.inputs is None:
+            raise ValueError(f"method {self.name} needs the images of the batch")
+        config = self.config
+        theirs = logits_of(self.other(batch.inputs))
+        if theirs.shape != student.logits.shape:
+            raise RequestError(f"method {self.name} needs two students of the same classes")
+        scale = config.kd_weight * config.temperature**2
+        return {
+            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
+            "kd": scale * kl_divergence(student.logits, theirs, config.temperature).mean(),
+            "other_ce": config.ce_weight * label_loss(theirs, batch).mean(),
+            "other_kd": scale * kl_divergence(theirs, student.logits, config.temperature).mean(),
+        }

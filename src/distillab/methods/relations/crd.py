@@ -1,0 +1,103 @@
+"""Contrastive representation distillation: tell one's own image from others in the teacher's memory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from distillab.methods.divergence import label_loss
+from distillab.methods.given import embeddings
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+SMALLEST = 1e-7
+
+
+@method("crd", paper="Tian et al., Contrastive representation distillation, ICLR 2020")
+class ContrastiveDistillation(Method):
+    """Contrastive distillation: a mean_n CE(p_s, y) - w mean_n (log h(+) + sum_k log(1 - h(k))), both ways.
+
+    h(m) = g / (g + K / M), g = exp(v . m / tau) / Z, is the chance that m is the other network's view of
+    v's own image rather than one of K others. v is what a trained linear layer makes of an embedding
+    ``[N, D]``: ``width`` numbers of unit length; m stands in a memory of the last v of all M training
+    images, one memory for each network. The others are drawn at random from images of other classes. Z is
+    fixed by the first batch, as the mean of exp(v . m / tau) times M. p_s is the student's softmax.
+
+    Defaults as in the authors' program: tau 0.07, momentum of the memory 0.5, width 128, K 16384 or all
+    images if there are fewer, w 0.8, a 1.
+
+    Deviation: they draw K others for every image, which costs more than all else; here the images of a batch
+    share their draw, and each leaves out those of its own class.
+
+    Paper: Tian, Krishnan and Isola, "Contrastive representation distillation", ICLR 2020, equations 17
+    and 18.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
+    asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
+
+    class Config(Method.Config):
+        """K (``negatives``), tau (``temperature``), the momentum, the width, w (``crd_weight``) and a."""
+
+        negatives: Annotated[int, Field(ge=1, strict=True)] = 16384
+        temperature: Temperature = 0.07
+        momentum: Share = 0.5
+        width: Annotated[int, Field(ge=1, strict=True)] = 128
+        crd_weight: Weight = 0.8
+        ce_weight: Weight = 1.0
+
+    labels: Tensor
+    ours: Tensor
+    theirs: Tensor
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        theirs = pair.student if pair.teacher is None else pair.teacher
+        self.embed = nn.ModuleList(
+            nn.Linear(width or 1, config.width) for width in (pair.student.embedding, theirs.embedding)
+        )
+        labels = torch.zeros(pair.n_train, dtype=torch.long) if pair.labels is None else pair.labels
+        self.register_buffer("labels", labels, persistent=False)
+        for name in ("ours", "theirs"):
+            memory = F.normalize(torch.randn(pair.n_train, config.width), dim=1)
+            self.register_buffer(name, memory, persistent=False)
+        self.scales: dict[int, float] = {}
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``crd``. Raises ValueError without a teacher or embeddings."""
+        pair = embeddings(self, student, teacher)
+        ours, theirs = (F.normalize(embed(x), dim=1) for embed, x in zip(self.embed, pair, strict=True))
+        count = len(self.labels)
+        others = torch.randperm(count, device=self.labels.device)[: self.config.negatives]
+        apart = self._told_apart(0, ours, self.theirs, others, batch.positions)
+        apart = apart + self._told_apart(1, theirs, self.ours, others, batch.positions)
+        self._remember(self.ours, ours, batch.positions)
+        self._remember(self.theirs, theirs, batch.positions)
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "crd": self.config.crd_weight * apart,
+        }
+
+    def _told_apart(self, way: int, v: Tensor, memory: Tensor, others: Tensor, own: Tensor) -> Tensor:
+        """The loss one way: v ``[N, width]`` against a memory ``[M, width]``; a scalar."""
+        temperature, count = self.config.temperature, len(memory)
+        same = (v * memory[own]).sum(1) / temperature
+        different = v @ memory[others].T / temperature
+        counted = self.labels[own][:, None] != self.labels[others][None]
+        if way not in self.scales:
+            self.scales[way] = count * torch.cat((same.exp(), different[counted].exp())).mean().item()
+        g_same, g_others = same.exp() / self.scales[way], different.exp() / self.scales[way]
+        noise = (counted.sum(1) / count).to(v)
+        hit = (g_same / (g_same + noise + SMALLEST)).log()
+        miss = (noise[:, None] / (g_others + noise[:, None] + SMALLEST)).clamp(min=SMALLEST).log()
+        apart: Tensor = -(hit + (miss * counted).sum(1))
+        return apart.mean()
+
+    @torch.no_grad()
+    def _remember(self, memory: Tensor, v: Tensor, own: Tensor) -> None:
+        kept = self.config.momentum * memory[own] + (1 - self.config.momentum) * v
+        memory[own] = F.normalize(kept, dim=1)

@@ -1,0 +1,78 @@
+"""InfoNCE: find one's own image among the teacher's embeddings of many, without labels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distillab.methods.divergence import label_loss
+from distillab.methods.given import embeddings
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.models.outputs import Outputs
+
+LARGEST_QUEUE = 65536
+
+
+@method(
+    "infonce", paper="van den Oord et al., Representation learning with contrastive predictive coding, 2018"
+)
+class Contrast(Method):
+    """Contrast: a mean_n CE(p_s, y) - w mean_n log (exp(v_n . t_n / tau) / sum_m exp(v_n . t_m / tau)).
+
+    t ``[N, D_t]`` are the teacher's embeddings of unit length, v what a trained linear layer makes of the
+    student's, also of unit length. m goes over the images of the batch and a queue of those the teacher spoke
+    of before: ``queue`` times the images of the training set, at most 65536, so that an image's own embedding
+    of the epoch before is not among the others. The term uses no label; a 0 makes the method do without.
+
+    Defaults: tau 0.07 and the queue as in He et al., "Momentum contrast", CVPR 2020, and similarity
+    distillation after it; w 1 and a 1 are ours.
+
+    Paper: van den Oord, Li and Vinyals, "Representation learning with contrastive predictive coding", 2018,
+    equation 4.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
+    asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
+
+    class Config(Method.Config):
+        """tau (``temperature``), the queue as a share of the set, w (``contrast_weight``) and a."""
+
+        temperature: Temperature = 0.07
+        queue: Share = 0.25
+        contrast_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    queue: Tensor
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        width = (pair.student if pair.teacher is None else pair.teacher).embedding or 1
+        self.embed = nn.Linear(pair.student.embedding or 1, width)
+        size = min(int(config.queue * pair.n_train), LARGEST_QUEUE)
+        self.register_buffer("queue", torch.zeros(size, width), persistent=False)
+        self.next = self.filled = 0
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``contrast``. Raises ValueError without a teacher or embeddings."""
+        ours, theirs = embeddings(self, student, teacher)
+        v, t = F.normalize(self.embed(ours), dim=1), F.normalize(theirs, dim=1)
+        all_of_them = torch.cat((t, self.queue[: self.filled].to(t)))
+        similar = v @ all_of_them.T / self.config.temperature
+        contrast = F.cross_entropy(similar, torch.arange(len(v), device=v.device))
+        self._enqueue(t)
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "contrast": self.config.contrast_weight * contrast,
+        }
+
+    @torch.no_grad()
+    def _enqueue(self, t: Tensor) -> None:
+        size = len(self.queue)
+        fresh = t[:size]
+        places = (self.next + torch.arange(len(fresh), device=t.device)) % max(size, 1)
+        self.queue[places] = fresh.to(self.queue)
+        self.next = (self.next + len(fresh)) % max(size, 1)
+        self.filled = min(self.filled + len(fresh), size)

@@ -1,0 +1,59 @@
+"""Balanced distillation: the teacher's words about rare classes count more."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor
+
+from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.given import told
+from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, method
+from distillab.methods.robust.weighting import counts, effective_number_weights
+from distillab.models.outputs import Outputs
+
+
+@method("balanced_kd", paper="Zhang et al., Balanced knowledge distillation for long-tailed learning, 2021")
+class BalancedDistillation(Method):
+    """Balanced distillation: the teacher's words about rare classes count more.
+
+    a mean_n CE(p_s, y) + b T^2 mean_n KL(p_w || p_s), p = softmax(z / T), ``[N, C]``.
+
+    p_w is the teacher's p_t times a weight for every class, scaled to sum to one again. The weights are
+    those of the effective number of samples, (1 - beta) / (1 - beta^n) for a class of n training images.
+    Among equal classes it is ``kd`` with these weights of the terms.
+
+    Defaults are those of the authors' program: T 2, beta 0.9999, a 1, b 1. There p_w is scaled to sum to one,
+    and the weights count from the first step, as for CIFAR-100 (for CIFAR-10 after 160 of 200 epochs).
+
+    Paper: Zhang, Chen, Hu and Peng, "Balanced knowledge distillation for long-tailed learning", 2021.
+    """
+
+    class Config(Method.Config):
+        """T, beta, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+
+        temperature: Temperature = 2.0
+        beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
+        kd_weight: Weight = 1.0
+        ce_weight: Weight = 1.0
+
+    log_weights: Tensor
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        images = counts(pair.labels, pair.student.classes)
+        weights = effective_number_weights(images, config.beta)
+        self.register_buffer("log_weights", weights.log(), persistent=False)
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        temperature = self.config.temperature
+        theirs = in_full_precision(told(self, teacher).logits.detach()) / temperature
+        target = (theirs + self.log_weights.to(theirs)).log_softmax(1)
+        ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
+        divergence = (target.exp() * (target - ours)).sum(1).mean()
+        return {
+            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "kd": self.config.kd_weight * temperature**2 * divergence,
+        }

@@ -1,0 +1,51 @@
+"""How much images count: by how many there are of their kind, or by what is thought of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from distillab.methods.divergence import cross_entropy
+from distillab.methods.method import Batch
+
+
+def counts(of: Tensor | None, kinds: int) -> Tensor:
+    """Images of each kind, float32 ``[kinds]``, from int64 ``[n_train]``.
+
+    A kind without images counts as one of a single image, so that weights stay finite. Where nothing is known
+    of the images, as while a study is planned, all kinds are alike.
+    """
+    if of is None:
+        return torch.ones(kinds)
+    return torch.bincount(of, minlength=kinds).clamp(min=1).float()
+
+
+def effective_number_weights(images: Tensor, beta: float) -> Tensor:
+    """(1 - beta) / (1 - beta^n) for n images of a class, scaled to a mean of 1: ``[C]`` -> float32 ``[C]``.
+
+    With beta = 0 all weigh the same; as beta nears 1 they weigh as 1 / n. Source: Cui et al., "Class-balanced
+    loss based on effective number of samples", CVPR 2019, equation 2 and section 4.
+    """
+    n = images.double()
+    weights = (1 - beta) / (1 - beta**n)
+    return (weights / weights.mean()).float()
+
+
+def even_weights(images: Tensor) -> Tensor:
+    """n / (K n_k): each of the K kinds counts as much as any other, and the mean over images is 1."""
+    return images.sum() / (len(images) * images)
+
+
+def weighted_label_loss(logits: Tensor, batch: Batch, weight: Callable[[Tensor], Tensor]) -> Tensor:
+    """Cross-entropy with the labels times their weight: logits ``[N, C]`` -> ``[N]``.
+
+    ``weight`` gives ``[N]`` for labels int64 ``[N]``. Where two images were mixed, both labels count by their
+    share, each with its weight.
+    """
+    loss = weight(batch.labels) * cross_entropy(logits, batch.labels)
+    if batch.mixed is None:
+        return loss
+    other = weight(batch.mixed.labels) * cross_entropy(logits, batch.mixed.labels)
+    return torch.lerp(other, loss, batch.mixed.share.to(loss))

@@ -1,0 +1,214 @@
+"""Golden values of the methods of relations with memories or kernels, and of those without a teacher."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from closed_form import (
+    INPUTS,
+    LABELS,
+    STUDENT,
+    STUDENT_EMBEDDING,
+    STUDENT_MAPS,
+    TEACHER,
+    TEACHER_EMBEDDING,
+    TEACHER_MAPS,
+    C,
+    N,
+    batch,
+    make,
+    shapes,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from distillab.methods import Pair, build_method, parse_method
+from distillab.methods.relations.cc import congruence
+from distillab.methods.relations.pkt import neighbours, neighbours_apart
+from distillab.models import Outputs
+
+Array = np.ndarray
+OURS = Outputs(STUDENT, STUDENT_EMBEDDING, (STUDENT_MAPS,))
+THEIRS = Outputs(TEACHER, TEACHER_EMBEDDING, (TEACHER_MAPS,))
+E_S, E_T = STUDENT_EMBEDDING.numpy(), TEACHER_EMBEDDING.numpy()
+
+
+def log_softmax(z: Array, temperature: float = 1) -> Array:
+    z = z / temperature
+    return z - np.log(np.exp(z).sum(1, keepdims=True))
+
+
+def kl(teacher: Array, student: Array, temperature: float = 1) -> Array:
+    theirs = log_softmax(teacher, temperature)
+    return (np.exp(theirs) * (theirs - log_softmax(student, temperature))).sum(1)
+
+
+def unit(x: Array) -> Array:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def test_sp_has_its_golden_value() -> None:
+    assert make("sp")(OURS, THEIRS, batch())["sp"].item() == pytest.approx(3000 * 0.43765989, abs=1e-4)
+
+
+def test_cc_has_its_golden_value() -> None:
+    assert congruence(STUDENT_EMBEDDING, TEACHER_EMBEDDING).item() == pytest.approx(1.20870541, abs=1e-5)
+    cc = make("cc")
+    cc.ours = cc.theirs = nn.Identity()
+    assert cc(OURS, THEIRS, batch())["cc"].item() == pytest.approx(0.02 * 1.20870541, abs=1e-7)
+
+
+def test_pkt_has_its_golden_value() -> None:
+    said = make("pkt")(OURS, THEIRS, batch())["pkt"].item()
+    assert said / 30000 == pytest.approx(0.17800448, abs=1e-5)
+
+
+def pair_probabilities(kernel: str, e: Array) -> Array:
+    squared = ((e[:, None] - e[None]) ** 2).sum(2)
+    squared = squared / (squared.sum() / (N * (N - 1)))
+    similar = {
+        "rbf": np.exp(-squared / 2),
+        "student_t": 1 / (1 + squared),
+        "cosine": (unit(e) @ unit(e).T + 1) / 2,
+    }
+    return similar[kernel] / similar[kernel].sum(1, keepdims=True)
+
+
+def divergence(kind: str, t: Array, s: Array) -> float:
+    ratio = np.log((t + 1e-7) / (s + 1e-7))
+    values = {
+        "kl": t * ratio,
+        "jeffreys": (t - s) * ratio,
+        "squared": (t - s) ** 2,
+        "absolute": np.abs(t - s),
+    }
+    return float(values[kind].mean())
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "rbf", "student_t", "combined"])
+@pytest.mark.parametrize("kind", ["kl", "jeffreys", "squared", "absolute"])
+def test_every_kernel_and_divergence_is_its_formula(kernel: str, kind: str) -> None:
+    parts = ["cosine", "student_t"] if kernel == "combined" else [kernel]
+    expected = sum(divergence(kind, pair_probabilities(k, E_T), pair_probabilities(k, E_S)) for k in parts)
+    found = make({"pkt": {"kernel": kernel, "divergence": kind, "pkt_weight": 1}})(OURS, THEIRS, batch())
+    assert found["pkt"].item() == pytest.approx(expected, abs=1e-6)
+
+
+@given(scale=st.floats(0.01, 100), seed=st.integers(0, 1000))
+@settings(max_examples=20)
+def test_neighbours_do_not_see_the_scale_and_their_chances_sum_to_one(scale: float, seed: int) -> None:
+    features = torch.from_numpy(np.random.default_rng(seed).normal(size=(N, 7)))
+    for kernel in ("cosine", "rbf", "student_t"):
+        chances = neighbours(features, kernel)  # type: ignore[arg-type]
+        torch.testing.assert_close(chances.sum(1), torch.ones(N, dtype=torch.float64))
+        torch.testing.assert_close(neighbours(scale * features, kernel), chances, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_multilayer_pkt_has_its_golden_value() -> None:
+    terms = make("multilayer_pkt")(OURS, THEIRS, batch(progress=0.02))
+    means = [maps.mean((2, 3)).numpy() for maps in (STUDENT_MAPS, TEACHER_MAPS)]
+    last, early = (
+        sum(
+            divergence("jeffreys", pair_probabilities(k, theirs), pair_probabilities(k, ours))
+            for k in ("cosine", "student_t")
+        )
+        for ours, theirs in ((E_S, E_T), tuple(means))
+    )
+    assert terms["last"].item() == pytest.approx(last, abs=1e-6)
+    assert terms["early"].item() == pytest.approx(100 * 0.7 * early, rel=1e-5)
+    both = neighbours_apart(STUDENT_EMBEDDING, STUDENT_EMBEDDING, "combined", "kl")
+    assert both.item() == pytest.approx(0, abs=1e-12)
+
+
+def test_crd_has_its_golden_value() -> None:
+    crd = make({"crd": {"width": 3, "negatives": 100}})
+    crd.embed = nn.ModuleList([nn.Identity(), nn.Identity()])
+    memories = {"ours": crd.theirs.numpy().copy(), "theirs": crd.ours.numpy().copy()}
+    expected = 0.0
+    for v, memory in ((unit(E_S), memories["ours"]), (unit(E_T), memories["theirs"])):
+        g = np.exp(v @ memory.T / 0.07)
+        z = g.mean() * N  # all labels differ, so that every image has its own and three others
+        h_same = np.diag(g) / z
+        noise = (N - 1) / N
+        loss = np.log(h_same / (h_same + noise))
+        for n in range(N):
+            loss[n] += sum(np.log(noise / (g[n, k] / z + noise)) for k in range(N) if k != n)
+        expected -= loss.mean()
+    found = crd(OURS, THEIRS, batch())["crd"].item()
+    assert found == pytest.approx(0.8 * expected, rel=1e-5)
+    moved = unit(0.5 * memories["theirs"] + 0.5 * unit(E_S))
+    np.testing.assert_allclose(crd.ours.numpy(), moved, rtol=1e-9)
+
+
+def test_crd_takes_no_image_of_the_same_class_for_another() -> None:
+    """With one class alone there is nothing to tell apart, and the noise is nothing."""
+    labels = torch.zeros(N, dtype=torch.long)
+    pair = Pair(shapes(), shapes(), N, labels=labels)
+    crd = build_method(parse_method("crd", "methods"), pair).double()
+    assert crd(OURS, THEIRS, batch())["crd"].item() == pytest.approx(0, abs=1e-4)
+
+
+def test_infonce_has_its_golden_value() -> None:
+    infonce = make({"infonce": {"queue": 1}})
+    infonce.embed = nn.Identity()
+    similar = unit(E_S) @ unit(E_T).T / 0.07
+    first = -np.diag(log_softmax(similar)).mean()
+    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
+    doubled = np.concatenate([similar, similar], axis=1)  # the queue now holds the same images
+    second = -log_softmax(doubled)[np.arange(N), np.arange(N)].mean()
+    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(second, abs=1e-9)
+    assert infonce.filled == N
+
+
+def test_mutual_learning_has_its_golden_value() -> None:
+    mutual = make("mutual_learning")
+    theirs = mutual.other(INPUTS).detach().numpy()
+    terms = mutual(OURS, None, batch())
+    own = -log_softmax(theirs)[np.arange(N), LABELS.numpy()].mean()
+    assert terms["kd"].item() == pytest.approx(kl(theirs, STUDENT.numpy()).mean(), abs=1e-9)
+    assert terms["other_kd"].item() == pytest.approx(kl(STUDENT.numpy(), theirs).mean(), abs=1e-9)
+    assert terms["other_ce"].item() == pytest.approx(own, abs=1e-9)
+
+
+def test_teacher_free_has_its_golden_value() -> None:
+    made_up = np.full((N, C), 0.01 / (C - 1))
+    made_up[np.arange(N), LABELS.numpy()] = 0.99
+    expected = 0.9 * kl(np.log(made_up), STUDENT.numpy(), 20).mean()
+    assert make("teacher_free")(OURS, None, batch())["kd"].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_progressive_self_has_its_golden_value() -> None:
+    method = make("progressive_self")
+    first = method(OURS, None, batch(progress=0.5))
+    own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()]
+    assert first["ce"].item() == pytest.approx(own.mean(), abs=1e-9)
+    assert first["self"].item() == 0
+    second = method(THEIRS, None, batch(progress=0.5))
+    before = np.exp(log_softmax(STUDENT.numpy()))
+    soft = -(before * log_softmax(TEACHER.numpy())).sum(1).mean()
+    own = -log_softmax(TEACHER.numpy())[np.arange(N), LABELS.numpy()].mean()
+    assert second["ce"].item() == pytest.approx(0.6 * own, abs=1e-6)
+    assert second["self"].item() == pytest.approx(0.4 * soft, abs=1e-6)
+
+
+def test_every_method_has_a_golden_value() -> None:
+    """Each registered method names its test."""
+    from pathlib import Path
+
+    from distillab.methods import methods
+
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    by_identity = {
+        "label_smoothing",
+        "random_teacher",
+        "self",
+        "ce",
+    }  # the mixture it says; kd; F.cross_entropy
+    missing = [
+        name
+        for name in methods
+        if f"def test_{name}_has_its_golden_value" not in text and name not in by_identity
+    ]
+    assert missing == []

@@ -1,0 +1,250 @@
+"""Golden values and promises of the methods for unbalanced, noisy or biased data.
+
+The expected numbers are computed here in float64 NumPy, image by image, from the formulas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from closed_form import (
+    GROUPS,
+    LABELS,
+    STUDENT,
+    STUDENT_EMBEDDING,
+    STUDENT_SAID,
+    TEACHER,
+    TEACHER_EMBEDDING,
+    TEACHER_SAID,
+    C,
+    N,
+    batch,
+    outputs,
+    shapes,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distillab.methods import Method, Mixed, Pair, build_method, methods, parse_method
+from distillab.methods.robust.weighting import counts, effective_number_weights, even_weights
+from distillab.models import Outputs, OutputShapes
+
+OURS, THEIRS, Y = STUDENT.numpy(), TEACHER.numpy(), LABELS.tolist()
+# A long tail: 40, 20, 10, 5 and 2 images.
+SIZES = np.array([40, 20, 10, 5, 2])
+LONG_TAIL = torch.from_numpy(np.repeat(np.arange(C), SIZES))
+SETTINGS: dict[str, Any] = {"temperature": 2, "kd_weight": 1, "ce_weight": 1}
+
+
+def built(entry: Any, labels: torch.Tensor | None = LONG_TAIL, groups: torch.Tensor | None = None) -> Method:
+    known = None if labels is None else len(labels)
+    pair = Pair(shapes(), shapes(), n_train=known or N, labels=labels, groups=groups)
+    torch.manual_seed(0)
+    return build_method(parse_method(entry, "methods"), pair).double()
+
+
+def terms(method: Method, of: Any = None) -> dict[str, float]:
+    said = method(outputs(STUDENT_SAID), outputs(TEACHER_SAID), of or batch())
+    return {name: value.item() for name, value in said.items()}
+
+
+def softmax(z: np.ndarray, temperature: float = 1) -> np.ndarray:
+    powers = np.exp(z / temperature)
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def kl(target: np.ndarray, said: np.ndarray) -> float:
+    return float((target * np.log(target / said)).sum())
+
+
+def ce(n: int) -> float:
+    return -float(np.log(softmax(OURS[n])[Y[n]]))
+
+
+def kd(n: int, temperature: float) -> float:
+    return temperature**2 * kl(softmax(THEIRS[n], temperature), softmax(OURS[n], temperature))
+
+
+# Golden values
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.9999])
+def test_balanced_kd_has_its_golden_value(beta: float) -> None:
+    weights = (1 - beta) / (1 - beta**SIZES)
+    expected = 0.0
+    for n in range(N):
+        target = softmax(THEIRS[n], 2) * weights
+        expected += 4 * kl(target / target.sum(), softmax(OURS[n], 2)) / N
+    found = terms(built({"balanced_kd": {"beta": beta}}))
+    golden = {"ce": np.mean([ce(n) for n in range(N)]), "kd": expected}
+    assert found == pytest.approx(golden, abs=1e-5)
+
+
+def test_long_tail_kd_has_its_golden_value() -> None:
+    parts = [[0, 1], [2, 3], [4]]
+    given_ = np.array([[softmax(THEIRS[n], 4)[part].sum() for part in parts] for n in range(N)])
+    across = within = 0.0
+    for n in range(N):
+        p_t, p_s = softmax(THEIRS[n], 4), softmax(OURS[n], 4)
+        said = np.array([p_s[part].sum() for part in parts])
+        balanced = given_[n] / given_.mean(0)
+        across += 16 * kl(balanced / balanced.sum(), said) / N
+        for part, t, s in zip(parts, given_[n], said, strict=True):
+            within += 16 * kl(p_t[part] / t, p_s[part] / s) / (3 * N)
+    golden = {"ce": np.mean([ce(n) for n in range(N)]), "across": across, "within": within}
+    assert terms(built("long_tail_kd")) == pytest.approx(golden, abs=1e-5)
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3])
+def test_sample_weighted_kd_has_its_golden_value(least: float) -> None:
+    found = terms(built({"sample_weighted_kd": SETTINGS | {"least": least}}))
+    weighted = np.mean([(least + (1 - least) * softmax(THEIRS[n])[Y[n]]) * ce(n) for n in range(N)])
+    assert found == pytest.approx({"ce": weighted, "kd": np.mean([kd(n, 2) for n in range(N)])}, abs=1e-5)
+
+
+@pytest.mark.parametrize("by_group", [True, False])
+def test_last_layer_transplant_has_its_golden_value(by_group: bool) -> None:
+    groups = torch.tensor([0] * 60 + [1] * 17)
+    method = built("last_layer_transplant", groups=groups if by_group else None)
+    weight, bias = (x.detach().numpy() for x in method.projector.parameters())  # type: ignore[union-attr]
+    apart = STUDENT_EMBEDDING.numpy() @ weight.T + bias - TEACHER_EMBEDDING.numpy()
+    kinds, sizes = (GROUPS.tolist(), [60, 17]) if by_group else (Y, SIZES)
+    weights = [77 / (len(sizes) * sizes[kind]) for kind in kinds]
+    expected = np.mean([v * np.mean(d**2) for v, d in zip(weights, apart, strict=True)])
+    assert terms(method) == pytest.approx({"ce": 0, "features": expected}, abs=1e-5)
+
+
+def test_worst_group_kd_has_its_golden_value() -> None:
+    """Three steps: shares follow the losses from step to step."""
+    method = built({"worst_group_kd": SETTINGS | {"rate": 0.1}}, LABELS, GROUPS)
+    labels = np.array([np.mean([ce(n) for n in members]) for members in ([0, 2], [1, 3])])
+    taught = np.array([np.mean([kd(n, 2) for n in members]) for members in ([0, 2], [1, 3])])
+    q = np.array([0.5, 0.5])
+    for _ in range(3):
+        assert terms(method) == pytest.approx({"ce": q @ labels, "kd": q @ taught}, abs=1e-5)
+        q = q * np.exp(0.1 * (labels + taught))
+        q = q / q.sum()
+
+
+# What they promise
+
+
+@pytest.mark.parametrize("name", ["balanced_kd", "last_layer_transplant"])
+def test_on_balanced_data_nothing_is_weighed(name: str) -> None:
+    even, unknown = (built(name, labels) for labels in (torch.arange(C).repeat(7), None))
+    assert terms(even) == pytest.approx(terms(unknown))
+    plain = terms(built({"kd": SETTINGS}))
+    if name == "balanced_kd":
+        assert terms(even) == pytest.approx(plain)
+
+
+def test_classes_without_images_are_weighed_as_those_with_one() -> None:
+    for name in ("balanced_kd", "last_layer_transplant"):
+        nobody, one = (torch.tensor([0] * 9 + rare) for rare in ([], [1, 2, 3, 4]))
+        assert terms(built(name, nobody)) == pytest.approx(terms(built(name, one)), rel=0.2)
+        assert all(np.isfinite(value) for value in terms(built(name, nobody)).values())
+
+
+@given(sizes=st.lists(st.integers(1, 10_000), min_size=2, max_size=30), beta=st.floats(0, 0.9999))
+@settings(max_examples=50)
+def test_weights_have_a_mean_of_one_and_fall_with_frequency(sizes: list[int], beta: float) -> None:
+    images = torch.tensor(sizes).float()
+    weights = effective_number_weights(images, beta)
+    assert weights.mean().item() == pytest.approx(1, rel=1e-5)
+    assert (weights[images.argsort()].diff() <= 1e-6).all()
+    even = even_weights(images)
+    torch.testing.assert_close(even * images, torch.full_like(images, float((even * images).mean())))
+    assert ((even * images).sum() / images.sum()).item() == pytest.approx(1, rel=1e-5)
+
+
+def test_labels_that_the_teacher_does_not_believe_count_little() -> None:
+    student = STUDENT.clone().requires_grad_()
+    sure = 20 * torch.eye(C, dtype=torch.float64)[[0, 2, 4, 3]]  # of the last image it knows better
+    built("sample_weighted_kd")(Outputs(student), Outputs(sure), batch())["ce"].backward()
+    assert student.grad is not None
+    pull = student.grad.abs().sum(1)
+    assert (pull[:3] > 1e-3).all() and pull[3] < 1e-8
+
+
+def test_two_labels_of_a_mixed_image_have_a_weight_each() -> None:
+    name, others, share = "sample_weighted_kd", torch.tensor([3, 2, 0, 4]), 0.3
+    both = terms(built(name), replace(batch(), mixed=Mixed(others, torch.full((N,), share))))
+    own, other = terms(built(name), batch()), terms(built(name), batch(others))
+    assert both["ce"] == pytest.approx(share * own["ce"] + (1 - share) * other["ce"], rel=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[7], [3, 9], [4, 4, 4, 4], [1, 50, 2, 30, 3, 9, 0]])
+def test_parts_are_sorted_by_size_and_equally_large(sizes: list[int]) -> None:
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    shape = OutputShapes(len(sizes))
+    method = build_method(parse_method("long_tail_kd", "methods"), Pair(shape, shape, len(labels), labels))
+    members = [torch.tensor(sizes)[part] for part in method.members.T]  # type: ignore[union-attr]
+    assert len(members) == min(3, len(sizes))
+    assert max(map(len, members)) - min(map(len, members)) <= 1 and min(map(len, members)) >= 1
+    assert all(a.min() >= b.max() for a, b in pairwise(members))
+
+
+def test_a_divergence_is_split_without_loss() -> None:
+    """log p is that of the part and that within it; what the parts are given sums to one."""
+    method = built("long_tail_kd")
+    within, masses = method._split(STUDENT)  # type: ignore[operator]
+    torch.testing.assert_close(masses.exp().sum(1), torch.ones(N, dtype=torch.float64))
+    of_class = method.members.int().argmax(1)  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(masses[:, of_class] + within, STUDENT.log_softmax(1))
+
+
+def test_a_teacher_that_favours_a_part_gives_all_parts_the_same_mass() -> None:
+    """Whatever it adds to the logits of the head, what is learned across the parts stays."""
+    favour = torch.tensor([4.0, 4, 0, 0, 0], dtype=torch.float64)
+    for shift in (0 * favour, favour):
+        same = TEACHER[:1].expand(N, C) + shift  # a teacher that says the same of every image
+        found = built("long_tail_kd")(Outputs(torch.zeros(N, C)), Outputs(same), batch())
+        student_masses = np.array([2, 2, 1]) / C
+        assert found["across"].item() == pytest.approx(16 * kl(np.full(3, 1 / 3), student_masses), abs=1e-5)
+
+
+def test_the_share_of_the_worst_group_grows_in_training_alone() -> None:
+    method = built("worst_group_kd", LABELS, GROUPS)
+
+    def shares() -> list[float]:
+        return method.shares.tolist()  # type: ignore[operator, union-attr]
+
+    terms(method.eval())
+    assert shares() == [0.5, 0.5]
+    method.train()
+    losses = [np.mean([0.1 * ce(n) + 0.9 * kd(n, 4) for n in members]) for members in ([0, 2], [1, 3])]
+    for _ in range(100):
+        terms(method)
+    assert np.argmax(shares()) == np.argmax(losses) and max(shares()) > 0.6
+    assert sum(shares()) == pytest.approx(1)
+
+
+def test_a_group_that_a_batch_lacks_falls_behind_and_costs_nothing() -> None:
+    method = built("worst_group_kd", torch.zeros(9, dtype=torch.int64), torch.arange(9) % 3)
+    assert all(np.isfinite(value) for value in terms(method).values())
+    assert method.shares.argmin().item() == 2  # type: ignore[operator, union-attr]
+
+
+def test_data_without_groups_take_classes_for_groups() -> None:
+    method = built({"worst_group_kd": SETTINGS}, LABELS)
+    assert method.shares.tolist() == pytest.approx([1 / C] * C)  # type: ignore[operator, union-attr]
+    assert terms(method)["ce"] == pytest.approx(np.mean([ce(n) for n in range(N)]))
+
+
+def test_what_is_known_of_no_image_counts_as_even() -> None:
+    assert counts(None, 3).tolist() == [1, 1, 1]
+    assert counts(torch.tensor([0, 0, 2]), 4).tolist() == [2, 1, 1, 1]
+    pair = Pair(shapes(), shapes(), n_train=N)
+    for name in (
+        "balanced_kd",
+        "long_tail_kd",
+        "sample_weighted_kd",
+        "last_layer_transplant",
+        "worst_group_kd",
+    ):
+        assert type(build_method(parse_method(name, "methods"), pair)) is methods[name]
