@@ -13,6 +13,8 @@ from distillab.canonical import spec_id
 from distillab.data.imageset import ImageSet, Pool
 from distillab.data.storage import open_pixels, write_pixels
 
+OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
+
 
 @dataclass(frozen=True)
 class DataReport:
@@ -39,6 +41,7 @@ class Dataset:
     """The roles that a source fills: train (before any factor), val, and a named set of test sets.
 
     All splits point into one pool and share ``classes``. ``eval`` always holds ``"test"``, the primary one.
+    ``others`` are further datasets, by the name that a study gives them, of images of the same shape.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Dataset:
     val: ImageSet
     eval: dict[str, ImageSet]
     report: DataReport
+    others: dict[str, Dataset] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,8 +58,12 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Content address of all splits."""
-        splits = {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
-        return spec_id({name: split.digest for name, split in splits.items()})
+        parts: dict[str, object] = {name: split.digest for name, split in self._splits().items()}
+        if self.train.parents:
+            parts["parents"] = list(self.train.parents)
+        if self.others:
+            parts["others"] = {name: other.digest for name, other in self.others.items()}
+        return spec_id(parts)
 
     def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
@@ -86,7 +94,12 @@ class Dataset:
             "pool": self.train.pool.digest,
             "splits": list(self._splits()),
             "report": asdict(self.report),
+            "parents": self.train.parents,
+            "others": list(self.others),
         }
+        for name, other in self.others.items():
+            (folder / OTHERS / name).mkdir(parents=True)
+            other.save(folder / OTHERS / name)
         (folder / "dataset.json").write_text(json.dumps(facts, indent=1))
 
     @classmethod
@@ -105,6 +118,7 @@ class Dataset:
                     arrays["ids"],
                     arrays.get("groups"),
                     tuple(facts["group_names"]),
+                    tuple(facts.get("parents", ())),
                 )
         report = facts["report"]
         return cls(
@@ -119,6 +133,7 @@ class Dataset:
                 tuple(report["carved"]),
                 tuple(report["notes"]),
             ),
+            others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
         )
 
     def _splits(self) -> dict[str, ImageSet]:

@@ -82,6 +82,7 @@ class _Table:
     groups: Indices | None
     classes: tuple[str, ...]
     group_names: tuple[str, ...]
+    parents: tuple[str, ...]
 
     @property
     def train_labels(self) -> Indices:
@@ -131,6 +132,7 @@ def _tabulate(raw: RawSplits) -> _Table:
         groups=np.concatenate(grouped) if len(grouped) == len(splits) else None,
         classes=raw.classes,
         group_names=raw.group_names,
+        parents=raw.parents,
     )
 
 
@@ -159,7 +161,9 @@ def _select_classes(table: _Table, wanted: list[str] | int | None) -> tuple[_Tab
     table = table.keep(chosen[table.labels])
     new_label = np.cumsum(chosen) - 1
     kept = tuple(names[i] for i in np.flatnonzero(chosen))
-    return replace(table, labels=new_label[table.labels].astype(np.int64), classes=kept), notes
+    parents = tuple(table.parents[i] for i in np.flatnonzero(chosen)) if table.parents else ()
+    labels = new_label[table.labels].astype(np.int64)
+    return replace(table, labels=labels, classes=kept, parents=parents), notes
 
 
 def _check_classes(table: _Table, given: tuple[str, ...]) -> None:
@@ -229,7 +233,16 @@ def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: 
 def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> ImageSet:
     rows = np.flatnonzero(mask).astype(np.int64)
     groups = None if table.groups is None else table.groups[rows]
-    return ImageSet(pool, rows, table.labels[rows], table.classes, table.ids[rows], groups, table.group_names)
+    return ImageSet(
+        pool,
+        rows,
+        table.labels[rows],
+        table.classes,
+        table.ids[rows],
+        groups,
+        table.group_names,
+        table.parents,
+    )
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:

@@ -1,7 +1,7 @@
 """What we vary about a dataset, one property a file, and how studies write it down."""
 
-from distillab.factors.chain import Step, apply_chain, apply_factor, parse_factors
-from distillab.factors.factor import Factor, Manipulation, Role, factor, factors
+from distillab.factors.chain import Step, apply_chain, apply_factor, generator, parse_factors
+from distillab.factors.factor import Factor, Level, Manipulation, Role, Scene, factor, factors, level_text
 from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
 from distillab.factors.size import Size
@@ -10,13 +10,17 @@ __all__ = [
     "Factor",
     "Imbalance",
     "LabelNoise",
+    "Level",
     "Manipulation",
     "Role",
+    "Scene",
     "Size",
     "Step",
     "apply_chain",
     "apply_factor",
     "factor",
     "factors",
+    "generator",
+    "level_text",
     "parse_factors",
 ]

@@ -10,7 +10,7 @@ from pydantic import Field
 from distillab.data.imageset import ImageSet, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, Manipulation, factor
+from distillab.factors.factor import Factor, Manipulation, Scene, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 
@@ -39,7 +39,7 @@ class LabelNoise(Factor):
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
     kind: Literal["symmetric", "pair"] = "symmetric"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
+    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
         """The same images with some labels changed. Raises RequestError if there is no other class."""
         who, what = (int(key) for key in rng.integers(2**63, size=2))
         classes = len(images.classes)

@@ -10,7 +10,7 @@ from typing import Any
 from distillab.canonical import Canonical
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
-from distillab.factors import Factor, Manipulation, Step, apply_chain, apply_factor, factors
+from distillab.factors import Factor, Level, Manipulation, Step, apply_chain, apply_factor, factors
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Condition:
     seed: int
 
     @property
-    def levels(self) -> dict[str, float]:
+    def levels(self) -> dict[str, Level]:
         """Level by factor name."""
         return {factor.name: factor.level for factor in self.chain}
 
