@@ -18,6 +18,7 @@ from distillab.registry import Registry
 
 Role = Literal["teacher", "transfer", "val", "eval"]
 Level = float | str
+Change = Literal["selection", "labels", "pixels", "classes", "images"]
 Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Probabilities = npt.NDArray[np.float32]
 
@@ -75,6 +76,8 @@ class Factor(BaseModel, ABC):
         examples: valid configurations for any balanced set of at least 3 classes of at least 20 images, at
             least one for each kind the factor has. Those that differ in level alone stand in increasing
             strength: each leaves untouched a subset of the images that the one before leaves untouched.
+        changes: what it may do to a set: leave images out (``selection``), give them other ``labels`` or
+            ``pixels``, change which ``classes`` there are, or add ``images``. All else it leaves as it is.
         needs_scene: whether it looks at more than the images it changes.
         takes_unlabelled: whether it knows what to do with images without labels.
     """
@@ -83,6 +86,7 @@ class Factor(BaseModel, ABC):
 
     name: ClassVar[str]
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    changes: ClassVar[frozenset[Change]] = frozenset({"selection"})
     needs_scene: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from distillab.data.imageset import ImageSet, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 
@@ -26,6 +26,7 @@ class LabelNoise(Factor):
     subset of it hence agree on the new labels, and on who is changed but for the rounding.
     """
 
+    changes: ClassVar[frozenset[Change]] = frozenset({"labels"})
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 0.0},
         {"level": 0.21},

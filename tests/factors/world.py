@@ -1,0 +1,47 @@
+"""Small image sets for the tests of factors, and what lies around them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from distillab.data.dataset import DataReport, Dataset
+from distillab.data.imageset import ImageSet
+from distillab.factors import Role, Scene
+
+SIDE = 8
+
+
+def image_set(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> ImageSet:
+    """A set with ``counts[c]`` images of class c, in random order, with scattered ids: RGB noise of 8 pixels
+    around a colour of the class. Neighbouring classes share a parent, and images have one of three groups."""
+    rng = np.random.default_rng(shuffle)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    colours = np.random.default_rng(0).integers(60, 196, (len(counts), 3, 1, 1))
+    noise = rng.integers(-40, 41, (len(labels), 3, SIDE, SIDE))
+    pixels = np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
+    made = ImageSet.of(pixels, labels, tuple(f"class {c}" for c in range(len(counts))))
+    ids = first_id + 7 * np.random.default_rng(shuffle + 1).permutation(len(labels))
+    return replace(
+        made,
+        ids=ids.astype(np.int64),
+        groups=np.arange(len(labels), dtype=np.int64) % 3,
+        group_names=("north", "south", "west"),
+        parents=tuple(f"parent {c // 2}" for c in range(len(counts))),
+    )
+
+
+def scene_around(train: ImageSet, role: Role = "transfer") -> Scene:
+    """A dataset whose training set is the given one, with one other dataset, called ``other``."""
+
+    def some(each: int, shuffle: int, first_id: int) -> ImageSet:
+        images = image_set([each] * len(train.classes), shuffle=shuffle, first_id=first_id)
+        return replace(images, classes=train.classes, parents=train.parents)
+
+    def dataset(name: str, train: ImageSet, first_id: int, others: dict[str, Dataset]) -> Dataset:
+        val, test = some(4, 77, first_id), some(8, 78, first_id + 10_000)
+        return Dataset(name, train, val, {"test": test}, DataReport(), others)
+
+    other = dataset("other", some(12, 79, 3_000_000), 4_000_000, {})
+    return Scene(dataset("main", train, 1_000_000, {"other": other}), role)
