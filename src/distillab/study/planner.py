@@ -203,6 +203,9 @@ class _Setting:
             **self.where,
             "levels": self.levels,
             "n_train": self.labelled,
+            # What conclusions need to know without making the image sets again.
+            "own_tests": self._own_tests,
+            "counts": self._unequal,
             "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
         }
 
@@ -214,6 +217,19 @@ class _Setting:
     @property
     def unlabelled(self) -> int:
         return len(self.roles.transfer) - self.labelled
+
+    @property
+    def _own_tests(self) -> bool:
+        """Whether the test sets differ from those that were read."""
+        read, mine = self.planner.dataset.eval, self.roles.eval
+        return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
+
+    @property
+    def _unequal(self) -> list[int] | None:
+        """Transfer images by class, where a factor made classes more than twice as unequal."""
+        counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
+        ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
+        return counts.tolist() if ratio > 2 * was else None
 
     @cached_property
     def where(self) -> dict[str, Any]:
