@@ -19,6 +19,7 @@ from distillab.methods import MethodSpec
 from distillab.models.outputs import LIVE, STORABLE, OutputShapes
 from distillab.study.condition import Condition, Conditions, Roles
 from distillab.study.costing import ModelCosts, check_pair, file_digest
+from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
 from distillab.study.spec import Provenance, StudySpec
 from distillab.training.arithmetic import Arithmetic
@@ -51,7 +52,8 @@ class Planner:
         self.resolved: dict[tuple[Any, ...], _Recipe] = {}
         self.can_be_stored: dict[tuple[Any, ...], dict[_Arm, bool]] = {}
         self.costs_of = cache(ModelCosts)
-        self.making = Conditions(dataset, lru_cache(FACTORS_KEPT)(apply_factor))
+        step = lru_cache(FACTORS_KEPT)(apply_factor)
+        self.making = Conditions(dataset, step, given_teacher(spec, dataset))
         mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
