@@ -15,6 +15,7 @@ from distillab.data.imageset import ImageSet
 from distillab.factors import apply_factor
 from distillab.methods import MethodSpec
 from distillab.models.outputs import LIVE, STORABLE
+from distillab.study import teachers
 from distillab.study.condition import Condition, Roles, make_roles
 from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
@@ -63,9 +64,9 @@ class Planner:
         """Fill ``jobs``, ``conditions`` and ``cells``. Raises RequestError for what the data, or the models,
         cannot give."""
         spec = self.spec
-        for name in {spec.teacher.model, *spec.students}:
+        for name in {spec.teacher.whole, *spec.teacher.assistants, *spec.students}:
             self.costs.check(name)
-        self.costs.check_pairs(spec.teacher.model, spec.students, spec.method_specs())
+        teachers.check(self)
         table: dict[tuple[int, int], list[dict[str, Any]]] = {}
         # Seeds run in the outer loop: a study stopped half way holds whole replicates of every condition.
         for replicate, seed in enumerate(spec.seed_list):
@@ -85,7 +86,7 @@ class Planner:
                 yield {
                     "levels": setting.levels,
                     "provenance": provenance,
-                    "teacher": self.spec.teacher.model,
+                    "teacher": self.spec.teacher.label,
                     "student": student,
                     "method": arm.label,
                     "seed": setting.condition.seed,
@@ -111,7 +112,7 @@ class Planner:
         if key not in self.can_be_stored:
             fits = dict.fromkeys(self.arms, False)
             kept: dict[str, frozenset[str]] = defaultdict(frozenset)
-            possible = [a for a in self.arms if a.teacher != "none" and not a.asks & LIVE]
+            possible = [a for a in self.arms if not a.asks & LIVE and teachers.storable(self.spec, a.teacher)]
             for arm in sorted(possible, key=lambda arm: len(arm.asks & STORABLE)):
                 kind = arm.teacher
                 together = kept[kind] | arm.asks
@@ -125,8 +126,8 @@ class Planner:
         view, and two conditions the same image."""
         recipe = self.recipe("student", student, images).resolved
         views = min(recipe.epochs, recipe.view_spec.count or recipe.epochs)
-        teacher = student if kind == "self" else self.spec.teacher.model
-        kept = Kept.of(needs, self.costs.shapes(teacher), self.spec.teacher.outputs.top_k)
+        shapes = self.costs.shapes(student) if kind == "self" else teachers.stored_shapes(self)
+        kept = Kept.of(needs, shapes, self.spec.teacher.outputs.top_k)
         return views * len(images) * kept.bytes
 
     def add(
@@ -262,7 +263,7 @@ class _Pairing:
         self.study_teacher: str | None = None
         self.study_outputs: str | None = None
         if any(arm.teacher == "study" for arm in self.planner.arms):
-            self.study_teacher, self.study_outputs = self._ask("study")
+            self.study_teacher, self.study_outputs = self.ask("study")
 
     def student_job(self, arm: _Arm) -> str:
         """Enter a student's job and all that it needs; its id."""
@@ -272,6 +273,9 @@ class _Pairing:
             stored = self.stored[arm]
             source, teacher = self._source(arm.teacher, stored)
             cohort = "" if stored else self._cohort(source)
+            if arm.teacher == "study" and self.planner.spec.teacher.generations > 1:
+                source, cohort = teachers.last_generation(self, arm), ""
+                teacher = Canonical({"live": source})
         spec = {
             "kind": "student",
             "model": self.student,
@@ -291,7 +295,7 @@ class _Pairing:
     def _source(self, kind: str, stored: bool) -> tuple[str, Canonical]:
         """The job that a student learns from, the stored outputs or the teacher, and how it is written."""
         if (kind, stored) not in self.sources:
-            job = self._ask(kind)[stored]
+            job = self.ask(kind)[stored]
             self.sources[kind, stored] = job, Canonical({"outputs" if stored else "live": job})
         return self.sources[kind, stored]
 
@@ -303,22 +307,24 @@ class _Pairing:
 
     # -- teachers, and what they say ------------------------------------------------------------------------
 
-    def _ask(self, kind: str) -> tuple[str, str]:
+    def ask(self, kind: str) -> tuple[str, str]:
         """The jobs of a kind of teacher and of its outputs."""
         if kind not in self.asked:
-            teacher = self._teacher_job(kind)
+            teacher = teachers.study_teacher(self) if kind == "study" else self.teacher_job(kind)
             self.asked[kind] = teacher, self._outputs_job(teacher, kind)
         return self.asked[kind]
 
     def _model(self, kind: str) -> str:
-        return self.student if kind == "self" else self.planner.spec.teacher.model
+        return self.student if kind == "self" else self.planner.spec.teacher.asked
 
-    def _teacher_job(self, kind: str) -> str:
+    def teacher_job(self, kind: str, one: teachers.One = teachers.THE_TEACHER) -> str:
         planner = self.planner
-        seeds = {part: self._teacher_seed(f"teacher {part}", kind) for part in ("init", "order", "views")}
-        spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": self._model(kind)}
-        fixed = kind == "untrained" or (kind == "study" and self.provenance == "external")
-        if fixed or kind == "self":
+        seeds = {part: self._teacher_seed(f"{one.whose} {part}", kind) for part in ("init", "order", "views")}
+        model = one.model or (planner.spec.teacher.whole if kind == "untrained" else self._model(kind))
+        spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": model, **one.facts}
+        given = kind == "study" and self.provenance == "external"
+        fixed = kind == "untrained" or (given and not one.needs)
+        if fixed or given or kind == "self":
             train, images = "transfer", self.roles.transfer
             recipe = planner.recipe("student", spec["model"], images)
         else:
@@ -330,9 +336,9 @@ class _Pairing:
             spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
         # Teachers are tested on the sets as they were read, so that one teacher serves every condition.
         sets = self.setting.sets(images, planner.dataset.val, planner.dataset.eval)
-        condition = Canonical({**self.setting.where, "train": train})
-        cost = 0 if fixed else recipe.images_seen * 3 * planner.costs.macs(spec["model"])
-        return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, (), cost)
+        condition = Canonical({**self.setting.where, "train": train, **one.condition})
+        cost = 0 if fixed or "members" in spec else recipe.images_seen * 3 * planner.costs.macs(spec["model"])
+        return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, one.needs, cost)
 
     def _teacher_seed(self, part: str, kind: str) -> int:
         """The seed of a part of a teacher. ``full`` teachers belong to the study, in turn if several."""

@@ -25,6 +25,7 @@ from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.own import absolute, is_own
+from distillab.models import Combine, ensemble_name
 from distillab.study.seeds import SeedRange
 from distillab.study.stored import StoredOutputs
 from distillab.training.recipe import Recipe
@@ -42,18 +43,28 @@ class TeacherSpec(BaseModel):
     teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
     ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
     includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
+
+    ``models`` in the place of ``model``: several networks that teach together, their logits ``combine``d.
+    ``assistants``: networks between teacher and student, each distilled from the one before by ``kd``, on
+    what the teacher learned from; the last one teaches. ``generations``: how often a student's architecture
+    is distilled by an arm's method, each time from the generation before; only the last is a student of the
+    study.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
+    model: str = ""
+    models: tuple[str, ...] = ()
+    combine: Combine = "mean"
+    assistants: tuple[str, ...] = ()
+    generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
 
-    @field_validator("provenance", mode="before")
+    @field_validator("provenance", "assistants", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -65,6 +76,35 @@ class TeacherSpec(BaseModel):
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
+
+    @model_validator(mode="after")
+    def _one_or_several_networks(self) -> TeacherSpec:
+        if bool(self.model) == bool(self.models):
+            raise ValueError("name the teacher's model, or several models, and not both")
+        if len(self.models) == 1 or ("combine" in self.model_fields_set and not self.models):
+            raise ValueError("models are two networks at least, and combine says how they teach together")
+        if self.models and "external" in self.provenance:
+            raise ValueError("several models are trained in the study: their provenance is full or same")
+        if self.combine == "correctness" and self.outputs.top_k is not None:
+            raise ValueError(
+                "combine: correctness weighs whole predictions, so outputs.top_k must be left out"
+            )
+        return self
+
+    @property
+    def whole(self) -> str:
+        """The network that heads the chain, or all that do so together."""
+        return self.model or ensemble_name(self.combine, self.models)
+
+    @property
+    def asked(self) -> str:
+        """The network that the students hear: the last of the chain."""
+        return self.assistants[-1] if self.assistants else self.whole
+
+    @property
+    def label(self) -> str:
+        """The teacher as tables name it: ``resnet56 > resnet20`` with an assistant."""
+        return " > ".join([self.whole, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
@@ -228,6 +268,11 @@ class StudySpec(BaseModel):
                 del values["recipe"][key]
         if self.teacher.outputs == StoredOutputs():
             del values["teacher"]["outputs"]
+        for key in ("models", "combine", "assistants", "generations"):
+            if getattr(self.teacher, key) == TeacherSpec.model_fields[key].default:
+                del values["teacher"][key]
+        if self.teacher.models:
+            del values["teacher"]["model"]
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values

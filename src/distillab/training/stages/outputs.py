@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from distillab.data.imageset import ImageSet
-from distillab.models import OutputShapes, output_shapes
+from distillab.models import Ensemble, OutputShapes, output_shapes
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
 from distillab.training.evaluation import Logits, predict
@@ -38,6 +38,14 @@ def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Mod
     network = new_model(read_record(folder)["model"], images, 0, device)
     load_state(network, folder / WEIGHTS)
     return network.to(device).eval()
+
+
+def set_apart(network: nn.Module, *, apart: bool = True) -> int:
+    """Have teachers that are weighed by their correctness speak side by side, or not; how many then do."""
+    if not isinstance(network, Ensemble) or network.combine != "correctness":
+        return 1
+    network.apart = apart
+    return len(network.members)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ def teacher_outputs(
     record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        kept = Kept.of(keep.needs, teacher_shapes(network, sets), keep.top_k)
+        shapes, members = teacher_shapes(network, sets), set_apart(network)
+        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
         teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
         filled = cache.fill(
@@ -81,7 +90,9 @@ def teacher_outputs(
         )
         record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
         held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
+        held |= {"members": members} if members > 1 else {}
         (folder / CACHE).write_text(json.dumps(held))
+        set_apart(network, apart=False)
     logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
     save_logits(logits, folder / LOGITS)
     record |= {"eval_forwards": forwards, "seconds": time.perf_counter() - started}
