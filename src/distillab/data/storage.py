@@ -129,28 +129,27 @@ class PixelFile:
 
     def __init__(self, most: int, shape: tuple[int, int, int]) -> None:
         folder = cache_folder() / DECODING
-        size = HEADER + most * math.prod(shape)
-        with _cache_is_written(folder, size):
+        self.shape, self.path, self.count = shape, folder / f"{uuid.uuid4().hex}.npy", 0
+        self._size = HEADER + most * math.prod(shape)
+        lock = _lock_of(self.path)
+        self._gone = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+        with self._room_is_needed():
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
-            self.shape, self.path = shape, folder / f"{uuid.uuid4().hex}.npy"
-            lock = _lock_of(self.path)
             lock.acquire(blocking=False)
             self._file = self.path.open("w+b", buffering=0)
-            self._gone = weakref.finalize(self, _remove, self.path, lock, os.getpid())
-            _reserve(self._file.fileno(), size, folder)
-        self.count, self._folder, self._size = 0, folder, size
+            _reserve(self._file.fileno(), self._size, folder)
 
     def append(self, images: Pixels) -> None:
         """Write images, uint8 ``[M, C, H, W]``, after those that are there."""
         data = np.ascontiguousarray(images).reshape(-1).data
-        with _cache_is_written(self._folder, self._size):
+        with self._room_is_needed():
             _write(self._file.fileno(), data, HEADER + self.count * math.prod(self.shape))
         self.count += len(images)
 
     def done(self) -> FilePixels:
         """What was written, to be read. The file goes with the last reference to it in this process."""
-        with _cache_is_written(self._folder, self._size):
+        with self._room_is_needed():
             os.ftruncate(self._file.fileno(), HEADER + self.count * math.prod(self.shape))
             _write(self._file.fileno(), memoryview(_header((self.count, *self.shape))), 0)
             self._file.close()
@@ -158,6 +157,23 @@ class PixelFile:
         _, _, arguments, _ = self._gone.detach() or (None, None, (), None)
         weakref.finalize(pixels, _remove, *arguments)
         return pixels
+
+    @contextlib.contextmanager
+    def _room_is_needed(self) -> Iterator[None]:
+        """Say in one line what it means that the file cannot be written, and give its room back."""
+        try:
+            yield
+        except OSError as error:
+            self._gone()
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            why = (
+                "and the disk has no room for them" if full else f"which cannot be written ({error.strerror})"
+            )
+            raise RequestError(
+                f"decoded, these images need {self._size / 1e9:,.1f} GB, {why}",
+                where=str(self.path.parent),
+                allowed="DISTILLAB_CACHE=FOLDER on a larger disk, a smaller `resolution`, or fewer images",
+            ) from None
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -182,23 +198,6 @@ def _reserve(file: int, size: int, folder: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@contextlib.contextmanager
-def _cache_is_written(folder: Path, size: int) -> Iterator[None]:
-    """Say in one line what it means that decoded images cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            room = f"{size / 1e9:,.1f} GB, and the disk has no room for them"
-        else:
-            room = f"{size / 1e9:,.1f} GB, which cannot be written ({error.strerror})"
-        raise RequestError(
-            f"decoded, these images need {room}",
-            where=str(folder),
-            allowed="DISTILLAB_CACHE=FOLDER on a disk that has it, a smaller `resolution`, or fewer images",
-        ) from None
-
-
 def _lock_of(path: Path) -> FileLock:
     return FileLock(path.with_suffix(".lock"), thread_local=False)
 
@@ -206,9 +205,10 @@ def _lock_of(path: Path) -> FileLock:
 def _remove(path: Path, lock: FileLock, owner: int) -> None:
     """Remove a file that is no longer needed. A process forked from its owner leaves it alone."""
     if os.getpid() == owner:
-        path.unlink(missing_ok=True)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # then it was never there
+            path.unlink(missing_ok=True)
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
