@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import shutil
+import socket
 import uuid
 import weakref
 from collections.abc import Iterator
@@ -129,7 +130,11 @@ class PixelFile:
 
     def __init__(self, most: int, shape: tuple[int, int, int]) -> None:
         folder = cache_folder() / DECODING
-        self.shape, self.path, self.count = shape, folder / f"{uuid.uuid4().hex}.npy", 0
+        self.shape, self.path, self.count = (
+            shape,
+            folder / f"{socket.gethostname()}-{uuid.uuid4().hex}.npy",
+            0,
+        )
         self._size = HEADER + most * math.prod(shape)
         lock = _lock_of(self.path)
         self._gone = weakref.finalize(self, _remove, self.path, lock, os.getpid())
@@ -212,8 +217,11 @@ def _remove(path: Path, lock: FileLock, owner: int) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left behind: files whose lock nobody holds."""
-    for path in folder.glob("*.npy"):
+    """Remove what killed processes left behind: files whose lock nobody holds.
+
+    Those of other machines that share the folder are left to them: not every network disk shares its locks.
+    """
+    for path in folder.glob(f"{socket.gethostname()}-*.npy"):
         lock = _lock_of(path)
         try:
             lock.acquire(blocking=False)
