@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.decode import Decoded, Progress, decode_images
-from distillab.data.duplicates import SPLITS, Parts, content_codes, count_across, leaks, repeats
+from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.imageset import ImageSet, Indices, Pool
 from distillab.data.sources.source import RawImage, RawSplits, Source
 from distillab.data.splits import carve, check_enough
@@ -47,7 +47,7 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     table = table.keep(decoded.intact)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    codes = content_codes(decoded.pixels)
+    pool, codes = content(decoded.pixels, progress)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"
@@ -58,7 +58,6 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     if source.duplicates == "keep":  # then a carved test set may hold images of a val set that was given
         counts = count_across(codes, parts)
 
-    pool = Pool.of(decoded.pixels)
     splits = [_image_set(pool, table, parts == part) for part in range(len(SPLITS))]
     report = DataReport(
         duplicates=counts,
