@@ -65,9 +65,7 @@ def write_shards(root: Path, *, labels: str = "cls", splits: tuple[str, ...] = (
             with tarfile.open(root / f"{split}-{shard}.tar", "w") as archive:
                 for row in range(shard, 2 * EACH, 2):
                     label = (
-                        str(row // 2 % 2)
-                        if labels == "cls"
-                        else json.dumps({"pet": ["cat", "dog"][row % 2]})
+                        str(row // 2 % 2) if labels == "cls" else json.dumps({"pet": ["cat", "dog"][row % 2]})
                     )
                     for ending, data in (("png", png(images[row])), (labels, label.encode())):
                         member = tarfile.TarInfo(f"{split}/{row:03}.{ending}")
@@ -137,6 +135,10 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -151,6 +153,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "webdataset": make_webdataset,
+    "shapes": make_shapes,
 }
 
 

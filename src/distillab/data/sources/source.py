@@ -52,7 +52,8 @@ class RawSplit:
 class RawSplits:
     """What a source holds: a train split, and val and test splits if it has them.
 
-    ``classes`` are the class names in label order; ``notes`` are sentences for the data report.
+    ``classes`` are the class names in label order; ``notes`` are sentences for the data report;
+    ``parents`` are the coarse classes of the classes, in the same order, if there are any.
     """
 
     classes: tuple[str, ...]
@@ -61,6 +62,7 @@ class RawSplits:
     test: RawSplit | None = None
     group_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
 
     def given(self) -> dict[str, RawSplit]:
         """The splits that the source has, in canonical order: train, val, test."""
