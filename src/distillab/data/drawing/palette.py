@@ -21,7 +21,7 @@ COLOURS: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
 """The light and the dark tone, RGB, of every colour."""
 
 GROUNDS = ("dark", "light")
-_LEVELS = np.array([[30, 56], [230, 204]], dtype=np.int32)  # of the first and the second tone of a background
+_LEVELS = np.array([[24, 44], [236, 214]], dtype=np.int32)  # of the first and the second tone of a background
 _LUMA = np.array([299, 587, 114], dtype=np.int32)  # ITU-R BT.601, in thousandths
 
 
@@ -30,7 +30,7 @@ def figure_tones(colour: npt.NDArray[np.int64], ground: npt.NDArray[np.int64]) -
     tones = np.array(list(COLOURS.values()), dtype=np.int32)
     main, other = tones[colour, ground], tones[colour, 1 - ground]
     # Where the other tone is as bright as the ground, holes would be seen instead of a texture.
-    return main, other + (main - other) * 3 // 10
+    return main, other + (main - other) * 4 // 10
 
 
 def ground_tones(ground: npt.NDArray[np.int64], tints: Tones) -> tuple[Tones, Tones]:

@@ -21,7 +21,6 @@ def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
     return ends
 
 
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 Portion = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -22,7 +22,6 @@ BLOCK = 2**18  # pixels that are drawn at once when one of their images is asked
 KEPT_BLOCKS = 16  # images are asked for in order, by a few threads, each at a place of its own
 
 Variable = Literal["family", "shape", "texture", "colour", "background", "ground"]
-Strength = Annotated[float, Field(ge=-1, le=1)]
 
 
 def _listed(value: Any) -> Any:
@@ -59,8 +58,8 @@ class Shapes(Source):
     seed: int = 0
     define: Annotated[tuple[Variable, ...], BeforeValidator(_listed)] = ("shape",)
     coarse: Variable | None = None
-    values: dict[Variable, Annotated[int, Field(ge=1)] | list[str]] = Field(default={})
-    cues: dict[Variable, Strength | dict[Literal["train", "test"], Strength]] = Field(default={})
+    values: dict[Variable, int | list[str]] = Field(default={})
+    cues: dict[Variable, float | dict[Literal["train", "test"], float]] = Field(default={})
     nuisances: Nuisances = Nuisances()
     group: Variable | None = None
 
@@ -71,8 +70,11 @@ class Shapes(Source):
             raise RequestError(
                 f"there is one class only, {tree.classes[0]!r}", allowed="at least two classes"
             )
-        for name in self.cues:
+        for name, strength in self.cues.items():
             place = f"cues.{name}"
+            given = strength.values() if isinstance(strength, dict) else [strength]
+            if wrong := [value for value in given if not -1 <= value <= 1]:
+                raise RequestError(f"{wrong[0]:g} is not a strength", where=place, allowed="-1 to 1")
             if name in tree.levels or name == "family":
                 raise RequestError(
                     f"{name} cannot be a cue: it goes with the class by definition", where=place
@@ -139,7 +141,7 @@ class Shapes(Source):
             wanted = self.values.get(name, len(known))  # type: ignore[call-overload]
             place = f"values.{name}"
             names = list(known[:wanted]) if isinstance(wanted, int) else wanted
-            if isinstance(wanted, int) and wanted > len(known):
+            if isinstance(wanted, int) and not 1 <= wanted <= len(known):
                 raise RequestError(
                     f"{wanted} values are asked for", where=place, allowed=f"1 to {len(known)}"
                 )
