@@ -57,12 +57,12 @@ def cramers_v(a: Any, b: Any) -> float:
 # ------------------------------------------------------------------------------- the same pixels anywhere
 
 GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "026a44f42842bed6": ({}, {"count": 320}),
-    "5666d01805845cdc": (
+    "02a1483ce8c0abf3": ({}, {"count": 320}),
+    "bbc7ba5ee8be12a2": (
         {"seed": 7, "define": ["shape", "texture"]},
         {"count": 256, "side": 28, "channels": 1},
     ),
-    "373076bac9db8e5b": (
+    "9a76dbdf8ef82e29": (
         {
             "seed": -1,
             "define": "colour",
@@ -71,7 +71,7 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"count": 40, "side": 64, "split": "test"},
     ),
-    "c4cb3184d0f09f02": ({"seed": 2**40}, {"count": 16, "side": 224}),
+    "8ee09c47dec8a616": ({"seed": 2**40}, {"count": 16, "side": 224}),
 }
 
 

@@ -110,7 +110,7 @@ def cross(x: Field, y: Field) -> Field:
 
 def flower(x: Field, y: Field) -> Field:
     x, y = fold_five(x, y)
-    return either(length(x, y - F(0.6)) - F(0.33), length(x, y) - F(0.42))
+    return either(length(x, y - F(0.6)) - F(0.38), length(x, y) - F(0.42))
 
 
 def heart(x: Field, y: Field) -> Field:
