@@ -137,6 +137,10 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -151,6 +155,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "webdataset": make_webdataset,
+    "shapes": make_shapes,
 }
 
 
