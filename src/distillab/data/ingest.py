@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,11 @@ TRAIN, VAL, TEST = range(len(SPLITS))
 SHOWN = 5  # how many names a message lists
 
 
-def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
+def load_dataset(
+    source: Source,
+    progress: Progress | None = None,
+    on_files: Callable[[Sequence[RawImage], Sequence[str], Indices], None] | None = None,
+) -> Dataset:
     """Read, decode, check and split a source.
 
     Every image gets an id: its position in the source, counted over train, val and test in the source's
@@ -29,6 +34,7 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     Args:
         source: what to read.
         progress: called with (stage, done, total).
+        on_files: called with the images before decoding, their names and ids, those that could be decoded.
 
     Raises:
         RequestError: what was asked cannot be done; says what is wrong and what is allowed.
@@ -45,6 +51,8 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     )
     _check_broken(decoded, len(table.images), source)
     table = table.keep(decoded.intact)
+    if on_files:
+        on_files(table.images, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
     pool, codes = content(decoded.pixels, progress)
