@@ -17,7 +17,7 @@ from distillab.errors import RequestError
 from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
 
 SAMPLE = 256  # images that a check looks at
-ROUNDING = 1 / 12  # variance of the rounding of a number to a whole one
+FAINT = 1.0  # mean square, in grey levels, of what a check takes for the rounding of pixels
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Resolution(Factor):
 
     def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
         """Pixels a side of what a student sees; where the size is held, how many are independent (see
-        :func:`effective_side`), which cannot be more than there were. A weak detail may drown in rounding:
-        one pixel, or a twentieth of the level, is accepted."""
+        :func:`effective_side`), which cannot be more than there were. Faint detail is not counted: a
+        difference of one pixel, or of a twentieth of the level, is accepted."""
         if self.hold == "architecture":
             return Manipulation(self.name, "pixels a side", self.level, float(after.seen_shape[1]), 0.0)
         asked = min(self.level, effective_side(before))
@@ -132,8 +132,8 @@ def effective_side(images: ImageSet) -> int:
     """How many numbers a column of these images really holds, as a student sees them.
 
     Images that were spread from s pixels a side have columns in a space of s dimensions. These are counted:
-    eigenvalues of the columns' second moments, over an even sample of images, above what the rounding of
-    pixels to whole numbers can cause (the upper edge of the Marchenko-Pastur law for its variance, 1/12).
+    eigenvalues of the columns' second moments, over an even sample of images, above :data:`FAINT`. Rounding
+    to whole numbers alone causes 1/12, and n/12 where a resampled image repeats a row n times at its edge.
     """
     positions = np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(np.int64))
     pixels = images.pixels(positions)
@@ -141,5 +141,4 @@ def effective_side(images: ImageSet) -> int:
     height = seen.shape[2]
     columns = np.moveaxis(seen, 2, 0).reshape(height, -1).astype(np.float64)
     moments = columns @ columns.T / columns.shape[1]
-    edge = ROUNDING * (1 + np.sqrt(height / columns.shape[1])) ** 2
-    return int(np.count_nonzero(np.linalg.eigvalsh(moments) > 1.1 * edge))
+    return int(np.count_nonzero(np.linalg.eigvalsh(moments) > FAINT))

@@ -206,16 +206,20 @@ class Shift(Factor):
 def _replaced(images: ImageSet, theirs: ImageSet, wanted: Indices, key: int, theirs_key: int) -> ImageSet:
     """The first ``wanted[c]`` images of each class c in a random order take the pixels of the first of theirs
     in another, one for one."""
-    order, their_order = ranks_in_class(images, key), ranks_in_class(theirs, theirs_key)
-    taken = np.flatnonzero(images.labelled)
-    taken = taken[order[taken] < wanted[images.labels[taken]]]
-    givers = np.flatnonzero(their_order < wanted[theirs.labels])
-    taken = taken[np.lexsort((order[taken], images.labels[taken]))]
-    givers = givers[np.lexsort((their_order[givers], theirs.labels[givers]))]
+    labelled = np.flatnonzero(images.labelled)
+    taken = labelled[_first(images.select(labelled), wanted, key)]
+    givers = _first(theirs, wanted, theirs_key)
     both = stacked(images, theirs.select(givers))
     rows = both.rows[: len(images)].copy()
     rows[taken] = both.rows[len(images) :]
     return replace(images, pool=both.pool, rows=rows)
+
+
+def _first(images: ImageSet, wanted: Indices, key: int) -> Indices:
+    """Positions of the ``wanted[c]`` first images of each class c, class by class in their random order."""
+    ranks = ranks_in_class(images, key)
+    chosen = np.flatnonzero(ranks < wanted[images.labels])
+    return chosen[np.lexsort((ranks[chosen], images.labels[chosen]))]
 
 
 def _from_elsewhere(before: ImageSet, after: ImageSet) -> npt.NDArray[np.bool_]:
