@@ -4,7 +4,10 @@ from distillab.factors.chain import Step, apply_chain, apply_factor, generator, 
 from distillab.factors.factor import Factor, Level, Manipulation, Role, Scene, factor, factors, level_text
 from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
+from distillab.factors.resolution import Resolution
+from distillab.factors.shift import Shift
 from distillab.factors.size import Size
+from distillab.factors.spurious import Spurious
 
 __all__ = [
     "Factor",
@@ -12,9 +15,12 @@ __all__ = [
     "LabelNoise",
     "Level",
     "Manipulation",
+    "Resolution",
     "Role",
     "Scene",
+    "Shift",
     "Size",
+    "Spurious",
     "Step",
     "apply_chain",
     "apply_factor",
