@@ -1,19 +1,27 @@
 """What we vary about a dataset, one property a file, and how studies write it down."""
 
 from distillab.factors.chain import Step, apply_chain, apply_factor, generator, parse_factors
+from distillab.factors.classes import Classes
 from distillab.factors.factor import Factor, Level, Manipulation, Role, Scene, factor, factors, level_text
+from distillab.factors.granularity import Granularity
+from distillab.factors.groups import Groups
 from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
+from distillab.factors.similarity import Similarity
 from distillab.factors.size import Size
 
 __all__ = [
+    "Classes",
     "Factor",
+    "Granularity",
+    "Groups",
     "Imbalance",
     "LabelNoise",
     "Level",
     "Manipulation",
     "Role",
     "Scene",
+    "Similarity",
     "Size",
     "Step",
     "apply_chain",
