@@ -9,6 +9,7 @@ from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
 from distillab.factors.similarity import Similarity
 from distillab.factors.size import Size
+from distillab.factors.wording import labels_told
 
 __all__ = [
     "Classes",
@@ -29,6 +30,7 @@ __all__ = [
     "factor",
     "factors",
     "generator",
+    "labels_told",
     "level_text",
     "parse_factors",
 ]

@@ -49,8 +49,9 @@ class Groups(Factor):
 
     @property
     def phrase(self) -> str:
+        group = str(self.group).replace("{", "{{").replace("}", "}}")
         words = {
-            "proportion": f"a share {{}} from {self.group}",
+            "proportion": f"a share {{}} from {group}",
             "only": "{} only",
             "without": "all but {}",
         }
