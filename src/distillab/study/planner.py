@@ -19,6 +19,7 @@ from distillab.methods import MethodSpec
 from distillab.models.outputs import LIVE, STORABLE, OutputShapes
 from distillab.study.condition import Condition, Conditions, Roles
 from distillab.study.costing import ModelCosts, check_pair, file_digest
+from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
 from distillab.study.spec import Provenance, StudySpec
 from distillab.training.arithmetic import Arithmetic
@@ -51,7 +52,8 @@ class Planner:
         self.resolved: dict[tuple[Any, ...], _Recipe] = {}
         self.can_be_stored: dict[tuple[Any, ...], dict[_Arm, bool]] = {}
         self.costs_of = cache(ModelCosts)
-        self.making = Conditions(dataset, lru_cache(FACTORS_KEPT)(apply_factor))
+        step = lru_cache(FACTORS_KEPT)(apply_factor)
+        self.making = Conditions(dataset, step, given_teacher(spec, dataset))
         mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
@@ -203,6 +205,9 @@ class _Setting:
             **self.where,
             "levels": self.levels,
             "n_train": self.labelled,
+            # What conclusions need to know without making the image sets again.
+            "own_tests": self._own_tests,
+            "counts": self._unequal,
             "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
         }
 
@@ -214,6 +219,19 @@ class _Setting:
     @property
     def unlabelled(self) -> int:
         return len(self.roles.transfer) - self.labelled
+
+    @property
+    def _own_tests(self) -> bool:
+        """Whether the test sets differ from those that were read."""
+        read, mine = self.planner.dataset.eval, self.roles.eval
+        return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
+
+    @property
+    def _unequal(self) -> list[int] | None:
+        """Transfer images by class, where a factor made classes more than twice as unequal."""
+        counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
+        ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
+        return counts.tolist() if ratio > 2 * was else None
 
     @cached_property
     def where(self) -> dict[str, Any]:
