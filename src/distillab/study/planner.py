@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from distillab.canonical import Canonical, seed_from, spec_id
+from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
+from distillab.errors import RequestError
 from distillab.factors import apply_factor
 from distillab.methods import MethodSpec
-from distillab.models.outputs import LIVE, STORABLE
-from distillab.study.condition import Condition, Roles, make_roles
-from distillab.study.costing import ModelCosts
+from distillab.models.outputs import LIVE, STORABLE, OutputShapes
+from distillab.study.condition import Condition, Conditions, Roles
+from distillab.study.costing import ModelCosts, check_pair, file_digest
 from distillab.study.job import Job
 from distillab.study.spec import Provenance, StudySpec
 from distillab.training.arithmetic import Arithmetic
@@ -46,15 +48,17 @@ class Planner:
         self.recipes = {"student": spec.recipe} | {
             each: spec.teacher_recipe(each) for each in spec.teacher.provenance
         }
-        self.resolved: dict[tuple[str, str, int], _Recipe] = {}
-        self.can_be_stored: dict[tuple[str, int], dict[_Arm, bool]] = {}
-        channels, height, _ = dataset.train.shape
-        self.costs = ModelCosts(len(dataset.classes), channels, height)
+        self.resolved: dict[tuple[Any, ...], _Recipe] = {}
+        self.can_be_stored: dict[tuple[Any, ...], dict[_Arm, bool]] = {}
+        self.costs_of = cache(ModelCosts)
+        self.making = Conditions(dataset, lru_cache(FACTORS_KEPT)(apply_factor))
         mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)
-        self.step = lru_cache(FACTORS_KEPT)(apply_factor)
+        self.file_digest = cache(file_digest)
+        self.class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
+        self.checked: set[tuple[Any, ...]] = set()
         self.jobs: dict[str, Job] = {}
         self.conditions: list[dict[str, Any]] = []
         self.cells: list[dict[str, Any]] = []
@@ -63,15 +67,12 @@ class Planner:
         """Fill ``jobs``, ``conditions`` and ``cells``. Raises RequestError for what the data, or the models,
         cannot give."""
         spec = self.spec
-        for name in {spec.teacher.model, *spec.students}:
-            self.costs.check(name)
-        self.costs.check_pairs(spec.teacher.model, spec.students, spec.method_specs())
         table: dict[tuple[int, int], list[dict[str, Any]]] = {}
         # Seeds run in the outer loop: a study stopped half way holds whole replicates of every condition.
         for replicate, seed in enumerate(spec.seed_list):
             for number, chain in enumerate(itertools.product(*self.levels)):
                 condition = Condition(chain, seed)
-                setting = _Setting(self, condition, make_roles(self.dataset, condition, self.step), replicate)
+                setting = _Setting(self, condition, self.making.roles(condition), replicate)
                 self.conditions.append(setting.told())
                 for place, cell in enumerate(self._cells(setting)):
                     table.setdefault((number, place), []).append(cell)
@@ -89,7 +90,8 @@ class Planner:
                     "student": student,
                     "method": arm.label,
                     "seed": setting.condition.seed,
-                    "n_train": len(setting.roles.transfer),
+                    "n_train": setting.labelled,
+                    "n_unlabelled": setting.unlabelled,
                     "run": pairing and pairing.student_job(arm),
                     "outputs": pairing and pairing.study_outputs,
                     "teacher_run": pairing and pairing.study_teacher,
@@ -98,36 +100,42 @@ class Planner:
 
     def recipe(self, whose: str, model: str, images: ImageSet) -> _Recipe:
         """The recipe of the students, or of the teachers of a provenance, for a network and a training set.
-        It follows from the number of images; their shape is the same in the whole study."""
-        key = whose, model, len(images)
+        It follows from the number of images and their shape."""
+        key = whose, model, len(images), images.shape
         if key not in self.resolved:
             self.resolved[key] = _Recipe.of(self.recipes[whose], images, self.arithmetic[model])
         return self.resolved[key]
 
-    def stored(self, student: str, images: ImageSet) -> dict[_Arm, bool]:
+    def costs(self, images: ImageSet, *, seen: bool = False, classes: int | None = None) -> ModelCosts:
+        """Costs of networks for images as they are, or as a student has ``seen`` them."""
+        channels, side, _ = images.seen_shape if seen else images.shape
+        return self.costs_of(classes or len(images.classes), channels, side)
+
+    def check(self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool) -> None:
+        """Raise RequestError if a method of the study cannot serve a pair of networks."""
+        key = student, teacher, merged, unlabelled
+        if key not in self.checked:
+            specs = self.spec.method_specs()
+            check_pair(specs, student, teacher, merged=merged, unlabelled=unlabelled)
+            self.checked.add(key)
+
+    def stored(self, pairing: _Pairing) -> dict[_Arm, bool]:
         """Whether each method can be served from stored outputs: whole feature maps are never stored, and
         what is stored of a teacher must fit together, methods that need little first."""
-        key = student, len(images)
+        possible = [a for a in self.arms if a.teacher != "none" and not a.asks & LIVE]
+        kinds = {arm.teacher for arm in possible}
+        sizes = tuple((kind, pairing.teacher_costs(kind)) for kind in sorted(kinds))
+        key = pairing.student, len(pairing.roles.transfer), sizes
         if key not in self.can_be_stored:
             fits = dict.fromkeys(self.arms, False)
             kept: dict[str, frozenset[str]] = defaultdict(frozenset)
-            possible = [a for a in self.arms if a.teacher != "none" and not a.asks & LIVE]
             for arm in sorted(possible, key=lambda arm: len(arm.asks & STORABLE)):
                 kind = arm.teacher
                 together = kept[kind] | arm.asks
-                if self.bytes(together, kind, student, images) <= self.largest:
+                if pairing.stored_bytes(together, kind) <= self.largest:
                     kept[kind], fits[arm] = together, True
             self.can_be_stored[key] = fits
         return self.can_be_stored[key]
-
-    def bytes(self, needs: Iterable[str], kind: str, student: str, images: ImageSet) -> int:
-        """Size of what methods want stored of a teacher; an upper bound, for two epochs may hold the same
-        view, and two conditions the same image."""
-        recipe = self.recipe("student", student, images).resolved
-        views = min(recipe.epochs, recipe.view_spec.count or recipe.epochs)
-        teacher = student if kind == "self" else self.spec.teacher.model
-        kept = Kept.of(needs, self.costs.shapes(teacher), self.spec.teacher.outputs.top_k)
-        return views * len(images) * kept.bytes
 
     def add(
         self,
@@ -194,9 +202,18 @@ class _Setting:
         return {
             **self.where,
             "levels": self.levels,
-            "n_train": len(self.roles.transfer),
+            "n_train": self.labelled,
             "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
         }
+
+    @cached_property
+    def labelled(self) -> int:
+        """Transfer images with labels."""
+        return int(self.roles.transfer.labelled.sum())
+
+    @property
+    def unlabelled(self) -> int:
+        return len(self.roles.transfer) - self.labelled
 
     @cached_property
     def where(self) -> dict[str, Any]:
@@ -217,6 +234,15 @@ class _Setting:
     @cached_property
     def student_condition(self) -> Canonical:
         return Canonical({**self.where, "train": "transfer"})
+
+    def class_map(self, theirs: Sequence[str]) -> ClassMap | None:
+        """From a teacher's classes to the student's. Raises RequestError."""
+        key = tuple(theirs), self.roles.transfer.classes
+        known = self.planner.class_maps
+        if key not in known:
+            names = self.planner.spec.teacher.class_map
+            known[key] = class_map(*key, self.planner.dataset.train, names)
+        return known[key]
 
     @cached_property
     def student_seeds(self) -> Canonical:
@@ -256,7 +282,10 @@ class _Pairing:
         self.setting, self.planner, self.roles = setting, setting.planner, setting.roles
         self.provenance, self.student = provenance, student
         self.recipe = self.planner.recipe("student", student, self.roles.transfer)
-        self.stored = self.planner.stored(student, self.roles.transfer)
+        self.costs = self.planner.costs(self.roles.transfer, seen=True)
+        self.class_map = setting.class_map(self._teacher_classes())
+        self._must_serve()
+        self.stored = self.planner.stored(self)
         self.asked: dict[str, tuple[str, str]] = {}
         self.sources: dict[tuple[str, bool], tuple[str, Canonical]] = {}
         self.study_teacher: str | None = None
@@ -272,7 +301,7 @@ class _Pairing:
             stored = self.stored[arm]
             source, teacher = self._source(arm.teacher, stored)
             cohort = "" if stored else self._cohort(source)
-        spec = {
+        spec: dict[str, Any] = {
             "kind": "student",
             "model": self.student,
             "method": arm.written,
@@ -281,7 +310,9 @@ class _Pairing:
             "seeds": setting.student_seeds,
             "teacher": teacher,
         }
-        cost = recipe.images_seen * 3 * self.planner.costs.macs(self.student)
+        if arm.teacher == "study" and self.class_map:
+            spec["class_map"] = list(self.class_map)
+        cost = recipe.images_seen * 3 * self.costs.macs(self.student)
         needs = () if source is None else (source,)
         condition = setting.student_condition
         if arm.files:
@@ -299,7 +330,8 @@ class _Pairing:
         """What students must share to be trained in step: a live teacher, and every batch of images."""
         recipe, seeds = self.recipe.resolved, self.setting.student_seeds
         stream = [*recipe.stream_facts, recipe.precision, seeds["order"], seeds["views"]]
-        return spec_id([teacher, self.roles.transfer.image_digest, stream])
+        theirs = [list(self.class_map)] if self.class_map else []
+        return spec_id([teacher, self.roles.transfer.image_digest, stream, *theirs])
 
     # -- teachers, and what they say ------------------------------------------------------------------------
 
@@ -313,25 +345,67 @@ class _Pairing:
     def _model(self, kind: str) -> str:
         return self.student if kind == "self" else self.planner.spec.teacher.model
 
+    def _teacher_classes(self) -> tuple[str, ...]:
+        """What the study's teacher calls its classes."""
+        named = self.planner.spec.teacher.classes
+        if self.provenance == "external":
+            return named or self.planner.dataset.classes
+        return self.roles.teacher[self.provenance].classes
+
+    def teacher_costs(self, kind: str) -> ModelCosts:
+        """Costs of a kind of teacher, which sees the transfer images without the student's lens."""
+        if kind != "study":
+            return self.planner.costs(self.roles.transfer)
+        return self.planner.costs(self.roles.transfer, classes=len(self._teacher_classes()))
+
+    def stored_bytes(self, needs: Iterable[str], kind: str) -> int:
+        """Size of what methods want stored of a teacher; an upper bound, for two epochs may hold the same
+        view, and two conditions the same image."""
+        recipe = self.recipe.resolved
+        views = min(recipe.epochs, recipe.view_spec.count or recipe.epochs)
+        shapes = self.teacher_costs(kind).shapes(self._model(kind))
+        kept = Kept.of(needs, shapes, self.planner.spec.teacher.outputs.top_k)
+        return views * len(self.roles.transfer) * kept.bytes
+
+    def _must_serve(self) -> None:
+        """Raise RequestError, before anything trains, if networks and methods cannot serve these images."""
+        planner, transfer = self.planner, self.roles.transfer
+        if self.provenance != "external":
+            learned = self.roles.teacher[self.provenance].shape
+            if learned != transfer.shape:
+                raise RequestError(
+                    f"the teacher learns from images of {learned[1]} pixels and would be asked about images "
+                    f"of {transfer.shape[1]}",
+                    where="factors.resolution",
+                    allowed="`sees: student`, or `teacher` among the roles",
+                )
+        self.costs.check(self.student)
+        teacher = self.teacher_costs("study").shapes(self._model("study"))
+        if self.class_map:
+            teacher = replace(teacher, classes=len(transfer.classes))
+        student = self.costs.shapes(self.student)
+        planner.check(student, teacher, merges(self.class_map), self.setting.unlabelled > 0)
+
     def _teacher_job(self, kind: str) -> str:
         planner = self.planner
         seeds = {part: self._teacher_seed(f"teacher {part}", kind) for part in ("init", "order", "views")}
         spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": self._model(kind)}
         fixed = kind == "untrained" or (kind == "study" and self.provenance == "external")
         if fixed or kind == "self":
-            train, images = "transfer", self.roles.transfer
-            recipe = planner.recipe("student", spec["model"], images)
+            train, images = "self", self.roles.teacher["self"]
+            recipe = planner.recipe("student", spec["model"], self.roles.transfer)
         else:
             train, images = self.provenance, self.roles.teacher[self.provenance]
             recipe = planner.recipe(self.provenance, spec["model"], images)
         if fixed:
             weights = planner.spec.weights_path() if kind == "study" else None
-            digest = planner.costs.file_digest(weights) if kind == "study" else None
+            digest = planner.file_digest(weights) if kind == "study" else None
             spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
-        # Teachers are tested on the sets as they were read, so that one teacher serves every condition.
-        sets = self.setting.sets(images, planner.dataset.val, planner.dataset.eval)
+            if kind == "study" and planner.spec.teacher.classes:
+                spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
+        sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))
         condition = Canonical({**self.setting.where, "train": train})
-        cost = 0 if fixed else recipe.images_seen * 3 * planner.costs.macs(spec["model"])
+        cost = 0 if fixed else recipe.images_seen * 3 * planner.costs(images).macs(spec["model"])
         return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, (), cost)
 
     def _teacher_seed(self, part: str, kind: str) -> int:
@@ -368,11 +442,13 @@ class _Pairing:
         )
         if stream and keep != ["logits"]:
             condition["keep"] = keep
+        if kind == "study" and self.class_map:
+            spec["class_map"] = list(self.class_map)
         if stream and self.planner.spec.teacher.outputs.top_k is not None:
             spec["top_k"] = self.planner.spec.teacher.outputs.top_k
         forwards = recipe.epochs * len(images) * stream + sum(len(each) for each in self.roles.eval.values())
-        cost = forwards * self.planner.costs.macs(self._model(kind))
+        cost = forwards * self.teacher_costs(kind).macs(self._model(kind))
         name = self.planner.add(spec, Canonical(condition), (teacher,), cost)
         if stream and keep:
-            self.planner.stored_bytes[name] = self.planner.bytes(keep, kind, self.student, images)
+            self.planner.stored_bytes[name] = self.stored_bytes(keep, kind)
         return name

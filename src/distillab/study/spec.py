@@ -42,6 +42,8 @@ class TeacherSpec(BaseModel):
     teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
     ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
     includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
+    ``classes``: what an ``external`` teacher knows, in the order of its logits, if that is not the data's
+    classes. ``class_map``: what the data call its classes, where the names differ.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +54,8 @@ class TeacherSpec(BaseModel):
     recipe: dict[str, Any] = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
+    classes: tuple[str, ...] = ()
+    class_map: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("provenance", mode="before")
     @classmethod
@@ -64,6 +68,14 @@ class TeacherSpec(BaseModel):
             raise ValueError("provenance external and weights (a safetensors file) go together")
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_belong_to_external(self) -> TeacherSpec:
+        if self.classes and self.provenance != ("external",):
+            raise ValueError("only a teacher of provenance external has classes of its own")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class of the teacher is named twice")
         return self
 
     @field_validator("recipe")
@@ -99,6 +111,8 @@ class EvidenceSpec(BaseModel):
 class StudySpec(BaseModel):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
+    ``others``: further datasets by name, for factors that bring images from elsewhere.
+
     ``seeds``: a number of replicates, their list, or a ``SeedRange``. A seed draws everything that a
     replicate is made of: subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the
     views and the full teacher. ``order``: whether each replicate walks through the images in an order of its
@@ -111,6 +125,7 @@ class StudySpec(BaseModel):
     study: str = Field(min_length=1)
     notes: str = ""
     data: dict[str, Any]
+    others: dict[str, dict[str, Any]] = Field(default_factory=dict)
     teacher: TeacherSpec
     students: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
@@ -175,6 +190,13 @@ class StudySpec(BaseModel):
         """The data source. Raises RequestError."""
         return parse_source(dict(self.data), self._base, "data")
 
+    def other_sources(self) -> dict[str, Source]:
+        """The sources of the other datasets, by name. Raises RequestError."""
+        return {
+            name: parse_source(dict(entry), self._base, f"others.{name}")
+            for name, entry in self.others.items()
+        }
+
     def factor_levels(self) -> list[list[Factor]]:
         """For each factor in written order, one instance a level. Raises RequestError."""
         return parse_factors(self.factors, "factors")
@@ -217,6 +239,7 @@ class StudySpec(BaseModel):
         """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
+        values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         # Keys that are younger than some studies: to leave out their defaults keeps those studies' identity.
         if self.order == "seed":
@@ -228,6 +251,11 @@ class StudySpec(BaseModel):
                 del values["recipe"][key]
         if self.teacher.outputs == StoredOutputs():
             del values["teacher"]["outputs"]
+        for key in ("classes", "class_map"):
+            if not values["teacher"][key]:
+                del values["teacher"][key]
+        if not self.others:
+            del values["others"]
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values
@@ -256,7 +284,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
         raise validation_error(error, where, _known_keys()) from error
     spec._base = base
     try:
-        spec.source(), spec.factor_levels(), spec.method_specs()
+        spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

@@ -89,11 +89,15 @@ def new_model(
     init_seed: int,
     device: torch.device,
     memory_format: MemoryFormat = "channels_last",
+    classes: int | None = None,
 ) -> nn.Module:
-    """A network with initial weights that depend on ``init_seed`` alone, on the CPU's random stream."""
-    channels, height, _ = images.shape
+    """A network for the images as their lens shows them, with ``classes`` outputs if not one for each of
+    theirs. Its initial weights depend on ``init_seed`` alone, on the CPU's random stream."""
+    channels, height, _ = images.seen_shape
     with deterministic(torch.device("cpu"), init_seed):
-        model = build_model(name, classes=len(images.classes), channels=channels, resolution=height)
+        model = build_model(
+            name, classes=classes or len(images.classes), channels=channels, resolution=height
+        )
     return placed(model, device, memory_format)
 
 
@@ -148,6 +152,8 @@ class Trainee:
 
     def _terms(self, step: Step, said: Outputs | None) -> dict[str, Tensor]:
         """The loss terms of a batch."""
+        lens = self.member.data.lens
+        inputs = lens(step.inputs) if lens else step.inputs
         batch = Batch(
             labels=self._labels(step.positions),
             ids=step.ids,
@@ -157,11 +163,11 @@ class Trainee:
             epoch_length=self.recipe.steps_per_epoch,
             mixed=Mixed(self._labels(step.mixture.partners), step.mixture.share) if step.mixture else None,
             groups=self._groups(step.positions),
-            inputs=step.inputs,
+            inputs=inputs,
         )
         with self.phases.timed("forward"):
             with arithmetic(self._device, self.recipe.precision):
-                outputs = self._forward(laid_out(step.inputs, self.recipe.memory_format))
+                outputs = self._forward(laid_out(inputs, self.recipe.memory_format))
             return self.method(outputs, said, batch)  # type: ignore[no-any-return]
 
     def _labels(self, positions: Indices) -> Tensor:
@@ -218,7 +224,7 @@ def _method(member: Member, model: nn.Module) -> Method:
     """The method, with its connectors initialised from a random stream of its own, so that what a method
     owns never moves the student's initial weights."""
     data = member.data
-    channels, height, _ = data.shape
+    channels, height, _ = data.seen_shape
     shapes = output_shapes(model, channels=channels, resolution=height, classes=len(data.classes))
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
         pair = Pair(

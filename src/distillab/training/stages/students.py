@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from distillab.models import OutputShapes, last_layer
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.cache import Kept, TeacherCache
+from distillab.training.mapped import MappedTeacher, mapped_classifier
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
-from distillab.training.stages.outputs import open_teacher, teacher_shapes
+from distillab.training.stages.outputs import known_classes, open_teacher, teacher_shapes
 from distillab.training.teacher import LiveTeacher, StoredTeacher, TeacherFeed
 from distillab.training.trainee import DivergenceError, Member
 from distillab.training.trainer import train_cohort
@@ -41,9 +43,14 @@ def train_students(
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
     feed, shapes = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    live = isinstance(feed, LiveTeacher)
     classifier = (
         last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
     )
+    mapping = students[0].class_map
+    if feed and shapes and mapping:
+        feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
+        classifier = mapped_classifier(classifier, mapping) if classifier else None
     members = [
         Member(
             each.model,
@@ -59,7 +66,6 @@ def train_students(
     ]
     ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
     records: list[dict[str, Any] | DivergenceError] = []
-    live = isinstance(feed, LiveTeacher)
     for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
@@ -123,5 +129,8 @@ def _teacher_feed(
         raise ValueError(
             f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
         )
+    sets = replace(sets, train=replace(sets.train, lens=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    return LiveTeacher(teacher, needs, device, recipe.precision), teacher_shapes(teacher, sets)
+    classes = known_classes(teacher_folder, sets.train)
+    shapes = teacher_shapes(teacher, sets, classes)
+    return LiveTeacher(teacher, needs, device, recipe.precision), shapes

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from distillab.data.class_map import ClassMap
 from distillab.methods import parse_method
 from distillab.training.checkpoints import load_state
 from distillab.training.recipe import ResolvedRecipe
@@ -46,13 +47,18 @@ def fixed_teacher(
     *,
     weights: Path | None,
     device: torch.device,
+    classes: int | None = None,
+    class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
-    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""
-    network = new_model(model, sets.train, seeds.init, device)
+    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control).
+
+    ``classes`` is how many it knows, and ``class_map`` leads from them to those of ``sets``, if they differ.
+    """
+    network = new_model(model, sets.train, seeds.init, device, classes=classes)
     if weights is not None:
         load_state(network, weights)
     network.to(device)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     trained = Trained(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
     student = Student(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
-    return write_trained(student, trained, device, {}, keep_selected=False)
+    return write_trained(student, trained, device, {}, keep_selected=False, as_teacher=class_map)
