@@ -4,7 +4,10 @@ from distillab.factors.chain import Step, apply_chain, apply_factor, generator, 
 from distillab.factors.factor import Factor, Level, Manipulation, Role, Scene, factor, factors, level_text
 from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
+from distillab.factors.redundancy import Redundancy
+from distillab.factors.selection import Selection
 from distillab.factors.size import Size
+from distillab.factors.unlabelled import Unlabelled
 
 __all__ = [
     "Factor",
@@ -12,10 +15,13 @@ __all__ = [
     "LabelNoise",
     "Level",
     "Manipulation",
+    "Redundancy",
     "Role",
     "Scene",
+    "Selection",
     "Size",
     "Step",
+    "Unlabelled",
     "apply_chain",
     "apply_factor",
     "factor",
