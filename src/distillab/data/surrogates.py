@@ -16,13 +16,15 @@ from distillab.data.randomness import random_bits, uniform
 
 LEAVES = 64  # an image of them is covered but for one pixel in a thousand
 RADII = (0.08, 0.6)  # of the image's side
+COLOUR = 0.6  # how much the channels of a leaf differ; the rest is its brightness
+SHADE = 80.0  # grey levels from one side of a leaf to the other, at most
 TEXTURE = 24.0  # grey levels of noise on the roughest leaf
-CELLS = 2**23  # pixels times leaves that are worked on at once
+CELLS = 2**19  # pixels times leaves that are worked on at once
 
 CROPS = (0.1, 0.8)  # side of a crop, of the photo's shorter side
 LEAST = 8  # pixels a crop has, of a photo that has them
 
-Draws = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -71,37 +73,51 @@ class DeadLeaves:
 
     def _painted(self, numbers: Indices, shape: tuple[int, int, int]) -> Pixels:
         channels, height, width = shape
-        leaf = _draws(numbers, LEAVES * (8 + channels), self.key).reshape(len(numbers), LEAVES, -1)
-        radius = _radii(leaf[..., 0], RADII)
-        across, down = _turned(leaf, height, width)
-        square = (leaf[..., 5] < 0.5)[..., None, None]
-        distance = np.where(square, np.maximum(across**2, down**2), across**2 + down**2)
-        covers = distance <= (radius**2)[..., None, None]
-        covers[:, -1] = True  # the last leaf lies under everything
-        top = covers.argmax(axis=1)[:, None]
+        leaf = _draws(numbers, LEAVES * (9 + channels), self.key).reshape(len(numbers), LEAVES, -1)
+        leaf = leaf.astype(np.float32)
+        side = max(height, width)
+        x = np.arange(width, dtype=np.float32) / side - leaf[..., 1, None] * (width / side)
+        y = np.arange(height, dtype=np.float32) / side - leaf[..., 2, None] * (height / side)
+        radius = _radii(leaf[..., 0], RADII)[..., None, None]
+        top = _covered(x, y, radius, leaf[..., 3:5] - 0.5).argmax(axis=1)
+        image = np.arange(len(numbers))[:, None, None]
 
-        def of_top(values: Draws) -> Draws:
-            return np.take_along_axis(values[..., None, None], top, axis=1)
+        def of_top(number: int) -> Reals:
+            values: Reals = leaf[..., number][image, top]
+            return values
 
-        slope = np.take_along_axis(across, top, axis=1) / of_top(radius) * of_top(leaf[..., 6] * 80 - 40)
+        across = x[image, top, np.arange(width)] * (of_top(5) - 0.5)
+        down = y[image, top, np.arange(height)[:, None]] * (of_top(6) - 0.5)
         bits = random_bits(numbers[:, None] * (height * width) + np.arange(height * width), self.key, 1)
-        grain = (bits >> np.uint64(11)).astype(np.float64).reshape(-1, 1, height, width) * 2.0**-52 - 1
-        rough = grain * of_top(leaf[..., 7]) * TEXTURE
-        colours = [of_top(leaf[..., 8 + channel]) * 255 for channel in range(channels)]
-        return np.clip(np.concatenate(colours, axis=1) + slope + rough, 0, 255).astype(np.uint8)
+        grain = (bits >> np.uint64(40)).astype(np.float32).reshape(-1, height, width) * 2.0**-23 - 1
+        shade = SHADE * (across + down) / radius[..., 0, 0][image, top] + TEXTURE * grain * of_top(7)
+        light = of_top(8) * 255 * (1 - COLOUR)
+        colours = [light + of_top(9 + channel) * 255 * COLOUR + shade for channel in range(channels)]
+        painted: Pixels = np.clip(np.stack(colours, axis=1), 0, 255).astype(np.uint8)
+        return painted
 
 
-def _turned(leaf: Draws, height: int, width: int) -> tuple[Draws, Draws]:
-    """Every pixel as each leaf sees it, from its centre and along its axes, in sides of the image: float64
-    ``[N, leaves, H, W]`` twice."""
-    side = max(height, width)
-    x = np.arange(width) / side - leaf[..., 1, None] * (width / side)
-    y = np.arange(height) / side - leaf[..., 2, None] * (height / side)
-    turn = leaf[..., 3:5] - 0.5
-    turn = turn / np.maximum(np.sqrt((turn**2).sum(axis=-1, keepdims=True)), 1e-9)
-    cosine, sine = turn[..., 0, None, None], turn[..., 1, None, None]
-    x, y = x[..., None, :], y[..., :, None]
-    return x * cosine + y * sine, y * cosine - x * sine
+def _covered(x: Reals, y: Reals, radius: Reals, turn: Reals) -> npt.NDArray[np.bool_]:
+    """Which pixels each leaf covers, discs and squares in turn: bool ``[N, leaves, H, W]``.
+
+    Args:
+        x, y: how far the columns and rows of pixels are from the centre of each leaf, ``[N, leaves, W]`` and
+            ``[N, leaves, H]``.
+        radius: ``[N, leaves, 1, 1]``, of a square half of its side.
+        turn: ``[N, leaves, 2]``, the direction of a square's side, of any length.
+    """
+    covers = np.empty((*y.shape, x.shape[-1]), dtype=bool)
+    disc, square = slice(0, None, 2), slice(1, None, 2)
+    distance = (x**2)[:, disc, None, :] + (y**2)[:, disc, :, None]
+    np.less_equal(distance, radius[:, disc] ** 2, out=covers[:, disc])
+    turn = turn / np.maximum(np.sqrt((turn**2).sum(axis=-1, keepdims=True)), 1e-6)
+    cosine, sine = turn[..., :1], turn[..., 1:]
+    along = (x * cosine)[:, square, None, :] + (y * sine)[:, square, :, None]
+    beside = (y * cosine)[:, square, :, None] - (x * sine)[:, square, None, :]
+    farther = np.maximum(np.abs(along, out=along), np.abs(beside, out=beside), out=along)
+    np.less_equal(farther, radius[:, square], out=covers[:, square])
+    covers[:, -1] = True  # the last leaf lies under everything
+    return covers
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,11 +159,11 @@ class Crops:
         return np.clip(changed, 0, 255).astype(np.uint8)
 
 
-def _draws(numbers: Indices, count: int, key: int) -> Draws:
+def _draws(numbers: Indices, count: int, key: int) -> Reals:
     """``count`` numbers in [0, 1) for each of ``numbers``: float64 ``[N, count]``."""
     return uniform(numbers[:, None] * count + np.arange(count), key)
 
 
-def _radii(draws: Draws, bounds: tuple[float, float]) -> Draws:
+def _radii(draws: Reals, bounds: tuple[float, float]) -> Reals:
     """Numbers within bounds with a density proportional to r^-3, from numbers in [0, 1)."""
     return 1 / np.sqrt((1 - draws) / bounds[0] ** 2 + draws / bounds[1] ** 2)
