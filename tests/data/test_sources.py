@@ -65,9 +65,7 @@ def write_shards(root: Path, *, labels: str = "cls", splits: tuple[str, ...] = (
             with tarfile.open(root / f"{split}-{shard}.tar", "w") as archive:
                 for row in range(shard, 2 * EACH, 2):
                     label = (
-                        str(row // 2 % 2)
-                        if labels == "cls"
-                        else json.dumps({"pet": ["cat", "dog"][row % 2]})
+                        str(row // 2 % 2) if labels == "cls" else json.dumps({"pet": ["cat", "dog"][row % 2]})
                     )
                     for ending, data in (("png", png(images[row])), (labels, label.encode())):
                         member = tarfile.TarInfo(f"{split}/{row:03}.{ending}")
