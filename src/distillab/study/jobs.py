@@ -89,7 +89,10 @@ class JobRunner:
             path = Path(weights) if weights else None
             if path and file_digest(path) != spec["fixed"]["digest"]:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
-            return fixed_teacher(draft, spec["model"], sets, recipe, seeds, weights=path, device=self.device)
+            sees = spec["fixed"].get("inputs")
+            return fixed_teacher(
+                draft, spec["model"], sets, recipe, seeds, weights=path, inputs=sees, device=self.device
+            )
         folder = partial(self.folder.store.folder, "teacher")
         if "members" in spec:
             members = [folder(name) for name in spec["members"]]

@@ -334,6 +334,7 @@ class _Pairing:
             weights = planner.spec.weights_path() if kind == "study" else None
             digest = planner.costs.file_digest(weights) if kind == "study" else None
             spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
+            spec["fixed"] |= teachers.inputs(planner) if kind == "study" else {}
         # Teachers are tested on the sets as they were read, so that one teacher serves every condition.
         sets = self.setting.sets(images, planner.dataset.val, planner.dataset.eval)
         condition = Canonical({**self.setting.where, "train": train, **one.condition})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ from torch import nn
 
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
+from distillab.models.inputs import rescaling
 from distillab.training.checkpoints import load_state
 from distillab.training.joint import member_weights
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.artefacts import WEIGHTS, RoleSets, Student, read_record, write_trained
 from distillab.training.stages.students import OnStep, train_student
 from distillab.training.trainee import Seeds, Trained, new_model
+
+Inputs = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,17 @@ def fixed_teacher(
     *,
     weights: Path | None,
     device: torch.device,
+    inputs: Inputs | None = None,
 ) -> dict[str, Any]:
-    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""
+    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control).
+    ``inputs``: ``scale`` and ``shift`` by channel that make of the study's images what the weights were
+    trained on."""
     network = new_model(model, sets.train, seeds.init, device)
     if weights is not None:
         load_state(network, weights)
-    return _as_it_is(folder, model, network, sets, recipe, seeds, device)
+    told = {"inputs": dict(inputs)} if inputs else {}
+    network = rescaling(network, **inputs) if inputs else network
+    return _as_it_is(folder, model, network, sets, recipe, seeds, device, told)
 
 
 def joint_teacher(
@@ -99,9 +107,10 @@ def _as_it_is(
     recipe: ResolvedRecipe,
     seeds: Seeds,
     device: torch.device,
+    told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     network.to(device)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     trained = Trained(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
     student = Student(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
-    return write_trained(student, trained, device, {}, keep_selected=False)
+    return write_trained(student, trained, device, told or {}, keep_selected=False)
