@@ -137,6 +137,9 @@ def test_a_method_serves_a_pair_or_says_why_not(name: str, teacher: str, student
     assert reached
     unused = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, "what a method owns is trained"
+    alone = network(student).model.state_dict()
+    kept = method.finished(model).state_dict()
+    assert {key: x.shape for key, x in kept.items()} == {key: x.shape for key, x in alone.items()}
     after = network(teacher).model
     assert not any(module.training for module in after.modules()) or said is None
     assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.items())
