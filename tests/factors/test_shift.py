@@ -18,6 +18,7 @@ from distillab.data.imageset import UNLABELLED, ImageSet
 from distillab.errors import RequestError
 from distillab.factors import Scene, Shift
 from distillab.factors.corruptions import Corrupted, Corruption, corrupt
+from distillab.factors.distance import energy_distance
 
 NAMES: tuple[Corruption, ...] = get_args(Corruption)
 
@@ -78,6 +79,34 @@ def test_severity_moves_images_further(name: Corruption) -> None:
     before = images.images.astype(float)
     far = [np.abs(apply(Shift(level=s, corruption=name), images).images - before).mean() for s in range(6)]
     assert far[0] == 0 and far == sorted(far) and far[5] > far[1] > 0
+
+
+def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
+    images = photographs()
+    first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
+    assert second.pool.pixels is first.pool.pixels
+
+
+def test_the_check_tells_how_far_away_the_images_are() -> None:
+    def distance(before: ImageSet, after: ImageSet, factor: Shift) -> float:
+        return float(factor.check(before, after).measure.rstrip(")").split()[-1])
+
+    images = photographs(40)
+    slight, strong = (Shift(level=level, corruption="gaussian_noise") for level in (1, 5))
+    near = distance(images, apply(slight, images), slight)
+    assert 0 <= near < distance(images, apply(strong, images), strong) <= 1
+    digits = image_set([40] * 4)
+    same = Shift(level=0.3, to="other")
+    assert distance(digits, apply(same, digits, scene_around(digits)), same) < 0.1
+
+
+def test_energy_distance_tells_sets_apart() -> None:
+    images = photographs(80).images
+    assert energy_distance(images[::2], images[1::2]) < 0.05
+    assert energy_distance(images, images) == 0
+    noise = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    assert energy_distance(images, noise) > 0.5
+    assert np.isnan(energy_distance(images[:1], images))
 
 
 def test_severity_nought_is_the_set_itself_and_the_others_are_pools_of_their_own() -> None:
@@ -214,11 +243,11 @@ def test_images_without_labels_are_not_replaced() -> None:
         ({"class_map": {"class 7": "class 1"}}, "shift.class_map: unknown class 'class 7'"),
         ({"class_map": {"class 1": "class 9"}}, "shift.class_map: unknown class 'class 9'"),
         ({"class_map": {"class 1": "class 0"}}, "no class of other stands for 'class 1'"),
-        ({"level": 0.4}, "other has only 12 images of 'class 0' to replace 16 of 40 .*at most 0.3"),
+        ({"level": 0.6}, "other has only 40 images of 'class 0' to replace 48 of 80 .*at most 0.5"),
     ],
 )
 def test_what_the_other_dataset_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
-    images = image_set([40] * 3)
+    images = image_set([80] * 3)
     factor = Shift.model_validate({"level": 0.1, "to": "other", **keys})
     with pytest.raises(RequestError, match=message) as told:
         apply(factor, images, scene_around(images))
