@@ -105,7 +105,7 @@ def test_energy_distance_tells_sets_apart() -> None:
     assert energy_distance(images[::2], images[1::2]) < 0.05
     assert energy_distance(images, images) == 0
     noise = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
-    assert energy_distance(images, noise) > 0.5
+    assert energy_distance(images, noise) > 0.2
     assert np.isnan(energy_distance(images[:1], images))
 
 
