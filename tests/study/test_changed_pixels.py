@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_study import CPU, run_here, spec
 
+from distillab.data.lens import Lens
+from distillab.factors.resolution import Resampled
+from distillab.report.gallery import galleries
+from distillab.study.condition import Condition, make_roles
 from distillab.study.folder import StudyFolder
+from distillab.study.loading import load_study_data
 
 OTHER = {"more": {"source": "digits", "classes": ["5", "6", "7", "8"]}}
 SWAP = {str(theirs): str(ours) for ours, theirs in enumerate((5, 6, 7, 8))}
@@ -69,3 +75,37 @@ def test_a_study_of_resolution_runs_and_costs_what_it_should(sees: str, hold: st
     if sees == "student":  # the teacher is shown the same images at every level
         said = [{row["teacher_accuracy"] for row in each if row["method"] == "kd"} for each in (few, many)]
         assert said[0] == said[1]
+
+
+def test_pictures_show_what_the_student_sees(tmp_path: Path) -> None:
+    factors = {"resolution": {"levels": [4, 8], "hold": "compute"}, "spurious": [1.0]}
+    folder = StudyFolder.begin(tmp_path / "study", spec(seeds=1, factors=factors), CPU)
+    resolution, spurious = galleries(folder, [])
+    coarse, whole = (strip.tiles for strip in resolution.after)
+    for was, now, same in zip(resolution.before.tiles, coarse, whole, strict=True):
+        assert now.image.shape == was.image.shape and not np.array_equal(now.image, was.image)
+        assert np.array_equal(same.image, was.image)
+    assert not any(
+        np.array_equal(was.image, now.image)
+        for was, now in zip(spurious.before.tiles, spurious.after[0].tiles, strict=True)
+    )
+
+
+def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
+    asked = spec(
+        seeds=1,
+        others=OTHER,
+        factors={
+            "spurious": [1.0],
+            "shift": {"levels": [0.0], "to": "more", "class_map": SWAP},
+            "resolution": {"levels": [16], "sees": "both"},
+        },
+    )
+    chain = tuple(levels[0] for levels in asked.factor_levels())
+    data = load_study_data(asked)
+    tests = make_roles(data, Condition(chain, seed=0)).eval
+    assert set(tests) == {"test", "aligned", "conflicting", "crossed", "shifted"}
+    assert {images.shape for images in tests.values()} == {(1, 16, 16)}
+    marked = make_roles(data, Condition(chain[:1], seed=0)).eval["aligned"]
+    larger = Resampled(Lens(16))(marked.images, marked.rows)
+    assert np.array_equal(tests["aligned"].images, larger)
