@@ -106,8 +106,8 @@ class Conditions:
         chain, seed, read = condition.chain, condition.seed, self.dataset
         checks: list[Manipulation] = []
 
-        def role(images: ImageSet, name: Role) -> ImageSet:
-            made, measured = apply_chain(images, chain, name, seed, self.step, self._scene(name))
+        def role(images: ImageSet, name: Role, factors: Sequence[Factor] = chain) -> ImageSet:
+            made, measured = apply_chain(images, factors, name, seed, self.step, self._scene(name))
             checks.extend(measured)
             return made
 
@@ -115,8 +115,9 @@ class Conditions:
         own = any("teacher" in factor.roles for factor in chain)
         same = self._same(chain, seed) if own else transfer
         val = role(read.val, "val")
-        tests = {name: role(images, "eval") for name, images in read.eval.items()}
-        for factor in chain:
+        tests = dict(read.eval)
+        for factor in chain:  # a test set that one adds is changed by those after it
+            tests = {name: role(images, "eval", [factor]) for name, images in tests.items()}
             tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self._scene("eval"))
         full = role(read.train, "teacher")
         _must_fit(transfer, {"val": val, **tests})
