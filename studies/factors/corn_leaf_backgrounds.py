@@ -3,7 +3,8 @@
     python studies/factors/corn_leaf_backgrounds.py FOLDER_WITH_THE_CLASSES
 
 The rule: of the outermost three pixels at 32 x 32, less than a fifth are grey (HSV saturation below 50 and
-value between 60 and 215, of 255). Most of these are photographs from fields; some are leaves that fill the frame.
+value between 60 and 215, of 255). Most of these are photographs from fields; some are leaves that fill the
+frame.
 """
 
 import sys
