@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.data.dataset import Dataset
-from distillab.data.duplicates import content_codes, count_across, leaks, repeats
+from distillab.data.duplicates import content, count_across, leaks, repeats
+from distillab.data.imageset import Pool
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import RawSplit, RawSplits, Source, parse_source
 from distillab.data.splits import carve, carve_groups, inseparable
@@ -151,9 +152,10 @@ def test_carving_is_stratified_and_keeps_identical_images_together(
 
 
 def test_contents_are_told_by_their_pixels() -> None:
-    pixels = np.stack([picture(content) for content in (5, 6, 5, 7, 6, 5)])[:, None]
-    codes = content_codes(pixels)
+    pixels = np.stack([picture(number) for number in (5, 6, 5, 7, 6, 5)])[:, None]
+    pool, codes = content(pixels)
     assert codes.tolist() == [0, 1, 0, 3, 1, 0]
+    assert pool.digest == Pool.of(pixels).digest
     assert repeats(codes, np.array([0, 0, 1, 0, 0, 0])) == (3, 1)
     parts = np.array([0, 0, 1, 1, 2, 2], dtype=np.int8)
     assert count_across(codes, parts) == {"train/val": 1, "train/test": 2, "val/test": 1}

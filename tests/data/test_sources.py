@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from distillab.data import storage
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import parse_source, source_from_argument, sources
+from distillab.data.storage import FilePixels
 from distillab.errors import RequestError
 
 SIDE, EACH = 8, 6  # pixels, and images a class and split
@@ -135,6 +137,10 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -149,6 +155,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "webdataset": make_webdataset,
+    "shapes": make_shapes,
 }
 
 
@@ -169,6 +176,20 @@ def refuse(folder: Path, **entry: Any) -> str:
 
 def test_every_source_is_tested_here() -> None:
     assert set(SMALL) == set(sources)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_source_that_is_too_large_for_memory_gives_the_same_images(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = parse_source({"source": name, **SMALL[name](tmp_path)}, tmp_path, "study.yaml: data")
+    usual = load_dataset(source)
+    monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(storage, "LARGE", 0)
+    large = load_dataset(source)
+    assert isinstance(large.train.pool.pixels, FilePixels)
+    assert large.digest == usual.digest
+    assert large.report == usual.report
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -725,3 +746,60 @@ def test_shards_that_do_not_serve_are_told(tmp_path: Path, entry: dict[str, Any]
     write_shards(tmp_path / "pets", labels="json")
     (tmp_path / "broken.tar").write_bytes(b"no archive at all" * 100)
     assert message in refuse(tmp_path, source="webdataset", **entry)
+
+
+def write_shard(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("endings", [("cls", "txt"), ("txt", "cls")])
+def test_a_cls_file_goes_before_a_txt_file(tmp_path: Path, endings: tuple[str, str]) -> None:
+    """Whichever comes first in the shard: a .txt file often holds a caption."""
+    written = {"cls": "cat", "txt": "a picture of a dog"}
+    image = {"0.png": png(noise(1, 0)[0])}
+    write_shard(tmp_path / "pets.tar", image | {f"0.{end}": written[end].encode() for end in endings})
+    assert read(tmp_path, source="webdataset", path="pets.tar").classes == ("cat",)
+
+
+def test_a_pattern_means_its_shards_in_order(tmp_path: Path) -> None:
+    for number in range(8, 12):
+        write_shard(
+            tmp_path / "pets" / f"train-{number:03}.tar",
+            {f"{number}.png": png(noise(1, number)[0]), f"{number}.cls": b"0"},
+        )
+    source = parse_source(
+        {"source": "webdataset", "path": "pets/train-{008..010}.tar"}, tmp_path, "study.yaml: data"
+    )
+    assert source.read().train.names == [f"train-{n:03}.tar/{n}" for n in (8, 9, 10)]
+    assert source.dataset_name == "pets"
+    told = refuse(tmp_path, source="webdataset", path="pets/train-{010..012}.tar")
+    assert told.startswith(f"{tmp_path / 'pets' / 'train-012.tar'}: there is no .tar file here")
+
+
+def test_shards_of_one_name_in_different_folders_are_different_shards(tmp_path: Path) -> None:
+    for folder in ("north", "south"):
+        write_shard(
+            tmp_path / "pets" / folder / "0.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": folder.encode()}
+        )
+    assert read(tmp_path, source="webdataset", path="pets").classes == ("north", "south")
+
+
+def test_samples_without_an_image_are_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "pets.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": b"0", "1.cls": b"1"})
+    found = read(tmp_path, source="webdataset", path="pets.tar")
+    assert len(found.train.images) == 1
+    assert found.notes == ("1 samples of the shards have no image and were left out.",)
+    write_shard(tmp_path / "empty.tar", {"1.cls": b"1"})
+    assert "there is no image in the train shards" in refuse(tmp_path, source="webdataset", path="empty.tar")
+
+
+def test_a_shard_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    write_shards(tmp_path / "pets")
+    shard = tmp_path / "pets" / "train-1.tar"
+    shard.write_bytes(shard.read_bytes()[: 3 * 512 + 40])
+    assert "cannot be read" in refuse(tmp_path, source="webdataset", path="pets")

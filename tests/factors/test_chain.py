@@ -89,9 +89,9 @@ def test_other_roles_are_left_alone(name: str) -> None:
     images = image_set([40] * 4)
     scene = scene_around(images)
     factor = factors[name].model_validate(factors[name].examples[-1])
-    changed, checks = apply_chain(images, [factor], "transfer", 5, scene=scene)
+    changed, checks = apply_chain(images, [factor], factor.roles[0], 5, scene=scene)
     assert changed.digest != images.digest and [check.factor for check in checks] == [name]
-    for role in {"teacher", "val", "eval"} - set(factor.roles):
+    for role in {"teacher", "transfer", "val", "eval"} - set(factor.roles):
         same, none = apply_chain(images, [factor], role, 5, scene=scene)  # type: ignore[arg-type]
         assert same is images and none == []
 

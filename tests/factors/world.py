@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from distillab.data.dataset import DataReport, Dataset
+from distillab.data.derived import stacked
 from distillab.data.imageset import ImageSet
 from distillab.factors import Role, Scene
+from distillab.factors.factor import Probabilities
 
 SIDE = 8
 
@@ -36,7 +38,8 @@ def image_set(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> Imag
 
 
 def scene_around(train: ImageSet, role: Role = "transfer") -> Scene:
-    """A dataset whose training set is the given one, with one other dataset, called ``other``."""
+    """A dataset whose training set begins with the given one, and has more images of its classes and of two
+    others; with one other dataset, called ``other``, and a teacher."""
 
     def some(each: int, shuffle: int, first_id: int) -> ImageSet:
         images = image_set([each] * len(train.classes), shuffle=shuffle, first_id=first_id)
@@ -46,5 +49,18 @@ def scene_around(train: ImageSet, role: Role = "transfer") -> Scene:
         val, test = some(4, 77, first_id), some(8, 78, first_id + 10_000)
         return Dataset(name, train, val, {"test": test}, DataReport(), others)
 
-    other = dataset("other", some(12, 79, 3_000_000), 4_000_000, {})
-    return Scene(dataset("main", train, 1_000_000, {"other": other}), role)
+    other = dataset("other", some(40, 79, 3_000_000), 4_000_000, {})
+    return Scene(dataset("main", _with_more(train), 1_000_000, {"other": other}), role, teacher)
+
+
+def _with_more(train: ImageSet) -> ImageSet:
+    more = image_set([40] * len(train.classes) + [80, 80], shuffle=80, first_id=2_000_000)
+    classes = (*train.classes, "left out 1", "left out 2")
+    parents = (*train.parents, "parent left", "parent left") if train.parents else ()
+    return stacked(replace(train, classes=classes, parents=parents), replace(more, classes=classes))
+
+
+def teacher(images: ImageSet) -> Probabilities:
+    """Surer of an image the more its channels differ."""
+    powers = np.exp(images.images.mean(axis=(2, 3)) / 32)
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

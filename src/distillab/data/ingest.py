@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.decode import Decoded, Progress, decode_images
-from distillab.data.duplicates import SPLITS, Parts, content_codes, count_across, leaks, repeats
+from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.imageset import ImageSet, Indices, Pool
 from distillab.data.sources.source import RawImage, RawSplits, Source
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
@@ -19,7 +20,11 @@ TRAIN, VAL, TEST = range(len(SPLITS))
 SHOWN = 5  # how many names a message lists
 
 
-def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
+def load_dataset(
+    source: Source,
+    progress: Progress | None = None,
+    on_files: Callable[[Sequence[RawImage], Sequence[str], Indices], None] | None = None,
+) -> Dataset:
     """Read, decode, check and split a source.
 
     Every image gets an id: its position in the source, counted over train, val and test in the source's
@@ -29,6 +34,7 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     Args:
         source: what to read.
         progress: called with (stage, done, total).
+        on_files: called with the images before decoding, their names and ids, those that could be decoded.
 
     Raises:
         RequestError: what was asked cannot be done; says what is wrong and what is allowed.
@@ -46,9 +52,11 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     )
     _check_broken(decoded, len(table.images), source)
     table = table.keep(decoded.intact)
+    if on_files:
+        on_files(table.images, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    codes = content_codes(decoded.pixels)
+    pool, codes = content(decoded.pixels, progress)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"
@@ -59,7 +67,6 @@ def load_dataset(source: Source, progress: Progress | None = None) -> Dataset:
     if source.duplicates == "keep":  # then a carved test set may hold images of a val set that was given
         counts = count_across(codes, parts)
 
-    pool = Pool.of(decoded.pixels)
     splits = [_image_set(pool, table, parts == part) for part in range(len(SPLITS))]
     report = DataReport(
         duplicates=counts,

@@ -7,8 +7,14 @@ from distillab.factors.granularity import Granularity
 from distillab.factors.groups import Groups
 from distillab.factors.imbalance import Imbalance
 from distillab.factors.label_noise import LabelNoise
+from distillab.factors.redundancy import Redundancy
+from distillab.factors.resolution import Resolution
+from distillab.factors.selection import Selection
+from distillab.factors.shift import Shift
 from distillab.factors.similarity import Similarity
 from distillab.factors.size import Size
+from distillab.factors.spurious import Spurious
+from distillab.factors.unlabelled import Unlabelled
 from distillab.factors.wording import labels_told
 
 __all__ = [
@@ -20,11 +26,17 @@ __all__ = [
     "LabelNoise",
     "Level",
     "Manipulation",
+    "Redundancy",
+    "Resolution",
     "Role",
     "Scene",
+    "Selection",
+    "Shift",
     "Similarity",
     "Size",
+    "Spurious",
     "Step",
+    "Unlabelled",
     "apply_chain",
     "apply_factor",
     "factor",

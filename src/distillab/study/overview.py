@@ -121,7 +121,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         model: 3 * costs.macs(model) * _training_rate(workload(model), chosen, device)
         for model, chosen in choices.items()
     }
-    forward, teacher = 0.0, spec.teacher.model
+    forward, teacher = 0.0, spec.teacher.asked
     if any(_uses_study_teacher(spec)):
         used = choices[teacher].arithmetic if teacher in choices else standard(device)
         forward = costs.macs(teacher) * forward_rate(workload(teacher), used, device)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from distillab.data import storage
-from distillab.data.sources.cells import Cell, ImageColumn
+from distillab.data.sources.cells import ImageColumn
 from distillab.data.sources.columns import (
     choose_image_column,
     choose_label_column,
@@ -86,7 +86,7 @@ class Parquet(Source):
             coarse_names=class_names(schema, self.coarse) if self.coarse else None,
             folders={split: paths[0].parent for split, paths in files.items()},
             where=where,
-            elsewhere={split: _cells(paths, image) for split, paths in files.items()} if large else None,
+            elsewhere={s: ImageColumn(paths, image).cells() for s, paths in files.items()} if large else None,
         )
 
     def _files(self) -> dict[str, list[Path]]:
@@ -128,10 +128,6 @@ def hub_files(folder: Path) -> dict[str, list[Path]]:
                 f"several folders hold a {split} split", where=str(folder), allowed=" or ".join(parents)
             )
     return {split: files[split] for split in ("train", "val", "test") if split in files}
-
-
-def _cells(paths: list[Path], image: str) -> list[Cell]:
-    return [cell for path in paths for cell in ImageColumn(path, image).cells()]
 
 
 def _schema(path: Path) -> pa.Schema:
