@@ -695,6 +695,10 @@ def test_a_huggingface_folder_keeps_splits_and_names(tmp_path: Path) -> None:
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes == ("cat", "dog")
     assert raw.train.labels.tolist() == [0, 1] * EACH
+    entry = {"source": "huggingface", "path": "pets", "label": "kind"}
+    raw = read(tmp_path, **entry, group="kind", coarse="kind")
+    assert raw.parents == ("cat", "dog") and raw.train.groups.tolist() == [0, 1] * EACH
+    assert "unknown coarse column 'kin'" in refuse(tmp_path, **entry, coarse="kin")
 
 
 def test_huggingface_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
