@@ -23,7 +23,7 @@ ALL: tuple[Role, ...] = ("transfer", "val", "eval")
 
 
 def around(images: ImageSet, role: Role = "transfer") -> Scene:
-    """A dataset whose training images are these and no others."""
+    """A scene whose training set is the given one and no more."""
     scene = scene_around(images, role)
     return replace(scene, dataset=replace(scene.dataset, train=images))
 

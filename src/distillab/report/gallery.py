@@ -41,12 +41,12 @@ def _gallery(
         factor=levels[0].name,
         dataset=folder.dataset.name,
         classes=before.classes,
-        before=Strip("as read", _tiles(before, before, shown), _counts(before)),
+        before=Strip("as read", _tiles(before, before, shown), _counts(before, before)),
         after=tuple(
             Strip(
                 factor.words,
                 _tiles(before, made[factor.level], shown),
-                _counts(made[factor.level]),
+                _counts(before, made[factor.level]),
             )
             for factor in _some(levels)
         ),
@@ -107,8 +107,14 @@ def _tiles(before: ImageSet, after: ImageSet, shown: Indices) -> tuple[Tile, ...
     return tuple(tiles)
 
 
-def _counts(images: ImageSet) -> tuple[int, ...]:
-    return tuple(int(count) for count in images.counts)
+def _counts(before: ImageSet, after: ImageSet) -> tuple[int, ...]:
+    """Images after a factor, by the classes before it: those of a class's name if it is still one, else those
+    that bore its label."""
+    if set(after.classes) <= set(before.classes):
+        left = dict(zip(after.classes, after.counts.tolist(), strict=True))
+        return tuple(left.get(name, 0) for name in before.classes)
+    still = before.select(np.isin(before.ids, after.ids))
+    return tuple(still.counts.tolist())
 
 
 def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
