@@ -17,7 +17,8 @@ SIDE = 8
 
 def image_set(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> ImageSet:
     """A set with ``counts[c]`` images of class c, in random order, with scattered ids: RGB noise of 8 pixels
-    around a colour of the class. Neighbouring classes share a parent, and images have one of three groups."""
+    around a colour of the class. Neighbouring classes share a parent, and the images of a class have one of
+    three groups in turn."""
     rng = np.random.default_rng(shuffle)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     colours = np.random.default_rng(0).integers(60, 196, (len(counts), 3, 1, 1))
@@ -25,10 +26,12 @@ def image_set(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> Imag
     pixels = np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
     made = ImageSet.of(pixels, labels, tuple(f"class {c}" for c in range(len(counts))))
     ids = first_id + 7 * np.random.default_rng(shuffle + 1).permutation(len(labels))
+    turns = np.empty(len(labels), dtype=np.int64)
+    turns[np.argsort(labels, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
     return replace(
         made,
         ids=ids.astype(np.int64),
-        groups=np.arange(len(labels), dtype=np.int64) % 3,
+        groups=turns % 3,
         group_names=("north", "south", "west"),
         parents=tuple(f"parent {c // 2}" for c in range(len(counts))),
     )

@@ -78,6 +78,7 @@ class Factor(BaseModel, ABC):
             strength: each leaves untouched a subset of the images that the one before leaves untouched.
         changes: what it may do to a set: leave images out (``selection``), give them other ``labels`` or
             ``pixels``, change which ``classes`` there are, or add ``images``. All else it leaves as it is.
+        nested: whether levels are nested; not where a level swaps some images or classes for others.
         needs_scene: whether it looks at more than the images it changes.
         takes_unlabelled: whether it knows what to do with images without labels.
     """
@@ -87,6 +88,7 @@ class Factor(BaseModel, ABC):
     name: ClassVar[str]
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     changes: ClassVar[frozenset[Change]] = frozenset({"selection"})
+    nested: ClassVar[bool] = True
     needs_scene: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
 

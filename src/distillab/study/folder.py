@@ -13,7 +13,8 @@ import yaml
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.study.arithmetic import tuned_plan
-from distillab.study.condition import Condition, Roles, make_roles
+from distillab.study.condition import Condition, Conditions, Roles
+from distillab.study.given_teacher import given_teacher
 from distillab.study.ledger import Job, Ledger
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.looks import runs_of_first
@@ -98,7 +99,11 @@ class StudyFolder:
 
     def roles(self, condition: Condition) -> Roles:
         """The image sets of a condition."""
-        return make_roles(self.dataset, condition)
+        return self._making.roles(condition)
+
+    @cached_property
+    def _making(self) -> Conditions:
+        return Conditions(self.dataset, teacher=given_teacher(self.spec, self.dataset))
 
     def job(self, run_id: str) -> Job:
         """A job by its id. Raises RequestError if there is none."""

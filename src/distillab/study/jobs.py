@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from distillab.training.stages import (
     Keep,
     RoleSets,
     Student,
+    Taught,
     fixed_teacher,
+    joint_teacher,
     teacher_outputs,
     train_students,
     train_teacher,
@@ -98,6 +101,16 @@ class JobRunner:
                 classes=spec["fixed"].get("classes"),
                 class_map=class_map_of(spec["fixed"]),
             )
+        folder = partial(self.folder.store.folder, "teacher")
+        if "members" in spec:
+            members = [folder(name) for name in spec["members"]]
+            return joint_teacher(
+                draft, spec["model"], sets, recipe, seeds, members=members, device=self.device
+            )
+        if "taught" in spec:
+            method = MethodSpec.from_dict(spec["taught"]["method"], job.condition.get("code"))
+            taught = Taught(method, folder(spec["taught"]["by"]), class_map_of(spec["taught"]))
+            return train_teacher(draft, spec["model"], sets, recipe, seeds, taught=taught, device=self.device)
         return train_teacher(draft, spec["model"], sets, recipe, seeds, device=self.device)
 
     def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:

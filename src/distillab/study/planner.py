@@ -17,8 +17,10 @@ from distillab.errors import RequestError
 from distillab.factors import apply_factor
 from distillab.methods import MethodSpec
 from distillab.models.outputs import LIVE, STORABLE, OutputShapes
+from distillab.study import teachers
 from distillab.study.condition import Condition, Conditions, Roles
 from distillab.study.costing import ModelCosts, check_pair, file_digest
+from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
 from distillab.study.spec import Provenance, StudySpec
 from distillab.training.arithmetic import Arithmetic
@@ -51,7 +53,8 @@ class Planner:
         self.resolved: dict[tuple[Any, ...], _Recipe] = {}
         self.can_be_stored: dict[tuple[Any, ...], dict[_Arm, bool]] = {}
         self.costs_of = cache(ModelCosts)
-        self.making = Conditions(dataset, lru_cache(FACTORS_KEPT)(apply_factor))
+        step = lru_cache(FACTORS_KEPT)(apply_factor)
+        self.making = Conditions(dataset, step, given_teacher(spec, dataset))
         mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
@@ -67,6 +70,7 @@ class Planner:
         """Fill ``jobs``, ``conditions`` and ``cells``. Raises RequestError for what the data, or the models,
         cannot give."""
         spec = self.spec
+        teachers.check(self)
         table: dict[tuple[int, int], list[dict[str, Any]]] = {}
         # Seeds run in the outer loop: a study stopped half way holds whole replicates of every condition.
         for replicate, seed in enumerate(spec.seed_list):
@@ -86,7 +90,7 @@ class Planner:
                 yield {
                     "levels": setting.levels,
                     "provenance": provenance,
-                    "teacher": self.spec.teacher.model,
+                    "teacher": self.spec.teacher.label,
                     "student": student,
                     "method": arm.label,
                     "seed": setting.condition.seed,
@@ -122,7 +126,7 @@ class Planner:
     def stored(self, pairing: _Pairing) -> dict[_Arm, bool]:
         """Whether each method can be served from stored outputs: whole feature maps are never stored, and
         what is stored of a teacher must fit together, methods that need little first."""
-        possible = [a for a in self.arms if a.teacher != "none" and not a.asks & LIVE]
+        possible = [a for a in self.arms if not a.asks & LIVE and teachers.storable(self.spec, a.teacher)]
         kinds = {arm.teacher for arm in possible}
         sizes = tuple((kind, pairing.teacher_costs(kind)) for kind in sorted(kinds))
         key = pairing.student, len(pairing.roles.transfer), sizes
@@ -203,6 +207,9 @@ class _Setting:
             **self.where,
             "levels": self.levels,
             "n_train": self.labelled,
+            # What conclusions need to know without making the image sets again.
+            "own_tests": self._own_tests,
+            "counts": self._unequal,
             "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
         }
 
@@ -214,6 +221,19 @@ class _Setting:
     @property
     def unlabelled(self) -> int:
         return len(self.roles.transfer) - self.labelled
+
+    @property
+    def _own_tests(self) -> bool:
+        """Whether the test sets differ from those that were read."""
+        read, mine = self.planner.dataset.eval, self.roles.eval
+        return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
+
+    @property
+    def _unequal(self) -> list[int] | None:
+        """Transfer images by class, where a factor made classes more than twice as unequal."""
+        counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
+        ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
+        return counts.tolist() if ratio > 2 * was else None
 
     @cached_property
     def where(self) -> dict[str, Any]:
@@ -291,7 +311,7 @@ class _Pairing:
         self.study_teacher: str | None = None
         self.study_outputs: str | None = None
         if any(arm.teacher == "study" for arm in self.planner.arms):
-            self.study_teacher, self.study_outputs = self._ask("study")
+            self.study_teacher, self.study_outputs = self.ask("study")
 
     def student_job(self, arm: _Arm) -> str:
         """Enter a student's job and all that it needs; its id."""
@@ -301,6 +321,9 @@ class _Pairing:
             stored = self.stored[arm]
             source, teacher = self._source(arm.teacher, stored)
             cohort = "" if stored else self._cohort(source)
+            if arm.teacher == "study" and self.planner.spec.teacher.generations > 1:
+                source, cohort = teachers.last_generation(self, arm), ""
+                teacher = Canonical({"live": source})
         spec: dict[str, Any] = {
             "kind": "student",
             "model": self.student,
@@ -310,7 +333,7 @@ class _Pairing:
             "seeds": setting.student_seeds,
             "teacher": teacher,
         }
-        if arm.teacher == "study" and self.class_map:
+        if arm.teacher == "study" and self.class_map and self.planner.spec.teacher.generations == 1:
             spec["class_map"] = list(self.class_map)
         cost = recipe.images_seen * 3 * self.costs.macs(self.student)
         needs = () if source is None else (source,)
@@ -322,7 +345,7 @@ class _Pairing:
     def _source(self, kind: str, stored: bool) -> tuple[str, Canonical]:
         """The job that a student learns from, the stored outputs or the teacher, and how it is written."""
         if (kind, stored) not in self.sources:
-            job = self._ask(kind)[stored]
+            job = self.ask(kind)[stored]
             self.sources[kind, stored] = job, Canonical({"outputs" if stored else "live": job})
         return self.sources[kind, stored]
 
@@ -335,15 +358,15 @@ class _Pairing:
 
     # -- teachers, and what they say ------------------------------------------------------------------------
 
-    def _ask(self, kind: str) -> tuple[str, str]:
+    def ask(self, kind: str) -> tuple[str, str]:
         """The jobs of a kind of teacher and of its outputs."""
         if kind not in self.asked:
-            teacher = self._teacher_job(kind)
+            teacher = teachers.study_teacher(self) if kind == "study" else self.teacher_job(kind)
             self.asked[kind] = teacher, self._outputs_job(teacher, kind)
         return self.asked[kind]
 
     def _model(self, kind: str) -> str:
-        return self.student if kind == "self" else self.planner.spec.teacher.model
+        return self.student if kind == "self" else self.planner.spec.teacher.asked
 
     def _teacher_classes(self) -> tuple[str, ...]:
         """What the study's teacher calls its classes."""
@@ -364,12 +387,14 @@ class _Pairing:
         recipe = self.recipe.resolved
         views = min(recipe.epochs, recipe.view_spec.count or recipe.epochs)
         shapes = self.teacher_costs(kind).shapes(self._model(kind))
+        if kind == "study":
+            shapes = teachers.stored_shapes(self.planner.spec, shapes)
         kept = Kept.of(needs, shapes, self.planner.spec.teacher.outputs.top_k)
         return views * len(self.roles.transfer) * kept.bytes
 
     def _must_serve(self) -> None:
         """Raise RequestError, before anything trains, if networks and methods cannot serve these images."""
-        planner, transfer = self.planner, self.roles.transfer
+        planner, transfer, asked = self.planner, self.roles.transfer, self.planner.spec.teacher
         if self.provenance != "external":
             learned = self.roles.teacher[self.provenance].shape
             if learned != transfer.shape:
@@ -379,19 +404,27 @@ class _Pairing:
                     where="factors.resolution",
                     allowed="`sees: student`, or `teacher` among the roles",
                 )
+        for name in {asked.whole, *asked.assistants}:
+            self.teacher_costs("study").check(name)
         self.costs.check(self.student)
-        teacher = self.teacher_costs("study").shapes(self._model("study"))
+        teacher = self.teacher_costs("study").shapes(asked.asked)
         if self.class_map:
+            teachers.must_be_mappable(asked)
             teacher = replace(teacher, classes=len(transfer.classes))
-        student = self.costs.shapes(self.student)
-        planner.check(student, teacher, merges(self.class_map), self.setting.unlabelled > 0)
+        student, unlabelled = self.costs.shapes(self.student), self.setting.unlabelled > 0
+        planner.check(student, teacher, merges(self.class_map), unlabelled)
+        if asked.generations > 1:
+            whole = self.planner.costs(transfer).shapes(self.student)
+            planner.check(student, whole, False, unlabelled)
 
-    def _teacher_job(self, kind: str) -> str:
+    def teacher_job(self, kind: str, one: teachers.One = teachers.THE_TEACHER) -> str:
         planner = self.planner
-        seeds = {part: self._teacher_seed(f"teacher {part}", kind) for part in ("init", "order", "views")}
-        spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": self._model(kind)}
-        fixed = kind == "untrained" or (kind == "study" and self.provenance == "external")
-        if fixed or kind == "self":
+        seeds = {part: self._teacher_seed(f"{one.whose} {part}", kind) for part in ("init", "order", "views")}
+        model = one.model or (planner.spec.teacher.whole if kind == "untrained" else self._model(kind))
+        spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": model, **one.facts}
+        given = kind == "study" and self.provenance == "external"
+        fixed = kind == "untrained" or (given and not one.needs)
+        if fixed or given or kind == "self":
             train, images = "self", self.roles.teacher["self"]
             recipe = planner.recipe("student", spec["model"], self.roles.transfer)
         else:
@@ -404,9 +437,10 @@ class _Pairing:
             if kind == "study" and planner.spec.teacher.classes:
                 spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
         sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))
-        condition = Canonical({**self.setting.where, "train": train})
-        cost = 0 if fixed else recipe.images_seen * 3 * planner.costs(images).macs(spec["model"])
-        return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, (), cost)
+        condition = Canonical({**self.setting.where, "train": train, **one.condition})
+        free = fixed or "members" in spec
+        cost = 0 if free else recipe.images_seen * 3 * planner.costs(images).macs(spec["model"])
+        return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, one.needs, cost)
 
     def _teacher_seed(self, part: str, kind: str) -> int:
         """The seed of a part of a teacher. ``full`` teachers belong to the study, in turn if several."""

@@ -25,12 +25,17 @@ from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.own import absolute, is_own
+from distillab.models import Combine, ensemble_name
 from distillab.study.seeds import SeedRange
 from distillab.study.stored import StoredOutputs
 from distillab.training.recipe import Recipe
 
 Provenance = Literal["same", "full", "external"]
 PLAIN = "ce"
+YOUNG_KEYS_OF_TEACHER = (
+    *("outputs", "classes", "class_map"),
+    *("models", "combine", "assistants", "generations"),
+)
 
 
 class TeacherSpec(BaseModel):
@@ -44,11 +49,21 @@ class TeacherSpec(BaseModel):
     includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
     ``classes``: what an ``external`` teacher knows, in the order of its logits, if that is not the data's
     classes. ``class_map``: what the data call its classes, where the names differ.
+
+    ``models`` in the place of ``model``: several networks that teach together, their logits ``combine``d.
+    ``assistants``: networks between teacher and student, each distilled from the one before by ``kd``, on
+    what the teacher learned from; the last one teaches. ``generations``: how often a student's architecture
+    is distilled by an arm's method, each time from the generation before; only the last is a student of the
+    study.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
+    model: str = ""
+    models: tuple[str, ...] = ()
+    combine: Combine = "mean"
+    assistants: tuple[str, ...] = ()
+    generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -57,7 +72,7 @@ class TeacherSpec(BaseModel):
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
 
-    @field_validator("provenance", mode="before")
+    @field_validator("provenance", "assistants", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -77,6 +92,35 @@ class TeacherSpec(BaseModel):
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class of the teacher is named twice")
         return self
+
+    @model_validator(mode="after")
+    def _one_or_several_networks(self) -> TeacherSpec:
+        if bool(self.model) == bool(self.models):
+            raise ValueError("name the teacher's model, or several models, and not both")
+        if len(self.models) == 1 or ("combine" in self.model_fields_set and not self.models):
+            raise ValueError("models are two networks at least, and combine says how they teach together")
+        if self.models and "external" in self.provenance:
+            raise ValueError("several models are trained in the study: their provenance is full or same")
+        if self.combine == "correctness" and self.outputs.top_k is not None:
+            raise ValueError(
+                "combine: correctness weighs whole predictions, so outputs.top_k must be left out"
+            )
+        return self
+
+    @property
+    def whole(self) -> str:
+        """The network that heads the chain, or all that do so together."""
+        return self.model or ensemble_name(self.combine, self.models)
+
+    @property
+    def asked(self) -> str:
+        """The network that the students hear: the last of the chain."""
+        return self.assistants[-1] if self.assistants else self.whole
+
+    @property
+    def label(self) -> str:
+        """The teacher as tables name it: ``resnet56 > resnet20`` with an assistant."""
+        return " > ".join([self.whole, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
@@ -241,21 +285,11 @@ class StudySpec(BaseModel):
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
-        # Keys that are younger than some studies: to leave out their defaults keeps those studies' identity.
-        if self.order == "seed":
-            del values["order"]
-        if self.threads == "auto":
-            del values["threads"]
-        for key in ("memory_format", "compile"):
-            if values["recipe"][key] == "auto":
-                del values["recipe"][key]
-        if self.teacher.outputs == StoredOutputs():
-            del values["teacher"]["outputs"]
-        for key in ("classes", "class_map"):
-            if not values["teacher"][key]:
-                del values["teacher"][key]
-        if not self.others:
-            del values["others"]
+        _leave_out(values, self, ("order", "threads", "others"))
+        _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        _leave_out(values["teacher"], self.teacher, YOUNG_KEYS_OF_TEACHER)
+        if self.teacher.models:
+            del values["teacher"]["model"]
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values
@@ -271,6 +305,14 @@ class StudySpec(BaseModel):
         """What makes two study files the same study: everything but the name, the notes and how evidence is
         weighed."""
         return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
+
+
+def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
+    """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
+    for key in young:
+        default = type(model).model_fields[key].get_default(call_default_factory=True)
+        if getattr(model, key) == default:
+            del values[key]
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:

@@ -19,6 +19,7 @@ from distillab.training.arithmetic import MemoryFormat, compiled, laid_out, plac
 from distillab.training.checkpoints import State, snapshot
 from distillab.training.device import arithmetic, deterministic
 from distillab.training.evaluation import accuracy, predict
+from distillab.training.joint import by_correctness
 from distillab.training.phases import Phases
 from distillab.training.randomstate import RandomState
 from distillab.training.recipe import ResolvedRecipe
@@ -70,7 +71,8 @@ class Member:
     initial weights, network and method are each one's own.
 
     ``data`` and ``val`` are its training and validation images; ``teacher_shapes`` what its teacher gives,
-    and ``teacher_classifier`` the teacher's last layer, if the method wants it.
+    and ``teacher_classifier`` the teacher's last layer, if the method wants it. ``teachers``: how many
+    networks' logits it hears side by side, to be weighed by their correctness.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Member:
     seeds: Seeds
     teacher_shapes: OutputShapes | None = None
     teacher_classifier: nn.Linear | None = None
+    teachers: int = 1
 
 
 def new_model(
@@ -165,6 +168,8 @@ class Trainee:
             groups=self._groups(step.positions),
             inputs=inputs,
         )
+        if said is not None and self.member.teachers > 1:
+            said = by_correctness(said, batch, self.member.teachers)
         with self.phases.timed("forward"):
             with arithmetic(self._device, self.recipe.precision):
                 outputs = self._forward(laid_out(inputs, self.recipe.memory_format))

@@ -106,6 +106,8 @@ class Source(BaseModel, ABC):
         val: share of train that is carved for val if the source has no val split (after test is carved).
         test: share of train that is carved for test if the source has no test split.
         split_seed: seed of the carving.
+        split_by: whether images are carved one by one, or by whole groups, so that no group stands on both
+            sides.
         on_broken: whether images that cannot be decoded stop the reading or are left out and reported.
         duplicates: whether train and val images that also stand in test, and train images that also stand
             in val, are dropped or kept. They are counted in either case.
@@ -123,6 +125,7 @@ class Source(BaseModel, ABC):
     val: Share = 0.1
     test: Share = 0.2
     split_seed: int = 0
+    split_by: Literal["image", "group"] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: Literal["drop", "keep"] = "drop"
     name: str | None = None

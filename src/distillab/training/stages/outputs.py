@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
-from distillab.models import OutputShapes, output_shapes
+from distillab.models import Ensemble, OutputShapes, output_shapes
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
 from distillab.training.evaluation import Logits, predict
@@ -46,6 +46,14 @@ def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Mod
 def known_classes(folder: Path, images: ImageSet) -> int:
     """How many classes the teacher of a stage 1 folder knows."""
     return int(read_record(folder).get("classes", len(images.classes)))
+
+
+def set_apart(network: nn.Module, *, apart: bool = True) -> int:
+    """Have teachers that are weighed by their correctness speak side by side, or not; how many then do."""
+    if not isinstance(network, Ensemble) or network.combine != "correctness":
+        return 1
+    network.apart = apart
+    return len(network.members)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,8 @@ def teacher_outputs(
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
         shapes = teacher_shapes(network, sets, known_classes(teacher_folder, sets.train))
-        kept = Kept.of(keep.needs, shapes, keep.top_k)
+        members = set_apart(network)
+        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
         teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
         filled = cache.fill(
@@ -95,7 +104,9 @@ def teacher_outputs(
         )
         record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
         held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
+        held |= {"members": members} if members > 1 else {}
         (folder / CACHE).write_text(json.dumps(held))
+        set_apart(network, apart=False)
     logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
     save_logits({name: in_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
     record |= {"eval_forwards": forwards, "seconds": time.perf_counter() - started}

@@ -15,7 +15,7 @@ from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.mapped import MappedTeacher, mapped_classifier
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
-from distillab.training.stages.outputs import known_classes, open_teacher, teacher_shapes
+from distillab.training.stages.outputs import known_classes, open_teacher, set_apart, teacher_shapes
 from distillab.training.teacher import LiveTeacher, StoredTeacher, TeacherFeed
 from distillab.training.trainee import DivergenceError, Member
 from distillab.training.trainer import train_cohort
@@ -42,7 +42,7 @@ def train_students(
     Raises:
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
-    feed, shapes = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
     live = isinstance(feed, LiveTeacher)
     classifier = (
         last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
@@ -61,6 +61,7 @@ def train_students(
             each.seeds,
             shapes,
             classifier if "teacher_classifier" in each.method.asks else None,
+            teachers,
         )
         for each in students
     ]
@@ -112,11 +113,12 @@ def _teacher_feed(
     teacher_folder: Path | None,
     caches: Path | None,
     device: torch.device,
-) -> tuple[TeacherFeed | None, OutputShapes | None]:
+) -> tuple[TeacherFeed | None, OutputShapes | None, int]:
+    """What speaks, the shapes of what it says, and how many networks' logits come side by side."""
     taught = [student.method for student in students if student.method.teacher != "none"]
     needs = frozenset[str]().union(*(method.asks for method in taught))
     if not taught:
-        return None, None
+        return None, None, 1
     sets, recipe = students[0].sets, students[0].recipe
     if outputs_folder is not None and caches is not None and (outputs_folder / CACHE).exists():
         held = json.loads((outputs_folder / CACHE).read_text())
@@ -124,13 +126,15 @@ def _teacher_feed(
         if needs & (STORABLE | LIVE) <= kept.needs:
             cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.pixels))
             stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
-            return StoredTeacher(stored, device), kept.shapes
+            members = held.get("members", 1)
+            shapes = replace(kept.shapes, classes=kept.shapes.classes // members)
+            return StoredTeacher(stored, device), shapes, members
     if teacher_folder is None:
         raise ValueError(
             f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
         )
     sets = replace(sets, train=replace(sets.train, lens=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    classes = known_classes(teacher_folder, sets.train)
-    shapes = teacher_shapes(teacher, sets, classes)
-    return LiveTeacher(teacher, needs, device, recipe.precision), shapes
+    shapes = teacher_shapes(teacher, sets, known_classes(teacher_folder, sets.train))
+    members = set_apart(teacher)
+    return LiveTeacher(teacher, needs, device, recipe.precision), shapes, members
