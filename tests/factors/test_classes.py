@@ -22,6 +22,12 @@ SEEDS = st.integers(0, 10**9)
 ALL: tuple[Role, ...] = ("transfer", "val", "eval")
 
 
+def around(images: ImageSet, role: Role = "transfer") -> Scene:
+    """A scene whose training set is the given one and no more."""
+    scene = scene_around(images, role)
+    return replace(scene, dataset=replace(scene.dataset, train=images))
+
+
 def roles(factor: Factor, scene: Scene, seed: int) -> dict[Role, ImageSet]:
     """The sets of a condition with one factor."""
     dataset = scene.dataset
@@ -46,7 +52,7 @@ def test_all_roles_keep_the_same_classes_and_no_pixel_moves(
     classes: int, level: int, seed: int, draw: Any
 ) -> None:
     level = min(level, classes)
-    scene = scene_around(image_set([6] * classes))
+    scene = around(image_set([6] * classes))
     sets = roles(Classes(level=level, draw=draw), scene, seed)
     names = {images.classes for role, images in sets.items() if role in ALL}
     assert len(names) == 1 and len(names.pop()) == level
@@ -63,7 +69,7 @@ def test_all_roles_keep_the_same_classes_and_no_pixel_moves(
 
 
 def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
-    scene = scene_around(image_set([4] * 12))
+    scene = around(image_set([4] * 12))
 
     def drawn(level: int, seed: int, draw: Any = "seed") -> tuple[str, ...]:
         return roles(Classes(level=level, draw=draw), scene, seed)["transfer"].classes
@@ -77,7 +83,7 @@ def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
 
 @given(total=st.integers(8, 48), seed=SEEDS, counts=st.lists(st.integers(10, 30), min_size=4, max_size=9))
 def test_a_total_is_held_in_transfer_and_spread_evenly(total: int, seed: int, counts: list[int]) -> None:
-    scene = scene_around(image_set(counts))
+    scene = around(image_set(counts))
     for level in (2, 4):
         factor = Classes(level=level, hold="total", total=total, roles=("teacher", *ALL))
         try:
@@ -111,7 +117,7 @@ def test_keys_that_do_not_fit_are_refused(bad: dict[str, Any], message: str) -> 
 
 
 def test_more_classes_than_there_are_is_refused() -> None:
-    scene = scene_around(image_set([9] * 4))
+    scene = around(image_set([9] * 4))
     with pytest.raises(RequestError, match="2 to 4, all there are"):
         roles(Classes(level=5), scene, 0)
     with pytest.raises(RequestError, match="a total of at most 18"):
@@ -122,7 +128,7 @@ def test_more_classes_than_there_are_is_refused() -> None:
 
 
 def test_coarse_labels_are_the_parents_of_the_fine_ones() -> None:
-    scene = scene_around(image_set([9] * 5))
+    scene = around(image_set([9] * 5))
     fine, coarse = (roles(Granularity.model_validate({"level": x}), scene, 0) for x in ("fine", "coarse"))
     for role, images in fine.items():
         assert coarse[role].classes == ("parent 0", "parent 1", "parent 2")
@@ -152,11 +158,6 @@ def families(each: int = 40, *, seed: int = 0) -> ImageSet:
     noise = np.random.default_rng(seed).normal(0, 6, (len(labels), 3, 8, 8))
     pixels = np.clip(colours[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
     return ImageSet.of(pixels, labels, tuple(f"class {c}" for c in range(12)))
-
-
-def around(images: ImageSet, role: Role = "transfer") -> Scene:
-    scene = scene_around(images, role)
-    return replace(scene, dataset=replace(scene.dataset, train=images))
 
 
 @pytest.mark.parametrize("k", [2, 3])

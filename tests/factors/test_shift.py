@@ -214,11 +214,11 @@ def test_images_without_labels_are_not_replaced() -> None:
         ({"class_map": {"class 7": "class 1"}}, "shift.class_map: unknown class 'class 7'"),
         ({"class_map": {"class 1": "class 9"}}, "shift.class_map: unknown class 'class 9'"),
         ({"class_map": {"class 1": "class 0"}}, "no class of other stands for 'class 1'"),
-        ({"level": 0.4}, "other has only 12 images of 'class 0' to replace 16 of 40 .*at most 0.3"),
+        ({"level": 0.6}, "other has only 40 images of 'class 0' to replace 48 of 80 .*at most 0.5"),
     ],
 )
 def test_what_the_other_dataset_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
-    images = image_set([40] * 3)
+    images = image_set([80] * 3)
     factor = Shift.model_validate({"level": 0.1, "to": "other", **keys})
     with pytest.raises(RequestError, match=message) as told:
         apply(factor, images, scene_around(images))

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
 from distillab.factors import Factor, Scene, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
 TILES = 24  # pictures in a strip
+ADDED = 8  # pictures of images that a factor added
 MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and some between are shown
 
 
@@ -37,16 +39,17 @@ def _gallery(
         factor.level: apply_chain(before, [factor], role, seed, scene=scene)[0] for factor in _some(levels)
     }
     shown = _pick(before, list(made.values()))
+    names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
-        classes=before.classes,
-        before=Strip("as read", _tiles(before, before, shown), _counts(before)),
+        classes=names,
+        before=Strip("as read", _tiles(before, before, shown), _counts(before, names)),
         after=tuple(
             Strip(
                 factor.words,
                 _tiles(before, made[factor.level], shown),
-                _counts(made[factor.level]),
+                _counts(made[factor.level], names),
             )
             for factor in _some(levels)
         ),
@@ -94,21 +97,39 @@ def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
 
 
 def _tiles(before: ImageSet, after: ImageSet, shown: Indices) -> tuple[Tile, ...]:
+    """The images at positions of ``before`` as they now are, and some of those that were added."""
     place = {int(name): i for i, name in enumerate(after.ids)}
     tiles = []
     for position, pixels in zip(shown, before.pixels(shown), strict=True):
-        label = before.classes[before.labels[position]]
+        label = _label(before, position)
         i = place.get(int(before.ids[position]))
         if i is None:
             tiles.append(Tile(pixels, label, dropped=True))
         else:
-            image = after.pixels(np.array([i]))[0]
-            tiles.append(Tile(image, label, after.classes[after.labels[i]]))
-    return tuple(tiles)
+            tiles.append(Tile(_seen(after, i), label, _label(after, i)))
+    added = np.flatnonzero(~np.isin(after.ids, before.ids))
+    some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
+    return (*tiles, *(Tile(_seen(after, i), "added", _label(after, i)) for i in some.tolist()))
 
 
-def _counts(images: ImageSet) -> tuple[int, ...]:
-    return tuple(int(count) for count in images.counts)
+def _label(images: ImageSet, position: int) -> str:
+    label = int(images.labels[position])
+    return "no label" if label == UNLABELLED else images.classes[label]
+
+
+def _seen(images: ImageSet, position: int) -> Pixels:
+    """An image as a student sees it, uint8 ``[C, H, W]``."""
+    pixels = images.pixels(np.array([position]))
+    if images.lens is None:
+        return np.asarray(pixels[0])
+    seen = images.lens(torch.from_numpy(pixels.astype(np.float32)))
+    return np.asarray(seen[0].round().clamp(0, 255).numpy().astype(np.uint8))
+
+
+def _counts(images: ImageSet, names: Sequence[str]) -> tuple[int, ...]:
+    """Images of the classes of these names."""
+    counts = dict(zip(images.classes, images.counts.tolist(), strict=True))
+    return tuple(counts.get(name, 0) for name in names)
 
 
 def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:

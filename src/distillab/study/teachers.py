@@ -12,7 +12,9 @@ from distillab.models import OutputShapes
 from distillab.study.spec import StudySpec, TeacherSpec
 
 if TYPE_CHECKING:
-    from distillab.study.planner import Planner, _Arm, _Pairing
+    from distillab.study.arm import Arm
+    from distillab.study.pairing import Pairing
+    from distillab.study.planner import Planner
 
 # What several networks do not have together.
 FEATURES = frozenset({"embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"})
@@ -72,7 +74,7 @@ def stored_shapes(spec: StudySpec, shapes: OutputShapes) -> OutputShapes:
     return replace(shapes, classes=shapes.classes * len(teacher.models))
 
 
-def study_teacher(pairing: _Pairing) -> str:
+def study_teacher(pairing: Pairing) -> str:
     """Enter the jobs of the study's teacher; the id of the one that teaches."""
     teacher = pairing.planner.spec.teacher
     job = _together(pairing) if teacher.models else pairing.teacher_job("study", One(model=teacher.whole))
@@ -82,7 +84,7 @@ def study_teacher(pairing: _Pairing) -> str:
     return job
 
 
-def _together(pairing: _Pairing) -> str:
+def _together(pairing: Pairing) -> str:
     teacher = pairing.planner.spec.teacher
     jobs = tuple(
         pairing.teacher_job("study", One(f"teacher {place}" if place else "teacher", model))
@@ -91,7 +93,7 @@ def _together(pairing: _Pairing) -> str:
     return pairing.teacher_job("study", One("teachers", teacher.whole, {"members": list(jobs)}, jobs))
 
 
-def last_generation(pairing: _Pairing, arm: _Arm) -> str:
+def last_generation(pairing: Pairing, arm: Arm) -> str:
     """Enter the generations before a student, each distilled by the arm's method from the one before, the
     first from the study's teacher; the id of the last of them."""
     job, _ = pairing.ask("study")
