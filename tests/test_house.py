@@ -21,7 +21,16 @@ LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
 PICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
-NOT_FOR_USERS = ("timm", "datasets", "torchmetrics", "pytest", "hypothesis", "playwright")
+NOT_FOR_USERS = (
+    "timm",
+    "datasets",
+    "efficientnet_lite_pytorch",
+    "imagecorruptions",
+    "torchmetrics",
+    "pytest",
+    "hypothesis",
+    "playwright",
+)
 
 
 def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:

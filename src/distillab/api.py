@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from distillab.data.dataset import Dataset
-from distillab.data.ingest import load_dataset
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import take_look
 from distillab.report.collect import collect
 from distillab.report.page import write_report
 from distillab.study.arithmetic import tuned_plan
 from distillab.study.executors import Watch
-from distillab.study.folder import LoadProgress, StudyFolder
+from distillab.study.folder import StudyFolder
+from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.plan import Plan
 from distillab.study.run import Outcome, outcome, run_jobs
 from distillab.study.spec import StudySpec, parse_study, read_study
@@ -63,7 +63,7 @@ class Study:
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
         """The data and the expanded design. Trains nothing. Raises RequestError."""
-        dataset = load_dataset(self.spec.source(), on_load)
+        dataset = load_study_data(self.spec, on_load)
         return dataset, tuned_plan(self.spec, dataset, pick_device(device))
 
     def run(

@@ -22,7 +22,8 @@ from rich.table import Table
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
     from distillab.api import Finished
     from distillab.study.executors import Watch
-    from distillab.study.folder import LoadProgress, StudyFolder
+    from distillab.study.folder import StudyFolder
+    from distillab.study.loading import LoadProgress
     from distillab.study.overview import Overview
     from distillab.study.reproduce import Comparison
 

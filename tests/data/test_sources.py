@@ -137,6 +137,10 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -151,6 +155,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "webdataset": make_webdataset,
+    "shapes": make_shapes,
 }
 
 
@@ -369,6 +374,69 @@ def test_folders_that_hold_no_dataset(tmp_path: Path) -> None:
     assert "two folders hold the val split" in refuse(tmp_path, source="folder", path="twice")
 
 
+@pytest.mark.parametrize("layout", ["group/class", "class/group"])
+@pytest.mark.parametrize("splits", [(), ("train", "test")])
+def test_a_folder_level_is_the_group(layout: str, splits: tuple[str, ...], tmp_path: Path) -> None:
+    for split in splits or ("",):
+        for outer in ("a", "b"):
+            write_folder(tmp_path / split / outer, ("x", "y"), seed=ord(outer))
+    raw = read(tmp_path, source="folder", path=".", layout=layout)
+    names, groups = (("x", "y"), ("a", "b")) if layout == "group/class" else (("a", "b"), ("x", "y"))
+    assert (raw.classes, raw.group_names) == (names, groups)
+    assert list(raw.given()) == (list(splits) or ["train"])
+    for split in raw.given().values():
+        for label, group, name in zip(split.labels, split.groups, split.names, strict=True):
+            level = (groups[group], names[label])
+            assert "/".join(level if layout == "group/class" else level[::-1]) in name
+    write_folder(tmp_path / splits[0] if splits else tmp_path, ("shallow",))
+    assert f"this image is in no folder of a {layout[6:]}" in refuse(
+        tmp_path, source="folder", path=".", layout=layout
+    )
+
+
+def test_groups_of_files_from_a_table_or_a_pattern(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pets")
+    rows = [f"{pet}/{row}.png,{row % 2},site {row % 3}" for pet in ("cat", "dog") for row in range(EACH)]
+    (tmp_path / "sites.csv").write_text("\n".join(["file,camera,site", *rows]))
+    entry = {"source": "folder", "path": "pets"}
+    raw = read(tmp_path, **entry, groups="sites.csv", group="site")
+    assert raw.group_names == ("site 0", "site 1", "site 2")
+    assert raw.train.groups.tolist() == [row % 3 for row in range(EACH)] * 2
+    raw = read(tmp_path, **entry, group_pattern=r"(\d)\.png")
+    assert raw.group_names == tuple("012345")
+    assert raw.train.groups.tolist() == list(range(EACH)) * 2
+
+    (tmp_path / "pets" / "dog" / "rex.png").write_bytes(png(noise(1, 7)[0]))
+    assert "'dog/rex.png' is not listed" in refuse(tmp_path, **entry, groups="sites.csv", group="site")
+    assert "is not found in 'dog/rex.png'" in refuse(tmp_path, **entry, group_pattern=r"(\d)\.png")
+    (tmp_path / "one.csv").write_text("file,site\nrex.png,a\n0.png,b\n")
+    assert "several files are called '0.png'" in refuse(tmp_path, **entry, groups="one.csv")
+    (tmp_path / "one.csv").write_text("file,site\nrex.png,a\nrex.png,b\n")
+    assert "'rex.png' stands in two groups" in refuse(tmp_path, **entry, groups="one.csv")
+    assert "there are 3 columns" in refuse(tmp_path, **entry, groups="sites.csv")
+    line = refuse(tmp_path, **entry, groups="sites.csv", group="sight")
+    assert "unknown group column 'sight', did you mean 'site'?" in line
+    assert "absent.csv: cannot be read" in refuse(tmp_path, **entry, groups="absent.csv")
+    assert "names a column of no table" in refuse(tmp_path, **entry, group="site")
+    assert "in several ways" in refuse(tmp_path, **entry, groups="sites.csv", layout="class/group")
+    assert "has 0 brackets" in refuse(tmp_path, **entry, group_pattern="cat")
+    assert "is no regular expression" in refuse(tmp_path, **entry, group_pattern="(")
+
+
+def test_file_names_alone_will_do_in_a_table_of_groups(tmp_path: Path) -> None:
+    for number, pet in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / pet).mkdir(parents=True)
+        for row, image in enumerate(noise(EACH, number)):
+            (tmp_path / "pets" / pet / f"{pet}{row}.png").write_bytes(png(image))
+    rows = [
+        f"{pet}{row}.png,{'even' if row % 2 == 0 else 'odd'}" for pet in ("dog", "cat") for row in range(EACH)
+    ]
+    (tmp_path / "groups.csv").write_text("\n".join(["file,parity", *rows]))
+    raw = read(tmp_path, source="folder", path="pets", groups="groups.csv")
+    assert raw.group_names == ("even", "odd")
+    assert raw.train.groups.tolist() == [0, 1] * EACH
+
+
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "pets")
 
@@ -457,6 +525,22 @@ def test_a_group_column_follows_its_images(tmp_path: Path) -> None:
         assert split.group_names == ("north", "south", "west")
         assert split.groups is not None
         assert (split.groups == split.ids % 3).all()
+
+
+def test_a_column_of_coarser_classes_gives_every_class_its_parent(tmp_path: Path) -> None:
+    coarse = ["felid", "canid"] * EACH
+    write_parquet(tmp_path / "a.parquet", family=coarse, order=["carnivora"] * 2 * EACH)
+    entry = {"source": "parquet", "path": "a.parquet", "label": "label"}
+    raw = read(tmp_path, **entry, coarse="family", group="family")
+    assert (raw.classes, raw.parents) == (("cat", "dog"), ("felid", "canid"))
+    dataset = load_dataset(parse_source({**entry, "coarse": "family"}, tmp_path, ""))
+    assert dataset.eval["test"].with_parents_as_classes().classes == ("felid", "canid")
+    assert read(tmp_path, **entry, coarse="order").parents == ("carnivora",) * 2
+    line = refuse(tmp_path, **entry, coarse="famly")
+    assert "unknown coarse column 'famly', did you mean 'family'?" in line
+    write_parquet(tmp_path / "a.parquet", family=[*coarse[:-1], "felid"])
+    line = refuse(tmp_path, **entry, coarse="family")
+    assert "class 'dog' lies in 'canid' and in 'felid'" in line
 
 
 def test_tables_that_cannot_be_used(tmp_path: Path) -> None:

@@ -75,15 +75,16 @@ def shapes(classes: int = C, stages: int = 1) -> OutputShapes:
     return OutputShapes(classes, D, ((2, 2, 2),) * stages, ((2, 2),) * stages)
 
 
-def make(entry: str | dict[str, object], classes: int = C) -> Method:
-    """The method between two networks alike; what it owns has the same initial values every time."""
+def make(entry: str | dict[str, object], classes: int = C, labels: Tensor = LABELS) -> Method:
+    """The method between two networks alike, for images with these labels; what it owns has the same initial
+    values every time."""
     named = entry if isinstance(entry, dict) else {entry: {}}
     stages = next((STAGES[name] for name in named if name in STAGES), 1)
     pair = Pair(
         shapes(classes, stages),
         shapes(classes, stages),
         n_train=N,
-        labels=LABELS,
+        labels=labels,
         groups=GROUPS,
         teacher_classifier=CLASSIFIER,
         new_student=new_student,

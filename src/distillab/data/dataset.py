@@ -14,6 +14,7 @@ from distillab.canonical import spec_id
 from distillab.data.imageset import ImageSet, Pool
 from distillab.data.storage import open_pixels, write_pixels
 
+OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
 Normalisation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -42,6 +43,7 @@ class Dataset:
     """The roles that a source fills: train (before any factor), val, and a named set of test sets.
 
     All splits point into one pool and share ``classes``. ``eval`` always holds ``"test"``, the primary one.
+    ``others`` are further datasets, by the name that a study gives them, of images of the same shape.
     ``known_normalisation`` is what :meth:`normalisation` found before the dataset was written, if it was.
     """
 
@@ -50,6 +52,7 @@ class Dataset:
     val: ImageSet
     eval: dict[str, ImageSet]
     report: DataReport
+    others: dict[str, Dataset] = field(default_factory=dict)
     known_normalisation: Normalisation | None = None
 
     @property
@@ -59,8 +62,12 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Content address of all splits."""
-        splits = {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
-        return spec_id({name: split.digest for name, split in splits.items()})
+        parts: dict[str, object] = {name: split.digest for name, split in self._splits().items()}
+        if self.train.parents:
+            parts["parents"] = list(self.train.parents)
+        if self.others:
+            parts["others"] = {name: other.digest for name, other in self.others.items()}
+        return spec_id(parts)
 
     def normalisation(self) -> Normalisation:
         """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
@@ -97,8 +104,13 @@ class Dataset:
             "pool": self.train.pool.digest,
             "splits": list(self._splits()),
             "report": asdict(self.report),
+            "parents": self.train.parents,
+            "others": list(self.others),
             "normalisation": [values.tolist() for values in self.normalisation()],  # float32: exact as JSON
         }
+        for name, other in self.others.items():
+            (folder / OTHERS / name).mkdir(parents=True)
+            other.save(folder / OTHERS / name)
         (folder / "dataset.json").write_text(json.dumps(facts, indent=1))
 
     @classmethod
@@ -117,6 +129,7 @@ class Dataset:
                     arrays["ids"],
                     arrays.get("groups"),
                     tuple(facts["group_names"]),
+                    tuple(facts.get("parents", ())),
                 )
         report = facts["report"]
         known = [np.array(values, np.float32) for values in facts.get("normalisation", ())]
@@ -132,6 +145,7 @@ class Dataset:
                 tuple(report["carved"]),
                 tuple(report["notes"]),
             ),
+            others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
             known_normalisation=(known[0], known[1]) if known else None,
         )
 

@@ -31,7 +31,7 @@ _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 
 # What Pillow's decoders raise on damaged files, besides OSError.
-_DAMAGE = (
+DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
@@ -136,7 +136,7 @@ def _decode_or_reason(
         raise error.within(name) from None
     except UnidentifiedImageError:
         return "cannot be identified as an image"
-    except _DAMAGE as error:
+    except DAMAGE as error:
         return f"{error}" or type(error).__name__
 
 
@@ -216,8 +216,8 @@ def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
     sizes: list[tuple[int, int]] = []
     for image in images:
         try:
-            sizes.append(_size(image))
-        except _DAMAGE:
+            sizes.append(size_as_seen(image))
+        except DAMAGE:
             continue  # a damaged file has no size, and is not what this error is about
     sizes.sort(key=lambda size: (size[0] * size[1], size))
     (w, h), (wide, high) = sizes[0], sizes[-1]
@@ -227,7 +227,7 @@ def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
     )
 
 
-def _size(image: RawImage) -> tuple[int, int]:
+def size_as_seen(image: RawImage) -> tuple[int, int]:
     """Width and height as seen, read from the header where there is one."""
     if isinstance(image, np.ndarray):
         return int(image.shape[1]), int(image.shape[0])

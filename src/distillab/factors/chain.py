@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from distillab.canonical import seed_from
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.factors.factor import Factor, Manipulation, Role, factors
+from distillab.factors.factor import Factor, Manipulation, Role, Scene, factors, level_text
 
 WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
@@ -52,7 +52,7 @@ def _levels(name: str, entry: Any, where: str) -> list[Factor]:
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
             raise RequestError(
-                f"level {factor.level:g} is written twice", where=place, allowed="each level once"
+                f"level {level_text(factor.level)} is written twice", where=place, allowed="each level once"
             )
     return made
 
@@ -70,31 +70,55 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
-Step = Callable[[ImageSet, Factor, int], tuple[ImageSet, Manipulation]]
+Step = Callable[[ImageSet, Factor, int, Scene | None], tuple[ImageSet, Manipulation]]
 
 
-def apply_factor(images: ImageSet, factor: Factor, seed: int) -> tuple[ImageSet, Manipulation]:
+def apply_factor(
+    images: ImageSet, factor: Factor, seed: int, scene: Scene | None = None
+) -> tuple[ImageSet, Manipulation]:
     """Apply one factor, whatever role the images have; also its measured strength. Raises RequestError."""
-    made = factor.apply(images, np.random.default_rng(seed_from("factor", factor.name, seed)))
+    made = factor.apply(images, generator(factor, seed), scene)
     return made, factor.check(images, made)
 
 
+def generator(factor: Factor, seed: int) -> np.random.Generator:
+    """What a factor draws from: it depends on the factor's name and the seed alone."""
+    return np.random.default_rng(seed_from("factor", factor.name, seed))
+
+
 def apply_chain(
-    images: ImageSet, chain: Sequence[Factor], role: Role, seed: int, step: Step = apply_factor
+    images: ImageSet,
+    chain: Sequence[Factor],
+    role: Role,
+    seed: int,
+    step: Step = apply_factor,
+    scene: Scene | None = None,
 ) -> tuple[ImageSet, list[Manipulation]]:
     """Apply, in order, the factors that concern ``role``; also the measured strength of each.
 
-    ``step`` is how one is applied: whoever makes many conditions gives one that remembers.
+    ``step`` is how one is applied: whoever makes many conditions gives one that remembers. ``scene`` is what
+    lies around the images.
 
     Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
     fate in every role, at every place in a chain and beside any other factor.
 
     Raises:
-        RequestError: a level that the images cannot give.
+        RequestError: a level that the images cannot give, or a factor that stands after images without labels
+            were added and does not know what to do with them.
     """
     measured = []
     for factor in chain:
         if role in factor.roles:
-            images, strength = step(images, factor, seed)
+            _must_be_labelled(images, factor)
+            images, strength = step(images, factor, seed, scene)
             measured.append(strength)
     return images, measured
+
+
+def _must_be_labelled(images: ImageSet, factor: Factor) -> None:
+    if not factor.takes_unlabelled and not images.labelled.all():
+        raise RequestError(
+            f"factor {factor.name} cannot change images without labels",
+            where="factors",
+            allowed="factors that add unlabelled images written last",
+        )

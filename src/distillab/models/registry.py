@@ -8,6 +8,7 @@ from typing import Protocol
 from torch import nn
 
 from distillab.errors import RequestError, unknown_name
+from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.trial import trial_logits
 from distillab.registry import Registry
 
@@ -48,7 +49,8 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
     """An untrained network for square images, ``[N, channels, resolution, resolution]`` -> ``[N, classes]``.
 
     ``name`` is a registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
-    where MODULE may also be a file of the current directory.
+    where MODULE may also be a file of the current directory; or that of several networks that speak as one
+    (:class:`distillab.models.ensemble.Ensemble`), ``mean(NAME+NAME)``.
 
     Initial weights are drawn from torch's global generator: seed it (inside ``torch.random.fork_rng``) to
     get the same network again. In images of at most 64 pixels a side the stems of timm and torchvision
@@ -67,6 +69,11 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
             f"{resolution}x{resolution} images are too small for {name!r}",
             allowed=f"a resolution of at least {SMALLEST_RESOLUTION}",
         )
+    several = ensemble_parts(name)
+    if several:
+        combine, members = several
+        size = {"classes": classes, "channels": channels, "resolution": resolution}
+        return Ensemble([build_model(member, **size) for member in members], combine)
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:

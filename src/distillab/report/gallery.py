@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from distillab.data.imageset import ImageSet, Indices
-from distillab.factors import Factor, apply_chain
+from distillab.factors import Factor, Scene, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
@@ -32,7 +32,10 @@ def _gallery(
 ) -> Pictures:
     role = levels[0].roles[0]
     before = _images_of(folder, role)
-    made = {factor.level: apply_chain(before, [factor], role, seed)[0] for factor in _some(levels)}
+    scene = Scene(folder.dataset, role)
+    made = {
+        factor.level: apply_chain(before, [factor], role, seed, scene=scene)[0] for factor in _some(levels)
+    }
     shown = _pick(before, list(made.values()))
     return Pictures(
         factor=levels[0].name,
@@ -41,7 +44,7 @@ def _gallery(
         before=Strip("as read", _tiles(before, before, shown), _counts(before)),
         after=tuple(
             Strip(
-                factor.phrase.format(f"{factor.level:g}"),
+                factor.words,
                 _tiles(before, made[factor.level], shown),
                 _counts(made[factor.level]),
             )
@@ -114,7 +117,7 @@ def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) 
     for condition in conditions:
         for check in condition["checks"]:
             if check["factor"] == factor:
-                level = f"{condition['levels'][factor]:g}"
+                level = level_text(condition["levels"][factor])
                 shown = {key: check[key] for key in ("measure", "asked", "measured", "tolerance", "passed")}
                 found[Check(factor=factor, where=f"{dataset}, level {level}", **shown)] = None
     return tuple(found)

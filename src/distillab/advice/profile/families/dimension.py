@@ -1,0 +1,82 @@
+"""How many dimensions the images really vary in."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.advice.profile.intervals import deleted_groups, rate
+from distillab.advice.profile.measure import Family, Interval
+from distillab.advice.profile.notebook import Notebook
+from distillab.advice.profile.subject import Subject
+
+Distances = npt.NDArray[np.float64]
+SAME = 5e-3  # between unit vectors: nearer images are copies, which say nothing about dimension
+MLE_NEIGHBOURS = 10
+GROUPS = 20
+
+
+def two_nn(distances: Distances) -> tuple[float, Interval, int]:
+    """Dimension from the ratio of the distances to the second and to the first neighbour.
+
+    If the density is even on that scale, the logarithm of the ratio is exponential with the dimension as its
+    rate (Facco, d'Errico, Rodriguez and Laio, Scientific Reports 2017). Here the maximum-likelihood estimate
+    with the correction for its bias, (n - 1) / sum, and the exact interval of such a rate.
+
+    Args:
+        distances: float ``[Q, >= 2]``, ascending.
+
+    Returns:
+        The dimension, its interval, and the number of images it rests on.
+    """
+    kept = distances[distances[:, 0] > SAME] if len(distances) else distances
+    ratios = np.log(kept[:, 1] / kept[:, 0])
+    total = float(ratios.sum())
+    if len(kept) < 3 or total <= 0:
+        return math.nan, Interval(math.nan, math.nan, "none: too few different images"), len(kept)
+    value = (len(kept) - 1) / total
+    return value, rate(value, len(kept)), len(kept)
+
+
+def levina_bickel(distances: Distances, k: int = MLE_NEIGHBOURS) -> float:
+    """Dimension from the distances to k neighbours (Levina and Bickel, NIPS 2004), averaged over images as
+    MacKay and Ghahramani corrected it: the mean of the inverses. ``distances``: float ``[Q, >= k]``."""
+    kept = distances[distances[:, 0] > SAME][:, :k]
+    if len(kept) < 3 or kept.shape[1] < 3:
+        return math.nan
+    inverse = np.log(kept[:, -1:] / kept[:, :-1]).sum(axis=1) / (kept.shape[1] - 2)
+    return float(1 / inverse.mean()) if inverse.mean() > 0 else math.nan
+
+
+def measure(subject: Subject) -> Family:
+    """Two estimates that look at different scales."""
+    book = Notebook("dimension", "Intrinsic dimension", subject.watch)
+    distances = subject.neighbours.distances
+    means = (
+        "Hypothesis: images of few dimensions are learned from few of them, with less for a teacher to add. "
+        "Compare sets in the same embedding only."
+    )
+    if distances.shape[1] < 3:
+        book.note("There are too few images for neighbours.")
+        return book.close()
+    value, interval, n = two_nn(distances)
+    book.add("dimension_twonn", "TwoNN", value, interval, n, means, hypothesis=True)
+    value = levina_bickel(distances)
+    groups = np.arange(len(distances)) % GROUPS
+    without = [levina_bickel(distances[groups != group]) for group in range(GROUPS)]
+    book.add(
+        "dimension_mle",
+        f"maximum likelihood, {MLE_NEIGHBOURS} neighbours",
+        value,
+        deleted_groups(without, value),
+        len(distances),
+        "On a coarser scale than TwoNN. If the two differ much, noise (TwoNN larger) or clusters are at "
+        "play.",
+    )
+    if len(subject.neighbours.queries) < len(subject.images):
+        book.note(
+            f"From {len(distances):,} images drawn at random, with neighbours among all that were embedded."
+        )
+    return book.close()
