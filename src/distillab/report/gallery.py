@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
-from distillab.factors import Factor, Scene, apply_chain, level_text
+from distillab.errors import RequestError
+from distillab.factors import Factor, Level, Scene, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
@@ -22,22 +23,36 @@ MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and
 def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
-    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself.
+    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself. One
+    that builds on what others leave out is shown after those written before it, at their first levels.
     """
     spec = folder.spec
-    seed = spec.seed_list[0]
-    return tuple(_gallery(folder, levels, seed, conditions) for levels in spec.factor_levels())
+    seed, factors = spec.seed_list[0], spec.factor_levels()
+    return tuple(
+        _gallery(folder, levels, [earlier[0] for earlier in factors[:place]], seed, conditions)
+        for place, levels in enumerate(factors)
+    )
 
 
 def _gallery(
-    folder: StudyFolder, levels: Sequence[Factor], seed: int, conditions: Sequence[Mapping[str, Any]]
+    folder: StudyFolder,
+    levels: Sequence[Factor],
+    earlier: Sequence[Factor],
+    seed: int,
+    conditions: Sequence[Mapping[str, Any]],
 ) -> Pictures:
     role = levels[0].roles[0]
     before = _images_of(folder, role)
     scene = Scene(folder.dataset, role)
-    made = {
-        factor.level: apply_chain(before, [factor], role, seed, scene=scene)[0] for factor in _some(levels)
-    }
+
+    def made_of(images: ImageSet) -> dict[Level, ImageSet]:
+        return {f.level: apply_chain(images, [f], role, seed, scene=scene)[0] for f in _some(levels)}
+
+    try:
+        made = made_of(before)
+    except RequestError:  # all is there, and nothing left to be added; the study itself could be planned
+        before = apply_chain(before, earlier, role, seed, scene=scene)[0]
+        made = made_of(before)
     shown = _pick(before, list(made.values()))
     names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
