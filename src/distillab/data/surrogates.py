@@ -14,7 +14,7 @@ from distillab.canonical import array_digest
 from distillab.data.imageset import Indices, Pixels
 from distillab.data.randomness import random_bits, uniform
 
-LEAVES = 64  # an image of them is covered but for one pixel in a thousand
+LEAVES = 64  # they cover 98 of 100 pixels
 RADII = (0.08, 0.6)  # of the image's side
 COLOUR = 0.6  # how much the channels of a leaf differ; the rest is its brightness
 SHADE = 80.0  # grey levels from one side of a leaf to the other, at most

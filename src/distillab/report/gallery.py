@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
-from distillab.factors import Factor, Scene, apply_chain, level_text
+from distillab.errors import RequestError
+from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
@@ -22,29 +23,42 @@ MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and
 def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
-    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself.
+    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself; one
+    that cannot stand alone, after the first level of those written before it.
     """
-    spec = folder.spec
-    seed = spec.seed_list[0]
-    return tuple(_gallery(folder, levels, seed, conditions) for levels in spec.factor_levels())
+    levels, seed = folder.spec.factor_levels(), folder.spec.seed_list[0]
+    return tuple(
+        _gallery(folder, mine, [earlier[0] for earlier in levels[:place]], seed, conditions)
+        for place, mine in enumerate(levels)
+    )
 
 
 def _gallery(
-    folder: StudyFolder, levels: Sequence[Factor], seed: int, conditions: Sequence[Mapping[str, Any]]
+    folder: StudyFolder,
+    levels: Sequence[Factor],
+    earlier: Sequence[Factor],
+    seed: int,
+    conditions: Sequence[Mapping[str, Any]],
 ) -> Pictures:
     role = levels[0].roles[0]
-    before = _images_of(folder, role)
-    scene = Scene(folder.dataset, role)
-    made = {
-        factor.level: apply_chain(before, [factor], role, seed, scene=scene)[0] for factor in _some(levels)
-    }
+    read, making = _images_of(folder, role), folder.making
+
+    def after(chain: Sequence[Factor]) -> ImageSet:
+        return apply_chain(read, chain, role, seed, scene=making.scene(role))[0]
+
+    try:
+        before, made = read, {each.level: after([each]) for each in _some(levels)}
+    except RequestError:  # such as unlabelled images from what `size` left out
+        before, made = after(earlier), {each.level: after([*earlier, each]) for each in _some(levels)}
     shown = _pick(before, list(made.values()))
     names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
         classes=names,
-        before=Strip("as read", _tiles(before, before, shown), _counts(before, names)),
+        before=Strip(
+            "as read" if before is read else "before", _tiles(before, before, shown), _counts(before, names)
+        ),
         after=tuple(
             Strip(
                 factor.words,
