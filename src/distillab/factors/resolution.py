@@ -66,8 +66,8 @@ class Resolution(Factor):
         {"level": 16, "sees": "both"},
         {"level": 8, "sees": "both", "hold": "compute"},
         {"level": 5, "sees": "both", "hold": "compute"},
-        {"level": 4},
         {"level": 6},
+        {"level": 16},
         {"level": 4, "hold": "compute"},
     )
 
