@@ -48,18 +48,20 @@ def _gallery(
     def made_of(images: ImageSet) -> dict[Level, ImageSet]:
         return {f.level: apply_chain(images, [f], role, seed, scene=scene)[0] for f in _some(levels)}
 
+    first = "as read"
     try:
         made = made_of(before)
     except RequestError:  # all is there, and nothing left to be added; the study itself could be planned
         before = apply_chain(before, earlier, role, seed, scene=scene)[0]
         made = made_of(before)
+        first = ", ".join(factor.words for factor in earlier if role in factor.roles)
     shown = _pick(before, list(made.values()))
     names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
         classes=names,
-        before=Strip("as read", _tiles(before, before, shown), _counts(before, names)),
+        before=Strip(first, _tiles(before, before, shown), _counts(before, names)),
         after=tuple(
             Strip(
                 factor.words,
