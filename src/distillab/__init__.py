@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Finished, Study, report
+    from distillab.api import Finished, Study, profile, report
 
-__all__ = ["Finished", "RequestError", "Study", "report"]
+__all__ = ["Finished", "RequestError", "Study", "profile", "report"]
 __version__ = "0.1.0"
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distillab.advice.profile import GivenTeacher, Profile, given_teacher, profile_source
 from distillab.data.dataset import Dataset
+from distillab.data.embedding import embeddings
+from distillab.data.sources.parse import parse_source, source_from_argument
+from distillab.data.sources.source import Source
+from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import take_look
 from distillab.report.collect import collect
@@ -22,6 +27,7 @@ from distillab.study.run import Outcome, outcome, run_jobs
 from distillab.study.spec import StudySpec, parse_study, read_study
 from distillab.study.store import disk_full_is_told
 from distillab.training.device import pick_device
+from distillab.training.stream import Normalisation
 
 
 def _silent(_share: float) -> None:
@@ -129,3 +135,58 @@ def conclude(folder: StudyFolder) -> Finished:
 def report(path: str | Path) -> Finished:
     """Write tables and report of a study's folder anew. Raises RequestError if there is no study."""
     return conclude(StudyFolder.open(Path(path)))
+
+
+SHARED_KEYS = ("resolution", "channels")  # of the two sets that a profile compares
+
+
+def profile(
+    data: str | Path,
+    *,
+    against: str | Path | None = None,
+    teacher: str | Path | None = None,
+    weights: str | Path | None = None,
+    embedding: str = "patches",
+    keys: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    on_load: LoadProgress | None = None,
+) -> Profile:
+    """What a dataset is like, in numbers that have a bearing on distillation. Trains no network.
+
+    Args:
+        data: a folder, a file, or ``source:argument``, as on the command line.
+        against: another dataset to measure the distance to.
+        teacher: a model to ask, with ``weights``; or the folder of a study, for its first teacher.
+        weights: the model's weights, a safetensors file.
+        embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
+        keys: further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
+            and channels go for the other dataset as well.
+        device: where a teacher is asked.
+        on_load: called with (stage, done, total).
+
+    Raises:
+        RequestError: the request cannot be done as written.
+    """
+    embeddings[embedding]  # an unknown name is told before anything is read
+    if weights is not None and teacher is None:
+        raise RequestError("weights of what?", where="--weights", allowed="--teacher MODEL as well")
+    chosen = dict(keys or {})
+    common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
+
+    def ask(dataset: Dataset) -> GivenTeacher:
+        normalise = Normalisation(*dataset.normalisation())
+        file = None if weights is None else Path(weights)
+        return given_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
+
+    return profile_source(
+        _source(data, chosen),
+        against=None if against is None else _source(against, common),
+        embedding=embedding,
+        teacher=None if teacher is None else ask,
+        progress=on_load,
+    )
+
+
+def _source(data: str | Path, keys: Mapping[str, Any]) -> Source:
+    source = source_from_argument(str(data))
+    return parse_source(source.entry() | dict(keys), Path(), str(data)) if keys else source

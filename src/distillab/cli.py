@@ -118,6 +118,71 @@ def reproduce(
     raise typer.Exit(0 if comparison.agrees else 1)
 
 
+@app.command()
+def profile(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")],
+    as_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with pictures.")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="OTHER", help="Another dataset to measure the distance to.")
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The model's weights, safetensors.")
+    ] = None,
+    embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source: label=fine_label."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Show what a dataset is like: labels, duplicates, shortcuts, difficulty. Trains no network."""
+    from distillab.api import profile as measure
+    from distillab.report.profile import write_profile
+    from distillab.terminal import load_progress, print_profile
+
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        raise RequestError(
+            "cannot be written", where=f"--out {out}", allowed="a file in a folder that is there"
+        )
+    with load_progress() as on_load:
+        found = measure(
+            data,
+            against=against,
+            teacher=teacher,
+            weights=weights,
+            embedding=embedding,
+            keys=_keys(settings or []),
+            device=device,
+            on_load=on_load,
+        )
+    if out is not None:
+        write_profile(found, out)
+    if as_json:
+        _print_json(found.facts())
+    else:
+        print_profile(found, out)
+
+
+def _keys(settings: list[str]) -> dict[str, Any]:
+    """Keys of a source as they would stand in a study file. Raises RequestError."""
+    import yaml
+
+    keys = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise RequestError(f"{setting!r} is no setting", where="--set", allowed="KEY=VALUE")
+        try:
+            keys[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RequestError(f"{value!r} cannot be read", where=f"--set {key}", allowed="YAML") from None
+    return keys
+
+
 @app.command(name="list")
 def list_names(
     what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
+    from distillab.advice.profile import Profile
     from distillab.api import Finished
     from distillab.study.executors import Watch
     from distillab.study.folder import StudyFolder
@@ -28,6 +30,7 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
     from distillab.study.reproduce import Comparison
 
 MOST_FAILURES = 5
+PIPED_WIDTH = 160  # characters a line of a profile that is not read in a terminal
 
 
 @contextlib.contextmanager
@@ -199,6 +202,45 @@ def print_standing(found: Mapping[str, Any]) -> None:
     console.print(table)
     for failure in found["failures"]:
         console.print(f"failed: {failure['kind']} {failure['id']}: {failure['error']}", markup=False)
+
+
+def print_profile(found: Profile, page: Path | None = None) -> None:
+    """What stands out, then every measure with its interval, sample and cost."""
+    from distillab.advice.profile.wording import interval_words, value_words
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=PIPED_WIDTH)
+    channels, height, width = found.shape
+    console.print(f"{found.dataset}: {found.images:,} images, {width}x{height}, {channels} channel(s)")
+    for alarm in found.alarms:
+        console.print(f"! {alarm}")
+    for family in found.families:
+        table = Table(title=f"\n{family.title}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+        table.add_column("", ratio=5)
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("95 % interval", no_wrap=True)
+        table.add_column("n", justify="right", no_wrap=True)
+        table.add_column("s", justify="right", no_wrap=True)
+        table.add_column("for distillation", ratio=9)
+        for each in family.measures:
+            mark = "! " if each.alarm else ""
+            claims = f" [{', '.join(each.claims)}]" if each.claims else ""
+            table.add_row(
+                mark + each.label,
+                value_words(each.value, each.unit),
+                interval_words(each),
+                f"{each.n:,}",
+                f"{each.seconds:.1f}",
+                each.means + claims,
+            )
+        console.print(table)
+        for note in family.notes:
+            console.print(note)
+    shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
+    console.print(f"\n{found.seconds:.1f} seconds; shared by several measures: {shared}")
+    if page is not None:
+        console.print(f"page: {page}", soft_wrap=True)
 
 
 def print_catalogue(what: str, entries: list[dict[str, Any]]) -> None:

@@ -413,11 +413,16 @@ def test_groups_of_files_from_a_table_or_a_pattern(tmp_path: Path) -> None:
     assert "several files are called '0.png'" in refuse(tmp_path, **entry, groups="one.csv")
     (tmp_path / "one.csv").write_text("file,site\nrex.png,a\nrex.png,b\n")
     assert "'rex.png' stands in two groups" in refuse(tmp_path, **entry, groups="one.csv")
+    (tmp_path / "one.csv").write_text("file,site\ncat/0.png,a\ndog/rex.png,b\n")
+    raw = read(tmp_path, **entry, groups="one.csv", unlisted="b")
+    assert raw.group_names == ("a", "b") and raw.train.groups.tolist() == [0] + [1] * 2 * EACH
+    (tmp_path / "one.csv").write_text("file,site\ncat/0.png,a\ncat/00.png,b\n")
+    assert "there is no image 'cat/00.png'" in refuse(tmp_path, **entry, groups="one.csv", unlisted="b")
     assert "there are 3 columns" in refuse(tmp_path, **entry, groups="sites.csv")
     line = refuse(tmp_path, **entry, groups="sites.csv", group="sight")
     assert "unknown group column 'sight', did you mean 'site'?" in line
     assert "absent.csv: cannot be read" in refuse(tmp_path, **entry, groups="absent.csv")
-    assert "names a column of no table" in refuse(tmp_path, **entry, group="site")
+    assert "'group' speaks of a table that is not given" in refuse(tmp_path, **entry, group="site")
     assert "in several ways" in refuse(tmp_path, **entry, groups="sites.csv", layout="class/group")
     assert "has 0 brackets" in refuse(tmp_path, **entry, group_pattern="cat")
     assert "is no regular expression" in refuse(tmp_path, **entry, group_pattern="(")
@@ -690,6 +695,10 @@ def test_a_huggingface_folder_keeps_splits_and_names(tmp_path: Path) -> None:
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes == ("cat", "dog")
     assert raw.train.labels.tolist() == [0, 1] * EACH
+    entry = {"source": "huggingface", "path": "pets", "label": "kind"}
+    raw = read(tmp_path, **entry, group="kind", coarse="kind")
+    assert raw.parents == ("cat", "dog") and raw.train.groups.tolist() == [0, 1] * EACH
+    assert "unknown coarse column 'kin'" in refuse(tmp_path, **entry, coarse="kin")
 
 
 def test_huggingface_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

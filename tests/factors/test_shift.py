@@ -18,6 +18,7 @@ from distillab.data.imageset import UNLABELLED, ImageSet
 from distillab.errors import RequestError
 from distillab.factors import Scene, Shift
 from distillab.factors.corruptions import Corrupted, Corruption, corrupt
+from distillab.factors.distance import energy_distance
 
 NAMES: tuple[Corruption, ...] = get_args(Corruption)
 
@@ -78,6 +79,34 @@ def test_severity_moves_images_further(name: Corruption) -> None:
     before = images.images.astype(float)
     far = [np.abs(apply(Shift(level=s, corruption=name), images).images - before).mean() for s in range(6)]
     assert far[0] == 0 and far == sorted(far) and far[5] > far[1] > 0
+
+
+def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
+    images = photographs()
+    first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
+    assert second.pool.pixels is first.pool.pixels
+
+
+def test_the_check_tells_how_far_away_the_images_are() -> None:
+    def distance(before: ImageSet, after: ImageSet, factor: Shift) -> float:
+        return float(factor.check(before, after).measure.rstrip(")").split()[-1])
+
+    images = photographs(40)
+    slight, strong = (Shift(level=level, corruption="gaussian_noise") for level in (1, 5))
+    near = distance(images, apply(slight, images), slight)
+    assert 0 <= near < distance(images, apply(strong, images), strong) <= 1
+    digits = image_set([40] * 4)
+    same = Shift(level=0.3, to="other")
+    assert distance(digits, apply(same, digits, scene_around(digits)), same) < 0.1
+
+
+def test_energy_distance_tells_sets_apart() -> None:
+    images = photographs(80).images
+    assert energy_distance(images[::2], images[1::2]) < 0.05
+    assert energy_distance(images, images) == 0
+    noise = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    assert energy_distance(images, noise) > 0.2
+    assert np.isnan(energy_distance(images[:1], images))
 
 
 def test_severity_nought_is_the_set_itself_and_the_others_are_pools_of_their_own() -> None:

@@ -48,7 +48,7 @@ TAUGHT = [name for name in methods if methods[name].teacher != "none"]
 # as wide as the embedding.
 WIDE = 0
 STAGES = {"fsp": 2, "multi_exit": 2, "cat_kd": WIDE}
-# Methods that teach something at the beginning of training only, and when they do.
+# Methods that teach something at the beginning of training only, before the labels, and when they do.
 EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.
 DRAWING = ["mgd"]

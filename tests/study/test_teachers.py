@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_study import CPU, run_here, spec, study
+from torch import nn
+from torch.nn.functional import interpolate
 
 from distillab.data.ingest import load_dataset
 from distillab.errors import RequestError
@@ -195,3 +199,53 @@ def test_a_network_that_is_several_counts_all_of_them() -> None:
     both = build_model("mean(resnet8+resnet8)", classes=4, channels=3, resolution=8)
     one = build_model("resnet8", classes=4, channels=3, resolution=8)
     assert sum(p.numel() for p in both.parameters()) == 2 * sum(p.numel() for p in one.parameters())
+
+
+GIVEN = {"model": "resnet8@16", "provenance": "external", "weights": "w.safetensors"}
+OWN = {"mean": [0.1], "std": [2.0]}
+
+
+def given_weights(folder: Path) -> nn.Module:
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=4, channels=1, resolution=16).eval()
+    save_file(network.state_dict(), folder / "w.safetensors")
+    return network
+
+
+@pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
+def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path: Path) -> None:
+    """At another size and with another normalisation than the students, whichever way they are asked."""
+    network = given_weights(tmp_path)
+    values = study(**SHORT, methods=["kd", "rkd", "fitnet"])
+    values["teacher"] = {**GIVEN, "normalisation": OWN, "outputs": {"budget": budget}}
+    wanted = parse_study(values, tmp_path, "study.yaml")
+    folder = StudyFolder.begin(tmp_path / "dir", wanted, CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    test = folder.dataset.eval["test"]
+    shown = (torch.from_numpy(test.pixels(np.arange(len(test)))).float() / 255 - 0.1) / 2.0
+    with torch.no_grad():
+        expected = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
+    with folder.ledger() as ledger:
+        outputs = ledger.cells()[0]["outputs"]
+    said = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
+    np.testing.assert_allclose(said.astype(np.float32), expected.numpy(), atol=2e-2)
+
+
+def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    given_weights(tmp_path)
+
+    def runs(**teacher: Any) -> set[str]:
+        values = study(**SHORT)
+        values["teacher"] = {**GIVEN, **teacher}
+        wanted = parse_study(values, tmp_path, "study.yaml")
+        plan = make_plan(wanted, load_dataset(wanted.source()), CPU)
+        return {cell["run"] for cell in plan.cells if cell["method"] == "kd"}
+
+    assert runs().isdisjoint(runs(normalisation=OWN))
+    with pytest.raises(RequestError, match="the images have 1 channels, and there are 3 means"):
+        runs(normalisation={"mean": [0.1] * 3, "std": [0.2] * 3})
+    with pytest.raises(RequestError, match="std"):
+        runs(normalisation={"mean": [0.1], "std": [0.0]})
+    with pytest.raises(RequestError, match="normalisation is that of given weights"):
+        spec_with({"model": "resnet8", "normalisation": OWN})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from distillab.data.imageset import ImageSet, Indices, Pixels, PixelStore, Pool
 
 # What is slow to make is made once and kept, unless all of it would take more bytes than this.
 KEPT_BYTES = 2**30
+# Pools whose images are kept, by digest: a condition that is made anew finds what another had made.
+_ALIVE: WeakValueDictionary[str, DerivedPixels] = WeakValueDictionary()
 
 
 class PixelOperation(Protocol):
@@ -141,7 +144,11 @@ def derived(
     """
     facts = [dict(operation.facts) for operation in operations]
     digest = spec_id({"derived": images.pool.digest, "operations": facts})
-    pixels = DerivedPixels(images.pool.pixels, tuple(operations), keep)
+    pixels = _ALIVE.get(digest) if keep else None
+    if pixels is None:
+        pixels = DerivedPixels(images.pool.pixels, tuple(operations), keep)
+        if keep:
+            _ALIVE[digest] = pixels
     return replace(images, pool=Pool(pixels, digest), rows=images.rows + len(images.pool.pixels) * variants)
 
 

@@ -15,10 +15,11 @@ from distillab.data.derived import StackedPixels, derived, stacked
 from distillab.data.imageset import UNLABELLED, ImageSet, Indices
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.corruptions import Corrupted, Corruption, must_be_possible
+from distillab.factors.distance import energy_distance
 from distillab.factors.factor import Amount, Change, Factor, Manipulation, Scene, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
-SAMPLE = 64  # images that a check corrupts and looks at
+SAMPLE = 64  # images that a check makes and looks at
 
 
 def _pairs(value: Any) -> Any:
@@ -114,16 +115,23 @@ class Shift(Factor):
         nothing to be changed."""
         if self.corruption:
             return self._check_of_corruption(before, after)
-        replaced = float(_from_elsewhere(before, after)[before.labelled].mean())
+        elsewhere = _from_elsewhere(before, after)
+        replaced = float(elsewhere[before.labelled].mean())
         tolerance = 0.5 * np.count_nonzero(before.counts) / max(int(before.counts.sum()), 1) + 1e-9
-        measure = f"share of images from {self.to}"
+        sample = np.flatnonzero(elsewhere)
+        sample = sample[_evenly(len(sample))]
+        far = energy_distance(before.pixels(sample), after.pixels(sample)) if len(sample) > 1 else 0.0
+        measure = f"share of images from {self.to} (energy distance to those replaced {far:.2f})"
         return Manipulation(self.name, measure, self.level, replaced, float(tolerance))
 
     def _check_of_corruption(self, before: ImageSet, after: ImageSet) -> Manipulation:
-        sample = np.unique(np.linspace(0, len(before) - 1, min(SAMPLE, len(before))).astype(np.int64))
-        change = np.abs(after.pixels(sample).astype(np.float64) - before.pixels(sample))
+        sample = _evenly(len(before))
+        was, now = before.pixels(sample), after.pixels(sample)
+        change = np.abs(now.astype(np.float64) - was)
         share = float(np.mean(change.max(axis=(1, 2, 3)) > 0))
-        measure = f"share of images changed (a pixel by {change.mean():.1f} of 255 in the mean)"
+        far = energy_distance(was, now) if share else 0.0
+        strength = f"a pixel by {change.mean():.1f} of 255, energy distance {far:.2f}"
+        measure = f"share of images changed ({strength})"
         return Manipulation(self.name, measure, float(self.level > 0), share, 0.05)
 
     def _corrupted(self, images: ImageSet, corruptions: tuple[Corruption, ...]) -> ImageSet:
@@ -220,6 +228,11 @@ def _first(images: ImageSet, wanted: Indices, key: int) -> Indices:
     ranks = ranks_in_class(images, key)
     chosen = np.flatnonzero(ranks < wanted[images.labels])
     return chosen[np.lexsort((ranks[chosen], images.labels[chosen]))]
+
+
+def _evenly(n: int) -> Indices:
+    """At most :data:`SAMPLE` positions among n, evenly apart, int64."""
+    return np.unique(np.linspace(0, n - 1, min(SAMPLE, n)).astype(np.int64))
 
 
 def _from_elsewhere(before: ImageSet, after: ImageSet) -> npt.NDArray[np.bool_]:

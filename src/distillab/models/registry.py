@@ -9,6 +9,7 @@ from torch import nn
 
 from distillab.errors import RequestError, unknown_name
 from distillab.models.ensemble import Ensemble, ensemble_parts
+from distillab.models.inputs import resizing, seen_at
 from distillab.models.trial import trial_logits
 from distillab.registry import Registry
 
@@ -19,6 +20,7 @@ FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
     "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
+    "NAME@PIXELS": "any of these, seeing the images resized to so many pixels a side",
 }
 
 
@@ -49,7 +51,8 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
     """An untrained network for square images, ``[N, channels, resolution, resolution]`` -> ``[N, classes]``.
 
     ``name`` is a registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
-    where MODULE may also be a file of the current directory; or that of several networks that speak as one
+    where MODULE may also be a file of the current directory; any of these with ``@64`` behind it, which is
+    built for 64 pixels and sees the images resized to them; or that of several networks that speak as one
     (:class:`distillab.models.ensemble.Ensemble`), ``mean(NAME+NAME)``.
 
     Initial weights are drawn from torch's global generator: seed it (inside ``torch.random.fork_rng``) to
@@ -74,6 +77,9 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
         combine, members = several
         size = {"classes": classes, "channels": channels, "resolution": resolution}
         return Ensemble([build_model(member, **size) for member in members], combine)
+    network, pixels = seen_at(name)
+    if pixels is not None:
+        return resizing(build_model(network, classes=classes, channels=channels, resolution=pixels), pixels)
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:

@@ -11,7 +11,7 @@ import torch
 
 from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
 from distillab.errors import RequestError
-from distillab.factors import Factor, Level, Scene, apply_chain, level_text
+from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
@@ -23,14 +23,13 @@ MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and
 def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
-    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself. One
-    that builds on what others leave out is shown after those written before it, at their first levels.
+    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself; one
+    that cannot stand alone, after the first level of those written before it.
     """
-    spec = folder.spec
-    seed, factors = spec.seed_list[0], spec.factor_levels()
+    levels, seed = folder.spec.factor_levels(), folder.spec.seed_list[0]
     return tuple(
-        _gallery(folder, levels, [earlier[0] for earlier in factors[:place]], seed, conditions)
-        for place, levels in enumerate(factors)
+        _gallery(folder, mine, [earlier[0] for earlier in levels[:place]], seed, conditions)
+        for place, mine in enumerate(levels)
     )
 
 
@@ -42,26 +41,24 @@ def _gallery(
     conditions: Sequence[Mapping[str, Any]],
 ) -> Pictures:
     role = levels[0].roles[0]
-    before = _images_of(folder, role)
-    scene = Scene(folder.dataset, role)
+    read, making = _images_of(folder, role), folder.making
 
-    def made_of(images: ImageSet) -> dict[Level, ImageSet]:
-        return {f.level: apply_chain(images, [f], role, seed, scene=scene)[0] for f in _some(levels)}
+    def after(chain: Sequence[Factor]) -> ImageSet:
+        return apply_chain(read, chain, role, seed, scene=making.scene(role))[0]
 
-    first = "as read"
     try:
-        made = made_of(before)
-    except RequestError:  # all is there, and nothing left to be added; the study itself could be planned
-        before = apply_chain(before, earlier, role, seed, scene=scene)[0]
-        made = made_of(before)
-        first = ", ".join(factor.words for factor in earlier if role in factor.roles)
+        before, made = read, {each.level: after([each]) for each in _some(levels)}
+    except RequestError:  # such as unlabelled images from what `size` left out
+        before, made = after(earlier), {each.level: after([*earlier, each]) for each in _some(levels)}
     shown = _pick(before, list(made.values()))
     names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
         classes=names,
-        before=Strip(first, _tiles(before, before, shown), _counts(before, names)),
+        before=Strip(
+            "as read" if before is read else "before", _tiles(before, before, shown), _counts(before, names)
+        ),
         after=tuple(
             Strip(
                 factor.words,

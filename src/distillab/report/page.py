@@ -45,7 +45,7 @@ def render(contents: ReportContents) -> str:
     Raises:
         ValueError: for a picture that is neither uint8 ``[1 or 3, H, W]`` nor a PNG file.
     """
-    return _environment().get_template("page.html.j2").render(_context(contents))
+    return shared_environment().get_template("page.html.j2").render(_context(contents))
 
 
 def write_report(contents: ReportContents, path: Path | str) -> None:
@@ -54,7 +54,11 @@ def write_report(contents: ReportContents, path: Path | str) -> None:
     Raises:
         OSError: if the folder does not exist or cannot be written to.
     """
-    text, target = render(contents), Path(path)
+    put_page(render(contents), Path(path))
+
+
+def put_page(text: str, target: Path) -> None:
+    """Write a page whole or not at all. Raises OSError as :func:`write_report`."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
@@ -67,7 +71,8 @@ def write_report(contents: ReportContents, path: Path | str) -> None:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def shared_environment() -> jinja2.Environment:
+    """The templates, and what all of them may use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("distillab.report", "templates"),
         autoescape=True,
@@ -91,9 +96,9 @@ def _plotly_js() -> Markup:
     return Markup(get_plotlyjs().replace("</script", "<\\/script"))
 
 
-def _text(name: str) -> Markup:
+def asset(name: str) -> Markup:
     """A style sheet or script of the package, to be embedded as it is."""
-    environment = _environment()
+    environment = shared_environment()
     assert environment.loader is not None
     return Markup(environment.loader.get_source(environment, name)[0])
 
@@ -115,8 +120,8 @@ def _context(contents: ReportContents) -> dict[str, Any]:
         "c": contents,
         "sections": SECTIONS,
         "shades": SHADES,
-        "css": _text("style.css"),
-        "js": _text("page.js"),
+        "css": asset("style.css"),
+        "js": asset("page.js"),
         "plotly_js": _plotly_js(),
         "twins": Markup(script_json(dark_twins())),
         "figures": [(plot.key, Markup(plot.json)) for plot in plots if plot],

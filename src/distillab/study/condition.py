@@ -106,8 +106,8 @@ class Conditions:
         chain, seed, read = condition.chain, condition.seed, self.dataset
         checks: list[Manipulation] = []
 
-        def role(images: ImageSet, name: Role) -> ImageSet:
-            made, measured = apply_chain(images, chain, name, seed, self.step, self._scene(name))
+        def role(images: ImageSet, name: Role, factors: Sequence[Factor] = chain) -> ImageSet:
+            made, measured = apply_chain(images, factors, name, seed, self.step, self.scene(name))
             checks.extend(measured)
             return made
 
@@ -115,15 +115,17 @@ class Conditions:
         own = any("teacher" in factor.roles for factor in chain)
         same = self._same(chain, seed) if own else transfer
         val = role(read.val, "val")
-        tests = {name: role(images, "eval") for name, images in read.eval.items()}
-        for factor in chain:
-            tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self._scene("eval"))
+        tests = dict(read.eval)
+        for factor in chain:  # a test set that one adds is changed by those after it
+            tests = {name: role(images, "eval", [factor]) for name, images in tests.items()}
+            tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.scene("eval"))
         full = role(read.train, "teacher")
         _must_fit(transfer, {"val": val, **tests})
         teacher = {"full": _whole(full), "same": _taught(same), "self": _taught(transfer)}
         return Roles(transfer, teacher, val, tests, tuple(checks))
 
-    def _scene(self, role: Role) -> Scene:
+    def scene(self, role: Role) -> Scene:
+        """What surrounds the images of a role."""
         return Scene(self.dataset, role, self.teacher)
 
     def _same(self, chain: Sequence[Factor], seed: int) -> ImageSet:
@@ -134,7 +136,7 @@ class Conditions:
             applied = [name for name in ("transfer", "teacher") if name in factor.roles]
             if applied:
                 name = cast(Role, applied[0])
-                train, _ = apply_chain(train, [factor], name, seed, self.step, self._scene(name))
+                train, _ = apply_chain(train, [factor], name, seed, self.step, self.scene(name))
         return train
 
 

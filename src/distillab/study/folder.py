@@ -99,10 +99,11 @@ class StudyFolder:
 
     def roles(self, condition: Condition) -> Roles:
         """The image sets of a condition."""
-        return self._making.roles(condition)
+        return self.making.roles(condition)
 
     @cached_property
-    def _making(self) -> Conditions:
+    def making(self) -> Conditions:
+        """What makes the image sets of the study's conditions."""
         return Conditions(self.dataset, teacher=given_teacher(self.spec, self.dataset))
 
     def job(self, run_id: str) -> Job:

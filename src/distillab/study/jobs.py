@@ -21,6 +21,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Job
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
+    Given,
     Keep,
     RoleSets,
     Student,
@@ -90,17 +91,13 @@ class JobRunner:
             path = Path(weights) if weights else None
             if path and file_digest(path) != spec["fixed"]["digest"]:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
-            return fixed_teacher(
-                draft,
-                spec["model"],
-                sets,
-                recipe,
-                seeds,
-                weights=path,
-                device=self.device,
-                classes=spec["fixed"].get("classes"),
-                class_map=class_map_of(spec["fixed"]),
+            given = Given(
+                path,
+                spec["fixed"].get("classes"),
+                class_map_of(spec["fixed"]),
+                spec["fixed"].get("inputs"),
             )
+            return fixed_teacher(draft, spec["model"], sets, recipe, seeds, given=given, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
         if "members" in spec:
             members = [folder(name) for name in spec["members"]]

@@ -160,6 +160,7 @@ class Pairing:
             weights = planner.spec.weights_path() if kind == "study" else None
             digest = planner.file_digest(weights) if kind == "study" else None
             spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
+            spec["fixed"] |= teachers.inputs(planner) if kind == "study" else {}
             if kind == "study" and planner.spec.teacher.classes:
                 spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
         sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))

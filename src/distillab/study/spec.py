@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PositiveFloat,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -34,8 +35,17 @@ Provenance = Literal["same", "full", "external"]
 PLAIN = "ce"
 YOUNG_KEYS_OF_TEACHER = (
     *("outputs", "classes", "class_map"),
-    *("models", "combine", "assistants", "generations"),
+    *("models", "combine", "assistants", "generations", "normalisation"),
 )
+
+
+class ChannelStatistics(BaseModel):
+    """Mean and standard deviation of every channel, on the [0, 1] scale, that a network was trained with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
 
 
 class TeacherSpec(BaseModel):
@@ -43,8 +53,9 @@ class TeacherSpec(BaseModel):
 
     ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
     study. ``same``: the manipulated transfer data, a network for every condition and seed. ``external``:
-    given ``weights`` (a safetensors file). ``recipe`` overrides single keys of the study's recipe, for all
-    teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
+    given ``weights`` (a safetensors file), with the ``normalisation`` of images that they were trained with
+    if that is not the study's. ``recipe`` overrides single keys of the study's recipe, for all teachers or by
+    provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
     ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
     includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
     ``classes``: what an ``external`` teacher knows, in the order of its logits, if that is not the data's
@@ -66,6 +77,7 @@ class TeacherSpec(BaseModel):
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
+    normalisation: ChannelStatistics | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
@@ -81,6 +93,10 @@ class TeacherSpec(BaseModel):
     def _weights_belong_to_external(self) -> TeacherSpec:
         if ("external" in self.provenance) != (self.weights is not None):
             raise ValueError("provenance external and weights (a safetensors file) go together")
+        if self.normalisation is not None and self.weights is None:
+            raise ValueError(
+                "normalisation is that of given weights; what is trained here sees what students see"
+            )
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self

@@ -21,10 +21,10 @@ from distillab.training.arithmetic import Arithmetic, compiled, laid_out, placed
 from distillab.training.device import arithmetic as autocast
 from distillab.training.device import fast_bf16
 
-# Seconds that a candidate is timed for, and in how many turns at least; one that takes HOPELESS times as long
-# as the best in the first turn has no more.
+# Seconds that a candidate is timed for, and in how many turns at least; one that has taken HOPELESS times as
+# long as the best after FIRST_ROUNDS has no more of them.
 TRIAL_SECONDS = 0.5
-LEAST_ROUNDS = 3
+LEAST_ROUNDS, FIRST_ROUNDS = 3, 2
 HOPELESS = 1.5
 BF16_TRIAL = 256  # side of the matrices that tell whether a CPU computes or emulates bf16
 
@@ -68,7 +68,7 @@ def can_compile(device: torch.device) -> bool:
 
 def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.device) -> Rates:
     """Images a second of training steps under each arithmetic: medians, the candidates taking turns, of which
-    those that are far behind have only one.
+    those that are far behind have fewer.
 
     A candidate that fails to compile has the rate None.
     """
@@ -159,14 +159,15 @@ def _medians(
     steps: Sequence[Callable[[], None]], clock: Callable[[], float]
 ) -> dict[Callable[[], None], float]:
     """Median seconds of each step, the steps taking turns, so that a busy moment slows all of them."""
-    seconds = {step: [_seconds(step, clock)] for step in steps}
-    least = min(times[0] for times in seconds.values())
-    racing = [step for step, [first] in seconds.items() if first <= HOPELESS * least]
-    started, rounds = time.perf_counter(), 1
+    seconds: dict[Callable[[], None], list[float]] = {step: [] for step in steps}
+    racing, rounds, started = list(steps), 0, time.perf_counter()
     while rounds < LEAST_ROUNDS or time.perf_counter() - started < TRIAL_SECONDS * len(racing):
         for step in racing:
             seconds[step].append(_seconds(step, clock))
         rounds += 1
+        if rounds == FIRST_ROUNDS:
+            best = {step: min(times) for step, times in seconds.items()}
+            racing = [step for step in racing if best[step] <= HOPELESS * min(best.values())]
     return {step: statistics.median(times) for step, times in seconds.items()}
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtri, ndtri
+from scipy.special import chdtri, ndtri, stdtrit
 
 from distillab.advice.profile.measure import Interval
 
 Values = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 RESAMPLES = 200
+GROUPS = 20
 _Z = float(ndtri(0.5 + CONFIDENCE / 2))
 
 
@@ -61,7 +61,6 @@ def bootstrap(
     *,
     seed: int,
     resamples: int = RESAMPLES,
-    strata: npt.NDArray[Any] | None = None,
 ) -> Interval:
     """The percentile bootstrap.
 
@@ -70,16 +69,9 @@ def bootstrap(
         n: images.
         seed: of the draws.
         resamples: how many.
-        strata: ``[n]``; images are drawn anew within each value of it, by default from all.
     """
     rng = np.random.default_rng(seed)
-    groups = (
-        [np.arange(n)] if strata is None else [np.flatnonzero(strata == each) for each in np.unique(strata)]
-    )
-    found = []
-    for _ in range(resamples):
-        drawn = [group[rng.integers(0, len(group), len(group))] for group in groups]
-        found.append(statistic(np.concatenate(drawn)))
+    found = [statistic(rng.integers(0, n, n)) for _ in range(resamples)]
     values = np.asarray(found, dtype=np.float64)
     values = values[np.isfinite(values)]
     if len(values) < resamples / 2:
@@ -89,19 +81,33 @@ def bootstrap(
     return Interval(float(low), float(high), "bootstrap")
 
 
-def deleted_groups(estimates: npt.ArrayLike, value: float) -> Interval:
-    """From estimates that each leave out one of G equal groups of images: the delete-a-group jackknife.
+def jackknife(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    n: int,
+    value: float,
+    *,
+    groups: int = GROUPS,
+    least: float = -math.inf,
+    most: float = math.inf,
+) -> Interval:
+    """Leaving out one of G equal groups of images at a time: the delete-a-group jackknife.
 
-    For statistics of neighbourhoods, which a bootstrap would spoil by repeating images.
+    For statistics of class means, tables and neighbourhoods, which are biased by noise: a bootstrap, which
+    repeats images, would add that bias once more, and its interval may lie beside the value.
+
+    Args:
+        statistic: of positions in ``[0, n)``, int64.
+        n: images, in random order.
+        value: the statistic of all of them.
+        groups: G, at most n.
+        least, most: what the statistic cannot pass.
     """
-    sample = np.asarray(estimates, dtype=np.float64)
-    count = len(sample)
+    count = min(groups, n)
+    group = np.arange(n) % max(1, count)
+    found = [statistic(np.flatnonzero(group != each)) for each in range(count)]
+    sample = np.asarray(found, dtype=np.float64)
+    if count < 3 or not np.isfinite(sample).all() or not math.isfinite(value):
+        return Interval(math.nan, math.nan, "none: too few images")
     spread = math.sqrt((count - 1) / count * float(((sample - sample.mean()) ** 2).sum()))
-    half = float(_student(count - 1)) * spread
-    return Interval(value - half, value + half, "jackknife")
-
-
-def _student(degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
+    half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * spread
+    return Interval(max(least, value - half), min(most, value + half), "jackknife")

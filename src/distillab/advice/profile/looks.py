@@ -65,9 +65,8 @@ def statistics_of(images: ImageSet, positions: Indices) -> dict[str, Values]:
 def luma(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Brightness of each pixel, float32 ``[B, H, W]`` in [0, 1]."""
     scaled = pixels.astype(np.float32) / 255
-    if pixels.shape[1] == 1:
-        return np.asarray(scaled[:, 0], np.float32)
-    return np.asarray(np.tensordot(LUMA, scaled, axes=(0, 1)), np.float32)
+    grey = scaled[:, 0] if pixels.shape[1] == 1 else np.tensordot(LUMA, scaled, axes=(0, 1))
+    return np.asarray(grey, dtype=np.float32)
 
 
 def _of(pixels: Pixels) -> dict[str, Values]:

@@ -42,8 +42,9 @@ class Folder(Source):
 
     Images have groups (a domain, a patient, a camera) in one of three ways: ``layout: group/class`` or
     ``class/group``, a folder level; ``groups``, a CSV file with a header whose first column lists paths below
-    ``path``, or file names, and whose column ``group`` (or only other one) names the groups; or
-    ``group_pattern``, a regular expression whose one bracket captures the group in the path.
+    ``path``, or file names, and whose column ``group`` (or only other one) names the groups, images that it
+    does not list being of the group ``unlisted``; or ``group_pattern``, a regular expression whose one
+    bracket captures the group in the path.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -52,6 +53,7 @@ class Folder(Source):
     layout: Literal["class", "group/class", "class/group"] = "class"
     groups: SourcePath | None = None
     group: str | None = None
+    unlisted: str | None = None
     group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @model_validator(mode="after")
@@ -61,8 +63,11 @@ class Folder(Source):
             raise RequestError(
                 "groups are given in several ways", allowed="one of layout, groups and group_pattern"
             )
-        if self.group is not None and self.groups is None:
-            raise RequestError("'group' names a column of no table", allowed="groups: a CSV file")
+        for key in ("group", "unlisted"):
+            if getattr(self, key) is not None and self.groups is None:
+                raise RequestError(
+                    f"{key!r} speaks of a table that is not given", allowed="groups: a CSV file"
+                )
         return self
 
     def default_name(self) -> str:
@@ -141,8 +146,8 @@ class Folder(Source):
         names = {split: self._names(paths) for split, paths in files.items()}
         if self.groups is not None:
             table = read_groups(self.groups, self.group)
-            every = groups_by_table([n for split in names.values() for n in split], table, str(self.groups))
-            rest = iter(every)
+            every = [name for split in names.values() for name in split]
+            rest = iter(groups_by_table(every, table, self.unlisted, str(self.groups)))
             return encode_groups({s: [next(rest) for _ in paths] for s, paths in files.items()}, "groups")
         if self.group_pattern is not None:
             found = {split: groups_by_pattern(of, self.group_pattern) for split, of in names.items()}

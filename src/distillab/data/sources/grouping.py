@@ -83,8 +83,11 @@ def read_groups(table: Path, column: str | None) -> dict[str, str]:
     return groups
 
 
-def groups_by_table(paths: Sequence[str], groups: Mapping[str, str], where: str) -> list[str]:
-    """The group of each path, listed as it is or by its file name alone if no two files share that."""
+def groups_by_table(
+    paths: Sequence[str], groups: Mapping[str, str], unlisted: str | None, where: str
+) -> list[str]:
+    """The group of each path, listed as it is or by its file name alone if no two files share that; of all
+    others ``unlisted``, if they may be. Raises RequestError for a file that is listed and not there."""
     names = [path.rpartition("/")[2] for path in paths]
     shared = {name for name, count in Counter(names).items() if count > 1}
     found: list[str] = []
@@ -93,8 +96,14 @@ def groups_by_table(paths: Sequence[str], groups: Mapping[str, str], where: str)
             raise RequestError(
                 f"several files are called {name!r}", where=where, allowed=f"a path such as {path}"
             )
-        group = groups.get(path, groups.get(name))
+        group = groups.get(path, groups.get(name, unlisted))
         if group is None:
-            raise RequestError(f"{path!r} is not listed", where=where, allowed="every image listed")
+            raise RequestError(
+                f"{path!r} is not listed",
+                where=where,
+                allowed="every image listed, or `unlisted: group` for the others",
+            )
         found.append(group)
+    if absent := set(groups) - set(paths) - set(names):
+        raise RequestError(f"there is no image {min(absent)!r}", where=where)
     return found

@@ -14,6 +14,7 @@ from torch import nn
 from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
 from distillab.models import Ensemble, OutputShapes, output_shapes
+from distillab.models.inputs import rescaling
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
 from distillab.training.evaluation import Logits, predict
@@ -37,9 +38,11 @@ GPU_FORWARD_BATCH = 256
 
 def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Module:
     """The teacher that a stage 1 folder holds."""
-    classes = known_classes(folder, images)
-    network = new_model(read_record(folder)["model"], images, 0, device, classes=classes)
+    record, classes = read_record(folder), known_classes(folder, images)
+    network = new_model(record["model"], images, 0, device, classes=classes)
     load_state(network, folder / WEIGHTS)
+    if "inputs" in record:
+        rescaling(network, **record["inputs"])
     return network.to(device).eval()
 
 
@@ -118,10 +121,12 @@ def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
 ) -> dict[str, Any]:
     """All that decides what a teacher says about a view."""
-    views = recipe.view_spec
+    views, record = recipe.view_spec, read_record(teacher_folder)
+    inputs = {"inputs": record["inputs"]} if "inputs" in record else {}
     return {
+        **inputs,
         "weights": weights_digest(teacher_folder / WEIGHTS),
-        "model": read_record(teacher_folder)["model"],
+        "model": record["model"],
         "pixels": sets.train.pool.digest,
         "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
         "views": [recipe.views, recipe.pad],

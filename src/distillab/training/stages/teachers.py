@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from torch import nn
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
+from distillab.models.inputs import rescaling
 from distillab.training.checkpoints import load_state
 from distillab.training.joint import member_weights
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.artefacts import WEIGHTS, RoleSets, Student, read_record, write_trained
 from distillab.training.stages.students import OnStep, train_student
 from distillab.training.trainee import Seeds, Trained, new_model
+
+Inputs = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,24 @@ def train_teacher(
     )
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is known of a teacher that is not trained here.
+
+    Attributes:
+        weights: a safetensors file, or None for initial weights.
+        classes: how many classes it knows, if not those of the data.
+        class_map: from its classes to those of the data, if they differ.
+        inputs: ``scale`` and ``shift`` by channel that make of the study's normalised images what the weights
+            were trained on.
+    """
+
+    weights: Path | None = None
+    classes: int | None = None
+    class_map: ClassMap | None = None
+    inputs: Inputs | None = None
+
+
 def fixed_teacher(
     folder: Path,
     model: str,
@@ -63,19 +84,16 @@ def fixed_teacher(
     recipe: ResolvedRecipe,
     seeds: Seeds,
     *,
-    weights: Path | None,
+    given: Given,
     device: torch.device,
-    classes: int | None = None,
-    class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
-    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control).
-
-    ``classes`` is how many it knows, and ``class_map`` leads from them to those of ``sets``, if they differ.
-    """
-    network = new_model(model, sets.train, seeds.init, device, classes=classes)
-    if weights is not None:
-        load_state(network, weights)
-    return _as_it_is(folder, model, network, sets, recipe, seeds, device, class_map)
+    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""
+    network = new_model(model, sets.train, seeds.init, device, classes=given.classes)
+    if given.weights is not None:
+        load_state(network, given.weights)
+    told = {"inputs": dict(given.inputs)} if given.inputs else {}
+    network = rescaling(network, **given.inputs) if given.inputs else network
+    return _as_it_is(folder, model, network, sets, recipe, seeds, device, given.class_map, told)
 
 
 def joint_teacher(
@@ -108,9 +126,10 @@ def _as_it_is(
     seeds: Seeds,
     device: torch.device,
     class_map: ClassMap | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     network.to(device)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     trained = Trained(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
     student = Student(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
-    return write_trained(student, trained, device, {}, keep_selected=False, as_teacher=class_map)
+    return write_trained(student, trained, device, told or {}, keep_selected=False, as_teacher=class_map)

@@ -7,15 +7,14 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from distillab.advice.profile.intervals import bootstrap, wilson
-from distillab.advice.profile.measure import Family, Grid
+from distillab.advice.profile.intervals import jackknife, wilson
+from distillab.advice.profile.measure import Family, Grid, Interval
 from distillab.advice.profile.notebook import Notebook
-from distillab.advice.profile.subject import SEED, Subject
+from distillab.advice.profile.subject import Subject
 from distillab.data.imageset import Indices
 
 STRONG = 0.3  # Cramer's V from which an association is said aloud
 MOST_VALUES = 200  # of an attribute; one with more is a name rather than a group
-RESAMPLES = 100
 
 
 def cramers_v(attribute: Indices, labels: Indices) -> float:
@@ -63,6 +62,7 @@ def measure(subject: Subject) -> Family | None:
     """Cramer's V of each attribute with class; and the smallest cell of class and attribute."""
     book = Notebook("association", "Attributes and class", subject.watch)
     labels, n = subject.images.labels, len(subject.images)
+    order = subject.sample(n)
     for name, (values, names) in attributes(subject).items():
         strength = cramers_v(values, labels)
         word = name.replace("_", " ")
@@ -70,7 +70,7 @@ def measure(subject: Subject) -> Family | None:
             f"cramers_v_{name}",
             f"Cramér's V of {word} with class",
             strength,
-            bootstrap(lambda i, v=values: cramers_v(v[i], labels[i]), n, seed=SEED, resamples=RESAMPLES),  # type: ignore[misc]
+            _interval(values, labels, strength, order),
             n,
             "Hypothesis: a student distilled on data that carry a shortcut takes it up even from a "
             "teacher that does "
@@ -103,6 +103,13 @@ def measure(subject: Subject) -> Family | None:
         book.tabulate(Grid(f"Share of each {word} within each class", (word, *subject.classes[:12]), rows))
     family = book.close()
     return family if family.measures else None
+
+
+def _interval(values: Indices, labels: Indices, strength: float, order: Indices) -> Interval:
+    def without(kept: Indices) -> float:
+        return cramers_v(values[order[kept]], labels[order[kept]])
+
+    return jackknife(without, len(values), strength, least=0.0, most=1.0)
 
 
 def _crossed(attribute: Indices, labels: Indices) -> npt.NDArray[np.int64]:

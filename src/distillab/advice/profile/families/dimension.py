@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from distillab.advice.profile.intervals import deleted_groups, rate
+from distillab.advice.profile.intervals import jackknife, rate
 from distillab.advice.profile.measure import Family, Interval
 from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import Subject
@@ -15,7 +15,6 @@ from distillab.advice.profile.subject import Subject
 Distances = npt.NDArray[np.float64]
 SAME = 5e-3  # between unit vectors: nearer images are copies, which say nothing about dimension
 MLE_NEIGHBOURS = 10
-GROUPS = 20
 
 
 def two_nn(distances: Distances) -> tuple[float, Interval, int]:
@@ -64,13 +63,11 @@ def measure(subject: Subject) -> Family:
     value, interval, n = two_nn(distances)
     book.add("dimension_twonn", "TwoNN", value, interval, n, means, hypothesis=True)
     value = levina_bickel(distances)
-    groups = np.arange(len(distances)) % GROUPS
-    without = [levina_bickel(distances[groups != group]) for group in range(GROUPS)]
     book.add(
         "dimension_mle",
         f"maximum likelihood, {MLE_NEIGHBOURS} neighbours",
         value,
-        deleted_groups(without, value),
+        jackknife(lambda i: levina_bickel(distances[i]), len(distances), value),
         len(distances),
         "On a coarser scale than TwoNN. If the two differ much, noise (TwoNN larger) or clusters are at "
         "play.",

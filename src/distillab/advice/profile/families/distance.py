@@ -10,7 +10,7 @@ import ot
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist, pdist
 
-from distillab.advice.profile.intervals import deleted_groups, wilson
+from distillab.advice.profile.intervals import jackknife, wilson
 from distillab.advice.profile.measure import Family, Gallery, Interval, Picture
 from distillab.advice.profile.neighbours import unit
 from distillab.advice.profile.notebook import Notebook
@@ -22,6 +22,7 @@ Points = npt.NDArray[np.float64]
 FROM = 2_000  # images of each set
 MATCHED = 600  # images of each set for distances whose cost is quadratic or worse
 GROUPS = 10
+LEAST = -1.0  # an unbiased estimate of a distance may lie below 0
 SHOWN = 12
 FAR = 1.5  # proxy-A distance, of at most 2
 
@@ -144,7 +145,6 @@ def _shown(subject: Subject, images: ImageSet, position: int, strange: bool) -> 
 
 def _jackknife(distance: Callable[[Points, Points], float], first: Points, second: Points) -> Interval:
     """Leaving out a tenth of both sets at a time: a bootstrap repeats images, which moves a distance."""
+    n = min(len(first), len(second))
     value = distance(first, second)
-    rows = [np.arange(len(each)) % GROUPS for each in (first, second)]
-    without = [distance(first[rows[0] != g], second[rows[1] != g]) for g in range(GROUPS)]
-    return deleted_groups(without, value)
+    return jackknife(lambda i: distance(first[i], second[i]), n, value, groups=GROUPS, least=LEAST)

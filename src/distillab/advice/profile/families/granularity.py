@@ -9,14 +9,13 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import average, cophenet, leaves_list
 from scipy.spatial.distance import pdist, squareform
 
-from distillab.advice.profile.intervals import bootstrap
+from distillab.advice.profile.intervals import jackknife
 from distillab.advice.profile.measure import Family, Grid
 from distillab.advice.profile.notebook import Notebook
-from distillab.advice.profile.subject import SEED, Subject
+from distillab.advice.profile.subject import Subject
 from distillab.data.imageset import Indices
 
 FROM = 10_000
-RESAMPLES = 40
 LISTED = 200  # classes
 
 
@@ -52,34 +51,24 @@ def measure(subject: Subject) -> Family:
     some = subject.sample(FROM)
     vectors, labels = subject.vectors[some].astype(np.float64), subject.images.labels[some]
     classes = len(np.unique(labels))
+    value = granularity(vectors, labels)
     book.add(
         "granularity",
         "distance to the nearest class / spread within",
-        granularity(vectors, labels),
-        bootstrap(
-            lambda i: granularity(vectors[i], labels[i]),
-            len(some),
-            seed=SEED,
-            resamples=RESAMPLES,
-            strata=labels,
-        ),
+        value,
+        jackknife(lambda i: granularity(vectors[i], labels[i]), len(some), value, least=0.0),
         len(some),
         "Hypothesis: the smaller, the finer the classes, and the more the choice of the teacher matters.",
         hypothesis=True,
         claims=("C11",),
     )
     means = class_means(vectors, labels)
+    rank = effective_rank(means)
     book.add(
         "class_effective_rank",
         f"directions in which classes differ (at most {classes - 1})",
-        effective_rank(means),
-        bootstrap(
-            lambda i: effective_rank(class_means(vectors[i], labels[i])),
-            len(some),
-            seed=SEED,
-            resamples=RESAMPLES,
-            strata=labels,
-        ),
+        rank,
+        jackknife(lambda i: effective_rank(class_means(vectors[i], labels[i])), len(some), rank, least=1.0),
         len(some),
         "Few: class similarities are simple, and soft labels repeat what a few groups of classes would say.",
     )
@@ -105,12 +94,8 @@ def _tree(
         "class_tree_fit",
         "agreement of class distances with a tree",
         fit(apart),
-        bootstrap(
-            lambda i: fit(pdist(class_means(vectors[i], labels[i]))),
-            len(vectors),
-            seed=SEED,
-            resamples=RESAMPLES,
-            strata=labels,
+        jackknife(
+            lambda i: fit(pdist(class_means(vectors[i], labels[i]))), len(vectors), fit(apart), most=1.0
         ),
         len(vectors),
         "Near 1: classes come in families of look-alikes, so fine and coarse labels make two different "

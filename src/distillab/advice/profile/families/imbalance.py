@@ -7,10 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from distillab.advice.profile.intervals import bootstrap
-from distillab.advice.profile.measure import Family, Grid
+from distillab.advice.profile.measure import Family, Grid, exact
 from distillab.advice.profile.notebook import Notebook
-from distillab.advice.profile.subject import SEED, Subject
+from distillab.advice.profile.subject import Subject
 
 IMBALANCED = 10.0  # ratio from which it is said aloud
 
@@ -39,12 +38,10 @@ def gini(counts: npt.NDArray[np.int64]) -> float:
 
 
 def measure(subject: Subject) -> Family:
-    """Ratio, entropy, effective classes; the intervals are those of a draw of as many images again."""
+    """Ratio, entropy, effective classes, Gini coefficient: counted, not estimated."""
     book = Notebook("imbalance", "Imbalance", subject.watch)
     counts, classes = subject.images.counts, len(subject.classes)
     n = len(subject.images)
-    rng = np.random.default_rng(SEED)
-    drawn = rng.multinomial(n, counts / n, size=400).astype(np.int64)  # one draw of images, as counts
 
     ratio = imbalance_ratio(counts)
     largest, smallest = (subject.classes[i] for i in (counts.argmax(), counts.argmin()))
@@ -52,7 +49,7 @@ def measure(subject: Subject) -> Family:
         "imbalance_ratio",
         "largest class / smallest class",
         ratio,
-        bootstrap(lambda i: imbalance_ratio(drawn[i[0]]), len(drawn), seed=SEED),
+        exact(imbalance_ratio(counts)),
         n,
         "Hypothesis: plain distillation raises the average and can lower rare classes; from about 50 "
         "weigh classes "
@@ -65,7 +62,7 @@ def measure(subject: Subject) -> Family:
         "class_entropy",
         "entropy of the classes / its maximum",
         entropy(counts) / math.log(classes),
-        bootstrap(lambda i: entropy(drawn[i[0]]) / math.log(classes), len(drawn), seed=SEED),
+        exact(entropy(counts) / math.log(classes)),
         n,
         "1 is balanced. Averages over images then are averages over classes.",
     )
@@ -73,7 +70,7 @@ def measure(subject: Subject) -> Family:
         "effective_classes",
         "effective classes",
         effective_classes(counts),
-        bootstrap(lambda i: effective_classes(drawn[i[0]]), len(drawn), seed=SEED),
+        exact(effective_classes(counts)),
         n,
         "Hypothesis: what a teacher's probabilities can carry grows with the classes that really occur.",
         hypothesis=True,
@@ -83,7 +80,7 @@ def measure(subject: Subject) -> Family:
         "gini",
         "Gini coefficient of class sizes",
         gini(counts),
-        bootstrap(lambda i: gini(drawn[i[0]]), len(drawn), seed=SEED),
+        exact(gini(counts)),
         n,
         "0 is balanced; unlike the ratio it does not hang on the two extreme classes.",
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label
 
 from distillab.advice.profile.intervals import bootstrap, wilson
-from distillab.advice.profile.measure import Family, Gallery, exact
+from distillab.advice.profile.measure import Family, Gallery, Interval, exact
 from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.probe import Probed
 from distillab.advice.profile.subject import SEED, Subject
@@ -15,6 +17,10 @@ from distillab.advice.profile.subject import SEED, Subject
 SHOWN = 16
 WEAK = 0.6  # accuracy of the probe below which it has little to say about single labels
 MANY = 0.03
+MEANS = (
+    "Hypothesis: the noisier the labels, the more weight a teacher that has not learned the noise deserves. "
+    "The interval is that of the count, not of the probe's own errors."
+)
 
 
 def issues(probed: Probed) -> np.ndarray:
@@ -37,21 +43,23 @@ def measure(subject: Subject) -> Family:
         book.note("Classes of a single image cannot be judged and are left out.")
     worst = issues(probed) if present.all() else _issues_of(probed, present)
     weak = probed.accuracy < WEAK
-    doubt = f" The probe itself is right on {100 * probed.accuracy:.0f} % only." if weak else ""
-    share = len(worst) / n
+    share = math.nan if weak else len(worst) / n
+    means = (
+        f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only, and would suspect what "
+        "it does not "
+        "understand. With the extra `imagenet`, --embedding imagenet may judge."
+    )
     book.add(
         "label_issues",
         "labels that are probably wrong",
         share,
-        wilson(len(worst), n),
+        Interval(math.nan, math.nan, "none: the probe is too weak") if weak else wilson(len(worst), n),
         n,
-        "Hypothesis: the noisier the labels, the more weight a teacher that has not learned the noise "
-        "deserves. "
-        "The interval is that of the count, not of the probe's own errors." + doubt,
+        means if weak else MEANS,
         unit="share",
-        hypothesis=True,
-        claims=("C21", "C22"),
-        alarm=f"{100 * share:.1f} % of the labels are probably wrong." if share >= MANY and not weak else "",
+        hypothesis=not weak,
+        claims=() if weak else ("C21", "C22"),
+        alarm=f"{100 * share:.1f} % of the labels are probably wrong." if share >= MANY else "",
     )
     given = probed.probabilities[np.arange(n), probed.labels]
     book.add(
@@ -64,7 +72,7 @@ def measure(subject: Subject) -> Family:
         "labels alike.",
     )
     pairs = _swaps(probed, worst)
-    if pairs:
+    if pairs and not weak:
         first, second, count = pairs[0]
         book.add(
             "label_issue_pair",

@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distillab.advice.profile.intervals import bootstrap, wilson
+from distillab.advice.profile.intervals import jackknife, wilson
 from distillab.advice.profile.measure import Family, Gallery, Grid, Picture
 from distillab.advice.profile.notebook import Notebook
-from distillab.advice.profile.subject import SEED, Subject
+from distillab.advice.profile.subject import Subject
 from distillab.data.imageset import Indices
 
 VOTERS = 5
 PAIRS = 6
 PICTURES = 4  # of a class beside another
-RESAMPLES = 60
 FISHER_FROM = 5_000
 
 
 def fisher_ratio(vectors: npt.NDArray[np.floating[Any]], labels: Indices) -> float:
-    """Spread between class means over spread within classes: trace(S_B) / trace(S_W) (Fisher 1936).
+    """Spread between class means over spread within classes, trace(S_B) / trace(S_W) (Fisher 1936), without
+    the part of the former that comes from the noise of the means; not below 0.
 
     Args:
         vectors: float ``[N, D]``.
@@ -36,7 +36,11 @@ def fisher_ratio(vectors: npt.NDArray[np.floating[Any]], labels: Indices) -> flo
     centre = sizes @ means / sizes.sum()
     between = float(sizes @ np.square(means - centre).sum(axis=1))
     within = total - float(sizes @ np.square(means).sum(axis=1))
-    return between / within if within > 0 else np.inf
+    free = len(labels) - len(sizes)
+    if within <= 0 or free < 1:
+        return np.inf
+    noise = (len(sizes) - 1) * within / free
+    return max(0.0, (between - noise) / len(labels)) / (within / free)
 
 
 def majority(labels: Indices, classes: int) -> Indices:
@@ -54,13 +58,12 @@ def measure(subject: Subject) -> Family:
     labels, n, classes = subject.images.labels, len(subject.images), len(subject.classes)
     some = subject.sample(FISHER_FROM)
     vectors = subject.vectors[some]
+    fisher = fisher_ratio(vectors, labels[some])
     book.add(
         "fisher_ratio",
         "spread between classes / within",
-        fisher_ratio(vectors, labels[some]),
-        bootstrap(
-            lambda i: fisher_ratio(vectors[i], labels[some][i]), len(some), seed=SEED, resamples=RESAMPLES
-        ),
+        fisher,
+        jackknife(lambda i: fisher_ratio(vectors[i], labels[some][i]), len(some), fisher, least=0.0),
         len(some),
         "Low: classes overlap in looks, and only features that a network learns can part them.",
     )

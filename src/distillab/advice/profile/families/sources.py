@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_samples
 
 from distillab.advice.profile.cues import cue_features
 from distillab.advice.profile.families.association import cramers_v
-from distillab.advice.profile.intervals import bootstrap, normal_mean
+from distillab.advice.profile.intervals import jackknife, normal_mean
 from distillab.advice.profile.measure import Family, Gallery, Grid, Picture
 from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import SEED, Subject
@@ -120,6 +120,11 @@ def _describe(book: Notebook, subject: Subject, some: Indices, key: str, found: 
         "pictures: are they "
         "cameras, backgrounds, sites?",
     )
+
+    def without(kept: Indices) -> float:
+        return cramers_v(found.members[order[kept]], labels[order[kept]])
+
+    order = np.random.default_rng(SEED).permutation(len(some))
     alarm = (
         f"Images fall into {found.count} kinds by their {word}, which go with class (Cramér's V "
         f"{strength:.2f}): a "
@@ -129,7 +134,7 @@ def _describe(book: Notebook, subject: Subject, some: Indices, key: str, found: 
         f"clusters_{key}_cramers_v",
         f"Cramér's V of clusters by {word} with class",
         strength,
-        bootstrap(lambda i: cramers_v(found.members[i], labels[i]), len(some), seed=SEED, resamples=100),
+        jackknife(without, len(some), strength, least=0.0, most=1.0),
         len(some),
         "Hypothesis: if the kinds are sources and sources go with class, a student learns sources. If "
         "the kinds are "

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
-from distillab.advice.profile.intervals import bootstrap, normal_mean, wilson
+from distillab.advice.profile.intervals import jackknife, normal_mean, wilson
 from distillab.advice.profile.measure import Family, Gallery
 from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import SEED, Subject
@@ -21,7 +21,6 @@ FROM = 5_000  # images of a transfer set
 STEADY_FROM = 1_000  # images of which views are asked about
 VIEWS = 8
 MARGIN = 0.1  # between the first and the second probability, below which an image is near a boundary
-RESAMPLES = 100
 BATCH = 256
 SHOWN = 12
 
@@ -96,12 +95,12 @@ def measure(subject: Subject) -> Family | None:
     transfer = subject.transfer.select(subject.sample(FROM, subject.transfer))
     logits = teacher.logits(transfer)
     probabilities = softmax(logits, axis=1)
-    n = len(transfer)
+    n, spread = len(transfer), class_entropy(probabilities)
     book.add(
         "transfer_class_entropy",
         "entropy of its mean answer on transfer images / maximum",
-        class_entropy(probabilities),
-        bootstrap(lambda i: class_entropy(probabilities[i]), n, seed=SEED, resamples=RESAMPLES),
+        spread,
+        jackknife(lambda i: class_entropy(probabilities[i]), n, spread, least=0.0, most=1.0),
         n,
         "Hypothesis: a transfer set serves if the teacher spreads its answers evenly over the classes on it.",
         hypothesis=True,
@@ -157,16 +156,17 @@ def _on_test(book: Notebook, tested: ImageSet, teacher: GivenTeacher) -> None:
         claims=("C11", "C14"),
     )
 
+    found = classification_metrics(logits, labels)
     for name, (label, means, claims) in OF_LOGITS.items():
         book.add(
             f"teacher_{name}",
             label,
-            classification_metrics(logits, labels)[name],
-            bootstrap(
+            found[name],
+            jackknife(
                 lambda i, name=name: classification_metrics(logits[i], labels[i])[name],  # type: ignore[misc]
                 n,
-                seed=SEED,
-                resamples=RESAMPLES,
+                found[name],
+                least=0.0,
             ),
             n,
             means,
@@ -203,16 +203,16 @@ def _steadiness(book: Notebook, transfer: ImageSet, teacher: GivenTeacher) -> No
     views = Views.resolve("auto", channels=channels, resolution=height)
     said = np.stack([_views(images, views, epoch, teacher) for epoch in range(VIEWS)])  # [V, N, C]
     own = said[:, np.arange(len(images)), images.labels]  # [V, N]
+    every = np.arange(len(images))
+
+    def steady(chosen: Indices) -> float:
+        return float(said[:, chosen].mean(axis=1).std(axis=0, ddof=1).mean())
+
     book.add(
         "teacher_stddev",
         f"spread of its mean answer under {views.label} (T.stddev)",
-        float(said.mean(axis=1).std(axis=0, ddof=1).mean()),
-        bootstrap(
-            lambda i: float(said[:, i].mean(axis=1).std(axis=0, ddof=1).mean()),
-            len(images),
-            seed=SEED,
-            resamples=RESAMPLES,
-        ),
+        steady(every),
+        jackknife(steady, len(images), steady(every), least=0.0),
         len(images),
         "The mean answer over images, its standard deviation over 8 draws of views, averaged over "
         "classes. Hypothesis: "
