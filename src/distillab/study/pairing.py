@@ -146,7 +146,7 @@ class Pairing:
     def teacher_job(self, kind: str, one: teachers.One = teachers.THE_TEACHER) -> str:
         planner = self.planner
         seeds = {part: self._teacher_seed(f"{one.whose} {part}", kind) for part in ("init", "order", "views")}
-        model = one.model or (planner.spec.teacher.whole if kind == "untrained" else self._model(kind))
+        model = one.model or self._model(kind)
         spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": model, **one.facts}
         given = kind == "study" and self.provenance == "external"
         fixed = kind == "untrained" or (given and not one.needs)

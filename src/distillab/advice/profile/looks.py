@@ -31,7 +31,7 @@ STATISTICS: dict[str, Statistic] = {
     "contrast": Statistic(
         "contrast", "Standard deviation of luma. Low contrast asks for normalisation by image."
     ),
-    "saturation": Statistic("saturation", "0 is grey. Near 0, channels: 1 halves nothing but cost."),
+    "saturation": Statistic("saturation", "0 is grey. Near 0 colour says little: try `channels: 1`."),
     "colourfulness": Statistic(
         "colourfulness", "After Hasler and Suesstrunk (2003). High: colour views may erase classes."
     ),

@@ -13,7 +13,8 @@ from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import Subject
 
 Distances = npt.NDArray[np.float64]
-SAME = 5e-3  # between unit vectors: nearer images are copies, which say nothing about dimension
+SAME = 0.01  # of the usual distance to the nearest image: nearer ones are copies, which say nothing
+TIED = 1e-4  # logarithm of a ratio below which two neighbours are copies of each other
 MLE_NEIGHBOURS = 10
 
 
@@ -30,7 +31,8 @@ def two_nn(distances: Distances) -> tuple[float, Interval, int]:
     Returns:
         The dimension, its interval, and the number of images it rests on.
     """
-    kept = distances[distances[:, 0] > SAME] if len(distances) else distances
+    kept = _different(distances)
+    kept = kept[np.log(kept[:, 1] / kept[:, 0]) > TIED]
     ratios = np.log(kept[:, 1] / kept[:, 0])
     total = float(ratios.sum())
     if len(kept) < 3 or total <= 0:
@@ -42,11 +44,18 @@ def two_nn(distances: Distances) -> tuple[float, Interval, int]:
 def levina_bickel(distances: Distances, k: int = MLE_NEIGHBOURS) -> float:
     """Dimension from the distances to k neighbours (Levina and Bickel, NIPS 2004), averaged over images as
     MacKay and Ghahramani corrected it: the mean of the inverses. ``distances``: float ``[Q, >= k]``."""
-    kept = distances[distances[:, 0] > SAME][:, :k]
+    kept = _different(distances)[:, :k]
     if len(kept) < 3 or kept.shape[1] < 3:
         return math.nan
-    inverse = np.log(kept[:, -1:] / kept[:, :-1]).sum(axis=1) / (kept.shape[1] - 2)
+    inverse = np.log(kept[:, -1:] / kept[:, :-1]).sum(axis=1) / (kept.shape[1] - 1)
     return float(1 / inverse.mean()) if inverse.mean() > 0 else math.nan
+
+
+def _different(distances: Distances) -> Distances:
+    """Those of images that are no copy of their nearest neighbour."""
+    nearest = distances[:, 0]
+    apart = nearest[nearest > 0]
+    return distances[nearest > SAME * np.median(apart)] if len(apart) else distances[:0]
 
 
 def measure(subject: Subject) -> Family:

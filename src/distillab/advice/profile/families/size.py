@@ -89,9 +89,10 @@ def _files(book: Notebook, subject: Subject) -> None:
     if "bytes" in columns and "width" in columns:
         sizes = columns["bytes"]
         pixels = columns["width"] * columns["height"]
+        least, most = f"{int(pixels.min()):,}", f"{int(pixels.max()):,}"
         low, high = np.percentile(sizes, [2.5, 97.5])
         book.note(
             f"Files hold {int(np.median(sizes)):,} bytes in the median; 95 % of them {int(low):,} to "
             f"{int(high):,}. "
-            f"Images have {int(pixels.min()):,} to {int(pixels.max()):,} pixels before resizing."
+            f"Images have {least if least == most else f'{least} to {most}'} pixels before resizing."
         )

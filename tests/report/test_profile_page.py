@@ -1,0 +1,125 @@
+"""The page of a profile as a person meets it: opened from a file, in Chromium, without a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from distillab.advice.profile import Profile, profile_source
+from distillab.advice.profile.measure import Interval, Measure
+from distillab.advice.profile.wording import interval_words, value_words
+from distillab.data.sources.parse import source_from_argument
+from distillab.report.profile import render_profile, write_profile
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    """Of images that look alike within a class, told by their border, with odd names of classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    images = rng.integers(60, 120, (90, 20, 20, 3), np.uint8)
+    images[:, :2] = (80 * labels)[:, None, None, None]
+    path = tmp_path_factory.mktemp("data") / "b<i>ts.npz"
+    np.savez(path, images=images, labels=labels, class_names=["<b>cat</b>", 'do"g', "a very long name " * 4])
+    return profile_source(source_from_argument(str(path)), against=source_from_argument(str(path)))
+
+
+def test_all_of_it_is_on_the_page(profile: Profile) -> None:
+    text = render_profile(profile)
+    for measure in profile.measures.values():
+        assert f'id="measure-{measure.key}"' in text
+    assert "a possible shortcut" in text
+    assert "<b>cat" not in text and "b<i>ts" not in text, "names are text, not markup"
+    assert "http" not in text.replace("http-equiv", ""), "nothing is fetched"
+
+
+def test_the_page_is_whole_or_not_there(profile: Profile, tmp_path: Path) -> None:
+    write_profile(profile, tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    with pytest.raises(OSError):
+        write_profile(profile, tmp_path / "nowhere" / "page.html")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "words"),
+    [
+        (0.12345, "share", "12.3 %"),
+        (1234567.0, "count", "1,234,567"),
+        (2.5, "count", "2.5"),
+        (-2.3456, "", "−2.35"),
+        (0.000123, "", "0.000123"),
+        (0.0, "share", "0 %"),
+        (float("nan"), "share", "–"),
+    ],
+)
+def test_numbers_are_written_as_people_read_them(value: float, unit: str, words: str) -> None:
+    assert value_words(value, unit) == words  # type: ignore[arg-type]
+
+
+def test_intervals_are_written_with_their_unit() -> None:
+    def told(interval: Interval) -> str:
+        return interval_words(Measure("k", "l", 0.2, interval, 9, 0.0, "m", unit="share"))
+
+    assert told(Interval(0.1, 0.3, "Wilson")) == "10.0 to 30.0 %"
+    assert told(Interval(0.2, 0.2, "exact")) == "exact"
+    assert told(Interval(float("nan"), float("nan"), "none: no image")) == "–"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("No Chromium was found. The page is tested in it: install it, or run `make test`.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [375, 1360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_without_a_network(
+    profile: Profile, chromium: Browser, tmp_path: Path, width: int, scheme: str
+) -> None:
+    write_profile(profile, tmp_path / "page.html")
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        offline=True,
+    )
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    url = (tmp_path / "page.html").as_uri()
+    page.goto(url)
+    assert [each for each in asked if not each.startswith("data:")] == [url]
+    assert complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing hangs over the edge"
+    broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
+    assert page.evaluate("document.images.length") > 20 and page.evaluate(broken) == 0
+    targets = (
+        "[...document.querySelectorAll('.contents a')].filter(a => !document.querySelector(a.hash)).length"
+    )
+    assert page.evaluate(targets) == 0
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") == (
+        "dark" if scheme == "light" else "light"
+    )
+    head = page.locator("table th > button").first
+    head.scroll_into_view_if_needed()
+    head.click()
+    assert complaints == []
+    context.close()
