@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from distillab.factors.factor import Factor, Manipulation, Role, Scene, factors,
 WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
 
-def parse_factors(entries: Mapping[str, Any], where: str) -> list[list[Factor]]:
+def parse_factors(entries: Mapping[str, Any], where: str, base: Path | None = None) -> list[list[Factor]]:
     """For each factor of a study, in written order, one instance a level.
 
     Args:
         entries: a study's ``factors``, such as
             ``{"size": [25, 100], "label_noise": {"levels": [0, 0.4], "roles": ["transfer"]}}``.
         where: the place of the mapping, such as ``study.yaml: factors``.
+        base: what relative paths are relative to (the study file's folder).
 
     Raises:
         RequestError: an unknown factor, key or role, no levels, or a level that is double or impossible.
@@ -31,10 +33,10 @@ def parse_factors(entries: Mapping[str, Any], where: str) -> list[list[Factor]]:
         raise RequestError(
             f"factors must be a mapping, not {_kind(entries)}", where=where, allowed="factor names as keys"
         )
-    return [_levels(str(name), entry, where) for name, entry in entries.items()]
+    return [_levels(str(name), entry, where, base) for name, entry in entries.items()]
 
 
-def _levels(name: str, entry: Any, where: str) -> list[Factor]:
+def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor]:
     if name not in factors:
         raise unknown_name("factor", name, factors, where=where)
     kind, place = factors[name], f"{where}.{name}"
@@ -48,7 +50,7 @@ def _levels(name: str, entry: Any, where: str) -> list[Factor]:
         raise RequestError(f"levels must be a list, not {_kind(levels)}", where=place, allowed=WRITTEN)
     if not levels:
         raise RequestError("there are no levels", where=place, allowed="at least one")
-    made = [_factor(kind, level, options, place, known) for level in levels]
+    made = [_factor(kind, {**options, "level": level}, base, place, known) for level in levels]
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
             raise RequestError(
@@ -58,10 +60,10 @@ def _levels(name: str, entry: Any, where: str) -> list[Factor]:
 
 
 def _factor(
-    kind: type[Factor], level: Any, options: dict[str, Any], place: str, known: Sequence[str]
+    kind: type[Factor], values: dict[str, Any], base: Path | None, place: str, known: Sequence[str]
 ) -> Factor:
     try:
-        return kind.model_validate({**options, "level": level})
+        return kind.model_validate(values, context={"base": base})
     except ValidationError as error:
         raise validation_error(error, place, known) from error
 

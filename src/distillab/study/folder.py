@@ -22,6 +22,7 @@ from distillab.study.plan import Plan
 from distillab.study.spec import StudySpec, read_study
 from distillab.study.standing import LEDGER_FILE, STUDY_FILE, must_be_begun
 from distillab.study.store import Store, disk_full_is_told
+from distillab.training.device import one_thread
 
 
 class StudyFolder:
@@ -98,8 +99,9 @@ class StudyFolder:
         return Ledger(self.ledger_file)
 
     def roles(self, condition: Condition) -> Roles:
-        """The image sets of a condition."""
-        return self.making.roles(condition)
+        """The image sets of a condition, the same in every process."""
+        with one_thread():
+            return self.making.roles(condition)
 
     @cached_property
     def making(self) -> Conditions:

@@ -259,7 +259,7 @@ class StudySpec(BaseModel):
 
     def factor_levels(self) -> list[list[Factor]]:
         """For each factor in written order, one instance a level. Raises RequestError."""
-        return parse_factors(self.factors, "factors")
+        return parse_factors(self.factors, "factors", self._base)
 
     def method_specs(self) -> list[MethodSpec]:
         """The methods, the plain twin first. Raises RequestError."""
@@ -300,6 +300,10 @@ class StudySpec(BaseModel):
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
+        values["factors"] = {
+            levels[0].name: _with_paths(self.factors[levels[0].name], levels[0])
+            for levels in self.factor_levels()
+        }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         _leave_out(values, self, ("order", "threads", "others"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
@@ -321,6 +325,13 @@ class StudySpec(BaseModel):
         """What makes two study files the same study: everything but the name, the notes and how evidence is
         weighed."""
         return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
+
+
+def _with_paths(entry: Any, factor: Factor) -> Any:
+    """A factor's entry, with absolute paths."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
 
 
 def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
