@@ -42,7 +42,7 @@ def test_wrong_labels_are_found() -> None:
     assert len(np.intersect1d(found[:30], wrong)) >= 24
     family = label_issues.measure(profiled)
     assert values(family)["label_issues"] == pytest.approx(0.05, abs=0.025)
-    assert "probably wrong" in alarms(family)[0]
+    assert "look wrong" in alarms(family)[0]
     assert "looks like" in family.galleries[0].rows[0][1][0].caption
 
 

@@ -51,7 +51,7 @@ def measure(subject: Subject) -> Family:
     )
     book.add(
         "label_issues",
-        "labels that are probably wrong",
+        "labels that look wrong",
         share,
         Interval(math.nan, math.nan, "none: the probe is too weak") if weak else wilson(len(worst), n),
         n,
@@ -59,7 +59,7 @@ def measure(subject: Subject) -> Family:
         unit="share",
         hypothesis=not weak,
         claims=() if weak else ("C21", "C22"),
-        alarm=f"{100 * share:.1f} % of the labels are probably wrong." if share >= MANY else "",
+        alarm=f"{100 * share:.1f} % of the labels look wrong: see the pictures." if share >= MANY else "",
     )
     given = probed.probabilities[np.arange(n), probed.labels]
     book.add(

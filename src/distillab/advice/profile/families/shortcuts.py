@@ -54,20 +54,7 @@ def measure(subject: Subject) -> Family:
         low = balanced(probed.recalls, probed.counts).low
         part = told(probed) / max(told(whole), 1e-9)
         found = part >= SHARE and low - chance >= ABOVE
-        book.add(
-            f"cue_{name}",
-            f"{cue.label} alone",
-            probed.balanced_accuracy,
-            balanced(probed.recalls, probed.counts),
-            len(some),
-            f"Looks only at {cue.about}. Hypothesis: the stronger a cue in the transfer data, the more a "
-            "plainly "
-            "distilled student leans on it.",
-            unit="share",
-            hypothesis=True,
-            claims=("C23", "C26"),
-            alarm=_alarm(cue.label, probed, whole) if found else "",
-        )
+        _add(book, name, probed, whole, found)
         rows.append(
             (
                 cue.label,
@@ -86,6 +73,25 @@ def measure(subject: Subject) -> Family:
         )
     )
     return book.close()
+
+
+def _add(book: Notebook, name: str, probed: Probed, whole: Probed, found: bool) -> None:
+    """Write down one cue."""
+    cue = CUES[name]
+    book.add(
+        f"cue_{name}",
+        f"{cue.label} alone",
+        probed.balanced_accuracy,
+        balanced(probed.recalls, probed.counts),
+        len(probed.labels),
+        f"Looks only at {cue.about}. Hypothesis: the stronger a cue in the transfer data, the more a "
+        "plainly "
+        "distilled student leans on it.",
+        unit="share",
+        hypothesis=True,
+        claims=("C23", "C26"),
+        alarm=_alarm(cue.label, probed, whole) if found else "",
+    )
 
 
 def _alarm(label: str, probed: Probed, whole: Probed) -> str:

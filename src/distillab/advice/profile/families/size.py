@@ -62,6 +62,20 @@ def measure(subject: Subject) -> Family:
         claims=("C12", "C15"),
     )
     _files(book, subject)
+    _broken(book, subject)
+    splits = {"profiled": images, **subject.held_out}
+    rows = tuple(
+        (name, len(part), int(part.counts.min()), int(part.counts.max())) for name, part in splits.items()
+    )
+    book.tabulate(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
+    for sentence in subject.report.notes:
+        book.note(sentence)
+    return book.close()
+
+
+def _broken(book: Notebook, subject: Subject) -> None:
+    """Files that could not be decoded."""
+    n = len(subject.images)
     broken = len(subject.report.broken)
     book.add(
         "broken_share",
@@ -73,14 +87,6 @@ def measure(subject: Subject) -> Family:
         unit="share",
         alarm=f"{broken} files cannot be decoded." if broken else "",
     )
-    splits = {"profiled": images, **subject.held_out}
-    rows = tuple(
-        (name, len(part), int(part.counts.min()), int(part.counts.max())) for name, part in splits.items()
-    )
-    book.tabulate(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
-    for sentence in subject.report.notes:
-        book.note(sentence)
-    return book.close()
 
 
 def _files(book: Notebook, subject: Subject) -> None:
