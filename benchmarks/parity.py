@@ -78,9 +78,12 @@ def seed_noise(accuracies: Mapping[Cell, float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("study", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--under", action="append")
     asked = parser.parse_args()
+    if asked.out is None:
+        print("nothing to compare: give --out, the folder where the studies are run")
+        return
     under = asked.under or ["fp32", "bf16", "compiled"]
     study = read_study(asked.study) if asked.study else parse_study(DIGITS, Path.cwd(), "study")
     results = {words: run(study, asked.out, words) for words in under}
