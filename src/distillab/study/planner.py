@@ -51,7 +51,7 @@ class Planner:
         self.can_be_stored: dict[tuple[str, int], dict[_Arm, bool]] = {}
         channels, height, _ = dataset.train.shape
         self.costs = ModelCosts(len(dataset.classes), channels, height)
-        mean, std = dataset.normalisation()
+        self.statistics = mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)
