@@ -249,3 +249,30 @@ def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: P
         runs(normalisation={"mean": [0.1], "std": [0.0]})
     with pytest.raises(RequestError, match="normalisation is that of given weights"):
         spec_with({"model": "resnet8", "normalisation": OWN})
+
+
+OWN_METHOD = """
+from distillab.methods import Method
+from distillab.methods.divergence import label_loss
+
+class Logits(Method):
+    def forward(self, student, teacher, batch):
+        apart = (student.logits - teacher.logits.detach()).square().mean()
+        return {"ce": label_loss(student.logits, batch).mean(), "logits": apart}
+"""
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [{"models": ["resnet8", "resnet14"], "combine": "correctness"}, {"model": "resnet14", "generations": 2}],
+    ids=["together", "generations"],
+)
+def test_controls_and_methods_of_ones_own_go_with_any_teachers(
+    teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN_METHOD)
+    values = study(**SHORT, methods=["ce", "self", "random_teacher", "mine.py:Logits", {"kd": {}, "dkd": {}}])
+    values["teacher"] = {"provenance": "full", **teacher}
+    folder = StudyFolder.begin(tmp_path / "dir", parse_study(values, tmp_path, "study.yaml"), CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"} and len(rows) == 5

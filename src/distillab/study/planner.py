@@ -53,7 +53,7 @@ class Planner:
         self.costs_of = cache(ModelCosts)
         step = lru_cache(FACTORS_KEPT)(apply_factor)
         self.making = Conditions(dataset, step, given_teacher(spec, dataset))
-        mean, std = dataset.normalisation()
+        self.statistics = mean, std = dataset.normalisation()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)

@@ -85,7 +85,7 @@ def inputs(planner: Planner) -> dict[str, Any]:
     wanted = planner.spec.teacher.normalisation
     if wanted is None:
         return {}
-    mean, std = (each.astype(np.float64) for each in planner.dataset.normalisation())
+    mean, std = (each.astype(np.float64) for each in planner.statistics)
     if not len(wanted.mean) == len(wanted.std) == len(mean):
         raise RequestError(
             f"the images have {len(mean)} channels, and there are {len(wanted.mean)} means and "
