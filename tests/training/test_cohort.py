@@ -156,7 +156,7 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
         told[way] = record
         states[way] = load_file(tmp_path / way / WEIGHTS)
     assert told["live"]["teacher_forwards"] == once.batch_size
-    if not methods[name].needs & LIVE:
+    if not parse_method(name, "methods").asks & LIVE:
         assert told["stored"]["teacher_forwards"] == 0
     for key, value in states["stored"].items():
         np.testing.assert_allclose(value, states["live"][key], rtol=2e-2, atol=2e-3)
