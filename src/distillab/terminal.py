@@ -88,6 +88,8 @@ def print_plan(seen: Overview) -> None:
     table.add_row("data", f"{seen.dataset}: {images} images, {seen.image}")
     for note in seen.notes:
         table.add_row("", note)
+    for factor, levels in seen.factors.items():
+        table.add_row("factor", f"{factor}: {levels}")
     table.add_row(
         "design",
         f"{seen.conditions} conditions x {seen.arms} methods x {_seeds(seen)} seeds, {seen.cells} cells",

@@ -28,7 +28,8 @@ class Overview:
     ``seconds`` is an estimate of the compute of all jobs on one worker, from a short timed trial of teacher
     and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images;
     ``arithmetic`` says how each network computes, and why. ``stored_bytes`` is the most that stored teacher
-    outputs can take; ``live`` students ask a live teacher.
+    outputs can take; ``live`` students ask a live teacher. ``factors`` are the levels of each in words, and the
+    roles that they change.
     ``looks``: at how many seeds a study that stops when it is decided looks, empty for others;
     ``least_students`` and ``least_seconds`` are student runs and compute up to the first look.
     """
@@ -38,6 +39,7 @@ class Overview:
     images: dict[str, int]
     image: str
     notes: tuple[str, ...]
+    factors: dict[str, str]
     conditions: int
     cells: int
     arms: int
@@ -78,6 +80,10 @@ def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device
         images={name: len(images) for name, images in sets.items()},
         image=f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(dataset.classes)} classes",
         notes=tuple(notes),
+        factors={
+            levels[0].name: f"{'; '.join(each.words for each in levels)} ({', '.join(levels[0].roles)})"
+            for levels in spec.factor_levels()
+        },
         conditions=len(plan.conditions) // max(1, len(spec.seed_list)),
         cells=len(plan.cells) // max(1, len(spec.seed_list)),
         arms=len(spec.method_specs()),
