@@ -1,12 +1,13 @@
 """A small real study of every factor: what it does to the images, and what it does to the gain.
 
     python benchmarks/factor_studies.py --out DIR [--only NAME ...] [--workers 1]
-                                        [--table FILE.csv] [--pictures FOLDER]
+                                        [--table FILE.csv] [--pictures FOLDER] [--pages FOLDER]
 
 Runs studies/factors/*.yaml, or takes them up where they stopped, each in DIR/NAME. The studies read real
 image sets from the folder that the environment variable DISTILLAB_DATA names. Printed is a line a contrast of
 accuracy and, where a factor brings test sets of its own, of the accuracy on them; ``--table`` writes the same
-as CSV. ``--pictures`` writes NAME.png for each: the same real images as read and at every level.
+as CSV. ``--pictures`` writes NAME.png for each: the same real images as read and at every level. ``--pages``
+writes both into FACTOR.md, below the line ``<!-- measured -->``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from distillab.report.gallery import galleries
 
 STUDIES = Path(__file__).parents[1] / "studies" / "factors"
 TILE, GAP, MARGIN, TITLE, SHOWN = 56, 4, 12, 15, 14  # pixels of a picture; pictures in a strip
+MEASURED = "<!-- measured -->"
 PAPER, INK, CHANGED = (252, 252, 250), (40, 40, 45), (214, 116, 24)
 COLUMNS = (
     *("study", "dataset", "level", "provenance", "student", "method", "metric", "n_pairs"),
@@ -101,6 +103,46 @@ def write_pictures(finished: Finished, folder: Path, name: str) -> None:
     picture(galleries(finished.folder, conditions)[-1]).save(folder / f"{name}.png", optimize=True)
 
 
+def write_pages(rows: Sequence[Row], folder: Path, pictures: str) -> None:
+    """What was measured, into the page of each factor: the picture, the question, and a table a study."""
+    for page in sorted(folder.glob("*.md")):
+        about = [
+            name for name in dict.fromkeys(row["study"] for row in rows) if page_of(name, folder) == page
+        ]
+        if not about:
+            continue
+        words = page.read_text().partition(MEASURED)[0] + MEASURED + "\n"
+        for name in about:
+            words += "\n".join(
+                ["", *block(name, [row for row in rows if row["study"] == name], pictures), ""]
+            )
+        page.write_text(words)
+
+
+def page_of(study: str, folder: Path) -> Path:
+    """The page of the factor that a study is about: ``shift-corruption`` belongs to shift.md."""
+    return folder / f"{study.partition('-')[0]}.md"
+
+
+def block(name: str, rows: Sequence[Row], pictures: str) -> Iterator[str]:
+    """Lines of Markdown on one study."""
+    text = (STUDIES / f"{name}.yaml").read_text()
+    question = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    yield f"**[{name}.yaml](../../studies/factors/{name}.yaml).** {question}"
+    yield ""
+    yield f"![The same images as read and at each level]({pictures}/{name}.png)"
+    yield ""
+    yield "| level | teacher | method | measure | plain, % | distilled, % | gain, points | pairs | verdict |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in (row for row in rows if row["gain"] is not None):
+        gain = f"{row['gain']:+.1f} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
+        means = f"{row['plain']:.1f} | {row['distilled']:.1f} | {gain}"
+        yield (
+            f"| {row['level']} | {row['provenance']} | {row['method']} | {row['metric'].replace('_', ' ')} "
+            f"| {means} | {row['n_pairs']} | {row['verdict']} |"
+        )
+
+
 def told(row: Row) -> str:
     """A row for the terminal."""
     gain = "no pair" if row["gain"] is None else f"{row['gain']:+6.1f} [{row['ci_low']}, {row['ci_high']}]"
@@ -116,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", type=Path)
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--pages", type=Path)
     asked = parser.parse_args(arguments)
     if asked.out is None or "DISTILLAB_DATA" not in os.environ:
         print("nothing to run: give --out, and the folder of the image sets in DISTILLAB_DATA")
@@ -132,6 +175,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += mine
         if asked.pictures:
             write_pictures(finished, asked.pictures, path.stem)
+    if asked.pages:
+        pictures = os.path.relpath(asked.pictures or asked.pages, asked.pages)
+        write_pages(rows, asked.pages, pictures)
     if asked.table:
         with asked.table.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)

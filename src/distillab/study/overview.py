@@ -28,8 +28,8 @@ class Overview:
     ``seconds`` is an estimate of the compute of all jobs on one worker, from a short timed trial of teacher
     and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images;
     ``arithmetic`` says how each network computes, and why. ``stored_bytes`` is the most that stored teacher
-    outputs can take; ``live`` students ask a live teacher. ``factors`` are the levels of each in words, and the
-    roles that they change.
+    outputs can take; ``live`` students ask a live teacher. ``factors`` are the levels of each in words, and
+    the roles that they change.
     ``looks``: at how many seeds a study that stops when it is decided looks, empty for others;
     ``least_students`` and ``least_seconds`` are student runs and compute up to the first look.
     """
