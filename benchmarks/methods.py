@@ -13,7 +13,8 @@ study's own evidence. Studies are resumed in DIR.
 
 The cost of a step is measured apart, in a process a method: the student's part of a training step with this
 method and with ce in turns, the teacher's words given (the ratio of medians), and by how much the method
-raises the peak of memory. Printed is a table a pair; ``--table`` writes it as methods-PAIR.csv.
+raises the peak of memory. Printed is a table a pair; ``--table`` writes it as methods-PAIR.csv, with the day
+and the machine in methods-PAIR.json, which ``make tables`` puts into docs/methods.md.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from __future__ import annotations
 import argparse
 import csv
 import gc
+import json
 import multiprocessing
+import os
+import platform
 import resource
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +222,19 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
+def machine() -> dict[str, str]:
+    """The day, and what it was measured on."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "date": date.today().isoformat(),
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "torch": torch.__version__,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or say what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -236,6 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_rows(pair, rows)
         if asked.table:
             write_csv(asked.table / f"methods-{pair}.csv", rows)
+            (asked.table / f"methods-{pair}.json").write_text(json.dumps(machine(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -80,7 +81,12 @@ def gains_tables() -> str:
             with path.open(newline="") as file:
                 rows = [_gain(row) for row in csv.DictReader(file)]
             head = ["method", "accuracy", "gain in points (95 %)", "verdict", "seconds a step", "MiB a step"]
-            parts.append(f"### {title}\n\n{_table(head, rows)}")
+            where = json.loads(path.with_suffix(".json").read_text())
+            told = (
+                f"Measured on {where['date']}: {where['processor']}, {where['cores']} cores, torch "
+                f"{where['torch']}."
+            )
+            parts.append(f"### {title}\n\n{told}\n\n{_table(head, rows)}")
     return "\n\n".join(parts) or "Nothing has been measured yet."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,22 @@ def test_every_method_has_its_row_with_paper_and_defaults(tables: ModuleType) ->
 def test_a_page_without_a_place_for_its_tables_is_not_written(tables: ModuleType) -> None:
     with pytest.raises(ValueError, match="0 places for registry"):
         tables.page("# Methods\n")
+
+
+def test_gains_are_told_with_their_intervals_and_harms_as_harms(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").mkdir()
+    head = "method,accuracy,gain,ci_low,ci_high,verdict,seeds,step_time,step_mib"
+    rows = ["ce,0.31,,,,,,,", "at,0.28,-3.0,-4.2,-1.8,harms,5,1.2,3"]
+    (tmp_path / "results" / "methods-cnn.csv").write_text("\n".join([head, *rows]))
+    machine = {"date": "2026-01-02", "processor": "a processor", "cores": "2", "torch": "2.9"}
+    (tmp_path / "results" / "methods-cnn.json").write_text(json.dumps(machine))
+    monkeypatch.setattr(tables, "DOCS", tmp_path)
+    told = tables.gains_tables()
+    assert "Measured on 2026-01-02: a processor, 2 cores, torch 2.9." in told
+    assert "| `ce` | 31.0 % |  | the plain twin | 1 | 0 |" in told
+    assert "| `at` | 28.0 % | -3.0 (-4.2 to -1.8) | harms | 1.2 | 3 |" in told
 
 
 def test_the_list_of_methods_is_complete() -> None:
