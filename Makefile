@@ -5,13 +5,14 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-REAL_STUDIES := $(filter-out studies/quickstart.yaml,$(sort $(wildcard studies/*.yaml)))
+# crd-table.yaml takes days of a GPU, and is run by hand.
+REAL_STUDIES := $(filter-out studies/quickstart.yaml studies/crd-table.yaml,$(sort $(wildcard studies/*.yaml)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint types format browser studies bench clean
+.PHONY: help demo test lint types format tables browser studies bench clean
 
 # $(call debian,PACKAGE,SENTENCE): install a Debian package if that is possible here, else say what to do.
 define debian
@@ -47,6 +48,9 @@ types: $(VENV)/.installed-dev ## static types
 format: $(VENV)/.installed-dev ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+tables: $(VENV)/.installed ## write the tables in docs/ that come from the registries and from docs/results/
+	$(BIN)/python docs/methods_table.py
 
 browser: ## make sure that there is a Chromium for the tests that open the report
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \

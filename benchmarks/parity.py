@@ -1,6 +1,7 @@
 """Does the arithmetic change what a study finds? One study, run under several, side by side with its noise.
 
     python benchmarks/parity.py STUDY.yaml --out DIR [--under "fp32" --under "bf16" --under "compiled"]
+    python benchmarks/parity.py benchmarks/parity_cifar100.yaml --out DIR --under fp32 --under bf16
 
 An arithmetic is written as words: fp32 or bf16, channels_last or contiguous, compiled or eager; what is left
 out is fp32, channels_last, eager. The first is what the others are compared with. Printed for each: how
@@ -11,17 +12,15 @@ that differ. Without a study: a small one on 8x8 digits, in some minutes where b
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from distillab.api import Study
-from distillab.study.spec import parse_study
+from distillab.study.spec import StudySpec, parse_study, read_study
 
 DIGITS: dict[str, Any] = {
     "study": "parity",
@@ -52,12 +51,11 @@ def keys_of(row: Mapping[str, Any], *names: str) -> Cell:
     return (*factors, *(row[name] for name in ("provenance", "student", "method", *names)))
 
 
-def run(study: Mapping[str, Any], base: Path, out: Path, words: str) -> tuple[dict[Cell, Any], ...]:
+def run(study: StudySpec, out: Path, words: str) -> tuple[dict[Cell, Any], ...]:
     """Accuracies by run and verdicts by contrast of the study under an arithmetic."""
-    values = copy.deepcopy(dict(study))
-    values["recipe"] = values.get("recipe", {}) | USUAL | dict(WORDS[word] for word in words.split())
+    asked_for = USUAL | dict(WORDS[word] for word in words.split())
     asked = Study.__new__(Study)
-    asked.spec = parse_study(values, base, "study")
+    asked.spec = study.model_copy(update={"recipe": study.recipe.model_copy(update=asked_for)})
     finished = asked.run(out / words.replace(" ", "-"))
     if finished.outcome.failed:
         raise SystemExit(f"{finished.outcome.failed} runs failed under {words}: see {finished.report}")
@@ -80,13 +78,15 @@ def seed_noise(accuracies: Mapping[Cell, float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("study", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--under", action="append")
     asked = parser.parse_args()
+    if asked.out is None:
+        print("nothing to compare: give --out, the folder where the studies are run")
+        return
     under = asked.under or ["fp32", "bf16", "compiled"]
-    study = yaml.safe_load(asked.study.read_text()) if asked.study else DIGITS
-    base = asked.study.resolve().parent if asked.study else Path.cwd()
-    results = {words: run(study, base, asked.out, words) for words in under}
+    study = read_study(asked.study) if asked.study else parse_study(DIGITS, Path.cwd(), "study")
+    results = {words: run(study, asked.out, words) for words in under}
     accuracies, verdicts = results[under[0]]
     noise = seed_noise(accuracies)
     print(f"{under[0]}: {len(accuracies)} runs, {len(verdicts)} verdicts")

@@ -14,9 +14,9 @@ steps, looks at val and test images, and each runs in processes of its own:
   by hand could arrange.
 
 Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled five times a second,
-what processes share counted once; images sent through the teacher; mean accuracy of each method; and where
-distillab's seconds went (step_breakdown.py). The last
-line is ``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
+what processes share counted once; images sent through the teacher; mean and standard deviation over seeds of
+each method's accuracy; and where distillab's seconds went (step_breakdown.py). The last line is
+``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
 Compilers and trials find empty caches. Teachers are trained beforehand, by distillab, and not counted; with
 ``--keep DIR`` they and the studies are kept, and the next call finds the teachers there.
 
@@ -24,51 +24,56 @@ It needs, besides distillab with its extra ``dev``: ``pip install psutil`` and `
 torchdistill==1.1.5`` (of what that asks for, torch, torchvision, numpy, pyyaml and scipy are there already;
 cython is not used by what runs here). ``--data`` is a Parquet file, or folder of them, as the Hugging Face
 Hub lays them out, or a folder of images; of CIFAR-100, which the pairs are made for, the default takes 50
-images a class. ``--quick`` takes 128 images and 2 epochs, to end within 8 minutes on two slow cores; the
-whole grid takes hours.
+images a class. The whole grid takes hours. ``--quick`` takes 256 images, and as many epochs as the pilot says
+can be done on both sides in 8 minutes, 4 at most; ``--middle`` takes 1,000 images and what fits 20 minutes.
+``--classes 10`` keeps the first ten classes, of which something can be learned in the time.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import importlib.util
 import json
 import math
 import os
 import shutil
+import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 
-from distillab.data.dataset import Dataset
-from distillab.data.imageset import ImageSet
-from distillab.data.ingest import load_dataset
-from distillab.data.sources.parse import parse_source, source_from_argument
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
 from distillab.training.recipe import VAL_LOOKS
 from measured_command import Cost, measure
 from step_breakdown import tell
+from study_cost_images import BATCH, moments, read_data, write_images
+from study_cost_tables import METHODS, Record, print_all, write_csv
 
 PAIRS = {"x4": ("resnet32x4", "resnet8x4"), "plain": ("resnet56", "resnet20")}
-METHODS = ("ce", "kd", "dist", "at", "rkd")
-RECIPE = {"batch_size": 64, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
+RECIPE = {"batch_size": BATCH, "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 SETTINGS: dict[str, dict[str, Any]] = {
     "auto": {},
     "fp32": {"precision": "fp32", "memory_format": "channels_last", "compile": False},
 }
 PILOT_STEPS = 3
+# Numbers of images, most epochs, epochs of the teachers, minutes to end within (None: as long as it takes).
+SIZES: dict[str, tuple[int, int, int, float | None]] = {
+    "whole": (5000, 10, 5, None),
+    "middle": (1000, 10, 3, 20.0),
+    "quick": (256, 4, 1, 8.0),
+}
+# Both distillab sides together take at most this share of torchdistill's time; starting, and what the table
+# needs, so many seconds.
+OUR_SHARE, BESIDES = 0.7, 45.0
 SIDE = Path(__file__).with_name("torchdistill_side.py")
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,52 +91,6 @@ class Way:
 
 WAYS = (Way(1, None, 0), Way(1, None, 2))
 BY_HAND = Way(os.cpu_count() or 1, 1, 0)
-
-
-# -- the images ----------------------------------------------------------------------------------------------
-
-
-def read_data(data: str, label: str | None) -> Dataset:
-    """The dataset that ``--data`` means, 32 pixels a side, in colour. Raises RequestError."""
-    form = {"resolution": 32, "channels": 3}
-    if label is None:
-        return load_dataset(source_from_argument(data).model_copy(update=form))
-    key = "train" if data.endswith(".parquet") else "path"
-    return load_dataset(
-        parse_source({"source": "parquet", key: data, "label": label, **form}, Path(), "--data")
-    )
-
-
-def write_images(dataset: Dataset, images: int, path: Path) -> None:
-    """A cut of the dataset as .npz: ``images`` to train on, a tenth of it for val, at most 2,000 to test."""
-    classes = len(dataset.classes)
-    if not max(classes, int(RECIPE["batch_size"])) <= images <= len(dataset.train):
-        raise SystemExit(f"--images must lie between {max(classes, 64)} and {len(dataset.train)}")
-    sizes = {"train": images, "val": max(classes, images // 10), "test": min(2000, max(classes, images // 2))}
-    sets = {"train": dataset.train, "val": dataset.val, "test": dataset.eval["test"]}
-    arrays = {}
-    for split, whole in sets.items():
-        chosen = evenly(whole, sizes[split])
-        arrays |= {f"x_{split}": whole.pixels(chosen), f"y_{split}": whole.labels[chosen]}
-    np.savez(path, **arrays)
-
-
-def evenly(images: ImageSet, size: int) -> npt.NDArray[np.int64]:
-    """Positions of ``size`` images, of every class as many as of any other, or one more."""
-    shuffled = np.random.default_rng(0).permutation(len(images))
-    labels = images.labels[shuffled]
-    rank = np.empty(len(images), dtype=np.int64)
-    for label in range(len(images.classes)):
-        mine = labels == label
-        rank[mine] = np.arange(mine.sum())
-    return np.sort(shuffled[np.argsort(rank, kind="stable")[:size]])
-
-
-def moments(path: Path) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation a channel of the training images, on the [0, 1] scale."""
-    with np.load(path) as arrays:
-        pixels = arrays["x_train"] / 255.0
-    return pixels.mean((0, 2, 3)).tolist(), pixels.std((0, 2, 3)).tolist()
 
 
 # -- distillab -----------------------------------------------------------------------------------------------
@@ -171,7 +130,7 @@ def train_teacher(name: str, images: Path, epochs: int, folder: Path) -> Path:
             name,
             methods=["ce"],
             seeds=1,
-            recipe={**RECIPE, "epochs": epochs, "precision": "fp32"},
+            recipe={**RECIPE, "epochs": epochs},
         )
         made, _ = distillab(study, 1)
         [weights] = made.glob("store/student/*/weights.safetensors")
@@ -208,20 +167,20 @@ def torchdistill(job: Record, way: Way, name: str, folder: Path) -> tuple[list[R
     return [run for out in outs for run in json.loads(out.read_text())["runs"]], cost
 
 
-def fastest_way(job: Record, name: str, folder: Path) -> Way:
-    """The way of the examples that gets through the most steps of kd a second."""
+def fastest_way(job: Record, name: str, folder: Path) -> tuple[Way, float]:
+    """The way of the examples that gets through the most steps of kd a second, and how many these are."""
     speeds = {}
     for number, way in enumerate((*WAYS, BY_HAND)):
         pilot = job | {"arms": [("kd", 0)] * way.processes, "epochs": PILOT_STEPS, "most_steps": PILOT_STEPS}
         runs, _ = torchdistill(pilot, way, f"{name}-pilot{number}", folder)
         speeds[way] = len(runs) * (PILOT_STEPS - 1) / max(run["seconds"] for run in runs)
         print(f"  pilot: torchdistill, {way}: {speeds[way]:.2f} steps a second", flush=True)
-    return max(WAYS, key=speeds.__getitem__)
+    best = max(WAYS, key=speeds.__getitem__)
+    return best, speeds[best]
 
 
-def torchdistill_row(job: Record, name: str, folder: Path) -> Record:
-    """Run the grid by torchdistill in the faster way and read what came of it."""
-    way = fastest_way(job, name, folder)
+def torchdistill_row(job: Record, way: Way, name: str, folder: Path) -> Record:
+    """Run the grid by torchdistill and read what came of it."""
     print(f"  torchdistill runs with {way}", flush=True)
     runs, cost = torchdistill(job, way, name, folder)
     return _row(cost, sum(run["teacher_images"] for run in runs), runs)
@@ -231,8 +190,8 @@ def torchdistill_row(job: Record, name: str, folder: Path) -> Record:
 
 
 def _row(cost: Cost, asked: int, runs: Sequence[Record]) -> Record:
-    means = {
-        f"accuracy_{method}": float(np.mean([run["accuracy"] for run in runs if run["method"] == method]))
+    found = {
+        method: [run["accuracy"] for run in runs if run["method"] == method and run["accuracy"] is not None]
         for method in METHODS
     }
     return {
@@ -240,53 +199,81 @@ def _row(cost: Cost, asked: int, runs: Sequence[Record]) -> Record:
         "cpu_seconds": round(cost.cpu, 1),
         "peak_mib": round(cost.peak),
         "teacher_images": asked,
-        **{name: round(mean, 4) for name, mean in means.items()},
+        **{f"accuracy_{method}": round(statistics.fmean(each), 4) for method, each in found.items()},
+        **{f"sd_{method}": round(_sd(each), 4) for method, each in found.items()},
     }
 
 
-def compare(pair: str, images: Path, folder: Path, asked: argparse.Namespace) -> list[Record]:
-    """The three measurements of a pair, one after the other."""
-    teacher, student = PAIRS[pair]
-    print(f"{teacher} -> {student}", flush=True)
-    weights = train_teacher(teacher, images, asked.teacher_epochs, folder)
-    looks = min(VAL_LOOKS, asked.epochs)
-    mean, std = moments(images)
-    job: Record = {
-        "data": str(images),
-        "teacher": teacher,
-        "teacher_weights": str(weights),
-        "student": student,
-        "arms": [(method, seed) for method in METHODS for seed in range(asked.seeds)],
-        "epochs": asked.epochs,
-        **RECIPE,
-        "val_epochs": sorted({math.ceil(asked.epochs * (look + 1) / looks) for look in range(looks)}),
-        "mean": mean,
-        "std": std,
-    }
-    rows = {"torchdistill": torchdistill_row(job, f"{pair}-torchdistill", folder)}
-    given = {"model": teacher, "provenance": "external", "weights": str(weights)}
-    recipe = {**RECIPE, "epochs": asked.epochs, "views": "crop_flip"}
-    for side, settings in SETTINGS.items():
-        study = write_study(
-            folder / f"{pair}-{side}.yaml",
-            images,
-            given,
-            student,
-            methods=list(METHODS),
-            seeds=asked.seeds,
-            recipe={**recipe, **settings},
-        )
-        rows[f"distillab {side}"] = distillab_row(study, asked.workers)
-    return [{"pair": f"{teacher} -> {student}", "side": side, **row} for side, row in rows.items()]
+def _sd(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else math.nan
 
 
-def print_table(rows: Sequence[Record]) -> None:
-    """The rows under their columns."""
-    columns = list(rows[0])
-    lines = [columns, *([str(row[column]) for column in columns] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+@dataclass(frozen=True)
+class Comparison:
+    """A pair of networks, what both sides are given, and the way that torchdistill runs, with its steps of kd
+    a second."""
+
+    pair: str
+    job: Record
+    way: Way
+    speed: float
+
+    @classmethod
+    def prepare(cls, pair: str, images: Path, folder: Path, asked: argparse.Namespace) -> Comparison:
+        """Train the teacher if need be, and find out how torchdistill is the fastest."""
+        teacher, student = PAIRS[pair]
+        print(f"{teacher} -> {student}", flush=True)
+        mean, std = moments(images)
+        job: Record = {
+            "data": str(images),
+            "teacher": teacher,
+            "teacher_weights": str(train_teacher(teacher, images, asked.teacher_epochs, folder)),
+            "student": student,
+            "arms": [(method, seed) for method in METHODS for seed in range(asked.seeds)],
+            **RECIPE,
+            "val_epochs": [],
+            "mean": mean,
+            "std": std,
+        }
+        return cls(pair, job, *fastest_way(job, f"{pair}-torchdistill", folder))
+
+    def seconds(self, steps: int) -> float:
+        """Estimate of what all measurements of the pair take at so many steps a run."""
+        theirs = len(self.job["arms"]) * steps / self.speed
+        return (1 + OUR_SHARE) * theirs + BESIDES
+
+    def measure(self, epochs: int, folder: Path, asked: argparse.Namespace) -> list[Record]:
+        """The three measurements, one after the other."""
+        teacher, student = PAIRS[self.pair]
+        print(f"{teacher} -> {student}, {epochs} epochs", flush=True)
+        looks = min(VAL_LOOKS, epochs)
+        val_epochs = sorted({math.ceil(epochs * (look + 1) / looks) for look in range(looks)})
+        job = self.job | {"epochs": epochs, "val_epochs": val_epochs}
+        rows = {"torchdistill": torchdistill_row(job, self.way, f"{self.pair}-torchdistill", folder)}
+        given = {"model": teacher, "provenance": "external", "weights": job["teacher_weights"]}
+        recipe = {**RECIPE, "epochs": epochs, "views": "crop_flip"}
+        for side, settings in SETTINGS.items():
+            study = write_study(
+                folder / f"{self.pair}-{side}.yaml",
+                Path(job["data"]),
+                given,
+                student,
+                methods=list(METHODS),
+                seeds=asked.seeds,
+                recipe={**recipe, **settings},
+            )
+            rows[f"distillab {side}"] = distillab_row(study, asked.workers)
+        return [{"pair": f"{teacher} -> {student}", "side": side, **row} for side, row in rows.items()]
+
+
+def epochs_that_fit(prepared: Sequence[Comparison], asked: argparse.Namespace, since: float) -> int:
+    """The epochs that were asked for, or as many as end ``asked.minutes`` after ``since``; at least one."""
+    if asked.minutes is None:
+        return int(asked.epochs)
+    left = 60 * asked.minutes - (time.perf_counter() - since)
+    steps = asked.images // BATCH
+    fitting = range(1, asked.epochs + 1)
+    return max((n for n in fitting if sum(each.seconds(n * steps) for each in prepared) <= left), default=1)
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -294,42 +281,49 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", help="Parquet (a file or a folder, Hugging Face layout) or an image folder")
     parser.add_argument("--label", help="label column of the Parquet files, such as fine_label")
-    parser.add_argument("--images", type=int, help="training images (5000; quick: 128)")
-    parser.add_argument("--epochs", type=int, help="of every student (10; quick: 2)")
-    parser.add_argument("--teacher-epochs", type=int, help="of the teachers, not counted (5; quick: 1)")
+    parser.add_argument("--classes", type=int, help="only the first so many classes")
+    parser.add_argument("--images", type=int, help="training images")
+    parser.add_argument("--epochs", type=int, help="of every student; with --minutes, the most")
+    parser.add_argument("--teacher-epochs", type=int, help="of the teachers, which are not counted")
+    parser.add_argument("--minutes", type=float, help="take only the epochs that can be done in this time")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
     parser.add_argument("--workers", type=int, help="of distillab run (its default)")
-    parser.add_argument("--quick", action="store_true", help="the same grid on few images, in minutes")
+    size = parser.add_mutually_exclusive_group()
+    for name in ("quick", "middle"):
+        images, epochs, _, minutes = SIZES[name]
+        told = f"the same on {images} images for {epochs} epochs or what fits {minutes:.0f} minutes"
+        size.add_argument(f"--{name}", dest="size", action="store_const", const=name, help=told)
     parser.add_argument("--keep", type=Path, help="folder for teachers, studies and logs (a temporary one)")
     parser.add_argument("--out", type=Path, help="write the table there as CSV")
     asked = parser.parse_args(arguments)
-    for name, whole, quick in (("images", 5000, 128), ("epochs", 10, 2), ("teacher_epochs", 5, 1)):
+    names = ("images", "epochs", "teacher_epochs", "minutes")
+    for name, value in zip(names, SIZES[asked.size or "whole"], strict=True):
         if getattr(asked, name) is None:
-            setattr(asked, name, quick if asked.quick else whole)
+            setattr(asked, name, value)
     return asked
 
 
 def run(asked: argparse.Namespace, folder: Path) -> None:
-    """Make the cut, compare every pair, print the table and the ratios."""
+    """Make the cut, compare every pair, print the tables and the ratios."""
+    since = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    images = folder.resolve() / "images.npz"
-    write_images(read_data(asked.data, asked.label), asked.images, images)
-    steps = asked.epochs * (asked.images // int(RECIPE["batch_size"]))
+    folder = folder.resolve()
+    images = folder / "images.npz"
+    write_images(read_data(asked.data, asked.label, asked.classes), asked.images, images)
+    prepared = [Comparison.prepare(pair, images, folder, asked) for pair in asked.pairs]
+    epochs = epochs_that_fit(prepared, asked, since)
+    steps = epochs * (asked.images // BATCH)
     print(
         f"{len(METHODS)} methods x {asked.seeds} seeds, {asked.images} images, {steps} steps a run",
         flush=True,
     )
-    rows = [row for pair in asked.pairs for row in compare(pair, images, folder.resolve(), asked)]
-    print_table(rows)
+    rows = [row for each in prepared for row in each.measure(epochs, folder, asked)]
+    for row in rows:
+        row |= {"images": asked.images, "steps": steps, "seeds": asked.seeds}
     if asked.out:
-        with asked.out.open("w", newline="") as file:
-            table = csv.DictWriter(file, list(rows[0]))
-            table.writeheader()
-            table.writerows(rows)
-    sides = ("torchdistill", "distillab auto", "distillab fp32")
-    theirs, auto, fp32 = (sum(row["wall_seconds"] for row in rows if row["side"] == side) for side in sides)
-    print(f"ratio_auto={theirs / auto:.2f} ratio_fp32={theirs / fp32:.2f}")
+        write_csv(rows, asked.out)
+    print_all(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

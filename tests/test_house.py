@@ -25,6 +25,7 @@ NOT_FOR_USERS = (
     "timm",
     "datasets",
     "efficientnet_lite_pytorch",
+    "imagecorruptions",
     "torchmetrics",
     "pytest",
     "hypothesis",

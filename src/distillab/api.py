@@ -11,7 +11,6 @@ from typing import Any
 from distillab.advice.profile import GivenTeacher, Profile, given_teacher, profile_source
 from distillab.data.dataset import Dataset
 from distillab.data.embedding import embeddings
-from distillab.data.ingest import load_dataset
 from distillab.data.sources.parse import parse_source, source_from_argument
 from distillab.data.sources.source import Source
 from distillab.errors import RequestError
@@ -21,7 +20,8 @@ from distillab.report.collect import collect
 from distillab.report.page import write_report
 from distillab.study.arithmetic import tuned_plan
 from distillab.study.executors import Watch
-from distillab.study.folder import LoadProgress, StudyFolder
+from distillab.study.folder import StudyFolder
+from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.plan import Plan
 from distillab.study.run import Outcome, outcome, run_jobs
 from distillab.study.spec import StudySpec, parse_study, read_study
@@ -69,7 +69,7 @@ class Study:
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
         """The data and the expanded design. Trains nothing. Raises RequestError."""
-        dataset = load_dataset(self.spec.source(), on_load)
+        dataset = load_study_data(self.spec, on_load)
         return dataset, tuned_plan(self.spec, dataset, pick_device(device))
 
     def run(

@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 # On Linux workers are forked from a process that has imported this and done nothing with it: they start at
 # once and share its memory. Elsewhere forking is not safe or not there.
 FORKED = sys.platform == "linux"
-PRELOADED = "distillab.study.worker"
+PRELOADED = ["distillab.study.worker", "torch._dynamo"]  # the latter comes with torch's optimisers
 
 
 def workers_context() -> SpawnContext | ForkServerContext:
@@ -18,7 +18,7 @@ def workers_context() -> SpawnContext | ForkServerContext:
     if not FORKED:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 

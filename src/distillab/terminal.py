@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
     from distillab.advice.profile import Profile
     from distillab.api import Finished
     from distillab.study.executors import Watch
-    from distillab.study.folder import LoadProgress, StudyFolder
+    from distillab.study.folder import StudyFolder
+    from distillab.study.loading import LoadProgress
     from distillab.study.overview import Overview
     from distillab.study.reproduce import Comparison
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.data.dataset import Dataset
-from distillab.data.duplicates import content_codes, count_across, leaks, repeats
+from distillab.data.duplicates import content, count_across, leaks, repeats
+from distillab.data.imageset import Pool
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import RawSplit, RawSplits, Source, parse_source
-from distillab.data.splits import carve
+from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.errors import RequestError
 
 Split = Sequence[tuple[int, int]]  # (what is on the image, label) of each image
@@ -150,9 +152,10 @@ def test_carving_is_stratified_and_keeps_identical_images_together(
 
 
 def test_contents_are_told_by_their_pixels() -> None:
-    pixels = np.stack([picture(content) for content in (5, 6, 5, 7, 6, 5)])[:, None]
-    codes = content_codes(pixels)
+    pixels = np.stack([picture(number) for number in (5, 6, 5, 7, 6, 5)])[:, None]
+    pool, codes = content(pixels)
     assert codes.tolist() == [0, 1, 0, 3, 1, 0]
+    assert pool.digest == Pool.of(pixels).digest
     assert repeats(codes, np.array([0, 0, 1, 0, 0, 0])) == (3, 1)
     parts = np.array([0, 0, 1, 1, 2, 2], dtype=np.int8)
     assert count_across(codes, parts) == {"train/val": 1, "train/test": 2, "val/test": 1}
@@ -288,3 +291,99 @@ def test_a_dataset_survives_the_disk(entry: dict[str, Any], tmp_path: Path) -> N
     assert opened.report == dataset.report
     assert opened.name == "three digits"
     assert opened.train.shape == (3, 6, 6) if "resolution" in entry else (1, 8, 8)
+
+
+# ---------------------------------------------------------------------------------------- by group
+
+
+@given(
+    groups=st.integers(4, 14),
+    classes=st.integers(1, 4),
+    each=st.integers(1, 6),
+    shuffle=st.integers(0, 10**6),
+    share=st.floats(0.05, 0.6),
+    key=st.integers(0, 99),
+)
+def test_whole_groups_are_carved_and_every_class_is_left_on_both_sides(
+    groups: int, classes: int, each: int, shuffle: int, share: float, key: int
+) -> None:
+    rng = np.random.default_rng(shuffle)
+    group = np.repeat(np.arange(groups), classes * each)
+    labels = np.tile(np.arange(classes), groups * each)
+    ids, codes = rng.permutation(len(labels)) * 3, rng.permutation(len(labels))
+    columns = [column.astype(np.int64) for column in (labels, ids, codes, group)]
+    carved = carve_groups(*columns, share, key)
+    for name in range(groups):
+        assert len(set(carved[group == name])) == 1
+    sizes = np.bincount(labels[carved], minlength=classes)
+    assert (sizes > 0).all() and (np.bincount(labels[~carved], minlength=classes) > 0).all()
+    # Equal groups: their number is the share rounded, but never none and never all.
+    assert abs(carved.sum() / (classes * each) - share * groups) <= max(0.5 + 1e-9, 1 - share * groups)
+    order = rng.permutation(len(labels))
+    assert (carve_groups(*(column[order] for column in columns), share, key) == carved[order]).all()
+
+
+def test_groups_that_share_an_image_stay_together() -> None:
+    group = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    codes = np.array([0, 1, 1, 2, 3, 4, 5, 6])
+    assert inseparable(group, codes).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
+
+
+class Grouped(Made):
+    """Made images whose group is their content's hundreds."""
+
+    def read(self) -> RawSplits:
+        raw = super().read()
+        given = {
+            name: replace(split, groups=np.array([content // 100 for content, _ in getattr(self, key)]))
+            for (name, split), key in zip(
+                raw.given().items(), ("train", "given_test" if raw.val is None else "given_val"), strict=False
+            )
+        }
+        return replace(raw, **given, group_names=tuple(f"patient {g}" for g in range(10)))
+
+
+def test_splits_by_group_hold_different_groups() -> None:
+    source = Grouped(
+        train=tuple(pair for group in range(8) for pair in images(100 * group, 6)), split_by="group"
+    )
+    dataset = load_dataset(source)
+    sets = [dataset.train, dataset.val, dataset.eval["test"]]
+    names = [set(each.groups.tolist()) for each in sets if each.groups is not None]
+    assert [len(each) for each in names] == [5, 1, 2]
+    assert len(set().union(*names)) == 8
+    assert dataset.digest == load_dataset(source).digest
+    assert set(load_dataset(source.model_copy(update={"split_seed": 1})).val.groups) != names[1]
+
+
+def test_an_image_in_two_groups_keeps_them_on_one_side() -> None:
+    train = [pair for group in range(6) for pair in images(100 * group, 4)]
+    both = [pair for pair in train if pair[0] < 100]  # group 0 again, in group 5 by its position below
+
+    class Shared(Grouped):
+        def read(self) -> RawSplits:
+            raw = super().read()
+            assert raw.train.groups is not None
+            groups = np.concatenate([raw.train.groups[: -len(both)], np.full(len(both), 5)])
+            return replace(raw, train=replace(raw.train, groups=groups))
+
+    for seed in range(5):
+        dataset = load_dataset(Shared(train=(*train, *both), split_by="group", split_seed=seed))
+        for each in (dataset.train, dataset.val, dataset.eval["test"]):
+            assert each.groups is not None
+            assert (0 in each.groups) == (5 in each.groups)
+
+
+def test_splitting_by_group_says_what_it_lacks() -> None:
+    with pytest.raises(RequestError, match="images have no groups"):
+        load_dataset(made(images(0, 40), split_by="group"))
+    two = [pair for group in range(2) for pair in images(100 * group, 20)]
+    with pytest.raises(RequestError, match=r"lies in 2 groups .*allowed: at least 3 groups"):
+        load_dataset(Grouped(train=tuple(two), split_by="group"))
+
+
+def test_groups_on_both_sides_of_a_given_split_are_told() -> None:
+    train = [pair for group in range(4) for pair in images(100 * group, 6)]
+    test = [*images(110, 6), *images(500, 6)]
+    dataset = load_dataset(Grouped(train=tuple(train), given_test=tuple(test), split_by="group"))
+    assert "1 groups stand in train and in the given test: 'patient 1'." in dataset.report.notes

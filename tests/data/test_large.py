@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
+import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +21,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from distillab.data import storage
+from distillab.data import decode, storage
 from distillab.data.dataset import Dataset
 from distillab.data.decode import decode_images
-from distillab.data.imageset import Pool
+from distillab.data.imageset import ImageSet, Pool
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import parse_source
+from distillab.data.sources.cells import KEPT_GROUPS, KEPT_ROWS, ImageColumn
 from distillab.data.storage import FilePixels, PixelFile, cache_folder, open_pixels, write_pixels
+from distillab.errors import RequestError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -133,24 +136,124 @@ def test_a_large_dataset_is_the_same_dataset(
     np.testing.assert_array_equal(opened.val.images, usual.val.images)
 
 
+def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take a pass over all images, which no worker need do again."""
+    source = parse_source({"source": "digits", "classes": 2}, tmp_path, "data")
+    dataset = load_dataset(source)
+    (tmp_path / "saved").mkdir()
+    dataset.save(tmp_path / "saved")
+    expected = dataset.normalisation()
+    facts = json.loads((tmp_path / "saved" / "dataset.json").read_text())
+    del facts["normalisation"]  # as datasets were written before
+    (tmp_path / "older").mkdir()
+    dataset.save(tmp_path / "older")
+    (tmp_path / "older" / "dataset.json").write_text(json.dumps(facts))
+    for ours, theirs in zip(Dataset.open(tmp_path / "older").normalisation(), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("pixels were read")
+
+    opened = Dataset.open(tmp_path / "saved")
+    monkeypatch.setattr(ImageSet, "pixels", refuse)
+    for ours, theirs in zip(opened.normalisation(), expected, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_array_equal(ours, theirs)
+
+
+HOLDER = """
+import sys
+from distillab.data.storage import PixelFile
+file = PixelFile(1, (1, 4, 4))
+print(file.path, flush=True)
+sys.stdin.read()
+"""
+
+
 def test_what_killed_processes_left_is_swept(small_memory: None) -> None:
-    folder = cache_folder() / storage.DECODING
-    folder.mkdir(parents=True)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    dead, alive, elsewhere = (
-        folder / f"{host}-{pid}-abc.npy"
-        for host, pid in (
-            (socket.gethostname(), ended.pid),
-            (socket.gethostname(), 1),
-            ("another", ended.pid),
-        )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    for path in (dead, alive, elsewhere):
-        path.touch()
-    PixelFile((1, 1, 4, 4))
-    assert not dead.exists()
-    assert alive.exists() and elsewhere.exists()
+    assert holder.stdout
+    held = Path(holder.stdout.readline().strip())
+    mine = PixelFile(1, (1, 4, 4))
+    assert held.exists(), "it is in use"
+    holder.kill()
+    holder.communicate()
+    assert held.exists(), "nobody could tidy up"
+    elsewhere = held.with_name("elsewhere-0123.npy")
+    elsewhere.touch()
+    another = PixelFile(1, (1, 4, 4))
+    assert not held.exists()
+    assert mine.path.exists() and another.path.exists()
+    del mine, another
+    assert left_behind() == [elsewhere], "a machine that shares the folder may be using it"
+
+
+def test_a_process_forked_from_the_owner_leaves_its_file(
+    small_memory: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = PixelFile(1, (1, 4, 4))
+    path, owner = file.path, os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: owner + 1)
+    del file
+    gc.collect()
+    assert path.exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(small_memory: None) -> None:
+    with pytest.raises(RequestError) as caught:
+        PixelFile(2**33, (3, 224, 224))
+    told = str(caught.value)
+    assert "decoded, these images need 1,293,025.7 GB, and the disk has no room" in told
+    assert "DISTILLAB_CACHE" in told and "\n" not in told
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("after", [0, 1, 39, 40])  # of 40 images; then comes the header
+def test_a_disk_that_fills_up_is_told(
+    small_memory: None, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Where the room cannot be taken at once, or a quota is met."""
+    written = []
+    write = os.pwrite
+
+    def fill(file: int, data: Any, place: int) -> int:
+        written.append(place)
+        if len(written) > after:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        return write(file, data, place)
+
+    monkeypatch.setattr(os, "pwrite", fill)
+    with pytest.raises(RequestError, match="the disk has no room for them"):
+        decode_images([png(image) for image in COLOUR], [""] * 40, resolution=None, channels=3)
+    assert left_behind() == []
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RequestError, match="which cannot be written"):
+        PixelFile(1, (1, 4, 4))
+
+
+def test_decoding_that_is_interrupted_leaves_nothing(small_memory: None) -> None:
+    images = [png(image) for image in COLOUR] * 4
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        decode_images(images, [""] * len(images), resolution=None, channels=None, progress=interrupt)
+    assert left_behind() == []
+
+
+def test_decoding_waits_for_whoever_takes_the_images() -> None:
+    tasks = iter(range(1000))
+    results = decode._in_threads(lambda task: task * 2, tasks)
+    assert [next(results) for _ in range(3)] == [0, 2, 4]
+    assert next(tasks) < 40, "three are taken, and a few made for each of at most eight threads"
+    results.close()
 
 
 def test_pixels_are_linked_where_the_disk_can_and_copied_where_not(
@@ -193,3 +296,21 @@ def test_a_large_parquet_file_is_read_by_the_row_group(
     assert groups == sorted(set(groups)) and len(groups) == 6, "each group once, in order"
     monkeypatch.setattr(storage, "LARGE", 2**30)
     assert load_dataset(source).digest == large.digest
+
+
+@pytest.mark.parametrize("rows", [10, 700, 5000])
+def test_row_groups_are_forgotten_when_enough_others_are_kept(tmp_path: Path, rows: int) -> None:
+    """Of any number of files, and of groups of any size."""
+    paths = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for number, path in enumerate(paths):
+        images = [f"{number}:{row}".encode() for row in range(5000)]
+        pq.write_table(pa.table({"image": images}), path, row_group_size=rows)
+    column = ImageColumn(paths, "image")
+    cells = column.cells()
+    kept = []
+    for cell in cells[:: rows // 2]:
+        assert cell.read() == f"{cell.file}:{cell.group * rows + cell.row}".encode()
+        kept.append([len(group) for group in column._kept.values()])
+    assert len(cells) == 15000
+    assert max(len(groups) for groups in kept) > 1
+    assert all(len(groups) <= KEPT_GROUPS or sum(groups[1:]) <= KEPT_ROWS + rows for groups in kept)

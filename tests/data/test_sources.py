@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from distillab.data import storage
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import parse_source, source_from_argument, sources
+from distillab.data.storage import FilePixels
 from distillab.errors import RequestError
 
 SIDE, EACH = 8, 6  # pixels, and images a class and split
@@ -135,6 +137,10 @@ def make_huggingface(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -149,6 +155,7 @@ SMALL: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "webdataset": make_webdataset,
+    "shapes": make_shapes,
 }
 
 
@@ -169,6 +176,20 @@ def refuse(folder: Path, **entry: Any) -> str:
 
 def test_every_source_is_tested_here() -> None:
     assert set(SMALL) == set(sources)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_source_that_is_too_large_for_memory_gives_the_same_images(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = parse_source({"source": name, **SMALL[name](tmp_path)}, tmp_path, "study.yaml: data")
+    usual = load_dataset(source)
+    monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(storage, "LARGE", 0)
+    large = load_dataset(source)
+    assert isinstance(large.train.pool.pixels, FilePixels)
+    assert large.digest == usual.digest
+    assert large.report == usual.report
 
 
 @pytest.mark.parametrize("name", sorted(SMALL))
@@ -353,6 +374,74 @@ def test_folders_that_hold_no_dataset(tmp_path: Path) -> None:
     assert "two folders hold the val split" in refuse(tmp_path, source="folder", path="twice")
 
 
+@pytest.mark.parametrize("layout", ["group/class", "class/group"])
+@pytest.mark.parametrize("splits", [(), ("train", "test")])
+def test_a_folder_level_is_the_group(layout: str, splits: tuple[str, ...], tmp_path: Path) -> None:
+    for split in splits or ("",):
+        for outer in ("a", "b"):
+            write_folder(tmp_path / split / outer, ("x", "y"), seed=ord(outer))
+    raw = read(tmp_path, source="folder", path=".", layout=layout)
+    names, groups = (("x", "y"), ("a", "b")) if layout == "group/class" else (("a", "b"), ("x", "y"))
+    assert (raw.classes, raw.group_names) == (names, groups)
+    assert list(raw.given()) == (list(splits) or ["train"])
+    for split in raw.given().values():
+        for label, group, name in zip(split.labels, split.groups, split.names, strict=True):
+            level = (groups[group], names[label])
+            assert "/".join(level if layout == "group/class" else level[::-1]) in name
+    write_folder(tmp_path / splits[0] if splits else tmp_path, ("shallow",))
+    assert f"this image is in no folder of a {layout[6:]}" in refuse(
+        tmp_path, source="folder", path=".", layout=layout
+    )
+
+
+def test_groups_of_files_from_a_table_or_a_pattern(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pets")
+    rows = [f"{pet}/{row}.png,{row % 2},site {row % 3}" for pet in ("cat", "dog") for row in range(EACH)]
+    (tmp_path / "sites.csv").write_text("\n".join(["file,camera,site", *rows]))
+    entry = {"source": "folder", "path": "pets"}
+    raw = read(tmp_path, **entry, groups="sites.csv", group="site")
+    assert raw.group_names == ("site 0", "site 1", "site 2")
+    assert raw.train.groups.tolist() == [row % 3 for row in range(EACH)] * 2
+    raw = read(tmp_path, **entry, group_pattern=r"(\d)\.png")
+    assert raw.group_names == tuple("012345")
+    assert raw.train.groups.tolist() == list(range(EACH)) * 2
+
+    (tmp_path / "pets" / "dog" / "rex.png").write_bytes(png(noise(1, 7)[0]))
+    assert "'dog/rex.png' is not listed" in refuse(tmp_path, **entry, groups="sites.csv", group="site")
+    assert "is not found in 'dog/rex.png'" in refuse(tmp_path, **entry, group_pattern=r"(\d)\.png")
+    (tmp_path / "one.csv").write_text("file,site\nrex.png,a\n0.png,b\n")
+    assert "several files are called '0.png'" in refuse(tmp_path, **entry, groups="one.csv")
+    (tmp_path / "one.csv").write_text("file,site\nrex.png,a\nrex.png,b\n")
+    assert "'rex.png' stands in two groups" in refuse(tmp_path, **entry, groups="one.csv")
+    (tmp_path / "one.csv").write_text("file,site\ncat/0.png,a\ndog/rex.png,b\n")
+    raw = read(tmp_path, **entry, groups="one.csv", unlisted="b")
+    assert raw.group_names == ("a", "b") and raw.train.groups.tolist() == [0] + [1] * 2 * EACH
+    (tmp_path / "one.csv").write_text("file,site\ncat/0.png,a\ncat/00.png,b\n")
+    assert "there is no image 'cat/00.png'" in refuse(tmp_path, **entry, groups="one.csv", unlisted="b")
+    assert "there are 3 columns" in refuse(tmp_path, **entry, groups="sites.csv")
+    line = refuse(tmp_path, **entry, groups="sites.csv", group="sight")
+    assert "unknown group column 'sight', did you mean 'site'?" in line
+    assert "absent.csv: cannot be read" in refuse(tmp_path, **entry, groups="absent.csv")
+    assert "'group' speaks of a table that is not given" in refuse(tmp_path, **entry, group="site")
+    assert "in several ways" in refuse(tmp_path, **entry, groups="sites.csv", layout="class/group")
+    assert "has 0 brackets" in refuse(tmp_path, **entry, group_pattern="cat")
+    assert "is no regular expression" in refuse(tmp_path, **entry, group_pattern="(")
+
+
+def test_file_names_alone_will_do_in_a_table_of_groups(tmp_path: Path) -> None:
+    for number, pet in enumerate(("cat", "dog")):
+        (tmp_path / "pets" / pet).mkdir(parents=True)
+        for row, image in enumerate(noise(EACH, number)):
+            (tmp_path / "pets" / pet / f"{pet}{row}.png").write_bytes(png(image))
+    rows = [
+        f"{pet}{row}.png,{'even' if row % 2 == 0 else 'odd'}" for pet in ("dog", "cat") for row in range(EACH)
+    ]
+    (tmp_path / "groups.csv").write_text("\n".join(["file,parity", *rows]))
+    raw = read(tmp_path, source="folder", path="pets", groups="groups.csv")
+    assert raw.group_names == ("even", "odd")
+    assert raw.train.groups.tolist() == [0, 1] * EACH
+
+
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "pets")
 
@@ -441,6 +530,22 @@ def test_a_group_column_follows_its_images(tmp_path: Path) -> None:
         assert split.group_names == ("north", "south", "west")
         assert split.groups is not None
         assert (split.groups == split.ids % 3).all()
+
+
+def test_a_column_of_coarser_classes_gives_every_class_its_parent(tmp_path: Path) -> None:
+    coarse = ["felid", "canid"] * EACH
+    write_parquet(tmp_path / "a.parquet", family=coarse, order=["carnivora"] * 2 * EACH)
+    entry = {"source": "parquet", "path": "a.parquet", "label": "label"}
+    raw = read(tmp_path, **entry, coarse="family", group="family")
+    assert (raw.classes, raw.parents) == (("cat", "dog"), ("felid", "canid"))
+    dataset = load_dataset(parse_source({**entry, "coarse": "family"}, tmp_path, ""))
+    assert dataset.eval["test"].with_parents_as_classes().classes == ("felid", "canid")
+    assert read(tmp_path, **entry, coarse="order").parents == ("carnivora",) * 2
+    line = refuse(tmp_path, **entry, coarse="famly")
+    assert "unknown coarse column 'famly', did you mean 'family'?" in line
+    write_parquet(tmp_path / "a.parquet", family=[*coarse[:-1], "felid"])
+    line = refuse(tmp_path, **entry, coarse="family")
+    assert "class 'dog' lies in 'canid' and in 'felid'" in line
 
 
 def test_tables_that_cannot_be_used(tmp_path: Path) -> None:
@@ -590,6 +695,10 @@ def test_a_huggingface_folder_keeps_splits_and_names(tmp_path: Path) -> None:
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes == ("cat", "dog")
     assert raw.train.labels.tolist() == [0, 1] * EACH
+    entry = {"source": "huggingface", "path": "pets", "label": "kind"}
+    raw = read(tmp_path, **entry, group="kind", coarse="kind")
+    assert raw.parents == ("cat", "dog") and raw.train.groups.tolist() == [0, 1] * EACH
+    assert "unknown coarse column 'kin'" in refuse(tmp_path, **entry, coarse="kin")
 
 
 def test_huggingface_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -641,3 +750,60 @@ def test_shards_that_do_not_serve_are_told(tmp_path: Path, entry: dict[str, Any]
     write_shards(tmp_path / "pets", labels="json")
     (tmp_path / "broken.tar").write_bytes(b"no archive at all" * 100)
     assert message in refuse(tmp_path, source="webdataset", **entry)
+
+
+def write_shard(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("endings", [("cls", "txt"), ("txt", "cls")])
+def test_a_cls_file_goes_before_a_txt_file(tmp_path: Path, endings: tuple[str, str]) -> None:
+    """Whichever comes first in the shard: a .txt file often holds a caption."""
+    written = {"cls": "cat", "txt": "a picture of a dog"}
+    image = {"0.png": png(noise(1, 0)[0])}
+    write_shard(tmp_path / "pets.tar", image | {f"0.{end}": written[end].encode() for end in endings})
+    assert read(tmp_path, source="webdataset", path="pets.tar").classes == ("cat",)
+
+
+def test_a_pattern_means_its_shards_in_order(tmp_path: Path) -> None:
+    for number in range(8, 12):
+        write_shard(
+            tmp_path / "pets" / f"train-{number:03}.tar",
+            {f"{number}.png": png(noise(1, number)[0]), f"{number}.cls": b"0"},
+        )
+    source = parse_source(
+        {"source": "webdataset", "path": "pets/train-{008..010}.tar"}, tmp_path, "study.yaml: data"
+    )
+    assert source.read().train.names == [f"train-{n:03}.tar/{n}" for n in (8, 9, 10)]
+    assert source.dataset_name == "pets"
+    told = refuse(tmp_path, source="webdataset", path="pets/train-{010..012}.tar")
+    assert told.startswith(f"{tmp_path / 'pets' / 'train-012.tar'}: there is no .tar file here")
+
+
+def test_shards_of_one_name_in_different_folders_are_different_shards(tmp_path: Path) -> None:
+    for folder in ("north", "south"):
+        write_shard(
+            tmp_path / "pets" / folder / "0.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": folder.encode()}
+        )
+    assert read(tmp_path, source="webdataset", path="pets").classes == ("north", "south")
+
+
+def test_samples_without_an_image_are_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "pets.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": b"0", "1.cls": b"1"})
+    found = read(tmp_path, source="webdataset", path="pets.tar")
+    assert len(found.train.images) == 1
+    assert found.notes == ("1 samples of the shards have no image and were left out.",)
+    write_shard(tmp_path / "empty.tar", {"1.cls": b"1"})
+    assert "there is no image in the train shards" in refuse(tmp_path, source="webdataset", path="empty.tar")
+
+
+def test_a_shard_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    write_shards(tmp_path / "pets")
+    shard = tmp_path / "pets" / "train-1.tar"
+    shard.write_bytes(shard.read_bytes()[: 3 * 512 + 40])
+    assert "cannot be read" in refuse(tmp_path, source="webdataset", path="pets")

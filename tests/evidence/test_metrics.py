@@ -17,6 +17,7 @@ from distillab.evidence.metrics import (
     classification_metrics,
     fidelity,
     group_accuracies,
+    thirds,
 )
 
 
@@ -141,6 +142,7 @@ def test_fidelity_refuses_outputs_of_different_sets():
 def test_every_measured_number_has_an_entry_in_the_table():
     logits, labels, groups = outputs(0)
     measured = classification_metrics(logits, labels, groups) | fidelity(logits, logits)
+    measured |= thirds(class_accuracies(logits, labels), np.arange(logits.shape[1]))
     assert set(measured) | {"accuracy_selected"} == set(METRICS)
     assert all(metric.margin > 0 and metric.unit in ("points", "nats") for metric in METRICS.values())
     assert METRICS["accuracy"].margin_for(0.02) == 0.02

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from world import image_set, scene_around
 
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
-from distillab.factors import Imbalance, LabelNoise, Size, apply_chain, factors, parse_factors
+from distillab.factors import Imbalance, LabelNoise, Size, apply_chain, factors, generator, parse_factors
 
 WHERE = "study.yaml: factors"
 
@@ -85,24 +86,29 @@ def test_mistakes_are_told_with_their_place(entries: Any, message: str) -> None:
 
 @pytest.mark.parametrize("name", factors)
 def test_other_roles_are_left_alone(name: str) -> None:
-    images = balanced()
+    images = image_set([40] * 4)
+    scene = scene_around(images)
     factor = factors[name].model_validate(factors[name].examples[-1])
-    assert factor.roles == ("transfer",)
-    changed, checks = apply_chain(images, [factor], "transfer", 5)
+    changed, checks = apply_chain(images, [factor], factor.roles[0], 5, scene=scene)
     assert changed.digest != images.digest and [check.factor for check in checks] == [name]
-    for role in ("teacher", "val", "eval"):
-        same, none = apply_chain(images, [factor], role, 5)  # type: ignore[arg-type]
+    for role in {"teacher", "transfer", "val", "eval"} - set(factor.roles):
+        same, none = apply_chain(images, [factor], role, 5, scene=scene)  # type: ignore[arg-type]
         assert same is images and none == []
 
 
 @pytest.mark.parametrize("name", factors)
 def test_a_factor_treats_all_roles_alike_and_seeds_apart(name: str) -> None:
-    images = balanced()
+    images = image_set([40] * 4)
+    scene = scene_around(images)
     example = {**factors[name].examples[-1], "roles": ["transfer", "teacher"]}
     chain = [factors[name].model_validate(example)]
-    transfer, _ = apply_chain(images, chain, "transfer", 5)
-    assert apply_chain(images, chain, "teacher", 5)[0].digest == transfer.digest
-    assert apply_chain(images, chain, "transfer", 6)[0].digest != transfer.digest
+    transfer, _ = apply_chain(images, chain, "transfer", 5, scene=scene)
+    assert apply_chain(images, chain, "teacher", 5, scene=scene)[0].digest == transfer.digest
+    rng = generator(chain[0], 5)
+    fresh = rng.bit_generator.state
+    chain[0].apply(images, rng, scene)
+    draws = rng.bit_generator.state != fresh
+    assert draws == (apply_chain(images, chain, "transfer", 6, scene=scene)[0].digest != transfer.digest)
 
 
 @given(seed=st.integers(0, 10**9))

@@ -11,36 +11,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from world import image_set, scene_around
 
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
-from distillab.factors import Factor, Imbalance, LabelNoise, Size, factors
+from distillab.factors import Factor, Imbalance, LabelNoise, Scene, Size, factors
 
 EXAMPLES = [(name, example) for name in factors for example in factors[name].examples]
 SEEDS = st.integers(0, 2**63 - 1)
 
 
-def image_set(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> ImageSet:
-    """A set with ``counts[c]`` images of class c, in random order, with scattered ids."""
-    labels = np.random.default_rng(shuffle).permutation(np.repeat(np.arange(len(counts)), counts))
-    pixels = np.zeros((len(labels), 1, 1, 1), dtype=np.uint8)
-    made = ImageSet.of(pixels, labels, tuple(f"class {c}" for c in range(len(counts))))
-    ids = first_id + 7 * np.random.default_rng(shuffle + 1).permutation(len(labels))
-    return ImageSet(made.pool, made.rows, made.labels, made.classes, ids.astype(np.int64))
-
-
-def apply(factor: Factor, images: ImageSet, seed: int) -> ImageSet:
-    return factor.apply(images, np.random.default_rng(seed))
+def apply(factor: Factor, images: ImageSet, seed: int, scene: Scene | None = None) -> ImageSet:
+    return factor.apply(images, np.random.default_rng(seed), scene)
 
 
 def labels_by_id(images: ImageSet) -> dict[int, int]:
     return dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
 
 
+def state(images: ImageSet) -> dict[int, tuple[str, bytes]]:
+    """What an image is called and looks like, by its id."""
+    names = [images.classes[label] if label >= 0 else "none" for label in images.labels]
+    pixels = (image.tobytes() for image in images.images)
+    return dict(zip(images.ids.tolist(), zip(names, pixels, strict=True), strict=True))
+
+
 def untouched(before: ImageSet, after: ImageSet) -> set[int]:
-    """Ids of the images that are still there with the label they had."""
-    was = labels_by_id(before)
-    return {image for image, label in labels_by_id(after).items() if was[image] == label}
+    """Ids of the images that are still there as they were."""
+    was = state(before)
+    return {image for image, now in state(after).items() if was.get(image) == now}
 
 
 balanced_sets = st.builds(
@@ -66,43 +65,69 @@ def test_examples_cover_every_kind_and_say_what_a_level_means(name: str) -> None
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 @given(images=balanced_sets, seed=SEEDS)
 @settings(max_examples=15)
-def test_every_level_is_reached_repeatably_on_the_same_pixels(
+def test_every_level_is_reached_repeatably_and_changes_only_what_the_factor_says(
     name: str, example: dict[str, Any], images: ImageSet, seed: int
 ) -> None:
-    factor = factors[name].model_validate(example)
-    after = apply(factor, images, seed)
+    factor, scene = factors[name].model_validate(example), scene_around(images)
+    after = apply(factor, images, seed, scene)
     check = factor.check(images, after)
     assert check.passed, check
     assert check.factor == name
-    assert after.digest == apply(factor, images, seed).digest
-    assert after.pool is images.pool and after.classes == images.classes
-    rows = dict(zip(images.ids.tolist(), images.rows.tolist(), strict=True))
-    assert [rows[i] for i in after.ids.tolist()] == after.rows.tolist()
+    assert after.digest == apply(factor, images, seed, scene_around(images)).digest
     assert len(set(after.ids.tolist())) == len(after)
+    if "pixels" not in factor.changes:
+        assert after.pool is images.pool or "images" in factor.changes  # those added may lie elsewhere
+        rows = dict(zip(images.ids.tolist(), images.rows.tolist(), strict=True))
+        kept = [(i, row) for i, row in zip(after.ids.tolist(), after.rows.tolist(), strict=True) if i in rows]
+        assert all(rows[i] == row for i, row in kept)
+    if "classes" not in factor.changes:
+        assert after.classes == images.classes
+        if "labels" not in factor.changes:
+            assert labels_by_id(images).items() >= {
+                (i, label) for i, label in labels_by_id(after).items() if i in set(images.ids.tolist())
+            }
+    if "selection" not in factor.changes:
+        assert set(images.ids.tolist()) <= set(after.ids.tolist())
+    if "images" not in factor.changes:
+        assert set(after.ids.tolist()) <= set(images.ids.tolist())
 
 
-@pytest.mark.parametrize("name", factors)
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].nested])
 @given(images=balanced_sets, seed=SEEDS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_levels_are_nested_for_a_seed(name: str, images: ImageSet, seed: int) -> None:
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for example in factors[name].examples:
-        kinds[str({key: value for key, value in example.items() if key != "level"})].append(example)
-    assert any(len(levels) > 1 for levels in kinds.values())
+        if not isinstance(example["level"], str):  # names have no order
+            kinds[str({key: value for key, value in example.items() if key != "level"})].append(example)
+    assert not kinds or any(len(levels) > 1 for levels in kinds.values())
+    scene = scene_around(images)
     for levels in kinds.values():
-        after = [apply(factors[name].model_validate(level), images, seed) for level in levels]
+        after = [apply(factors[name].model_validate(level), images, seed, scene) for level in levels]
         for weaker, stronger in pairwise(after):
             assert untouched(images, stronger) <= untouched(images, weaker)
-            assert set(stronger.ids.tolist()) <= set(weaker.ids.tolist())
+            was = set(images.ids.tolist())
+            few, many = set(stronger.ids.tolist()), set(weaker.ids.tolist())
+            assert few & was <= many & was
+            if "selection" not in factors[name].changes:  # whose copies go when it goes
+                assert many - was <= few - was
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_a_check_sees_that_nothing_was_done(name: str, example: dict[str, Any]) -> None:
     images = image_set([40, 40, 40, 40])
     factor = factors[name].model_validate(example)
-    after = apply(factor, images, seed=3)
+    after = apply(factor, images, 3, scene_around(images))
     if after.digest != images.digest:
         assert not factor.check(images, images).passed
+
+
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].needs_scene])
+def test_a_factor_that_needs_the_scene_says_so(name: str) -> None:
+    images = image_set([40, 40, 40, 40])
+    with pytest.raises(RequestError, match="dataset around"):
+        for example in factors[name].examples:
+            apply(factors[name].model_validate(example), images, 3)
 
 
 @pytest.mark.parametrize("name", factors)

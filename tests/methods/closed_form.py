@@ -48,7 +48,7 @@ TAUGHT = [name for name in methods if methods[name].teacher != "none"]
 # as wide as the embedding.
 WIDE = 0
 STAGES = {"fsp": 2, "multi_exit": 2, "cat_kd": WIDE}
-# Methods that teach something at the beginning of training only, and when they do.
+# Methods that teach something at the beginning of training only, before the labels, and when they do.
 EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.
 DRAWING = ["mgd"]
@@ -75,15 +75,16 @@ def shapes(classes: int = C, stages: int = 1) -> OutputShapes:
     return OutputShapes(classes, D, ((2, 2, 2),) * stages, ((2, 2),) * stages)
 
 
-def make(entry: str | dict[str, object], classes: int = C) -> Method:
-    """The method between two networks alike; what it owns has the same initial values every time."""
+def make(entry: str | dict[str, object], classes: int = C, labels: Tensor = LABELS) -> Method:
+    """The method between two networks alike, for images with these labels; what it owns has the same initial
+    values every time."""
     named = entry if isinstance(entry, dict) else {entry: {}}
     stages = next((STAGES[name] for name in named if name in STAGES), 1)
     pair = Pair(
         shapes(classes, stages),
         shapes(classes, stages),
         n_train=N,
-        labels=LABELS,
+        labels=labels,
         groups=GROUPS,
         teacher_classifier=CLASSIFIER,
         new_student=new_student,

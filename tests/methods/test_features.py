@@ -50,6 +50,11 @@ def identities(count: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Identity() for _ in range(count))
 
 
+def stages_of_labels(method: nn.Module, ours: Outputs, theirs: Outputs) -> list[float]:
+    """The labels' term at the beginning and the end of the first stage (30 of 240 epochs), and after it."""
+    return [method(ours, theirs, batch(progress=p))["ce"].item() for p in (0, 0.124, 0.125, 0.9)]
+
+
 def test_fitnet_has_its_golden_value() -> None:
     fitnet = make("fitnet")
     fitnet.connector = nn.Identity()
@@ -81,6 +86,7 @@ def test_fsp_has_its_golden_value() -> None:
     ours, theirs = (Outputs(STUDENT, maps=(maps, maps**2)) for maps in (STUDENT_MAPS, TEACHER_MAPS))
     assert fsp(ours, theirs, batch(progress=0.05))["fsp"].item() == pytest.approx(50 * 0.21711407, abs=1e-5)
     assert fsp(ours, theirs, batch(progress=0.5))["fsp"].item() == 0
+    assert stages_of_labels(fsp, ours, theirs) == [0, 0, pytest.approx(CE), pytest.approx(CE)]
 
 
 def test_cosine_guided_has_its_golden_value() -> None:
@@ -103,6 +109,7 @@ def test_ab_has_its_golden_value() -> None:
     ab.connectors = identities(1)
     assert ab(OURS, THEIRS, batch(progress=0.05))["ab"].item() == pytest.approx(0.02579125, abs=1e-7)
     assert ab(OURS, THEIRS, batch(progress=0.5))["ab"].item() == 0
+    assert stages_of_labels(ab, OURS, THEIRS) == [0, 0, pytest.approx(CE), pytest.approx(CE)]
 
 
 def test_ofd_has_its_golden_value() -> None:

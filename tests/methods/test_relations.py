@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from closed_form import STUDENT, D, N, batch, make
+from closed_form import STAGES, STUDENT, STUDENT_SAID, TEACHER_SAID, D, N, batch, make, outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -45,6 +45,25 @@ def test_rkd_does_not_see_embeddings_moved_turned_or_scaled_together(seed: int, 
     moved = scale * embedding @ turn + torch.from_numpy(rng.normal(size=D))
     for before, after in zip(relations(embedding), relations(moved), strict=True):
         torch.testing.assert_close(after, before)
+
+
+@pytest.mark.parametrize("name", ["at", "cat_kd", "pkt", "rkd", "sp"])
+@given(student=st.floats(0.01, 100), teacher=st.floats(0.01, 100))
+@settings(max_examples=10, deadline=None)
+def test_what_is_relative_does_not_see_the_scale_of_a_network(
+    name: str, student: float, teacher: float
+) -> None:
+    entry = {name: {"normalise": True}} if name == "cat_kd" else name
+
+    def terms(ours: float, theirs: float) -> dict[str, torch.Tensor]:
+        said = []
+        for scale, (logits, embedding, maps) in ((ours, STUDENT_SAID), (theirs, TEACHER_SAID)):
+            said.append(outputs((logits, scale * embedding, scale * maps), STAGES.get(name, 1)))
+        return make(entry)(*said, batch())
+
+    usual, scaled = terms(1.0, 1.0), terms(student, teacher)
+    for key, value in usual.items():
+        torch.testing.assert_close(scaled[key], value, rtol=1e-4, atol=1e-6)
 
 
 def test_relations_are_distances_and_angles() -> None:

@@ -138,7 +138,7 @@ def test_shared_parameters_count_once() -> None:
 
 def test_the_list_holds_every_network_and_every_form() -> None:
     listed = {info.name: info.summary for info in list_models()}
-    assert set(listed) == {*models, "timm:NAME", "torchvision:NAME", "MODULE:FACTORY"}
+    assert set(listed) == {*models, "timm:NAME", "torchvision:NAME", "MODULE:FACTORY", "NAME@PIXELS"}
     assert all(summary and "\n" not in summary for summary in listed.values())
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from distillab.factors import apply_chain
 from distillab.report.asked import Pictures
-from distillab.report.gallery import TILES, galleries
+from distillab.report.gallery import TILES, _counts, galleries
 from distillab.study.folder import StudyFolder
 from distillab.study.spec import parse_study
 
@@ -23,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
         "teacher": {"model": "resnet8"},
         "students": ["resnet8"],
         "methods": ["kd"],
-        "factors": {"size": [5, 50], "label_noise": [0.0, 0.5]},
+        "factors": {"size": [5, 50], "label_noise": [0.0, 0.5], "classes": [4]},
         "seeds": 1,
     }
     return StudyFolder.begin(place / "out", parse_study(values, place, "study"), torch.device("cpu"))
@@ -61,12 +63,24 @@ def test_what_a_level_leaves_out_is_faded_and_nested(pictures: dict[str, Picture
     assert small.counts == (5,) * 10
 
 
+def test_counts_are_told_by_the_names_of_classes(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
+    shown = pictures["classes"]
+    all_of, some = shown.before.counts, shown.after[0].counts
+    assert len(some) == len(all_of) == 10
+    assert sum(count > 0 for count in some) == 4
+    assert all(after in (0, before) for before, after in zip(all_of, some, strict=True))
+    read = folder.dataset.train
+    halves = replace(read, parents=("low",) * 5 + ("high",) * 5)
+    coarse = halves.with_parents_as_classes()
+    assert _counts(coarse, (*read.classes, *coarse.classes)) == (*[0] * 10, sum(all_of[:5]), sum(all_of[5:]))
+
+
 def test_changed_labels_are_those_of_the_factor(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
     clean, noisy = pictures["label_noise"].after
     assert all(tile.new_label == tile.label for tile in clean.tiles)
     changed = [tile.new_label != tile.label for tile in noisy.tiles]
     assert 0 < sum(changed) < TILES
-    [_, levels] = folder.spec.factor_levels()
+    [_, levels, _] = folder.spec.factor_levels()
     made, _ = apply_chain(folder.dataset.train, [levels[1]], "transfer", 0)
     assert noisy.counts == tuple(made.counts)
     assert all(check.passed for check in pictures["label_noise"].checks)

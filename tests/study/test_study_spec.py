@@ -167,3 +167,13 @@ def test_names_notes_and_how_a_thing_is_written_make_no_other_study(changes: dic
 )
 def test_whatever_changes_the_design_makes_another_study(changes: dict[str, Any]) -> None:
     assert spec(**changes).identity != spec().identity
+
+
+def test_files_that_factors_name_lie_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "scores.csv").write_text("id,score\n0,1.0\n")
+    entry = {"levels": ["uncertain"], "budget": 5, "scores": "scores.csv"}
+    asked = spec(tmp_path, factors={"selection": entry})
+    [[factor]] = asked.factor_levels()
+    assert factor.scores == tmp_path / "scores.csv"
+    moved = parse_study(asked.canonical(), Path("/elsewhere"), "study.yaml")
+    assert moved.factor_levels() == asked.factor_levels()

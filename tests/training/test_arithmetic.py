@@ -26,7 +26,16 @@ from distillab.training.recipe import Recipe, ResolvedRecipe
 from distillab.training.trainee import Member, Trained
 from distillab.training.trainer import train
 from distillab.training.trial import Rates, Workload
-from distillab.training.tuning import LEAST_COMPILED, LEAST_GAIN, LEAST_STUDY, Choice, Memory, choose, faster
+from distillab.training.tuning import (
+    LEAST_COMPILED,
+    LEAST_FORMATTED,
+    LEAST_GAIN,
+    LEAST_STUDY,
+    Choice,
+    Memory,
+    choose,
+    faster,
+)
 
 USUAL = Arithmetic()
 BF16 = Arithmetic("bf16")
@@ -153,6 +162,33 @@ def test_compiling_is_tried_only_where_it_can_repay_its_start(trying: Trial) -> 
     assert trying(timer, images=LEAST_COMPILED + 1).arithmetic.compile
 
 
+def test_a_format_of_memory_is_tried_only_where_it_can_repay_its_trial(trying: Trial) -> None:
+    timer = Stopwatch(rates(contiguous=9.0))
+    assert trying(timer, images=LEAST_FORMATTED - 1).arithmetic == USUAL
+    assert {each.memory_format for asked in timer.asked for each in asked} == {"channels_last"}
+    assert trying(timer, images=LEAST_FORMATTED + 1).arithmetic == PLAIN_LAYOUT
+
+
+def test_what_is_far_behind_is_timed_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It drops out after the first rounds; its median is told all the same."""
+    calls = dict.fromkeys(("quick", "near", "slow"), 0)
+    took = {"quick": 1.0, "near": 1.4, "slow": 1.6}
+
+    def step(name: str) -> Callable[[], None]:
+        def call() -> None:
+            calls[name] += 1
+            now[0] += took[name]
+
+        return call
+
+    now = [0.0]
+    monkeypatch.setattr(trial, "TRIAL_SECONDS", 0.0)
+    steps = {name: step(name) for name in calls}
+    medians = trial._medians(list(steps.values()), lambda: now[0])
+    assert calls == {"quick": trial.LEAST_ROUNDS, "near": trial.LEAST_ROUNDS, "slow": trial.FIRST_ROUNDS}
+    assert {name: medians[call] for name, call in steps.items()} == pytest.approx(took)
+
+
 def test_without_a_compiler_nothing_is_compiled(trying: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "can_compile", lambda device: False)
     assert trying(Stopwatch(rates(compiled=9.0))).arithmetic == USUAL
@@ -176,7 +212,7 @@ def test_the_named_compiler_is_looked_for(
 def test_a_choice_tells_its_rates(trying: Trial) -> None:
     told = str(trying(Stopwatch(rates(contiguous=120.0, bf16=7.0, compiled=None))))
     assert told.startswith("bf16 contiguous eager (timed here;")
-    assert "fp32 contiguous eager 120" in told
+    assert "bf16 contiguous eager 840" in told
     assert "compiled failed" in told
 
 

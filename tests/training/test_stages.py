@@ -26,6 +26,7 @@ from distillab.training.stages import (
     RECORD,
     SELECTED_WEIGHTS,
     WEIGHTS,
+    Given,
     Keep,
     RoleSets,
     Student,
@@ -231,7 +232,7 @@ def test_what_the_test_sets_are_changes_nothing_of_a_training(tmp_path: Path) ->
 
 def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) -> None:
     told = fixed_teacher(
-        tmp_path, MODEL, SETS, RECIPE, replace(SEEDS, init=5), weights=teacher / WEIGHTS, device=CPU
+        tmp_path, MODEL, SETS, RECIPE, replace(SEEDS, init=5), given=Given(teacher / WEIGHTS), device=CPU
     )
     assert equal(load_file(tmp_path / WEIGHTS), load_file(teacher / WEIGHTS))
     assert (told["steps"], told["curve"], told["seconds"]) == (0, [], 0.0)
@@ -239,7 +240,7 @@ def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) ->
 
 
 def test_an_untrained_teacher_has_the_weights_of_its_seed(tmp_path: Path) -> None:
-    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, weights=None, device=CPU)
+    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=Given(), device=CPU)
     with torch.random.fork_rng():
         torch.manual_seed(SEEDS.init)
         fresh = build_model(MODEL, classes=3, channels=1, resolution=8)

@@ -56,7 +56,7 @@ def run(
     channels = data.shape[0]
     if methods[spec.name].teacher != "none":
         kind = teacher or network(channels)
-        keys["teacher"] = live(kind, methods[spec.name].needs)
+        keys["teacher"] = live(kind, spec.asks)
         shapes = output_shapes(kind, channels=channels, resolution=8, classes=3)
     chosen = chosen or recipe(data)
     member = Member(MODEL, spec, data, val, chosen, seeds, shapes)

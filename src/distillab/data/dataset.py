@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from distillab.canonical import spec_id
 from distillab.data.imageset import ImageSet, Pool
 from distillab.data.storage import open_pixels, write_pixels
+
+OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
+Normalisation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Dataset:
     """The roles that a source fills: train (before any factor), val, and a named set of test sets.
 
     All splits point into one pool and share ``classes``. ``eval`` always holds ``"test"``, the primary one.
+    ``others`` are further datasets, by the name that a study gives them, of images of the same shape.
+    ``known_normalisation`` is what :meth:`normalisation` found before the dataset was written, if it was.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Dataset:
     val: ImageSet
     eval: dict[str, ImageSet]
     report: DataReport
+    others: dict[str, Dataset] = field(default_factory=dict)
+    known_normalisation: Normalisation | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,14 +62,24 @@ class Dataset:
     @property
     def digest(self) -> str:
         """Content address of all splits."""
-        splits = {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
-        return spec_id({name: split.digest for name, split in splits.items()})
+        parts: dict[str, object] = {name: split.digest for name, split in self._splits().items()}
+        if self.train.parents:
+            parts["parents"] = list(self.train.parents)
+        if self.others:
+            parts["others"] = {name: other.digest for name, other in self.others.items()}
+        return spec_id(parts)
 
-    def normalisation(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def normalisation(self) -> Normalisation:
         """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
+        return self._normalisation
+
+    @cached_property
+    def _normalisation(self) -> Normalisation:
+        if self.known_normalisation is not None:
+            return self.known_normalisation
         sums = np.zeros(self.train.shape[0])
         squares = np.zeros(self.train.shape[0])
-        size = 4096 if np.prod(self.train.shape) <= 3 * 128 * 128 else 256
+        size = 4096 if np.prod(self.train.shape) <= 3 * 128 * 128 else 8  # eight of 224 px stay in the cache
         for start in range(0, len(self.train), size):
             positions = np.arange(start, min(start + size, len(self.train)))
             batch = self.train.pixels(positions).astype(np.float64) / 255.0
@@ -86,7 +104,13 @@ class Dataset:
             "pool": self.train.pool.digest,
             "splits": list(self._splits()),
             "report": asdict(self.report),
+            "parents": self.train.parents,
+            "others": list(self.others),
+            "normalisation": [values.tolist() for values in self.normalisation()],  # float32: exact as JSON
         }
+        for name, other in self.others.items():
+            (folder / OTHERS / name).mkdir(parents=True)
+            other.save(folder / OTHERS / name)
         (folder / "dataset.json").write_text(json.dumps(facts, indent=1))
 
     @classmethod
@@ -105,8 +129,10 @@ class Dataset:
                     arrays["ids"],
                     arrays.get("groups"),
                     tuple(facts["group_names"]),
+                    tuple(facts.get("parents", ())),
                 )
         report = facts["report"]
+        known = [np.array(values, np.float32) for values in facts.get("normalisation", ())]
         return cls(
             name=facts["name"],
             train=splits["train"],
@@ -119,6 +145,8 @@ class Dataset:
                 tuple(report["carved"]),
                 tuple(report["notes"]),
             ),
+            others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
+            known_normalisation=(known[0], known[1]) if known else None,
         )
 
     def _splits(self) -> dict[str, ImageSet]:

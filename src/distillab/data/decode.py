@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +24,9 @@ from distillab.data.sources.source import SMALLEST_SIDE, RawImage, StoredBytes
 from distillab.errors import RequestError
 
 Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
 
-CHUNK = 256  # images a task: long enough to hide the cost of a task, short enough for smooth progress
+CHUNK = 64  # images a task: long enough to hide the cost of a task, short enough to be kept in memory
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 
@@ -67,8 +71,8 @@ def decode_images(
         progress: called with ``("decoding", done, N)``.
 
     Raises:
-        RequestError: images of different sizes without ``resolution``, an image below 4x4 pixels, or not
-            one image that can be decoded.
+        RequestError: images of different sizes without ``resolution``, an image below 4x4 pixels, not one
+            image that can be decoded, or no room on the disk for what does not go into memory.
     """
     canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
@@ -79,29 +83,43 @@ def decode_images(
         wanted = channels or canvas.colour  # once one image has colour, no other need be looked at for it
         return [_decode_or_reason(images[i], names[i], resolution, wanted) for i in range(start, stop)]
 
-    threads = ThreadPoolExecutor(min(8, _usable_cores()))
-    try:
-        for start, chunk in zip(starts, threads.map(decode_chunk, starts), strict=True):
+    with closing(_in_threads(decode_chunk, starts)) as decoded:
+        for start, chunk in zip(starts, decoded, strict=True):
             for row, image in enumerate(chunk, start):
                 if isinstance(image, str):
                     broken[row] = image
                 elif not canvas.fits(image):
                     raise _mixed_sizes(images)
                 else:
-                    canvas.put(row, image)
+                    canvas.add(image)
             if progress:
                 progress("decoding", start + len(chunk), len(images))
-    finally:
-        threads.shutdown(cancel_futures=True)
     intact = np.ones(len(images), dtype=bool)
     intact[list(broken)] = False
     reasons = tuple((names[row], reason) for row, reason in broken.items())
-    pixels = canvas.finished(intact)
+    pixels = canvas.finished()
     if pixels is None:
         raise RequestError(
             f"not one of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}"
         )
     return Decoded(pixels, intact, reasons)
+
+
+def _in_threads(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, None, None]:
+    """What ``work`` makes of each task, in order. No thread runs far ahead of whoever takes the results: on
+    a slow disk the decoded images would pile up in memory."""
+    count = min(8, _usable_cores())
+    threads = ThreadPoolExecutor(count)
+    ahead: deque[Future[T]] = deque()
+    try:
+        for task in tasks:
+            ahead.append(threads.submit(work, task))
+            if len(ahead) > 2 * count:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def _usable_cores() -> int:

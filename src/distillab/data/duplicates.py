@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices, PixelStore, chunks
+from distillab.canonical import chunked_digest
+from distillab.data.decode import Progress
+from distillab.data.imageset import Indices, Pixels, PixelStore, Pool, chunks
 
 Parts = npt.NDArray[np.int8]
 """int8 ``[N]``, the split of each image: its position in :data:`SPLITS`."""
@@ -16,18 +20,33 @@ Parts = npt.NDArray[np.int8]
 SPLITS = ("train", "val", "test")
 
 
-def content_codes(pixels: PixelStore) -> Indices:
-    """For each of the images uint8 ``[N, C, H, W]``, the position of the first like it: int64 ``[N]``.
+def content(pixels: PixelStore, progress: Progress | None = None) -> tuple[Pool, Indices]:
+    """The pool of images uint8 ``[N, C, H, W]``, and the position of the first like each: int64 ``[N]``.
 
-    Pixels are compared by a 128-bit hash, so images that differ share a code with a chance below 1e-25.
+    Pixels are compared by a 128-bit hash, so images that differ share a code with a chance below 1e-25. They
+    are gone through once, for their content address as well, because they may lie on a disk. ``progress`` is
+    called with ``("comparing", done, N)``.
     """
     first: dict[bytes, int] = {}
-    codes = np.empty(len(pixels), dtype=np.int64)
-    images = (image for chunk in chunks(pixels) for image in chunk)
-    for row, image in enumerate(images):
-        digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        codes[row] = first.setdefault(digest, row)
-    return codes
+    codes: list[int] = []
+    with ThreadPoolExecutor(1) as beside:
+
+        def passing() -> Iterator[Pixels]:
+            for chunk in chunks(pixels):
+                hashes = beside.submit(_hashes, chunk)
+                yield chunk  # goes into the content address meanwhile
+                codes.extend(
+                    first.setdefault(each, row) for row, each in enumerate(hashes.result(), len(codes))
+                )
+                if progress:
+                    progress("comparing", len(codes), len(pixels))
+
+        pool = Pool(pixels, chunked_digest(pixels.shape, pixels.dtype, passing()))
+    return pool, np.array(codes, dtype=np.int64)
+
+
+def _hashes(images: Pixels) -> list[bytes]:
+    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
 
 
 def count_across(codes: Indices, parts: Parts) -> dict[str, int]:

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import array_digest, chunked_digest, spec_id
+from distillab.data.lens import Lens
 
 Indices = npt.NDArray[np.int64]
+UNLABELLED = -1  # the label of an image that has none
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -69,11 +71,13 @@ class ImageSet:
     Attributes:
         pool: where the pixels are.
         rows: int64 ``[N]``, the row of ``pool`` that holds each image.
-        labels: int64 ``[N]`` in ``[0, len(classes))``.
+        labels: int64 ``[N]`` in ``[0, len(classes))``, or :data:`UNLABELLED`.
         classes: class names, in label order.
         ids: int64 ``[N]``, the name of each image; it survives every factor and is unique in a dataset.
         groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
         group_names: names of the groups, in order.
+        parents: the coarser class that each class belongs to, in label order; empty if nobody says so.
+        lens: what the student's images go through; a teacher sees them without.
     """
 
     pool: Pool
@@ -83,12 +87,16 @@ class ImageSet:
     ids: Indices
     groups: Indices | None = None
     group_names: tuple[str, ...] = field(default=())
+    parents: tuple[str, ...] = field(default=())
+    lens: Lens | None = None
 
     def __post_init__(self) -> None:
         if not len(self.rows) == len(self.labels) == len(self.ids):
             raise ValueError("rows, labels and ids of an ImageSet must be equally long")
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+        if len(self.labels) and not UNLABELLED <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError("a label of this ImageSet has no class")
+        if self.parents and len(self.parents) != len(self.classes):
+            raise ValueError("an ImageSet with parents has one for every class")
 
     @classmethod
     def of(cls, pixels: Pixels, labels: Any, classes: tuple[str, ...], *, first_id: int = 0) -> ImageSet:
@@ -107,6 +115,16 @@ class ImageSet:
         return channels, height, width
 
     @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image as a student sees it."""
+        return self.shape if self.lens is None else self.lens.seen(self.shape)
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """Which images have a label, bool ``[N]``."""
+        return np.not_equal(self.labels, UNLABELLED)
+
+    @property
     def images(self) -> Pixels:
         """All pixels of this set, uint8 ``[N, C, H, W]`` (a copy; for batches use :meth:`pixels`)."""
         return self.pixels(np.arange(len(self)))
@@ -117,8 +135,8 @@ class ImageSet:
 
     @cached_property
     def counts(self) -> Indices:
-        """Images a class, int64 ``[len(classes)]``."""
-        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+        """Labelled images a class, int64 ``[len(classes)]``."""
+        return np.bincount(self.labels[self.labelled], minlength=len(self.classes)).astype(np.int64)
 
     @cached_property
     def image_digest(self) -> str:
@@ -128,9 +146,11 @@ class ImageSet:
     @cached_property
     def digest(self) -> str:
         """Content address of images, labels and classes, in order."""
-        parts = [self.image_digest, array_digest(self.labels), list(self.classes)]
+        parts: list[Any] = [self.image_digest, array_digest(self.labels), list(self.classes)]
         if self.groups is not None:
             parts += [array_digest(self.groups), list(self.group_names)]
+        if self.lens is not None:
+            parts.append({"lens": [self.lens.side, self.lens.back]})
         return spec_id(parts)
 
     def select(self, positions: Any) -> ImageSet:
@@ -148,3 +168,24 @@ class ImageSet:
     def relabel(self, labels: Any) -> ImageSet:
         """The same images with other labels, int64 ``[N]``."""
         return replace(self, labels=np.asarray(labels, dtype=np.int64))
+
+    def of_classes(self, kept: Any) -> ImageSet:
+        """The images of some classes (int64, their labels here), which become classes 0, 1, ... in that
+        order. Images without a label stay."""
+        chosen = np.asarray(kept, dtype=np.int64)
+        new = np.full(len(self.classes) + 1, UNLABELLED, dtype=np.int64)
+        new[chosen] = np.arange(len(chosen))
+        stay = ~self.labelled | (new[self.labels] != UNLABELLED)
+        cut = self.select(stay)
+        return replace(
+            cut,
+            labels=new[cut.labels],  # the label of none, -1, reads the last entry, which is -1 again
+            classes=tuple(self.classes[c] for c in chosen),
+            parents=tuple(self.parents[c] for c in chosen) if self.parents else (),
+        )
+
+    def with_parents_as_classes(self) -> ImageSet:
+        """The same images labelled by the coarser class of theirs, in order of first mention."""
+        names = tuple(dict.fromkeys(self.parents))
+        coarse = np.array([names.index(parent) for parent in self.parents] + [UNLABELLED], dtype=np.int64)
+        return replace(self, labels=coarse[self.labels], classes=names, parents=())

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.decode import Decoded, Progress, decode_images
-from distillab.data.duplicates import SPLITS, Parts, content_codes, count_across, leaks, repeats
+from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.imageset import ImageSet, Indices, Pool
 from distillab.data.sources.source import RawImage, RawSplits, Source
-from distillab.data.splits import carve, check_enough
+from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
 from distillab.errors import RequestError, unknown_name
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -44,6 +44,7 @@ def load_dataset(
     given = tuple(raw.given())
     carved = tuple(name for name in ("test", "val") if name not in given)
     _check_classes(table, given)
+    _check_groups(table, source, carved)
     check_enough(table.train_labels, table.ids[table.parts == TRAIN], table.classes, carved)
 
     decoded = decode_images(
@@ -55,18 +56,17 @@ def load_dataset(
         on_files(table.images, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    codes = content_codes(decoded.pixels)
+    pool, codes = content(decoded.pixels, progress)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"
     _check_emptied(table.keep(~dropped), given, why, "splits without common images, or `duplicates: keep`")
     parts = np.where(dropped, -1, table.parts).astype(np.int8)
-    notes += _duplicate_notes(codes, table, parts, dropped)
+    notes += _duplicate_notes(codes, table, parts, dropped) + _group_notes(table, source, given)
     _carve(parts, codes, table, source, carved)
     if source.duplicates == "keep":  # then a carved test set may hold images of a val set that was given
         counts = count_across(codes, parts)
 
-    pool = Pool.of(decoded.pixels)
     splits = [_image_set(pool, table, parts == part) for part in range(len(SPLITS))]
     report = DataReport(
         duplicates=counts,
@@ -90,6 +90,7 @@ class _Table:
     groups: Indices | None
     classes: tuple[str, ...]
     group_names: tuple[str, ...]
+    parents: tuple[str, ...]
 
     @property
     def train_labels(self) -> Indices:
@@ -139,6 +140,7 @@ def _tabulate(raw: RawSplits) -> _Table:
         groups=np.concatenate(grouped) if len(grouped) == len(splits) else None,
         classes=raw.classes,
         group_names=raw.group_names,
+        parents=raw.parents,
     )
 
 
@@ -167,7 +169,9 @@ def _select_classes(table: _Table, wanted: list[str] | int | None) -> tuple[_Tab
     table = table.keep(chosen[table.labels])
     new_label = np.cumsum(chosen) - 1
     kept = tuple(names[i] for i in np.flatnonzero(chosen))
-    return replace(table, labels=new_label[table.labels].astype(np.int64), classes=kept), notes
+    parents = tuple(table.parents[i] for i in np.flatnonzero(chosen)) if table.parents else ()
+    labels = new_label[table.labels].astype(np.int64)
+    return replace(table, labels=labels, classes=kept, parents=parents), notes
 
 
 def _check_classes(table: _Table, given: tuple[str, ...]) -> None:
@@ -185,6 +189,20 @@ def _check_classes(table: _Table, given: tuple[str, ...]) -> None:
         what += f" {name} lacks {_some(lacking)}" if lacking else ""
         what += f"{' and' if lacking else ''} train lacks {_some(strange)}" if strange else ""
         raise RequestError(what, allowed="the same classes in every split, or `classes` to keep common ones")
+
+
+def _check_groups(table: _Table, source: Source, carved: tuple[str, ...]) -> None:
+    """Raise RequestError if splits are to be carved by group and cannot be."""
+    if source.split_by != "group":
+        return
+    if table.groups is None:
+        raise RequestError(
+            "images have no groups in every split",
+            where="split_by",
+            allowed="`split_by: image`, or a source's key that tells groups, such as `group`",
+        )
+    train = table.parts == TRAIN
+    check_enough_groups(table.labels[train], table.groups[train], table.classes, carved)
 
 
 def _check_broken(decoded: Decoded, total: int, source: Source) -> None:
@@ -220,24 +238,66 @@ def _duplicate_notes(
     return notes
 
 
+def _group_notes(table: _Table, source: Source, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Which groups stand on both sides of a split that the source has, if splits are to be by group."""
+    notes: tuple[str, ...] = ()
+    if source.split_by == "group" and table.groups is not None:
+        for name in given[1:]:
+            sides = [table.groups[table.parts == part] for part in (TRAIN, SPLITS.index(name))]
+            if both := [table.group_names[group] for group in np.intersect1d(*sides)]:
+                notes += (f"{len(both)} groups stand in train and in the given {name}: {_some(both)}.",)
+    return notes
+
+
 def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: tuple[str, ...]) -> None:
     """Move images of train to the splits that the source does not have, test first; changes ``parts``."""
     train = parts == TRAIN
-    if carved:
+    by_group = table.groups if source.split_by == "group" else None
+    if carved and by_group is not None:
+        units = inseparable(by_group[train], codes[train])
+        check_enough_groups(table.labels[train], units, table.classes, carved)
+    elif carved:
         check_enough(table.labels[train], codes[train], table.classes, carved)
     for position, name in enumerate(carved):
         part = SPLITS.index(name)
         rows = np.flatnonzero(parts == TRAIN)
         columns = (table.labels[rows], table.ids[rows], codes[rows])
         leave = len(carved) - position  # one for train, and one for the split that is still to come
-        mask = carve(*columns, getattr(source, name), source.split_seed, part, leave=leave)
+        share, keys = getattr(source, name), (source.split_seed, part)
+        if by_group is None:
+            mask = carve(*columns, share, *keys, leave=leave)
+        else:
+            mask = carve_groups(*columns, by_group[rows], share, *keys, leave=leave)
         parts[rows[mask]] = part
+        if by_group is not None:
+            left = [table.counts_of(parts == each) for each in (TRAIN, part)]
+            _check_both_sides(table, name, left)
+
+
+def _check_both_sides(table: _Table, name: str, counts: list[Indices]) -> None:
+    """Raise RequestError if a class is missing in train or in a split that was carved by group."""
+    if (empty := np.flatnonzero(np.minimum(*counts) == 0)).size:
+        label = table.classes[empty[0]]
+        raise RequestError(
+            f"splitting by group found no {name} split that holds, and leaves, class {label!r}",
+            where="split_by",
+            allowed="more groups a class, another `split_seed`, or `split_by: image`",
+        )
 
 
 def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> ImageSet:
     rows = np.flatnonzero(mask).astype(np.int64)
     groups = None if table.groups is None else table.groups[rows]
-    return ImageSet(pool, rows, table.labels[rows], table.classes, table.ids[rows], groups, table.group_names)
+    return ImageSet(
+        pool,
+        rows,
+        table.labels[rows],
+        table.classes,
+        table.ids[rows],
+        groups,
+        table.group_names,
+        table.parents,
+    )
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
 import os
 import shutil
 import socket
-import tempfile
+import uuid
 import weakref
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from distillab.data.imageset import Indices, Pixels
+from distillab.errors import RequestError
 
 # Decoded images of more bytes than this are kept in a file; a gigabyte leaves room for everything else.
 LARGE = 2**30
 DECODING = "decoding"
+HEADER = 128  # bytes before the pixels
 
 
 def cache_folder() -> Path:
@@ -110,57 +115,116 @@ def write_pixels(pixels: Any, path: Path) -> None:
 
 
 class PixelFile:
-    """An .npy file that is written image by image, in any order, and goes when nobody reads it any more."""
+    """An .npy file that images are appended to, and that goes when nobody reads it any more.
 
-    def __init__(self, shape: tuple[int, int, int, int]) -> None:
+    The room for all of them is taken at once, so that a disk which is too small is told before the work.
+    A lock beside the file says that a process needs it: what a killed one left behind is removed by the next.
+
+    Args:
+        most: how many images it has room for.
+        shape: (channels, height, width) of each.
+
+    Raises:
+        RequestError: the disk has no room for it, or the folder cannot be written.
+    """
+
+    def __init__(self, most: int, shape: tuple[int, int, int]) -> None:
         folder = cache_folder() / DECODING
-        folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        handle, name = tempfile.mkstemp(".npy", f"{socket.gethostname()}-{os.getpid()}-", folder)
-        self.shape, self.path = shape, Path(name)
-        with os.fdopen(handle, "wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            self._start = file.tell()
-            file.truncate(self._start + int(np.prod(shape)))
-        self._file = self.path.open("r+b", buffering=0)
+        self.shape, self.path, self.count = (
+            shape,
+            folder / f"{socket.gethostname()}-{uuid.uuid4().hex}.npy",
+            0,
+        )
+        self._size = HEADER + most * math.prod(shape)
+        lock = _lock_of(self.path)
+        self._gone = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+        with self._room_is_needed():
+            folder.mkdir(parents=True, exist_ok=True)
+            _sweep(folder)
+            lock.acquire(blocking=False)
+            self._file = self.path.open("w+b", buffering=0)
+            _reserve(self._file.fileno(), self._size, folder)
 
-    def put(self, row: int, pixels: Pixels) -> None:
-        """Write one image, uint8 ``[C, H, W]``."""
-        data = np.ascontiguousarray(pixels).reshape(-1).data
-        place = self._start + row * len(data)
-        done = 0
-        while done < len(data):
-            done += os.pwrite(self._file.fileno(), data[done:], place + done)
+    def append(self, images: Pixels) -> None:
+        """Write images, uint8 ``[M, C, H, W]``, after those that are there."""
+        data = np.ascontiguousarray(images).reshape(-1).data
+        with self._room_is_needed():
+            _write(self._file.fileno(), data, HEADER + self.count * math.prod(self.shape))
+        self.count += len(images)
 
     def done(self) -> FilePixels:
         """What was written, to be read. The file goes with the last reference to it in this process."""
-        self._file.close()
+        with self._room_is_needed():
+            os.ftruncate(self._file.fileno(), HEADER + self.count * math.prod(self.shape))
+            _write(self._file.fileno(), memoryview(_header((self.count, *self.shape))), 0)
+            self._file.close()
         pixels = FilePixels(self.path)
-        weakref.finalize(pixels, _remove, self.path)
+        _, _, arguments, _ = self._gone.detach() or (None, None, (), None)
+        weakref.finalize(pixels, _remove, *arguments)
         return pixels
 
+    @contextlib.contextmanager
+    def _room_is_needed(self) -> Iterator[None]:
+        """Say in one line what it means that the file cannot be written, and give its room back."""
+        try:
+            yield
+        except OSError as error:
+            self._gone()
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            why = (
+                "and the disk has no room for them" if full else f"which cannot be written ({error.strerror})"
+            )
+            raise RequestError(
+                f"decoded, these images need {self._size / 1e9:,.1f} GB, {why}",
+                where=str(self.path.parent),
+                allowed="DISTILLAB_CACHE=FOLDER on a larger disk, a smaller `resolution`, or fewer images",
+            ) from None
 
-def copied(pixels: FilePixels, kept: npt.NDArray[np.bool_], channels: int) -> FilePixels:
-    """The images of a mask, bool ``[M]``, in another file, grey ones in ``channels`` equal channels."""
-    rows = np.flatnonzero(kept)
-    file = PixelFile((len(rows), channels, *pixels.shape[2:]))  # type: ignore[arg-type]
-    for start in range(0, len(rows), 256):
-        for place, image in enumerate(pixels[rows[start : start + 256]], start):
-            file.put(place, np.broadcast_to(image, (channels, *image.shape[1:])))
-    return file.done()
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """The header of an .npy file of uint8, as long for any number of images, so that it can come last."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+    magic = np.lib.format.magic(1, 0)
+    length = HEADER - len(magic) - 2
+    return magic + length.to_bytes(2, "little") + text.ljust(length - 1).encode() + b"\n"
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _write(file: int, data: memoryview, place: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file, data[done:], place + done)
+
+
+def _reserve(file: int, size: int, folder: Path) -> None:
+    """Take the room on the disk where the system can, and else look whether there is as much."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    elif shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _lock_of(path: Path) -> FileLock:
+    return FileLock(path.with_suffix(".lock"), thread_local=False)
+
+
+def _remove(path: Path, lock: FileLock, owner: int) -> None:
+    """Remove a file that is no longer needed. A process forked from its owner leaves it alone."""
+    if os.getpid() == owner:
+        with contextlib.suppress(NotADirectoryError):  # then it was never there
+            path.unlink(missing_ok=True)
+            lock.release()
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes of this machine left behind."""
-    for path in folder.glob(f"{socket.gethostname()}-*-*.npy"):
+    """Remove what killed processes left behind: files whose lock nobody holds.
+
+    Those of other machines that share the folder are left to them: not every network disk shares its locks.
+    """
+    for path in folder.glob(f"{socket.gethostname()}-*.npy"):
+        lock = _lock_of(path)
         try:
-            os.kill(int(path.name.split("-")[-2]), 0)
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
-        except PermissionError:
-            continue  # it lives, and is somebody else's
+            lock.acquire(blocking=False)
+        except (Timeout, OSError):
+            continue  # somebody reads it, or it is somebody else's
+        _remove(path, lock, os.getpid())

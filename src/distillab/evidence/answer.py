@@ -273,7 +273,8 @@ def _side_effects(study: Comparisons) -> list[str]:
     """Other metrics that distillation makes worse."""
     methods = {row["method"] for row in study.main}
     harmed = []
-    for name, about in METRICS.items():
+    for name in dict.fromkeys(row["metric"] for row in study.effects):
+        about = METRICS[name]
         rows = [
             row
             for row in study.effects

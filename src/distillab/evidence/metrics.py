@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -42,23 +43,66 @@ class Metric:
         return accuracy_margin if self.accuracy_like else self.margin
 
 
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric("accuracy", True, "points", 0.005, accuracy_like=True, counts_images=True),
-    "accuracy_selected": Metric(
-        "accuracy at the epoch chosen on val", True, "points", 0.005, accuracy_like=True, counts_images=True
-    ),
-    "balanced_accuracy": Metric(
-        "balanced accuracy", True, "points", 0.005, accuracy_like=True, counts_images=True
-    ),
-    "macro_f1": Metric("macro F1", True, "points", 0.005, accuracy_like=True),
-    "worst_class_accuracy": Metric("accuracy of the worst class", True, "points", 0.005, accuracy_like=True),
-    "worst_group_accuracy": Metric("accuracy of the worst group", True, "points", 0.005, accuracy_like=True),
-    "nll": Metric("negative log-likelihood", False, "nats", 0.02),
-    "brier": Metric("Brier score", False, "points", 0.005),
-    "ece": Metric("calibration error", False, "points", 0.01),
-    "agreement": Metric("agreement with the teacher", True, "points", 0.01, counts_images=True),
-    "teacher_kl": Metric("divergence from the teacher", False, "nats", 0.02),
-}
+class Metrics(dict[str, Metric]):
+    """Metrics by column; ``accuracy.NAME`` and ``worst_group_accuracy.NAME`` are of another test set."""
+
+    def __missing__(self, column: str) -> Metric:
+        name, dot, test = column.partition(".")
+        if not dot or name not in ELSEWHERE:
+            raise KeyError(column)
+        return replace(self[name], name=f"{self[name].name}, {test.replace('_', ' ')} images")
+
+
+ELSEWHERE = ("accuracy", "worst_group_accuracy")  # what is measured on other test sets as well
+
+METRICS = Metrics(
+    {
+        "accuracy": Metric("accuracy", True, "points", 0.005, accuracy_like=True, counts_images=True),
+        "accuracy_selected": Metric(
+            "accuracy at the epoch chosen on val",
+            True,
+            "points",
+            0.005,
+            accuracy_like=True,
+            counts_images=True,
+        ),
+        "balanced_accuracy": Metric(
+            "balanced accuracy", True, "points", 0.005, accuracy_like=True, counts_images=True
+        ),
+        "macro_f1": Metric("macro F1", True, "points", 0.005, accuracy_like=True),
+        "worst_class_accuracy": Metric(
+            "accuracy of the worst class", True, "points", 0.005, accuracy_like=True
+        ),
+        "worst_group_accuracy": Metric(
+            "accuracy of the worst group", True, "points", 0.005, accuracy_like=True
+        ),
+        "nll": Metric("negative log-likelihood", False, "nats", 0.02),
+        "brier": Metric("Brier score", False, "points", 0.005),
+        "ece": Metric("calibration error", False, "points", 0.01),
+        "agreement": Metric("agreement with the teacher", True, "points", 0.01, counts_images=True),
+        "teacher_kl": Metric("divergence from the teacher", False, "nats", 0.02),
+        "head_accuracy": Metric(
+            "accuracy of the frequent classes", True, "points", 0.005, accuracy_like=True
+        ),
+        "middle_accuracy": Metric(
+            "accuracy of the middle classes", True, "points", 0.005, accuracy_like=True
+        ),
+        "tail_accuracy": Metric("accuracy of the rare classes", True, "points", 0.005, accuracy_like=True),
+    }
+)
+
+
+def measured_columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns of some result rows that hold a metric: the registered ones, then those of other test sets,
+    in order of appearance."""
+    found = {key: None for row in rows for key, value in row.items() if value is not None and value == value}
+    return [name for name in METRICS if name in found] + elsewhere([found])
+
+
+def elsewhere(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns of some result rows that are about other test sets, in order of appearance."""
+    found = dict.fromkeys(key for row in rows for key in row if "." in key)
+    return [key for key in found if key.partition(".")[0] in ELSEWHERE]
 
 
 def classification_metrics(logits: Logits, labels: Labels, groups: Labels | None = None) -> dict[str, float]:
@@ -131,6 +175,34 @@ def fidelity(student_logits: Logits, teacher_logits: Logits) -> dict[str, float]
         "agreement": float((student.argmax(axis=1) == teacher.argmax(axis=1)).mean()),
         "teacher_kl": float(max(divergence.mean(), 0.0)),
     }
+
+
+def thirds(per_class: Values, trained: Labels) -> dict[str, float]:
+    """Mean accuracy of the frequent, middle and rare classes, NaN where none occurs in the test set.
+
+    Args:
+        per_class: accuracy by class, float64 ``[C]``, C at least 3.
+        trained: training images by class, int64 ``[C]``. Classes are ranked by them, ties by index; each
+            third has C / 3 of them, what is left over going to the head first, then to the tail.
+
+    Returns:
+        ``head_accuracy``, ``middle_accuracy``, ``tail_accuracy``; nothing if all classes are as frequent, or
+        there are fewer than three.
+    """
+    c = len(trained)
+    if c < 3 or trained.min() == trained.max():
+        return {}
+    ranked = np.argsort(-trained, kind="stable")
+    head, tail = -(-c // 3), c - (c + 1) // 3
+    parts = {"head": ranked[:head], "middle": ranked[head:tail], "tail": ranked[tail:]}
+    return {
+        f"{name}_accuracy": float(np.mean(known)) if len(known := _known(per_class[part])) else float("nan")
+        for name, part in parts.items()
+    }
+
+
+def _known(values: Values) -> Values:
+    return values[~np.isnan(values)]
 
 
 def class_accuracies(logits: Logits, labels: Labels) -> Values:

@@ -12,19 +12,19 @@ from distillab.data.imageset import ImageSet
 from distillab.evidence.effects import Row, effects
 from distillab.evidence.metrics import (
     Logits,
-    Values,
     class_accuracies,
     classification_metrics,
     fidelity,
+    group_accuracies,
+    thirds,
 )
 from distillab.evidence.schema import effects_schema, results_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
-from distillab.study.condition import Condition, Roles
+from distillab.study.condition import PRIMARY, Condition
 from distillab.study.folder import StudyFolder
 from distillab.training.checkpoints import load_logits
+from distillab.training.mapped import in_classes
 from distillab.training.stages import LOGITS
-
-PRIMARY = "test"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def write_tables(folder: StudyFolder) -> Tables:
     """Measure every finished run of a study and write both tables. The order of rows is the plan's, so the
     same study gives the same tables however often it was interrupted."""
     spec = folder.spec
-    names = list(spec.factors)
-    rows = Measurements(folder).rows()
+    names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
+    measurements = Measurements(folder)
+    rows = measurements.rows()
     contrasts = effects(
         rows,
         baselines=spec.evidence.baselines,
@@ -48,7 +49,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         confidence=spec.evidence.confidence,
         looks=looks_of(folder),
     )
-    write_table(rows, results_schema(names), folder.results_file)
+    write_table(rows, results_schema(names, tests=list(measurements.further_tests)), folder.results_file)
     write_table(contrasts, effects_schema(names, looks=bool(spec.looks)), folder.effects_file)
     return Tables(rows, contrasts)
 
@@ -67,24 +68,33 @@ class Measurements:
         with folder.ledger() as ledger:
             self.cells = ledger.cells()
             self.states = ledger.states()
-            self.conditions = {
-                _key(entry["levels"], entry["seed"]): Condition.from_dict(entry)
-                for entry in ledger.conditions()
-            }
-        self._roles: dict[str, Roles] = {}
+            self.entries = {_key(entry["levels"], entry["seed"]): entry for entry in ledger.conditions()}
+        self.further_tests: dict[str, None] = {}
+        self._evals: dict[str, Mapping[str, ImageSet]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
 
     def rows(self) -> list[Row]:
         """One row a cell of the design. A plain run that serves several provenances stands under each."""
         return [self._row(cell) for cell in self.cells]
 
-    def class_accuracies(self, cell: Mapping[str, Any]) -> Values | None:
-        """Accuracy of each class on the primary test set, float64 ``[classes]``, or None if not done."""
+    def class_accuracies(self, cell: Mapping[str, Any]) -> dict[str, tuple[float, int]] | None:
+        """Accuracy of each class on the primary test set, and its test images; None if it is not done."""
         if self._status(cell) != "done":
             return None
-        return class_accuracies(
-            self._logits("student", cell["run"])[f"{PRIMARY}.last"], self._test(cell).labels
-        )
+        test = self._tests(cell)[PRIMARY]
+        found = class_accuracies(self._logits("student", cell["run"])[f"{PRIMARY}.last"], test.labels)
+        return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
+
+    def teacher_metrics(self, cell: Mapping[str, Any]) -> dict[str, float]:
+        """How good the teacher of a cell is on the test images that it was shown when it was trained."""
+        run = cell["teacher_run"]
+        spec = self.folder.job(run).spec
+        test = self.folder.dataset.eval[PRIMARY]
+        if spec["sets"]["eval"][PRIMARY] != test.digest:
+            test = self._tests(cell)[PRIMARY]
+        said = self._logits("teacher", run)[f"{PRIMARY}.last"]
+        mapping = spec.get("fixed", {}).get("class_map")
+        return classification_metrics(in_classes(said, tuple(mapping) if mapping else None), test.labels)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -93,7 +103,10 @@ class Measurements:
             "run_id": cell["run"] or "",
             "study": self.folder.spec.study,
             "dataset": self.folder.dataset.name,
-            **{f"factor.{name}": float(level) for name, level in cell["levels"].items()},
+            **{
+                f"factor.{name}": level if isinstance(level, str) else float(level)
+                for name, level in cell["levels"].items()
+            },
             "provenance": cell["provenance"],
             "teacher": cell["teacher"],
             "student": cell["student"],
@@ -101,7 +114,8 @@ class Measurements:
             "seed": cell["seed"],
             "status": self._status(cell),
             "n_train": cell["n_train"],
-            "n_test": len(self._test(cell)),
+            "n_test": len(self._tests(cell)[PRIMARY]),
+            "n_unlabelled": cell.get("n_unlabelled", 0),
         }
         if row["status"] == "done":
             row |= self._student(cell) | self._against_teacher(cell)
@@ -115,11 +129,17 @@ class Measurements:
         if run not in self._measured:
             record = self.folder.store.record("student", run)
             logits = self._logits("student", run)
-            test = self._test(cell)
+            tests = self._tests(cell)
+            test = tests[PRIMARY]
             measured = classification_metrics(logits[f"{PRIMARY}.last"], test.labels, test.groups)
             selected = logits[f"{PRIMARY}.selected"].argmax(axis=1)
+            elsewhere = self._elsewhere(logits, tests)
+            if test.groups is None and (worst := _worst(elsewhere)) is not None:
+                measured["worst_group_accuracy"] = worst
             self._measured[run] = {
                 **measured,
+                **self._by_frequency(cell, logits[f"{PRIMARY}.last"], test),
+                **elsewhere,
                 "accuracy_selected": float((selected == test.labels).mean()),
                 **{name: record[name] for name in ("params", "macs", "epochs")},
                 "train_seconds": record["seconds"],
@@ -133,22 +153,49 @@ class Measurements:
             return {}
         said = self._logits("outputs", outputs)[PRIMARY]
         student = self._logits("student", cell["run"])[f"{PRIMARY}.last"]
-        right = said.argmax(axis=1) == self._test(cell).labels
+        right = said.argmax(axis=1) == self._tests(cell)[PRIMARY].labels
         return fidelity(student, said) | {"teacher_accuracy": float(np.mean(right))}
 
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
         return dict(load_logits(self.folder.store.folder(kind, run) / LOGITS))
 
-    def _test(self, cell: Mapping[str, Any]) -> ImageSet:
-        """The primary test set of the cell's condition; the one that was read, if no factor touches it."""
-        condition = self.conditions[_key(cell["levels"], cell["seed"])]
-        if not any("eval" in factor.roles for factor in condition.chain):
-            return self.folder.dataset.eval[PRIMARY]
+    def _elsewhere(self, logits: Mapping[str, Logits], tests: Mapping[str, ImageSet]) -> Row:
+        """What is measured on the further test sets of a condition."""
+        found: Row = {}
+        for name, images in tests.items():
+            if name == PRIMARY:
+                continue
+            said = logits[f"{name}.last"]
+            found[f"accuracy.{name}"] = float((said.argmax(axis=1) == images.labels).mean())
+            if images.groups is not None:
+                by_group = group_accuracies(said, images.labels, images.groups)
+                found[f"worst_group_accuracy.{name}"] = min(by_group.values())
+        self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
+        return found
+
+    def _by_frequency(self, cell: Mapping[str, Any], said: Logits, test: ImageSet) -> Row:
+        """Accuracies of the frequent, middle and rare classes, if a factor made classes unequal."""
+        counts = self._condition(cell).get("counts")
+        return thirds(class_accuracies(said, test.labels), np.asarray(counts)) if counts else {}
+
+    def _condition(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.entries[_key(cell["levels"], cell["seed"])]
+
+    def _tests(self, cell: Mapping[str, Any]) -> Mapping[str, ImageSet]:
+        """The test sets of the cell's condition; those that were read, if no factor touches them."""
+        entry = self._condition(cell)
+        if not entry.get("own_tests"):
+            return self.folder.dataset.eval
         key = _key(cell["levels"], cell["seed"])
-        if key not in self._roles:
-            self._roles[key] = self.folder.roles(condition)
-        return self._roles[key].eval[PRIMARY]
+        if key not in self._evals:
+            self._evals[key] = self.folder.roles(Condition.from_dict(entry)).eval
+        return self._evals[key]
 
 
-def _key(levels: Mapping[str, float], seed: int) -> str:
+def _worst(elsewhere: Row) -> float | None:
+    """The accuracy of the worst group of the further test sets, if there are groups."""
+    return min((v for key, v in elsewhere.items() if key.startswith("worst_group")), default=None)
+
+
+def _key(levels: Mapping[str, Any], seed: int) -> str:
     return f"{sorted(levels.items())}/{seed}"

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distillab.errors import RequestError
+from distillab.evidence.metrics import ELSEWHERE
 from distillab.evidence.pairing import Row
 
 VERSION = 1
 
 Columns = dict[str, pa.DataType]
+Factors = Sequence[str] | Mapping[str, bool]
+"""The factors of a study; in a mapping, whether the levels of each are names."""
 
 
-def results_schema(factors: Sequence[str]) -> pa.Schema:
+def results_schema(factors: Factors, tests: Sequence[str] = ()) -> pa.Schema:
     """Columns of ``results.parquet``, one row a student run, for a study with the named factors.
 
     Accuracies are fractions in [0, 1]. ``n_test`` (images in the test set) follows the columns that design
-    and documentation promise; new columns go after it.
+    and documentation promise; new columns go after it: ``n_unlabelled`` (transfer images without a label, not
+    counted in ``n_train``), accuracies of the frequent, middle and rare classes, and for each of the further
+    ``tests`` ``accuracy.NAME`` and ``worst_group_accuracy.NAME``.
     """
     return _schema(
         "results",
@@ -34,11 +39,13 @@ def results_schema(factors: Sequence[str]) -> pa.Schema:
         | _named("worst_class_accuracy worst_group_accuracy nll brier ece", pa.float64())
         | _named("agreement teacher_kl teacher_accuracy", pa.float64())
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
-        | {"n_test": pa.int64()},
+        | {"n_test": pa.int64(), "n_unlabelled": pa.int64()}
+        | _named("head_accuracy middle_accuracy tail_accuracy", pa.float64())
+        | {f"{name}.{test}": pa.float64() for test in tests for name in ELSEWHERE},
     )
 
 
-def effects_schema(factors: Sequence[str], *, looks: bool = False) -> pa.Schema:
+def effects_schema(factors: Factors, *, looks: bool = False) -> pa.Schema:
     """Columns of ``effects.parquet``, one row a contrast, for a study with the named factors.
 
     ``plain_mean``, ``distilled_mean``, ``teacher_accuracy`` and ``n_tests`` (distinct tests in the family
@@ -115,8 +122,9 @@ def _named(names: str, kind: pa.DataType) -> Columns:
     return dict.fromkeys(names.split(), kind)
 
 
-def _factors(factors: Sequence[str]) -> Columns:
-    return {f"factor.{name}": pa.float64() for name in factors}
+def _factors(factors: Factors) -> Columns:
+    named = factors if isinstance(factors, Mapping) else dict.fromkeys(factors, False)
+    return {f"factor.{name}": pa.string() if names else pa.float64() for name, names in named.items()}
 
 
 def _plain(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,19 @@ from pydantic import ValidationError
 from distillab.canonical import seed_from
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.factors.factor import Factor, Manipulation, Role, factors
+from distillab.factors.factor import Factor, Manipulation, Role, Scene, factors, level_text
 
 WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
 
-def parse_factors(entries: Mapping[str, Any], where: str) -> list[list[Factor]]:
+def parse_factors(entries: Mapping[str, Any], where: str, base: Path | None = None) -> list[list[Factor]]:
     """For each factor of a study, in written order, one instance a level.
 
     Args:
         entries: a study's ``factors``, such as
             ``{"size": [25, 100], "label_noise": {"levels": [0, 0.4], "roles": ["transfer"]}}``.
         where: the place of the mapping, such as ``study.yaml: factors``.
+        base: what relative paths are relative to (the study file's folder).
 
     Raises:
         RequestError: an unknown factor, key or role, no levels, or a level that is double or impossible.
@@ -31,10 +33,10 @@ def parse_factors(entries: Mapping[str, Any], where: str) -> list[list[Factor]]:
         raise RequestError(
             f"factors must be a mapping, not {_kind(entries)}", where=where, allowed="factor names as keys"
         )
-    return [_levels(str(name), entry, where) for name, entry in entries.items()]
+    return [_levels(str(name), entry, where, base) for name, entry in entries.items()]
 
 
-def _levels(name: str, entry: Any, where: str) -> list[Factor]:
+def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor]:
     if name not in factors:
         raise unknown_name("factor", name, factors, where=where)
     kind, place = factors[name], f"{where}.{name}"
@@ -48,20 +50,20 @@ def _levels(name: str, entry: Any, where: str) -> list[Factor]:
         raise RequestError(f"levels must be a list, not {_kind(levels)}", where=place, allowed=WRITTEN)
     if not levels:
         raise RequestError("there are no levels", where=place, allowed="at least one")
-    made = [_factor(kind, level, options, place, known) for level in levels]
+    made = [_factor(kind, {**options, "level": level}, base, place, known) for level in levels]
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
             raise RequestError(
-                f"level {factor.level:g} is written twice", where=place, allowed="each level once"
+                f"level {level_text(factor.level)} is written twice", where=place, allowed="each level once"
             )
     return made
 
 
 def _factor(
-    kind: type[Factor], level: Any, options: dict[str, Any], place: str, known: Sequence[str]
+    kind: type[Factor], values: dict[str, Any], base: Path | None, place: str, known: Sequence[str]
 ) -> Factor:
     try:
-        return kind.model_validate({**options, "level": level})
+        return kind.model_validate(values, context={"base": base})
     except ValidationError as error:
         raise validation_error(error, place, known) from error
 
@@ -70,31 +72,55 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
-Step = Callable[[ImageSet, Factor, int], tuple[ImageSet, Manipulation]]
+Step = Callable[[ImageSet, Factor, int, Scene | None], tuple[ImageSet, Manipulation]]
 
 
-def apply_factor(images: ImageSet, factor: Factor, seed: int) -> tuple[ImageSet, Manipulation]:
+def apply_factor(
+    images: ImageSet, factor: Factor, seed: int, scene: Scene | None = None
+) -> tuple[ImageSet, Manipulation]:
     """Apply one factor, whatever role the images have; also its measured strength. Raises RequestError."""
-    made = factor.apply(images, np.random.default_rng(seed_from("factor", factor.name, seed)))
+    made = factor.apply(images, generator(factor, seed), scene)
     return made, factor.check(images, made)
 
 
+def generator(factor: Factor, seed: int) -> np.random.Generator:
+    """What a factor draws from: it depends on the factor's name and the seed alone."""
+    return np.random.default_rng(seed_from("factor", factor.name, seed))
+
+
 def apply_chain(
-    images: ImageSet, chain: Sequence[Factor], role: Role, seed: int, step: Step = apply_factor
+    images: ImageSet,
+    chain: Sequence[Factor],
+    role: Role,
+    seed: int,
+    step: Step = apply_factor,
+    scene: Scene | None = None,
 ) -> tuple[ImageSet, list[Manipulation]]:
     """Apply, in order, the factors that concern ``role``; also the measured strength of each.
 
-    ``step`` is how one is applied: whoever makes many conditions gives one that remembers.
+    ``step`` is how one is applied: whoever makes many conditions gives one that remembers. ``scene`` is what
+    lies around the images.
 
     Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
     fate in every role, at every place in a chain and beside any other factor.
 
     Raises:
-        RequestError: a level that the images cannot give.
+        RequestError: a level that the images cannot give, or a factor that stands after images without labels
+            were added and does not know what to do with them.
     """
     measured = []
     for factor in chain:
         if role in factor.roles:
-            images, strength = step(images, factor, seed)
+            _must_be_labelled(images, factor)
+            images, strength = step(images, factor, seed, scene)
             measured.append(strength)
     return images, measured
+
+
+def _must_be_labelled(images: ImageSet, factor: Factor) -> None:
+    if not factor.takes_unlabelled and not images.labelled.all():
+        raise RequestError(
+            f"factor {factor.name} cannot change images without labels",
+            where="factors",
+            allowed="factors that add unlabelled images written last",
+        )

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
+from distillab.errors import RequestError
 from distillab.registry import Registry
 
 Role = Literal["teacher", "transfer", "val", "eval"]
+Level = float | str
+Change = Literal["selection", "labels", "pixels", "classes", "images"]
+Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What surrounds the images that a factor changes: it may look at it, and take images from it.
+
+    Attributes:
+        dataset: all splits as they were read, and the other datasets that the study names.
+        role: the role of the images that are being changed.
+        teacher: the probabilities that the study's teacher gives images, float32 ``[N, its classes]``, if its
+            weights were given and so are there before anything is trained.
+    """
+
+    dataset: Dataset
+    role: Role = "transfer"
+    teacher: Callable[[ImageSet], Probabilities] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,21 +68,31 @@ class Factor(BaseModel, ABC):
 
     Subclasses live one a file, are registered with ``@factor("name")``, and state in their docstring what a
     level means. ``apply`` draws from ``rng`` only numbers that do not depend on the level (normally one key
-    for :func:`distillab.data.randomness.uniform`), so that for one seed the levels are nested.
+    for :func:`distillab.data.randomness.uniform`), so that for one seed the levels are nested. A level is a
+    number, or a name where levels have no order (then ``level`` is a ``Literal`` of names).
 
     Class attributes:
         name: the registered name.
         examples: valid configurations for any balanced set of at least 3 classes of at least 20 images, at
             least one for each kind the factor has. Those that differ in level alone stand in increasing
             strength: each leaves untouched a subset of the images that the one before leaves untouched.
+        changes: what it may do to a set: leave images out (``selection``), give them other ``labels`` or
+            ``pixels``, change which ``classes`` there are, or add ``images``. All else it leaves as it is.
+        nested: whether levels are nested; not where a level swaps some images or classes for others.
+        needs_scene: whether it looks at more than the images it changes.
+        takes_unlabelled: whether it knows what to do with images without labels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    changes: ClassVar[frozenset[Change]] = frozenset({"selection"})
+    nested: ClassVar[bool] = True
+    needs_scene: ClassVar[bool] = False
+    takes_unlabelled: ClassVar[bool] = False
 
-    level: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    level: Amount | str
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("transfer",)
 
     @field_validator("roles")
@@ -74,13 +107,35 @@ class Factor(BaseModel, ABC):
         """How people call a level of this factor as it is set, ``{}`` being the level: ``label noise {}``."""
         return f"{self.name.replace('_', ' ')} {{}}"
 
+    @property
+    def words(self) -> str:
+        """This level for people: ``label noise 0.4``."""
+        return self.phrase.format(level_text(self.level))
+
     @abstractmethod
-    def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
+    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
         """The manipulated set. Raises RequestError, saying the most the data can give, if it cannot be."""
+
+    def extra_evals(
+        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
+    ) -> Mapping[str, ImageSet]:
+        """Test sets that this level calls for, beside those there are, made from the primary one."""
+        return {}
+
+    def scene_of(self, scene: Scene | None) -> Scene:
+        """The scene, for a factor that cannot do without. Raises RequestError if there is none."""
+        if scene is None:
+            raise RequestError(f"factor {self.name} needs to know the dataset around the images")
+        return scene
 
     @abstractmethod
     def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
+
+
+def level_text(level: Level) -> str:
+    """A level as it is written."""
+    return level if isinstance(level, str) else f"{level:g}"
 
 
 factors: Registry[type[Factor]] = Registry("factor")

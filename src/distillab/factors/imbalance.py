@@ -9,7 +9,7 @@ from pydantic import Field
 
 from distillab.data.imageset import ImageSet, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, Manipulation, factor
+from distillab.factors.factor import Factor, Manipulation, Scene, factor
 from distillab.factors.subsets import first_of_each_class, rounded
 
 
@@ -43,7 +43,7 @@ class Imbalance(Factor):
     order: Literal["index", "random"] = "index"
     minority: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.5
 
-    def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
+    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
         """A subset. Raises RequestError if the ratio would leave the rarest class less than one image."""
         key = int(rng.integers(2**63))
         by_chance = rng.permutation(len(images.classes))

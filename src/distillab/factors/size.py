@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, Manipulation, factor
+from distillab.factors.factor import Amount, Factor, Manipulation, Scene, factor
 from distillab.factors.subsets import first_of_each_class, ranks_in_class, rounded
 
 
@@ -34,6 +34,7 @@ class Size(Factor):
         {"level": 40, "unit": "total"},
     )
 
+    level: Amount
     unit: Literal["images_per_class", "fraction", "total"] = "images_per_class"
 
     @property
@@ -54,7 +55,7 @@ class Size(Factor):
             raise ValueError(f"{self.level:g} is not a number of images: it must be whole and at least 1")
         return self
 
-    def apply(self, images: ImageSet, rng: np.random.Generator) -> ImageSet:
+    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
         """A stratified subset. Raises RequestError if a class, or the set, is too small for the level."""
         key = int(rng.integers(2**63))
         if self.unit == "images_per_class":

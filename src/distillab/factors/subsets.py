@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +17,13 @@ def ranks_in_class(images: ImageSet, key: int) -> Indices:
     The order is that of numbers drawn for the images' ids, so two images of a class stand in the same order
     in every set that holds both.
     """
-    order = np.lexsort((images.ids, random_bits(images.ids, key), images.labels))
+    return places_in_class(images, random_bits(images.ids, key))
+
+
+def places_in_class(images: ImageSet, order: npt.NDArray[Any]) -> Indices:
+    """The place of every image in its class when sorted by ``order``, a number each ``[N]``, and then by id:
+    int64 ``[N]``, counted from 0."""
+    order = np.lexsort((images.ids, order, images.labels))
     starts = np.cumsum(images.counts) - images.counts
     ranks = np.empty(len(images), dtype=np.int64)
     ranks[order] = np.arange(len(images)) - np.repeat(starts, images.counts)

@@ -7,11 +7,15 @@ probabilities underflow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.method import Batch
+from distillab.methods.method import UNLABELLED, Batch
+
+SMALLEST_SHARE = 1e-6
 
 
 def in_full_precision(x: Tensor) -> Tensor:
@@ -22,20 +26,40 @@ def in_full_precision(x: Tensor) -> Tensor:
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of an image with its label: logits ``[N, C]``, labels int64 ``[N]`` -> ``[N]``.
 
-    -(1 - e) log p_y - (e / C) sum_c log p_c, with e = ``smoothing``.
+    -(1 - e) log p_y - (e / C) sum_c log p_c, with e = ``smoothing``; 0 for an image without a label (-1).
     """
-    return F.cross_entropy(in_full_precision(logits), labels, reduction="none", label_smoothing=smoothing)
+    return F.cross_entropy(
+        in_full_precision(logits),
+        labels,
+        ignore_index=UNLABELLED,
+        reduction="none",
+        label_smoothing=smoothing,
+    )
 
 
 def label_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of an image with what its labels say: logits ``[N, C]`` -> ``[N]``.
 
-    Where two images were mixed, share CE(y) + (1 - share) CE(y') (Zhang et al., mixup, ICLR 2018).
+    Where two images were mixed, share CE(y) + (1 - share) CE(y') (Zhang et al., mixup, ICLR 2018). As
+    :func:`by_labels` says, its mean is that over the images that have a label.
     """
-    loss = cross_entropy(logits, batch.labels, smoothing)
-    if batch.mixed is None:
-        return loss
-    return torch.lerp(cross_entropy(logits, batch.mixed.labels, smoothing), loss, batch.mixed.share.to(loss))
+    return by_labels(batch, lambda labels: cross_entropy(logits, labels, smoothing))
+
+
+def by_labels(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """A loss ``[N]`` of what the labels say, whose mean over the batch is that over the labelled images.
+
+    ``loss`` gives ``[N]`` for labels int64 ``[N]``, and 0 for those that are missing (-1). What it gives is
+    scaled by N over the number of labelled images, of two mixed ones each by its share: by 1, exactly, where
+    all have a label. Where none has, all is 0.
+    """
+    total = loss(batch.labels)
+    labelled = (batch.labels != UNLABELLED).to(total)
+    if batch.mixed is not None:
+        share = batch.mixed.share.to(total)
+        total = torch.lerp(loss(batch.mixed.labels), total, share)
+        labelled = torch.lerp((batch.mixed.labels != UNLABELLED).to(total), labelled, share)
+    return total * (len(total) / labelled.sum().clamp(min=SMALLEST_SHARE))
 
 
 def kl_divergence(

@@ -24,6 +24,7 @@ Need = Literal[
     "classifier",
     "teacher_classifier",
     "labels",
+    "every_label",
     "ids",
     "memory",
     "groups",
@@ -31,6 +32,7 @@ Need = Literal[
 ]
 OF_STAGES: tuple[Need, ...] = ("maps", "attention", "preactivations")
 OF_THE_LAST_LAYER: frozenset[Need] = frozenset({"embedding", "classifier", "teacher_classifier"})
+UNLABELLED = -1  # in the place of a label that is not known
 TeacherKind = Literal["none", "study", "self", "untrained"]
 
 # Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
@@ -57,16 +59,17 @@ class Batch:
     """What a method may know of a batch besides the networks' outputs.
 
     Attributes:
-        labels: int64 ``[N]``.
+        labels: int64 ``[N]``, -1 for an image whose label is not known. A method learns from the labels by
+            :func:`distillab.methods.divergence.label_loss`, which leaves those out, or says that it needs
+            ``every_label``.
         ids: int64 ``[N]``, image ids.
         positions: int64 ``[N]`` in [0, n_train), the places of the images in the training set, for methods
             that remember images.
         epoch: 0-based epoch of the stream of views.
         progress: share of training done, in [0, 1).
         epoch_length: steps in an epoch.
-        mixed: the other labels, if two images were mixed. A method learns from the labels by
-            :func:`distillab.methods.divergence.label_loss`, which knows of them, or names one by
-            :attr:`dominant`.
+        mixed: the other labels, if two images were mixed: ``label_loss`` knows of them, :attr:`dominant`
+            names one of the two.
         groups: int64 ``[N]``, the images' groups, if the training set has groups.
         inputs: float32 ``[N, C, H, W]``, the normalised images as the student sees them.
     """
@@ -97,7 +100,7 @@ class Pair:
         student: what the student gives.
         teacher: what its teacher gives, or None without one.
         n_train: images in the transfer set.
-        labels: their labels, int64 ``[n_train]``, wrong ones included.
+        labels: their labels, int64 ``[n_train]``, wrong ones included, -1 where there is none.
         groups: their groups, int64 ``[n_train]``, or None if the set has none.
         teacher_classifier: the teacher's last linear layer, from embeddings to logits; it must not be
             changed. None where only shapes are known: while a study is planned.
@@ -158,6 +161,8 @@ class Method(nn.Module, ABC):
                 f"method {self.name} needs to know the group of every image, and the data have no groups",
                 allowed="data with groups, or another method",
             )
+        if "every_label" in self.uses(config) and pair.labels is not None:
+            self._must_be_labelled(pair.labels)
 
     @classmethod
     def uses(cls, config: Any) -> frozenset[Need]:
@@ -182,6 +187,14 @@ class Method(nn.Module, ABC):
         """What :meth:`network` gave, once it is trained, as it is tested and saved: with the weights of an
         ordinary student."""
         return network
+
+    def _must_be_labelled(self, labels: Tensor) -> None:
+        missing = int((labels == UNLABELLED).sum())
+        if missing:
+            raise RequestError(
+                f"method {self.name} needs the label of every image; {missing} of {len(labels)} have none",
+                allowed="labelled images alone, or a method such as kd, which learns from the teacher there",
+            )
 
     def _must_give(self, role: str, shapes: OutputShapes, needs: frozenset[Need]) -> None:
         if needs & OF_THE_LAST_LAYER and shapes.embedding is None:

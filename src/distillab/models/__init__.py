@@ -2,6 +2,7 @@
 
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters
+from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
 from distillab.models.taps import TappedModel, Taps, find_taps, last_layer, output_shapes
@@ -10,6 +11,8 @@ from distillab.models.wide_resnet import WideResNet
 __all__ = [
     "STORABLE",
     "CifarResNet",
+    "Combine",
+    "Ensemble",
     "ModelFactory",
     "ModelInfo",
     "OutputShapes",
@@ -21,6 +24,8 @@ __all__ = [
     "build_model",
     "count_macs",
     "count_parameters",
+    "ensemble_name",
+    "ensemble_parts",
     "find_taps",
     "last_layer",
     "list_models",

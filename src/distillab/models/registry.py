@@ -8,6 +8,8 @@ from typing import Protocol
 from torch import nn
 
 from distillab.errors import RequestError, unknown_name
+from distillab.models.ensemble import Ensemble, ensemble_parts
+from distillab.models.inputs import resizing, seen_at
 from distillab.models.trial import trial_logits
 from distillab.registry import Registry
 
@@ -18,6 +20,7 @@ FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
     "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
+    "NAME@PIXELS": "any of these, seeing the images resized to so many pixels a side",
 }
 
 
@@ -48,7 +51,9 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
     """An untrained network for square images, ``[N, channels, resolution, resolution]`` -> ``[N, classes]``.
 
     ``name`` is a registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
-    where MODULE may also be a file of the current directory.
+    where MODULE may also be a file of the current directory; any of these with ``@64`` behind it, which is
+    built for 64 pixels and sees the images resized to them; or that of several networks that speak as one
+    (:class:`distillab.models.ensemble.Ensemble`), ``mean(NAME+NAME)``.
 
     Initial weights are drawn from torch's global generator: seed it (inside ``torch.random.fork_rng``) to
     get the same network again. In images of at most 64 pixels a side the stems of timm and torchvision
@@ -67,6 +72,14 @@ def build_model(name: str, *, classes: int, channels: int, resolution: int) -> n
             f"{resolution}x{resolution} images are too small for {name!r}",
             allowed=f"a resolution of at least {SMALLEST_RESOLUTION}",
         )
+    several = ensemble_parts(name)
+    if several:
+        combine, members = several
+        size = {"classes": classes, "channels": channels, "resolution": resolution}
+        return Ensemble([build_model(member, **size) for member in members], combine)
+    network, pixels = seen_at(name)
+    if pixels is not None:
+        return resizing(build_model(network, classes=classes, channels=channels, resolution=pixels), pixels)
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:

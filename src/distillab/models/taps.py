@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from distillab.errors import RequestError
+from distillab.models.ensemble import Ensemble
 from distillab.models.outputs import Outputs, OutputShapes, attention_map
 from distillab.models.stages import Event, Stage, find_stages
 from distillab.models.trial import blank, evaluating, logits_of, trial_logits
@@ -40,6 +41,8 @@ def find_taps(model: nn.Module, sample: Tensor) -> Taps:
     :func:`distillab.models.stages.find_stages` says. The network's mode, buffers and gradients and the
     random state are left as they were.
     """
+    if isinstance(model, Ensemble):
+        return Taps(None, ())  # what its members hear inside is not what they say together
     events: list[Event] = []
     handles = [
         module.register_forward_hook(_recorder(path, events))

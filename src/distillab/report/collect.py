@@ -16,8 +16,9 @@ from distillab.canonical import canonical_json
 from distillab.evidence import answer as answers
 from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
-from distillab.evidence.metrics import classification_metrics
-from distillab.evidence.results import PRIMARY, Measurements, Tables, looks_of
+from distillab.evidence.metrics import Values
+from distillab.evidence.results import Measurements, Tables, looks_of
+from distillab.factors import Level, level_text
 from distillab.report import collect_question as question
 from distillab.report import contents as view
 from distillab.report import rows as from_rows
@@ -27,8 +28,6 @@ from distillab.study.account import account
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.spec import PLAIN
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS
 
 Row = dict[str, Any]
 PACKAGES = ("distillab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic")
@@ -164,12 +163,11 @@ def _mean(rows: Sequence[Row], column: str, method: str | None = None) -> float 
 def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.ClassPanel, ...]:
     """Gains by class of every method against its plain twin, in every cell; the worst losses first."""
     measured, phrases, looks = Measurements(folder), question.phrases(folder), looks_of(folder)
-    by_arm: dict[tuple[Any, ...], dict[int, Any]] = {}
+    by_arm: dict[tuple[Any, ...], dict[int, dict[str, tuple[float, int]]]] = {}
     for cell in measured.cells:
         accuracies = measured.class_accuracies(cell)
         if accuracies is not None:
             by_arm.setdefault(_arm(cell, cell["method"]), {})[cell["seed"]] = accuracies
-    counts = np.bincount(folder.dataset.eval[PRIMARY].labels, minlength=len(folder.dataset.classes))
     panels = []
     for row in effects:
         if row["metric"] != "accuracy" or row["baseline"] != PLAIN:
@@ -181,16 +179,26 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.Cla
         until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
         seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:
+            # Seeds may have drawn other classes: each class rests on the seeds that have it.
+            names = list(dict.fromkeys(name for seed in seeds for name in mine[seed]))
+            sizes = [max(mine[s][name][1] for s in seeds if name in mine[s]) for name in names]
             harms = class_harms(
-                np.stack([mine[seed] for seed in seeds]),
-                np.stack([plain[seed] for seed in seeds]),
-                folder.dataset.classes,
-                resolution=1.0 / np.maximum(counts, 1),
+                _by_class(mine, seeds, names),
+                _by_class(plain, seeds, names),
+                names,
+                resolution=1.0 / np.maximum(sizes, 1),
                 confidence=row.get("confidence") or folder.spec.evidence.confidence,
             )
             panels.append(from_rows.class_panel(from_rows.cell_of(row, phrases), row["method"], harms))
     panels.sort(key=lambda panel: min((each.gain or 0.0) for each in panel.classes))
     return tuple(panels)
+
+
+def _by_class(
+    arm: Mapping[int, Mapping[str, tuple[float, int]]], seeds: Sequence[int], names: Sequence[str]
+) -> Values:
+    """Accuracies ``[seeds, classes]``, NaN for a class that a seed does not have."""
+    return np.array([[arm[seed].get(name, (np.nan, 0))[0] for name in names] for seed in seeds])
 
 
 def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
@@ -199,16 +207,15 @@ def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
 
 def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
     """Every teacher of the study that has been trained, tested on the test images as read."""
-    dataset, found = folder.dataset, {}
+    dataset, measured, found = folder.dataset, Measurements(folder), {}
     for cell in ledger.cells():
         name = cell["teacher_run"]
         if name is None or name in found or not folder.store.has("teacher", name):
             continue
         record = folder.store.record("teacher", name)
-        logits = load_logits(folder.store.folder("teacher", name) / LOGITS)[f"{PRIMARY}.last"]
-        measured = classification_metrics(logits, dataset.eval[PRIMARY].labels)
+        quality = measured.teacher_metrics(cell)
         same = cell["provenance"] == "same"
-        levels = ", ".join(f"{factor} {level:g}" for factor, level in cell["levels"].items()) if same else ""
+        levels = _levels_text(cell["levels"]) if same else ""
         found[name] = view.Teacher(
             name=cell["teacher"],
             provenance=cell["provenance"],
@@ -218,7 +225,7 @@ def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
             params=record["params"],
             macs=record["macs"],
             seconds=record["seconds"],
-            **{key: measured[key] for key in ("accuracy", "nll", "ece", "brier")},
+            **{key: quality[key] for key in ("accuracy", "nll", "ece", "brier")},
         )
     return tuple(found.values())
 
@@ -228,7 +235,7 @@ def _failures(ledger: Ledger) -> tuple[view.Failure, ...]:
     failures = []
     for failure in ledger.failures():
         cell = places.get(failure.id)
-        levels = ", ".join(f"{name} {level:g}" for name, level in cell["levels"].items()) if cell else ""
+        levels = _levels_text(cell["levels"]) if cell else ""
         what = f"{cell['student']}, {cell['method']}, {levels}, seed {cell['seed']}" if cell else failure.kind
         failures.append(view.Failure(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
@@ -239,9 +246,13 @@ def _exclusions(rows: Sequence[Row], folder: StudyFolder) -> tuple[view.Exclusio
         reasons: dict[tuple[str, str], int] = {}
         for cell in ledger.cells():
             if cell["excluded"]:
-                where = ", ".join(f"{name} {level:g}" for name, level in cell["levels"].items())
+                where = _levels_text(cell["levels"])
                 reasons[where, cell["excluded"]] = reasons.get((where, cell["excluded"]), 0) + 1
     return tuple(view.Exclusion(where, reason, runs) for (where, reason), runs in reasons.items())
+
+
+def _levels_text(levels: Mapping[str, Level]) -> str:
+    return ", ".join(f"{name} {level_text(level)}" for name, level in levels.items())
 
 
 # --- how to get it again ---------------------------------------------------------------------------------

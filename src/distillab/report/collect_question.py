@@ -6,12 +6,13 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from distillab.canonical import canonical_json
 from distillab.data.views import Views
 from distillab.evidence.wording import Phrases
 from distillab.factors import Factor as FactorLevel
+from distillab.factors import Role, labels_told
 from distillab.methods import MethodSpec
 from distillab.methods.spec import written
 from distillab.report import asked as view
@@ -44,14 +45,13 @@ def dataset(folder: StudyFolder) -> view.Dataset:
 def roles(folder: StudyFolder) -> tuple[view.Role, ...]:
     """What filled each role, and which factors touched it."""
     spec = folder.spec
-    touched = {role: [] for role in ("teacher", "transfer", "val", "eval")}  # type: dict[str, list[str]]
-    for levels in spec.factor_levels():
-        for role in levels[0].roles:
-            touched[role].append(levels[0].name)
+    varied = [levels[0] for levels in spec.factor_levels()]
+    touched = {role: [factor.name for factor in varied if role in factor.roles] for role in get_args(Role)}
 
-    def words(role: str, base: str) -> view.Role:
-        names = touched[role]
-        return view.Role(role, f"{base}, after {' and '.join(names)}" if names else f"{base}, as read")
+    def words(role: Role, base: str) -> view.Role:
+        names, labels = touched[role], labels_told(varied, role)
+        told = f"{base}, after {' and '.join(names)}" if names else f"{base}, as read"
+        return view.Role(role, f"{told}; {labels}" if labels else told)
 
     learned = {
         "full": "full: all training images as read",

@@ -7,43 +7,63 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
-from distillab.data.imageset import ImageSet, Indices
-from distillab.factors import Factor, apply_chain
+from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
+from distillab.errors import RequestError
+from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.asked import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
 TILES = 24  # pictures in a strip
+ADDED = 8  # pictures of images that a factor added
 MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and some between are shown
 
 
 def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
-    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself.
+    Each factor is shown alone, on the role it names first, so that what it does can be seen by itself; one
+    that cannot stand alone, after the first level of those written before it.
     """
-    spec = folder.spec
-    seed = spec.seed_list[0]
-    return tuple(_gallery(folder, levels, seed, conditions) for levels in spec.factor_levels())
+    levels, seed = folder.spec.factor_levels(), folder.spec.seed_list[0]
+    return tuple(
+        _gallery(folder, mine, [earlier[0] for earlier in levels[:place]], seed, conditions)
+        for place, mine in enumerate(levels)
+    )
 
 
 def _gallery(
-    folder: StudyFolder, levels: Sequence[Factor], seed: int, conditions: Sequence[Mapping[str, Any]]
+    folder: StudyFolder,
+    levels: Sequence[Factor],
+    earlier: Sequence[Factor],
+    seed: int,
+    conditions: Sequence[Mapping[str, Any]],
 ) -> Pictures:
     role = levels[0].roles[0]
-    before = _images_of(folder, role)
-    made = {factor.level: apply_chain(before, [factor], role, seed)[0] for factor in _some(levels)}
+    read, making = _images_of(folder, role), folder.making
+
+    def after(chain: Sequence[Factor]) -> ImageSet:
+        return apply_chain(read, chain, role, seed, scene=making.scene(role))[0]
+
+    try:
+        before, made = read, {each.level: after([each]) for each in _some(levels)}
+    except RequestError:  # such as unlabelled images from what `size` left out
+        before, made = after(earlier), {each.level: after([*earlier, each]) for each in _some(levels)}
     shown = _pick(before, list(made.values()))
+    names = tuple(dict.fromkeys(name for images in (before, *made.values()) for name in images.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
-        classes=before.classes,
-        before=Strip("as read", _tiles(before, before, shown), _counts(before)),
+        classes=names,
+        before=Strip(
+            "as read" if before is read else "before", _tiles(before, before, shown), _counts(before, names)
+        ),
         after=tuple(
             Strip(
-                factor.phrase.format(f"{factor.level:g}"),
+                factor.words,
                 _tiles(before, made[factor.level], shown),
-                _counts(made[factor.level]),
+                _counts(made[factor.level], names),
             )
             for factor in _some(levels)
         ),
@@ -91,21 +111,39 @@ def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
 
 
 def _tiles(before: ImageSet, after: ImageSet, shown: Indices) -> tuple[Tile, ...]:
+    """The images at positions of ``before`` as they now are, and some of those that were added."""
     place = {int(name): i for i, name in enumerate(after.ids)}
     tiles = []
     for position, pixels in zip(shown, before.pixels(shown), strict=True):
-        label = before.classes[before.labels[position]]
+        label = _label(before, position)
         i = place.get(int(before.ids[position]))
         if i is None:
             tiles.append(Tile(pixels, label, dropped=True))
         else:
-            image = after.pixels(np.array([i]))[0]
-            tiles.append(Tile(image, label, after.classes[after.labels[i]]))
-    return tuple(tiles)
+            tiles.append(Tile(_seen(after, i), label, _label(after, i)))
+    added = np.flatnonzero(~np.isin(after.ids, before.ids))
+    some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
+    return (*tiles, *(Tile(_seen(after, i), "added", _label(after, i)) for i in some.tolist()))
 
 
-def _counts(images: ImageSet) -> tuple[int, ...]:
-    return tuple(int(count) for count in images.counts)
+def _label(images: ImageSet, position: int) -> str:
+    label = int(images.labels[position])
+    return "no label" if label == UNLABELLED else images.classes[label]
+
+
+def _seen(images: ImageSet, position: int) -> Pixels:
+    """An image as a student sees it, uint8 ``[C, H, W]``."""
+    pixels = images.pixels(np.array([position]))
+    if images.lens is None:
+        return np.asarray(pixels[0])
+    seen = images.lens(torch.from_numpy(pixels.astype(np.float32)))
+    return np.asarray(seen[0].round().clamp(0, 255).numpy().astype(np.uint8))
+
+
+def _counts(images: ImageSet, names: Sequence[str]) -> tuple[int, ...]:
+    """Images of the classes of these names."""
+    counts = dict(zip(images.classes, images.counts.tolist(), strict=True))
+    return tuple(counts.get(name, 0) for name in names)
 
 
 def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
@@ -114,7 +152,7 @@ def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) 
     for condition in conditions:
         for check in condition["checks"]:
             if check["factor"] == factor:
-                level = f"{condition['levels'][factor]:g}"
+                level = level_text(condition["levels"][factor])
                 shown = {key: check[key] for key in ("measure", "asked", "measured", "tolerance", "passed")}
                 found[Check(factor=factor, where=f"{dataset}, level {level}", **shown)] = None
     return tuple(found)

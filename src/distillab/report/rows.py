@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from distillab.evidence.harms import ClassHarm
+from distillab.evidence.metrics import elsewhere
 from distillab.evidence.wording import PHRASES, Phrases, level_words
 from distillab.report import wording
 from distillab.report.contents import (
@@ -33,12 +34,16 @@ Row = Mapping[str, Any]
 FACTOR = "factor."
 MEASURES = (
     "n_train",
+    "n_unlabelled",
     "accuracy",
     "accuracy_selected",
     "balanced_accuracy",
     "macro_f1",
     "worst_class_accuracy",
     "worst_group_accuracy",
+    "head_accuracy",
+    "middle_accuracy",
+    "tail_accuracy",
     "nll",
     "brier",
     "ece",
@@ -84,8 +89,9 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
     )
 
 
-def runs_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
+def runs_of(rows: Sequence[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
     """Runs from rows of ``results.parquet``."""
+    measures = [*MEASURES, *elsewhere(rows)]
     return tuple(
         Run(
             run_id=row["run_id"],
@@ -93,20 +99,21 @@ def runs_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
             method=row["method"],
             seed=int(row["seed"]),
             status=row["status"],
-            measures={name: row[name] for name in MEASURES if row.get(name) is not None},
+            measures={name: row[name] for name in measures if row.get(name) is not None},
         )
         for row in rows
     )
 
 
-def qualities(runs: Iterable[Run]) -> tuple[Quality, ...]:
+def qualities(runs: Sequence[Run]) -> tuple[Quality, ...]:
     """Mean and standard deviation over the seeds of every method in every cell, of the runs done."""
     groups: dict[tuple[Cell, str], list[Run]] = {}
     for run in runs:
         if run.status == "done":
             groups.setdefault((run.cell, run.method), []).append(run)
+    measures = dict.fromkeys([*MEASURES, *(name for run in runs for name in run.measures)])
     return tuple(
-        Quality(cell, method, len(members), {name: _mean_sd(_values(members, name)) for name in MEASURES})
+        Quality(cell, method, len(members), {name: _mean_sd(_values(members, name)) for name in measures})
         for (cell, method), members in groups.items()
     )
 

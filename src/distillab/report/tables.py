@@ -16,6 +16,9 @@ QUALITY_METRICS = (
     "accuracy",
     "worst_class_accuracy",
     "worst_group_accuracy",
+    "head_accuracy",
+    "middle_accuracy",
+    "tail_accuracy",
     "macro_f1",
     "ece",
     "nll",
@@ -130,7 +133,9 @@ def harm_table(effects: Sequence[Effect], primary: str) -> Table:
 def quality_table(quality: Sequence[Quality]) -> Table:
     """Means over seeds, with their standard deviation, of plain and distilled students."""
     naming = Naming.of(q.cell for q in quality)
-    names = [name for name in QUALITY_METRICS if any(not wording.missing(_mean(q, name)) for q in quality)]
+    elsewhere = [name for q in quality for name in q.measures if "." in name]
+    known = dict.fromkeys([*QUALITY_METRICS, *elsewhere])
+    names = [name for name in known if any(not wording.missing(_mean(q, name)) for q in quality)]
     columns = [Column("Where"), Column("Method"), Column("Runs", True)]
     for name in names:
         shown = wording.metric(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distillab.evidence.wording import level_words
 from distillab.report.contents import Cell, Level, Number
@@ -45,7 +45,9 @@ METRICS: dict[str, Metric] = {
     "macro_f1": Metric("Macro F1", "points", 100),
     "worst_class_accuracy": Metric("Worst class", "points", 100),
     "worst_group_accuracy": Metric("Worst group", "points", 100),
-    "tail_accuracy": Metric("Tail classes", "points", 100),
+    "head_accuracy": Metric("Frequent classes", "points", 100),
+    "middle_accuracy": Metric("Middle classes", "points", 100),
+    "tail_accuracy": Metric("Rare classes", "points", 100),
     "agreement": Metric("Agreement with teacher", "points", 100),
     "teacher_accuracy": Metric("Teacher accuracy", "points", 100),
     "ece": Metric("Calibration error (ECE)", "points", 100, higher_is_better=False),
@@ -57,7 +59,11 @@ METRICS: dict[str, Metric] = {
 
 def metric(name: str) -> Metric:
     """How ``name`` is shown; a metric that is not in the table is shown as it is."""
-    return METRICS.get(name, Metric(humane(name).capitalize(), "", 1))
+    shown = METRICS.get(name)
+    measure, dot, test = name.partition(".")
+    if shown is None and dot and measure in METRICS:  # on another test set
+        return replace(METRICS[measure], label=f"{METRICS[measure].label}, {humane(test)} images")
+    return shown or Metric(humane(name).capitalize(), "", 1)
 
 
 def missing(value: Number) -> bool:

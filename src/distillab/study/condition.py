@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from distillab.canonical import Canonical
 from distillab.data.dataset import Dataset
 from distillab.data.imageset import ImageSet
-from distillab.factors import Factor, Manipulation, Step, apply_chain, apply_factor, factors
+from distillab.errors import RequestError
+from distillab.factors import (
+    Factor,
+    Level,
+    Manipulation,
+    Role,
+    Scene,
+    Step,
+    apply_chain,
+    apply_factor,
+    factors,
+    generator,
+)
+from distillab.factors.factor import Probabilities
+
+PRIMARY = "test"  # the test set that conclusions rest on
+Asked = Callable[[ImageSet], Probabilities]
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,7 @@ class Condition:
     seed: int
 
     @property
-    def levels(self) -> dict[str, float]:
+    def levels(self) -> dict[str, Level]:
         """Level by factor name."""
         return {factor.name: factor.level for factor in self.chain}
 
@@ -44,9 +60,11 @@ def _written(factor: Factor) -> Canonical:
 
 @dataclass(frozen=True, eq=False)
 class Roles:
-    """The image sets of a condition. ``teacher`` is the training set by provenance: ``full`` and ``same``.
+    """The image sets of a condition. ``teacher`` is the training set by provenance (``full``, ``same``), and
+    ``self`` that of a student which is to teach its like.
 
-    ``checks`` are the measured manipulations; conclusions need all of them to have passed.
+    ``transfer`` holds the unlabelled images as well, if there are any. ``checks`` are the measured
+    manipulations; conclusions need all of them to have passed.
     """
 
     transfer: ImageSet
@@ -59,42 +77,101 @@ class Roles:
     def failed_checks(self) -> tuple[Manipulation, ...]:
         return tuple(check for check in self.checks if not check.passed)
 
+    def tests_of_teacher(self, dataset: Dataset, train: ImageSet) -> tuple[ImageSet, Mapping[str, ImageSet]]:
+        """The val and test sets of a teacher that learns from ``train``: the sets as they were read, so that
+        one teacher serves every condition, unless it learns other classes, or images of another shape."""
+        if train.classes == dataset.classes and train.shape == dataset.train.shape:
+            return dataset.val, dataset.eval
+        return _whole(self.val), {name: _whole(images) for name, images in self.eval.items()}
+
+
+class Conditions:
+    """Makes the image sets of a dataset's conditions.
+
+    Args:
+        dataset: the data as they were read.
+        step: how a factor is applied; the planner gives one that remembers what conditions have in common.
+        teacher: what the study's teacher says about images, if its weights were given.
+    """
+
+    def __init__(self, dataset: Dataset, step: Step = apply_factor, teacher: Asked | None = None) -> None:
+        self.dataset, self.step, self.teacher = dataset, step, teacher
+
+    def roles(self, condition: Condition) -> Roles:
+        """Apply a condition's factors to the roles they name. No pixel is copied.
+
+        Raises:
+            RequestError: a level that the data cannot reach, or roles that do not fit each other.
+        """
+        chain, seed, read = condition.chain, condition.seed, self.dataset
+        checks: list[Manipulation] = []
+
+        def role(images: ImageSet, name: Role, factors: Sequence[Factor] = chain) -> ImageSet:
+            made, measured = apply_chain(images, factors, name, seed, self.step, self.scene(name))
+            checks.extend(measured)
+            return made
+
+        transfer = role(read.train, "transfer")
+        own = any("teacher" in factor.roles for factor in chain)
+        same = self._same(chain, seed) if own else transfer
+        val = role(read.val, "val")
+        tests = dict(read.eval)
+        for factor in chain:  # a test set that one adds is changed by those after it
+            tests = {name: role(images, "eval", [factor]) for name, images in tests.items()}
+            tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.scene("eval"))
+        full = role(read.train, "teacher")
+        _must_fit(transfer, {"val": val, **tests})
+        teacher = {"full": _whole(full), "same": _taught(same), "self": _taught(transfer)}
+        return Roles(transfer, teacher, val, tests, tuple(checks))
+
+    def scene(self, role: Role) -> Scene:
+        """What surrounds the images of a role."""
+        return Scene(self.dataset, role, self.teacher)
+
+    def _same(self, chain: Sequence[Factor], seed: int) -> ImageSet:
+        """What a teacher of provenance ``same`` learns from: the transfer data, and whatever else is done to
+        the teacher's role alone, in the written order."""
+        train = self.dataset.train
+        for factor in chain:
+            applied = [name for name in ("transfer", "teacher") if name in factor.roles]
+            if applied:
+                name = cast(Role, applied[0])
+                train, _ = apply_chain(train, [factor], name, seed, self.step, self.scene(name))
+        return train
+
 
 def make_roles(dataset: Dataset, condition: Condition, step: Step = apply_factor) -> Roles:
-    """Apply a condition's factors to the roles they name. No pixel is copied.
-
-    ``step`` is how a factor is applied; the planner gives one that remembers what conditions have in common.
-
-    Raises:
-        RequestError: a level that the data cannot reach.
-    """
-    chain, seed = condition.chain, condition.seed
-    checks: list[Manipulation] = []
-
-    def role(images: ImageSet, name: Any) -> ImageSet:
-        made, measured = apply_chain(images, chain, name, seed, step)
-        checks.extend(measured)
-        return made
-
-    transfer = role(dataset.train, "transfer")
-    own = any("teacher" in factor.roles for factor in chain)
-    return Roles(
-        transfer=transfer,
-        teacher={
-            "full": role(dataset.train, "teacher"),
-            "same": _same(dataset.train, chain, seed, step) if own else transfer,
-        },
-        val=role(dataset.val, "val"),
-        eval={name: role(images, "eval") for name, images in dataset.eval.items()},
-        checks=tuple(checks),
-    )
+    """The image sets of one condition: see :meth:`Conditions.roles`."""
+    return Conditions(dataset, step).roles(condition)
 
 
-def _same(train: ImageSet, chain: Sequence[Factor], seed: int, step: Step) -> ImageSet:
-    """What a teacher of provenance ``same`` learns from: the transfer data, and whatever else is done to the
-    teacher's role alone, in the written order."""
-    for factor in chain:
-        applied = [name for name in ("transfer", "teacher") if name in factor.roles]
-        if applied:
-            train, _ = apply_chain(train, [factor], applied[0], seed, step)
-    return train
+def _whole(images: ImageSet) -> ImageSet:
+    """Images as a teacher sees them. A set that no lens covers stays the same object."""
+    return images if images.lens is None else replace(images, lens=None)
+
+
+def _taught(images: ImageSet) -> ImageSet:
+    """What a teacher can learn from: images with labels, as they are."""
+    labelled = images.labelled
+    return _whole(images if labelled.all() else images.select(labelled))
+
+
+def _must_fit(transfer: ImageSet, others: Mapping[str, ImageSet]) -> None:
+    """Raise RequestError unless a student of the transfer images can be tested on the other sets."""
+    for name, images in others.items():
+        what = None
+        if images.classes != transfer.classes:
+            what = f"{len(images.classes)} classes, and the transfer images {len(transfer.classes)}"
+        elif images.seen_shape != transfer.seen_shape:
+            what = f"images of {_size(images)}, and the transfer set of {_size(transfer)}"
+        if what:
+            raise RequestError(
+                f"the {name} set has {what}",
+                where="factors",
+                allowed="`roles: [transfer, val, eval]` for a factor that changes classes or resolution",
+            )
+
+
+def _size(images: ImageSet) -> str:
+    channels, height, width = images.seen_shape
+    return f"{height}x{width} {'grey' if channels == 1 else 'RGB'}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from distillab.data.imageset import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method
 from distillab.models import OutputShapes, build_model, count_macs, output_shapes
@@ -22,7 +23,6 @@ class ModelCosts:
         self.classes, self.channels, self.resolution = classes, channels, resolution
         self.macs = cache(self._macs)
         self.shapes = cache(self._shapes)
-        self.file_digest = cache(file_digest)
 
     def build(self, name: str) -> nn.Module:
         """A new network. Raises RequestError if it cannot serve these images."""
@@ -33,21 +33,43 @@ class ModelCosts:
         """Raise RequestError if the model cannot be built for these images."""
         self.macs(name)
 
-    def check_pairs(self, teacher: str, students: Iterable[str], specs: Iterable[MethodSpec]) -> None:
-        """Raise RequestError, before anything trains, if a method cannot serve a pair of models."""
-        shapes = {name: self.shapes(name) for name in {teacher, *students}}
-        for student in students:
-            for spec in specs:
-                other = {"none": None, "self": shapes[student]}.get(spec.teacher, shapes[teacher])
-                with torch.random.fork_rng(devices=[]):
-                    build_method(spec, Pair(shapes[student], other, n_train=self.classes))
-
     def _macs(self, name: str) -> int:
         return count_macs(self.build(name), (self.channels, self.resolution, self.resolution))
 
     def _shapes(self, name: str) -> OutputShapes:
         model = self.build(name)
         return output_shapes(model, channels=self.channels, resolution=self.resolution, classes=self.classes)
+
+
+def check_pair(
+    specs: Iterable[MethodSpec],
+    student: OutputShapes,
+    teacher: OutputShapes,
+    *,
+    merged: bool,
+    unlabelled: bool,
+) -> None:
+    """Raise RequestError, before anything trains, if a method cannot serve a pair of models.
+
+    Args:
+        teacher: its shapes, in the student's classes.
+        merged: whether several of the teacher's classes are one of the student's.
+        unlabelled: whether there are images without labels.
+    """
+    labels = torch.tensor([0, UNLABELLED]) if unlabelled else None
+    for spec in specs:
+        other = {"none": None, "self": student}.get(spec.teacher, teacher)
+        if merged and spec.distils and spec.asks & {"classifier", "teacher_classifier"}:
+            raise RequestError(
+                f"method {spec.label} needs the teacher's last layer, and several of the teacher's classes "
+                "are one of the student's",
+                where="methods",
+                allowed="a teacher of the student's classes, or a method that learns from logits or features",
+            )
+        with torch.random.fork_rng(devices=[]):
+            build_method(
+                spec, Pair(student, other, n_train=2 if unlabelled else student.classes, labels=labels)
+            )
 
 
 def file_digest(path: Path | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -12,18 +11,18 @@ import torch
 import yaml
 
 from distillab.data.dataset import Dataset
-from distillab.data.ingest import load_dataset
 from distillab.errors import RequestError
 from distillab.study.arithmetic import tuned_plan
-from distillab.study.condition import Condition, Roles, make_roles
+from distillab.study.condition import Condition, Conditions, Roles
+from distillab.study.given_teacher import given_teacher
 from distillab.study.ledger import Job, Ledger
+from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.looks import runs_of_first
 from distillab.study.plan import Plan
 from distillab.study.spec import StudySpec, read_study
 from distillab.study.standing import LEDGER_FILE, STUDY_FILE, must_be_begun
 from distillab.study.store import Store, disk_full_is_told
-
-LoadProgress = Callable[[str, int, int], None]
+from distillab.training.device import one_thread
 
 
 class StudyFolder:
@@ -59,7 +58,7 @@ class StudyFolder:
         if planned:
             folder._must_hold(spec)
         else:
-            dataset = load_dataset(spec.source(), on_load)
+            dataset = load_study_data(spec, on_load)
             plan = tuned_plan(spec, dataset, device)
         try:
             with disk_full_is_told(path):
@@ -100,8 +99,14 @@ class StudyFolder:
         return Ledger(self.ledger_file)
 
     def roles(self, condition: Condition) -> Roles:
-        """The image sets of a condition."""
-        return make_roles(self.dataset, condition)
+        """The image sets of a condition, the same in every process."""
+        with one_thread():
+            return self.making.roles(condition)
+
+    @cached_property
+    def making(self) -> Conditions:
+        """What makes the image sets of the study's conditions."""
+        return Conditions(self.dataset, teacher=given_teacher(self.spec, self.dataset))
 
     def job(self, run_id: str) -> Job:
         """A job by its id. Raises RequestError if there is none."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distillab.canonical import canonical_json
+from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
 from distillab.methods import MethodSpec
 from distillab.study.condition import Condition, Roles
@@ -19,10 +21,13 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Job
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
+    Given,
     Keep,
     RoleSets,
     Student,
+    Taught,
     fixed_teacher,
+    joint_teacher,
     teacher_outputs,
     train_students,
     train_teacher,
@@ -86,7 +91,23 @@ class JobRunner:
             path = Path(weights) if weights else None
             if path and file_digest(path) != spec["fixed"]["digest"]:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
-            return fixed_teacher(draft, spec["model"], sets, recipe, seeds, weights=path, device=self.device)
+            given = Given(
+                path,
+                spec["fixed"].get("classes"),
+                class_map_of(spec["fixed"]),
+                spec["fixed"].get("inputs"),
+            )
+            return fixed_teacher(draft, spec["model"], sets, recipe, seeds, given=given, device=self.device)
+        folder = partial(self.folder.store.folder, "teacher")
+        if "members" in spec:
+            members = [folder(name) for name in spec["members"]]
+            return joint_teacher(
+                draft, spec["model"], sets, recipe, seeds, members=members, device=self.device
+            )
+        if "taught" in spec:
+            method = MethodSpec.from_dict(spec["taught"]["method"], job.condition.get("code"))
+            taught = Taught(method, folder(spec["taught"]["by"]), class_map_of(spec["taught"]))
+            return train_teacher(draft, spec["model"], sets, recipe, seeds, taught=taught, device=self.device)
         return train_teacher(draft, spec["model"], sets, recipe, seeds, device=self.device)
 
     def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
@@ -100,6 +121,7 @@ class JobRunner:
             view_seed=spec["view_seed"],
             keep=Keep(store.caches, needs, spec.get("top_k")),
             device=self.device,
+            class_map=class_map_of(spec),
         )
 
     def _students(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
@@ -114,6 +136,7 @@ class JobRunner:
                 self._sets(job),
                 ResolvedRecipe.from_dict(job.spec["recipe"]),
                 Seeds(**job.spec["seeds"]),
+                class_map_of(job.spec),
             )
             for job in jobs
         ]
@@ -131,16 +154,12 @@ class JobRunner:
         roles = self._roles_of(job.condition)
         which = job.condition["train"]
         train = roles.transfer if which == "transfer" else roles.teacher[which]
-        dataset = self.folder.dataset
-        as_read = job.kind == "teacher"
-        sets = RoleSets(
-            train,
-            dataset.val if as_read else roles.val,
-            dataset.eval if as_read else roles.eval,
-            self._normalise,
-        )
+        val, tests = roles.val, roles.eval
+        if job.kind == "teacher":
+            val, tests = roles.tests_of_teacher(self.folder.dataset, train)
         _must_be_planned(job, train)
-        return sets
+        sets = RoleSets(train, val, tests, self._normalise)
+        return sets.without_lens() if job.kind == "outputs" else sets
 
     def _roles_of(self, condition: Mapping[str, Any]) -> Roles:
         key = canonical_json([condition["chain"], condition["seed"]])
@@ -150,6 +169,11 @@ class JobRunner:
                 self._roles.popitem(last=False)
         self._roles.move_to_end(key)
         return self._roles[key]
+
+
+def class_map_of(spec: Mapping[str, Any]) -> ClassMap | None:
+    """From the teacher's classes to the student's, if a specification says that they differ."""
+    return tuple(spec["class_map"]) if spec.get("class_map") else None
 
 
 def method_of(job: Job) -> MethodSpec:

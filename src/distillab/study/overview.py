@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from distillab.data.dataset import Dataset
+from distillab.factors import labels_told
 from distillab.study.arithmetic import Work
 from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
@@ -65,6 +66,10 @@ def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken images are left out.")
+    varied = [levels[0] for levels in spec.factor_levels()]
+    if labels := labels_told(varied, "val"):
+        tests = labels_told(varied, "eval")
+        notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
     pace = _pace(spec, dataset, plan, device)
     first = _first_jobs(spec, plan)
     return Overview(
@@ -116,7 +121,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         model: 3 * costs.macs(model) * _training_rate(workload(model), chosen, device)
         for model, chosen in choices.items()
     }
-    forward, teacher = 0.0, spec.teacher.model
+    forward, teacher = 0.0, spec.teacher.asked
     if any(_uses_study_teacher(spec)):
         used = choices[teacher].arithmetic if teacher in choices else standard(device)
         forward = costs.macs(teacher) * forward_rate(workload(teacher), used, device)

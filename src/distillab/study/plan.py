@@ -14,6 +14,7 @@ from distillab.data.dataset import Dataset
 from distillab.study.job import Job
 from distillab.study.planner import Planner
 from distillab.study.spec import StudySpec
+from distillab.training.device import one_thread
 from distillab.training.tuning import Choice, standard
 
 
@@ -50,7 +51,8 @@ def make_plan(
     largest = budget = spec.teacher.outputs.budget
     while True:
         planner = Planner(spec, dataset, arithmetic, largest)
-        planner.expand()
+        with one_thread():
+            planner.expand()
         if sum(planner.stored_bytes.values()) <= budget:
             stored = sum(planner.stored_bytes.values())
             return Plan(planner.jobs, planner.conditions, planner.cells, dict(chosen), stored)

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PositiveFloat,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -25,12 +26,26 @@ from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.own import absolute, is_own
+from distillab.models import Combine, ensemble_name
 from distillab.study.seeds import SeedRange
 from distillab.study.stored import StoredOutputs
 from distillab.training.recipe import Recipe
 
 Provenance = Literal["same", "full", "external"]
 PLAIN = "ce"
+YOUNG_KEYS_OF_TEACHER = (
+    *("outputs", "classes", "class_map"),
+    *("models", "combine", "assistants", "generations", "normalisation"),
+)
+
+
+class ChannelStatistics(BaseModel):
+    """Mean and standard deviation of every channel, on the [0, 1] scale, that a network was trained with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
 
 
 class TeacherSpec(BaseModel):
@@ -38,22 +53,38 @@ class TeacherSpec(BaseModel):
 
     ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
     study. ``same``: the manipulated transfer data, a network for every condition and seed. ``external``:
-    given ``weights`` (a safetensors file). ``recipe`` overrides single keys of the study's recipe, for all
-    teachers or by provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
+    given ``weights`` (a safetensors file), with the ``normalisation`` of images that they were trained with
+    if that is not the study's. ``recipe`` overrides single keys of the study's recipe, for all teachers or by
+    provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
     ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
     includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
+    ``classes``: what an ``external`` teacher knows, in the order of its logits, if that is not the data's
+    classes. ``class_map``: what the data call its classes, where the names differ.
+
+    ``models`` in the place of ``model``: several networks that teach together, their logits ``combine``d.
+    ``assistants``: networks between teacher and student, each distilled from the one before by ``kd``, on
+    what the teacher learned from; the last one teaches. ``generations``: how often a student's architecture
+    is distilled by an arm's method, each time from the generation before; only the last is a student of the
+    study.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
+    model: str = ""
+    models: tuple[str, ...] = ()
+    combine: Combine = "mean"
+    assistants: tuple[str, ...] = ()
+    generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
+    normalisation: ChannelStatistics | None = None
     recipe: dict[str, Any] = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
+    classes: tuple[str, ...] = ()
+    class_map: dict[str, str] = Field(default_factory=dict)
 
-    @field_validator("provenance", mode="before")
+    @field_validator("provenance", "assistants", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -62,9 +93,50 @@ class TeacherSpec(BaseModel):
     def _weights_belong_to_external(self) -> TeacherSpec:
         if ("external" in self.provenance) != (self.weights is not None):
             raise ValueError("provenance external and weights (a safetensors file) go together")
+        if self.normalisation is not None and self.weights is None:
+            raise ValueError(
+                "normalisation is that of given weights; what is trained here sees what students see"
+            )
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
+
+    @model_validator(mode="after")
+    def _classes_belong_to_external(self) -> TeacherSpec:
+        if self.classes and self.provenance != ("external",):
+            raise ValueError("only a teacher of provenance external has classes of its own")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class of the teacher is named twice")
+        return self
+
+    @model_validator(mode="after")
+    def _one_or_several_networks(self) -> TeacherSpec:
+        if bool(self.model) == bool(self.models):
+            raise ValueError("name the teacher's model, or several models, and not both")
+        if len(self.models) == 1 or ("combine" in self.model_fields_set and not self.models):
+            raise ValueError("models are two networks at least, and combine says how they teach together")
+        if self.models and "external" in self.provenance:
+            raise ValueError("several models are trained in the study: their provenance is full or same")
+        if self.combine == "correctness" and self.outputs.top_k is not None:
+            raise ValueError(
+                "combine: correctness weighs whole predictions, so outputs.top_k must be left out"
+            )
+        return self
+
+    @property
+    def whole(self) -> str:
+        """The network that heads the chain, or all that do so together."""
+        return self.model or ensemble_name(self.combine, self.models)
+
+    @property
+    def asked(self) -> str:
+        """The network that the students hear: the last of the chain."""
+        return self.assistants[-1] if self.assistants else self.whole
+
+    @property
+    def label(self) -> str:
+        """The teacher as tables name it: ``resnet56 > resnet20`` with an assistant."""
+        return " > ".join([self.whole, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
@@ -99,6 +171,8 @@ class EvidenceSpec(BaseModel):
 class StudySpec(BaseModel):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
+    ``others``: further datasets by name, for factors that bring images from elsewhere.
+
     ``seeds``: a number of replicates, their list, or a ``SeedRange``. A seed draws everything that a
     replicate is made of: subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the
     views and the full teacher. ``order``: whether each replicate walks through the images in an order of its
@@ -111,6 +185,7 @@ class StudySpec(BaseModel):
     study: str = Field(min_length=1)
     notes: str = ""
     data: dict[str, Any]
+    others: dict[str, dict[str, Any]] = Field(default_factory=dict)
     teacher: TeacherSpec
     students: tuple[str, ...] = Field(min_length=1)
     methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
@@ -175,9 +250,16 @@ class StudySpec(BaseModel):
         """The data source. Raises RequestError."""
         return parse_source(dict(self.data), self._base, "data")
 
+    def other_sources(self) -> dict[str, Source]:
+        """The sources of the other datasets, by name. Raises RequestError."""
+        return {
+            name: parse_source(dict(entry), self._base, f"others.{name}")
+            for name, entry in self.others.items()
+        }
+
     def factor_levels(self) -> list[list[Factor]]:
         """For each factor in written order, one instance a level. Raises RequestError."""
-        return parse_factors(self.factors, "factors")
+        return parse_factors(self.factors, "factors", self._base)
 
     def method_specs(self) -> list[MethodSpec]:
         """The methods, the plain twin first. Raises RequestError."""
@@ -217,17 +299,17 @@ class StudySpec(BaseModel):
         """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
+        values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
+        values["factors"] = {
+            levels[0].name: _with_paths(self.factors[levels[0].name], levels[0])
+            for levels in self.factor_levels()
+        }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
-        # Keys that are younger than some studies: to leave out their defaults keeps those studies' identity.
-        if self.order == "seed":
-            del values["order"]
-        if self.threads == "auto":
-            del values["threads"]
-        for key in ("memory_format", "compile"):
-            if values["recipe"][key] == "auto":
-                del values["recipe"][key]
-        if self.teacher.outputs == StoredOutputs():
-            del values["teacher"]["outputs"]
+        _leave_out(values, self, ("order", "threads", "others"))
+        _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        _leave_out(values["teacher"], self.teacher, YOUNG_KEYS_OF_TEACHER)
+        if self.teacher.models:
+            del values["teacher"]["model"]
         if self.teacher.weights is not None:
             values["teacher"]["weights"] = str(self.weights_path())
         return values
@@ -245,6 +327,21 @@ class StudySpec(BaseModel):
         return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
 
 
+def _with_paths(entry: Any, factor: Factor) -> Any:
+    """A factor's entry, with absolute paths."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
+
+
+def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
+    """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
+    for key in young:
+        default = type(model).model_fields[key].get_default(call_default_factory=True)
+        if getattr(model, key) == default:
+            del values[key]
+
+
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     """A study from plain values; relative paths are relative to ``base``. Raises RequestError, naming
     ``where`` (the file) and the key."""
@@ -256,7 +353,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
         raise validation_error(error, where, _known_keys()) from error
     spec._base = base
     try:
-        spec.source(), spec.factor_levels(), spec.method_specs()
+        spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from distillab.errors import RequestError
 from distillab.training.arithmetic import Precision
@@ -34,6 +35,19 @@ def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     """Autocast for the forward pass in ``precision``."""
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch and for NumPy's linear algebra: sums that threads share differ in the last bits,
+    and image sets that hang on them must be the same in every process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

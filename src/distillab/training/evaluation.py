@@ -21,13 +21,18 @@ EVALUATION_BATCH = 256
 def predict(
     model: nn.Module, images: ImageSet, normalise: Normalisation, device: torch.device, precision: Precision
 ) -> Logits:
-    """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards."""
+    """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards.
+
+    The images are seen through their lens if they have one: a teacher is given those without.
+    """
     training = model.training
     model.eval()
     parts = []
     for start in range(0, len(images), EVALUATION_BATCH):
         positions = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
         inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
+        if images.lens:
+            inputs = images.lens(inputs)
         with arithmetic(device, precision):
             parts.append(to_half(logits_of(model(inputs))))
     model.train(training)

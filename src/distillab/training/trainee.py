@@ -19,6 +19,7 @@ from distillab.training.arithmetic import MemoryFormat, compiled, laid_out, plac
 from distillab.training.checkpoints import State, snapshot
 from distillab.training.device import arithmetic, deterministic
 from distillab.training.evaluation import accuracy, predict
+from distillab.training.joint import by_correctness
 from distillab.training.phases import Phases
 from distillab.training.randomstate import RandomState
 from distillab.training.recipe import ResolvedRecipe
@@ -70,7 +71,8 @@ class Member:
     initial weights, network and method are each one's own.
 
     ``data`` and ``val`` are its training and validation images; ``teacher_shapes`` what its teacher gives,
-    and ``teacher_classifier`` the teacher's last layer, if the method wants it.
+    and ``teacher_classifier`` the teacher's last layer, if the method wants it. ``teachers``: how many
+    networks' logits it hears side by side, to be weighed by their correctness.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Member:
     seeds: Seeds
     teacher_shapes: OutputShapes | None = None
     teacher_classifier: nn.Linear | None = None
+    teachers: int = 1
 
 
 def new_model(
@@ -89,11 +92,15 @@ def new_model(
     init_seed: int,
     device: torch.device,
     memory_format: MemoryFormat = "channels_last",
+    classes: int | None = None,
 ) -> nn.Module:
-    """A network with initial weights that depend on ``init_seed`` alone, on the CPU's random stream."""
-    channels, height, _ = images.shape
+    """A network for the images as their lens shows them, with ``classes`` outputs if not one for each of
+    theirs. Its initial weights depend on ``init_seed`` alone, on the CPU's random stream."""
+    channels, height, _ = images.seen_shape
     with deterministic(torch.device("cpu"), init_seed):
-        model = build_model(name, classes=len(images.classes), channels=channels, resolution=height)
+        model = build_model(
+            name, classes=classes or len(images.classes), channels=channels, resolution=height
+        )
     return placed(model, device, memory_format)
 
 
@@ -148,6 +155,8 @@ class Trainee:
 
     def _terms(self, step: Step, said: Outputs | None) -> dict[str, Tensor]:
         """The loss terms of a batch."""
+        lens = self.member.data.lens
+        inputs = lens(step.inputs) if lens else step.inputs
         batch = Batch(
             labels=self._labels(step.positions),
             ids=step.ids,
@@ -157,11 +166,13 @@ class Trainee:
             epoch_length=self.recipe.steps_per_epoch,
             mixed=Mixed(self._labels(step.mixture.partners), step.mixture.share) if step.mixture else None,
             groups=self._groups(step.positions),
-            inputs=step.inputs,
+            inputs=inputs,
         )
+        if said is not None and self.member.teachers > 1:
+            said = by_correctness(said, batch, self.member.teachers)
         with self.phases.timed("forward"):
             with arithmetic(self._device, self.recipe.precision):
-                outputs = self._forward(laid_out(step.inputs, self.recipe.memory_format))
+                outputs = self._forward(laid_out(inputs, self.recipe.memory_format))
             return self.method(outputs, said, batch)  # type: ignore[no-any-return]
 
     def _labels(self, positions: Indices) -> Tensor:
@@ -218,7 +229,7 @@ def _method(member: Member, model: nn.Module) -> Method:
     """The method, with its connectors initialised from a random stream of its own, so that what a method
     owns never moves the student's initial weights."""
     data = member.data
-    channels, height, _ = data.shape
+    channels, height, _ = data.seen_shape
     shapes = output_shapes(model, channels=channels, resolution=height, classes=len(data.classes))
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
         pair = Pair(

@@ -21,9 +21,11 @@ from distillab.training.arithmetic import Arithmetic, compiled, laid_out, placed
 from distillab.training.device import arithmetic as autocast
 from distillab.training.device import fast_bf16
 
-# Seconds that a candidate is timed for, and in how many turns at least.
-TRIAL_SECONDS = 1.0
-LEAST_ROUNDS = 3
+# Seconds that a candidate is timed for, and in how many turns at least; one that has taken HOPELESS times as
+# long as the best after FIRST_ROUNDS has no more of them.
+TRIAL_SECONDS = 0.5
+LEAST_ROUNDS, FIRST_ROUNDS = 3, 2
+HOPELESS = 1.5
 BF16_TRIAL = 256  # side of the matrices that tell whether a CPU computes or emulates bf16
 
 # Images a second; None where a candidate failed.
@@ -65,7 +67,8 @@ def can_compile(device: torch.device) -> bool:
 
 
 def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.device) -> Rates:
-    """Images a second of training steps under each arithmetic: medians, the candidates taking turns.
+    """Images a second of training steps under each arithmetic: medians, the candidates taking turns, of which
+    those that are far behind have fewer.
 
     A candidate that fails to compile has the rate None.
     """
@@ -97,18 +100,26 @@ def training_step(workload: Workload, chosen: Arithmetic, device: torch.device) 
     model, images = _made(workload, chosen, device)
     model.train()
     labels = torch.zeros(workload.batch, dtype=torch.long, device=device)
-    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
     forward = compiled(TappedModel(model, ()), chosen.compile)
 
     def step() -> None:
         with autocast(device, chosen.precision):
             logits = forward(images).logits
-        optimiser.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        _descend(model)
         _wait(device)
 
     return step
+
+
+@torch.no_grad()
+def _descend(model: nn.Module) -> None:
+    """A step against the gradient. torch's optimisers do hardly more than that to a large network, but the
+    first of a process imports the compiler, for a second."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.sub_(parameter.grad, alpha=1e-4)
 
 
 def _made(workload: Workload, chosen: Arithmetic, device: torch.device) -> tuple[nn.Module, torch.Tensor]:
@@ -129,7 +140,9 @@ def _made(workload: Workload, chosen: Arithmetic, device: torch.device) -> tuple
 def _warm_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> Callable[[], None] | None:
     try:
         step = training_step(workload, chosen, device)
-        step(), step()  # the first compiles, and both fill caches
+        step()  # compiles, and fills caches
+        if chosen.compile:
+            step()  # the first of a compiled network builds more than forwards
     except Exception:  # an arithmetic that only a trial would have used: the others serve
         if not chosen.compile:
             raise
@@ -147,11 +160,14 @@ def _medians(
 ) -> dict[Callable[[], None], float]:
     """Median seconds of each step, the steps taking turns, so that a busy moment slows all of them."""
     seconds: dict[Callable[[], None], list[float]] = {step: [] for step in steps}
-    started, rounds = time.perf_counter(), 0
-    while rounds < LEAST_ROUNDS or time.perf_counter() - started < TRIAL_SECONDS * len(steps):
-        for step in steps:
+    racing, rounds, started = list(steps), 0, time.perf_counter()
+    while rounds < LEAST_ROUNDS or time.perf_counter() - started < TRIAL_SECONDS * len(racing):
+        for step in racing:
             seconds[step].append(_seconds(step, clock))
         rounds += 1
+        if rounds == FIRST_ROUNDS:
+            best = {step: min(times) for step, times in seconds.items()}
+            racing = [step for step in racing if best[step] <= HOPELESS * min(best.values())]
     return {step: statistics.median(times) for step, times in seconds.items()}
 
 

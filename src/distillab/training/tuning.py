@@ -22,8 +22,9 @@ from distillab.training.trial import Rates, Workload, bf16_is_worth_timing, can_
 # What is not the default must be this much faster than it: timings of a few seconds are not exact.
 LEAST_GAIN = 1.10
 # Seconds of compute a worker: a study that takes less is not worth a trial; a network whose trainings take
-# less is not worth compiling, which costs up to a minute.
+# less is not worth timing in another format of memory, or compiling, which costs up to a minute.
 LEAST_STUDY = 60.0
+LEAST_FORMATTED = 60.0
 LEAST_COMPILED = 600.0
 
 AS_ASKED = "as asked"
@@ -91,30 +92,38 @@ def choose(
     if study_seconds < LEAST_STUDY:
         return Choice(start, "not timed: the study takes about a minute at most")
     known = _Known(workload, device, timer or measure, memory or Memory.of_user())
-    eager = replace(start, compile=False)
-    rates = known.rates(candidates(eager, asked, device))
-    best = faster(eager, rates)
-    rate = rates[best]
-    worth = rate is not None and images / rate > LEAST_COMPILED
-    if asked.compile == "auto" and worth and can_compile(device):
-        quick = replace(best, compile=True)
-        pair = known.rates([best, quick])
-        rates |= pair
-        best = faster(best, pair)
+    best = replace(start, compile=False)
+    rates = dict[Arithmetic, float | None]()
+
+    def compare(others: Sequence[Arithmetic], least: float = 0.0) -> None:
+        """Change to one of the others if it is faster and the network's trainings take ``least`` seconds."""
+        nonlocal best, rates
+        rate = rates.get(best)
+        if others and (rate is None or images / rate >= least):
+            turns = known.rates([best, *others])
+            rates |= turns
+            best = faster(best, turns)
+
+    # One thing after the other: the format of memory is timed in the precision that won.
+    compare(other_precisions(best, asked, device))
+    compare(other_formats(best, asked), LEAST_FORMATTED)
+    if asked.compile == "auto" and can_compile(device):
+        rates = rates or known.rates([best])
+        compare([replace(best, compile=True)], LEAST_COMPILED)
     elif asked.compile is True:
         best = replace(best, compile=True)
     return Choice(best, "remembered" if known.remembered else "timed here", rates)
 
 
-def candidates(start: Arithmetic, asked: Recipe, device: torch.device) -> list[Arithmetic]:
-    """The eager arithmetics that are worth timing, ``start`` first."""
-    precisions = [start.precision]
-    if asked.precision == "auto" and start.precision == "fp32" and bf16_is_worth_timing(device):
-        precisions.append("bf16")
-    formats = [start.memory_format]
-    if asked.memory_format == "auto":
-        formats.append("contiguous")
-    return [replace(start, precision=p, memory_format=f) for p in precisions for f in formats]
+def other_precisions(now: Arithmetic, asked: Recipe, device: torch.device) -> list[Arithmetic]:
+    """``now`` in the precision that may be faster, if the recipe leaves it open."""
+    tried = asked.precision == "auto" and now.precision == "fp32" and bf16_is_worth_timing(device)
+    return [replace(now, precision="bf16")] if tried else []
+
+
+def other_formats(now: Arithmetic, asked: Recipe) -> list[Arithmetic]:
+    """``now`` in the other format of memory, if the recipe leaves it open."""
+    return [replace(now, memory_format="contiguous")] if asked.memory_format == "auto" else []
 
 
 def faster(default: Arithmetic, rates: Mapping[Arithmetic, float | None]) -> Arithmetic:

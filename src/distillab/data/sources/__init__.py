@@ -1,6 +1,16 @@
 """Sources: where images come from, one file each, found by the name they are registered under."""
 
-from distillab.data.sources import digits, folder, huggingface, mnist5k, npz, parquet, torchvision, webdataset
+from distillab.data.sources import (
+    digits,
+    folder,
+    huggingface,
+    mnist5k,
+    npz,
+    parquet,
+    shapes,
+    torchvision,
+    webdataset,
+)
 from distillab.data.sources.parse import parse_source, source_from_argument
 from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, StoredBytes, source, sources
 
@@ -17,6 +27,7 @@ __all__ = [
     "npz",
     "parquet",
     "parse_source",
+    "shapes",
     "source",
     "source_from_argument",
     "sources",

@@ -4,49 +4,70 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distillab.data.sources.source import StoredBytes
 
-KEPT_GROUPS = 2  # a column is read in order, by a few threads that are at most one row group apart
+# A column is read in order by a few threads: so many rows and row groups lie between the first and the last.
+KEPT_ROWS, KEPT_GROUPS = 1024, 2
 
 
 class ImageColumn:
-    """The image column of a Parquet file, read by the row group and forgotten again."""
+    """The image column of the Parquet files of a split, read by the row group and forgotten again.
 
-    def __init__(self, path: Path, column: str) -> None:
-        self._file, self._column, self._folder = pq.ParquetFile(path), column, path.parent
-        counts = [self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups)]
-        self.places = [(group, row) for group, count in enumerate(counts) for row in range(count)]
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+    Files are open only while they are read: a split may have more of them than a process may open.
+    """
+
+    def __init__(self, paths: Sequence[Path], column: str) -> None:
+        self._paths, self._column = paths, column
+        self._kept: OrderedDict[tuple[int, int], pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
 
     def cells(self) -> list[Cell]:
         """One entry an image, in order."""
-        return [Cell(self, group, row) for group, row in self.places]
+        cells: list[Cell] = []
+        for file, path in enumerate(self._paths):
+            facts = pq.read_metadata(path)
+            for group in range(facts.num_row_groups):
+                rows = range(facts.row_group(group).num_rows)
+                cells += [Cell(self, file, group, row) for row in rows]
+        return cells
 
-    def bytes_at(self, group: int, row: int) -> bytes:
+    def bytes_at(self, file: int, group: int, row: int) -> bytes:
         """The encoded image in a row of a row group, or in the file that it names; nothing if neither."""
-        with self._lock:
-            if group not in self._kept:
-                column = self._file.read_row_group(group, columns=[self._column]).column(0)
-                self._kept[group] = column.combine_chunks()
-                while len(self._kept) > KEPT_GROUPS:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(group)
-            kept = self._kept[group]
-        item = kept[row].as_py()
+        item = self._group(file, group)[row].as_py()
         if isinstance(item, dict):
             if item.get("bytes") is None and item.get("path"):
-                file: Path = self._folder / item["path"]
-                return file.read_bytes()
+                named: Path = self._paths[file].parent / item["path"]
+                return named.read_bytes()
             item = item.get("bytes")
         found: bytes = item or b""
         return found
+
+    def _group(self, file: int, group: int) -> pa.ChunkedArray:
+        with self._lock:
+            if (file, group) not in self._kept:
+                self._forget()
+                with pq.ParquetFile(self._paths[file]) as opened:
+                    table = opened.read_row_group(group, columns=[self._column], use_threads=False)
+                self._kept[file, group] = table.column(0)
+            self._kept.move_to_end((file, group))
+            return self._kept[file, group]
+
+    def _forget(self) -> None:
+        """Drop the groups that were not used for longest, as long as enough rows are left."""
+        rows = sum(map(len, self._kept.values()))
+        while (
+            len(self._kept) >= KEPT_GROUPS
+            and rows - len(oldest := next(iter(self._kept.values()))) >= KEPT_ROWS
+        ):
+            rows -= len(oldest)
+            self._kept.popitem(last=False)
 
 
 @dataclass(frozen=True)
@@ -54,8 +75,9 @@ class Cell(StoredBytes):
     """One image of a column."""
 
     column: ImageColumn
+    file: int
     group: int
     row: int
 
     def read(self) -> bytes:
-        return self.column.bytes_at(self.group, self.row)
+        return self.column.bytes_at(self.file, self.group, self.row)

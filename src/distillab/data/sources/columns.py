@@ -66,13 +66,23 @@ def class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return [str(name) for name in names]
 
 
+def optional_columns(columns: Mapping[str, str | None], known: Sequence[str], where: str) -> list[str]:
+    """The columns that were asked for, by what they hold. Raises RequestError for one that is not known."""
+    for noun, column in columns.items():
+        if column is not None and column not in known:
+            raise unknown_name(f"{noun} column", column, known, where=where)
+    return [column for column in columns.values() if column is not None]
+
+
 def table_splits(
     tables: Mapping[str, pa.Table],
     *,
     image: str,
     label: str,
     group: str | None,
+    coarse: str | None = None,
     names: list[str] | None,
+    coarse_names: list[str] | None = None,
     folders: Mapping[str, Path],
     where: str,
     elsewhere: Mapping[str, Sequence[RawImage]] | None = None,
@@ -80,9 +90,10 @@ def table_splits(
     """The splits that tables hold.
 
     Args:
-        tables: one a split, each with the columns ``image``, ``label`` and, if not None, ``group``.
+        tables: one a split, each with the columns ``image``, ``label`` and, if not None, ``group`` and
+            ``coarse``, the coarser class.
         elsewhere: the images of each split, if they are not in the tables.
-        names: class names in label order, or None to take the sorted values.
+        names: class names in label order, or None to take the sorted values; ``coarse_names`` likewise.
         folders: what image paths in a table are relative to, by split.
     """
     labels = {split: _values(table[label]) for split, table in tables.items()}
@@ -92,6 +103,11 @@ def table_splits(
     if group is not None:
         values = {split: _values(table[group]) for split, table in tables.items()}
         group_names, groups = encode_labels(values, None, f"{where}: {group}")
+    parents: tuple[str, ...] = ()
+    if coarse is not None:
+        values = {split: _values(table[coarse]) for split, table in tables.items()}
+        coarser, codes = encode_labels(values, coarse_names, f"{where}: {coarse}")
+        parents = _parents(classes, encoded, coarser, codes, f"{where}: {coarse}")
     splits: dict[str, RawSplit] = {}
     for split, table in tables.items():
         if elsewhere is None:
@@ -100,7 +116,31 @@ def table_splits(
             images = list(elsewhere[split])
             shown = [f"{split}[{row}]" for row in range(len(images))]
         splits[split] = RawSplit(images, encoded[split], shown, groups.get(split))
-    return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"), group_names)
+    return RawSplits(
+        classes, splits["train"], splits.get("val"), splits.get("test"), group_names, parents=parents
+    )
+
+
+def _parents(
+    classes: Sequence[str],
+    labels: Mapping[str, Indices],
+    coarser: Sequence[str],
+    codes: Mapping[str, Indices],
+    where: str,
+) -> tuple[str, ...]:
+    """The coarser class of each class; nameless for a class without images, which ingest leaves out."""
+    fine = np.concatenate(list(labels.values()))
+    coarse = np.concatenate([codes[split] for split in labels])
+    parents = [""] * len(classes)
+    for label, code in np.unique(np.stack([fine, coarse]), axis=1).T:
+        if parents[label]:
+            raise RequestError(
+                f"class {classes[label]!r} lies in {parents[label]!r} and in {coarser[code]!r}",
+                where=where,
+                allowed="a column with one coarser class for every class",
+            )
+        parents[label] = coarser[code]
+    return tuple(parents)
 
 
 def _holds_images(kind: pa.DataType) -> bool:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import AfterValidator, model_validator
 
+from distillab.data.imageset import Indices
+from distillab.data.sources.grouping import (
+    check_pattern,
+    encode_groups,
+    groups_by_pattern,
+    groups_by_table,
+    read_groups,
+)
 from distillab.data.sources.source import RawSplit, RawSplits, Source, SourcePath, source
 from distillab.errors import RequestError
 
@@ -29,11 +39,36 @@ class Folder(Source):
     ``path/<class>/**/<image>`` or ``path/{train,val,test}/<class>/**/<image>``; val may also be called
     validation, valid or dev. Files of other kinds and hidden files are ignored. Classes are sorted by name
     and images by path.
+
+    Images have groups (a domain, a patient, a camera) in one of three ways: ``layout: group/class`` or
+    ``class/group``, a folder level; ``groups``, a CSV file with a header whose first column lists paths below
+    ``path``, or file names, and whose column ``group`` (or only other one) names the groups, images that it
+    does not list being of the group ``unlisted``; or ``group_pattern``, a regular expression whose one
+    bracket captures the group in the path.
     """
 
     argument: ClassVar[str | None] = "path"
 
     path: SourcePath
+    layout: Literal["class", "group/class", "class/group"] = "class"
+    groups: SourcePath | None = None
+    group: str | None = None
+    unlisted: str | None = None
+    group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_groups(self) -> Folder:
+        ways = (self.layout != "class", self.groups is not None, self.group_pattern is not None)
+        if sum(ways) > 1:
+            raise RequestError(
+                "groups are given in several ways", allowed="one of layout, groups and group_pattern"
+            )
+        for key in ("group", "unlisted"):
+            if getattr(self, key) is not None and self.groups is None:
+                raise RequestError(
+                    f"{key!r} speaks of a table that is not given", allowed="groups: a CSV file"
+                )
+        return self
 
     def default_name(self) -> str:
         return self.path.resolve().name
@@ -50,23 +85,78 @@ class Folder(Source):
             raise RequestError(what, where=str(self.path))
         readable = image_extensions()
         roots, notes = self._split_folders(readable)
-        found = {split: _class_files(root, readable) for split, root in roots.items()}
+        found = {split: self._class_files(root, readable) for split, root in roots.items()}
         for split, files in found.items():
             if not any(files.values()):
                 raise RequestError(
                     "there is no image in a class folder here",
                     where=str(roots[split]),
-                    allowed="<class>/<image> or {train,val,test}/<class>/<image>",
+                    allowed=f"{self._levels}/<image> or {{train,val,test}}/{self._levels}/<image>",
                 )
         classes = tuple(sorted(set().union(*found.values())))
-        splits = {split: self._raw_split(files, classes) for split, files in found.items()}
-        return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"), notes=notes)
+        paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
+        group_names, groups = self._grouped(paths, roots)
+        splits = {
+            split: RawSplit(
+                files,
+                np.repeat(
+                    np.arange(len(classes), dtype=np.int64), [len(found[split][name]) for name in classes]
+                ),
+                self._names(files),
+                groups.get(split),
+            )
+            for split, files in paths.items()
+        }
+        return RawSplits(
+            classes, splits["train"], splits.get("val"), splits.get("test"), group_names, notes=notes
+        )
 
-    def _raw_split(self, files: dict[str, list[Path]], classes: tuple[str, ...]) -> RawSplit:
-        images = [path for name in classes for path in files.get(name, [])]
-        counts = [len(files.get(name, [])) for name in classes]
-        names = [path.relative_to(self.path).as_posix() for path in images]
-        return RawSplit(images, np.repeat(np.arange(len(classes), dtype=np.int64), counts), names)
+    @property
+    def _levels(self) -> str:
+        return "/".join(f"<{level}>" for level in self.layout.split("/"))
+
+    def _names(self, paths: list[Path]) -> list[str]:
+        return [path.relative_to(self.path).as_posix() for path in paths]
+
+    def _class_files(self, root: Path, readable: frozenset[str]) -> defaultdict[str, list[Path]]:
+        """Images of each class, at any depth below the levels of the layout, sorted by path."""
+        levels = self.layout.split("/")
+        place = levels.index("class")
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        for folder in _visible_folders(root):
+            if levels[0] == "class":
+                files[folder.name] = []  # a class even if it has no image: ingest says that it was left out
+            for path in _images_below(folder, readable):
+                parts = path.relative_to(root).parts[:-1]
+                if len(parts) < len(levels):
+                    raise RequestError(
+                        "this image is in no folder of a " + levels[len(parts)],
+                        where=str(path),
+                        allowed=f"{self._levels}/<image>",
+                    )
+                files[parts[place]].append(path)
+        for paths in files.values():
+            paths.sort(key=lambda path: path.relative_to(root).as_posix())
+        return files
+
+    def _grouped(
+        self, files: dict[str, list[Path]], roots: dict[str, Path]
+    ) -> tuple[tuple[str, ...], dict[str, Indices]]:
+        """Group names, and the groups of each split's images; nothing if nobody asked for groups."""
+        names = {split: self._names(paths) for split, paths in files.items()}
+        if self.groups is not None:
+            table = read_groups(self.groups, self.group)
+            every = [name for split in names.values() for name in split]
+            rest = iter(groups_by_table(every, table, self.unlisted, str(self.groups)))
+            return encode_groups({s: [next(rest) for _ in paths] for s, paths in files.items()}, "groups")
+        if self.group_pattern is not None:
+            found = {split: groups_by_pattern(of, self.group_pattern) for split, of in names.items()}
+            return encode_groups(found, "group_pattern")
+        if self.layout != "class":
+            place = self.layout.split("/").index("group")
+            levels = {s: [p.relative_to(roots[s]).parts[place] for p in paths] for s, paths in files.items()}
+            return encode_groups(levels, "layout")
+        return (), {}
 
     def _split_folders(self, readable: frozenset[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
         """The folder of each split (only train if there are none) and notes on what was ignored."""
@@ -115,17 +205,14 @@ def _has_images(folder: Path, readable: frozenset[str]) -> bool:
     return any(_is_image(entry, readable) for entry in folder.iterdir())
 
 
-def _class_files(root: Path, readable: frozenset[str]) -> dict[str, list[Path]]:
-    """Images of each class folder, at any depth, sorted by path."""
+def _images_below(folder: Path, readable: frozenset[str]) -> list[Path]:
+    """Images at any depth below a folder."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    files: dict[str, list[Path]] = {}
-    for folder in _visible_folders(root):
-        paths: list[Path] = []
-        for parent, below, names in os.walk(folder, onerror=fail):
-            below[:] = [name for name in below if not name.startswith(".")]
-            paths += [path for name in names if _is_image(path := Path(parent, name), readable)]
-        files[folder.name] = sorted(paths, key=lambda path: path.relative_to(root).as_posix())
-    return files
+    paths: list[Path] = []
+    for parent, below, names in os.walk(folder, onerror=fail):
+        below[:] = [name for name in below if not name.startswith(".")]
+        paths += [path for name in names if _is_image(path := Path(parent, name), readable)]
+    return paths

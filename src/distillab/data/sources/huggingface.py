@@ -7,10 +7,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, ValidationInfo
 
-from distillab.data.sources.columns import choose_image_column, choose_label_column, class_names, table_splits
+from distillab.data.sources.columns import (
+    choose_image_column,
+    choose_label_column,
+    class_names,
+    optional_columns,
+    table_splits,
+)
 from distillab.data.sources.folder import SPLIT_NAMES
 from distillab.data.sources.source import RawSplits, Source, source
-from distillab.errors import RequestError, unknown_name
+from distillab.errors import RequestError
 
 
 def _local_from_base(path: str, info: ValidationInfo) -> str:
@@ -25,7 +31,7 @@ class HuggingFace(Source):
 
     ``path`` is what ``datasets.load_dataset`` takes, or a folder that ``save_to_disk`` wrote; ``config`` is
     the configuration's name. ``image`` and ``label`` are columns, and need not be named if there is one
-    choice only; ``group`` optionally names a column of groups.
+    choice only; ``group`` optionally names a column of groups, and ``coarse`` one of coarser classes.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -35,6 +41,7 @@ class HuggingFace(Source):
     image: str | None = None
     label: str | None = None
     group: str | None = None
+    coarse: str | None = None
 
     def default_name(self) -> str:
         return Path(self.path).name
@@ -47,16 +54,17 @@ class HuggingFace(Source):
         schema = features.arrow_schema  # carries the class names that a table may have lost
         image = choose_image_column(schema, self.image, where)
         label = choose_label_column(schema, self.label, image, where)
+        asked = {"image": image, "label": label, "group": self.group, "coarse": self.coarse}
         for split, table in tables.items():
-            for column in [image, label, *([self.group] if self.group else [])]:
-                if column not in table.column_names:
-                    raise unknown_name("column", column, table.column_names, where=f"{where}: {split}")
+            optional_columns(asked, table.column_names, f"{where}: {split}")
         return table_splits(
             tables,
             image=image,
             label=label,
             group=self.group,
+            coarse=self.coarse,
             names=class_names(schema, label),
+            coarse_names=class_names(schema, self.coarse) if self.coarse else None,
             folders=dict.fromkeys(tables, Path(self.path)),
             where=where,
         )

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from distillab.data import storage
-from distillab.data.sources.cells import Cell, ImageColumn
+from distillab.data.sources.cells import ImageColumn
 from distillab.data.sources.columns import (
     choose_image_column,
     choose_label_column,
     class_names,
+    optional_columns,
     table_splits,
 )
 from distillab.data.sources.folder import SPLIT_NAMES
@@ -33,7 +34,8 @@ class Parquet(Source):
     are called train-*.parquet, validation-*.parquet, test-*.parquet. ``image`` is a binary column or a
     struct of bytes and path, and need not be named if it is the only one. ``label`` holds numbers or names;
     class names are read from the schema's ``huggingface`` metadata. ``val`` and ``test`` are a file, or a
-    number: the share to carve from train. ``group`` optionally names a column of groups.
+    number: the share to carve from train. ``group`` optionally names a column of groups, and ``coarse`` one
+    of coarser classes.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -45,6 +47,7 @@ class Parquet(Source):
     image: str | None = None
     label: str | None = None
     group: str | None = None
+    coarse: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Parquet:
@@ -69,20 +72,21 @@ class Parquet(Source):
         schema = _schema(files["train"][0])
         image = choose_image_column(schema, self.image, where)
         label = choose_label_column(schema, self.label, image, where)
-        if self.group is not None and self.group not in schema.names:
-            raise unknown_name("group column", self.group, schema.names, where=where)
+        more = optional_columns({"group": self.group, "coarse": self.coarse}, schema.names, where)
         large = sum(path.stat().st_size for paths in files.values() for path in paths) > storage.LARGE
-        columns = [*([] if large else [image]), label, *([self.group] if self.group else [])]
+        columns = list(dict.fromkeys([*([] if large else [image]), label, *more]))
         tables = {split: _table(paths, columns) for split, paths in files.items()}
         return table_splits(
             tables,
             image=image,
             label=label,
             group=self.group,
+            coarse=self.coarse,
             names=class_names(schema, label),
+            coarse_names=class_names(schema, self.coarse) if self.coarse else None,
             folders={split: paths[0].parent for split, paths in files.items()},
             where=where,
-            elsewhere={split: _cells(paths, image) for split, paths in files.items()} if large else None,
+            elsewhere={s: ImageColumn(paths, image).cells() for s, paths in files.items()} if large else None,
         )
 
     def _files(self) -> dict[str, list[Path]]:
@@ -124,10 +128,6 @@ def hub_files(folder: Path) -> dict[str, list[Path]]:
                 f"several folders hold a {split} split", where=str(folder), allowed=" or ".join(parents)
             )
     return {split: files[split] for split in ("train", "val", "test") if split in files}
-
-
-def _cells(paths: list[Path], image: str) -> list[Cell]:
-    return [cell for path in paths for cell in ImageColumn(path, image).cells()]
 
 
 def _schema(path: Path) -> pa.Schema:

@@ -52,7 +52,8 @@ class RawSplit:
 class RawSplits:
     """What a source holds: a train split, and val and test splits if it has them.
 
-    ``classes`` are the class names in label order; ``notes`` are sentences for the data report.
+    ``classes`` are the class names in label order; ``notes`` are sentences for the data report; ``parents``
+    names the coarser class of each class, in the same order, if the source knows it.
     """
 
     classes: tuple[str, ...]
@@ -61,6 +62,7 @@ class RawSplits:
     test: RawSplit | None = None
     group_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
 
     def given(self) -> dict[str, RawSplit]:
         """The splits that the source has, in canonical order: train, val, test."""
@@ -104,6 +106,8 @@ class Source(BaseModel, ABC):
         val: share of train that is carved for val if the source has no val split (after test is carved).
         test: share of train that is carved for test if the source has no test split.
         split_seed: seed of the carving.
+        split_by: whether images are carved one by one, or by whole groups, so that no group stands on both
+            sides.
         on_broken: whether images that cannot be decoded stop the reading or are left out and reported.
         duplicates: whether train and val images that also stand in test, and train images that also stand
             in val, are dropped or kept. They are counted in either case.
@@ -121,6 +125,7 @@ class Source(BaseModel, ABC):
     val: Share = 0.1
     test: Share = 0.2
     split_seed: int = 0
+    split_by: Literal["image", "group"] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: Literal["drop", "keep"] = "drop"
     name: str | None = None

@@ -48,10 +48,10 @@ class TarMember(StoredBytes):
 
 @dataclass
 class _Sample:
-    """The files of one name: an image, and a label."""
+    """The files of one name: an image, a label by each ending that holds one, and what its .json says."""
 
     image: TarMember | None = None
-    label: Label | None = None
+    labels: dict[str, Label] = field(default_factory=dict)
     facts: dict[str, object] = field(default_factory=dict)
 
 
@@ -59,10 +59,10 @@ class _Sample:
 class WebDataset(Source):
     """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, as WebDataset has them.
 
-    ``path`` is one .tar file, or a folder of them; those called train-*.tar, val-*.tar and test-*.tar are
-    splits, and without such names all are train. The label of an image is what its .cls (or .txt) file
-    holds, or ``label``, a key of its .json file. Images are left where they are and read when they are
-    decoded; shards must not be compressed.
+    ``path`` is one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``; those called
+    train-*.tar, val-*.tar and test-*.tar are splits, and without such names all are train. The label of an
+    image is what its .cls file holds (else its .txt file), or ``label``, a key of its .json file. Images are
+    left where they are and read when they are decoded; shards must not be compressed.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -71,46 +71,53 @@ class WebDataset(Source):
     label: str | None = None
 
     def default_name(self) -> str:
-        return self.path.resolve().stem
+        path = self.path.resolve()
+        is_split = path.suffix == ".tar" and _SHARD.fullmatch(path.stem)
+        return path.parent.name if is_split else path.stem
 
     def read(self) -> RawSplits:
-        splits = {split: self._samples(shards) for split, shards in self._shards().items()}
+        found = {split: self._read_shards(shards) for split, shards in self._shards().items()}
+        splits = {split: self._labelled(samples, split) for split, samples in found.items()}
         labels = {split: np.array([label for _, _, label in samples]) for split, samples in splits.items()}
         classes, encoded = encode_labels(labels, None, f"{self.path}: labels")
         raw = {
             split: RawSplit([image for _, image, _ in samples], encoded[split], [n for n, _, _ in samples])
             for split, samples in splits.items()
         }
-        return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"))
+        alone = sum(map(len, found.values())) - sum(map(len, splits.values()))
+        notes = (f"{alone} samples of the shards have no image and were left out.",) if alone else ()
+        return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
 
     def _shards(self) -> dict[str, list[Path]]:
         """The shards of each split, train first, sorted by name."""
-        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else [self.path]
-        if not found or not all(path.is_file() for path in found):
+        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _spelt_out(self.path)
+        missing = [path for path in found if not path.is_file()]
+        if missing or not found:
             raise RequestError(
-                "there is no .tar file here", where=str(self.path), allowed="a .tar file or a folder of them"
+                "there is no .tar file here",
+                where=str(missing[0] if missing else self.path),
+                allowed="a .tar file, a folder of them, or a pattern such as train-{000..041}.tar",
             )
         shards: dict[str, list[Path]] = {}
         for path in found:
-            match = _SHARD.fullmatch(path.stem) if len(found) > 1 else None
+            match = _SHARD.fullmatch(path.stem) if self.path.is_dir() and len(found) > 1 else None
             shards.setdefault(SPLIT_NAMES[match[1].lower()] if match else "train", []).append(path)
         if "train" not in shards:
             raise RequestError("there is no shard of a train split here", where=str(self.path))
         return {split: shards[split] for split in ("train", "val", "test") if split in shards}
 
-    def _samples(self, shards: list[Path]) -> list[tuple[str, RawImage, Label]]:
-        """Name, image and label of every sample, in the order of the shards."""
-        samples: list[tuple[str, RawImage, Label]] = []
-        for shard in shards:
-            for name, sample in self._read_shard(shard).items():
-                where = f"{shard.name}/{name}"
-                if sample.image is None:
-                    continue
-                label = self._label(sample, where)
-                samples.append((where, sample.image, label))
-        if not samples:
-            raise RequestError("there is no image in these shards", where=str(shards[0]))
-        return samples
+    def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:
+        """Name and files of all samples, in the order of the shards."""
+        return [(f"{s.name}/{name}", sample) for s in shards for name, sample in self._read_shard(s).items()]
+
+    def _labelled(self, samples: list[tuple[str, _Sample]], split: str) -> list[tuple[str, RawImage, Label]]:
+        """Name, image and label of every sample that has an image."""
+        found: list[tuple[str, RawImage, Label]] = [
+            (name, s.image, self._label(s, name)) for name, s in samples if s.image is not None
+        ]
+        if not found:
+            raise RequestError(f"there is no image in the {split} shards", where=str(self.path))
+        return found
 
     def _label(self, sample: _Sample, where: str) -> Label:
         if self.label is not None:
@@ -120,11 +127,12 @@ class WebDataset(Source):
             if isinstance(found, str | int):
                 return found
             raise RequestError(f"the label {found!r} is neither a name nor a number", where=where)
-        if sample.label is None:
-            raise RequestError(
-                "this image has no label", where=where, allowed="a .cls file beside it, or `label: key`"
-            )
-        return sample.label
+        for ending in LABELS:
+            if ending in sample.labels:
+                return sample.labels[ending]
+        raise RequestError(
+            "this image has no label", where=where, allowed="a .cls file beside it, or `label: key`"
+        )
 
     def _read_shard(self, shard: Path) -> dict[str, _Sample]:
         samples: dict[str, _Sample] = {}
@@ -151,13 +159,25 @@ class WebDataset(Source):
             sample.image = TarMember(shard, member.offset_data, member.size)
         elif ending in LABELS and self.label is None:
             text = _content(archive, member).decode().strip()
-            sample.label = int(text) if text.isdigit() else text
+            sample.labels[ending] = int(text) if text.isdecimal() else text
         elif ending == ".json" and self.label is not None:
             facts = json.loads(_content(archive, member))
             sample.facts = facts if isinstance(facts, dict) else {}
 
 
 _IMAGES = image_extensions()
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def _spelt_out(path: Path) -> list[Path]:
+    """The files that a pattern such as ``train-{000..041}.tar`` means, in order; without one, the file."""
+    match = _RANGE.search(str(path))
+    if match is None:
+        return [path]
+    first, last = match.groups()
+    numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
+    before, after = str(path)[: match.start()], str(path)[match.end() :]
+    return [each for number in numbers for each in _spelt_out(Path(before + number + after))]
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

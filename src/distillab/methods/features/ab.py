@@ -18,15 +18,17 @@ from distillab.models.outputs import Outputs
 class ActivationBoundaries(Method):
     """Activation boundaries: be active where the teacher is, before it matters how much.
 
-    a mean_n CE(p_s, y) + w 3/1000 sum_k 2^(k - L) mean_n sum_chw B over the first ``initial``.
+    w 3/1000 sum_k 2^(k - L) mean_n sum_chw B alone over the first ``initial`` of the training, then a mean_n
+    CE(p_s, y) alone: the teacher initialises, the labels train.
 
     B = (s + m)^2 where the teacher is off (t <= 0) and s > -m, (s - m)^2 where it is on and s <= m, else 0,
     for maps before their ReLU ``[N, C, H, W]``, the student's after a trained 1x1 convolution with batch
     normalisation. k counts the L stages from shallow to deep. The larger map is average-pooled to the smaller
     one. p_s is the student's softmax.
 
-    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: m 1, w 1, a 1, 30 of 240 epochs. Deviation:
-    there the labels come after those epochs; here both share one training, and the labels count throughout.
+    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: m 1, w 1, a 1, and 30 epochs for 240 of
+    training. Deviation: there those 30 come before the 240; here both stages share one training, its schedule
+    and its length, so that the plain twin has learned for as many steps.
 
     Paper: Heo, Lee, Yun and Choi, "Knowledge transfer via distillation of activation boundaries formed by
     hidden neurons", AAAI 2019, equation 4.
@@ -49,8 +51,8 @@ class ActivationBoundaries(Method):
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``ab``. Raises ValueError without a teacher or preactivations."""
         found = preactivations(self, student, teacher)
-        apart = found[0][0].new_zeros(())
-        if batch.progress < self.config.initial:
+        apart, first = found[0][0].new_zeros(()), batch.progress < self.config.initial
+        if first:
             stages = len(found)
             parts = [
                 2.0 ** (place - stages) * boundary(*at_one_size(connect(ours), theirs), self.config.margin)
@@ -58,7 +60,7 @@ class ActivationBoundaries(Method):
             ]
             apart = 3 / 1000 * torch.stack(parts).sum()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "ce": (0.0 if first else self.config.ce_weight) * label_loss(student.logits, batch).mean(),
             "ab": self.config.ab_weight * apart,
         }
 

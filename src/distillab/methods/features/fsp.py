@@ -19,14 +19,16 @@ from distillab.models.outputs import Outputs
 class SolutionFlow(Method):
     """Flow of the solution procedure: how features change from one stage to the next.
 
-    a mean_n CE(p_s, y) + w sum_k mean_nij (G_s - G_t)^2 over the first ``initial`` of the training.
+    w sum_k mean_nij (G_s - G_t)^2 alone over the first ``initial`` of the training, then a mean_n CE(p_s, y)
+    alone: the teacher initialises, the labels train.
 
     G[i, j] ``[N, C_k, C_k+1]`` is the mean over places of the product of channel i of one stage and channel j
     of the next, the larger maps average-pooled to the smaller ones. p_s is the student's softmax. Networks of
     different widths get a trained 1x1 convolution a stage; the paper asks for equal ones.
 
-    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: w 50, a 1, 30 of 240 epochs. Deviation:
-    there the labels come after those epochs; here both share one training, and the labels count throughout.
+    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: w 50, a 1, and 30 epochs for 240 of
+    training. Deviation: there those 30 come before the 240; here both stages share one training, its schedule
+    and its length, so that the plain twin has learned for as many steps.
 
     Paper: Yim, Joo, Bae and Kim, "A gift from knowledge distillation: fast optimization, network minimization
     and transfer learning", CVPR 2017, equations 1 and 2.
@@ -52,13 +54,13 @@ class SolutionFlow(Method):
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``fsp``. Raises ValueError without a teacher or maps."""
         found = maps(self, student, teacher)
-        apart = found[0][0].new_zeros(())
-        if batch.progress < self.config.initial:
+        apart, first = found[0][0].new_zeros(()), batch.progress < self.config.initial
+        if first:
             ours = [connect(pair[0]) for connect, pair in zip(self.connectors, found, strict=True)]
             flows = zip(pairwise(ours), pairwise(theirs for _, theirs in found), strict=True)
             apart = torch.stack([(flow(*mine) - flow(*its)).square().mean() for mine, its in flows]).sum()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
+            "ce": (0.0 if first else self.config.ce_weight) * label_loss(student.logits, batch).mean(),
             "fsp": self.config.fsp_weight * apart,
         }
 

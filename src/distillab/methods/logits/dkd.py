@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from distillab.methods.divergence import decoupled_kl, label_loss
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Share, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 
@@ -28,6 +30,8 @@ class DecoupledDistillation(Method):
 
     Paper: Zhao, Cui, Song, Qiu and Liang, "Decoupled knowledge distillation", CVPR 2022, equation 7.
     """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
     class Config(Method.Config):
         """Weights alpha, beta and a (``ce_weight``), temperature T, and the share of training to warm up."""

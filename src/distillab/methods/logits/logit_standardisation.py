@@ -17,7 +17,7 @@ from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7
-SERVED: frozenset[Need] = frozenset({"logits", "labels", "groups", "memory"})
+SERVED: frozenset[Need] = frozenset({"logits", "labels", "every_label", "groups", "memory"})
 
 
 def _wrapped(entry: Any) -> MethodSpec:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
 from distillab.methods.given import told
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
+from distillab.methods.method import UNLABELLED, Batch, Method, Share, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 TINY = 1e-30
@@ -53,11 +53,13 @@ class CorrectedTeacher(Method):
 
 
 def corrected(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """Probabilities ``[N, C]`` with every label, int64 ``[N]``, above all others by ``threshold`` or more."""
-    label = labels[:, None]
+    """Probabilities ``[N, C]`` with every label, int64 ``[N]``, above all others by ``threshold`` or more;
+    those of an image without a label as they are."""
+    label = labels.clamp(min=0)[:, None]
     target = probabilities.gather(1, label)
     others = probabilities.scatter(1, label, 0.0)
     likeliest = others.amax(1, keepdim=True)
     scale = (1 - threshold) / (1 - target + likeliest).clamp(min=TINY)
     changed = (others * scale).scatter(1, label, 1 - scale * (1 - target))
-    return torch.where(target - likeliest >= threshold, probabilities, changed)
+    right = (target - likeliest >= threshold) | (labels == UNLABELLED)[:, None]
+    return torch.where(right, probabilities, changed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss, other_logits
 from distillab.methods.given import told
-from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 
@@ -24,6 +26,8 @@ class NormalisedDistillation(Method):
     Paper: Yang, Zeng, Li, Zhang, Yuan and Li, "From knowledge distillation to self-knowledge distillation: a
     unified approach with normalized loss and customized soft labels", ICCV 2023.
     """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
     class Config(Method.Config):
         """The weights g (``others_weight``), a (``ce_weight``) and that of the label's part, and T."""

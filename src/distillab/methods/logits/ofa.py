@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distillab.methods.divergence import in_full_precision, label_loss
 from distillab.methods.given import told
-from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.method import UNLABELLED, Batch, Method, Need, Pair, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 
@@ -67,10 +67,12 @@ class OneForAll(Method):
         }
 
     def apart(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-        """L for logits ``[N, C]`` of both, labels int64 ``[N]``; a scalar."""
+        """L for logits ``[N, C]`` of both, labels int64 ``[N]``; a scalar. Where a label is
+        missing (-1), y is 0."""
         ours = F.log_softmax(in_full_precision(student) / self.config.temperature, dim=1)
         theirs = (teacher / self.config.temperature).softmax(1)
-        label = F.one_hot(labels, theirs.shape[1]).to(theirs)
+        known = (labels != UNLABELLED)[:, None]
+        label = (F.one_hot(labels.clamp(min=0), theirs.shape[1]) * known).to(theirs)
         apart = -(((theirs + label) ** self.config.exponent - label) * ours).sum(1)
         mean: Tensor = apart.mean()
         return mean

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss, soft_cross_entropy
 from distillab.methods.given import told
-from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7
@@ -26,6 +28,8 @@ class WeightedSoftLabels(Method):
     Paper: Zhou, Song, Chen, Zhou, Wang, Yuan and Zhang, "Rethinking soft labels for knowledge distillation: a
     bias-variance tradeoff perspective", ICLR 2021.
     """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
     class Config(Method.Config):
         """The weights b (``soft_weight``) and a (``ce_weight``), and T."""

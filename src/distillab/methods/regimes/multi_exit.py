@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillab.errors import RequestError
 from distillab.methods.connectors import widen
 from distillab.methods.divergence import in_full_precision, kl_divergence, label_loss
 from distillab.methods.method import (
@@ -55,6 +56,11 @@ class MultiExit(Method):
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         *shallow, deepest = pair.student.maps
+        if not shallow:
+            raise RequestError(
+                f"method {self.name} needs two stages in the student, and it has one",
+                allowed="a network with more stages, or self",
+            )
         width = deepest[0]
         self.necks = nn.ModuleList(nn.Sequential(widen(shape[0], width), nn.ReLU()) for shape in shallow)
         self.exits = nn.ModuleList(nn.Linear(width, pair.student.classes) for _ in shallow)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Share, TeacherKind, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Share, TeacherKind, Temperature, Weight, method
 from distillab.models.outputs import Outputs
 
 
@@ -31,6 +31,7 @@ class TeacherFree(Method):
     regularization", CVPR 2020, equation 11.
     """
 
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
     teacher: ClassVar[TeacherKind] = "none"
 
     class Config(Method.Config):

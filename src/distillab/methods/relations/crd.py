@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from distillab.methods.divergence import label_loss
 from distillab.methods.given import embeddings
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.methods.method import (
+    UNLABELLED,
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Share,
+    Temperature,
+    Weight,
+    method,
+)
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7
@@ -24,7 +34,8 @@ class ContrastiveDistillation(Method):
     h(m) = g / (g + K / M), g = exp(v . m / tau) / Z, is the chance that m is the other network's view of
     v's own image rather than one of K others. v is what a trained linear layer makes of an embedding
     ``[N, D]``: ``width`` numbers of unit length; m stands in a memory of the last v of all M training
-    images, one memory for each network. The others are drawn at random from images of other classes. Z is
+    images, one memory for each network. The others are drawn at random from images of other classes, for an
+    image without a label from all but itself. Z is
     fixed by the first batch, as the mean of exp(v . m / tau) times M. p_s is the student's softmax.
 
     Defaults as in the authors' program: tau 0.07, momentum of the memory 0.5, width 128, K 16384 or all
@@ -87,7 +98,7 @@ class ContrastiveDistillation(Method):
         temperature, count = self.config.temperature, len(memory)
         same = (v * memory[own]).sum(1) / temperature
         different = v @ memory[others].T / temperature
-        counted = self.labels[own][:, None] != self.labels[others][None]
+        counted = self._other_classes(own, others)
         if way not in self.scales:
             self.scales[way] = count * torch.cat((same.exp(), different[counted].exp())).mean().item()
         g_same, g_others = same.exp() / self.scales[way], different.exp() / self.scales[way]
@@ -96,6 +107,12 @@ class ContrastiveDistillation(Method):
         miss = (noise[:, None] / (g_others + noise[:, None] + SMALLEST)).clamp(min=SMALLEST).log()
         apart: Tensor = -(hit + (miss * counted).sum(1))
         return apart.mean()
+
+    def _other_classes(self, own: Tensor, others: Tensor) -> Tensor:
+        """Which of the others each image is to be told from, bool ``[N, others]``, both as positions."""
+        mine = self.labels[own][:, None]
+        apart = (mine != self.labels[others][None]) | (mine == UNLABELLED)
+        return apart & (own[:, None] != others[None])
 
     @torch.no_grad()
     def _remember(self, memory: Tensor, v: Tensor, own: Tensor) -> None:

@@ -35,7 +35,7 @@ class LastLayerTransplant(Transplant):
     Paper: Lee and Lee, "Debiased distillation by transplanting the last layer", 2023 (arXiv 2302.11187).
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "teacher_classifier"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "every_label", "embedding", "teacher_classifier"})
 
     class Config(Method.Config):
         """The weights w (``feature_weight``) and a (``ce_weight``)."""

@@ -7,19 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import cross_entropy
-from distillab.methods.method import Batch
+from distillab.methods.divergence import by_labels, cross_entropy
+from distillab.methods.method import UNLABELLED, Batch
 
 
 def counts(of: Tensor | None, kinds: int) -> Tensor:
     """Images of each kind, float32 ``[kinds]``, from int64 ``[n_train]``.
 
-    A kind without images counts as one of a single image, so that weights stay finite. Where nothing is known
-    of the images, as while a study is planned, all kinds are alike.
+    Images of no kind (-1) are left out. A kind without images counts as one of a single image, so that
+    weights stay finite. Where nothing is known of the images, as while a study is planned, all kinds are
+    alike.
     """
     if of is None:
         return torch.ones(kinds)
-    return torch.bincount(of, minlength=kinds).clamp(min=1).float()
+    return torch.bincount(of[of != UNLABELLED], minlength=kinds).clamp(min=1).float()
 
 
 def effective_number_weights(images: Tensor, beta: float) -> Tensor:
@@ -42,10 +43,6 @@ def weighted_label_loss(logits: Tensor, batch: Batch, weight: Callable[[Tensor],
     """Cross-entropy with the labels times their weight: logits ``[N, C]`` -> ``[N]``.
 
     ``weight`` gives ``[N]`` for labels int64 ``[N]``. Where two images were mixed, both labels count by their
-    share, each with its weight.
+    share, each with its weight. Its mean is that over the images that have a label.
     """
-    loss = weight(batch.labels) * cross_entropy(logits, batch.labels)
-    if batch.mixed is None:
-        return loss
-    other = weight(batch.mixed.labels) * cross_entropy(logits, batch.mixed.labels)
-    return torch.lerp(other, loss, batch.mixed.share.to(loss))
+    return by_labels(batch, lambda labels: weight(labels.clamp(min=0)) * cross_entropy(logits, labels))

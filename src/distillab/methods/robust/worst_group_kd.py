@@ -37,7 +37,7 @@ class WorstGroup(Method):
     2020, algorithm 1, on the loss of distillation.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "memory"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label", "memory"})
     asks: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
 
     class Config(Method.Config):

@@ -15,7 +15,7 @@ from distillab.training.stages.artefacts import (
 )
 from distillab.training.stages.outputs import Keep, open_teacher, teacher_outputs
 from distillab.training.stages.students import train_student, train_students
-from distillab.training.stages.teachers import fixed_teacher, train_teacher
+from distillab.training.stages.teachers import Given, Taught, fixed_teacher, joint_teacher, train_teacher
 
 __all__ = [
     "CACHE",
@@ -23,10 +23,13 @@ __all__ = [
     "RECORD",
     "SELECTED_WEIGHTS",
     "WEIGHTS",
+    "Given",
     "Keep",
     "RoleSets",
     "Student",
+    "Taught",
     "fixed_teacher",
+    "joint_teacher",
     "open_teacher",
     "read_record",
     "teacher_outputs",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
 from distillab.methods import MethodSpec
 from distillab.models import count_macs, count_parameters
 from distillab.training.checkpoints import same_state, save_logits, save_state
 from distillab.training.evaluation import Logits, accuracy, predict
+from distillab.training.mapped import in_classes
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stream import Normalisation
 from distillab.training.trainee import Seeds, Trained
@@ -36,10 +38,18 @@ class RoleSets:
     eval: Mapping[str, ImageSet]
     normalise: Normalisation
 
+    def without_lens(self) -> RoleSets:
+        """The same images as a teacher sees them."""
+        whole = {name: replace(images, lens=None) for name, images in self.eval.items()}
+        return replace(
+            self, train=replace(self.train, lens=None), val=replace(self.val, lens=None), eval=whole
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Student:
-    """What stage 3 makes a student from, and the folder it goes to."""
+    """What stage 3 makes a student from, and the folder it goes to. ``class_map`` leads from its teacher's
+    classes to its own, if they differ."""
 
     folder: Path
     model: str
@@ -47,6 +57,7 @@ class Student:
     sets: RoleSets
     recipe: ResolvedRecipe
     seeds: Seeds
+    class_map: ClassMap | None = None
 
 
 def write_trained(
@@ -56,8 +67,12 @@ def write_trained(
     told: Mapping[str, Any],
     *,
     keep_selected: bool,
+    as_teacher: ClassMap | None = None,
 ) -> dict[str, Any]:
-    """Test the last (and the selected) weights, once each, and write weights, logits and record."""
+    """Test the last (and the selected) weights, once each, and write weights, logits and record.
+
+    ``as_teacher`` leads from the network's classes to those of the data, if they differ.
+    """
     folder, sets, recipe = student.folder, student.sets, student.recipe
     network = trained.model
     logits = _test(network, sets, recipe, device, "last")
@@ -70,20 +85,24 @@ def write_trained(
             network.load_state_dict(trained.selected)
             logits |= _test(network, sets, recipe, device, "selected")
     save_logits(logits, folder / LOGITS)
-    channels, height, width = sets.train.shape
+    channels, height, width = sets.train.seen_shape
     record = {
         "model": student.model,
+        "classes": logits[f"{next(iter(sets.eval))}.last"].shape[1],
         "params": count_parameters(network),
         "macs": count_macs(network, (channels, height, width)),
         "epochs": recipe.epochs,
         "steps": recipe.steps if trained.curve else 0,
-        "n_train": len(sets.train),
+        "n_train": int(sets.train.labelled.sum()),
         "selected_epoch": trained.selected_epoch,
         "curve": [asdict(point) for point in trained.curve],
         "seconds": trained.seconds,
         "phases": trained.phases,
         "tested": {name: [images.image_digest, recipe.precision] for name, images in sets.eval.items()},
-        "accuracy": {name: accuracy(logits[f"{name}.last"], images) for name, images in sets.eval.items()},
+        "accuracy": {
+            name: accuracy(in_classes(logits[f"{name}.last"], as_teacher), images)
+            for name, images in sets.eval.items()
+        },
         **told,
     }
     write_record(folder, record)

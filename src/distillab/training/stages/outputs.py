@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
-from distillab.models import OutputShapes, output_shapes
+from distillab.models import Ensemble, OutputShapes, output_shapes
+from distillab.models.inputs import rescaling
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
 from distillab.training.evaluation import Logits, predict
+from distillab.training.mapped import in_classes
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.artefacts import (
     CACHE,
@@ -35,9 +38,25 @@ GPU_FORWARD_BATCH = 256
 
 def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Module:
     """The teacher that a stage 1 folder holds."""
-    network = new_model(read_record(folder)["model"], images, 0, device)
+    record, classes = read_record(folder), known_classes(folder, images)
+    network = new_model(record["model"], images, 0, device, classes=classes)
     load_state(network, folder / WEIGHTS)
+    if "inputs" in record:
+        rescaling(network, **record["inputs"])
     return network.to(device).eval()
+
+
+def known_classes(folder: Path, images: ImageSet) -> int:
+    """How many classes the teacher of a stage 1 folder knows."""
+    return int(read_record(folder).get("classes", len(images.classes)))
+
+
+def set_apart(network: nn.Module, *, apart: bool = True) -> int:
+    """Have teachers that are weighed by their correctness speak side by side, or not; how many then do."""
+    if not isinstance(network, Ensemble) or network.combine != "correctness":
+        return 1
+    network.apart = apart
+    return len(network.members)
 
 
 @dataclass(frozen=True)
@@ -59,15 +78,22 @@ def teacher_outputs(
     view_seed: int,
     keep: Keep,
     device: torch.device,
+    class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
     """Stage 2: what the teacher says about the transfer images under every view of ``recipe``, of which the
-    cache may hold a part already; and about each test set as it is, which stage 1 may have asked before."""
+    cache may hold a part already; and about each test set as it is, which stage 1 may have asked before.
+
+    The cache holds the teacher's classes; what it says about test sets is written in the student's, to which
+    ``class_map`` leads if they differ. The sets have no lens: a teacher sees images whole.
+    """
     started = time.perf_counter()
     network = open_teacher(teacher_folder, sets.train, device)
     record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        kept = Kept.of(keep.needs, teacher_shapes(network, sets), keep.top_k)
+        shapes = teacher_shapes(network, sets, known_classes(teacher_folder, sets.train))
+        members = set_apart(network)
+        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
         teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
         filled = cache.fill(
@@ -81,9 +107,11 @@ def teacher_outputs(
         )
         record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
         held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
+        held |= {"members": members} if members > 1 else {}
         (folder / CACHE).write_text(json.dumps(held))
+        set_apart(network, apart=False)
     logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
-    save_logits(logits, folder / LOGITS)
+    save_logits({name: in_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
     record |= {"eval_forwards": forwards, "seconds": time.perf_counter() - started}
     write_record(folder, record)
     return record
@@ -93,10 +121,12 @@ def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
 ) -> dict[str, Any]:
     """All that decides what a teacher says about a view."""
-    views = recipe.view_spec
+    views, record = recipe.view_spec, read_record(teacher_folder)
+    inputs = {"inputs": record["inputs"]} if "inputs" in record else {}
     return {
+        **inputs,
         "weights": weights_digest(teacher_folder / WEIGHTS),
-        "model": read_record(teacher_folder)["model"],
+        "model": record["model"],
         "pixels": sets.train.pool.digest,
         "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
         "views": [recipe.views, recipe.pad],
@@ -124,7 +154,7 @@ def _eval_logits(
     return logits, forwards
 
 
-def teacher_shapes(teacher: nn.Module, sets: RoleSets) -> OutputShapes:
-    """The shapes of what a teacher gives for these images."""
+def teacher_shapes(teacher: nn.Module, sets: RoleSets, classes: int) -> OutputShapes:
+    """The shapes of what a teacher gives for these images, in its own classes."""
     channels, height, _ = sets.train.shape
-    return output_shapes(teacher, channels=channels, resolution=height, classes=len(sets.train.classes))
+    return output_shapes(teacher, channels=channels, resolution=height, classes=classes)

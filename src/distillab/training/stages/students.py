@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from distillab.models import OutputShapes, last_layer
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.cache import Kept, TeacherCache
+from distillab.training.mapped import MappedTeacher, mapped_classifier
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
-from distillab.training.stages.outputs import open_teacher, teacher_shapes
+from distillab.training.stages.outputs import known_classes, open_teacher, set_apart, teacher_shapes
 from distillab.training.teacher import LiveTeacher, StoredTeacher, TeacherFeed
 from distillab.training.trainee import DivergenceError, Member
 from distillab.training.trainer import train_cohort
@@ -40,10 +42,15 @@ def train_students(
     Raises:
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
-    feed, shapes = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
+    live = isinstance(feed, LiveTeacher)
     classifier = (
         last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
     )
+    mapping = students[0].class_map
+    if feed and shapes and mapping:
+        feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
+        classifier = mapped_classifier(classifier, mapping) if classifier else None
     members = [
         Member(
             each.model,
@@ -54,12 +61,12 @@ def train_students(
             each.seeds,
             shapes,
             classifier if "teacher_classifier" in each.method.asks else None,
+            teachers,
         )
         for each in students
     ]
     ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
     records: list[dict[str, Any] | DivergenceError] = []
-    live = isinstance(feed, LiveTeacher)
     for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
@@ -106,11 +113,12 @@ def _teacher_feed(
     teacher_folder: Path | None,
     caches: Path | None,
     device: torch.device,
-) -> tuple[TeacherFeed | None, OutputShapes | None]:
+) -> tuple[TeacherFeed | None, OutputShapes | None, int]:
+    """What speaks, the shapes of what it says, and how many networks' logits come side by side."""
     taught = [student.method for student in students if student.method.teacher != "none"]
     needs = frozenset[str]().union(*(method.asks for method in taught))
     if not taught:
-        return None, None
+        return None, None, 1
     sets, recipe = students[0].sets, students[0].recipe
     if outputs_folder is not None and caches is not None and (outputs_folder / CACHE).exists():
         held = json.loads((outputs_folder / CACHE).read_text())
@@ -118,10 +126,15 @@ def _teacher_feed(
         if needs & (STORABLE | LIVE) <= kept.needs:
             cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.pixels))
             stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
-            return StoredTeacher(stored, device), kept.shapes
+            members = held.get("members", 1)
+            shapes = replace(kept.shapes, classes=kept.shapes.classes // members)
+            return StoredTeacher(stored, device), shapes, members
     if teacher_folder is None:
         raise ValueError(
             f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
         )
+    sets = replace(sets, train=replace(sets.train, lens=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    return LiveTeacher(teacher, needs, device, recipe.precision), teacher_shapes(teacher, sets)
+    shapes = teacher_shapes(teacher, sets, known_classes(teacher_folder, sets.train))
+    members = set_apart(teacher)
+    return LiveTeacher(teacher, needs, device, recipe.precision), shapes, members

@@ -11,7 +11,7 @@ from distillab.advice.profile.intervals import wilson
 from distillab.advice.profile.measure import Family, Gallery, Picture, exact
 from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import Subject, joined
-from distillab.data.duplicates import content_codes
+from distillab.data.duplicates import content
 from distillab.data.imageset import ImageSet, Indices
 
 SHOWN = 8  # pairs
@@ -82,7 +82,8 @@ def _conflicts(count: int) -> str:
 def _pairs(images: ImageSet) -> Pairs:
     """All pairs that were found."""
     first, second = copies(images)
-    codes = content_codes(images.pool.pixels)[images.rows]
+    _, codes = content(images.pool.pixels)
+    codes = codes[images.rows]
     return Pairs(first, second, codes[first] == codes[second])
 
 

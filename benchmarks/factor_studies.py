@@ -1,0 +1,143 @@
+"""A small real study of every factor: what it does to the images, and what it does to the gain.
+
+    python benchmarks/factor_studies.py --out DIR [--only NAME ...] [--workers 1]
+                                        [--table FILE.csv] [--pictures FOLDER]
+
+Runs studies/factors/*.yaml, or takes them up where they stopped, each in DIR/NAME. The studies read real
+image sets from the folder that the environment variable DISTILLAB_DATA names. Printed is a line a contrast of
+accuracy and, where a factor brings test sets of its own, of the accuracy on them; ``--table`` writes the same
+as CSV. ``--pictures`` writes NAME.png for each: the same real images as read and at every level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from distillab.api import Finished, Study
+from distillab.report.asked import Pictures, Strip, Tile
+from distillab.report.gallery import galleries
+
+STUDIES = Path(__file__).parents[1] / "studies" / "factors"
+TILE, GAP, MARGIN, TITLE, SHOWN = 56, 4, 12, 15, 14  # pixels of a picture; pictures in a strip
+PAPER, INK, CHANGED = (252, 252, 250), (40, 40, 45), (214, 116, 24)
+COLUMNS = (
+    *("study", "dataset", "level", "provenance", "student", "method", "metric", "n_pairs"),
+    *("plain", "distilled", "gain", "ci_low", "ci_high", "p_value", "verdict"),
+)
+Row = dict[str, Any]
+
+
+def rows_of(name: str, finished: Finished) -> Iterator[Row]:
+    """The contrasts with plain training: accuracies, in points."""
+    for effect in finished.tables.effects:
+        measure = effect["metric"].partition(".")[0]
+        elsewhere = "." in effect["metric"] or measure in ("worst_group_accuracy", "tail_accuracy")
+        if effect["baseline"] != "ce" or not (effect["metric"] == "accuracy" or elsewhere):
+            continue
+        levels = [
+            f"{key.removeprefix('factor.')} {effect[key]}" for key in effect if key.startswith("factor.")
+        ]
+        points = {
+            short: None if effect[long] is None else round(100 * effect[long], 2)
+            for short, long in {
+                "plain": "plain_mean",
+                "distilled": "distilled_mean",
+                "gain": "gain",
+                "ci_low": "ci_low",
+                "ci_high": "ci_high",
+            }.items()
+        }
+        told = {"study": name, "level": "; ".join(levels), **points}
+        yield {column: told.get(column, effect.get(column)) for column in COLUMNS}
+
+
+def picture(pictures: Pictures) -> Image.Image:
+    """Strips below each other: the images as read, then at each level."""
+    strips = [strip for strip in (pictures.before, *pictures.after) if strip.tiles]
+    width = 2 * MARGIN + SHOWN * (TILE + GAP)
+    height = 2 * MARGIN + len(strips) * (TILE + GAP + TITLE + 6)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for number, strip in enumerate(strips):
+        top = MARGIN + number * (TILE + GAP + TITLE + 6)
+        draw.text((MARGIN, top), strip.title, fill=INK)
+        for place, tile in enumerate(_some(strip)):
+            _draw(sheet, draw, tile, MARGIN + place * (TILE + GAP), top + TITLE)
+    return sheet
+
+
+def _some(strip: Strip) -> list[Tile]:
+    """Some of the pictures: added ones last, and the others evenly from all classes."""
+    added = [tile for tile in strip.tiles if tile.label == "added"][: SHOWN // 2]
+    others = [tile for tile in strip.tiles if tile.label != "added"]
+    places = np.linspace(0, len(others) - 1, min(len(others), SHOWN - len(added))).round().astype(int)
+    return [others[place] for place in places] + added
+
+
+def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
+    assert isinstance(tile.image, np.ndarray)
+    pixels = tile.image[0] if len(tile.image) == 1 else tile.image.transpose(1, 2, 0)
+    shown = Image.fromarray(pixels).convert("RGB").resize((TILE, TILE), Image.Resampling.NEAREST)
+    if tile.dropped:
+        shown = Image.blend(shown, Image.new("RGB", shown.size, PAPER), 0.82)
+    sheet.paste(shown, (left, top))
+    if not tile.dropped and tile.label != "added" and tile.new_label not in (None, tile.label):
+        draw.rectangle((left - 1, top - 1, left + TILE, top + TILE), outline=CHANGED, width=2)
+
+
+def write_pictures(finished: Finished, folder: Path, name: str) -> None:
+    """The factor of a study that it is about: the last one written."""
+    with finished.folder.ledger() as ledger:
+        conditions = ledger.conditions()
+    folder.mkdir(parents=True, exist_ok=True)
+    picture(galleries(finished.folder, conditions)[-1]).save(folder / f"{name}.png", optimize=True)
+
+
+def told(row: Row) -> str:
+    """A row for the terminal."""
+    gain = "no pair" if row["gain"] is None else f"{row['gain']:+6.1f} [{row['ci_low']}, {row['ci_high']}]"
+    where = f"{row['study']}: {row['level']}, {row['provenance']}, {row['student']}, {row['method']}"
+    return f"{where}, {row['metric']}: {row['plain']} -> {row['distilled']}, {gain} {row['verdict']}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the studies, or say what is missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--pictures", type=Path)
+    asked = parser.parse_args(arguments)
+    if asked.out is None or "DISTILLAB_DATA" not in os.environ:
+        print("nothing to run: give --out, and the folder of the image sets in DISTILLAB_DATA")
+        return
+    rows: list[Row] = []
+    for path in sorted(STUDIES.glob("*.yaml")):
+        if asked.only and path.stem not in asked.only:
+            continue
+        finished = Study.read(path).run(asked.out / path.stem, workers=asked.workers)
+        for failure in finished.outcome.failures:
+            print(f"{path.stem} failed: {failure}", flush=True)
+        mine = list(rows_of(path.stem, finished))
+        print(*map(told, mine), sep="\n", flush=True)
+        rows += mine
+        if asked.pictures:
+            write_pictures(finished, asked.pictures, path.stem)
+    if asked.table:
+        with asked.table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

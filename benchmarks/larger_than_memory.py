@@ -1,0 +1,218 @@
+"""A set larger than memory: does it stay out of memory, and is it read as fast as the usual way does?
+
+    python benchmarks/larger_than_memory.py --folder DIR [--images 200000] [--side 224]
+                                            [--torchvision-images 20000]
+
+Makes ``--images`` JPEG files of ``--side`` pixels in DIR (once), in ten class folders, then, each in a
+process of its own:
+
+- torchvision: ``ImageFolder`` and a ``DataLoader`` with two workers, random crops and mirrors by its
+  transforms, over ``--torchvision-images`` of the files: first read only, then training steps;
+- distillab: load the folder (decode, check, find duplicates, split), find mean and deviation of
+  the train split, pass the same network without gradients over as many images as above, read as many (the
+  same crops and mirrors, in random order), and one epoch of the same training steps over all of train;
+- torchvision again: what counts is the better time, as other work on the machine comes and goes.
+
+Batches hold 64 images. Printed are images a second, the peak of resident memory, ``ratio_reading`` and
+``ratio_first_epoch`` (loading included, which distillab does once a study), and last ``ratio=X``, the images
+a second of a training epoch; each is distillab's rate over torchvision's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from distillab.data.ingest import load_dataset
+from distillab.data.sources import parse_source
+from distillab.training.evaluation import predict
+from distillab.training.recipe import Recipe
+from distillab.training.stream import Normalisation, stream
+
+CLASSES, BATCH, LOADERS = 10, 64, 2
+CPU = torch.device("cpu")
+
+
+# -- the images ----------------------------------------------------------------------------------------------
+
+
+def make_images(folder: Path, images: int, side: int) -> None:
+    """JPEG files of smooth noise, about as large as photos of that size, in class folders."""
+    for label in range(CLASSES):
+        (folder / f"class{label}").mkdir(parents=True, exist_ok=True)
+    starts = range(0, images, 1000)
+    with ProcessPoolExecutor() as pool:
+        list(pool.map(_make_some, *zip(*((folder, start, images, side) for start in starts), strict=True)))
+
+
+def _make_some(folder: Path, start: int, images: int, side: int) -> None:
+    for number in range(start, min(start + 1000, images)):
+        path = folder / f"class{number % CLASSES}" / f"{number:06}.jpg"
+        if path.exists():
+            continue
+        rng = np.random.default_rng(number)
+        coarse = Image.fromarray(rng.integers(0, 256, (28, 28, 3), dtype=np.uint8))
+        coarse.resize((side, side), Image.Resampling.BICUBIC).save(path, quality=90)
+
+
+# -- training ------------------------------------------------------------------------------------------------
+
+
+def train(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[int, float]:
+    """Steps of plain training over batches of float32 images and labels; images seen, and seconds."""
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    seen, started = 0, time.perf_counter()
+    for inputs, labels in batches:
+        optimiser.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        optimiser.step()
+        seen += len(labels)
+    return seen, time.perf_counter() - started
+
+
+def network() -> nn.Module:
+    """A network so small that reading matters: patches of 16 pixels, one 3x3 convolution, mean, linear."""
+    layers = [
+        *(nn.Conv2d(3, 32, 16, 16), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)),
+    ]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def told(stage: str, rate: float) -> None:
+    print(f"  {stage} {rate:,.0f}", flush=True)
+
+
+def passed(batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Batches are made and thrown away; images a second."""
+    started = time.perf_counter()
+    seen = sum(len(labels) for _, labels in batches)
+    return seen / (time.perf_counter() - started)
+
+
+def ours(asked: argparse.Namespace) -> dict[str, float]:
+    """Load, pass over all images and train as a study does."""
+    os.environ["DISTILLAB_CACHE"] = str(asked.folder / "cache")
+    entry = {"source": "folder", "path": str(asked.images_folder), "val": 0.02, "test": 0.02}
+    started = time.perf_counter()
+    dataset = load_dataset(parse_source(entry, Path(), "--folder"))
+    loading = time.perf_counter() - started
+    told("load", asked.images / loading)
+    count, model = len(dataset.train), network()
+    started = time.perf_counter()
+    normalise = Normalisation(*dataset.normalisation())
+    found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
+    told("statistics", found["statistics"])
+    recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
+
+    def epoch() -> Iterable[tuple[Tensor, Tensor]]:
+        steps = stream(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
+        return ((step.inputs, step.labels) for step in steps)
+
+    started = time.perf_counter()
+    some = dataset.train.select(np.arange(min(asked.torchvision_images, count)))
+    predict(model, some, normalise, CPU, "fp32")
+    found["predict"] = len(some) / (time.perf_counter() - started)
+    told("predict", found["predict"])
+    found["read"] = passed(islice(epoch(), asked.torchvision_images // BATCH))
+    told("read", found["read"])
+    seen, seconds = train(model, epoch())
+    found["train"] = seen / seconds
+    return found | {"first_epoch": asked.images / (loading + asked.images * seconds / seen)}
+
+
+def theirs(asked: argparse.Namespace) -> dict[str, float]:
+    """Read and train as torchvision's reference does."""
+    from torch.utils.data import DataLoader, RandomSampler
+    from torchvision import datasets, transforms
+
+    chain = transforms.Compose(
+        [
+            transforms.RandomCrop(asked.side, padding=asked.side // 8),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.25] * 3),
+        ]
+    )
+    folder = datasets.ImageFolder(str(asked.images_folder), chain)
+    count = min(asked.torchvision_images, len(folder))
+
+    def epoch() -> Iterable[tuple[Tensor, Tensor]]:
+        sampler = RandomSampler(folder, num_samples=count)
+        loader: Any = DataLoader(
+            folder, batch_size=BATCH, sampler=sampler, num_workers=LOADERS, drop_last=True
+        )
+        return ((x.to(memory_format=torch.channels_last), y) for x, y in loader)
+
+    reading = passed(epoch())
+    seen, seconds = train(network(), epoch())
+    return {"read": reading, "train": seen / seconds, "first_epoch": seen / seconds}
+
+
+# -- apart ---------------------------------------------------------------------------------------------------
+
+
+def apart(
+    job: Callable[[argparse.Namespace], dict[str, float]], asked: argparse.Namespace
+) -> dict[str, float]:
+    """Run a job in a process of its own, and add the MiB that it and its own had at their peaks together."""
+    context = multiprocessing.get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_do, args=(job, asked, writer))
+    process.start()
+    writer.close()
+    found: dict[str, float] = reader.recv()
+    process.join()
+    return found
+
+
+def _do(
+    job: Callable[[argparse.Namespace], dict[str, float]], asked: argparse.Namespace, writer: Any
+) -> None:
+    torch.set_num_threads(os.cpu_count() or 1)
+    found = job(asked)
+    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, child = (peak / 1024 for peak in peaks)
+    writer.send(found | {"peak_mib": own, "largest_child_mib": child})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, or say what is missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--folder", type=Path, help="where the images are made; they stay there")
+    parser.add_argument("--images", type=int, default=200_000)
+    parser.add_argument("--torchvision-images", type=int, default=20_000)
+    parser.add_argument("--side", type=int, default=224)
+    asked = parser.parse_args(arguments)
+    if asked.folder is None:
+        print("nothing to measure on: give --folder")
+        return
+    asked.images_folder = asked.folder / f"{asked.images}-of-{asked.side}"
+    started = time.perf_counter()
+    make_images(asked.images_folder, asked.images, asked.side)
+    print(f"{asked.images} JPEG files of {asked.side} pixels, made in {time.perf_counter() - started:.0f} s")
+    found = []
+    for job in (theirs, ours, theirs):
+        found.append(apart(job, asked))
+        rates = ", ".join(f"{name} {value:,.0f}" for name, value in found[-1].items())
+        print(f"{job.__name__}: {rates}", flush=True)
+    before, own, after = found
+    for name, rate in (("ratio_reading", "read"), ("ratio_first_epoch", "first_epoch"), ("ratio", "train")):
+        print(f"{name}={own[rate] / max(before[rate], after[rate]):.2f}")
+
+
+if __name__ == "__main__":
+    main()

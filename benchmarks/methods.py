@@ -1,0 +1,242 @@
+"""Every method in one real cell: what it gains over the plain twin, and what a step of it costs.
+
+    python benchmarks/methods.py --data cifar100 --out DIR [--pairs cnn vit] [--methods kd dkd ...]
+                                 [--seeds 5] [--workers 1] [--table FOLDER]
+
+Twenty classes of CIFAR-100 at 32 pixels (``--data`` is the folder with its train.parquet and test.parquet),
+100 images a class for the student, all of them for the teacher, a resnet20. It teaches a resnet8 (``cnn``,
+150 steps of 64 images) and a small vision transformer (``vit``, 100 steps of 32 images). The trainings are
+short: the table tells what methods do early, with their default settings, not what they reach in the end.
+Each pair is one study of all registered methods: twins share initial weights, images, order, views and steps,
+so a gain is the mean of paired differences on the 2000 test images, with the interval and the verdict of the
+study's own evidence. Studies are resumed in DIR.
+
+The cost of a step is measured apart, in a process a method: the student's part of a training step with this
+method and with ce in turns, the teacher's words given (the ratio of medians), and by how much the method
+raises the peak of memory. Printed is a table a pair; ``--table`` writes it as methods-PAIR.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gc
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from distillab.api import Study
+from distillab.data.imageset import ImageSet
+from distillab.evidence.schema import read_rows
+from distillab.methods import methods, parse_method
+from distillab.models import TappedModel, build_model, output_shapes
+from distillab.models.outputs import Outputs
+from distillab.training.recipe import Recipe
+from distillab.training.stream import Normalisation, Step, stream
+from distillab.training.trainee import Member, Seeds, Trainee
+
+CLASSES, IMAGES, ROUNDS = 20, 100, 7
+TEACHER = "resnet20"
+SGD = {"batch_size": 64, "lr": 0.05, "views": "crop_flip", "precision": "fp32"}
+ADAM = {"batch_size": 32, "lr": 0.001, "warmup": 0.05, "optimiser": "adamw"}
+PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cnn": ("resnet8", SGD | {"steps": 150}),
+    "vit": ("timm:test_vit", SGD | ADAM | {"steps": 100}),
+}
+TEACHER_RECIPE = SGD | {"optimiser": "sgd", "steps": 1000}
+Row = dict[str, Any]
+
+
+# -- gains ---------------------------------------------------------------------------------------------------
+
+
+def study(pair: str, asked: argparse.Namespace) -> Study:
+    """The study of a pair: all methods, one dataset."""
+    student, recipe = PAIRS[pair]
+    data = asked.data.resolve()
+    return Study(
+        study=f"methods-{pair}",
+        data={
+            "source": "parquet",
+            "train": str(data / "train.parquet"),
+            "test": str(data / "test.parquet"),
+            "label": "fine_label",
+            "classes": CLASSES,
+            "val": 0.02,
+        },
+        teacher={
+            "model": TEACHER,
+            "provenance": "full",
+            "recipe": {"full": TEACHER_RECIPE},
+        },
+        students=[student],
+        methods=["ce", *(name for name in asked.methods if name != "ce")],
+        factors={"size": [IMAGES]},
+        seeds=asked.seeds,
+        recipe=recipe,
+    )
+
+
+def gains(pair: str, asked: argparse.Namespace) -> dict[str, Row]:
+    """By method: mean accuracy, gain over ce with its interval, and the verdict."""
+    finished = study(pair, asked).run(asked.out / pair, workers=asked.workers)
+    for failure in finished.outcome.failures:
+        print(f"failed: {failure}", flush=True)
+    effects = read_rows(finished.folder.path / "effects.parquet")
+    rows = [row for row in effects if row["metric"] == "accuracy" and row["baseline"] == "ce"]
+    found = {row["method"]: _gain(row) for row in rows}
+    return {"ce": {"accuracy": round(rows[0]["plain_mean"], 4)}, **found}
+
+
+def _gain(row: Row) -> Row:
+    points = {name: round(100 * row[name], 2) for name in ("gain", "ci_low", "ci_high")}
+    return {
+        "accuracy": round(row["distilled_mean"], 4),
+        **points,
+        "verdict": row["verdict"],
+        "seeds": row["n_pairs"],
+    }
+
+
+# -- the cost of a step --------------------------------------------------------------------------------------
+
+
+def step_cost(pair: str, name: str) -> Row:
+    """Seconds of a student's step over those of ce, and MiB by which it raises the peak of memory."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["distillab.api", "distillab.training.trainee"])
+    with context.Pool(1) as pool:
+        return pool.apply(_step_cost, (pair, name))
+
+
+def _step_cost(pair: str, name: str) -> Row:
+    torch.set_num_threads(1)
+    images, steps, said, shapes = _scene(pair)
+    members = {each: _member(pair, each, images, shapes) for each in ("ce", name)}
+    normalise = _normalisation()
+    learning, peaks = {}, {}
+    for each, member in members.items():
+        learning[each] = Trainee(member, normalise, torch.device("cpu"))
+        told = said if member.method.teacher != "none" else None
+        for step in steps[:2]:
+            learning[each].learn(step, told)
+        gc.collect()
+        peaks[each] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds: dict[str, list[float]] = {each: [] for each in members}
+    for step in steps[2:]:
+        for each, member in members.items():
+            started = time.process_time()
+            learning[each].learn(step, said if member.method.teacher != "none" else None)
+            seconds[each].append(time.process_time() - started)
+    medians = {each: statistics.median(values) for each, values in seconds.items()}
+    return {
+        "step_time": round(medians[name] / medians["ce"], 2),
+        "step_mib": round(peaks[name] - peaks["ce"]),
+    }
+
+
+def _scene(pair: str) -> tuple[ImageSet, list[Step], Outputs, Any]:
+    """Images, batches, and what a teacher says of one of them, everything that methods can ask for."""
+    rng = np.random.default_rng(0)
+    n = PAIRS[pair][1]["batch_size"] * (ROUNDS + 2)
+    pixels = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
+    names = tuple(map(str, range(CLASSES)))
+    images = ImageSet.of(pixels, np.arange(n) % CLASSES, names)
+    images = replace(images, groups=images.labels % 2, group_names=("even", "odd"))
+    recipe = _recipe(pair, images)
+    steps = list(
+        stream(images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu"))
+    )
+    teacher = build_model(TEACHER, classes=CLASSES, channels=3, resolution=32).eval()
+    shapes = output_shapes(teacher, channels=3, resolution=32, classes=CLASSES)
+    needs = frozenset[str]().union(*(methods[name].needs for name in methods))
+    with torch.no_grad(), TappedModel(teacher, needs) as tapped:
+        said = tapped(steps[0].inputs)
+    return images, steps, said, shapes
+
+
+def _recipe(pair: str, images: ImageSet) -> Any:
+    return Recipe(**(PAIRS[pair][1] | {"steps": ROUNDS + 2})).resolve(images)
+
+
+def _normalisation() -> Normalisation:
+    return Normalisation(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+
+
+def _member(pair: str, name: str, images: ImageSet, shapes: Any) -> Member:
+    # Looks at val are not part of a step: one image keeps them short.
+    val = ImageSet.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
+    return Member(
+        PAIRS[pair][0],
+        parse_method(name, "--methods"),
+        images,
+        val,
+        _recipe(pair, images),
+        Seeds(init=0, order=0, views=0),
+        shapes,
+    )
+
+
+# -- the table -----------------------------------------------------------------------------------------------
+
+
+def table(pair: str, asked: argparse.Namespace) -> list[Row]:
+    """The rows of a pair, best gain first."""
+    found = gains(pair, asked)
+    rows = []
+    for method, gained in found.items():
+        cost = {} if method == "ce" else step_cost(pair, method)
+        rows.append({"method": method, **gained, **cost})
+    return sorted(rows, key=lambda row: -row.get("gain", 0.0))
+
+
+def print_rows(pair: str, rows: Sequence[Row]) -> None:
+    """The rows under their columns."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    print(f"{TEACHER} -> {PAIRS[pair][0]}")
+    for line in lines:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """The rows as CSV."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, or say what is missing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, help="folder with CIFAR-100's train.parquet and test.parquet")
+    parser.add_argument("--out", type=Path, help="folder of the studies")
+    parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
+    parser.add_argument("--methods", nargs="+", default=list(methods), help="registered names (all)")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--table", type=Path, help="folder for methods-PAIR.csv")
+    asked = parser.parse_args(arguments)
+    if asked.data is None or asked.out is None:
+        print("nothing to measure on: give --data, a folder with CIFAR-100's Parquet files, and --out")
+        return
+    for pair in asked.pairs:
+        rows = table(pair, asked)
+        print_rows(pair, rows)
+        if asked.table:
+            write_csv(asked.table / f"methods-{pair}.csv", rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""How many classes there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from distillab.canonical import seed_from
+from distillab.data.imageset import ImageSet, Indices
+from distillab.errors import RequestError
+from distillab.factors.factor import Amount, Change, Factor, Manipulation, Role, Scene, factor
+from distillab.factors.subsets import first_of_each_class
+
+
+@factor("classes")
+class Classes(Factor):
+    """How many classes there are. Level: their number, at least 2.
+
+    The classes are drawn from those of the data; the classes of level 5 are among those of level 10. ``draw:
+    seed`` draws anew for every seed, so that intervals tell what holds for other classes as well; a whole
+    number is one draw for all seeds. The draw depends on the number of classes in the data alone, so that all
+    roles keep the same ones.
+
+    More classes are more images, unless ``hold: total`` keeps ``total`` images at every level, spread evenly
+    over the classes (the first in the draw have one more where it does not divide). That holds for transfer
+    and teacher images; val and test images only lose classes.
+    """
+
+    changes: ClassVar[frozenset[Change]] = frozenset({"selection", "classes"})
+    needs_scene: ClassVar[bool] = True
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"level": 3},
+        {"level": 2},
+        {"level": 3, "draw": 7},
+        {"level": 2, "draw": 7},
+        {"level": 2, "hold": "total", "total": 21},
+        {"level": 3, "hold": "total", "total": 20},
+    )
+
+    level: Amount
+    roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("transfer", "val", "eval")
+    draw: Literal["seed"] | Annotated[int, Field(strict=True, ge=0)] = "seed"
+    hold: Literal["per_class", "total"] = "per_class"
+    total: Annotated[int, Field(strict=True, ge=2)] | None = None
+
+    @property
+    def phrase(self) -> str:
+        return "{} classes" if self.total is None else f"{{}} classes, {self.total} images in all"
+
+    @model_validator(mode="after")
+    def _level_and_total_fit(self) -> Self:
+        if self.level < 2 or not self.level.is_integer():
+            raise ValueError(f"{self.level:g} is not a number of classes: it must be whole and at least 2")
+        if (self.hold == "total") != (self.total is not None):
+            raise ValueError("'hold: total' and 'total', the number of images in all, go together")
+        if self.total is not None and self.total < self.level:
+            raise ValueError(f"{self.total} images are less than one for each of {self.level:g} classes")
+        return self
+
+    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+        """The images of some classes. Raises RequestError if there are fewer classes, or images, than
+        that."""
+        role = self.scene_of(scene).role
+        key = int(rng.integers(2**63))
+        by_seed = rng.permutation(len(images.classes))
+        if self.level > len(images.classes):
+            raise RequestError(
+                f"{self.level:g} classes were asked for",
+                where="classes",
+                allowed=f"2 to {len(images.classes)}, all there are",
+            )
+        drawn = (by_seed if self.draw == "seed" else self._fixed(len(images.classes)))[: int(self.level)]
+        if self.total is not None and role in ("transfer", "teacher"):
+            images = first_of_each_class(images, key, self._sizes(images, drawn, self.total))
+        return images.of_classes(np.sort(drawn))
+
+    def _fixed(self, classes: int) -> Indices:
+        return np.random.default_rng(seed_from("classes", self.draw)).permutation(classes)
+
+    def _sizes(self, images: ImageSet, drawn: Indices, total: int) -> Indices:
+        """Images a class, int64 ``[classes of the data]``, that together are the total."""
+        scarcest = int(drawn[images.counts[drawn].argmin()])
+        most = int(images.counts[scarcest])
+        if total > most * len(drawn):
+            raise RequestError(
+                f"{total} images in {self.level:g} classes were asked for",
+                where="classes",
+                allowed=f"a total of at most {most * len(drawn)}: {images.classes[scarcest]!r} has {most}",
+            )
+        sizes = np.zeros(len(images.classes), dtype=np.int64)
+        sizes[drawn] = total // len(drawn)
+        sizes[drawn[: total % len(drawn)]] += 1
+        return sizes
+
+    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+        """Count the classes that have images."""
+        found = np.count_nonzero(after.counts)
+        return Manipulation(self.name, "classes", self.level, float(found), 0.0)

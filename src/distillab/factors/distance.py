@@ -1,0 +1,29 @@
+"""How far apart two sets of images lie, whatever their labels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distillab.data.embedding import embed
+from distillab.data.imageset import ImageSet, Pixels
+
+DIMENSIONS = 32
+
+
+def energy_distance(first: Pixels, second: Pixels) -> float:
+    """The energy distance of two samples of images, uint8 ``[N, C, H, W]``, from 0 (alike) to 1 (apart).
+
+    (2 E|X - Y| - E|X - X'| - E|Y - Y'|) / 2 E|X - Y|, without bias for small samples, in the reference
+    embedding of both together (Szekely and Rizzo, "Energy statistics", Journal of Statistical Planning and
+    Inference 2013). NaN unless both hold at least two images.
+    """
+    from scipy.spatial.distance import cdist, pdist  # not needed where sets are only opened
+
+    if min(len(first), len(second)) < 2:
+        return float("nan")
+    both = np.concatenate([first, second])
+    vectors = embed(ImageSet.of(both, np.zeros(len(both), np.int64), ("any",)), dimensions=DIMENSIONS)
+    x, y = vectors[: len(first)], vectors[len(first) :]
+    between = float(cdist(x, y).mean())
+    within = float(pdist(x).mean() + pdist(y).mean())
+    return float(np.clip(1 - within / (2 * between), 0, 1)) if between else 0.0

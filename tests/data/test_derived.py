@@ -1,0 +1,155 @@
+"""Pixels that are made when asked for, several pools as one, images without labels, and lenses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distillab.data.derived import Unchanged, derived, stacked
+from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
+from distillab.data.lens import Lens
+
+
+@dataclass(frozen=True)
+class Brighter:
+    """Adds a number and the image's row to every pixel, and counts how many images it was asked for."""
+
+    by: int
+    asked: list[int] = field(default_factory=list, compare=False)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return {"operation": "brighter", "by": self.by}
+
+    def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
+        return before
+
+    def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
+        self.asked.append(len(rows))
+        return (pixels + np.uint8(self.by) + rows[:, None, None, None].astype(np.uint8)).astype(np.uint8)
+
+
+def some(n: int = 7, first_id: int = 100, seed: int = 0) -> ImageSet:
+    pixels = np.random.default_rng(seed).integers(0, 50, (n, 3, 4, 4), dtype=np.uint8)
+    return ImageSet.of(pixels, np.arange(n) % 2, ("a", "b"), first_id=first_id)
+
+
+@given(variants=st.lists(st.integers(0, 2), min_size=7, max_size=7), picked=st.permutations(range(7)))
+def test_each_image_is_the_variant_it_was_given(variants: list[int], picked: list[int]) -> None:
+    images = some()
+    operations = (Unchanged(), Brighter(10), Brighter(20))
+    changed = derived(images, operations, np.array(variants))
+    added = np.array([0, 10, 20])[variants] + np.where(np.array(variants) > 0, np.arange(7), 0)
+    expected = images.images + added.astype(np.uint8)[:, None, None, None]
+    np.testing.assert_array_equal(changed.images, expected)
+    np.testing.assert_array_equal(changed.select(picked).images, expected[picked])
+    np.testing.assert_array_equal(changed.ids, images.ids)
+    np.testing.assert_array_equal(changed.pool.pixels[2:5], changed.pool.pixels[np.arange(2, 5)])
+
+
+def test_nothing_is_computed_before_it_is_asked_for_and_what_is_kept_is_computed_once() -> None:
+    for keep, calls in ((False, 3), (True, 1)):
+        slow = Brighter(1)
+        changed = derived(some(), [slow], keep=keep)
+        assert slow.asked == []
+        for _ in range(3):
+            changed.pixels(np.array([1, 4]))
+        assert slow.asked == [2] * calls
+
+
+def test_the_content_address_follows_pixels_and_operations() -> None:
+    one = derived(some(), [Unchanged(), Brighter(1)], 1)
+    assert one.pool.digest == derived(some(), [Unchanged(), Brighter(1)], 0).pool.digest
+    assert one.digest != derived(some(), [Unchanged(), Brighter(1)], 0).digest
+    assert one.digest != derived(some(), [Unchanged(), Brighter(2)], 1).digest
+    assert one.digest != derived(some(seed=1), [Unchanged(), Brighter(1)], 1).digest
+
+
+def test_variants_of_different_sizes_are_refused() -> None:
+    class Smaller(Brighter):
+        def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
+            return (1, 1, 1)
+
+    with pytest.raises(ValueError, match="equally large"):
+        derived(some(), [Unchanged(), Smaller(1)])
+
+
+@given(first=st.integers(1, 6), second=st.integers(1, 6))
+def test_stacked_sets_keep_their_images(first: int, second: int) -> None:
+    one, two = some(first), some(second, first_id=900, seed=1)
+    both = stacked(one, two)
+    np.testing.assert_array_equal(both.images, np.concatenate([one.images, two.images]))
+    assert both.ids.tolist() == [*one.ids.tolist(), *two.ids.tolist()]
+    assert both.labels.tolist() == [*one.labels.tolist(), *two.labels.tolist()]
+    np.testing.assert_array_equal(both.pool.pixels[: len(both)], both.images)
+
+
+def test_sets_over_one_pool_share_it_when_stacked() -> None:
+    images = some()
+    both = stacked(images.select([0, 1]), images.select([4, 5]))
+    assert both.pool is images.pool
+    assert both.rows.tolist() == [0, 1, 4, 5]
+
+
+def test_what_cannot_be_stacked_is_refused() -> None:
+    with pytest.raises(ValueError, match="stands in both"):
+        stacked(some(), some(seed=1))
+    small = ImageSet.of(np.zeros((2, 1, 4, 4), np.uint8), [0, 1], ("a", "b"))
+    with pytest.raises(ValueError, match="cannot stand in one set"):
+        stacked(some(), small)
+
+
+def test_images_without_labels_are_in_no_count() -> None:
+    images = some().relabel([0, 1, UNLABELLED, 0, UNLABELLED, 1, 1])
+    assert images.counts.tolist() == [2, 3]
+    assert images.labelled.tolist() == [True, True, False, True, False, True, True]
+    with pytest.raises(ValueError, match="no class"):
+        some().relabel([0, 1, -2, 0, 0, 1, 1])
+
+
+def test_classes_are_chosen_in_order_and_the_unlabelled_stay() -> None:
+    images = replace(
+        ImageSet.of(np.zeros((5, 1, 4, 4), np.uint8), [0, 1, 2, 0, 2], ("a", "b", "c")),
+        parents=("x", "y", "x"),
+    ).relabel([0, 1, 2, UNLABELLED, 2])
+    chosen = images.of_classes([2, 0])
+    assert chosen.classes == ("c", "a") and chosen.parents == ("x", "x")
+    assert chosen.labels.tolist() == [1, 0, UNLABELLED, 0]
+    assert chosen.ids.tolist() == [0, 2, 3, 4]
+    coarse = images.with_parents_as_classes()
+    assert coarse.classes == ("x", "y") and coarse.parents == ()
+    assert coarse.labels.tolist() == [0, 1, 0, UNLABELLED, 0]
+
+
+@pytest.mark.parametrize("side", [2, 4, 8])
+def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
+    inputs = torch.rand(3, 1, 8, 8, dtype=torch.float64)
+    small, same = Lens(side)(inputs), Lens(side, back=True)(inputs)
+    assert small.shape[-2:] == (side, side) and same.shape == inputs.shape
+    assert Lens(side).seen((1, 8, 8)) == (1, side, side) and Lens(side, back=True).seen((1, 8, 8)) == (
+        1,
+        8,
+        8,
+    )
+    flat = torch.full((1, 1, 8, 8), 0.3)
+    torch.testing.assert_close(Lens(side, back=True)(flat), flat)  # no detail, nothing to lose
+    if side == 8:
+        torch.testing.assert_close(same, inputs)
+    else:
+        assert (same - inputs).abs().max() > 0.01
+        assert same.var() < inputs.var()
+
+
+def test_a_lens_is_part_of_what_a_student_learns_from_and_not_of_what_a_teacher_is_asked() -> None:
+    images = some()
+    seen = replace(images, lens=Lens(2))
+    assert seen.image_digest == images.image_digest
+    assert seen.digest != images.digest != replace(images, lens=Lens(3)).digest
+    assert seen.seen_shape == (3, 2, 2) and seen.shape == (3, 4, 4)

@@ -1,0 +1,292 @@
+"""Images from elsewhere: corrupted ones, and those of another dataset."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imagecorruptions import get_corruption_names
+from pydantic import ValidationError
+from world import image_set, scene_around
+
+from distillab.data.imageset import UNLABELLED, ImageSet
+from distillab.errors import RequestError
+from distillab.factors import Scene, Shift
+from distillab.factors.corruptions import Corrupted, Corruption, corrupt
+from distillab.factors.distance import energy_distance
+
+NAMES: tuple[Corruption, ...] = get_args(Corruption)
+
+
+def apply(factor: Shift, images: ImageSet, scene: Scene | None = None, seed: int = 0) -> ImageSet:
+    return factor.apply(images, np.random.default_rng(seed), scene)
+
+
+def photographs(n: int = 12, channels: int = 3, side: int = 32) -> ImageSet:
+    """Images with edges and areas, as real ones have."""
+    coarse = np.random.default_rng(4).integers(20, 236, (n, channels, side // 4, side // 4), dtype=np.uint8)
+    return ImageSet.of(coarse.repeat(4, axis=2).repeat(4, axis=3), np.arange(n) % 3, tuple("abc"))
+
+
+# Corruptions
+
+
+def test_all_corruptions_of_the_package_can_be_named() -> None:
+    assert sorted(NAMES) == sorted(get_corruption_names("all"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_corruption_depends_on_the_image_and_its_row_alone(name: Corruption, channels: int) -> None:
+    images = photographs(channels=channels)
+    factor = Shift(level=4, corruption=name)
+    after = apply(factor, images, seed=1)
+    assert after.images.shape == images.images.shape and after.images.dtype == np.uint8
+    assert factor.check(images, after).passed and not factor.check(images, images).passed
+    backwards = np.arange(len(images))[::-1]
+    np.random.seed(99)
+    again = apply(factor, images, seed=2)
+    assert again.digest == after.digest
+    assert np.array_equal(again.select(backwards).images, after.images[::-1])
+    assert np.array_equal(again.pixels(np.array([5])), after.images[5:6])
+    assert np.array_equal(again.labels, images.labels) and np.array_equal(again.ids, images.ids)
+
+
+def test_the_same_image_in_two_rows_is_corrupted_in_two_ways() -> None:
+    image = photographs(1).images
+    operation = Corrupted(("gaussian_noise",), 3)
+    twice = operation(np.concatenate([image, image]), np.array([3, 4]))
+    assert not np.array_equal(twice[0], twice[1])
+    assert np.array_equal(operation(image, np.array([4]))[0], twice[1])
+
+
+def test_the_global_random_state_is_as_if_nothing_had_happened() -> None:
+    np.random.seed(7)
+    undisturbed = np.random.random(3)
+    np.random.seed(7)
+    assert len(apply(Shift(level=2, corruption="snow"), photographs()).images)
+    assert np.array_equal(np.random.random(3), undisturbed)
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "contrast", "jpeg_compression"])
+def test_severity_moves_images_further(name: Corruption) -> None:
+    images = photographs()
+    before = images.images.astype(float)
+    far = [np.abs(apply(Shift(level=s, corruption=name), images).images - before).mean() for s in range(6)]
+    assert far[0] == 0 and far == sorted(far) and far[5] > far[1] > 0
+
+
+def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
+    images = photographs()
+    first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
+    assert second.pool.pixels is first.pool.pixels
+
+
+def test_the_check_tells_how_far_away_the_images_are() -> None:
+    def distance(before: ImageSet, after: ImageSet, factor: Shift) -> float:
+        return float(factor.check(before, after).measure.rstrip(")").split()[-1])
+
+    images = photographs(40)
+    slight, strong = (Shift(level=level, corruption="gaussian_noise") for level in (1, 5))
+    near = distance(images, apply(slight, images), slight)
+    assert 0 <= near < distance(images, apply(strong, images), strong) <= 1
+    digits = image_set([40] * 4)
+    same = Shift(level=0.3, to="other")
+    assert distance(digits, apply(same, digits, scene_around(digits)), same) < 0.1
+
+
+def test_energy_distance_tells_sets_apart() -> None:
+    images = photographs(80).images
+    assert energy_distance(images[::2], images[1::2]) < 0.05
+    assert energy_distance(images, images) == 0
+    noise = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    assert energy_distance(images, noise) > 0.2
+    assert np.isnan(energy_distance(images[:1], images))
+
+
+def test_severity_nought_is_the_set_itself_and_the_others_are_pools_of_their_own() -> None:
+    images = photographs()
+    assert apply(Shift(level=0, corruption="fog"), images) is images
+    digests = {apply(Shift(level=s, corruption="fog"), images).pool.digest for s in range(1, 6)}
+    digests.add(apply(Shift(level=3, corruption="snow"), images).pool.digest)
+    assert len(digests) == 6
+
+
+def test_of_several_corruptions_every_image_meets_one() -> None:
+    images = photographs(60)
+    both = apply(Shift(level=5, corruption=("contrast", "brightness")), images).images
+    dull = apply(Shift(level=5, corruption="contrast"), images).images
+    light = apply(Shift(level=5, corruption="brightness"), images).images
+    is_dull = (both == dull).all(axis=(1, 2, 3))
+    assert np.array_equal(both, np.where(is_dull[:, None, None, None], dull, light))
+    assert 15 <= is_dull.sum() <= 45  # 5 standard deviations about 30 would be wider still
+
+
+def test_what_cannot_be_corrupted_is_refused_at_every_severity() -> None:
+    for level in (0, 3):
+        with pytest.raises(RequestError, match=r"8x8 pixels .* \(allowed: images of at least 32x32\)"):
+            apply(Shift(level=level, corruption="fog"), image_set([20] * 3))
+    with pytest.raises(RequestError, match="1 or 3 channels"):
+        apply(Shift(level=1, corruption="fog"), photographs(channels=2))
+
+
+def test_the_package_of_corruptions_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecorruptions", None)
+    corrupt.cache_clear()
+    with pytest.raises(RequestError, match=r"pip install 'distillab\[corruptions\]'"):
+        apply(Shift(level=1, corruption="fog"), photographs())
+
+
+def test_a_corrupted_test_set_stands_beside_the_clean_one() -> None:
+    test, rng = photographs(), np.random.default_rng(0)
+    factor = Shift(level=3, corruption="contrast")
+    assert factor.extra_evals(test, rng)["shifted"].digest == apply(factor, test).digest
+    assert Shift(level=3, corruption="contrast", roles=("eval",)).extra_evals(test, rng) == {}
+    assert Shift(level=0, corruption="contrast").extra_evals(test, rng) == {}
+
+
+# Another dataset
+
+
+def places_of(theirs: ImageSet) -> dict[bytes, int]:
+    return {image.tobytes(): place for place, image in enumerate(theirs.images)}
+
+
+@given(level=st.floats(0, 0.3), seed=st.integers(0, 2**32))
+@settings(max_examples=25)
+def test_the_asked_share_of_every_class_is_of_the_other_dataset_each_image_once(
+    level: float, seed: int
+) -> None:
+    images = image_set([40, 30, 21, 40])
+    scene = scene_around(images)
+    factor = Shift(level=level, to="other")
+    after = apply(factor, images, scene, seed)
+    assert factor.check(images, after).passed
+    assert np.array_equal(after.labels, images.labels) and np.array_equal(after.ids, images.ids)
+    theirs = scene.dataset.others["other"].train
+    place = places_of(theirs)
+    found = np.array([place.get(image.tobytes(), -1) for image in after.images])
+    taken = found >= 0
+    assert np.array_equal(theirs.labels[found[taken]], images.labels[taken])
+    assert len(set(found[taken].tolist())) == taken.sum()
+    assert np.array_equal(after.images[~taken], images.images[~taken])
+    replaced = np.bincount(images.labels[taken], minlength=4)
+    assert np.array_equal(replaced, np.floor(level * images.counts + 0.5))
+
+
+def test_every_role_takes_from_the_split_that_is_its_own() -> None:
+    images = image_set([12] * 3)
+    other = scene_around(images).dataset.others["other"]
+    for role, split in {"transfer": other.train, "val": other.val, "eval": other.eval["test"]}.items():
+        factor = Shift(level=0.25, to="other", roles=(role,))  # type: ignore[arg-type]
+        after = apply(factor, images, scene_around(images, role))  # type: ignore[arg-type]
+        place = places_of(split)
+        assert sum(image.tobytes() in place for image in after.images) == 9
+
+
+def test_a_class_map_says_whose_images_stand_for_whom() -> None:
+    images = image_set([40] * 4)
+    scene = scene_around(images)
+    swap = {"class 0": "class 1", "class 1": "class 0"}
+    after = apply(Shift(level=0.3, to="other", class_map=swap), images, scene)
+    theirs = scene.dataset.others["other"].train
+    place = places_of(theirs)
+    found = [place.get(image.tobytes()) for image in after.images]
+    pairs = {
+        (int(label), int(theirs.labels[at]))
+        for label, at in zip(after.labels, found, strict=True)
+        if at is not None
+    }
+    assert pairs == {(0, 1), (1, 0), (2, 2), (3, 3)}
+
+
+def test_coarser_classes_of_theirs_may_be_ours() -> None:
+    images = image_set([10] * 2)
+    scene = scene_around(image_set([40] * 4))
+    coarse = replace(images, classes=("parent 0", "parent 1"), parents=())
+    shifted = Shift(level=0, to="other").extra_evals(coarse, np.random.default_rng(0), scene)["shifted"]
+    assert shifted.counts.tolist() == [16, 16] and shifted.classes == coarse.classes
+
+
+def test_the_test_set_of_the_other_dataset_stands_beside_ours() -> None:
+    images = image_set([20] * 3)
+    scene = scene_around(images, "eval")
+    rng = np.random.default_rng(0)
+    for level in (0.0, 0.3):
+        sets = Shift(level=level, to="other").extra_evals(images, rng, scene)
+        assert sets["shifted"].ids.tolist() == scene.dataset.others["other"].eval["test"].ids.tolist()
+    swap = {"class 0": "class 1", "class 1": "class 0"}
+    swapped = Shift(level=0.0, to="other", class_map=swap).extra_evals(images, rng, scene)
+    was = scene.dataset.others["other"].eval["test"].labels
+    assert np.array_equal(swapped["shifted"].labels, np.array([1, 0, 2])[was])
+
+
+def test_images_without_labels_are_not_replaced() -> None:
+    images = image_set([40] * 3)
+    unknown = np.arange(len(images)) % 2 == 0
+    mixed = images.relabel(np.where(unknown, UNLABELLED, images.labels))
+    factor = Shift(level=0.4, to="other")
+    after = apply(factor, mixed, scene_around(images))
+    assert factor.check(mixed, after).passed
+    assert np.array_equal(after.images[unknown], images.images[unknown])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"to": "othre"}, "unknown dataset 'othre', did you mean 'other'"),
+        ({"class_map": {"class 7": "class 1"}}, "shift.class_map: unknown class 'class 7'"),
+        ({"class_map": {"class 1": "class 9"}}, "shift.class_map: unknown class 'class 9'"),
+        ({"class_map": {"class 1": "class 0"}}, "no class of other stands for 'class 1'"),
+        ({"level": 0.6}, "other has only 40 images of 'class 0' to replace 48 of 80 .*at most 0.5"),
+    ],
+)
+def test_what_the_other_dataset_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
+    images = image_set([80] * 3)
+    factor = Shift.model_validate({"level": 0.1, "to": "other", **keys})
+    with pytest.raises(RequestError, match=message) as told:
+        apply(factor, images, scene_around(images))
+    assert "\n" not in str(told.value)
+
+
+def test_datasets_must_be_alike_in_shape_and_named_in_the_study() -> None:
+    images = image_set([40] * 3)
+    scene = scene_around(images)
+    grey = ImageSet.of(images.images[:, :1], images.labels, images.classes)
+    for level in (0.0, 0.3):
+        with pytest.raises(RequestError, match=r"other has 8x8 RGB, and the images .* are 8x8 grey"):
+            apply(Shift(level=level, to="other"), grey, scene)
+    with pytest.raises(RequestError, match=r"no other dataset 'other' \(allowed: .*`others`"):
+        apply(Shift(level=0.1, to="other"), images, Scene(replace(scene.dataset, others={})))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"level": 1}, "either"),
+        ({"level": 1, "corruption": "fog", "to": "usps"}, "either"),
+        ({"level": 2.5, "corruption": "fog"}, "not a severity"),
+        ({"level": 1.5, "to": "usps"}, "not a share"),
+        ({"level": 1, "corruption": "fog", "class_map": {"a": "b"}}, "needs no"),
+        ({"level": 1, "corruption": "smog"}, "corruption"),
+        ({"level": 6, "corruption": "fog"}, "level"),
+        ({"level": 1, "corruption": []}, "corruption"),
+    ],
+)
+def test_a_shift_is_one_thing_at_a_level_that_it_has(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Shift.model_validate(bad)
+
+
+def test_a_shift_survives_being_stored_and_can_be_compared() -> None:
+    written = {"level": 1, "to": "usps", "class_map": {0: "0 - zero", 1: "1 - one"}}
+    factor = Shift.model_validate(written)
+    assert factor.class_map == (("0", "0 - zero"), ("1", "1 - one"))
+    assert Shift.model_validate(factor.model_dump(mode="json")) == factor
+    corrupted = Shift.model_validate({"level": 1, "corruption": "fog"})
+    assert len({factor, Shift.model_validate(written), corrupted}) == 2

@@ -1,0 +1,124 @@
+"""Images without a label (-1): the labels' loss leaves them out, and a method that cannot do so says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from closed_form import (
+    EARLY,
+    GROUPS,
+    LABELS,
+    STAGES,
+    STUDENT,
+    STUDENT_SAID,
+    TEACHER,
+    TEACHER_SAID,
+    N,
+    batch,
+    leaves,
+    make,
+    outputs,
+    shapes,
+)
+
+from distillab.errors import RequestError
+from distillab.methods import Batch, Mixed, Pair, build_method, methods, parse_method
+from distillab.methods.divergence import cross_entropy, label_loss
+from distillab.methods.robust.weighting import weighted_label_loss
+from distillab.models import Outputs
+
+HALF = torch.tensor([0, -1, 4, -1])
+NONE = torch.full((N,), -1)
+NEED_ALL = ["dkd", "last_layer_transplant", "nkd", "teacher_free", "worst_group_kd", "wsld"]
+OTHERS = [name for name in methods if name not in NEED_ALL]
+
+
+def told(name: str, labels: torch.Tensor = HALF) -> Batch:
+    return batch(labels, progress=EARLY.get(name, 0.5))
+
+
+def test_the_mean_is_that_over_the_labelled() -> None:
+    own = cross_entropy(STUDENT, LABELS)
+    torch.testing.assert_close(label_loss(STUDENT, batch(HALF)).mean(), own[[0, 2]].mean())
+    assert torch.equal(label_loss(STUDENT, batch(HALF))[[1, 3]], torch.zeros(2, dtype=torch.float64))
+    assert torch.equal(label_loss(STUDENT, batch(LABELS)), own)
+    smooth = cross_entropy(STUDENT, LABELS, 0.2)
+    torch.testing.assert_close(label_loss(STUDENT, batch(HALF), 0.2).mean(), smooth[[0, 2]].mean())
+    weighted = weighted_label_loss(STUDENT, batch(HALF), lambda labels: labels.double() + 1)
+    torch.testing.assert_close(weighted.mean(), (own[[0, 2]] * torch.tensor([1.0, 5.0])).mean())
+
+
+def test_without_any_label_it_is_nothing() -> None:
+    z = STUDENT.clone().requires_grad_()
+    value = label_loss(z, batch(NONE)).mean()
+    value.backward()
+    assert value.item() == 0 and torch.equal(z.grad, torch.zeros_like(STUDENT))  # type: ignore[arg-type]
+
+
+def test_of_two_mixed_images_the_labelled_one_counts_by_its_share() -> None:
+    share = torch.tensor([0.75, 0.25, 1.0, 0.5], dtype=torch.float64)
+    mixed = replace(batch(HALF), mixed=Mixed(torch.tensor([-1, 2, 0, -1]), share))
+    own, other = cross_entropy(STUDENT, LABELS), cross_entropy(STUDENT, torch.tensor([0, 2, 0, 0]))
+    expected = (0.75 * own[0] + 0.75 * other[1] + own[2]) / (0.75 + 0.75 + 1.0)
+    torch.testing.assert_close(label_loss(STUDENT, mixed).mean(), expected)
+
+
+def test_those_that_need_every_label_say_so() -> None:
+    assert [name for name in methods if "every_label" in parse_method(name, "").needs] == NEED_ALL
+    assert "every_label" in parse_method({"logit_standardisation": {"of": "dkd"}}, "").needs
+    assert "every_label" in parse_method({"kd": {}, "nkd": {}}, "").needs
+
+
+@pytest.mark.parametrize("name", NEED_ALL)
+def test_a_method_that_needs_every_label_refuses_a_set_without(name: str) -> None:
+    pair = Pair(shapes(), shapes(), n_train=N, labels=HALF, groups=GROUPS)
+    with pytest.raises(RequestError, match=rf"^method {name} needs the label of every image; 2 of 4 [^\n]*$"):
+        build_method(parse_method(name, "methods"), pair)
+    build_method(parse_method(name, "methods"), replace(pair, labels=LABELS))
+
+
+@pytest.mark.parametrize("labels", [HALF, NONE], ids=["half", "none"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_all_others_learn_from_what_there_is(name: str, labels: torch.Tensor) -> None:
+    """Built for such a set, and trained a step on it: finite, with gradients, and no label made up."""
+    stages = STAGES.get(name, 1)
+    method = make(name, labels=labels)
+    student = leaves(STUDENT_SAID)
+    teacher = None if method.teacher == "none" else outputs(TEACHER_SAID, stages)
+    terms = method(outputs(student, stages), teacher, told(name, labels))
+    sum(terms.values()).backward()
+    assert all(value.isfinite() for value in terms.values())
+    assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in student)
+    labelled = bool((labels >= 0).any()) and getattr(method.config, "ce_weight", 1) != 0
+    assert bool(terms["ce"].item()) == (labelled and name not in EARLY)
+
+
+def test_ofa_and_mft_take_the_teacher_as_it_is_where_there_is_no_label() -> None:
+    soft = -(TEACHER.softmax(1) * STUDENT.log_softmax(1)).sum(1)
+    ofa = make({"ofa": {"exponent": 2.0}})
+    squared = -(TEACHER.softmax(1) ** 2 * STUDENT.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(ofa.apart(STUDENT, TEACHER, NONE), squared)  # type: ignore[operator]
+    mft = make({"mft": {"kd_weight": 1.0}})
+    entropy = -(TEACHER.softmax(1) * TEACHER.log_softmax(1)).sum(1)
+    said = mft(Outputs(STUDENT), Outputs(TEACHER), batch(NONE))["kd"]
+    torch.testing.assert_close(said, (soft - entropy).mean())
+
+
+def test_crd_tells_an_unlabelled_image_from_all_others() -> None:
+    crd = make("crd", labels=HALF)
+    everyone = torch.arange(N)
+    apart = crd._other_classes(everyone, everyone)  # type: ignore[operator]
+    assert torch.equal(apart, ~torch.eye(N, dtype=torch.bool))
+    labelled = make("crd", labels=torch.tensor([0, 1, 0, -1]))._other_classes(everyone, everyone)  # type: ignore[operator]
+    expected = [[0, 1, 0, 1], [1, 0, 1, 1], [0, 1, 0, 1], [1, 1, 1, 0]]
+    assert torch.equal(labelled, torch.tensor(expected, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("name", ["balanced_kd", "long_tail_kd"])
+def test_classes_are_counted_by_their_labelled_images(name: str) -> None:
+    labels = torch.tensor([0, -1, 4, -1])
+    half = make(name, labels=labels)(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
+    counted = make(name, labels=torch.tensor([0, 4]))(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
+    assert half == counted

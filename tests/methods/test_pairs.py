@@ -1,0 +1,180 @@
+"""Every method between real networks: families, widths, depths, strides and input sizes that differ.
+
+A pair that a method cannot serve is refused when the method is built, which is at the plan, in one line that
+says why and what would do.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from distillab.errors import RequestError
+from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
+from distillab.methods.method import OF_STAGES
+from distillab.models import Outputs, OutputShapes, TappedModel, build_model, last_layer, output_shapes
+from distillab.study.costing import ModelCosts
+
+N, CLASSES, SIDE = 6, 4, 16
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
+GROUPS = torch.tensor([0, 0, 1, 1, 0, 1])
+IMAGES = torch.sin(torch.arange(N * 3 * SIDE * SIDE, dtype=torch.float32) ** 1.5).view(N, 3, SIDE, SIDE)
+# teacher, student
+PAIRS = [
+    ("resnet14", "resnet8"),
+    ("wrn16-2", "resnet8"),
+    ("resnet8x4", "timm:test_resnet"),
+    ("resnet8", "timm:test_vit"),
+    ("timm:test_vit", "resnet8"),
+    ("timm:test_vit", "timm:test_vit"),
+    ("timm:test_resnet@32", "resnet8"),
+    ("resnet8", "test_pairs:perceptron"),
+    ("test_pairs:perceptron", "resnet8"),
+]
+IDS = [f"{teacher}-{student}" for teacher, student in PAIRS]
+COSTS = ModelCosts(CLASSES, 3, SIDE)
+
+
+def perceptron(*, classes: int, channels: int, resolution: int) -> nn.Module:
+    """A network without a single feature map."""
+    hidden = nn.Linear(channels * resolution**2, 8)
+    return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(8, classes))
+
+
+def refused(name: str, teacher: str, student: str) -> str | None:
+    """Why a method cannot serve a pair, in its words: those that learn from maps need networks with some."""
+    spec = parse_method(name, "methods")
+    if "perceptron" in student and spec.needs.intersection(OF_STAGES):
+        return f"method {name} needs feature maps, and the student has no stages that give them"
+    if "perceptron" in teacher and spec.asks.intersection(OF_STAGES):
+        return f"method {name} needs feature maps, and the teacher has no stages that give them"
+    return None
+
+
+@dataclass(frozen=True)
+class Network:
+    model: nn.Module
+    shapes: OutputShapes
+
+
+@cache
+def network(name: str) -> Network:
+    torch.manual_seed(0)
+    model = build_model(name, classes=CLASSES, channels=3, resolution=SIDE)
+    return Network(model, output_shapes(model, channels=3, resolution=SIDE, classes=CLASSES))
+
+
+def new_student(seed: int, name: str) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_model(name, classes=CLASSES, channels=3, resolution=SIDE)
+
+
+def built(name: str, teacher: str, student: str) -> Method:
+    other = network(teacher)
+    taught = parse_method(name, "methods").teacher != "none"
+    pair = Pair(
+        network(student).shapes,
+        other.shapes if taught else None,
+        N,
+        labels=LABELS,
+        groups=GROUPS,
+        teacher_classifier=last_layer(other.model, (3, SIDE, SIDE)),
+        new_student=lambda seed: new_student(seed, student),
+    )
+    torch.manual_seed(1)
+    return build_method(parse_method(name, "methods"), pair)
+
+
+def batch(progress: float) -> Batch:
+    of = torch.arange(N)
+    return Batch(LABELS, of, of, 1, progress, 10, groups=GROUPS, inputs=IMAGES)
+
+
+def said_by(teacher: str, method: Method) -> Outputs | None:
+    if method.teacher == "none":
+        return None
+    model = network(teacher).model.eval()
+    with torch.no_grad(), TappedModel(model, method.asks_of_teacher(method.config)) as tapped:
+        return tapped(IMAGES)
+
+
+def loss(method: Method, model: nn.Module, said: Outputs | None, progress: float) -> Tensor:
+    torch.manual_seed(2)
+    with TappedModel(model, method.uses(method.config)) as tapped:
+        terms = method(tapped(IMAGES), said, batch(progress))
+    return torch.stack(list(terms.values())).sum()
+
+
+@pytest.mark.parametrize(("teacher", "student"), PAIRS, ids=IDS)
+@pytest.mark.parametrize("name", methods)
+def test_a_method_serves_a_pair_or_says_why_not(name: str, teacher: str, student: str) -> None:
+    told = refused(name, teacher, student)
+    if told:
+        with pytest.raises(RequestError, match=told) as caught:
+            COSTS.check_pairs(teacher, [student], [parse_method(name, "methods")])
+        assert caught.value.allowed and "\n" not in str(caught.value)
+        return
+    COSTS.check_pairs(teacher, [student], [parse_method(name, "methods")])
+    method = built(name, teacher, student).train()
+    before = copy.deepcopy(network(teacher).model.state_dict())
+    said = said_by(teacher, method)
+    model = method.network(copy.deepcopy(network(student).model).train())
+    reached: set[str] = set()
+    for progress in (0.05, 0.5):  # methods in two stages teach early what they do not teach late
+        value = loss(method, model, said, progress)
+        value.backward()
+        assert value.isfinite()
+        grads = {key: p.grad for key, p in [*model.named_parameters(), *method.named_parameters()]}
+        assert all(grad is None or grad.isfinite().all() for grad in grads.values())
+        reached |= {key for key, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    first = next(key for key, _ in model.named_parameters())
+    assert first in reached or student.startswith("timm")  # down to the first layer
+    assert reached
+    unused = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused, "what a method owns is trained"
+    alone = network(student).model.state_dict()
+    kept = method.finished(model).state_dict()
+    assert {key: x.shape for key, x in kept.items()} == {key: x.shape for key, x in alone.items()}
+    after = network(teacher).model
+    assert not any(module.training for module in after.modules()) or said is None
+    assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.items())
+    assert all(p.grad is None for p in after.parameters())
+
+
+@pytest.mark.parametrize("name", methods)
+def test_a_step_lowers_the_loss(name: str) -> None:
+    """Of the student and of what the method owns, along the gradient; memories as they were before it."""
+    teacher, student = PAIRS[0]
+    method = built(name, teacher, student).train()
+    said = said_by(teacher, method)
+    model = method.network(copy.deepcopy(network(student).model).train())
+    progress = 0.05 if "initial" in type(method.config).model_fields else 0.5
+    before = copy.deepcopy((method, model))
+    value = loss(method, model, said, progress)
+    value.backward()
+    learning = [p for p in (*model.parameters(), *method.parameters()) if p.grad is not None]
+    length = torch.cat([p.grad.flatten() for p in learning]).norm()  # type: ignore[union-attr]
+    assert length > 0
+    names = {
+        **{f"0.{k}": p.grad for k, p in method.named_parameters()},
+        **{f"1.{k}": p.grad for k, p in model.named_parameters()},
+    }
+    old_method, old_model = before
+    with torch.no_grad():
+        for place, module in enumerate((old_method, old_model)):
+            for key, p in module.named_parameters():
+                grad = names.get(f"{place}.{key}")
+                if grad is not None:
+                    p -= 1e-3 * grad / length
+    assert loss(old_method, old_model, said, progress) < value
+
+
+def test_multi_exit_needs_an_exit() -> None:
+    shapes = OutputShapes(CLASSES, 8, ((8, 4, 4),), ((4, 4),))
+    with pytest.raises(RequestError, match=r"multi_exit needs two stages in the student.*allowed"):
+        build_method(parse_method("multi_exit", "methods"), Pair(shapes, None, N))

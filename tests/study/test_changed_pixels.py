@@ -1,0 +1,111 @@
+"""Whole studies of factors that change what images look like: cues, images from elsewhere, resolution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_study import CPU, run_here, spec
+
+from distillab.data.lens import Lens
+from distillab.factors.resolution import Resampled
+from distillab.report.gallery import galleries
+from distillab.study.condition import Condition, make_roles
+from distillab.study.folder import StudyFolder
+from distillab.study.loading import load_study_data
+
+OTHER = {"more": {"source": "digits", "classes": ["5", "6", "7", "8"]}}
+SWAP = {str(theirs): str(ours) for ours, theirs in enumerate((5, 6, 7, 8))}
+
+
+def rows_of(folder: Path, **changes: Any) -> list[dict[str, Any]]:
+    rows = run_here(StudyFolder.begin(folder, spec(seeds=1, **changes), CPU))
+    assert {row["status"] for row in rows} == {"done"}
+    return rows
+
+
+def test_a_study_of_a_cue_tells_what_happens_where_it_lies(tmp_path: Path) -> None:
+    rows = rows_of(
+        tmp_path / "study",
+        factors={"spurious": {"levels": [0.25, 1.0], "cue": "frame"}},
+        methods=["ce", "kd", "worst_group_kd"],
+    )
+    for row in rows:
+        halves = sorted((row["accuracy.aligned"], row["accuracy.conflicting"]))
+        assert row["worst_group_accuracy.crossed"] <= row["accuracy.crossed"]
+        assert row["worst_group_accuracy"] <= halves[0]
+        assert row["worst_group_accuracy.conflicting"] == row["accuracy.conflicting"]
+
+
+def test_a_student_that_learned_a_tint_is_caught_by_tints_that_lie(tmp_path: Path) -> None:
+    """Enough steps to learn it, on digits that hardly show through."""
+    rows = rows_of(
+        tmp_path / "study",
+        factors={"spurious": {"levels": [0.25, 1.0], "cue": "tint", "opacity": 0.95}},
+        methods=["ce"],
+        teacher={"provenance": "full"},
+        recipe={"steps": 60, "batch_size": 32, "lr": 0.05},
+    )
+    by_level = {row["factor.spurious"]: row for row in rows}
+    assert by_level[1.0]["accuracy.aligned"] > 0.9
+    assert by_level[1.0]["accuracy.conflicting"] < 0.1
+    assert by_level[0.25]["accuracy.aligned"] - by_level[0.25]["accuracy.conflicting"] < 0.5
+
+
+def test_a_study_of_another_dataset_is_tested_on_it(tmp_path: Path) -> None:
+    rows = rows_of(
+        tmp_path / "study",
+        others=OTHER,
+        factors={"size": [10], "shift": {"levels": [0.0, 1.0], "to": "more", "class_map": SWAP}},
+    )
+    assert all(0 <= row["accuracy.shifted"] <= 1 and row["n_train"] == 40 for row in rows)
+
+
+@pytest.mark.parametrize("sees", ["student", "both"])
+@pytest.mark.parametrize("hold", ["architecture", "compute"])
+def test_a_study_of_resolution_runs_and_costs_what_it_should(sees: str, hold: str, tmp_path: Path) -> None:
+    levels = [4, 8] if hold == "compute" else [8, 16]
+    factors = {"resolution": {"levels": levels, "sees": sees, "hold": hold}}
+    rows = rows_of(tmp_path / "study", factors=factors)
+    few, many = ([row for row in rows if row["factor.resolution"] == level] for level in levels)
+    least, most = (max(row["macs"] for row in few), min(row["macs"] for row in many))
+    assert least == most if hold == "compute" else least < most
+    if sees == "student":  # the teacher is shown the same images at every level
+        said = [{row["teacher_accuracy"] for row in each if row["method"] == "kd"} for each in (few, many)]
+        assert said[0] == said[1]
+
+
+def test_pictures_show_what_the_student_sees(tmp_path: Path) -> None:
+    factors = {"resolution": {"levels": [4, 8], "hold": "compute"}, "spurious": [1.0]}
+    folder = StudyFolder.begin(tmp_path / "study", spec(seeds=1, factors=factors), CPU)
+    resolution, spurious = galleries(folder, [])
+    coarse, whole = (strip.tiles for strip in resolution.after)
+    for was, now, same in zip(resolution.before.tiles, coarse, whole, strict=True):
+        assert now.image.shape == was.image.shape and not np.array_equal(now.image, was.image)
+        assert np.array_equal(same.image, was.image)
+    assert not any(
+        np.array_equal(was.image, now.image)
+        for was, now in zip(spurious.before.tiles, spurious.after[0].tiles, strict=True)
+    )
+
+
+def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
+    asked = spec(
+        seeds=1,
+        others=OTHER,
+        factors={
+            "spurious": [1.0],
+            "shift": {"levels": [0.0], "to": "more", "class_map": SWAP},
+            "resolution": {"levels": [16], "sees": "both"},
+        },
+    )
+    chain = tuple(levels[0] for levels in asked.factor_levels())
+    data = load_study_data(asked)
+    tests = make_roles(data, Condition(chain, seed=0)).eval
+    assert set(tests) == {"test", "aligned", "conflicting", "crossed", "shifted"}
+    assert {images.shape for images in tests.values()} == {(1, 16, 16)}
+    marked = make_roles(data, Condition(chain[:1], seed=0)).eval["aligned"]
+    larger = Resampled(Lens(16))(marked.images, marked.rows)
+    assert np.array_equal(tests["aligned"].images, larger)

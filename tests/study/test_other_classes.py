@@ -1,0 +1,93 @@
+"""A study whose teacher was given and knows other classes than the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_study import CPU, run_here, spec
+
+from distillab.errors import RequestError
+from distillab.models import build_model
+from distillab.study.folder import StudyFolder
+from distillab.study.given_teacher import given_teacher
+from distillab.study.loading import load_study_data
+from distillab.study.plan import make_plan
+
+NAMES = ["three", "zero", "one", "nine", "two", "six"]
+TO_OURS = {"zero": "0", "one": "1", "two": "2", "three": "3"}
+
+
+def weights(folder: Path, classes: int = len(NAMES)) -> Path:
+    """A network that tells six classes apart, and nobody trained."""
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=classes, channels=1, resolution=8)
+    save_file(network.state_dict(), folder / "teacher.safetensors")
+    return folder / "teacher.safetensors"
+
+
+def external(folder: Path, **keys: Any) -> dict[str, Any]:
+    return {
+        "provenance": "external",
+        "weights": str(weights(folder)),
+        "classes": NAMES,
+        "class_map": TO_OURS,
+        **keys,
+    }
+
+
+@pytest.mark.parametrize("methods", [["ce", "kd", "rkd"], ["ce", "fitnet", "srrl"]], ids=["stored", "live"])
+def test_students_learn_from_the_classes_that_they_know(methods: list[str], tmp_path: Path) -> None:
+    asked = spec(teacher=external(tmp_path), methods=methods, seeds=1)
+    folder = StudyFolder.begin(tmp_path / "study", asked, CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    taught = [row for row in rows if row["method"] != "ce"]
+    images = folder.dataset.eval["test"]
+    said = given_teacher(folder.spec, folder.dataset)
+    assert said is not None
+    ours = said(images)[:, [1, 2, 4, 0]]
+    accuracy = float((ours.argmax(axis=1) == images.labels).mean())
+    for row in taught:
+        assert row["teacher_accuracy"] == pytest.approx(accuracy)
+        assert np.isfinite(row["teacher_kl"])
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"class_map": {"zero": "0"}}, "no class of the teacher stands for '1', '2', '3'"),
+        ({"class_map": {"zehn": "0"}}, "'zehn' is not a class of the teacher"),
+        ({"provenance": "full", "weights": None, "class_map": {}}, "only a teacher of provenance external"),
+    ],
+)
+def test_a_map_that_does_not_fit_is_refused_before_anything_trains(
+    keys: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match=said):
+        asked = spec(teacher=external(tmp_path, **keys))
+        make_plan(asked, load_study_data(asked), CPU)
+
+
+def test_other_datasets_are_read_with_ids_of_their_own(tmp_path: Path) -> None:
+    asked = spec(others={"more": {"source": "digits", "classes": ["5", "6"]}})
+    data = load_study_data(asked)
+    assert data.others["more"].classes == ("5", "6")
+    mine = {int(i) for each in (data.train, data.val, *data.eval.values()) for i in each.ids}
+    other = data.others["more"]
+    assert not mine & {int(i) for each in (other.train, other.val, *other.eval.values()) for i in each.ids}
+    assert data.digest != load_study_data(spec()).digest
+    (tmp_path / "data").mkdir()
+    data.save(tmp_path / "data")
+    again = type(data).open(tmp_path / "data")
+    assert again.digest == data.digest and again.others["more"].digest == other.digest
+
+
+def test_other_datasets_must_have_the_same_channels() -> None:
+    asked = spec(others={"colour": {"source": "digits", "channels": 3}})
+    with pytest.raises(RequestError, match="RGB, those of data 8x8 and grey"):
+        load_study_data(asked)

@@ -1,0 +1,278 @@
+"""Several teachers, chains of assistants and generations: who teaches whom, planned and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_study import CPU, run_here, spec, study
+from torch import nn
+from torch.nn.functional import interpolate
+
+from distillab.data.ingest import load_dataset
+from distillab.errors import RequestError
+from distillab.models import Combine, Ensemble, build_model
+from distillab.study.folder import StudyFolder
+from distillab.study.job import Job
+from distillab.study.plan import Plan, make_plan
+from distillab.study.spec import StudySpec, parse_study
+from distillab.training.checkpoints import load_logits
+from distillab.training.stages import LOGITS, open_teacher
+
+SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}
+
+
+def spec_with(teacher: dict[str, Any], **changes: Any) -> StudySpec:
+    values = study(**{**SHORT, **changes})
+    values["teacher"] = {"provenance": "full", **teacher}
+    return parse_study(values, Path.cwd(), "study.yaml")
+
+
+def planned(teacher: dict[str, Any], **changes: Any) -> Plan:
+    wanted = spec_with(teacher, **changes)
+    return make_plan(wanted, load_dataset(wanted.source()), CPU)
+
+
+def of_kind(plan: Plan, kind: str) -> list[Job]:
+    return [job for job in plan.jobs.values() if job.kind == kind]
+
+
+def needed(plan: Plan, job: Job) -> list[Job]:
+    return [plan.jobs[name] for name in job.needs]
+
+
+def test_several_networks_are_trained_apart_and_teach_together() -> None:
+    plan = planned({"models": ["resnet8", "resnet8"], "combine": "accuracy"})
+    first, second, both = of_kind(plan, "teacher")
+    assert both.needs == (first.id, second.id) and first.spec["seeds"] != second.spec["seeds"]
+    [outputs] = of_kind(plan, "outputs")
+    assert outputs.needs == (both.id,)
+    assert plan.cells[0]["teacher"] == "accuracy(resnet8+resnet8)"
+    assert plan.cells[0]["teacher_run"] == both.id
+
+
+def test_how_they_are_combined_is_part_of_what_a_run_is() -> None:
+    runs = {
+        combine: {cell["run"] for cell in planned({"models": ["resnet8"] * 2, "combine": combine}).cells}
+        for combine in get_args(Combine)
+    }
+    plain = set.intersection(*runs.values())
+    assert len(plain) == 1  # ce has no teacher
+    distilled = [run for found in runs.values() for run in found - plain]
+    assert len(distilled) == len(set(distilled)) == len(runs)
+
+
+def test_each_assistant_is_distilled_from_the_one_before() -> None:
+    plan = planned({"model": "resnet20", "assistants": ["resnet14", "resnet8"]})
+    [student] = [job for job in of_kind(plan, "student") if job.spec["teacher"]]
+    [outputs] = needed(plan, student)
+    [last] = needed(plan, outputs)
+    [middle] = needed(plan, last)
+    [teacher] = needed(plan, middle)
+    assert [job.spec["model"] for job in (last, middle, teacher)] == ["resnet8", "resnet14", "resnet20"]
+    assert middle.spec["taught"] == {"by": teacher.id, "method": last.spec["taught"]["method"]}
+    assert teacher.needs == () and "taught" not in teacher.spec
+    assert last.spec["sets"]["train"] == teacher.spec["sets"]["train"]
+    assert plan.cells[0]["teacher"] == "resnet20 > resnet14 > resnet8"
+
+
+def test_a_generation_is_taught_by_the_one_before_with_the_same_method() -> None:
+    plan = planned({"model": "resnet14", "generations": 3}, methods=["kd", "dkd"], students=["resnet8"])
+    for student in (job for job in of_kind(plan, "student") if job.spec["teacher"]):
+        assert not student.cohort
+        [second] = needed(plan, student)
+        [first] = needed(plan, second)
+        [teacher] = needed(plan, first)
+        assert student.spec["teacher"] == {"live": second.id}
+        assert first.spec["taught"]["method"] == second.spec["taught"]["method"] == student.spec["method"]
+        assert [job.spec["model"] for job in (second, first, teacher)] == ["resnet8", "resnet8", "resnet14"]
+        inits = {job.spec["seeds"]["init"] for job in (student, second, first)}
+        assert len(inits) == 3
+    assert len(of_kind(plan, "teacher")) == 1 + 2 * 2
+    assert all(job.spec["views"] is None for job in of_kind(plan, "outputs"))  # only the test sets are asked
+
+
+def test_one_teacher_is_the_same_study_however_it_is_written() -> None:
+    usual = spec_with({"model": "resnet8"})
+    written = {"model": "resnet8", "assistants": [], "generations": 1, "models": []}
+    assert spec_with(written).identity == usual.identity
+    several = spec_with({"models": ["resnet8", "resnet14"], "combine": "best"})
+    assert several.identity != usual.identity
+    again = parse_study(several.canonical(), Path.cwd(), "study.yaml")
+    assert again.identity == several.identity and again.teacher == several.teacher
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        ({}, "name the teacher's model, or several models"),
+        ({"model": "resnet8", "models": ["resnet8", "resnet14"]}, "name the teacher's model, or several"),
+        ({"models": ["resnet8"]}, "two networks at least"),
+        ({"model": "resnet8", "combine": "mean"}, "two networks at least"),
+        ({"models": ["resnet8", "resnet14"], "combine": "vote"}, "combine"),
+        ({"model": "resnet8", "generations": 0}, "generations"),
+        (
+            {"models": ["resnet8", "resnet14"], "combine": "correctness", "outputs": {"top_k": 2}},
+            "top_k must be left out",
+        ),
+        (
+            {"models": ["resnet8", "resnet14"], "provenance": "external", "weights": "w.safetensors"},
+            "full or same",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_a_line(teacher: dict[str, Any], told: str) -> None:
+    with pytest.raises(RequestError, match=told) as caught:
+        spec_with(teacher)
+    assert "\n" not in str(caught.value)
+
+
+def test_methods_that_need_features_are_refused_by_several_teachers_at_the_plan() -> None:
+    told = "method rkd needs a teacher's embedding, and several teachers together give logits alone"
+    with pytest.raises(RequestError, match=told):
+        planned({"models": ["resnet8", "resnet14"]}, methods=["rkd"])
+    assert planned({"models": ["resnet8", "resnet14"], "assistants": ["resnet8"]}, methods=["rkd"]).jobs
+    with pytest.raises(RequestError, match="resnet9"):
+        planned({"models": ["resnet8", "resnet9"]})
+
+
+@pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
+@pytest.mark.parametrize("combine", get_args(Combine))
+def test_a_study_of_several_teachers_runs(combine: str, budget: Any, tmp_path: Path) -> None:
+    teacher = {"models": ["resnet8", "resnet8"], "combine": combine, "outputs": {"budget": budget}}
+    folder = StudyFolder.begin(tmp_path / "dir", spec_with(teacher), CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    with folder.ledger() as ledger:
+        cell = next(iter(ledger.cells()))
+    place = folder.store.folder("teacher", cell["teacher_run"])
+    network = open_teacher(place, folder.dataset.train, CPU)
+    assert isinstance(network, Ensemble) and network.weights.sum().item() == pytest.approx(1.0)
+    if combine == "best":
+        assert sorted(network.weights.tolist()) == [0.0, 1.0]
+    # What the students' tables compare with is one answer an image, whatever was stored side by side.
+    said = load_logits(folder.store.folder("outputs", cell["outputs"]) / LOGITS)["test"]
+    assert said.shape == (len(folder.dataset.eval["test"]), 4)
+    assert all(0 <= row["teacher_accuracy"] <= 1 for row in rows)
+
+
+def test_stored_and_live_teachers_that_are_weighed_by_correctness_say_the_same(tmp_path: Path) -> None:
+    """The weights depend on labels, which no cache knows: two students of the same images and other labels
+    hear different things of the same stored outputs."""
+    accuracies = {}
+    for budget in ("1 GB", 0):
+        teacher = {"models": ["resnet8"] * 2, "combine": "correctness", "outputs": {"budget": budget}}
+        factors = {"size": [20], "label_noise": [0.0, 0.5]}
+        wanted = spec_with(teacher, factors=factors, recipe={"steps": 6})
+        folder = StudyFolder.begin(tmp_path / str(budget), wanted, CPU)
+        rows = run_here(folder)
+        assert {row["status"] for row in rows} == {"done"}
+        accuracies[budget] = [row["nll"] for row in rows]
+    assert accuracies["1 GB"] == pytest.approx(accuracies[0], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        {"model": "resnet14", "assistants": ["resnet8"], "provenance": ["full", "same"]},
+        {"model": "resnet14", "generations": 2},
+        {"models": ["resnet8", "resnet14"], "assistants": ["resnet8"], "generations": 2},
+    ],
+    ids=["assistant", "generations", "all of it"],
+)
+def test_a_study_of_a_chain_runs(teacher: dict[str, Any], tmp_path: Path) -> None:
+    wanted = spec_with(teacher, methods=["ce", "kd", "fitnet"])
+    folder = StudyFolder.begin(tmp_path / "dir", wanted, CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    assert {row["method"] for row in rows} == {"ce", "kd", "fitnet"}
+
+
+def test_a_network_that_is_several_counts_all_of_them() -> None:
+    wanted = spec(teacher={"model": "resnet8"})
+    assert wanted.teacher.asked == wanted.teacher.whole == wanted.teacher.label == "resnet8"
+    torch.manual_seed(0)
+    both = build_model("mean(resnet8+resnet8)", classes=4, channels=3, resolution=8)
+    one = build_model("resnet8", classes=4, channels=3, resolution=8)
+    assert sum(p.numel() for p in both.parameters()) == 2 * sum(p.numel() for p in one.parameters())
+
+
+GIVEN = {"model": "resnet8@16", "provenance": "external", "weights": "w.safetensors"}
+OWN = {"mean": [0.1], "std": [2.0]}
+
+
+def given_weights(folder: Path) -> nn.Module:
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=4, channels=1, resolution=16).eval()
+    save_file(network.state_dict(), folder / "w.safetensors")
+    return network
+
+
+@pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
+def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path: Path) -> None:
+    """At another size and with another normalisation than the students, whichever way they are asked."""
+    network = given_weights(tmp_path)
+    values = study(**SHORT, methods=["kd", "rkd", "fitnet"])
+    values["teacher"] = {**GIVEN, "normalisation": OWN, "outputs": {"budget": budget}}
+    wanted = parse_study(values, tmp_path, "study.yaml")
+    folder = StudyFolder.begin(tmp_path / "dir", wanted, CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    test = folder.dataset.eval["test"]
+    shown = (torch.from_numpy(test.pixels(np.arange(len(test)))).float() / 255 - 0.1) / 2.0
+    with torch.no_grad():
+        expected = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
+    with folder.ledger() as ledger:
+        outputs = ledger.cells()[0]["outputs"]
+    said = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
+    np.testing.assert_allclose(said.astype(np.float32), expected.numpy(), atol=2e-2)
+
+
+def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+    given_weights(tmp_path)
+
+    def runs(**teacher: Any) -> set[str]:
+        values = study(**SHORT)
+        values["teacher"] = {**GIVEN, **teacher}
+        wanted = parse_study(values, tmp_path, "study.yaml")
+        plan = make_plan(wanted, load_dataset(wanted.source()), CPU)
+        return {cell["run"] for cell in plan.cells if cell["method"] == "kd"}
+
+    assert runs().isdisjoint(runs(normalisation=OWN))
+    with pytest.raises(RequestError, match="the images have 1 channels, and there are 3 means"):
+        runs(normalisation={"mean": [0.1] * 3, "std": [0.2] * 3})
+    with pytest.raises(RequestError, match="std"):
+        runs(normalisation={"mean": [0.1], "std": [0.0]})
+    with pytest.raises(RequestError, match="normalisation is that of given weights"):
+        spec_with({"model": "resnet8", "normalisation": OWN})
+
+
+OWN_METHOD = """
+from distillab.methods import Method
+from distillab.methods.divergence import label_loss
+
+class Logits(Method):
+    def forward(self, student, teacher, batch):
+        apart = (student.logits - teacher.logits.detach()).square().mean()
+        return {"ce": label_loss(student.logits, batch).mean(), "logits": apart}
+"""
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [{"models": ["resnet8", "resnet14"], "combine": "correctness"}, {"model": "resnet14", "generations": 2}],
+    ids=["together", "generations"],
+)
+def test_controls_and_methods_of_ones_own_go_with_any_teachers(
+    teacher: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN_METHOD)
+    values = study(**SHORT, methods=["ce", "self", "random_teacher", "mine.py:Logits", {"kd": {}, "dkd": {}}])
+    values["teacher"] = {"provenance": "full", **teacher}
+    folder = StudyFolder.begin(tmp_path / "dir", parse_study(values, tmp_path, "study.yaml"), CPU)
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"} and len(rows) == 5
