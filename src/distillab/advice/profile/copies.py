@@ -17,9 +17,9 @@ AGREE = {1: (0.985, 0.985), 3: (0.95, 0.9)}
 BITS = 16  # of a hash
 TABLES = 8
 AXES = 32  # that hashes are taken from
-CROWDED = 64  # images under one hash; of more, each is compared with its next neighbours only
+CROWDED = 32  # images under one hash; of more, each is compared with its next neighbours only
 FLAT = 2.0 / 255  # spread of a thumbnail below which there is nothing to compare
-CHUNK = 200_000
+CHUNK = 10_000  # images or pairs at a time: they are copied, and there may be many
 _SEED = 7
 
 Thumbnails = npt.NDArray[np.float32]
@@ -37,7 +37,8 @@ def copies(images: ImageSet) -> tuple[Indices, Indices]:
     lively = np.flatnonzero(thumbnails.any(axis=1))
     if len(lively) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    candidates = _candidates(thumbnails[lively], images.select(lively))
+    everything = len(lively) == len(images)
+    candidates = _candidates(thumbnails if everything else thumbnails[lively], images.select(lively))
     side = min(SIDE, *images.shape[1:])
     found = []
     for start in range(0, len(candidates), CHUNK):
@@ -66,7 +67,8 @@ def _candidates(thumbnails: Thumbnails, images: ImageSet) -> Indices:
     centred = thumbnails[sample] - middle
     _, vectors = np.linalg.eigh(centred.T @ centred)
     axes = vectors[:, ::-1][:, :AXES]
-    signs = ((thumbnails - middle) @ axes) > 0
+    starts = range(0, len(thumbnails), CHUNK)
+    signs = np.concatenate([(thumbnails[s : s + CHUNK] - middle) @ axes > 0 for s in starts])
     rng = np.random.default_rng(_SEED)
     width = signs.shape[1]
     found, n = [], len(thumbnails)
