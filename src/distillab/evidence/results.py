@@ -169,7 +169,8 @@ class Measurements:
             found[f"accuracy.{name}"] = float((said.argmax(axis=1) == images.labels).mean())
             if images.groups is not None:
                 by_group = group_accuracies(said, images.labels, images.groups)
-                found[f"worst_group_accuracy.{name}"] = min(by_group.values())
+                if len(by_group) > 1:
+                    found[f"worst_group_accuracy.{name}"] = min(by_group.values())
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
         return found
 
