@@ -133,8 +133,8 @@ class Measurements:
             test = tests[PRIMARY]
             measured = classification_metrics(logits[f"{PRIMARY}.last"], test.labels, test.groups)
             selected = logits[f"{PRIMARY}.selected"].argmax(axis=1)
-            elsewhere = self._elsewhere(logits, tests)
-            if test.groups is None and (worst := _worst(elsewhere)) is not None:
+            elsewhere, worst = self._elsewhere(logits, tests)
+            if test.groups is None:
                 measured["worst_group_accuracy"] = worst
             self._measured[run] = {
                 **measured,
@@ -159,9 +159,11 @@ class Measurements:
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
         return dict(load_logits(self.folder.store.folder(kind, run) / LOGITS))
 
-    def _elsewhere(self, logits: Mapping[str, Logits], tests: Mapping[str, ImageSet]) -> Row:
-        """What is measured on the further test sets of a condition."""
+    def _elsewhere(self, logits: Mapping[str, Logits], tests: Mapping[str, ImageSet]) -> tuple[Row, float]:
+        """What is measured on the further test sets of a condition; and the accuracy of the worst group of
+        any of them, NaN without groups."""
         found: Row = {}
+        worst = float("nan")
         for name, images in tests.items():
             if name == PRIMARY:
                 continue
@@ -169,10 +171,11 @@ class Measurements:
             found[f"accuracy.{name}"] = float((said.argmax(axis=1) == images.labels).mean())
             if images.groups is not None:
                 by_group = group_accuracies(said, images.labels, images.groups)
+                worst = float(np.fmin(worst, min(by_group.values())))
                 if len(by_group) > 1:
                     found[f"worst_group_accuracy.{name}"] = min(by_group.values())
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
-        return found
+        return found, worst
 
     def _by_frequency(self, cell: Mapping[str, Any], said: Logits, test: ImageSet) -> Row:
         """Accuracies of the frequent, middle and rare classes, if a factor made classes unequal."""
@@ -191,11 +194,6 @@ class Measurements:
         if key not in self._evals:
             self._evals[key] = self.folder.roles(Condition.from_dict(entry)).eval
         return self._evals[key]
-
-
-def _worst(elsewhere: Row) -> float | None:
-    """The accuracy of the worst group of the further test sets, if there are groups."""
-    return min((v for key, v in elsewhere.items() if key.startswith("worst_group")), default=None)
 
 
 def _key(levels: Mapping[str, Any], seed: int) -> str:
