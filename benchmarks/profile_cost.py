@@ -15,7 +15,6 @@ from pathlib import Path
 
 from measured_command import measure
 
-
 THREADS = 2  # as many as the machine of the promise has cores: two minutes and 3 GiB for CIFAR-100
 
 
