@@ -14,7 +14,7 @@ from distillab.study import teachers
 from distillab.study.arm import Arm
 from distillab.study.costing import ModelCosts
 from distillab.study.setting import Setting
-from distillab.study.spec import Provenance
+from distillab.study.teacher_spec import Provenance
 from distillab.training.cache import Kept
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.models import OutputShapes
-from distillab.study.spec import StudySpec, TeacherSpec
+from distillab.study.spec import StudySpec
+from distillab.study.teacher_spec import TeacherSpec
 
 if TYPE_CHECKING:
     from distillab.study.arm import Arm
