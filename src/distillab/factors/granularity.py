@@ -14,9 +14,9 @@ from distillab.factors.factor import Change, Factor, Manipulation, Role, Scene, 
 
 @factor("granularity")
 class Granularity(Factor):
-    """Fine labels or coarse ones, on the same images. Level: ``fine``, the classes of the data, or
-    ``coarse``, the coarser classes that they belong to.
+    """Fine labels or coarse ones, on the same images. Level: ``fine`` or ``coarse``.
 
+    ``fine`` are the classes of the data, ``coarse`` the coarser classes that they belong to.
     The data must tell the coarser class of each class: the key ``coarse`` of a source names its column. By
     default every role changes, the teacher's as well; ``roles: [transfer, val, eval]`` leaves a teacher of
     provenance ``full`` its fine classes.

@@ -16,9 +16,9 @@ from distillab.factors.subsets import ranks_in_class, rounded
 
 @factor("groups")
 class Groups(Factor):
-    """Which groups of images there are, and in what proportion: domains, patients, cameras, sources. Level:
-    the share of the images of ``group``, in [0, 1], or the name of a group.
+    """Which groups of images there are. Level: the share of those of ``group``, or the name of a group.
 
+    Groups are what the data have: domains, patients, cameras, sources. A share lies in [0, 1].
     ``kind: proportion`` mixes images of ``group`` with the rest. With ``hold: total`` every class keeps
     ``images_per_class`` images at every level, so that only the mix changes; by default as many as any level
     can be made of: the lesser of those in the group and those outside it. Within a class the images of the

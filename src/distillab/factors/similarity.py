@@ -20,9 +20,9 @@ NEAR = 0.02  # an asked level is taken to be reached
 
 @factor("similarity")
 class Similarity(Factor):
-    """How much the classes look alike, at equal numbers of classes and images. Level: 0 for classes drawn at
-    random, 1 for the most similar ones, and in proportion between.
+    """How much the classes look alike. Level: from 0, drawn at random, to 1, the most similar ones.
 
+    Classes and images are as many at every level.
     ``classes`` is how many are kept. A set of them is as similar as the mean cosine between its class
     centroids in the reference embedding of the training images: 0 is the mean over all pairs of classes,
     which is what a random draw has on average, and 1 the largest mean that a greedy search with exchanges

@@ -23,9 +23,9 @@ GROUPS = ("aligned", "conflicting")
 
 @factor("spurious")
 class Spurious(Factor):
-    """A cue that goes with the class. Level: the share of images that bear the cue of their own class, in
-    [0, 1].
+    """A cue that goes with the class. Level: the share of images with the cue of their own class.
 
+    The share lies in [0, 1].
     There are as many cues as classes, and every image gets one. In each class the share of the level, rounded
     to whole images, gets that of the class; the others get that of any *other* class with equal chance. With
     K classes 1 / K is no association, 1 a perfect one; a cue is as frequent as its class at every level.
