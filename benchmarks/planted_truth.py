@@ -7,7 +7,8 @@ anything is trained. ``STUDIES`` are small studies, and ``EFFECTS`` says what mu
 an effect. Gains are judged by the verdict of the study's own table of effects, differences between levels by
 the same rules, from its table of results, pair by pair: a sign is found if the whole interval lies beyond the
 margin on one side. Where nothing was planted there must be no sign.
-Exits with 1 if an effect is missed or found where there is none. Takes about a quarter of an hour of one core.
+Exits with 1 if an effect is missed or found where there is none. Takes about a quarter of an hour of one
+core.
 """
 
 from __future__ import annotations
