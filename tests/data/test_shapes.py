@@ -21,7 +21,7 @@ from distillab.data.drawing import FAMILIES, FAMILY_OF, VARIABLES, draw
 from distillab.data.drawing.compose import TURN
 from distillab.data.drawing.figures import FIGURES
 from distillab.data.drawing.patterns import BACKGROUNDS, TEXTURES
-from distillab.data.duplicates import content_codes
+from distillab.data.duplicates import content
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import parse_source
 from distillab.data.sources.shapes import Shapes
@@ -187,7 +187,7 @@ def test_pictures_of_a_class_stay_when_classes_are_added() -> None:
 def test_no_picture_stands_in_two_splits_or_twice_in_one(channels: int) -> None:
     dataset = load_dataset(shapes(images=60, test_images=30, resolution=28, channels=channels))
     assert dataset.report.duplicates == {"train/val": 0, "train/test": 0, "val/test": 0}
-    assert len(np.unique(content_codes(dataset.train.pool.pixels))) == 16 * 90
+    assert len(np.unique(content(dataset.train.pool.pixels)[1])) == 16 * 90
     assert dataset.train.shape == (channels, 28, 28)
 
 

@@ -18,7 +18,7 @@ from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
 from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes, TappedModel, build_model, last_layer, output_shapes
-from distillab.study.costing import ModelCosts
+from distillab.study.costing import ModelCosts, check_pair
 
 N, CLASSES, SIDE = 6, 4, 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -44,6 +44,12 @@ def perceptron(*, classes: int, channels: int, resolution: int) -> nn.Module:
     """A network without a single feature map."""
     hidden = nn.Linear(channels * resolution**2, 8)
     return nn.Sequential(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(8, classes))
+
+
+def planned(name: str, teacher: str, student: str) -> None:
+    """Raise RequestError, as a plan does, if a method cannot serve a pair."""
+    shapes = COSTS.shapes(student), COSTS.shapes(teacher)
+    check_pair([parse_method(name, "methods")], *shapes, merged=False, unlabelled=False)
 
 
 def refused(name: str, teacher: str, student: str) -> str | None:
@@ -116,10 +122,10 @@ def test_a_method_serves_a_pair_or_says_why_not(name: str, teacher: str, student
     told = refused(name, teacher, student)
     if told:
         with pytest.raises(RequestError, match=told) as caught:
-            COSTS.check_pairs(teacher, [student], [parse_method(name, "methods")])
+            planned(name, teacher, student)
         assert caught.value.allowed and "\n" not in str(caught.value)
         return
-    COSTS.check_pairs(teacher, [student], [parse_method(name, "methods")])
+    planned(name, teacher, student)
     method = built(name, teacher, student).train()
     before = copy.deepcopy(network(teacher).model.state_dict())
     said = said_by(teacher, method)
