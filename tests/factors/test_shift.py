@@ -89,7 +89,7 @@ def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
 
 def test_the_check_tells_how_far_away_the_images_are() -> None:
     def distance(before: ImageSet, after: ImageSet, factor: Shift) -> float:
-        return float(factor.check(before, after).measure.rstrip(")").split()[-1])
+        return float(factor.check(before, after).note.split()[-1])
 
     images = photographs(40)
     slight, strong = (Shift(level=level, corruption="gaussian_noise") for level in (1, 5))

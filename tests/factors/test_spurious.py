@@ -146,7 +146,7 @@ def test_the_check_tells_the_association() -> None:
         check = factor.check(images, apply(factor, images))
         assert check.passed and check.measured == level
         asked = (5 * level - 1) / 4  # with exactly even wrong cues
-        assert float(check.measure.split("V ")[1].rstrip(")")) == pytest.approx(asked, abs=0.1)
+        assert float(check.note.rpartition(" ")[2]) == pytest.approx(asked, abs=0.1)
     stronger = apply(Spurious(level=0.8), images)
     assert not Spurious(level=0.6).check(images, stronger).passed
     assert not Spurious(level=0.8, cue="frame").check(images, stronger).passed

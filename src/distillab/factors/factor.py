@@ -49,6 +49,7 @@ class Manipulation:
         asked: the value of that measure that the level stands for.
         measured: its value in the data after the factor.
         tolerance: the largest accepted absolute difference.
+        note: what else was measured, for the reader.
     """
 
     factor: str
@@ -56,6 +57,7 @@ class Manipulation:
     asked: float
     measured: float
     tolerance: float
+    note: str = ""
 
     @property
     def passed(self) -> bool:

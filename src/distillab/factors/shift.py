@@ -121,8 +121,9 @@ class Shift(Factor):
         sample = np.flatnonzero(elsewhere)
         sample = sample[_evenly(len(sample))]
         far = energy_distance(before.pixels(sample), after.pixels(sample)) if len(sample) > 1 else 0.0
-        measure = f"share of images from {self.to} (energy distance to those replaced {far:.2f})"
-        return Manipulation(self.name, measure, self.level, replaced, float(tolerance))
+        note = f"energy distance to those replaced {far:.2f}"
+        what = f"share of images from {self.to}"
+        return Manipulation(self.name, what, self.level, replaced, float(tolerance), note)
 
     def _check_of_corruption(self, before: ImageSet, after: ImageSet) -> Manipulation:
         sample = _evenly(len(before))
@@ -130,9 +131,8 @@ class Shift(Factor):
         change = np.abs(now.astype(np.float64) - was)
         share = float(np.mean(change.max(axis=(1, 2, 3)) > 0))
         far = energy_distance(was, now) if share else 0.0
-        strength = f"a pixel by {change.mean():.1f} of 255, energy distance {far:.2f}"
-        measure = f"share of images changed ({strength})"
-        return Manipulation(self.name, measure, float(self.level > 0), share, 0.05)
+        note = f"a pixel by {change.mean():.1f} of 255, energy distance {far:.2f}"
+        return Manipulation(self.name, "share of images changed", float(self.level > 0), share, 0.05, note)
 
     def _corrupted(self, images: ImageSet, corruptions: tuple[Corruption, ...]) -> ImageSet:
         must_be_possible(images.shape)

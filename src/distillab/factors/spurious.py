@@ -92,9 +92,9 @@ class Spurious(Factor):
         cues = self.cues_of(after)
         share = float(np.mean(cues == after.labels)) if (cues != NO_CUE).all() else -1.0
         tolerance = 0.5 * np.count_nonzero(after.counts) / max(len(after), 1) + 1e-9
-        association = f"Cramer's V {cramers_v(cues, after.labels):.2f}"
-        measure = f"share of images with the {self.cue} of their class ({association})"
-        return Manipulation(self.name, measure, self.level, share, float(tolerance))
+        measure, note = f"share of images with the {self.cue} of their class", "Cramér's V of cue and class "
+        note += f"{cramers_v(cues, after.labels):.2f}"
+        return Manipulation(self.name, measure, self.level, share, float(tolerance), note)
 
     @staticmethod
     def _keys(rng: np.random.Generator) -> tuple[int, int]:

@@ -140,7 +140,7 @@ class Check:
     """A manipulation check: what was asked of a factor and what the data then measured.
 
     Numbers are in the unit of ``measure``; it passes if they differ by at most ``tolerance``. ``where`` says
-    which data set, level and seed it belongs to.
+    which data set, level and seed it belongs to, ``note`` what else was measured.
     """
 
     factor: str
@@ -150,6 +150,7 @@ class Check:
     measured: Number
     tolerance: Number
     passed: bool
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -154,5 +154,6 @@ def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) 
             if check["factor"] == factor:
                 level = level_text(condition["levels"][factor])
                 shown = {key: check[key] for key in ("measure", "asked", "measured", "tolerance", "passed")}
+                shown["note"] = check.get("note", "")
                 found[Check(factor=factor, where=f"{dataset}, level {level}", **shown)] = None
     return tuple(found)

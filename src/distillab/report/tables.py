@@ -284,7 +284,7 @@ def checks_table(checks: Sequence[Check], key: str) -> Table:
     rows = tuple(
         (
             Entry(c.where),
-            Entry(c.measure),
+            Entry(f"{c.measure}; {c.note}" if c.note else c.measure),
             shown(c.asked),
             shown(c.measured),
             shown(c.tolerance),
