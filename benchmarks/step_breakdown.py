@@ -1,12 +1,12 @@
-"""Where the seconds of a finished study went, beside what the machine's matrix products would allow.
+"""Where the seconds of a finished study went, beside what the machine's arithmetic would allow.
 
     python benchmarks/step_breakdown.py DIR [--wall SECONDS] [--workers N]
 
 Each part of the training steps, what teachers' outputs took, and the rest of the jobs (testing, building,
 writing), in processor-seconds of the workers; with the wall time of the run, also what was spent outside of
 jobs (starting, planning, waiting for each other, writing tables). The bound is the arithmetic of all
-training, teachers' forwards and evaluation at the rate of a large float32 matrix product on one thread,
-measured when this runs: no convolution done by plain products can be faster.
+training, teachers' forwards and evaluation at the rate of a large matrix product or a large convolution on
+one thread, whichever is faster, in the precision of the study's students, measured when this runs.
 """
 
 from __future__ import annotations
@@ -14,27 +14,49 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.nn.functional import conv2d
 
 from distillab.study.account import account
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Job
 
-SIDE, ROUNDS = 1024, 15
+SIDE, ROUNDS = 1024, 9
+IMAGES, CHANNELS, PIXELS = 16, 128, 32  # of the convolution, 3 x 3
 
 
-def product_rate() -> float:
-    """Floating-point operations a second of a float32 matrix product on one thread: median of some."""
+@torch.inference_mode()
+def best_rate(precision: str) -> float:
+    """Floating-point operations a second on one thread: the better median of a matrix product and of a
+    convolution. Libraries differ in how well they know a processor, so neither alone is what it can do."""
     torch.set_num_threads(1)
-    matrix = torch.randn(SIDE, SIDE)
-    seconds = []
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    matrix = torch.randn(SIDE, SIDE).to(kind)
+    images = torch.randn(IMAGES, CHANNELS, PIXELS, PIXELS).to(kind, memory_format=torch.channels_last)
+    weight = torch.randn(CHANNELS, CHANNELS, 3, 3).to(kind, memory_format=torch.channels_last)
+    product = 2 * SIDE**3 / _seconds(lambda: matrix @ matrix)
+    convolved = 2 * 9 * CHANNELS**2 * IMAGES * PIXELS**2 / _seconds(lambda: conv2d(images, weight, padding=1))
+    return max(product, convolved)
+
+
+def _seconds(once: Callable[[], object]) -> float:
+    once()
+    taken = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        _ = matrix @ matrix
-        seconds.append(time.perf_counter() - started)
-    return 2 * SIDE**3 / statistics.median(seconds)
+        once()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def precision_of(folder: StudyFolder) -> str:
+    """The precision that most of the study's students were trained in."""
+    with folder.ledger() as ledger:
+        runs = {cell["run"] for cell in ledger.cells() if cell["run"]}
+        return statistics.mode(job.spec["recipe"]["precision"] for run in runs if (job := ledger.job(run)))
 
 
 def operations(folder: StudyFolder) -> float:
@@ -72,7 +94,7 @@ def tell(path: Path, wall: float | None = None, workers: int | None = None) -> N
     print(f"{path.name}: {whole:.0f} worker-seconds")
     for part, seconds in sorted(parts.items(), key=lambda entry: -entry[1]):
         print(f"  {part:<18}{seconds:9.1f} s {100 * seconds / whole:5.1f} %")
-    rate, needed = product_rate(), operations(folder)
+    rate, needed = best_rate(precision_of(folder)), operations(folder)
     bound = needed / rate
     print(f"  bound: {needed / 1e12:.2f} Tflop at {rate / 1e9:.0f} Gflop/s a thread, ", end="")
     print(f"{bound:.0f} worker-seconds, {100 * bound / whole:.0f} % of what it took")
