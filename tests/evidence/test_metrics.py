@@ -147,3 +147,22 @@ def test_every_measured_number_has_an_entry_in_the_table():
     assert all(metric.margin > 0 and metric.unit in ("points", "nats") for metric in METRICS.values())
     assert METRICS["accuracy"].margin_for(0.02) == 0.02
     assert METRICS["nll"].margin_for(0.5) == METRICS["nll"].margin
+
+
+def test_frequent_middle_and_rare_classes_are_told_apart_by_training_images():
+    per_class = np.array([0.9, 0.1, 0.5, 0.7, 0.3, np.nan, 0.2])
+    trained = np.array([50, 2, 20, 40, 10, 5, 5])
+    # Seven classes by frequency: 0, 3, 2 | 4, 5 | 6, 1; a class without a test image does not count.
+    assert thirds(per_class, trained) == pytest.approx(
+        {"head_accuracy": 0.7, "middle_accuracy": 0.3, "tail_accuracy": 0.15}
+    )
+    assert thirds(per_class, np.full(7, 5)) == {}
+    assert thirds(per_class[:2], trained[:2]) == {}
+
+
+@given(st.integers(3, 40), st.randoms(use_true_random=False))
+def test_thirds_hold_every_class_once(classes, random):
+    trained = np.array([random.randint(0, 9) for _ in range(classes - 1)] + [10])
+    parts = thirds(np.eye(classes)[0], trained)  # a mean of ones and zeros tells how many are in it
+    sizes = [round(1 / value) for value in parts.values() if value]
+    assert len(sizes) == 1 and abs(sizes[0] - classes / 3) < 1
