@@ -190,8 +190,9 @@ def test_what_the_data_cannot_give_is_told(keys: dict[str, Any], message: str) -
 
 def test_the_most_that_is_named_can_be_had() -> None:
     images = image_set([40, 10, 20])
-    made(images, level=0.949)
-    made(images, scene=scene_around(images), level=0.111, kind="leakage")
+    for keys in ({"level": 0.949}, {"level": 0.111, "kind": "leakage"}):
+        after = made(images, scene=scene_around(images), **keys)
+        assert after.counts.tolist() == [40, 10, 20]
 
 
 def test_leakage_needs_the_classes_of_the_test_set() -> None:

@@ -62,6 +62,6 @@ def _facts(image: RawImage) -> tuple[int, int, int]:
             return image.stat().st_size, *size_as_seen(image)
         if isinstance(image, bytes):
             return len(image), *size_as_seen(image)
-    except DAMAGE:
-        pass  # whether that matters is for the decoding to say
+    except DAMAGE:  # whether that matters is for the decoding to say
+        return UNKNOWN, UNKNOWN, UNKNOWN
     return UNKNOWN, UNKNOWN, UNKNOWN
