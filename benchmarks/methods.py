@@ -5,7 +5,7 @@
 
 Twenty classes of CIFAR-100 at 32 pixels (``--data`` is the folder with its train.parquet and test.parquet),
 100 images a class for the student, all of them for the teacher, a resnet20. It teaches a resnet8 (``cnn``,
-150 steps of 64 images) and a small vision transformer (``vit``, 100 steps of 32 images). The trainings are
+150 steps of 64 images) and a small vision transformer (``vit``, 60 steps of 32 images). The trainings are
 short: the table tells what methods do early, with their default settings, not what they reach in the end.
 Each pair is one study of all registered methods: twins share initial weights, images, order, views and steps,
 so a gain is the mean of paired differences on the 2000 test images, with the interval and the verdict of the
@@ -54,7 +54,7 @@ SGD = {"batch_size": 64, "lr": 0.05, "views": "crop_flip", "precision": "fp32"}
 ADAM = {"batch_size": 32, "lr": 0.001, "warmup": 0.05, "optimiser": "adamw"}
 PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnn": ("resnet8", SGD | {"steps": 150}),
-    "vit": ("timm:test_vit", SGD | ADAM | {"steps": 100}),
+    "vit": ("timm:test_vit", SGD | ADAM | {"steps": 60}),
 }
 TEACHER_RECIPE = SGD | {"optimiser": "sgd", "steps": 1000}
 Row = dict[str, Any]
