@@ -12,7 +12,7 @@ from small_study import CPU, run_here, spec
 from distillab.data.lens import Lens
 from distillab.factors.resolution import Resampled
 from distillab.report.gallery import galleries
-from distillab.study.condition import Condition, make_roles
+from distillab.study.condition import Condition, Conditions
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data
 
@@ -103,9 +103,9 @@ def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
     )
     chain = tuple(levels[0] for levels in asked.factor_levels())
     data = load_study_data(asked)
-    tests = make_roles(data, Condition(chain, seed=0)).eval
+    tests = Conditions(data).roles(Condition(chain, seed=0)).eval
     assert set(tests) == {"test", "aligned", "conflicting", "crossed", "shifted"}
     assert {images.shape for images in tests.values()} == {(1, 16, 16)}
-    marked = make_roles(data, Condition(chain[:1], seed=0)).eval["aligned"]
+    marked = Conditions(data).roles(Condition(chain[:1], seed=0)).eval["aligned"]
     larger = Resampled(Lens(16))(marked.images, marked.rows)
     assert np.array_equal(tests["aligned"].images, larger)

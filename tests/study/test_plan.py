@@ -21,7 +21,7 @@ from distillab.errors import RequestError
 from distillab.factors import Manipulation, Size, factors
 from distillab.methods import methods
 from distillab.models import build_model
-from distillab.study.condition import Condition, make_roles
+from distillab.study.condition import Condition, Conditions
 from distillab.study.plan import Plan, make_plan, shared_teachers
 from distillab.training.recipe import ResolvedRecipe
 
@@ -52,7 +52,7 @@ def runs(made: Plan, **wanted: Any) -> list[str]:
 
 def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
     made = tuple(factors[name].model_validate(config) for name, config in chain.items())
-    return make_roles(dataset(), Condition(made, seed))
+    return Conditions(dataset()).roles(Condition(made, seed))
 
 
 def same_images(first: ImageSet, second: ImageSet) -> bool:

@@ -22,7 +22,7 @@ from distillab.errors import RequestError
 from distillab.factors.dynamics import confidence
 from distillab.factors.factor import Factor, Manipulation, Probabilities, Scene, factor
 from distillab.factors.orders import herding, k_centre
-from distillab.factors.subsets import ranks_in_class, rounded
+from distillab.factors.subsets import must_have_each, ranks_in_class, rounded
 
 Reals = npt.NDArray[np.float64]
 _DECIMALS = 6  # of scores: what differs by less is a tie, which ids decide
@@ -90,14 +90,7 @@ class Selection(Factor):
         if isinstance(self.budget, float):
             least = np.minimum(images.counts, 1)  # a class that has images keeps one
             return np.maximum(rounded(self.budget * images.counts), least)
-        scarcest = int(images.counts.argmin())
-        most = int(images.counts[scarcest])
-        if self.budget > most:
-            raise RequestError(
-                f"{self.budget} images a class were asked for",
-                where="selection.budget",
-                allowed=f"at most {most} images a class: {images.classes[scarcest]!r} has {most}",
-            )
+        must_have_each(images, self.budget, "selection.budget")
         return np.full(len(images.classes), self.budget, dtype=np.int64)
 
     def _uncertainty(self, images: ImageSet, scene: Scene | None) -> Reals:

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
 from distillab.factors.factor import Amount, Factor, Manipulation, Scene, factor
-from distillab.factors.subsets import first_of_each_class, ranks_in_class, rounded
+from distillab.factors.subsets import first_of_each_class, must_have_each, ranks_in_class, rounded
 
 
 @factor("size")
@@ -59,14 +59,7 @@ class Size(Factor):
         """A stratified subset. Raises RequestError if a class, or the set, is too small for the level."""
         key = int(rng.integers(2**63))
         if self.unit == "images_per_class":
-            scarcest = int(images.counts.argmin())
-            most = int(images.counts[scarcest])
-            if self.level > most:
-                raise RequestError(
-                    f"{self.level:g} images a class were asked for",
-                    where="size",
-                    allowed=f"at most {most} images a class: {images.classes[scarcest]!r} has {most}",
-                )
+            must_have_each(images, self.level, "size")
             return first_of_each_class(images, key, int(self.level))
         place = (ranks_in_class(images, key) + 0.5) / images.counts[images.labels]
         total = self._total(images, place)

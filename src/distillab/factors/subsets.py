@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from distillab.data.imageset import ImageSet, Indices
 from distillab.data.randomness import random_bits
+from distillab.errors import RequestError
 
 
 def ranks_in_class(images: ImageSet, key: int) -> Indices:
@@ -34,6 +35,18 @@ def first_of_each_class(images: ImageSet, key: int, sizes: npt.ArrayLike) -> Ima
     """The ``sizes[c]`` first images of each class c in its random order; the set's own order is kept."""
     wanted = np.broadcast_to(np.asarray(sizes), images.counts.shape)
     return images.select(ranks_in_class(images, key) < wanted[images.labels])
+
+
+def must_have_each(images: ImageSet, number: float, where: str) -> None:
+    """Raise RequestError, saying the most there is, unless every class has so many images."""
+    scarcest = int(images.counts.argmin())
+    most = int(images.counts[scarcest])
+    if number > most:
+        raise RequestError(
+            f"{number:g} images a class were asked for",
+            where=where,
+            allowed=f"at most {most} images a class: {images.classes[scarcest]!r} has {most}",
+        )
 
 
 def rounded(values: npt.ArrayLike) -> npt.NDArray[np.int64]:

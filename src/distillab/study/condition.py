@@ -140,11 +140,6 @@ class Conditions:
         return train
 
 
-def make_roles(dataset: Dataset, condition: Condition, step: Step = apply_factor) -> Roles:
-    """The image sets of one condition: see :meth:`Conditions.roles`."""
-    return Conditions(dataset, step).roles(condition)
-
-
 def _whole(images: ImageSet) -> ImageSet:
     """Images as a teacher sees them. A set that no lens covers stays the same object."""
     return images if images.lens is None else replace(images, lens=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distillab.canonical import Canonical, spec_id
 from distillab.data.class_map import merges
@@ -16,9 +16,6 @@ from distillab.study.costing import ModelCosts
 from distillab.study.setting import Setting
 from distillab.study.teacher_spec import Provenance
 from distillab.training.cache import Kept
-
-if TYPE_CHECKING:
-    pass
 
 
 class Pairing:
