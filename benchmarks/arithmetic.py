@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import torch
 
@@ -102,7 +103,7 @@ def main() -> None:
     else:
         print("bf16 is emulated here, and left out")
     if can_compile(device) and not asked.no_compile:
-        chosen.append(Arithmetic(compile=True))
+        chosen.append(replace(chosen[-1], memory_format="channels_last", compile=True))
     for model in asked.models.split(","):
         compare(Workload(model, 10, 3, 32, asked.batch), chosen, asked.rounds)
 

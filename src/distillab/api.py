@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distillab.advice.profile import GivenTeacher, Profile, given_teacher, profile_source
 from distillab.data.dataset import Dataset
 from distillab.data.embedding import embeddings
 from distillab.data.sources.parse import parse_source, source_from_argument
@@ -28,6 +27,9 @@ from distillab.study.spec import StudySpec, parse_study, read_study
 from distillab.study.store import disk_full_is_told
 from distillab.training.device import pick_device
 from distillab.training.stream import Normalisation
+
+if TYPE_CHECKING:
+    from distillab.advice.profile import GivenTeacher, Profile
 
 
 def _silent(_share: float) -> None:
@@ -167,6 +169,9 @@ def profile(
     Raises:
         RequestError: the request cannot be done as written.
     """
+    # Here, since cleanlab, SciPy and scikit-learn take seconds to import, which no study should wait for.
+    from distillab.advice.profile import given_teacher, profile_source
+
     embeddings[embedding]  # an unknown name is told before anything is read
     if weights is not None and teacher is None:
         raise RequestError("weights of what?", where="--weights", allowed="--teacher MODEL as well")

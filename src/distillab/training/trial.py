@@ -34,7 +34,7 @@ Rates = dict[Arithmetic, float | None]
 
 @dataclass(frozen=True)
 class Workload:
-    """What is timed: training steps of a network on batches of images.
+    """What is timed: training steps of a network on batches of images, or forwards if it is not ``trained``.
 
     ``resolution`` is a side in pixels, ``batch`` a number of images, ``threads`` a worker's compute threads.
     """
@@ -45,6 +45,7 @@ class Workload:
     resolution: int
     batch: int
     threads: int = 1
+    trained: bool = True
 
 
 def bf16_is_worth_timing(device: torch.device) -> bool:
@@ -67,8 +68,8 @@ def can_compile(device: torch.device) -> bool:
 
 
 def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.device) -> Rates:
-    """Images a second of training steps under each arithmetic: medians, the candidates taking turns, of which
-    those that are far behind have fewer.
+    """Images a second under each arithmetic: medians, the candidates taking turns, of which those that are
+    far behind have fewer.
 
     A candidate that fails to compile has the rate None.
     """
@@ -77,22 +78,6 @@ def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.devi
         steps = {each: _warm_step(workload, each, device) for each in chosen}
         seconds = _medians([step for step in steps.values() if step is not None], _clock(workload, device))
     return {each: None if step is None else workload.batch / seconds[step] for each, step in steps.items()}
-
-
-def forward_rate(workload: Workload, chosen: Arithmetic, device: torch.device) -> float:
-    """Images a second that the network only says something about, as teachers do."""
-    model, images = _made(workload, chosen, device)
-    model.eval()
-
-    @torch.inference_mode()
-    def forward() -> None:
-        with autocast(device, chosen.precision):
-            model(images)
-        _wait(device)
-
-    with _threads(workload.threads):
-        forward()
-        return workload.batch / _medians([forward], _clock(workload, device))[forward]
 
 
 def training_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> Callable[[], None]:
@@ -108,6 +93,20 @@ def training_step(workload: Workload, chosen: Arithmetic, device: torch.device) 
         model.zero_grad(set_to_none=True)
         F.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call]
         _descend(model)
+        _wait(device)
+
+    return step
+
+
+def forward_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> Callable[[], None]:
+    """What a new network says about random images, as teachers do; again at every call."""
+    model, images = _made(workload, chosen, device)
+    model.eval()
+
+    @torch.inference_mode()
+    def step() -> None:
+        with autocast(device, chosen.precision):
+            model(images)
         _wait(device)
 
     return step
@@ -139,7 +138,7 @@ def _made(workload: Workload, chosen: Arithmetic, device: torch.device) -> tuple
 
 def _warm_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> Callable[[], None] | None:
     try:
-        step = training_step(workload, chosen, device)
+        step = (training_step if workload.trained else forward_step)(workload, chosen, device)
         step()  # compiles, and fills caches
         if chosen.compile:
             step()  # the first of a compiled network builds more than forwards

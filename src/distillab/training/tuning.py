@@ -36,13 +36,15 @@ Timer = Callable[[Workload, Sequence[Arithmetic], torch.device], Rates]
 class Choice:
     """The arithmetic chosen for a network.
 
-    ``rates``: training images a second of every candidate, None for one that failed; empty if none was timed.
+    ``rates``: images a second of every candidate, None for one that failed; empty if none was timed. Of
+    training steps, or of forwards of a network that is not ``trained``.
     ``why``: in a few words.
     """
 
     arithmetic: Arithmetic
     why: str
     rates: Mapping[Arithmetic, float | None] = field(default_factory=dict)
+    trained: bool = True
 
     def __str__(self) -> str:
         return f"{self.arithmetic} ({self.reason})"
@@ -51,7 +53,8 @@ class Choice:
     def reason(self) -> str:
         """Why, with the rates that it was chosen by."""
         rates = (f"{each} {'failed' if rate is None else f'{rate:.0f}'}" for each, rate in self.rates.items())
-        return f"{self.why}; training images/s: {', '.join(rates)}" if self.rates else self.why
+        what = "training images/s" if self.trained else "images/s, asked"
+        return f"{self.why}; {what}: {', '.join(rates)}" if self.rates else self.why
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able form, for the ledger."""
@@ -75,14 +78,15 @@ def choose(
     timer: Timer | None = None,
     memory: Memory | None = None,
 ) -> Choice:
-    """Choose how a network computes, by a timed trial if the study is long enough to repay it.
+    """Choose how a network computes, by a timed trial if the study is long enough to repay it. Of one that is
+    not trained only the precision is timed: its forwards are never compiled.
 
     Args:
         workload: what is timed.
         asked: the recipe: what it names is not chosen but taken.
         device: where.
         study_seconds: estimate of the study's compute on each worker, at a nominal rate.
-        images: training images, with repetitions, that each worker sends through this network.
+        images: images, with repetitions, that each worker sends through this network.
         timer: times candidates; by default, here and now, interleaved.
         memory: earlier rates; by default the user's cache.
     """
@@ -106,13 +110,15 @@ def choose(
 
     # One thing after the other: the format of memory is timed in the precision that won.
     compare(other_precisions(best, asked, device))
+    if not workload.trained:
+        return Choice(best, known.how, rates, trained=False)
     compare(other_formats(best, asked), LEAST_FORMATTED)
     if asked.compile == "auto" and can_compile(device):
         rates = rates or known.rates([best])
         compare([replace(best, compile=True)], LEAST_COMPILED)
     elif asked.compile is True:
         best = replace(best, compile=True)
-    return Choice(best, "remembered" if known.remembered else "timed here", rates)
+    return Choice(best, known.how, rates)
 
 
 def other_precisions(now: Arithmetic, asked: Recipe, device: torch.device) -> list[Arithmetic]:
@@ -188,6 +194,11 @@ class _Known:
         self.key = f"{machine(device)}; torch {torch.__version__}; {_told(workload)}"
         self.remembered = True
 
+    @property
+    def how(self) -> str:
+        """How the rates came to be known."""
+        return "remembered" if self.remembered else "timed here"
+
     def rates(self, wanted: Sequence[Arithmetic]) -> Rates:
         held = self.memory.recall(self.key)
         if not all(str(each) in held for each in wanted):
@@ -217,4 +228,5 @@ def machine(device: torch.device) -> str:
 def _told(workload: Workload) -> str:
     side = workload.resolution
     shape = f"{workload.channels}x{side}x{side}"
-    return f"{workload.model}; {shape}; batch {workload.batch}; {workload.threads} threads"
+    what = f"{workload.model}; {shape}; batch {workload.batch}; {workload.threads} threads"
+    return what if workload.trained else f"{what}; forwards"
