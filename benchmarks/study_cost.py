@@ -13,7 +13,7 @@ steps, looks at val and test images, and each runs in processes of its own:
   pair. The pilot also says how fast a process a CPU with one thread each would be, which whoever runs a grid
   by hand could arrange.
 
-Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled five times a second,
+Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled every two seconds,
 what processes share counted once; images sent through the teacher; mean and standard deviation over seeds of
 each method's accuracy; and where distillab's seconds went (step_breakdown.py). The last line is
 ``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
@@ -64,6 +64,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32", "memory_format": "channels_last", "compile": False},
 }
 PILOT_STEPS = 3
+MEMORY_SECONDS = 2.0
 # Numbers of images, most epochs, epochs of the teachers, minutes to end within (None: as long as it takes).
 SIZES: dict[str, tuple[int, int, int, float | None]] = {
     "whole": (5000, 10, 5, None),
@@ -115,7 +116,7 @@ def distillab(study: Path, workers: int | None) -> tuple[Path, Cost]:
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "distillab.cli", "run", str(study), "--out", str(folder)]
     command += ["--workers", str(workers)] if workers else []
-    return folder, measure([command], study.with_suffix(".log"))
+    return folder, measure([command], study.with_suffix(".log"), memory_every=MEMORY_SECONDS)
 
 
 def train_teacher(name: str, images: Path, epochs: int, folder: Path) -> Path:
@@ -163,7 +164,7 @@ def torchdistill(job: Record, way: Way, name: str, folder: Path) -> tuple[list[R
         )
         commands.append([sys.executable, str(SIDE), str(file)])
         outs.append(out)
-    cost = measure(commands, folder / f"{name}.log", way.threads)
+    cost = measure(commands, folder / f"{name}.log", way.threads, MEMORY_SECONDS)
     return [run for out in outs for run in json.loads(out.read_text())["runs"]], cost
 
 

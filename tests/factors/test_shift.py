@@ -81,6 +81,16 @@ def test_severity_moves_images_further(name: Corruption) -> None:
     assert far[0] == 0 and far == sorted(far) and far[5] > far[1] > 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_check_finds_the_severity(name: Corruption) -> None:
+    images = photographs(40)
+    asked = Shift(level=3, corruption=name)
+    for severity in range(6):
+        after = apply(Shift(level=severity, corruption=name), images)
+        found = asked.check(images, after)
+        assert found.measured == severity and found.passed == (severity == 3)
+
+
 def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
     images = photographs()
     first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))

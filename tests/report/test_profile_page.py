@@ -14,6 +14,7 @@ from distillab.advice.profile import Profile, profile_source
 from distillab.advice.profile.measure import Interval, Measure
 from distillab.advice.profile.wording import interval_words, value_words
 from distillab.data.sources.parse import source_from_argument
+from distillab.report.page import coded
 from distillab.report.profile import render_profile, write_profile
 
 
@@ -35,7 +36,13 @@ def test_all_of_it_is_on_the_page(profile: Profile) -> None:
         assert f'id="measure-{measure.key}"' in text
     assert "a possible shortcut" in text
     assert "<b>cat" not in text and "b<i>ts" not in text, "names are text, not markup"
+    assert "<code>on_broken: skip</code>" in text
     assert "http" not in text.replace("http-equiv", ""), "nothing is fetched"
+
+
+def test_keys_stand_out_and_nothing_else_becomes_markup() -> None:
+    assert coded("a `size: 5` and <b>") == "a <code>size: 5</code> and &lt;b&gt;"
+    assert coded("`<b>`, a lone `") == "<code>&lt;b&gt;</code>, a lone `"
 
 
 def test_the_page_is_whole_or_not_there(profile: Profile, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from distillab.factors.factor import Amount, Change, Factor, Manipulation, Scene
 from distillab.factors.subsets import ranks_in_class, rounded
 
 SAMPLE = 64  # images that a check makes and looks at
+RECORRUPTED = 16  # of them are corrupted at every severity, some of which take long at 224 pixels
+SEVERITIES = range(6)
 
 
 def _pairs(value: Any) -> Any:
@@ -111,8 +113,7 @@ class Shift(Factor):
 
     def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
         """The share of images of the other dataset, each class being rounded by half an image at most. Of a
-        corruption, the share of an even sample of images that it changed at all; one in twenty may have
-        nothing to be changed."""
+        corruption, the severity to whose images those of an even sample are nearest, pixel by pixel."""
         if self.corruption:
             return self._check_of_corruption(before, after)
         elsewhere = _from_elsewhere(before, after)
@@ -131,8 +132,22 @@ class Shift(Factor):
         change = np.abs(now.astype(np.float64) - was)
         share = float(np.mean(change.max(axis=(1, 2, 3)) > 0))
         far = energy_distance(was, now) if share else 0.0
-        note = f"a pixel by {change.mean():.1f} of 255, energy distance {far:.2f}"
-        return Manipulation(self.name, "share of images changed", float(self.level > 0), share, 0.05, note)
+        note = (
+            f"{share:.0%} of images changed, a pixel by {change.mean():.1f} of 255, energy distance {far:.2f}"
+        )
+        found = self._nearest_severity(before, after)
+        return Manipulation(self.name, "severity of the corruption", self.level, float(found), 0.5, note)
+
+    def _nearest_severity(self, before: ImageSet, after: ImageSet) -> int:
+        """The severity at which the images before come nearest to those after; of equals, that of the level."""
+        sample = _evenly(len(before), RECORRUPTED)
+        was, rows, now = before.pixels(sample), before.rows[sample], after.pixels(sample).astype(np.int16)
+
+        def apart(severity: int) -> tuple[float, float]:
+            made = Corrupted(self.corruption or (), severity)(was, rows) if severity else was
+            return float(np.abs(now - made).mean()), abs(severity - self.level)
+
+        return min(SEVERITIES, key=apart)
 
     def _corrupted(self, images: ImageSet, corruptions: tuple[Corruption, ...]) -> ImageSet:
         must_be_possible(images.shape)
@@ -230,9 +245,9 @@ def _first(images: ImageSet, wanted: Indices, key: int) -> Indices:
     return chosen[np.lexsort((ranks[chosen], images.labels[chosen]))]
 
 
-def _evenly(n: int) -> Indices:
-    """At most :data:`SAMPLE` positions among n, evenly apart, int64."""
-    return np.unique(np.linspace(0, n - 1, min(SAMPLE, n)).astype(np.int64))
+def _evenly(n: int, most: int = SAMPLE) -> Indices:
+    """At most ``most`` positions among n, evenly apart, int64."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(np.int64))
 
 
 def _from_elsewhere(before: ImageSet, after: ImageSet) -> npt.NDArray[np.bool_]:

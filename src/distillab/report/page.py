@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from distillab.report import tables, wording
@@ -80,6 +81,7 @@ def shared_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["coded"] = coded
     environment.globals |= {
         "w": wording,
         "data_uri": data_uri,
@@ -88,6 +90,11 @@ def shared_environment() -> jinja2.Environment:
         "verdict_words": wording.VERDICT_WORDS,
     }
     return environment
+
+
+def coded(text: str) -> Markup:
+    """Text for a page: what stands between backticks, keys and options, as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))
 
 
 @cache

@@ -72,7 +72,7 @@ class Work:
         self.asked[model] = self.asked.get(model, 0.0) + recipe["steps"] * recipe["batch_size"]
 
     def batch(self, model: str) -> int:
-        """The batch that most of the network's training is made in; of one that is not trained, a small one."""
+        """The batch that most of its training is made in; of a network that is not trained, a small one."""
         return self._batches[model].most_common(1)[0][0] if model in self._batches else ASKED_BATCH
 
 
