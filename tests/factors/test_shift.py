@@ -83,7 +83,10 @@ def test_severity_moves_images_further(name: Corruption) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_check_finds_the_severity(name: Corruption) -> None:
+    """Of images with details, which every severity of every corruption changes otherwise."""
+    noise = np.random.default_rng(0).integers(-20, 20, (40, 3, 32, 32))
     images = photographs(40)
+    images = ImageSet.of((images.images + noise).astype(np.uint8), images.labels, images.classes)
     asked = Shift(level=3, corruption=name)
     for severity in range(6):
         after = apply(Shift(level=severity, corruption=name), images)

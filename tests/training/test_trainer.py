@@ -340,6 +340,6 @@ def test_predicting_leaves_the_network_as_it_was(training: bool) -> None:
 def test_predictions_do_not_depend_on_how_many_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = network(), image_set(31)
     whole = predict(model, images, NORMALISE, CPU, "fp32")
-    monkeypatch.setattr("distillab.training.evaluation.EVALUATION_BATCH", 7)
+    monkeypatch.setattr("distillab.training.evaluation.forward_batch", lambda device: 7)
     parts = predict(model, images, NORMALISE, CPU, "fp32")
     np.testing.assert_allclose(parts.astype(float), whole.astype(float), rtol=2e-3, atol=1e-3)

@@ -139,7 +139,7 @@ class Shift(Factor):
         return Manipulation(self.name, "severity of the corruption", self.level, float(found), 0.5, note)
 
     def _nearest_severity(self, before: ImageSet, after: ImageSet) -> int:
-        """The severity at which the images before come nearest to those after; of equals, that of the level."""
+        """The severity at which the images before come nearest to those after; of equals, the level's own."""
         sample = _evenly(len(before), RECORRUPTED)
         was, rows, now = before.pixels(sample), before.rows[sample], after.pixels(sample).astype(np.int16)
 

@@ -94,7 +94,7 @@ def shared_environment() -> jinja2.Environment:
 
 def coded(text: str) -> Markup:
     """Text for a page: what stands between backticks, keys and options, as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 @cache

@@ -30,6 +30,12 @@ def fast_bf16(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def forward_batch(device: torch.device) -> int:
+    """Images that go through a network together where nothing is learned: on a CPU a batch that stays in its
+    caches is the fastest."""
+    return 64 if device.type == "cpu" else 256
+
+
 @contextlib.contextmanager
 def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
     """Autocast for the forward pass in ``precision``."""

@@ -10,11 +10,10 @@ from torch import nn
 from distillab.data.imageset import ImageSet
 from distillab.models.trial import logits_of
 from distillab.training.arithmetic import Precision
-from distillab.training.device import arithmetic
+from distillab.training.device import arithmetic, forward_batch
 from distillab.training.stream import Normalisation
 
 Logits = npt.NDArray[np.float16]
-EVALUATION_BATCH = 256
 
 
 @torch.inference_mode()
@@ -27,9 +26,9 @@ def predict(
     """
     training = model.training
     model.eval()
-    parts = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        positions = np.arange(start, min(start + EVALUATION_BATCH, len(images)))
+    parts, batch = [], forward_batch(device)
+    for start in range(0, len(images), batch):
+        positions = np.arange(start, min(start + batch, len(images)))
         inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
         if images.lens:
             inputs = images.lens(inputs)

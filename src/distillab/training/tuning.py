@@ -22,9 +22,10 @@ from distillab.training.trial import Rates, Workload, bf16_is_worth_timing, can_
 # What is not the default must be this much faster than it: timings of a few seconds are not exact.
 LEAST_GAIN = 1.10
 # Seconds of compute a worker: a study that takes less is not worth a trial; a network whose trainings take
-# less is not worth timing in another format of memory, or compiling, which costs up to a minute.
+# less is not worth timing in another format of memory, which seldom gains a tenth, or compiling, which costs
+# up to a minute.
 LEAST_STUDY = 60.0
-LEAST_FORMATTED = 60.0
+LEAST_FORMATTED = 300.0
 LEAST_COMPILED = 600.0
 
 AS_ASKED = "as asked"

@@ -17,6 +17,7 @@ from distillab.models import Ensemble, OutputShapes, output_shapes
 from distillab.models.inputs import rescaling
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
+from distillab.training.device import forward_batch
 from distillab.training.evaluation import Logits, predict
 from distillab.training.mapped import in_classes
 from distillab.training.recipe import ResolvedRecipe
@@ -30,10 +31,6 @@ from distillab.training.stages.artefacts import (
 )
 from distillab.training.teacher import LiveTeacher
 from distillab.training.trainee import new_model
-
-# Views that go through the teacher together: on a CPU a batch that stays in its caches is the fastest.
-FORWARD_BATCH = {"cpu": 64}
-GPU_FORWARD_BATCH = 256
 
 
 def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Module:
@@ -102,7 +99,7 @@ def teacher_outputs(
             view_seed,
             recipe.epochs,
             lambda pixels: teacher.about(pixels, sets.normalise),
-            batch=FORWARD_BATCH.get(device.type, GPU_FORWARD_BATCH),
+            batch=forward_batch(device),
             device=device,
         )
         record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
