@@ -1,12 +1,13 @@
 """Does the arithmetic change what a study finds? One study, run under several, side by side with its noise.
 
-    python benchmarks/parity.py STUDY.yaml --out DIR [--under "fp32" --under "bf16" --under "compiled"]
-    python benchmarks/parity.py benchmarks/parity_cifar100.yaml --out DIR --under fp32 --under bf16
+    python benchmarks/parity.py STUDY.yaml --out DIR [--under "fp32" --under "bf16" --under "fp32 reseeded"]
 
-An arithmetic is written as words: fp32 or bf16, channels_last or contiguous, compiled or eager; what is left
-out is fp32, channels_last, eager. The first is what the others are compared with. Printed for each: how
-accuracy differs, run by run, beside its standard deviation between seeds under the first, and the verdicts
-that differ. Without a study: a small one on 8x8 digits, in some minutes where bf16 is emulated.
+such as parity_cifar100.yaml beside this file. An arithmetic is written as words: fp32 or bf16, channels_last
+or contiguous, compiled or eager; what is left out is fp32, channels_last, eager. The first is what the others
+are compared with. ``reseeded`` is the study with other seeds, teacher included, which says how much differs
+where the arithmetic does not. Printed for each: how accuracy differs, run by run, beside its standard
+deviation between seeds under the first, and the verdicts that differ. Without a study: a small one on 8x8
+digits, in some minutes where bf16 is emulated.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ WORDS = {
     "compiled": ("compile", True),
     "eager": ("compile", False),
 }
+RESEEDED = "reseeded"
 USUAL = {"precision": "fp32", "memory_format": "channels_last", "compile": False}
 
 Cell = tuple[Any, ...]
@@ -53,16 +55,20 @@ def keys_of(row: Mapping[str, Any], *names: str) -> Cell:
 
 def run(study: StudySpec, out: Path, words: str) -> tuple[dict[Cell, Any], ...]:
     """Accuracies by run and verdicts by contrast of the study under an arithmetic."""
-    asked_for = USUAL | dict(WORDS[word] for word in words.split())
+    asked_for = USUAL | dict(WORDS[word] for word in words.split() if word != RESEEDED)
     asked = Study.__new__(Study)
     asked.spec = study.model_copy(update={"recipe": study.recipe.model_copy(update=asked_for)})
+    if RESEEDED in words.split():
+        others = tuple(seed + 1 + max(study.seed_list) for seed in study.seed_list)
+        asked.spec = asked.spec.model_copy(update={"seed": study.seed + 1, "seeds": others})
     finished = asked.run(out / words.replace(" ", "-"))
     if finished.outcome.failed:
         raise SystemExit(f"{finished.outcome.failed} runs failed under {words}: see {finished.report}")
     rows = pq.read_table(finished.folder.results_file).to_pylist()
     effects = pq.read_table(finished.folder.effects_file).to_pylist()
+    place = asked.spec.seed_list.index
     return (
-        {keys_of(row, "seed"): row["accuracy"] for row in rows if row["accuracy"] is not None},
+        {(*keys_of(row), place(row["seed"])): row["accuracy"] for row in rows if row["accuracy"] is not None},
         {keys_of(row, "baseline", "metric"): row["verdict"] for row in effects},
     )
 
