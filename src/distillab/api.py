@@ -169,7 +169,7 @@ def profile(
     Raises:
         RequestError: the request cannot be done as written.
     """
-    # Here, since cleanlab, SciPy and scikit-learn take seconds to import, which no study should wait for.
+    # Here, since cleanlab and scikit-learn take seconds to import, which no study should wait for.
     from distillab.advice.profile import given_teacher, profile_source
 
     embeddings[embedding]  # an unknown name is told before anything is read

@@ -94,6 +94,13 @@ def test_the_check_finds_the_severity(name: Corruption) -> None:
         assert found.measured == severity and found.passed == (severity == 3)
 
 
+def test_a_corruption_that_changes_nothing_is_none() -> None:
+    flat = ImageSet.of(np.full((9, 3, 32, 32), 128, np.uint8), np.arange(9) % 3, tuple("abc"))
+    asked = Shift(level=3, corruption="pixelate")
+    found = asked.check(flat, apply(asked, flat))
+    assert found.measured == 0 and not found.passed
+
+
 def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
     images = photographs()
     first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))

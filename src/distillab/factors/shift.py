@@ -139,13 +139,14 @@ class Shift(Factor):
         return Manipulation(self.name, "severity of the corruption", self.level, float(found), 0.5, note)
 
     def _nearest_severity(self, before: ImageSet, after: ImageSet) -> int:
-        """The severity at which the images before come nearest to those after; of equals, the level's own."""
+        """The severity at which the images before come nearest to those after: 0 if they are the same; of
+        severities that make the same images the level's own."""
         sample = _evenly(len(before), RECORRUPTED)
         was, rows, now = before.pixels(sample), before.rows[sample], after.pixels(sample).astype(np.int16)
 
-        def apart(severity: int) -> tuple[float, float]:
+        def apart(severity: int) -> tuple[float, bool, float]:
             made = Corrupted(self.corruption or (), severity)(was, rows) if severity else was
-            return float(np.abs(now - made).mean()), abs(severity - self.level)
+            return float(np.abs(now - made).mean()), severity > 0, abs(severity - self.level)
 
         return min(SEVERITIES, key=apart)
 
