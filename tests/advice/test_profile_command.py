@@ -15,6 +15,7 @@ import distillab
 from distillab.advice.profile import Profile
 from distillab.cli import _main
 from distillab.models import build_model
+from distillab.study.folder import StudyFolder
 from distillab.training.checkpoints import save_state, snapshot
 
 MEASURE_KEYS = {
@@ -147,19 +148,52 @@ def test_a_teacher_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         data={"source": "digits", "classes": 3},
         teacher={"model": "resnet8"},
         students="resnet8",
-        methods=["ce", "kd"],
+        methods=["ce", "random_teacher", "self", "kd"],
         seeds=2,
         recipe={"steps": 2, "batch_size": 8},
     )
     study.run(tmp_path / "study", executor="inline")
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     assert facts["teacher"] == "resnet8" and set(OF_A_TEACHER.split()) <= set(keys_of(facts))
-    records = sorted((tmp_path / "study" / "store" / "teacher").glob("*/record.json"))
-    record = json.loads(records[0].read_text())
+    with StudyFolder.open(tmp_path / "study").ledger() as ledger:
+        [the_teacher] = {cell["teacher_run"] for cell in ledger.cells()}
+    teachers = tmp_path / "study" / "store" / "teacher"
+    assert len(list(teachers.iterdir())) > 1, "untrained and self-taught ones are there as well"
+    record = json.loads((teachers / the_teacher / "record.json").read_text())
     asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
     assert asked["teacher_accuracy"]["value"] == pytest.approx(record["accuracy"]["test"], abs=1e-5)
     assert _main(["profile", "digits", "--teacher", str(tmp_path / "study")]) == 2
     assert "other classes" in capsys.readouterr().err
+
+
+def test_a_teacher_of_a_study_that_was_given_sees_and_answers_as_it_learned_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own normalisation and its own classes are part of what it is."""
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    save_state(snapshot(network), tmp_path / "w.safetensors")
+    study = distillab.Study(
+        study="tiny",
+        data={"source": "digits", "classes": 3},
+        teacher={
+            "model": "resnet8",
+            "provenance": "external",
+            "weights": str(tmp_path / "w.safetensors"),
+            "normalisation": {"mean": [0.9], "std": [0.02]},
+            "classes": ["d", "c", "b", "a"],
+            "class_map": {"b": "0", "c": "1", "d": "2"},
+        },
+        students="resnet8",
+        methods=["kd"],
+        seeds=1,
+        recipe={"steps": 2, "batch_size": 8},
+    )
+    finished = study.run(tmp_path / "study", executor="inline")
+    facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    [row] = finished.tables.results
+    assert asked["teacher_accuracy"]["value"] == pytest.approx(row["teacher_accuracy"], abs=1e-5)
 
 
 def test_broken_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

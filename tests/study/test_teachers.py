@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,9 +15,11 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from distillab.data.ingest import load_dataset
+from distillab.data.lens import Lens
 from distillab.errors import RequestError
 from distillab.models import Combine, Ensemble, build_model
 from distillab.study.folder import StudyFolder
+from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
 from distillab.study.plan import Plan, make_plan
 from distillab.study.spec import StudySpec, parse_study
@@ -230,6 +233,22 @@ def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path:
         outputs = ledger.cells()[0]["outputs"]
     said = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
     np.testing.assert_allclose(said.astype(np.float32), expected.numpy(), atol=2e-2)
+
+
+def test_given_weights_see_the_same_when_they_choose_images(tmp_path: Path) -> None:
+    """Their normalisation, and no lens: what an image is to a student does not decide how hard it is."""
+    network = given_weights(tmp_path)
+    values = study(**SHORT) | {"teacher": {**GIVEN, "normalisation": OWN}}
+    wanted = parse_study(values, tmp_path, "study.yaml")
+    dataset = load_dataset(wanted.source())
+    said = given_teacher(wanted, dataset)
+    assert said is not None
+    images = dataset.train
+    shown = (torch.from_numpy(images.pixels(np.arange(len(images)))).float() / 255 - 0.1) / 2.0
+    with torch.no_grad():
+        logits = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
+    through_lens = said(replace(images, lens=Lens(4, back=True)))
+    np.testing.assert_allclose(through_lens, logits.softmax(1).numpy(), atol=2e-3)
 
 
 def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: Path) -> None:

@@ -1,16 +1,21 @@
-"""What a teacher whose weights were given says about images, before anything is trained."""
+"""A teacher whose weights were given: how it sees images, and what it says before anything is trained."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
 
 from distillab.data.dataset import Dataset
+from distillab.data.dataset import Normalisation as Statistics
 from distillab.data.imageset import ImageSet
+from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
+from distillab.models.inputs import rescaling
 from distillab.study.condition import Asked
 from distillab.study.spec import StudySpec
 from distillab.training.checkpoints import load_state
@@ -25,7 +30,9 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     """The probabilities that an external teacher gives images, computed once for every set of images, on the
     CPU in full precision, so that every worker finds the same; None for a teacher that is yet to be trained.
 
-    The function that is returned raises RequestError if the weights do not fit the network.
+    Images are shown to it as to every teacher: without the students' lens, under its own normalisation.
+    The function that is returned raises RequestError if the weights do not fit the network, or the
+    normalisation the images.
     """
     weights = spec.weights_path()
     if weights is None:
@@ -37,14 +44,37 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
         classes = len(spec.teacher.classes) or None
         made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
         load_state(made, weights)
-        return made.eval()
+        scaling = inputs_of_given(spec, dataset.normalisation()).get("inputs")
+        return (rescaling(made, **scaling) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
 
     def asked(images: ImageSet) -> Probabilities:
         if images.image_digest not in known:
-            said = predict(network(), images, normalise, CPU, "fp32")
+            said = predict(network(), replace(images, lens=None), normalise, CPU, "fp32")
             known[images.image_digest] = softmax(said.astype(np.float32), axis=1)
         return known[images.image_digest]
 
     return asked
+
+
+def inputs_of_given(spec: StudySpec, statistics: Statistics) -> dict[str, Any]:
+    """How the study's normalised images, of these means and standard deviations, become what given weights
+    were trained on: ``inputs``, x * scale + shift. Empty if the teacher has no normalisation of its own.
+
+    Raises:
+        RequestError: the numbers are not as many as the images have channels.
+    """
+    wanted = spec.teacher.normalisation
+    if wanted is None:
+        return {}
+    mean, std = (each.astype(np.float64) for each in statistics)
+    if not len(wanted.mean) == len(wanted.std) == len(mean):
+        raise RequestError(
+            f"the images have {len(mean)} channels, and there are {len(wanted.mean)} means and "
+            f"{len(wanted.std)} standard deviations",
+            where="teacher.normalisation",
+            allowed="a number of each for every channel",
+        )
+    own_mean, own_std = np.array(wanted.mean), np.array(wanted.std)
+    return {"inputs": {"scale": (std / own_std).tolist(), "shift": ((mean - own_mean) / own_std).tolist()}}

@@ -13,6 +13,7 @@ from distillab.models.outputs import STORABLE
 from distillab.study import teachers
 from distillab.study.arm import Arm
 from distillab.study.costing import ModelCosts
+from distillab.study.given_teacher import inputs_of_given
 from distillab.study.setting import Setting
 from distillab.study.teacher_spec import Provenance
 from distillab.training.cache import Kept
@@ -157,7 +158,7 @@ class Pairing:
             weights = planner.spec.weights_path() if kind == "study" else None
             digest = planner.file_digest(weights) if kind == "study" else None
             spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
-            spec["fixed"] |= teachers.inputs(planner) if kind == "study" else {}
+            spec["fixed"] |= inputs_of_given(planner.spec, planner.statistics) if kind == "study" else {}
             if kind == "study" and planner.spec.teacher.classes:
                 spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
         sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))

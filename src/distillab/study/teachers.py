@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.models import OutputShapes
@@ -75,27 +73,6 @@ def stored_shapes(spec: StudySpec, shapes: OutputShapes) -> OutputShapes:
     if teacher.combine != "correctness" or teacher.assistants:
         return shapes
     return replace(shapes, classes=shapes.classes * len(teacher.models))
-
-
-def inputs(planner: Planner) -> dict[str, Any]:
-    """How the study's normalised images become what given weights were trained on: x * scale + shift.
-
-    Raises:
-        RequestError: the numbers are not as many as the images have channels.
-    """
-    wanted = planner.spec.teacher.normalisation
-    if wanted is None:
-        return {}
-    mean, std = (each.astype(np.float64) for each in planner.statistics)
-    if not len(wanted.mean) == len(wanted.std) == len(mean):
-        raise RequestError(
-            f"the images have {len(mean)} channels, and there are {len(wanted.mean)} means and "
-            f"{len(wanted.std)} standard deviations",
-            where="teacher.normalisation",
-            allowed="a number of each for every channel",
-        )
-    own_mean, own_std = np.array(wanted.mean), np.array(wanted.std)
-    return {"inputs": {"scale": (std / own_std).tolist(), "shift": ((mean - own_mean) / own_std).tolist()}}
 
 
 def study_teacher(pairing: Pairing) -> str:

@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from distillab.data.class_map import ClassMap
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
 from distillab.models import build_model
 from distillab.study.folder import StudyFolder
+from distillab.study.jobs import class_map_of
 from distillab.study.standing import LEDGER_FILE
 from distillab.training.checkpoints import load_state
 from distillab.training.evaluation import predict
-from distillab.training.stages.artefacts import WEIGHTS
+from distillab.training.mapped import in_classes, mapped_logits
+from distillab.training.stages.artefacts import read_record
+from distillab.training.stages.outputs import known_classes, open_teacher
 from distillab.training.stream import Normalisation
 
 
@@ -28,21 +32,26 @@ class GivenTeacher:
         name: of its model.
         network: in evaluation mode, on ``device``.
         normalise: what its inputs went through when it was trained.
+        class_map: from its classes to those of the dataset, if they differ.
     """
 
     name: str
     network: nn.Module
     normalise: Normalisation
     device: torch.device
+    class_map: ClassMap | None = None
 
     def logits(self, images: ImageSet) -> np.ndarray:
         """float64 ``[N, C]``."""
-        return predict(self.network, images, self.normalise, self.device, "fp32").astype(np.float64)
+        said = predict(self.network, images, self.normalise, self.device, "fp32")
+        return in_classes(said, self.class_map).astype(np.float64)
 
     @torch.inference_mode()
     def probabilities(self, pixels: torch.Tensor) -> np.ndarray:
         """Of views, uint8 ``[B, C, H, W]``: float64 ``[B, classes]``."""
         logits = self.network(self.normalise(pixels.to(self.device)))
+        if self.class_map is not None:
+            logits = mapped_logits(logits, self.class_map)
         found: np.ndarray = torch.softmax(logits.double(), dim=1).cpu().numpy()
         return found
 
@@ -68,49 +77,55 @@ def given_teacher(
         RequestError: there is no such teacher, or it does not fit the images.
     """
     folder = Path(asked)
-    if (folder / LEDGER_FILE).is_file():
-        if weights is not None:
-            raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
-        model, weights, normalise = _of_study(StudyFolder.open(folder), images)
-    elif folder.is_dir():
-        raise RequestError(
-            "this folder is no study", where=f"--teacher {asked}", allowed="the DIR of a study"
-        )
-    elif weights is None:
-        raise RequestError(
-            "a model by its name knows nothing yet",
-            where=f"--teacher {asked}",
-            allowed="--weights FILE.safetensors",
-        )
-    else:
-        model = str(asked)
     channels, height, width = images.shape
     if height != width:
         raise RequestError(
             f"images are {width}x{height}, and networks take squares", allowed="--set resolution=SIDE"
         )
+    if (folder / LEDGER_FILE).is_file():
+        if weights is not None:
+            raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
+        return _of_study(StudyFolder.open(folder), images, device)
+    if folder.is_dir():
+        raise RequestError(
+            "this folder is no study", where=f"--teacher {asked}", allowed="the DIR of a study"
+        )
+    if weights is None:
+        raise RequestError(
+            "a model by its name knows nothing yet",
+            where=f"--teacher {asked}",
+            allowed="--weights FILE.safetensors",
+        )
+    model = str(asked)
     network = build_model(model, classes=len(images.classes), channels=channels, resolution=height)
     load_state(network, weights)
     return GivenTeacher(model, network.to(device).eval(), normalise, device)
 
 
-def _of_study(study: StudyFolder, images: ImageSet) -> tuple[str, Path, Normalisation]:
-    """Model, weights and normalisation of the first teacher that is done."""
-    with study.ledger() as ledger:
-        done = sorted(name for name, (state, *_) in ledger.states().items() if state == "done")
-        teachers = [job for name in done if (job := ledger.job(name)) and job.kind == "teacher"]
-    if not teachers:
-        raise RequestError("no teacher of this study is done", where=f"--teacher {study.path}")
+def _of_study(study: StudyFolder, images: ImageSet, device: torch.device) -> GivenTeacher:
+    """The first teacher of the design that is done: not a control, nor one that only helps to teach."""
     if study.dataset.classes != images.classes:
         raise RequestError(
             "this study has other classes than the data",
             where=f"--teacher {study.path}",
             allowed="its own data",
         )
-    first = teachers[0].id
-    model = study.store.record("teacher", first)["model"]
-    return (
-        str(model),
-        study.store.folder("teacher", first) / WEIGHTS,
-        Normalisation(*study.dataset.normalisation()),
-    )
+    with study.ledger() as ledger:
+        done = {name for name, (state, *_) in ledger.states().items() if state == "done"}
+        teachers = (cell["teacher_run"] for cell in ledger.cells())
+        first = next((teacher for teacher in teachers if teacher in done), None)
+        job = ledger.job(first) if first else None
+    if job is None:
+        raise RequestError("no teacher of this study is done", where=f"--teacher {study.path}")
+    place = study.store.folder("teacher", job.id)
+    class_map = class_map_of(job.spec.get("fixed", {}))
+    if class_map is None and known_classes(place, images) != len(images.classes):
+        raise RequestError(
+            f"the teacher of this study tells {known_classes(place, images)} classes apart, and the data have "
+            f"{len(images.classes)}",
+            where=f"--teacher {study.path}",
+            allowed="a teacher of the data's classes",
+        )
+    network = open_teacher(place, images, device)
+    normalise = Normalisation(*study.dataset.normalisation())
+    return GivenTeacher(str(read_record(place)["model"]), network, normalise, device, class_map)
