@@ -121,7 +121,7 @@ def _of_study(study: StudyFolder, images: ImageSet, device: torch.device) -> Giv
     class_map = class_map_of(job.spec.get("fixed", {}))
     if class_map is None and known_classes(place, images) != len(images.classes):
         raise RequestError(
-            f"the teacher of this study tells {known_classes(place, images)} classes apart, and the data have "
+            f"its teacher tells {known_classes(place, images)} classes apart, and the data have "
             f"{len(images.classes)}",
             where=f"--teacher {study.path}",
             allowed="a teacher of the data's classes",
