@@ -132,6 +132,31 @@ def test_no_view_is_asked_about_twice(teacher: Teacher, chosen: ResolvedRecipe, 
         assert again.bytes == whole.bytes == cache.bytes
 
 
+def test_a_copy_of_an_image_has_views_and_words_of_its_own(
+    teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
+) -> None:
+    """Copies share the pixels and not the id, from which views are drawn."""
+    twice = replace(
+        IMAGES.select(np.tile(np.arange(20), 2)), ids=np.concatenate([np.arange(20), np.arange(20) + 2**50])
+    )
+    cache = cache_at(tmp_path, teacher)
+    fill(cache, teacher, twice, chosen)
+    stored = StoredTeacher(cache.read(twice, chosen.view_spec, SEED), CPU)
+    for step in stream(twice, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU):
+        heard, spoken = stored(step).logits, teacher.live(step).logits
+        torch.testing.assert_close(heard, spoken, rtol=2**-10, atol=1e-3 * float(spoken.abs().max()))
+
+
+def test_views_of_many_epochs_are_asked_about_together(
+    teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
+) -> None:
+    """A batch is filled up once and not in every epoch: few images do not cost a batch each time."""
+    few = IMAGES.select(np.arange(5))
+    cache, before = cache_at(tmp_path, teacher), teacher.asked
+    computed = fill(cache, teacher, few, chosen, batch=16).computed
+    assert teacher.asked - before == -(-computed // 16) * 16
+
+
 def test_views_that_have_numbers_are_shared_by_all_seeds_and_epochs(teacher: Teacher, tmp_path: Path) -> None:
     """With enough epochs every view of every image has been met, and the teacher is never asked again."""
     flips = recipe(IMAGES, epochs=40, views="flip")
@@ -242,7 +267,7 @@ def test_records_must_have_their_width(tmp_path: Path) -> None:
 def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> None:
     logits = 3 * torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
     kept = Kept.of({"logits", "labels"}, OutputShapes(10), top_k)
-    assert kept.bytes == 8 + 4 * top_k
+    assert kept.bytes == 8 + 4 * top_k + 2
     read = kept.decode(kept.encode(Outputs(logits)), CPU).logits
     before, after = logits.softmax(1), read.softmax(1)
     torch.testing.assert_close(after.sum(1), torch.ones(20))
@@ -255,6 +280,17 @@ def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> No
         assert float(others.sum()) == pytest.approx(float(left), abs=2e-3)
 
 
+def test_what_top_k_leaves_survives_a_teacher_that_is_sure() -> None:
+    """At a temperature of 4 the many others weigh as much as the few that are kept, however little they have
+    together: rounded log-probabilities of the few do not tell it."""
+    probability = torch.full((1, 1000), 1e-5 / 998, dtype=torch.float64)
+    probability[0, :2] = torch.tensor([0.61, 0.39 - 1e-5], dtype=torch.float64)
+    kept = Kept.of({"logits"}, OutputShapes(1000), 100)
+    read = kept.decode(kept.encode(Outputs(probability.log().float())), CPU).logits
+    soft, expected = (read.double() / 4).softmax(1), (probability.log() / 4).softmax(1)
+    torch.testing.assert_close(soft, expected, rtol=5e-3, atol=0)
+
+
 @pytest.mark.parametrize("top_k", [9, 10, 500])
 def test_a_top_k_that_leaves_no_class_out_keeps_the_logits(top_k: int) -> None:
     assert Kept.of({"logits"}, OutputShapes(10), top_k) == Kept.of({"logits"}, OutputShapes(10))
@@ -263,7 +299,7 @@ def test_a_top_k_that_leaves_no_class_out_keeps_the_logits(top_k: int) -> None:
 def test_what_is_kept_survives_being_written_down(teacher: Teacher) -> None:
     kept = Kept.of(NEEDS, teacher.shapes, 1)
     assert Kept.from_dict(kept.as_dict()) == kept
-    assert kept.bytes == 8 + 4 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
+    assert kept.bytes == 8 + 4 + 2 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
 
 
 def test_values_beyond_half_precision_stay_finite() -> None:

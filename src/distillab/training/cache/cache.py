@@ -16,6 +16,7 @@ from torch import Tensor
 
 from distillab.canonical import canonical_json, spec_id
 from distillab.data.imageset import ImageSet, Indices
+from distillab.data.randomness import random_bits
 from distillab.data.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.cache.parts import Kept
@@ -51,7 +52,8 @@ class TeacherCache:
 
     An image is known by its row in the pool of pixels, so every subset of a dataset reads the same records.
     A view is known by its number where the views are finite (162 for crops by 4 pixels and flips: exact,
-    whatever epoch or seed draws it), and by its epoch where they are not (then the seed is in ``facts``).
+    whatever epoch or seed draws it), and where they are not by what it is drawn from: the image's id, which a
+    copy of it does not share, and the epoch (the seed is in ``facts``).
 
     Args:
         root: folder of all caches of a study.
@@ -128,23 +130,23 @@ class TeacherCache:
                 return None
             known = np.sort(shard.keys())
             before, asked = len(known), np.empty(0, np.int64)
-            for keys in wanted.keys(number, len(self.shards)):
-                asked = np.union1d(asked, keys)
-                missing = keys[_places(known, keys) < 0]
+            for views in wanted.views(number, len(self.shards)):
+                asked = np.union1d(asked, views.keys)
+                missing = views.at(_places(known, views.keys) < 0)
                 for start in range(0, len(missing), RECORDS_A_WRITE):
-                    chunk = missing[start : start + RECORDS_A_WRITE]
-                    shard.append(chunk, self._computed(chunk, wanted, ask, batch, device))
-                known = np.union1d(known, missing)
+                    chunk = missing.at(slice(start, start + RECORDS_A_WRITE))
+                    shard.append(chunk.keys, self._computed(chunk, wanted, ask, batch, device))
+                known = np.union1d(known, missing.keys)
             return len(asked), len(known) - before
 
     def _computed(
-        self, keys: Keys, wanted: _Wanted, ask: Ask, batch: int, device: torch.device
+        self, views: _Met, wanted: _Wanted, ask: Ask, batch: int, device: torch.device
     ) -> dict[str, npt.NDArray[Any]]:
         parts: list[dict[str, npt.NDArray[Any]]] = []
-        for start in range(0, len(keys), batch):
-            some = keys[start : start + batch]
+        for start in range(0, len(views), batch):
+            some = np.arange(start, min(start + batch, len(views)))
             filled_up = np.concatenate([some, np.repeat(some[:1], batch - len(some))])
-            arrays = self.kept.encode(ask(wanted.rendered(filled_up, device)))
+            arrays = self.kept.encode(ask(wanted.rendered(views.at(filled_up), device)))
             parts.append({name: array[: len(some)] for name, array in arrays.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in self.kept.parts}
 
@@ -175,8 +177,7 @@ class Stored:
 
     def __call__(self, positions: Indices, epoch: int, device: torch.device) -> Outputs:
         """Outputs for the images at ``positions``, float32, in that order. Raises CacheMissError."""
-        slots = slots_of(self._views, self.images.ids[positions], epoch, self._seed)
-        wanted = _key(slots, self.images.rows[positions])
+        wanted, _ = _known_by(self._views, self.images, positions, epoch, self._seed)
         places = _places(self._keys, wanted)
         if (places < 0).any():
             raise CacheMissError(f"{int((places < 0).sum())} of {len(wanted)} views are not stored")
@@ -191,45 +192,68 @@ class Stored:
         return self.kept.decode(arrays, device)
 
 
-def slots_of(views: Views, ids: Indices, epoch: int, seed: int) -> Indices:
-    """What tells the views of an image apart, int64 ``[N]``: the number of the view, or else the epoch."""
-    if views.count is None:
-        return np.full(len(ids), epoch, np.int64)
-    return views.index(views.draw(ids, epoch, seed))
+@dataclass(frozen=True)
+class _Met:
+    """Views that students will meet, a ``key`` once: int64 ``[N]`` each. ``numbers`` are those of the views,
+    or else their epochs."""
+
+    keys: Keys
+    positions: Indices
+    numbers: Indices
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, which: slice | npt.NDArray[Any]) -> _Met:
+        """Some of them."""
+        return _Met(self.keys[which], self.positions[which], self.numbers[which])
 
 
 class _Wanted:
-    """The views that students will meet: keys of (slot, row), and how to render them."""
+    """The views of some epochs of a training set, and how to render them."""
 
     def __init__(self, images: ImageSet, views: Views, seed: int, epochs: int) -> None:
-        self.images, self.views, self.seed, self.epochs = images, views, seed, epochs
-        self._by_row = np.argsort(images.rows, kind="stable")
-        self._sorted_rows = images.rows[self._by_row]
+        self.images, self._views, self.seed, self.epochs = images, views, seed, epochs
 
-    def keys(self, shard: int, shards: int) -> Iterator[Keys]:
-        """Sorted keys of a shard, a few epochs at a time."""
+    def views(self, shard: int, shards: int) -> Iterator[_Met]:
+        """Those of a shard by their keys, some epochs at a time."""
         positions = np.flatnonzero(self.images.rows % shards == shard)
         if not len(positions):
             return
-        ids, rows = self.images.ids[positions], self.images.rows[positions]
-        # Where views have numbers a batch may mix epochs; where not, each epoch is rendered by itself.
-        at_once = max(1, KEYS_AT_ONCE // len(positions)) if self.views.count is not None else 1
+        at_once = max(1, KEYS_AT_ONCE // len(positions))
         for first in range(0, self.epochs, at_once):
             epochs = range(first, min(first + at_once, self.epochs))
-            yield np.unique([_key(slots_of(self.views, ids, epoch, self.seed), rows) for epoch in epochs])
+            known = [_known_by(self._views, self.images, positions, epoch, self.seed) for epoch in epochs]
+            numbers = np.concatenate([number for _, number in known])
+            keys, places = np.unique(np.concatenate([key for key, _ in known]), return_index=True)
+            yield _Met(keys, positions[places % len(positions)], numbers[places])
 
-    def rendered(self, keys: Keys, device: torch.device) -> Tensor:
-        """The views of keys, uint8 ``[N, C, H, W]``."""
-        rows, slots = keys & ((1 << ROW_BITS) - 1), keys >> ROW_BITS
-        positions = self._by_row[np.searchsorted(self._sorted_rows, rows)]
-        if self.views.count is None:
-            return self.views.batch(self.images, positions, int(slots[0]), self.seed, device).pixels
-        pixels = torch.from_numpy(self.images.pixels(positions)).to(device)
-        return self.views.render(pixels, self.views.at(slots))
+    def rendered(self, met: _Met, device: torch.device) -> Tensor:
+        """Views, uint8 ``[N, C, H, W]``."""
+        if self._views.count is not None:
+            pixels = torch.from_numpy(self.images.pixels(met.positions)).to(device)
+            return self._views.render(pixels, self._views.at(met.numbers))
+        epochs, of_epoch = np.unique(met.numbers, return_inverse=True)
+        parts = [
+            self._views.batch(self.images, met.positions[of_epoch == place], int(epoch), self.seed, device)
+            for place, epoch in enumerate(epochs)
+        ]
+        in_order = np.argsort(np.argsort(of_epoch, kind="stable"), kind="stable")
+        return torch.cat([part.pixels for part in parts])[torch.from_numpy(in_order).to(device)]
 
 
-def _key(slots: Indices, rows: Indices) -> Keys:
-    return (slots << ROW_BITS) | rows
+def _known_by(
+    views: Views, images: ImageSet, positions: Indices, epoch: int, seed: int
+) -> tuple[Keys, Indices]:
+    """What the views that images have in an epoch are known by, and their numbers, or else the epoch: int64
+    ``[N]`` each."""
+    ids, rows = images.ids[positions], images.rows[positions]
+    if views.count is not None:
+        numbers = views.index(views.draw(ids, epoch, seed))
+        return (numbers << ROW_BITS) | rows, numbers
+    # 63 bits of a hash: among ten million views, two would meet once in some two hundred thousand studies.
+    scattered = (random_bits(ids, epoch) ^ random_bits(rows, epoch, 1)) >> np.uint64(1)
+    return scattered.astype(np.int64), np.full(len(ids), epoch, np.int64)
 
 
 def _places(ordered: Keys, keys: Keys) -> Indices:

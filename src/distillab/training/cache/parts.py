@@ -36,9 +36,10 @@ class Kept:
     """What is kept of a teacher: ``needs`` out of logits, embedding and attention, for outputs of ``shapes``.
 
     Everything is kept in half precision. With ``top_k``, of the logits only the log-probabilities of the k
-    likeliest classes are kept; the probability that is left is spread evenly over the other classes when they
-    are read (Wu et al., TinyViT, ECCV 2022, section 3.2). What is read is then log-probabilities: the same
-    to every loss that takes a softmax.
+    likeliest classes are kept, and that of all others together, which their rounded sum would not tell where
+    the teacher is sure; it is spread evenly over the other classes when they are read (Wu et al., TinyViT,
+    ECCV 2022, section 3.2). What is read is then log-probabilities: the same to every loss that takes a
+    softmax.
     """
 
     needs: frozenset[str]
@@ -62,6 +63,7 @@ class Kept:
         elif "logits" in self.needs and self.top_k is not None:
             parts["top_values"] = Part("<f2", self.top_k)
             parts["top_classes"] = Part("<u2", self.top_k)
+            parts["rest"] = Part("<f2", 1)
         if "embedding" in self.needs and self.shapes.embedding is not None:
             parts["embedding"] = Part("<f2", self.shapes.embedding)
         if "attention" in self.needs:
@@ -76,7 +78,8 @@ class Kept:
 
     def as_dict(self) -> dict[str, Any]:
         """A JSON-able form, from which :meth:`from_dict` makes it again."""
-        return {"needs": sorted(self.needs), "shapes": asdict(self.shapes), "top_k": self.top_k}
+        rest = {} if self.top_k is None else {"rest": "kept"}
+        return {"needs": sorted(self.needs), "shapes": asdict(self.shapes), "top_k": self.top_k, **rest}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Kept:
@@ -90,9 +93,11 @@ class Kept:
         if "logits" in self.needs and self.top_k is None:
             arrays["logits"] = to_half(outputs.logits)
         elif "logits" in self.needs and self.top_k is not None:
-            values, classes = outputs.logits.float().log_softmax(dim=1).topk(self.top_k, dim=1)
+            likely = outputs.logits.float().log_softmax(dim=1)
+            values, classes = likely.topk(self.top_k, dim=1)
             arrays["top_values"] = to_half(values)
             arrays["top_classes"] = classes.cpu().numpy().astype("<u2")
+            arrays["rest"] = to_half(likely.scatter(1, classes, -math.inf).logsumexp(dim=1, keepdim=True))
         if "embedding" in self.parts and outputs.embedding is not None:
             arrays["embedding"] = to_half(outputs.embedding)
         if "attention" in self.needs:
@@ -106,7 +111,7 @@ class Kept:
         n = len(next(iter(arrays.values())))
         logits = torch.zeros((n, 0), device=device)
         if self.top_k is not None and "top_values" in arrays:
-            logits = self._spread(arrays["top_values"], arrays["top_classes"]).to(device)
+            logits = self._spread(arrays["top_values"], arrays["top_classes"], arrays["rest"]).to(device)
         elif "logits" in arrays:
             logits = _full(arrays["logits"], device)
         embedding = _full(arrays["embedding"], device) if "embedding" in arrays else None
@@ -118,11 +123,11 @@ class Kept:
             )
         return Outputs(logits, embedding, attention=attention)
 
-    def _spread(self, values: npt.NDArray[Any], classes: npt.NDArray[Any]) -> Tensor:
+    def _spread(self, values: npt.NDArray[Any], classes: npt.NDArray[Any], rest: npt.NDArray[Any]) -> Tensor:
+        others = self.shapes.classes - values.shape[1]
+        each = torch.from_numpy(rest.astype(np.float32)) - math.log(others)
+        spread = each.expand(-1, self.shapes.classes).clone()
         kept = torch.from_numpy(values.astype(np.float32))
-        others = self.shapes.classes - kept.shape[1]
-        left = (1.0 - kept.double().exp().sum(dim=1, keepdim=True)).clamp_min(1e-12)
-        spread = (left.log() - math.log(others)).float().expand(-1, self.shapes.classes).clone()
         return spread.scatter_(1, torch.from_numpy(classes.astype(np.int64)), kept)
 
 

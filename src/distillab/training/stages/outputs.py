@@ -127,8 +127,9 @@ def _cache_facts(
         "pixels": sets.train.pool.digest,
         "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
         "views": [recipe.views, recipe.pad],
-        # Views without end are known by their epoch, so the seed tells them apart; mixed ones hold other
-        # images of the set as well.
+        # Views without end are known by what they are drawn from, so the seed tells them apart; mixed ones
+        # hold other images of the set as well.
+        **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
         "images": sets.train.image_digest if views.mixes else None,
         "arithmetic": [device.type, recipe.precision],
