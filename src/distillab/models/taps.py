@@ -130,7 +130,9 @@ class TappedModel:
 
     def _listen(self, x: Tensor) -> None:
         if self.taps is None and self.needs:
-            self.taps = find_taps(self.model, x[:1])
+            # Older autocasts keep the weights that they cast here, without gradients, for the call that follows.
+            with torch.autocast(x.device.type, enabled=False):
+                self.taps = find_taps(self.model, x[:1])
         network = type(self.model).__name__
         if self.needs & {"embedding", "classifier"} and self.taps and self.taps.classifier is None:
             raise RequestError(f"{network} ends in no linear layer, so it has no embedding to learn from")

@@ -148,11 +148,12 @@ class Ledger:
 
         self._transaction(enter)
 
-    def release(self, job: str) -> None:
-        """Put a running job back into the queue without blame."""
+    def release(self, job: str, *, blame: bool = False) -> None:
+        """Put a running job back into the queue; with ``blame``, to be taken alone."""
         self.db.execute(
-            "UPDATE jobs SET state = 'queued', host = NULL, pid = NULL WHERE id = ? AND state = 'running'",
-            (job,),
+            "UPDATE jobs SET state = 'queued', host = NULL, pid = NULL, deaths = deaths + ? "
+            "WHERE id = ? AND state = 'running'",
+            (int(blame), job),
         )
 
     def reclaim(self, *, blame: bool = False) -> int:
@@ -290,9 +291,12 @@ class Ledger:
         self._transaction(enter)
 
     def _is_gone(self, host: str | None, pid: int | None, heartbeat: float | None) -> bool:
-        if heartbeat is None or time.time() - heartbeat > LEASE_SECONDS:
+        """A process of this host is asked for itself: it beats late where the machine was asleep."""
+        if heartbeat is None:
             return True
-        return host == self.host and pid is not None and not is_alive(pid)
+        if host == self.host and pid is not None:
+            return not is_alive(pid, heartbeat)
+        return time.time() - heartbeat > LEASE_SECONDS
 
     def _transaction(self, body: Callable[[], R]) -> R:
         self.db.execute("BEGIN IMMEDIATE")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import psutil
+
+CLOCK_SECONDS = 2.0  # systems round the moment at which a process began
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process of this host runs. A killed one that nobody has waited for does not."""
+def is_alive(pid: int, since: float | None = None) -> bool:
+    """Whether a process of this host runs, and is the one that had this pid at ``since`` (seconds since the
+    epoch; None: any). A killed one that nobody has waited for does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(pid)
+        if since is not None and process.create_time() > since + CLOCK_SECONDS:
+            return False  # the pid was given away again
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """A killed child that nobody has waited for still has a pid; Linux tells it apart."""
-    status = Path(f"/proc/{pid}/stat")
-    try:
-        return status.read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False

@@ -18,7 +18,7 @@ from distillab.study.jobs import JobRunner
 from distillab.study.ledger import HEARTBEAT_SECONDS, Job, Ledger
 from distillab.study.store import disk_full_is_told
 from distillab.training.arithmetic import tune_allocator
-from distillab.training.device import pick_device
+from distillab.training.device import free_memory, is_lost, pick_device
 from distillab.training.trainee import DivergenceError
 
 IDLE_SECONDS = 0.2
@@ -64,23 +64,44 @@ def _do(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
 
 def _attempt(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
     """Do one job, or a cohort of students. What breaks a whole cohort is sought by doing each alone."""
+    with _Heartbeat(ledger, [job.id for job in jobs]):
+        broken = _together(runner, ledger, jobs)
+        if broken is None:
+            return
+        # By now nothing refers to what was in memory when it broke.
+        free_memory(runner.device)
+        for job in jobs:
+            broken = broken if len(jobs) == 1 else _together(runner, ledger, [job])
+            if broken is not None:
+                ledger.fail(job.id, broken)
+
+
+def _together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
+    """Do jobs and enter how each ended; or if they broke, say of what."""
     try:
-        with _Heartbeat(ledger, [job.id for job in jobs]):
-            ended = runner.run(jobs)
+        ended = runner.run(jobs)
     except DiskFullError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a run dies of is kept with it; the study goes on
+    except Exception as error:
+        if is_lost(error):
+            _give_up(ledger, jobs, error)
+            raise  # every other job would fail here as well: another process has to do them
+        return _told(error)
+    for name, result in ended.items():
+        if isinstance(result, DivergenceError):
+            ledger.fail(name, _told(result))
+        else:
+            ledger.done(name, result)
+    return None
+
+
+def _give_up(ledger: Ledger, jobs: list[Job], error: Exception) -> None:
+    """A job that lost the device has failed; of a cohort each is to be tried alone."""
+    for job in jobs:
         if len(jobs) == 1:
-            ledger.fail(jobs[0].id, _told(error))
-            return
-        for job in jobs:
-            _attempt(runner, ledger, [job])
-    else:
-        for name, result in ended.items():
-            if isinstance(result, DivergenceError):
-                ledger.fail(name, _told(result))
-            else:
-                ledger.done(name, result)
+            ledger.fail(job.id, _told(error))
+        else:
+            ledger.release(job.id, blame=True)
 
 
 def _told(error: Exception) -> str:

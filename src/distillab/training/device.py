@@ -15,19 +15,35 @@ from distillab.training.arithmetic import Precision
 
 def pick_device(wanted: str = "auto") -> torch.device:
     """The device to use: CUDA, else Apple's MPS, else the CPU. Raises RequestError for one not present."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if available[name]))
-    kind = wanted.split(":")[0]
-    if not available.get(kind, False):
-        present = ", ".join(["auto", *(name for name, here in available.items() if here)])
-        raise RequestError(f"device {wanted!r} is not present", where="--device", allowed=present)
-    return torch.device(wanted)
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    present = ["cpu", *(["cuda", *gpus] if gpus else []), *["mps"] * torch.backends.mps.is_available()]
+    if wanted != "auto" and wanted not in present:
+        allowed = ", ".join(["auto", *present])
+        raise RequestError(f"device {wanted!r} is not present", where="--device", allowed=allowed)
+    chosen = next(name for name in ("cuda", "mps", "cpu") if name in present) if wanted == "auto" else wanted
+    if chosen.startswith("cuda"):
+        # cuBLAS reads it at its first call in a process, which may come before any training does.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return torch.device(chosen)
 
 
 def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is native on the device; many CPUs emulate it at a tenth of the speed of fp32."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    """Whether bfloat16 is native on the device; many CPUs emulate it at a tenth of the speed of fp32, and
+    NVIDIA's GPUs from before Ampere do as well."""
+    if device.type != "cuda":
+        return False
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give the memory that nothing uses any more back to the GPU, for other processes and larger pieces."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether an error has cost this process its GPU: after a failed assertion on one, all calls fail."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 
 def forward_batch(device: torch.device) -> int:
@@ -58,27 +74,28 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic(device: torch.device, seed: int) -> Iterator[None]:
-    """The same seed gives the same numbers: a private global random state, and deterministic CUDA kernels.
+    """The same seed gives the same numbers: a private global random state, and deterministic kernels.
 
-    Used for building networks (initial weights) and for training (dropout). CPU kernels are deterministic
-    for a given number of threads, so there the result is the same to the bit.
+    Used for building networks (initial weights) and for training (dropout).
     """
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        with _deterministic_cuda() if on_cuda else contextlib.nullcontext():
+        with deterministic_kernels(device):
             yield
 
 
 @contextlib.contextmanager
-def _deterministic_cuda() -> Iterator[None]:
-    # Set before the first cuBLAS call of the process; warn_only keeps operations that have no such kernel.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+def deterministic_kernels(device: torch.device) -> Iterator[None]:
+    """The same computation gives the same numbers. CPU kernels do so by themselves, to the bit for a given
+    number of threads; on CUDA, operations that have no such kernel warn."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_deterministic_debug_mode(), torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.set_deterministic_debug_mode(before[0])
         torch.backends.cudnn.benchmark = before[1]

@@ -19,7 +19,7 @@ from distillab.models import build_model
 from distillab.models.taps import TappedModel
 from distillab.training.arithmetic import Arithmetic, compiled, laid_out, placed, tune_allocator
 from distillab.training.device import arithmetic as autocast
-from distillab.training.device import fast_bf16
+from distillab.training.device import deterministic_kernels, fast_bf16, free_memory
 
 # Seconds that a candidate is timed for, and in how many turns at least; one that has taken HOPELESS times as
 # long as the best after FIRST_ROUNDS has no more of them.
@@ -74,10 +74,13 @@ def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.devi
     A candidate that fails to compile has the rate None.
     """
     tune_allocator()  # as workers do
-    with _threads(workload.threads):
+    with _threads(workload.threads), deterministic_kernels(device):
         steps = {each: _warm_step(workload, each, device) for each in chosen}
         seconds = _medians([step for step in steps.values() if step is not None], _clock(workload, device))
-    return {each: None if step is None else workload.batch / seconds[step] for each, step in steps.items()}
+    rates = {each: None if step is None else workload.batch / seconds[step] for each, step in steps.items()}
+    del steps, seconds
+    free_memory(device)  # workers are other processes
+    return rates
 
 
 def training_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> Callable[[], None]:

@@ -192,7 +192,8 @@ class _Known:
 
     def __init__(self, workload: Workload, device: torch.device, timer: Timer, memory: Memory) -> None:
         self.workload, self.device, self.timer, self.memory = workload, device, timer, memory
-        self.key = f"{machine(device)}; torch {torch.__version__}; {_told(workload)}"
+        kernels = "; deterministic" if device.type == "cuda" else ""  # which others were timed before
+        self.key = f"{machine(device)}; torch {torch.__version__}; {_told(workload)}{kernels}"
         self.remembered = True
 
     @property

@@ -52,7 +52,7 @@ class GivenTeacher:
         logits = self.network(self.normalise(pixels.to(self.device)))
         if self.class_map is not None:
             logits = mapped_logits(logits, self.class_map)
-        found: np.ndarray = torch.softmax(logits.double(), dim=1).cpu().numpy()
+        found: np.ndarray = torch.softmax(logits.cpu().double(), dim=1).numpy()
         return found
 
 

@@ -33,8 +33,11 @@ def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
     """Towards the mean luminance of the image, or away from it."""
-    mean = luminance(pixels).mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
-    return _blend(pixels, mean.to(pixels.dtype), factor)
+    grey = luminance(pixels)
+    if grey.device.type == "mps":
+        grey = grey.cpu()  # it has no float64
+    mean = grey.mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
+    return _blend(pixels, mean.to(pixels.dtype).to(pixels.device), factor)
 
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
