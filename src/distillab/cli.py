@@ -15,6 +15,8 @@ from distillab.errors import DiskFullError, RequestError, unknown_name
 # Newer Typers carry a copy of click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
@@ -77,7 +79,7 @@ def run(
             on_begin=print_arithmetic,
         )
     print_outcome(finished)
-    raise typer.Exit(1 if finished.outcome.failed or finished.outcome.open else 0)
+    raise typer.Exit(1 if finished.outcome.failures or finished.outcome.open else 0)
 
 
 @app.command()
@@ -213,6 +215,8 @@ def main() -> None:
 def _main(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except RequestError as error:
         return _end(str(error), 2, arguments)

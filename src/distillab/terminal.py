@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
     from distillab.advice.profile import Profile
@@ -80,7 +81,7 @@ def print_plan(seen: Overview) -> None:
     """The design, its cost and its power."""
     from distillab.data.views import Views
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -144,14 +145,14 @@ def _power(seen: Overview) -> str:
         looks = look_plan(seen.looks, seen.confidence)
         first, last = (
             f"{look.seeds} pairs find a gain of "
-            f"{100 * detectable_effect(look.seeds, 0.01, alpha=1 - look.confidence):.1f}"
+            f"{100 * (seen.margin + detectable_effect(look.seeds, 0.01, alpha=1 - look.confidence)):.1f}"
             for look in (looks[0], looks[-1])
         )
         return (
             f"{first} and {last} points with a chance of 80 %, at the levels of their looks, if gains differ "
             "between seeds by 1 point (sd)"
         )
-    found = 100 * detectable_effect(pairs, 0.01)
+    found = 100 * (seen.margin + detectable_effect(pairs, 0.01, alpha=1 - seen.confidence))
     return (
         f"{pairs} pairs find a gain of {found:.1f} points with a chance of 80 %, "
         "if gains differ between seeds by 1 point (sd)"
@@ -160,7 +161,7 @@ def _power(seen: Overview) -> str:
 
 def print_arithmetic(folder: StudyFolder) -> None:
     """How each network computes, in the terminal that shows progress."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
         for model, told in folder.arithmetic.items():
             console.print(f"{model}: {told}")
@@ -188,10 +189,10 @@ def print_outcome(finished: Finished) -> None:
 
 def print_standing(found: Mapping[str, Any]) -> None:
     """A study's jobs by kind and state."""
-    console = Console(highlight=False)
-    table = Table(
-        title=f"{found['study']}: {100 * found['share_done']:.0f} % of the work done", title_justify="left"
-    )
+    console = Console(highlight=False, markup=False)
+    # A title given as a string is read as markup, whatever the console says.
+    title = Text(f"{found['study']}: {100 * found['share_done']:.0f} % of the work done")
+    table = Table(title=title, title_justify="left")
     table.add_column("job")
     used = {state for counts in found["jobs"].values() for state in counts}
     states = ("done", "running", "queued", "failed", *(each for each in ("held", "spared") if each in used))
@@ -203,7 +204,7 @@ def print_standing(found: Mapping[str, Any]) -> None:
             table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
     console.print(table)
     for failure in found["failures"]:
-        console.print(f"failed: {failure['kind']} {failure['id']}: {failure['error']}", markup=False)
+        console.print(f"failed: {failure['kind']} {failure['id']}: {failure['error']}")
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:

@@ -188,6 +188,15 @@ def test_few_pairs_are_said_to_prove_nothing_by_p_values():
     assert not any("smallest possible" in caveat for caveat in answer([effect(0.05, "helps")]).caveats)
 
 
+@pytest.mark.parametrize(
+    ("family", "would"), [(3000, "That would take 17 pairs"), (10_000, "More pairs would")]
+)
+def test_p_values_of_drawn_flips_end_somewhere(family: int, would: str) -> None:
+    """Beyond 16 pairs flips are drawn, and no p-value is below one in a hundred thousand."""
+    found = answer([effect(0.05, "helps", n_pairs=8, n_tests=family)])
+    assert any(would in caveat for caveat in found.caveats)
+
+
 def test_a_single_pair():
     row = effect(0.05, "undecided", n_pairs=1, ci_low=None, ci_high=None)
     found = answer([row])
@@ -283,7 +292,9 @@ def test_what_would_decide_follows_from_the_spread_that_was_seen() -> None:
     [sentence] = answer(rows).missing
     spread = 0.02 * 6**0.5 / stats.t.ppf(0.975, 5)
     assert f"about {100 * spread:.1f} points" in sentence
-    assert f"{pairs_needed(spread, 0.01)} pairs would show a gain of 1.0 points" in sentence
+    # A gain of 1.0 points is 0.5 beyond the margin, and only that decides.
+    needed = pairs_needed(spread, 0.005)
+    assert f"{needed} pairs would show that a gain of 1.0 points is beyond the margin" in sentence
     assert answer(rows[1:]).missing == []
 
 

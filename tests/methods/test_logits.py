@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distillab.errors import RequestError
-from distillab.methods import Mixed, Pair, build_method, parse_method
+from distillab.methods import Mixed, Pair, build_method, methods, parse_method
 from distillab.methods.logits.bernoulli_kd import bernoulli_kl
 from distillab.methods.logits.ctkd import CurriculumTemperature
 from distillab.methods.logits.logit_standardisation import standardised
@@ -310,9 +310,19 @@ def test_a_wrapped_method_learns_from_standardised_logits_and_raw_labels() -> No
     assert found == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", list(methods))
+def test_whatever_can_be_wrapped_keeps_its_loss_on_the_labels(name: str) -> None:
+    try:
+        found = terms({"logit_standardisation": {"of": name}})
+    except RequestError as refusal:
+        assert "cannot be given standardised logits" in str(refusal)
+        return
+    assert found["ce"] == pytest.approx(terms(name)["ce"], abs=1e-6)
+
+
 def test_who_teaches_and_what_is_needed_is_up_to_the_wrapped_method() -> None:
-    worst = parse_method({"logit_standardisation": {"of": "worst_group_kd"}}, "methods")
-    assert worst.needs == parse_method("worst_group_kd", "methods").needs and worst.teacher == "study"
+    rare = parse_method({"logit_standardisation": {"of": "balanced_kd"}}, "methods")
+    assert rare.needs == parse_method("balanced_kd", "methods").needs and rare.teacher == "study"
     own = parse_method({"logit_standardisation": {"of": "self"}}, "methods")
     assert own.teacher == "self" and not own.distils
 
@@ -328,6 +338,10 @@ def test_who_teaches_and_what_is_needed_is_up_to_the_wrapped_method() -> None:
         ({"of": 3}, "methods.logit_standardisation.of: 3 is not a method"),
         ({"of": "rkd"}, "methods.logit_standardisation.of: rkd cannot be given standardised logits"),
         ({"of": "ce"}, "methods.logit_standardisation.of: ce cannot be given standardised logits"),
+        (
+            {"of": "sample_weighted_kd"},
+            "methods.logit_standardisation.of: sample_weighted_kd cannot be given standardised logits: it weighs",
+        ),
         (
             {"of": {"kd": {}, "dkd": {}}},
             "methods.logit_standardisation.of: kd+dkd cannot be given standardised logits",

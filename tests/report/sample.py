@@ -384,7 +384,6 @@ def sample(scale: Scale = Scale()) -> ReportContents:
             Cost("teacher", 3, 183.0),
             Cost("teacher outputs", 36, 21.0),
             Cost("student", 359, 2430.0),
-            Cost("evaluation", 362, 64.0),
         ),
         method_costs=rows.method_costs(runs, "ce"),
         reproduction=Reproduction(

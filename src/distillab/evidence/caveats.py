@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from scipy import stats
 
 from distillab.evidence.comparisons import Comparisons, grouped
-from distillab.evidence.gains import smallest_p
+from distillab.evidence.gains import MOST_ENUMERATED, smallest_p
 from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairing import Row
 from distillab.evidence.power import pairs_needed
@@ -32,15 +32,18 @@ def what_would_decide(study: Comparisons) -> list[str]:
         for row in study.main
         if row["verdict"] == "undecided" and None not in (row["ci_low"], row["ci_high"])
     ]
-    worth = 2 * study.margin
-    if not spreads or worth == 0:
+    if not spreads or study.margin == 0:
         return []
     spread = statistics.median(spreads)
     unit = METRICS[study.metric].unit
+    # A verdict asks for an interval beyond the margin: what must be told from it is the other half of a gain
+    # of twice the margin.
+    needed = pairs_needed(spread, study.margin, alpha=study.alpha)
     return [
         f"Gains differ between seeds by about {amount(spread, study.metric, signed=False)} {unit} (sd) where "
-        f"the evidence does not decide: {pairs_needed(spread, worth)} pairs would show a gain of "
-        f"{amount(worth, study.metric, signed=False)} {unit} with a chance of 80 %."
+        f"the evidence does not decide: {needed} pairs would show that a gain of "
+        f"{amount(2 * study.margin, study.metric, signed=False)} {unit} is beyond the margin with a chance "
+        "of 80 %."
     ]
 
 
@@ -77,11 +80,13 @@ def _testing(study: Comparisons) -> list[str]:
             "looks, and p-values are divided by the share of their look; both hold however it stopped."
         )
     if least * family > study.alpha and not sequential:
-        needed = math.ceil(1 + math.log2(family / study.alpha))
+        enough = (n for n in range(most, MOST_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
+        needed = next(enough, None)
+        would = f"That would take {needed} pairs; until then" if needed else "More pairs would not change it:"
         corrected = f"; corrected for {family} tests," if family > 1 else ":"
         found.append(
             f"With {count(most, 'pair')} the smallest possible p-value is {least:.2g}{corrected} none can "
-            f"reach {level}. That would take {needed} pairs; until then the intervals are the evidence."
+            f"reach {level}. {would} the intervals are the evidence."
         )
     elif beyond:
         verdicts = count(len(beyond), "verdict")

@@ -61,6 +61,9 @@ def number(row: Row, column: str) -> float | None:
 
 
 def resolution_of(found: Iterable[tuple[Row, Row]], metric: str) -> float | None:
-    """The step of a metric that counts test images, 1 / ``n_test``; None for others or if it is not known."""
+    """The step of a metric that counts test images, 1 / ``n_test``; None for others or if it is not known, as
+    for ``accuracy.NAME``: ``n_test`` counts the images of the primary test set."""
+    if "." in metric or not METRICS[metric].counts_images:
+        return None
     sizes = [row["n_test"] for pair in found for row in pair if row.get("n_test")]
-    return 1.0 / min(sizes) if sizes and METRICS[metric].counts_images else None
+    return 1.0 / min(sizes) if sizes else None

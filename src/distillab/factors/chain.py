@@ -27,7 +27,8 @@ def parse_factors(entries: Mapping[str, Any], where: str, base: Path | None = No
         base: what relative paths are relative to (the study file's folder).
 
     Raises:
-        RequestError: an unknown factor, key or role, no levels, or a level that is double or impossible.
+        RequestError: an unknown factor, key or role, no levels, levels of two sorts, or one that is double or
+            impossible.
     """
     if not isinstance(entries, Mapping):
         raise RequestError(
@@ -51,6 +52,11 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
     if not levels:
         raise RequestError("there are no levels", where=place, allowed="at least one")
     made = [_factor(kind, {**options, "level": level}, base, place, known) for level in levels]
+    if len({isinstance(factor.level, str) for factor in made}) > 1:
+        written = ", ".join(level_text(factor.level) for factor in made)
+        raise RequestError(
+            f"levels of two sorts: {written}", where=place, allowed="numbers alone, or names alone"
+        )
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
             raise RequestError(

@@ -20,6 +20,7 @@ from distillab.factors.subsets import first_of_each_class, ranks_in_class, round
 COPY = 2**50  # the id of copy k of image i is k * COPY + i
 NEAR_COPIES = 31  # different near copies of one image; of more, some are alike
 LOOKED_AT = 1000  # near copies at most that a check looks at
+PIXELS_LOOKED_AT = 64  # images at most, to see whether they are as they were read
 
 
 @factor("redundancy")
@@ -71,7 +72,8 @@ class Redundancy(Factor):
 
     def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
         """A set of the same size. Raises RequestError if a class would be left without an image of its own,
-        or if more test images are asked for than one half of the test set has."""
+        if more test images are asked for than one half of the test set has, or if images that leak would
+        stand among ones that another factor has changed."""
         order, leaks = (int(key) for key in rng.integers(2**63, size=2))
         copies = rounded(self.level * images.counts)
         self._must_leave_some(images, copies)
@@ -81,6 +83,7 @@ class Redundancy(Factor):
         if not copies.any():
             return images
         if test is not None:
+            _must_be_as_read(images, self.scene_of(scene))
             return stacked(images.select(ranks < kept), self._leaked(images, copies, leaks, test))
         source, number = _sources(images, ranks, kept)
         made = images.select(source)
@@ -168,6 +171,22 @@ def _exposed(scene: Scene, key: int) -> ImageSet:
     """The half of each class of the test set that leaks are taken from, whatever the level."""
     test = scene.dataset.eval["test"]
     return test.select(ranks_in_class(test, key) < (test.counts // 2)[test.labels])
+
+
+def _must_be_as_read(images: ImageSet, scene: Scene) -> None:
+    """Raise RequestError if an earlier factor has changed the pixels, by a look at some of them."""
+    train = scene.dataset.train
+    common, ours, theirs = np.intersect1d(images.ids, train.ids, return_indices=True)
+    some = np.linspace(0, len(common) - 1, min(len(common), PIXELS_LOOKED_AT)).astype(np.int64)
+    same = images.shape == train.shape and np.array_equal(
+        images.pixels(ours[some]), train.pixels(theirs[some])
+    )
+    if not same:
+        raise RequestError(
+            "images that leak from the test set would stand among images that another factor has changed",
+            where="redundancy",
+            allowed="`redundancy` before factors that change pixels, such as resolution and spurious",
+        )
 
 
 def _repeated(images: ImageSet) -> float:

@@ -128,6 +128,7 @@ class Method(nn.Module, ABC):
         asks: what of these it must have from the teacher as well, if that is less than all.
         teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
             student (``self``), or an ``untrained`` network of the teacher's architecture.
+        weighs_labels: whether images count differently in its loss on the labels.
 
     Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
     with the student and never saved with it.
@@ -143,6 +144,7 @@ class Method(nn.Module, ABC):
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
     asks: ClassVar[frozenset[Need] | None] = None
     teacher: ClassVar[TeacherKind] = "study"
+    weighs_labels: ClassVar[bool] = False
 
     class Config(BaseModel):
         """Hyper-parameters; the defaults are the canonical paper's."""

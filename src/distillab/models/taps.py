@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -130,7 +131,7 @@ class TappedModel:
 
     def _listen(self, x: Tensor) -> None:
         if self.taps is None and self.needs:
-            # Older autocasts keep the weights that they cast here, without gradients, for the call that follows.
+            # Older autocasts keep weights that they cast here, without gradients, for the call that follows.
             with torch.autocast(x.device.type, enabled=False):
                 self.taps = find_taps(self.model, x[:1])
         network = type(self.model).__name__

@@ -27,9 +27,9 @@ from distillab.report.stopping import stopping_of
 from distillab.study.account import account
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
-from distillab.study.spec import PLAIN
 
 Row = dict[str, Any]
+KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
 PACKAGES = ("distillab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic")
 
 
@@ -39,18 +39,21 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
     with folder.ledger() as ledger:
         conditions = ledger.conditions()
         failures = _failures(ledger)
-        costs = tuple(view.Cost(kind, jobs, total) for kind, (jobs, total) in ledger.seconds().items())
+        seconds = ledger.seconds().items()
+        costs = tuple(view.Cost(KINDS.get(kind, kind), jobs, total) for kind, (jobs, total) in seconds)
         teachers = _teachers(folder, ledger)
         recipes = question.recipe(ledger, spec.recipe)
     phrases = question.phrases(folder)
     runs = from_rows.runs_of(tables.results, phrases)
-    effects = from_rows.effects_of(tables.effects, phrases)
+    effects, baseline = from_rows.effects_of(tables.effects, phrases), spec.evidence.baselines[0]
+    distilling = [each.label for each in spec.method_specs() if each.distils]
     return view.ReportContents(
         study=spec.study,
+        baseline=baseline,
         answer=_answer(folder, tables),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
-        pairs=_pairs(tables.results, teachers, [each.label for each in spec.method_specs() if each.distils]),
+        pairs=_pairs(tables.results, teachers, baseline, distilling),
         datasets=(question.dataset(folder),),
         roles=question.roles(folder),
         factors=tuple(question.factor(levels, conditions) for levels in spec.factor_levels()),
@@ -59,15 +62,15 @@ def collect(folder: StudyFolder, tables: Tables) -> view.ReportContents:
         seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
         effects=effects,
-        doses=from_rows.dose_panels(effects, runs),
-        class_panels=_class_panels(folder, tables.effects),
+        doses=from_rows.dose_panels(effects, runs, baseline=baseline),
+        class_panels=_class_panels(folder, tables.effects, baseline),
         quality=from_rows.qualities(runs),
         teachers=teachers,
         runs=runs,
         failures=failures,
         exclusions=_exclusions(tables.results, folder),
         costs=costs,
-        method_costs=from_rows.method_costs(runs, PLAIN),
+        method_costs=from_rows.method_costs(runs, baseline),
         work=_work(folder),
         stopping=stopping_of(looks_of(folder), effects, runs),
         reproduction=_reproduction(folder),
@@ -89,7 +92,7 @@ def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
         tables.effects,
         doses,
         baseline=baseline,
-        controls=[each.label for each in folder.spec.method_specs() if question.kind_of(each) == "control"],
+        controls=[each.label for each in folder.spec.method_specs() if not each.distils],
         margin=margin,
         confidence=confidence,
         phrases=question.phrases(folder),
@@ -122,37 +125,52 @@ def _work(folder: StudyFolder) -> view.Work:
 
 
 def _pairs(
-    rows: Sequence[Row], teachers: Sequence[view.Teacher], distilling: Sequence[str]
+    rows: Sequence[Row], teachers: Sequence[view.Teacher], plain: str, distilling: Sequence[str]
 ) -> tuple[view.Pair, ...]:
-    """Each student with its teacher, over all conditions; the method is the best on average."""
+    """Each student with its teacher, where the plain twin and the first of the distilling methods are both
+    done. The first that is written, and not the best: that would be chosen on test images."""
     pairs = []
     for teacher, student in dict.fromkeys((row["teacher"], row["student"]) for row in rows):
         mine = [r for r in rows if (r["teacher"], r["student"], r["status"]) == (teacher, student, "done")]
         if not mine:
             continue
-        distilled = {
-            method: _mean(mine, "accuracy", method=method)
-            for method in dict.fromkeys(row["method"] for row in mine)
-            if method in distilling
-        }
-        best = max(distilled, key=lambda name: distilled[name] or 0.0, default="")
+        method, twins = _first_twins(mine, plain, distilling)
         sizes = next((t for t in teachers if t.name == teacher), None)
         pairs.append(
             view.Pair(
                 teacher=teacher,
                 student=student,
-                teacher_accuracy=_mean(mine, "teacher_accuracy"),
-                plain_accuracy=_mean(mine, "accuracy", method=PLAIN),
-                distilled_accuracy=distilled.get(best),
-                distilled_method=best,
+                teacher_accuracy=_mean(twins, "teacher_accuracy"),
+                plain_accuracy=_mean(twins, "accuracy", method=plain),
+                distilled_accuracy=_mean(twins, "accuracy", method=method) if method else None,
+                distilled_method=method,
                 teacher_params=None if sizes is None else sizes.params,
                 teacher_macs=None if sizes is None else sizes.macs,
                 student_params=mine[0]["params"],
                 student_macs=mine[0]["macs"],
-                context="means over all conditions and seeds",
+                context="means over the conditions and seeds where both are done"
+                if method
+                else "means over all conditions and seeds",
             )
         )
     return tuple(pairs)
+
+
+def _first_twins(rows: Sequence[Row], plain: str, distilling: Sequence[str]) -> tuple[str, Sequence[Row]]:
+    """The first distilling method that has runs whose plain twin is done, and both sides of them; no method
+    and the plain runs if there is none."""
+    places = {method: {_place(row) for row in rows if row["method"] == method} for method in distilling}
+    begun = {_place(row) for row in rows if row["method"] == plain}
+    for method in distilling:
+        if both := places[method] & begun:
+            return method, [r for r in rows if r["method"] in (method, plain) and _place(r) in both]
+    return "", [row for row in rows if row["method"] == plain]
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    """What a run shares with its twin: levels, provenance and seed."""
+    levels = tuple(value for name, value in row.items() if name.startswith("factor."))
+    return (*levels, row["provenance"], row["seed"])
 
 
 def _mean(rows: Sequence[Row], column: str, method: str | None = None) -> float | None:
@@ -160,7 +178,7 @@ def _mean(rows: Sequence[Row], column: str, method: str | None = None) -> float 
     return float(np.mean(values)) if values else None
 
 
-def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.ClassPanel, ...]:
+def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) -> tuple[view.ClassPanel, ...]:
     """Gains by class of every method against its plain twin, in every cell; the worst losses first."""
     measured, phrases, looks = Measurements(folder), question.phrases(folder), looks_of(folder)
     by_arm: dict[tuple[Any, ...], dict[int, dict[str, tuple[float, int]]]] = {}
@@ -170,12 +188,12 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row]) -> tuple[view.Cla
             by_arm.setdefault(_arm(cell, cell["method"]), {})[cell["seed"]] = accuracies
     panels = []
     for row in effects:
-        if row["metric"] != "accuracy" or row["baseline"] != PLAIN:
+        if row["metric"] != "accuracy" or row["baseline"] != baseline:
             continue
         cell = {
             "levels": {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
         } | row
-        mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, PLAIN), {})
+        mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, baseline), {})
         until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
         seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:

@@ -59,10 +59,12 @@ def roles(folder: StudyFolder) -> tuple[view.Role, ...]:
         "external": "external: unknown data (given weights)",
     }
     taught = "; ".join(learned[each] for each in spec.teacher.provenance)
+    carved = "val" in folder.dataset.report.carved
+    val = "carved from the training images" if carved else "the validation images of the source"
     return (
         words("teacher", taught) if touched["teacher"] else view.Role("teacher", taught),
         words("transfer", "the training images"),
-        words("val", "carved from the training images, for choosing an epoch"),
+        words("val", f"{val}, for choosing an epoch"),
         words("eval", "the test images, looked at once, after training"),
     )
 

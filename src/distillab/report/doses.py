@@ -62,7 +62,7 @@ def _panel_plots(
     panel: DosePanel, index: int, contents: ReportContents, styles: Mapping[str, Style]
 ) -> list[Plot]:
     name = wording.humane(panel.factor)
-    title = next((f.measure for f in contents.factors if f.name == panel.factor and f.measure), name)
+    title = plain(next((f.measure for f in contents.factors if f.name == panel.factor and f.measure), name))
     levels = _levels([*panel.gains, *panel.accuracies], contents, panel.factor)
     ladder = Ladder.of(levels)
     shown = wording.metric(contents.primary_metric)

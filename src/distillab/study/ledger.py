@@ -40,13 +40,12 @@ class Failure:
 
 
 class Ledger:
-    """One connection to a study's ledger. Make one a process and thread."""
+    """One connection to a study's ledger. Make one a process and thread. Where the file or its folder must
+    not be written, it can be read all the same."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db = _connection(path)
         self.host = socket.gethostname()
         if self.meta("schema") not in (None, str(SCHEMA)):
             self._bring_up_to_date()
@@ -309,3 +308,15 @@ class Ledger:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        return db
+    # Where there is no log nobody has it open who writes; then it is read without making one.
+    logged = path.with_name(f"{path.name}-wal").exists()
+    how = "mode=ro" if logged else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=60.0, isolation_level=None)

@@ -53,6 +53,7 @@ class Overview:
     recipes: dict[int, dict[str, Any]]
     arithmetic: dict[str, str]
     confidence: float
+    margin: float
     looks: tuple[int, ...]
     least_students: int
     least_seconds: float
@@ -97,6 +98,7 @@ def overview(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device
         recipes=_recipes(plan),
         arithmetic={model: str(choice) for model, choice in plan.arithmetic.items()},
         confidence=spec.evidence.confidence,
+        margin=spec.evidence.margin,
         looks=spec.looks,
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),

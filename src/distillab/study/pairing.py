@@ -60,7 +60,9 @@ class Pairing:
         if arm.teacher == "study" and self.class_map and self.planner.spec.teacher.generations == 1:
             spec["class_map"] = list(self.class_map)
         cost = recipe.images_seen * 3 * self.costs.macs(self.student)
-        needs = () if source is None else (source,)
+        # What the teacher says about the test images is compared with what the student says, live or not.
+        compared = self.study_outputs if arm.teacher == "study" else None
+        needs = tuple(dict.fromkeys(job for job in (source, compared) if job is not None))
         condition = setting.student_condition
         if arm.files:
             condition = Canonical({**condition, "code": arm.files})

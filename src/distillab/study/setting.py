@@ -54,10 +54,12 @@ class Setting:
 
     @property
     def _unequal(self) -> list[int] | None:
-        """Transfer images by class, where a factor made classes more than twice as unequal."""
+        """Transfer images by class, where ``imbalance`` set how unequal they are, or another factor made them
+        more than twice as unequal."""
         counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
         ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
-        return counts.tolist() if ratio > 2 * was else None
+        least = 1 if "imbalance" in self.condition.levels else 2 * was
+        return counts.tolist() if ratio > least else None
 
     @cached_property
     def where(self) -> dict[str, Any]:

@@ -27,6 +27,11 @@ def _wrapped(entry: Any) -> MethodSpec:
             f"{spec.label} cannot be given standardised logits",
             allowed="one method of the library that learns from a teacher's logits alone, such as kd or dkd",
         )
+    if spec.kind.weighs_labels:
+        raise RequestError(
+            f"{spec.label} cannot be given standardised logits: it weighs labels by logits as they are",
+            allowed="a method whose cross-entropy is a plain mean, such as kd or dkd",
+        )
     return spec
 
 

@@ -31,6 +31,7 @@ class ProgressiveSelf(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "memory"})
+    weighs_labels: ClassVar[bool] = True
     teacher: ClassVar[TeacherKind] = "none"
 
     class Config(Method.Config):

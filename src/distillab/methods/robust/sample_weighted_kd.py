@@ -30,6 +30,8 @@ class SampleWeighted(Method):
     Paper: Li, Yang, Song, Cao, Luo and Li, "Learning from noisy labels with distillation", ICCV 2017.
     """
 
+    weighs_labels: ClassVar[bool] = True
+
     class Config(Method.Config):
         """The least weight of a label, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 

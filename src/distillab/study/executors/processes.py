@@ -22,9 +22,13 @@ MOST_RESTARTS = 10
 
 @executors.register("processes")
 def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> None:
-    """Run every open job in ``workers`` processes. A worker that dies is replaced; its job is tried again."""
+    """Run every open job in ``workers`` processes. A worker that dies is replaced; its job is tried again.
+
+    Raises:
+        RuntimeError: workers die one after the other, and nothing is settled between.
+    """
     context = workers_context()
-    restarts = 0
+    restarts, still = 0, -1
 
     def start() -> BaseProcess:
         process = context.Process(target=_work, args=(str(folder.path), device), daemon=True)
@@ -41,6 +45,8 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
                 time.sleep(WATCH_SECONDS)
                 settled, everything = ledger.progress()
                 watch(settled / everything if everything else 1.0)
+                if still != (still := ledger.open_jobs()):
+                    restarts = 0  # a job that kills is given up in the end, and counts as settled
                 # Asked before the exit codes are read, so that no death goes unseen.
                 working = any(process.is_alive() for process in crew)
                 for place, process in enumerate(crew):

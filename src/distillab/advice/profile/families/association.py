@@ -83,13 +83,15 @@ def measure(subject: Subject) -> Family | None:
         )
         table = _crossed(values, labels)
         shares = table / np.maximum(table.sum(axis=0), 1)
-        present = table[np.unique(values)][:, np.unique(labels)]
+        cells = np.ix_(np.unique(values), np.unique(labels))
+        row, column = np.unravel_index(shares[cells].argmin(), shares[cells].shape)
+        count, of_class = int(table[cells][row, column]), int(table[cells][:, column].sum())
         book.add(
             f"smallest_cell_{name}",
             f"smallest share of a {word} within a class",
-            float(shares[np.unique(values)][:, np.unique(labels)].min()),
-            wilson(int(present.min()), int(table.sum(axis=0)[np.unique(labels)].min())),
-            n,
+            count / of_class,
+            wilson(count, of_class),
+            of_class,
             "A class that is never seen without its attribute cannot be told from it by any student.",
             unit="share",
         )

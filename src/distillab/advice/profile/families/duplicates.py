@@ -13,6 +13,7 @@ from distillab.advice.profile.notebook import Notebook
 from distillab.advice.profile.subject import Subject, joined
 from distillab.data.duplicates import content
 from distillab.data.imageset import ImageSet, Indices
+from distillab.evidence.wording import listed
 
 SHOWN = 8  # pairs
 LEAKED = 0.005  # share of a test set from which it is said aloud
@@ -39,7 +40,7 @@ def measure(subject: Subject) -> Family:
     for number, part in enumerate(subject.held_out.values(), 1):
         split[np.isin(everything.ids, part.ids)] = number
     with subject.watch.charging("duplicates"):
-        found = _pairs(everything)
+        found = _pairs(everything, split)
     inside = found.of((split[found.first] == 0) & (split[found.second] == 0))
     n = len(subject.images)
     _within(book, everything, inside, n)
@@ -69,7 +70,7 @@ def measure(subject: Subject) -> Family:
             (split[found.first] != split[found.second])
             & ((split[found.first] == number) | (split[found.second] == number))
         )
-        _across(book, subject, everything, across, split == number, name)
+        _across(book, subject, everything, across, split, number)
     return book.close()
 
 
@@ -79,12 +80,21 @@ def _conflicts(count: int) -> str:
     )
 
 
-def _pairs(images: ImageSet) -> Pairs:
-    """All pairs that were found."""
-    first, second = copies(images)
+def _pairs(images: ImageSet, split: Indices) -> Pairs:
+    """Pairs that look alike; and of images that are equal, each with the first such one of every split. There
+    are images in which nothing can be compared but every pixel: blank pages, black scans."""
     _, codes = content(images.pool.pixels)
-    codes = codes[images.rows]
-    return Pairs(first, second, codes[first] == codes[second])
+    codes, n = codes[images.rows], len(images)
+    alike = [np.stack(copies(images))]
+    for number in np.unique(split):
+        first_of = np.full(int(codes.max()) + 1, -1)
+        inside = np.flatnonzero(split == number)
+        first_of[codes[inside[::-1]]] = inside[::-1]
+        first = first_of[codes]
+        repeated = np.flatnonzero((first >= 0) & (first != np.arange(n)))
+        alike.append(np.sort(np.stack([first[repeated], repeated]), axis=0))
+    pairs = np.unique(np.concatenate(alike, axis=1), axis=1)
+    return Pairs(pairs[0], pairs[1], codes[pairs[0]] == codes[pairs[1]])
 
 
 def _within(book: Notebook, images: ImageSet, inside: Pairs, n: int) -> None:
@@ -122,12 +132,14 @@ def _across(
     subject: Subject,
     images: ImageSet,
     across: Pairs,
-    inside: np.ndarray,
-    name: str,
+    split: Indices,
+    number: int,
 ) -> None:
-    size = int(inside.sum())
+    names, inside = ["train", *subject.held_out], split == number
+    name, size = names[number], int(inside.sum())
     for kind, chosen in {"exact": across.of(across.equal), "near": across.of(~across.equal)}.items():
         leaked = np.unique(np.concatenate([chosen.first, chosen.second]))
+        met = listed(names[other] for other in np.unique(split[leaked]) if other != number)
         leaked = leaked[inside[leaked]]
         share = len(leaked) / size
         what = "to the pixel" if kind == "exact" else "nearly"
@@ -137,11 +149,10 @@ def _across(
             share,
             wilson(len(leaked), size),
             size,
-            "Students that remember are rewarded, and gains of distilling are understated. Exact copies "
-            "are dropped "
-            "from train by default (`duplicates: drop`), near ones are not.",
+            "Students that remember are rewarded, and gains of distilling are understated. Exact copies are "
+            "dropped from train by default (`duplicates: drop`), near ones are not.",
             unit="share",
-            alarm=f"{100 * share:.1f} % of {name} also stands in train ({what})." if share >= LEAKED else "",
+            alarm=f"{100 * share:.1f} % of {name} also stands in {met} ({what})." if share >= LEAKED else "",
         )
     book.show(_gallery(subject, images, across, f"Duplicates across splits: {name}", prefer=~across.equal))
 

@@ -74,8 +74,8 @@ def measure(subject: Subject) -> Family:
 
 
 def _broken(book: Notebook, subject: Subject) -> None:
-    """Files that could not be decoded."""
-    n = len(subject.images)
+    """Files that could not be decoded, of those of all splits."""
+    n = len(subject.images) + sum(map(len, subject.held_out.values()))
     broken = len(subject.report.broken)
     book.add(
         "broken_share",
