@@ -340,7 +340,7 @@ def test_who_teaches_and_what_is_needed_is_up_to_the_wrapped_method() -> None:
         ({"of": "ce"}, "methods.logit_standardisation.of: ce cannot be given standardised logits"),
         (
             {"of": "sample_weighted_kd"},
-            "methods.logit_standardisation.of: sample_weighted_kd cannot be given standardised logits: it weighs",
+            "methods.logit_standardisation.of: sample_weighted_kd cannot be given standardised logits: it",
         ),
         (
             {"of": {"kd": {}, "dkd": {}}},

@@ -87,7 +87,7 @@ class JobRunner:
         spec = job.spec
         recipe, seeds = ResolvedRecipe.from_dict(spec["recipe"]), Seeds(**spec["seeds"])
         if "fixed" in spec:
-            weights = spec["fixed"]["weights"]
+            weights = job.condition.get("weights", spec["fixed"]["weights"])
             path = Path(weights) if weights else None
             if path and file_digest(path) != spec["fixed"]["digest"]:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")

@@ -158,16 +158,19 @@ class Pairing:
             recipe = planner.recipe(self.provenance, spec["model"], images)
         if fixed:
             weights = planner.spec.weights_path() if kind == "study" else None
-            digest = planner.file_digest(weights) if kind == "study" else None
-            spec["fixed"] = {"weights": str(weights) if kind == "study" else None, "digest": digest}
+            # A run is what the weights are, wherever they lie.
+            spec["fixed"] = {"weights": None, "digest": planner.file_digest(weights) if weights else None}
             spec["fixed"] |= inputs_of_given(planner.spec, planner.statistics) if kind == "study" else {}
             if kind == "study" and planner.spec.teacher.classes:
                 spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
         sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))
-        condition = Canonical({**self.setting.where, "train": train, **one.condition})
+        condition = {**self.setting.where, "train": train, **one.condition}
+        if fixed and weights:
+            condition["weights"] = str(weights)
         free = fixed or "members" in spec
         cost = 0 if free else recipe.images_seen * 3 * planner.costs(images).macs(spec["model"])
-        return planner.add(spec | {"recipe": recipe.written, "sets": sets}, condition, one.needs, cost)
+        spec |= {"recipe": recipe.written, "sets": sets}
+        return planner.add(spec, Canonical(condition), one.needs, cost)
 
     def _teacher_seed(self, part: str, kind: str) -> int:
         """The seed of a part of a teacher. ``full`` teachers belong to the study, in turn if several."""

@@ -65,7 +65,7 @@ def measure(subject: Subject) -> Family:
             prefer=labels[inside.first] != labels[inside.second],
         )
     )
-    for number, name in enumerate(subject.held_out, 1):
+    for number in range(1, len(subject.held_out) + 1):
         across = found.of(
             (split[found.first] != split[found.second])
             & ((split[found.first] == number) | (split[found.second] == number))
