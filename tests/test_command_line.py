@@ -12,11 +12,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from distillab.api import Study
 from distillab.cli import _main
 from distillab.data.sources import sources
 from distillab.evidence.schema import read_rows
 from distillab.factors import factors
 from distillab.methods import methods
+from distillab.study import jobs
 
 TINY: dict[str, Any] = {
     "study": "tiny",
@@ -308,6 +310,42 @@ def test_a_wrong_command(
 ) -> None:
     assert _main(arguments) == 2
     assert_one_line(capsys, *words)
+
+
+def test_a_person_who_stops_it_is_told_that_nothing_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Study, *given: Any, **keys: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "out")]) == 1
+    assert_one_line(capsys, "stopped", "the same command goes on")
+
+
+def test_a_job_that_fails_is_told_whatever_its_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the student that teaches its like needs no word of the teacher; that it is lost is no secret."""
+
+    def broken(*given: Any, **keys: Any) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(jobs, "teacher_outputs", broken)
+    study = write(tmp_path, methods=["ce", "kd", {"self": {}}], factors={"size": [5]}, seeds=1)
+    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 1
+    assert "failed: outputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["leaves [cropped]", "leaves [/x]"])
+def test_names_are_printed_as_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write(tmp_path, study=name, factors={}, seeds=1, methods=["ce"])
+    assert _main(["plan", str(study)]) == 0
+    assert name in capsys.readouterr().out
+    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 0
+    capsys.readouterr()
+    assert _main(["status", str(tmp_path / "out")]) == 0
+    assert name in capsys.readouterr().out
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from distillab.advice.profile.families import (
     sources,
 )
 from distillab.advice.profile.profile import measure_all
+from distillab.advice.profile.subject import Subject
+from distillab.data.dataset import DataReport, Dataset
 from distillab.data.imageset import ImageSet
 from distillab.data.sources.parse import source_from_argument
 
@@ -108,6 +111,30 @@ def test_duplicates_are_found_within_and_across_splits() -> None:
 def test_different_images_are_no_duplicates() -> None:
     first, _ = copies(ImageSet.of(photographs(1500), [0] * 1500, ("a", "b")))
     assert len(first) == 0
+
+
+def test_blank_images_are_duplicates_where_they_are_equal_to_the_pixel() -> None:
+    """Nothing can be compared in a black scan, but a hundred of them are one."""
+    train, test = photographs(300), photographs(50, seed=1)
+    train[:100], test[:5] = 0, 0
+    labels = np.arange(300) % 2
+    found = values(duplicates.measure(subject(train, labels, test=(test, np.arange(50) % 2))))
+    assert found["exact_duplicates"] == pytest.approx(99 / 300)
+    assert found["effective_images"] == 201
+    assert found["exact_leak_test"] == 0.1
+    assert found["duplicate_label_conflicts"] == 50
+
+
+def test_where_test_images_also_stand_is_named() -> None:
+    """Of three splits, val and test share images, and train is clean."""
+    images, val, test = photographs(100), photographs(40, seed=1), photographs(40, seed=2)
+    test[:20] = val[:20]
+    pixels = np.concatenate([images, val, test])
+    whole = ImageSet.of(pixels, np.arange(180) % 2, ("a", "b"))
+    train, held, tested = (whole.select(np.arange(*ends)) for ends in ((0, 100), (100, 140), (140, 180)))
+    family = duplicates.measure(Subject.of(Dataset("three", train, held, {"test": tested}, DataReport())))
+    assert any("50.0 % of test also stands in val" in alarm for alarm in alarms(family))
+    assert not any("in train" in alarm for alarm in alarms(family))
 
 
 def test_flat_images_are_not_copies_of_each_other() -> None:
@@ -217,9 +244,22 @@ def test_sites_that_do_not_go_with_class_are_no_shortcut() -> None:
     assert values(family)["clusters_surroundings_cramers_v"] < 0.15 and alarms(family) == []
 
 
-def test_groups_that_the_data_have_are_compared_with_class() -> None:
-    from dataclasses import replace
+def test_the_smallest_cell_has_the_interval_of_that_cell() -> None:
+    images, _ = gratings(1050, side=16)
+    labels = np.repeat([0, 1], [1000, 50])
+    sites = np.zeros(1050, dtype=np.int64)
+    sites[:10], sites[1000:1005] = 1, 1
+    seen = subject(images, labels)
+    groups = replace(seen.images, groups=sites, group_names=("usual", "rare"))
+    family = association.measure(replace(seen, images=groups))
+    assert family is not None
+    [cell] = [each for each in family.measures if each.key.startswith("smallest_cell")]
+    assert cell.value == 0.01 and cell.n == 1000
+    assert cell.low is not None and cell.high is not None
+    assert cell.low < cell.value < cell.high < 0.02
 
+
+def test_groups_that_the_data_have_are_compared_with_class() -> None:
     images, labels = gratings(400)
     plain = subject(images, labels)
     assert association.measure(plain) is None, "without attributes there is nothing to say"

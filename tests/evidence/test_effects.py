@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from distillab.errors import RequestError
 from distillab.evidence.effects import COMPUTED, effects
+from distillab.evidence.gains import grid_floor
 from distillab.evidence.schema import effects_schema, results_schema
 from distillab.evidence.verdicts import holm
 
@@ -115,6 +116,16 @@ def test_the_step_of_the_test_set_keeps_equal_accuracies_honest():
     same = [0.0] * 5
     assert only(effects(arms(same, n_test=1000)))["verdict"] == "equivalent"
     assert only(effects(arms(same, n_test=50)))["verdict"] == "undecided"
+
+
+def test_the_step_of_another_test_set_is_not_that_of_the_primary_one():
+    """Twenty images on which nothing changed say less than a thousand."""
+    rows = arms([0.0] * 5, n_test=1000)
+    for row in rows:
+        row["accuracy.exposed"] = 0.05 * (10 + row["seed"] % 2)
+    found = only(effects(rows), metric="accuracy.exposed")
+    assert found["verdict"] == "undecided" and found["gain"] == 0
+    assert found["ci_high"] == pytest.approx(grid_floor(5, 0.05))
 
 
 def test_metrics_that_no_run_has_are_left_out():

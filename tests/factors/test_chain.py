@@ -67,6 +67,7 @@ def test_what_a_study_holds_survives_being_stored(name: str) -> None:
         ({"size": [25, 25.0]}, f"{WHERE}.size: level 25 is written twice"),
         ({"size": [25, "many"]}, f"{WHERE}.size.level: 'many' is not accepted"),
         ({"size": [True]}, f"{WHERE}.size.level: True is not accepted"),
+        ({"unlabelled": ["none", 1, 4]}, f"{WHERE}.unlabelled: levels of two sorts: none, 1, 4"),
         ({"size": [float("nan")]}, f"{WHERE}.size.level: nan is not accepted"),
         ({"size": [2.5]}, f"{WHERE}.size: 2.5 is not a number of images"),
         ({"label_noise": [1.0]}, f"{WHERE}.label_noise.level: 1.0 is not accepted"),

@@ -14,7 +14,15 @@ from world import image_set, scene_around
 from distillab.data.derived import DerivedPixels, stacked
 from distillab.data.imageset import ImageSet
 from distillab.errors import RequestError
-from distillab.factors import Manipulation, Redundancy, Scene, apply_chain, apply_factor, generator
+from distillab.factors import (
+    Manipulation,
+    Redundancy,
+    Resolution,
+    Scene,
+    apply_chain,
+    apply_factor,
+    generator,
+)
 from distillab.factors.nearcopy import NearCopy, are_near
 from distillab.factors.redundancy import COPY
 from distillab.factors.subsets import rounded
@@ -201,6 +209,24 @@ def test_leakage_needs_the_classes_of_the_test_set() -> None:
         apply_factor(
             images.with_parents_as_classes(), Redundancy(level=0.1, kind="leakage"), 0, scene_around(images)
         )
+
+
+@pytest.mark.parametrize("sees", ["both", "student"])
+@pytest.mark.parametrize("hold", ["architecture", "compute"])
+def test_test_images_do_not_leak_among_images_that_were_changed(sees: str, hold: str) -> None:
+    """What leaks is as it was read, and would be told by its sharpness."""
+    images = image_set([40, 40, 40])
+    leakage = Redundancy(level=0.1, kind="leakage")
+    coarse = Resolution(level=4, sees=sees, hold=hold)
+    around = scene_around(images)
+    before, _ = apply_chain(images, [leakage, coarse], "transfer", 0, scene=around)
+    assert len(before) == 120
+    if sees == "student":  # through a lens, under which all images come
+        after, _ = apply_chain(images, [coarse, leakage], "transfer", 0, scene=around)
+        assert after.lens == before.lens
+        return
+    with pytest.raises(RequestError, match="`redundancy` before factors that change pixels"):
+        apply_chain(images, [coarse, leakage], "transfer", 0, scene=around)
 
 
 def test_leakage_is_said_wherever_the_level_is_named() -> None:

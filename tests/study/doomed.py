@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-POISON = "poison"  # the job that no worker survives
+POISON = "poison"  # how jobs are called that no worker survives
 CLAIM = (
     "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? WHERE id = "
     "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY rank LIMIT 1) RETURNING id"
@@ -20,10 +20,10 @@ CLAIM = (
 
 
 def die_of_poison(path: str, device: str) -> None:
-    """Do every job, but end without a word on the one called poison."""
+    """Do every job, but end without a word on those called poison."""
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
-        if row[0] == POISON:
+        if row[0].startswith(POISON):
             os._exit(9)
         db.execute("UPDATE jobs SET state = 'done', seconds = 1 WHERE id = ?", row)
 

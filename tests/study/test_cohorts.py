@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from small_study import CPU, numbers, run_here, spec
 from torch import Tensor
 
 from distillab.methods import Batch, Need, methods
 from distillab.methods.logits.kd import SoftTargets
 from distillab.models.outputs import Outputs
+from distillab.study import worker
 from distillab.study.account import account
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
@@ -107,6 +110,60 @@ def test_a_member_that_breaks_does_not_take_the_others_with_it(
     with folder.ledger() as ledger:
         [failure] = ledger.failures()
     assert "this one cannot" in failure.error
+
+
+def test_a_lost_gpu_ends_the_worker_and_not_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed assertion on a GPU nothing can be computed in that process: what it held is left to
+    others, and of a cohort each is tried alone."""
+    real = Mapped.forward
+
+    def asserting(self: Mapped, *given: Any) -> dict[str, Tensor]:
+        if self.config.share == 0.5:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return real(self, *given)
+
+    monkeypatch.setattr(Mapped, "forward", asserting)
+    folder = begun(tmp_path, methods=["mapped", {"mapped": {"share": 0.5}}], seeds=1)
+    for _ in range(2):  # in the cohort, and alone
+        with pytest.raises(RuntimeError, match="CUDA error"):
+            run_here(folder)
+    rows = {row["method"]: row["status"] for row in run_here(folder)}
+    assert rows == {"ce": "done", "mapped": "done", "mapped(share=0.5)": "failed"}
+
+
+def test_what_broke_a_cohort_is_out_of_memory_when_its_members_are_tried_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen students at once may be too many where one is not."""
+    held: list[weakref.ref[torch.Tensor]] = []
+    real = worker.JobRunner.run
+
+    def running(self: worker.JobRunner, together: Any) -> Any:
+        if len(together) > 1:
+            large = torch.zeros(1)
+            held.append(weakref.ref(large))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        assert all(each() is None for each in held)
+        return real(self, together)
+
+    monkeypatch.setattr(worker.JobRunner, "run", running)
+    folder = begun(tmp_path, order="shared")
+    assert {row["status"] for row in run_here(folder)} == {"done"}
+    assert held
+
+
+@pytest.mark.parametrize("method", ["kd", "mapped"])
+def test_what_the_teacher_says_of_test_images_is_there_however_students_ask(
+    method: str, tmp_path: Path
+) -> None:
+    """Where seeds stop when it is decided, only what a run needs is done."""
+    seeds = {"min": 5, "max": 6, "stop": "decided"}
+    folder = begun(tmp_path, methods=[method], seeds=seeds, teacher={"outputs": {"budget": 0}})
+    rows = [row for row in run_here(folder) if row["status"] == "done"]
+    assert {row["method"] for row in rows} == {"ce", method}
+    assert all(row["teacher_accuracy"] is not None for row in rows)
 
 
 @pytest.mark.parametrize("budget", [0, "700 B", "8 GB"])

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -215,7 +217,6 @@ def test_processes_are_known_to_live_or_not() -> None:
     assert not is_alive(DEAD)
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_killed_child_that_nobody_waited_for_is_not_alive() -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", ""], stdout=subprocess.PIPE)
     assert process.stdout
@@ -245,6 +246,41 @@ def test_a_lease_runs_out_without_a_beat(ledger: Ledger) -> None:
     held_by(ledger, "job0", pid=DEAD, host="elsewhere", age=LEASE_SECONDS + 1)
     assert ledger.reclaim() == 1
     assert claim(ledger) == "job0"
+
+
+def test_a_worker_of_this_host_that_slept_keeps_its_job(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A laptop that was closed for an hour: its workers live, and beat again in a moment."""
+    claim(ledger)
+    later = time.time() + 3600
+    monkeypatch.setattr(ledger_module.time, "time", lambda: later)
+    assert ledger.reclaim(blame=True) == 0
+    assert states(ledger)[0] == "running"
+
+
+def test_a_process_that_got_the_pid_later_holds_nothing(ledger: Ledger) -> None:
+    """As after a restart of the machine."""
+    began = psutil.Process().create_time()
+    claim(ledger)
+    held_by(ledger, "job0", pid=os.getpid(), age=time.time() - began + 60)
+    assert ledger.reclaim() == 1
+
+
+def test_a_ledger_that_must_not_be_written_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ledger(path) as ledger:
+        ledger.create(META, chain(), [{"method": "kd"}], [])
+    before = sorted(path.parent.iterdir())
+    monkeypatch.setattr(ledger_module.os, "access", lambda *_: False)
+    with Ledger(path) as reader:
+        assert reader.tally() == {
+            "teacher": {"queued": 1},
+            "outputs": {"queued": 1},
+            "student": {"queued": 3},
+        }
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.claim()
+        assert sorted(path.parent.iterdir()) == before, "no log was made"
 
 
 def test_a_job_that_kills_its_workers_is_given_up(ledger: Ledger) -> None:

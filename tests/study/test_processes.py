@@ -42,6 +42,18 @@ def test_a_job_that_kills_its_workers_is_given_up_and_the_others_are_done(
     assert all(0 <= share <= 1 for share in shares)
 
 
+def test_jobs_that_kill_are_all_given_up_however_many_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One student too large for the machine, at every seed, does not end the study."""
+    monkeypatch.setattr(module, "_work", doomed.die_of_poison)
+    monkeypatch.setattr(module, "MOST_RESTARTS", 3)
+    deadly = [f"{doomed.POISON} {number}" for number in range(3)]
+    folder = folder_with(tmp_path, *deadly, "after")
+    processes(folder, workers=1, device="cpu", watch=silent)
+    assert states(folder) == dict.fromkeys(deadly, "failed") | {"after": "done"}
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_told_however_fast_the_workers_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int

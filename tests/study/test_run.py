@@ -20,6 +20,8 @@ from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
 from distillab.models import build_model
+from distillab.report.collect import collect
+from distillab.report.page import _run_counts
 from distillab.study import jobs, worker
 from distillab.study.folder import StudyFolder
 from distillab.study.jobs import JobRunner
@@ -318,6 +320,33 @@ def test_an_external_teacher_teaches(tmp_path: Path) -> None:
     assert len({row["teacher_kl"] for row in rows if row["method"] == "kd"}) == 2
 
 
+def test_a_run_is_what_its_weights_are_wherever_they_lie(tmp_path: Path) -> None:
+    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    found = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        save_file(network.state_dict(), tmp_path / place / "w.safetensors")
+        folder = begun(
+            tmp_path / place,
+            teacher={"provenance": "external", "weights": str(tmp_path / place / "w.safetensors")},
+            factors={},
+            seeds=1,
+        )
+        found.append([row["run_id"] for row in run_here(folder)])
+    assert found[0] == found[1]
+
+
+def test_classes_are_told_by_their_size_wherever_it_was_asked_how_unequal_they_are(tmp_path: Path) -> None:
+    factors = {"imbalance": [1, 2]}
+    rows = run_here(begun(tmp_path, factors=factors, teacher={"provenance": "full"}, seeds=1))
+    assert [(row["factor.imbalance"], row["tail_accuracy"] is None) for row in rows] == [
+        (1, True),
+        (1, True),
+        (2, False),
+        (2, False),
+    ]
+
+
 def test_excluded_cells_are_rows_without_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -335,6 +364,8 @@ def test_excluded_cells_are_rows_without_numbers(tmp_path: Path, monkeypatch: py
     ]
     assert {(row["run_id"], row["accuracy"]) for row in rows[2:]} == {("", None)}
     assert outcome(folder).excluded == 2
+    contents = collect(folder, write_tables(folder))
+    assert _run_counts(contents)["excluded"] == 2
 
 
 # -- stops ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,59 @@
+"""Which device is used, and what it can do: GPUs that are not here are told by what torch says of them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from distillab.errors import RequestError
+from distillab.training.device import fast_bf16, is_lost, pick_device
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old one as 0, and one that computes bf16 as 1."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: [(7, 5), (8, 0)][device.index])
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+
+
+def test_a_device_that_is_not_here_is_refused_with_those_that_are() -> None:
+    with pytest.raises(RequestError, match="device 'cuda:3' is not present") as caught:
+        pick_device("cuda:3")
+    assert "auto" in str(caught.value) and "cpu" in str(caught.value)
+    with pytest.raises(RequestError, match="device 'fpu'"):
+        pick_device("fpu")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_each_gpu_is_judged_by_itself() -> None:
+    assert pick_device() == torch.device("cuda")
+    assert not fast_bf16(pick_device("cuda:0")) and fast_bf16(pick_device("cuda:1"))
+    with pytest.raises(RequestError, match="cuda:0, cuda:1"):
+        pick_device("cuda:2")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_cublas_is_told_to_be_deterministic_before_it_is_first_called() -> None:
+    pick_device("cpu")
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    pick_device("cuda:1")
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), False),
+        (IndexError("index -1 is out of bounds"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_gpu_is_lost_by_what_torch_says(error: Exception, lost: bool) -> None:
+    assert is_lost(error) == lost
