@@ -326,7 +326,7 @@ def test_a_person_who_stops_it_is_told_that_nothing_is_lost(
 def test_a_job_that_fails_is_told_whatever_its_kind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy of the student that teaches its like needs no word of the teacher; that it is lost is no secret."""
+    """What the teacher says of test images is compared with every student; that it is lost is no secret."""
 
     def broken(*given: Any, **keys: Any) -> None:
         raise RuntimeError("out of luck")

@@ -208,8 +208,11 @@ class Pairing:
             condition["keep"] = keep
         if kind == "study" and self.class_map:
             spec["class_map"] = list(self.class_map)
+        # Both were kept in another way once, under ids without these words.
         if stream and self.planner.spec.teacher.outputs.top_k is not None:
-            spec["top_k"] = self.planner.spec.teacher.outputs.top_k
+            spec |= {"top_k": self.planner.spec.teacher.outputs.top_k, "rest": "kept"}
+        if stream and recipe.view_spec.count is None:
+            spec["views known by"] = "id"
         forwards = recipe.epochs * len(images) * stream + sum(len(each) for each in self.roles.eval.values())
         cost = forwards * self.teacher_costs(kind).macs(self._model(kind))
         name = self.planner.add(spec, Canonical(condition), (teacher,), cost)
