@@ -156,7 +156,7 @@ def test_a_teacher_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     assert facts["teacher"] == "resnet8" and set(OF_A_TEACHER.split()) <= set(keys_of(facts))
     with StudyFolder.open(tmp_path / "study").ledger() as ledger:
-        [the_teacher] = {cell["teacher_run"] for cell in ledger.cells()}
+        the_teacher = ledger.cells()[0]["teacher_run"]
     teachers = tmp_path / "study" / "store" / "teacher"
     assert len(list(teachers.iterdir())) > 1, "untrained and self-taught ones are there as well"
     record = json.loads((teachers / the_teacher / "record.json").read_text())
@@ -192,7 +192,7 @@ def test_a_teacher_of_a_study_that_was_given_sees_and_answers_as_it_learned_to(
     finished = study.run(tmp_path / "study", executor="inline")
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
-    [row] = finished.tables.results
+    row = finished.tables.results[-1]
     assert asked["teacher_accuracy"]["value"] == pytest.approx(row["teacher_accuracy"], abs=1e-5)
 
 

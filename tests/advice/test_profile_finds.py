@@ -255,8 +255,7 @@ def test_the_smallest_cell_has_the_interval_of_that_cell() -> None:
     assert family is not None
     [cell] = [each for each in family.measures if each.key.startswith("smallest_cell")]
     assert cell.value == 0.01 and cell.n == 1000
-    assert cell.low is not None and cell.high is not None
-    assert cell.low < cell.value < cell.high < 0.02
+    assert cell.interval.low < cell.value < cell.interval.high < 0.02
 
 
 def test_groups_that_the_data_have_are_compared_with_class() -> None:

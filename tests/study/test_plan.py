@@ -222,8 +222,13 @@ def test_every_method_learns_from_the_teacher_it_names(name: str) -> None:
         assert run.spec["teacher"] is None
         assert run.needs == ()
         return
-    (needed,) = run.needs
+    needed, *compared = run.needs
     assert run.spec["teacher"] in ({"outputs": needed}, {"live": needed})
+    # A live teacher of the study says beforehand what students are compared with.
+    live = "live" in run.spec["teacher"] and methods[name].teacher == "study"
+    assert [(jobs[each].kind, jobs[each].spec["teacher"]) for each in compared] == [
+        ("outputs", needed)
+    ] * live
     teacher = jobs[jobs[needed].spec["teacher"]] if jobs[needed].kind == "outputs" else jobs[needed]
     kind = methods[name].teacher
     assert teacher.spec["model"] == ("resnet8" if kind == "self" else "resnet14")

@@ -87,10 +87,11 @@ def test_a_generation_is_taught_by_the_one_before_with_the_same_method() -> None
     plan = planned({"model": "resnet14", "generations": 3}, methods=["kd", "dkd"], students=["resnet8"])
     for student in (job for job in of_kind(plan, "student") if job.spec["teacher"]):
         assert not student.cohort
-        [second] = needed(plan, student)
+        second, compared = needed(plan, student)
         [first] = needed(plan, second)
         [teacher] = needed(plan, first)
         assert student.spec["teacher"] == {"live": second.id}
+        assert compared.spec["teacher"] == teacher.id
         assert first.spec["taught"]["method"] == second.spec["taught"]["method"] == student.spec["method"]
         assert [job.spec["model"] for job in (second, first, teacher)] == ["resnet8", "resnet8", "resnet14"]
         inits = {job.spec["seeds"]["init"] for job in (student, second, first)}

@@ -40,9 +40,10 @@ def test_a_stream_is_as_long_as_asked_and_each_epoch_shows_an_image_once(
             assert n - len(positions) < chosen.batch_size  # only the remainder is left out
 
 
-def test_a_step_holds_the_images_and_ids_of_its_positions() -> None:
+def test_a_step_holds_the_images_labels_and_ids_of_its_positions() -> None:
     images = image_set(20, 3, first_id=300)
     for step in steps(images, recipe(images, steps=5, views="none")):
+        assert (step.labels.numpy() == images.labels[step.positions]).all()
         assert (step.ids.numpy() == images.ids[step.positions]).all()
         pixels = images.pixels(step.positions).astype(np.float64) / 255
         np.testing.assert_allclose(step.inputs.numpy(), (pixels - 0.45) / 0.25, atol=1e-5)

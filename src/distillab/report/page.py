@@ -193,7 +193,7 @@ def _verdicts(contents: ReportContents, primary: Sequence[Effect]) -> list[tuple
 def _run_counts(contents: ReportContents) -> dict[str, int]:
     """Distinct student runs by status. Excluded ones were never planned and have no id: each is counted."""
     ids = {run.run_id: run.status for run in contents.runs if run.run_id}
-    statuses = [*ids.values(), *(run.status for run in contents.runs if not run.run_id)]
+    statuses: list[str] = [*ids.values(), *(run.status for run in contents.runs if not run.run_id)]
     names = ("done", "failed", "excluded", "running", "queued", "held", "spared")
     return {name: statuses.count(name) for name in names}
 

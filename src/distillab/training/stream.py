@@ -44,6 +44,7 @@ class Step:
     last_of_epoch: bool
     positions: Indices
     inputs: Tensor
+    labels: Tensor
     ids: Tensor
     mixture: Mixture | None = None
 
@@ -80,6 +81,7 @@ def stream(
                 last_of_epoch=ends,
                 positions=positions,
                 inputs=normalise(rendered.pixels),
+                labels=torch.from_numpy(train.labels[positions]).to(device),
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
             )

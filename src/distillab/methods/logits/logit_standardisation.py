@@ -27,6 +27,10 @@ def _wrapped(entry: Any) -> MethodSpec:
             f"{spec.label} cannot be given standardised logits",
             allowed="one method of the library that learns from a teacher's logits alone, such as kd or dkd",
         )
+    if spec.name == "logit_standardisation":
+        raise RequestError(
+            "logits that are standardised already", allowed="what would be wrapped, without the inner wrapper"
+        )
     if spec.kind.weighs_labels:
         raise RequestError(
             f"{spec.label} cannot be given standardised logits: it weighs labels by logits as they are",

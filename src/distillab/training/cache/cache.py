@@ -32,6 +32,8 @@ RECORDS_A_WRITE = 1024
 # Views looked for at a time.
 KEYS_AT_ONCE = 2**18
 ROW_BITS = 40
+# Far from ids, rows and epochs: a draw of a number by the same number says nothing of it.
+OF_IDS, OF_ROWS = (0x7669657773206F66,), (0x726F777320686572,)
 
 
 class CacheMissError(LookupError):
@@ -252,7 +254,7 @@ def _known_by(
         numbers = views.index(views.draw(ids, epoch, seed))
         return (numbers << ROW_BITS) | rows, numbers
     # 63 bits of a hash: among ten million views, two would meet once in some two hundred thousand studies.
-    scattered = (random_bits(ids, epoch) ^ random_bits(rows, epoch, 1)) >> np.uint64(1)
+    scattered = (random_bits(ids, *OF_IDS, epoch) ^ random_bits(rows, *OF_ROWS, epoch)) >> np.uint64(1)
     return scattered.astype(np.int64), np.full(len(ids), epoch, np.int64)
 
 
