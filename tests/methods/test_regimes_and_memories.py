@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -158,8 +160,20 @@ def test_infonce_has_its_golden_value() -> None:
     assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
     doubled = np.concatenate([similar, similar], axis=1)  # the queue now holds the same images
     second = -log_softmax(doubled)[np.arange(N), np.arange(N)].mean()
-    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(second, abs=1e-9)
+    others = replace(batch(), positions=batch().positions + N)
+    assert infonce(OURS, THEIRS, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
     assert infonce.filled == N
+
+
+def test_an_image_is_not_told_apart_from_itself() -> None:
+    """What the teacher said of it before, under another view, is no other image."""
+    infonce = make({"infonce": {"queue": 1}})
+    infonce.embed = nn.Identity()
+    infonce(OURS, THEIRS, batch())
+    similar = unit(E_S) @ unit(E_T).T / 0.07
+    away = np.where(np.eye(N, dtype=bool), -np.inf, similar)
+    expected = -log_softmax(np.concatenate([similar, away], axis=1))[np.arange(N), np.arange(N)].mean()
+    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_mutual_learning_has_its_golden_value() -> None:
@@ -172,11 +186,25 @@ def test_mutual_learning_has_its_golden_value() -> None:
     assert terms["other_ce"].item() == pytest.approx(own, abs=1e-9)
 
 
+def test_the_other_student_computes_as_the_first_does() -> None:
+    mutual = make("mutual_learning").float()
+    precise = mutual.other(INPUTS.float()).detach()
+    coarse = replace(batch(), arithmetic=lambda: torch.autocast("cpu", torch.bfloat16))
+    heard: list[torch.dtype] = []
+    mutual.other.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
+    mutual(Outputs(STUDENT.float()), None, coarse)
+    assert heard == [torch.bfloat16] and precise.dtype == torch.float32
+
+
 def test_teacher_free_has_its_golden_value() -> None:
     made_up = np.full((N, C), 0.01 / (C - 1))
     made_up[np.arange(N), LABELS.numpy()] = 0.99
-    expected = 0.9 * kl(np.log(made_up), STUDENT.numpy(), 20).mean()
-    assert make("teacher_free")(OURS, None, batch())["kd"].item() == pytest.approx(expected, abs=1e-9)
+    target = np.exp(log_softmax(np.log(made_up) / 20))
+    expected = 0.1 * (target * (np.log(target) - log_softmax(STUDENT.numpy()))).sum(1).mean()
+    terms = make("teacher_free")(OURS, None, batch())
+    assert terms["kd"].item() == pytest.approx(expected, abs=1e-9)
+    own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()].mean()
+    assert terms["ce"].item() == pytest.approx(0.9 * own, abs=1e-9)
 
 
 def test_progressive_self_has_its_golden_value() -> None:

@@ -6,12 +6,13 @@ import os
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import TypeVar
 
 import numpy as np
@@ -26,14 +27,19 @@ from distillab.errors import RequestError
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
 
-CHUNK = 64  # images a task: long enough to hide the cost of a task, short enough to be kept in memory
+# Images a task: long enough to hide the cost of a task; fewer where they are large, since several tasks of
+# images are in memory at a time.
+CHUNK = 64
+CHUNK_BYTES = 2**24
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258  # of TIFF
 
 # What Pillow's decoders raise on damaged files, besides OSError.
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
+    *(RuntimeError, SubprocessError),  # of AVIF and others; of Ghostscript
 )
 
 
@@ -76,10 +82,11 @@ def decode_images(
     """
     canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
-    starts = range(0, len(images), CHUNK)
+    size = _chunk_of(images, resolution)
+    starts = range(0, len(images), size)
 
     def decode_chunk(start: int) -> list[Pixels | str]:
-        stop = min(start + CHUNK, len(images))
+        stop = min(start + size, len(images))
         wanted = channels or canvas.colour  # once one image has colour, no other need be looked at for it
         return [_decode_or_reason(images[i], names[i], resolution, wanted) for i in range(start, stop)]
 
@@ -103,6 +110,19 @@ def decode_images(
             f"not one of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}"
         )
     return Decoded(pixels, intact, reasons)
+
+
+def _chunk_of(images: Sequence[RawImage], resolution: int | None) -> int:
+    """Images a task, by the size of the first whose size can be told: all are as large, or resized."""
+    sides = (resolution, resolution) if resolution is not None else next(_sizes(images), (1, 1))
+    return max(1, min(CHUNK, CHUNK_BYTES // (3 * sides[0] * sides[1])))
+
+
+def _sizes(images: Sequence[RawImage]) -> Iterator[tuple[int, int]]:
+    """Sizes as seen, without those of damaged files, which have none."""
+    for image in images:
+        with suppress(*DAMAGE):
+            yield size_as_seen(image)
 
 
 def _in_threads(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, None, None]:
@@ -146,7 +166,7 @@ def decode(image: RawImage, resolution: int | None = None, channels: int | None 
     EXIF rotation is applied. Transparency is laid on black: the zeros that padding adds around an image too,
     so that "nothing there" looks the same everywhere, and colours hidden under it do not leak. 16-bit
     values are divided by 257 (65535 becomes 255), the same for every image, so that brightness stays
-    comparable between images. Colour becomes grey by the luma of ITU-R BT.601.
+    comparable between images; the 12 bits of some TIFF files likewise (4095 becomes 255). Colour becomes grey by the luma of ITU-R BT.601.
 
     Raises:
         RequestError: the image is below 4x4 pixels.
@@ -204,22 +224,18 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened) on the scale of 0 to 255."""
+    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or 12-bit grey of TIFF files, on the
+    scale of 0 to 255."""
     values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
+    top = 4095 if getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,) else 65535
+    if values.min() < 0 or values.max() > top:
         raise ValueError("32-bit pixels have no agreed range")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    return Image.fromarray(((255 * values + top // 2) // top).astype(np.uint8))
 
 
 def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
     """The error for images of different sizes; only headers are read to find the extremes."""
-    sizes: list[tuple[int, int]] = []
-    for image in images:
-        try:
-            sizes.append(size_as_seen(image))
-        except DAMAGE:
-            continue  # a damaged file has no size, and is not what this error is about
-    sizes.sort(key=lambda size: (size[0] * size[1], size))
+    sizes = sorted(_sizes(images), key=lambda size: (size[0] * size[1], size))
     (w, h), (wide, high) = sizes[0], sizes[-1]
     return RequestError(
         f"images have different sizes, from {w}x{h} to {wide}x{high} pixels",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from distillab.canonical import chunked_digest
 from distillab.data.decode import Progress
-from distillab.data.imageset import Indices, Pixels, PixelStore, Pool, chunks
+from distillab.data.imageset import ImageSet, Indices, Pixels, PixelStore, Pool, chunks
 
 Parts = npt.NDArray[np.int8]
 """int8 ``[N]``, the split of each image: its position in :data:`SPLITS`."""
 
 SPLITS = ("train", "val", "test")
+AT_ONCE = 64  # images
 
 
 def content(pixels: PixelStore, progress: Progress | None = None) -> tuple[Pool, Indices]:
@@ -47,6 +48,18 @@ def content(pixels: PixelStore, progress: Progress | None = None) -> tuple[Pool,
 
 def _hashes(images: Pixels) -> list[bytes]:
     return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
+
+
+def found_in(images: ImageSet, others: Iterable[ImageSet]) -> npt.NDArray[np.bool_]:
+    """Which of some images, of any pool, stand in one of the other sets as well: bool ``[N]``."""
+    known = {each for other in others for each in _hashes_of(other)}
+    return np.fromiter((each in known for each in _hashes_of(images)), dtype=bool, count=len(images))
+
+
+def _hashes_of(images: ImageSet) -> Iterator[bytes]:
+    positions = np.arange(len(images))
+    for start in range(0, len(images), AT_ONCE):
+        yield from _hashes(images.pixels(positions[start : start + AT_ONCE]))
 
 
 def count_across(codes: Indices, parts: Parts) -> dict[str, int]:

@@ -15,6 +15,7 @@ from distillab.data.imageset import Indices
 from distillab.data.sources.source import RawImage, StoredBytes
 
 UNKNOWN = -1
+TASK = 256  # images
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,9 @@ class FileFacts:
         """Read headers only, in threads."""
         order = np.argsort(ids)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-            rows = list(threads.map(_facts, (images[i] for i in order), chunksize=256))
-        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+            tasks = (order[start : start + TASK] for start in range(0, len(order), TASK))
+            rows = threads.map(lambda some: [_facts(images[i]) for i in some], tasks)
+            table = np.array([row for some in rows for row in some], dtype=np.int64).reshape(-1, 3)
         return cls(ids[order], tuple(names[i] for i in order), table[:, 0], table[:, 1], table[:, 2])
 
     def rows(self, ids: Indices) -> Indices:

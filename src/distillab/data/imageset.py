@@ -18,6 +18,9 @@ UNLABELLED = -1  # the label of an image that has none
 Pixels = npt.NDArray[np.uint8]
 
 
+CHUNK_BYTES = 2**26  # that images take which are looked at together
+
+
 class PixelStore(Protocol):
     """What serves as the pixels of a pool: an array, or what looks like one and makes images when asked."""
 
@@ -60,7 +63,8 @@ class Pool:
 
 
 def chunks(pixels: PixelStore, size: int = 256) -> Iterator[Pixels]:
-    """The images in order, ``size`` at a time."""
+    """The images in order, ``size`` at a time, or fewer if they are large."""
+    size = max(1, min(size, CHUNK_BYTES // max(1, int(np.prod(pixels.shape[1:])))))
     return (pixels[start : start + size] for start in range(0, len(pixels), size))
 
 

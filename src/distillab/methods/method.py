@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -72,6 +73,7 @@ class Batch:
             names one of the two.
         groups: int64 ``[N]``, the images' groups, if the training set has groups.
         inputs: float32 ``[N, C, H, W]``, the normalised images as the student sees them.
+        arithmetic: a context in which a network of the method's own computes as the student does.
     """
 
     labels: Tensor
@@ -83,6 +85,7 @@ class Batch:
     mixed: Mixed | None = None
     groups: Tensor | None = None
     inputs: Tensor | None = None
+    arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def dominant(self) -> Tensor:
@@ -129,6 +132,8 @@ class Method(nn.Module, ABC):
         teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
             student (``self``), or an ``untrained`` network of the teacher's architecture.
         weighs_labels: whether images count differently in its loss on the labels.
+        remembers_images: whether it keeps what it heard about an image for the next time that it is seen,
+            which says nothing where it is mixed with another one each time.
 
     Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
     with the student and never saved with it.
@@ -145,6 +150,7 @@ class Method(nn.Module, ABC):
     asks: ClassVar[frozenset[Need] | None] = None
     teacher: ClassVar[TeacherKind] = "study"
     weighs_labels: ClassVar[bool] = False
+    remembers_images: ClassVar[bool] = False
 
     class Config(BaseModel):
         """Hyper-parameters; the defaults are the canonical paper's."""

@@ -70,6 +70,11 @@ class MethodSpec:
         return self.teacher not in ("none", "self", "untrained")
 
     @property
+    def remembers_images(self) -> bool:
+        """As :attr:`Method.remembers_images`."""
+        return self.kind.remembers_images or any(part.remembers_images for _, part in self.parts)
+
+    @property
     def label(self) -> str:
         """The name, with the hyper-parameters that differ from their defaults: ``kd(temperature=2)``."""
         if self.parts:

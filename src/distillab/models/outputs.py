@@ -12,7 +12,7 @@ from torch import Tensor, nn
 # maps are not: a method that needs them asks the teacher live.
 STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"})
 # What only the network itself can give: a method that needs one of these asks the teacher live.
-LIVE: Final[frozenset[str]] = frozenset({"maps", "preactivations", "teacher_classifier"})
+LIVE: Final[frozenset[str]] = frozenset({"maps", "preactivations", "classifier", "teacher_classifier"})
 
 
 @dataclass(frozen=True)

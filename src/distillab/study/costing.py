@@ -48,6 +48,7 @@ def check_pair(
     *,
     merged: bool,
     unlabelled: bool,
+    mixes: bool = False,
 ) -> None:
     """Raise RequestError, before anything trains, if a method cannot serve a pair of models.
 
@@ -55,6 +56,7 @@ def check_pair(
         teacher: its shapes, in the student's classes.
         merged: whether several of the teacher's classes are one of the student's.
         unlabelled: whether there are images without labels.
+        mixes: whether views mix images.
     """
     labels = torch.tensor([0, UNLABELLED]) if unlabelled else None
     for spec in specs:
@@ -65,6 +67,13 @@ def check_pair(
                 "are one of the student's",
                 where="methods",
                 allowed="a teacher of the student's classes, or a method that learns from logits or features",
+            )
+        if mixes and spec.remembers_images:
+            raise RequestError(
+                f"method {spec.label} remembers what it heard about an image, which says nothing where views "
+                "mix it with another one each time",
+                where="recipe.views",
+                allowed="views without mixup and cutmix, or another method",
             )
         with torch.random.fork_rng(devices=[]):
             build_method(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from distillab.data.dataset import Dataset
+from distillab.data.duplicates import found_in
 from distillab.data.imageset import ImageSet
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import Source
@@ -19,17 +20,49 @@ ID_BITS = 40  # ids of a dataset lie below 2^40; those of the k-th other one sta
 def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Dataset:
     """Read, check and split all data of a study.
 
-    The other datasets take the resolution of the first unless they state their own.
+    The other datasets take the resolution of the first unless they state their own. What of them would be
+    learned from and tested on at once, since the first holds the same images, is left out, unless its
+    ``duplicates`` are to be kept.
 
     Raises:
-        RequestError: what cannot be read, or images of another dataset that differ in shape.
+        RequestError: what cannot be read, images of another dataset that differ in shape, or one that holds
+            nothing but images of the first.
     """
-    dataset = load_dataset(spec.source(), progress)
-    others = {
-        name: _other(name, source, dataset, place << ID_BITS, progress)
-        for place, (name, source) in enumerate(spec.other_sources().items(), 1)
-    }
-    return replace(dataset, others=others)
+    source = spec.source()
+    dataset = load_dataset(source, progress)
+    others, notes = {}, []
+    for place, (name, asked) in enumerate(spec.other_sources().items(), 1):
+        others[name] = _other(name, asked, dataset, place << ID_BITS, progress)
+        if source.duplicates == "drop":
+            others[name], dropped = _apart(others[name], dataset, f"others.{name}")
+            notes += [f"{dropped} images of others.{name} also stand in data and were left out."] * bool(
+                dropped
+            )
+    report = replace(dataset.report, notes=(*dataset.report.notes, *notes))
+    return replace(dataset, others=others, report=report) if others else dataset
+
+
+def _apart(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
+    """Another dataset without what would leak between it and the first, in either direction; how many images
+    that were. Raises RequestError if a split would be left empty."""
+    tests = list(first.eval.values())
+    train = _without(other.train, [first.val, *tests], where)
+    val = _without(other.val, tests, where)
+    evals = {name: _without(each, [first.train, first.val], where) for name, each in other.eval.items()}
+    before = [other.train, other.val, *other.eval.values()]
+    dropped = sum(map(len, before)) - sum(map(len, [train, val, *evals.values()]))
+    return replace(other, train=train, val=val, eval=evals), dropped
+
+
+def _without(images: ImageSet, held: Sequence[ImageSet], where: str) -> ImageSet:
+    shared = found_in(images, held)
+    if len(images) and shared.all():
+        raise RequestError(
+            "all of its images also stand in data, where they are held out or learned from",
+            where=where,
+            allowed="another dataset, or `duplicates: keep` of data",
+        )
+    return images.select(~shared) if shared.any() else images
 
 
 def _other(

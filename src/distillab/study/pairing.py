@@ -138,10 +138,11 @@ class Pairing:
             teachers.must_be_mappable(asked)
             teacher = replace(teacher, classes=len(transfer.classes))
         student, unlabelled = self.costs.shapes(self.student), self.setting.unlabelled > 0
-        planner.check(student, teacher, merges(self.class_map), unlabelled)
+        mixes = self.recipe.resolved.view_spec.mixes
+        planner.check(student, teacher, merges(self.class_map), unlabelled, mixes)
         if asked.generations > 1:
             whole = self.planner.costs(transfer).shapes(self.student)
-            planner.check(student, whole, False, unlabelled)
+            planner.check(student, whole, False, unlabelled, mixes)
 
     def teacher_job(self, kind: str, one: teachers.One = teachers.THE_TEACHER) -> str:
         planner = self.planner

@@ -113,12 +113,14 @@ class Planner:
         channels, side, _ = images.seen_shape if seen else images.shape
         return self.costs_of(classes or len(images.classes), channels, side)
 
-    def check(self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool) -> None:
-        """Raise RequestError if a method of the study cannot serve a pair of networks."""
-        key = student, teacher, merged, unlabelled
+    def check(
+        self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool, mixes: bool
+    ) -> None:
+        """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
+        key = student, teacher, merged, unlabelled, mixes
         if key not in self.checked:
             specs = self.spec.method_specs()
-            check_pair(specs, student, teacher, merged=merged, unlabelled=unlabelled)
+            check_pair(specs, student, teacher, merged=merged, unlabelled=unlabelled, mixes=mixes)
             self.checked.add(key)
 
     def stored(self, pairing: Pairing) -> dict[Arm, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -167,6 +168,7 @@ class Trainee:
             mixed=Mixed(self._labels(step.mixture.partners), step.mixture.share) if step.mixture else None,
             groups=self._groups(step.positions),
             inputs=inputs,
+            arithmetic=partial(arithmetic, self._device, self.recipe.precision),
         )
         if said is not None and self.member.teachers > 1:
             said = by_correctness(said, batch, self.member.teachers)

@@ -66,6 +66,21 @@ def class_names(schema: pa.Schema, label: str) -> list[str] | None:
     return [str(name) for name in names]
 
 
+def must_agree(names: Mapping[str, list[str] | None], column: str) -> None:
+    """Raise RequestError unless the class names of a column are the same, in the same order, wherever they are
+    stated: a label that is a number means what its own file says."""
+    stated = {place: each for place, each in names.items() if each is not None}
+    first = next(iter(stated), "")
+    for place, each in stated.items():
+        if each != stated[first]:
+            one, other = (", ".join(map(repr, some[:4])) for some in (stated[first], each))
+            raise RequestError(
+                f"classes of {column!r} are {other} ... here and {one} ... in {first}",
+                where=place,
+                allowed="the same class names in the same order, or labels that are names",
+            )
+
+
 def optional_columns(columns: Mapping[str, str | None], known: Sequence[str], where: str) -> list[str]:
     """The columns that were asked for, by what they hold. Raises RequestError for one that is not known."""
     for noun, column in columns.items():

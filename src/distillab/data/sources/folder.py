@@ -198,7 +198,9 @@ def _visible_folders(root: Path) -> list[Path]:
 
 
 def _is_image(path: Path, readable: frozenset[str]) -> bool:
-    return path.suffix.lower() in readable and not path.name.startswith(".") and path.is_file()
+    """Whether a path is called like an image. A link that leads nowhere is one too, and a broken one."""
+    named = path.suffix.lower() in readable and not path.name.startswith(".")
+    return named and (path.is_file() or (path.is_symlink() and not path.is_dir()))
 
 
 def _has_images(folder: Path, readable: frozenset[str]) -> bool:
@@ -212,7 +214,13 @@ def _images_below(folder: Path, readable: frozenset[str]) -> list[Path]:
         raise error
 
     paths: list[Path] = []
-    for parent, below, names in os.walk(folder, onerror=fail):
+    entered: set[tuple[int, int]] = set()
+    for parent, below, names in os.walk(folder, onerror=fail, followlinks=True):
+        place = Path(parent).stat()
+        if (place.st_dev, place.st_ino) in entered:  # a link led back here
+            below.clear()
+            continue
+        entered.add((place.st_dev, place.st_ino))
         below[:] = [name for name in below if not name.startswith(".")]
         paths += [path for name in names if _is_image(path := Path(parent, name), readable)]
     return paths

@@ -11,6 +11,7 @@ from distillab.data.sources.columns import (
     choose_image_column,
     choose_label_column,
     class_names,
+    must_agree,
     optional_columns,
     table_splits,
 )
@@ -57,6 +58,9 @@ class HuggingFace(Source):
         asked = {"image": image, "label": label, "group": self.group, "coarse": self.coarse}
         for split, table in tables.items():
             optional_columns(asked, table.column_names, f"{where}: {split}")
+        for column in filter(None, (label, self.coarse)):
+            schemas = {f"{where}: {split}": data.features.arrow_schema for split, data in splits.items()}
+            must_agree({place: class_names(each, column) for place, each in schemas.items()}, column)
         return table_splits(
             tables,
             image=image,

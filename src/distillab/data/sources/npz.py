@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,7 +50,7 @@ class Npz(Source):
                 return self._read(archive)
         except RequestError:
             raise
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RequestError(f"cannot be read: {error}", where=where, allowed="an .npz file") from None
 
     def _read(self, archive: Any) -> RawSplits:

@@ -16,6 +16,7 @@ from distillab.data.sources.columns import (
     choose_image_column,
     choose_label_column,
     class_names,
+    must_agree,
     optional_columns,
     table_splits,
 )
@@ -76,6 +77,11 @@ class Parquet(Source):
         large = sum(path.stat().st_size for paths in files.values() for path in paths) > storage.LARGE
         columns = list(dict.fromkeys([*([] if large else [image]), label, *more]))
         tables = {split: _table(paths, columns) for split, paths in files.items()}
+        for column in filter(None, (label, self.coarse)):
+            named = {
+                str(path): class_names(_schema(path), column) for each in files.values() for path in each
+            }
+            must_agree(named, column)
         return table_splits(
             tables,
             image=image,

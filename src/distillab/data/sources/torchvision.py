@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 
+from distillab.data.decode import DAMAGE
 from distillab.data.sources.labels import encode_labels
 from distillab.data.sources.npz import channels_last
 from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, SourcePath, source
@@ -20,6 +21,9 @@ from distillab.errors import RequestError, unknown_name
 
 # The names that torchvision's ``split=`` constructors give to ours, the first that a class knows counts.
 SPLIT_CHOICES = {"train": ("train", "trainval"), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+# What is set by keys of the source, or by us, and is no option.
+OURS = {"root": "`root`", "download": "`download`", "train": "nothing: both splits are read"}
 
 
 @source("torchvision")
@@ -64,6 +68,8 @@ class Torchvision(Source):
         """A torchvision dataset a split, train first."""
         known = inspect.signature(constructor).parameters
         for option in self.options:
+            if option in OURS:
+                raise RequestError(f"{option!r} is not an option", where="options", allowed=OURS[option])
             if option not in known:
                 raise unknown_name(f"argument of {self.dataset}", option, known, where="options")
         fixed = {"download": self.download} if "download" in known else {}
@@ -136,8 +142,19 @@ def _load_image(data: Any, row: int) -> Image.Image:
 
 
 def _labels(data: Any) -> npt.NDArray[Any]:
-    """Labels from where torchvision's classes keep them; read item by item if they keep them nowhere."""
-    for attribute in ("targets", "labels", "_labels"):
+    """Labels from where torchvision's classes keep them; read item by item if they keep them nowhere.
+
+    Raises RequestError for an item that cannot be read.
+    """
+    for attribute in ("targets", "labels", "_labels", "y"):
         if len(values := getattr(data, attribute, ())) == len(data):
             return np.asarray(values)
-    return np.asarray([data[row][1] for row in range(len(data))])
+    if len(samples := getattr(data, "_samples", ())) == len(data) and all(len(each) == 2 for each in samples):
+        return np.asarray([label for _, label in samples])
+    found = []
+    for row in range(len(data)):
+        try:
+            found.append(data[row][1])
+        except DAMAGE as error:
+            raise RequestError(f"image {row} cannot be read: {error}", where=type(data).__name__) from None
+    return np.asarray(found)

@@ -60,15 +60,21 @@ class WebDataset(Source):
     """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, as WebDataset has them.
 
     ``path`` is one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``; those called
-    train-*.tar, val-*.tar and test-*.tar are splits, and without such names all are train. The label of an
-    image is what its .cls file holds (else its .txt file), or ``label``, a key of its .json file. Images are
-    left where they are and read when they are decoded; shards must not be compressed.
+    train-*.tar, val-*.tar and test-*.tar, or in folders of these names, are splits; without such names all
+    are train. The label of an image is what its .cls file holds (else its .txt file), or ``label``, a key of
+    its .json file. ``image`` is the ending of its image, if there are several. Images are left where they are
+    and read when they are decoded; shards must not be compressed.
     """
 
     argument: ClassVar[str | None] = "path"
 
     path: SourcePath
     label: str | None = None
+    image: str | None = None
+
+    @property
+    def _image_ending(self) -> str:
+        return "" if self.image is None else f".{self.image.lower().removeprefix('.')}"
 
     def default_name(self) -> str:
         path = self.path.resolve()
@@ -76,7 +82,8 @@ class WebDataset(Source):
         return path.parent.name if is_split else path.stem
 
     def read(self) -> RawSplits:
-        found = {split: self._read_shards(shards) for split, shards in self._shards().items()}
+        shards, notes = self._shards()
+        found = {split: self._read_shards(files) for split, files in shards.items()}
         splits = {split: self._labelled(samples, split) for split, samples in found.items()}
         labels = {split: np.array([label for _, _, label in samples]) for split, samples in splits.items()}
         classes, encoded = encode_labels(labels, None, f"{self.path}: labels")
@@ -85,11 +92,12 @@ class WebDataset(Source):
             for split, samples in splits.items()
         }
         alone = sum(map(len, found.values())) - sum(map(len, splits.values()))
-        notes = (f"{alone} samples of the shards have no image and were left out.",) if alone else ()
+        if alone:
+            notes += (f"{alone} samples of the shards have no image and were left out.",)
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
 
-    def _shards(self) -> dict[str, list[Path]]:
-        """The shards of each split, train first, sorted by name."""
+    def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+        """The shards of each split, train first, sorted by name; and what was left out."""
         found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _spelt_out(self.path)
         missing = [path for path in found if not path.is_file()]
         if missing or not found:
@@ -98,13 +106,24 @@ class WebDataset(Source):
                 where=str(missing[0] if missing else self.path),
                 allowed="a .tar file, a folder of them, or a pattern such as train-{000..041}.tar",
             )
+        named = {path: self._split_of(path) for path in found}
+        if len(found) == 1 or not any(named.values()):
+            return {"train": found}, ()
         shards: dict[str, list[Path]] = {}
-        for path in found:
-            match = _SHARD.fullmatch(path.stem) if self.path.is_dir() and len(found) > 1 else None
-            shards.setdefault(SPLIT_NAMES[match[1].lower()] if match else "train", []).append(path)
+        for path, split in named.items():
+            shards.setdefault(split, []).append(path)
         if "train" not in shards:
             raise RequestError("there is no shard of a train split here", where=str(self.path))
-        return {split: shards[split] for split in ("train", "val", "test") if split in shards}
+        strange = ", ".join(str(path.relative_to(self.path)) for path in shards.get("", []))
+        notes = (f"shards that belong to no split were left out: {strange}.",) if strange else ()
+        return {split: shards[split] for split in ("train", "val", "test") if split in shards}, notes
+
+    def _split_of(self, shard: Path) -> str:
+        """The split that a shard of a folder belongs to by its name, else by a folder's; empty for none."""
+        folders = shard.relative_to(self.path).parent.parts if self.path.is_dir() else ()
+        names = (shard.stem, *reversed(folders)) if self.path.is_dir() else ()
+        matches = (_SHARD.fullmatch(name) for name in names)
+        return next((SPLIT_NAMES[match[1].lower()] for match in matches if match), "")
 
     def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:
         """Name and files of all samples, in the order of the shards."""
@@ -140,6 +159,7 @@ class WebDataset(Source):
             with tarfile.open(shard, "r:") as archive:
                 for member in archive:
                     self._enter(samples, archive, member, shard)
+                _must_end(shard, archive.offset)
         except (tarfile.TarError, OSError, ValueError) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(shard), allowed="an uncompressed .tar file"
@@ -155,7 +175,13 @@ class WebDataset(Source):
             return
         sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, _Sample())
         ending = f".{ending.lower()}"
-        if ending in _IMAGES:
+        if ending == self._image_ending if self._image_ending else ending in _IMAGES:
+            if sample.image is not None:
+                raise RequestError(
+                    f"{member.name} is the second image of its sample",
+                    where=str(shard),
+                    allowed="one image a sample, or `image`, the ending of the one that counts",
+                )
             sample.image = TarMember(shard, member.offset_data, member.size)
         elif ending in LABELS and self.label is None:
             text = _content(archive, member).decode().strip()
@@ -166,6 +192,7 @@ class WebDataset(Source):
 
 
 _IMAGES = image_extensions()
+_LOOKED_AT = 2**20  # bytes
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -178,6 +205,16 @@ def _spelt_out(path: Path) -> list[Path]:
     numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
     before, after = str(path)[: match.start()], str(path)[match.end() :]
     return [each for number in numbers for each in _spelt_out(Path(before + number + after))]
+
+
+def _must_end(shard: Path, end: int) -> None:
+    """Raise tarfile.ReadError unless nothing but zeros follows the last file of a shard: a header that is cut
+    short or damaged ends the reading of an archive without a word."""
+    with shard.open("rb") as file:
+        file.seek(end)
+        rest = file.read(_LOOKED_AT)
+        if not rest or any(rest) or any(file.read(_LOOKED_AT)):
+            raise tarfile.ReadError(f"cut short or damaged behind byte {end:,}")
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

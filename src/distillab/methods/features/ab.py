@@ -30,6 +30,9 @@ class ActivationBoundaries(Method):
     training. Deviation: there those 30 come before the 240; here both stages share one training, its schedule
     and its length, so that the plain twin has learned for as many steps.
 
+    Deviation: of pre-activation networks, such as wide ResNets, whose stages end in no ReLU, the maps are the
+    sums themselves; the authors take them after the batch normalisation that follows.
+
     Paper: Heo, Lee, Yun and Choi, "Knowledge transfer via distillation of activation boundaries formed by
     hidden neurons", AAAI 2019, equation 4.
     """

@@ -28,7 +28,8 @@ class SolutionFlow(Method):
 
     Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: w 50, a 1, and 30 epochs for 240 of
     training. Deviation: there those 30 come before the 240; here both stages share one training, its schedule
-    and its length, so that the plain twin has learned for as many steps.
+    and its length, so that the plain twin has learned for as many steps. The stem is no stage: of a ResNet of
+    three stages there are two matrices, not three.
 
     Paper: Yim, Joo, Bae and Kim, "A gift from knowledge distillation: fast optimization, network minimization
     and transfer learning", CVPR 2017, equations 1 and 2.

@@ -29,6 +29,9 @@ class FeatureOverhaul(Method):
     Deviation: they compute m_c from the teacher's batch normalisation. Here it is the mean over all that the
     teacher has said so far in the training, so that any architecture serves.
 
+    Deviation: of pre-activation networks, such as wide ResNets, whose stages end in no ReLU, the maps are the
+    sums themselves; the authors take them after the batch normalisation that follows.
+
     Paper: Heo, Kim, Yun, Park, Kwak and Choi, "A comprehensive overhaul of feature distillation", ICCV 2019,
     equations 2 to 5.
     """

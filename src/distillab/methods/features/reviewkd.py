@@ -31,6 +31,10 @@ class KnowledgeReview(Method):
     weight 1, and their averages over 4x4, 2x2 and 1 places, with 1/2, 1/4 and 1/8, over the sum of weights;
     sizes not below the map's own are left out. p_s is the student's softmax.
 
+    Deviations: the student's maps are those before their ReLU as well, where they have one (pre-activation
+    networks, such as wide ResNets, give sums that meet no ReLU); the convolutions of the fusion have no batch
+    normalisation.
+
     Defaults: w 1, a 1 (the authors take 0.6 to 8 by pair), at most 512 channels between, weight rising
     over 20 of 240 epochs, here over that share of the training.
 

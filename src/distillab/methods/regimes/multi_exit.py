@@ -28,7 +28,7 @@ from distillab.models.outputs import Outputs
 class MultiExit(Method):
     """Be your own teacher: exits at every stage learn from the deepest one.
 
-    mean_n CE(p_s, y) + sum_k mean_n ((1 - b) CE(p_k, y) + b T^2 KL(p_s || p_k) + l |f_k - f|^2).
+    mean_n CE(p_s, y) + sum_k mean_n ((1 - b) CE(p_k, y) + b KL(p_s || p_k) + l |f_k - f|^2).
 
     k goes over the student's stages but the last. An exit there is a trained 1x1 convolution with batch
     normalisation to the channels of the last maps ``[N, C, H, W]``, a ReLU, the average over space f_k,
@@ -36,7 +36,8 @@ class MultiExit(Method):
     softmax(z / T). Exits are not tested nor kept. b is the authors' alpha, l their lambda, over the
     number of channels.
 
-    Defaults are the authors' as far as they name them: b 0.3, T 3, l 0.03.
+    Defaults are the authors' as far as they name them: b 0.3, T 3, l 0.03. As in their program, the softened
+    term is not multiplied by T^2.
 
     Paper: Zhang, Song, Gao, Chen, Bao and Ma, "Be your own teacher: improve the performance of convolutional
     neural networks via self distillation", ICCV 2019, equation 4.
@@ -74,13 +75,13 @@ class MultiExit(Method):
         feature = deepest.mean((2, 3)).detach()
         pooled = [neck(each).mean((2, 3)) for neck, each in zip(self.necks, shallow, strict=True)]
         logits = [layer(each) for layer, each in zip(self.exits, pooled, strict=True)]
-        scale = config.kd_share * config.temperature**2
+        share = config.kd_share
         nothing = deepest.new_zeros(())
         return {
             "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
-            "exits": sum(((1 - config.kd_share) * label_loss(z, batch).mean() for z in logits), nothing),
+            "exits": sum(((1 - share) * label_loss(z, batch).mean() for z in logits), nothing),
             "kd": sum(
-                (scale * kl_divergence(z, student.logits, config.temperature).mean() for z in logits), nothing
+                (share * kl_divergence(z, student.logits, config.temperature).mean() for z in logits), nothing
             ),
             "hints": config.hint_weight * sum((F.mse_loss(each, feature) for each in pooled), nothing),
         }

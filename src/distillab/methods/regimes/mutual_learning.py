@@ -49,7 +49,8 @@ class MutualLearning(Method):
         if batch.inputs is None:
             raise ValueError(f"method {self.name} needs the images of the batch")
         config = self.config
-        theirs = logits_of(self.other(batch.inputs))
+        with batch.arithmetic():
+            theirs = logits_of(self.other(batch.inputs))
         if theirs.shape != student.logits.shape:
             raise RequestError(f"method {self.name} needs two students of the same classes")
         scale = config.kd_weight * config.temperature**2

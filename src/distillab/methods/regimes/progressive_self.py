@@ -32,6 +32,7 @@ class ProgressiveSelf(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "memory"})
     weighs_labels: ClassVar[bool] = True
+    remembers_images: ClassVar[bool] = True
     teacher: ClassVar[TeacherKind] = "none"
 
     class Config(Method.Config):

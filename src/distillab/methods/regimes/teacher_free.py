@@ -17,12 +17,13 @@ from distillab.models.outputs import Outputs
     paper="Yuan et al., Revisiting knowledge distillation via label smoothing regularization, CVPR 2020",
 )
 class TeacherFree(Method):
-    """Teacher-free: a mean_n CE(p_s, y) + b mean_n KL(softmax(log u / T) || softmax(z_s / T)).
+    """Teacher-free: a mean_n CE(p_s, y) + b mean_n KL(softmax(log u / T) || p_s).
 
-    u ``[N, C]`` is the made-up teacher: ``sure`` for the label y, the rest evenly spread, softened by T.
-    Where two images were mixed, y is the label with the larger share.
+    u ``[N, C]`` is the made-up teacher: ``sure`` for the label y, the rest evenly spread, softened by T; the
+    student's softmax p_s is not softened, as in the authors' program. Where two images were mixed, y is the
+    label with the larger share.
 
-    Defaults are the authors' for CIFAR-100: sure 0.99, T 20, a 0.1, and b 0.9 times 1, without the T^2.
+    Defaults are the authors' for resnet18 on CIFAR-100: sure 0.99, T 20, b 0.1 (their alpha), a 0.9.
 
     Deviation: the authors soften the probabilities u themselves, softmax(u / T), which at T 20 leaves next to
     nothing of them; with log u, T means the same as in ``kd``.
@@ -39,13 +40,13 @@ class TeacherFree(Method):
 
         sure: Share = 0.99
         temperature: Temperature = 20.0
-        kd_weight: Weight = 0.9
-        ce_weight: Weight = 0.1
+        kd_weight: Weight = 0.1
+        ce_weight: Weight = 0.9
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``."""
         config = self.config
-        ours = (in_full_precision(student.logits) / config.temperature).log_softmax(1)
+        ours = in_full_precision(student.logits).log_softmax(1)
         spread = (1 - config.sure) / max(ours.shape[1] - 1, 1)
         made_up = torch.full_like(ours, spread).scatter(1, batch.dominant[:, None], config.sure)
         target = (made_up.clamp(min=1e-12).log() / config.temperature).log_softmax(1)

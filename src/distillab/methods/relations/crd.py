@@ -49,6 +49,7 @@ class ContrastiveDistillation(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
+    remembers_images: ClassVar[bool] = True
     asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
 
     class Config(Method.Config):

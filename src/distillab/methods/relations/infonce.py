@@ -24,8 +24,8 @@ class Contrast(Method):
 
     t ``[N, D_t]`` are the teacher's embeddings of unit length, v what a trained linear layer makes of the
     student's, also of unit length. m goes over the images of the batch and a queue of those the teacher spoke
-    of before: ``queue`` times the images of the training set, at most 65536, so that an image's own embedding
-    of the epoch before is not among the others. The term uses no label; a 0 makes the method do without.
+    of before: ``queue`` times the images of the training set, at most 65536, without those of the image
+    itself. The term uses no label; a 0 makes the method do without.
 
     Defaults: tau 0.07 and the queue as in He et al., "Momentum contrast", CVPR 2020, and similarity
     distillation after it; w 1 and a 1 are ours.
@@ -46,6 +46,7 @@ class Contrast(Method):
         ce_weight: Weight = 1.0
 
     queue: Tensor
+    places: Tensor
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -53,6 +54,7 @@ class Contrast(Method):
         self.embed = nn.Linear(pair.student.embedding or 1, width)
         size = min(int(config.queue * pair.n_train), LARGEST_QUEUE)
         self.register_buffer("queue", torch.zeros(size, width), persistent=False)
+        self.register_buffer("places", torch.zeros(size, dtype=torch.int64), persistent=False)
         self.next = self.filled = 0
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
@@ -61,18 +63,21 @@ class Contrast(Method):
         v, t = F.normalize(self.embed(ours), dim=1), F.normalize(theirs, dim=1)
         all_of_them = torch.cat((t, self.queue[: self.filled].to(t)))
         similar = v @ all_of_them.T / self.config.temperature
+        itself = F.pad(batch.positions[:, None] == self.places[: self.filled], (len(t), 0), value=False)
+        similar = similar.masked_fill(itself, -torch.inf)
         contrast = F.cross_entropy(similar, torch.arange(len(v), device=v.device))
-        self._enqueue(t)
+        self._enqueue(t, batch.positions)
         return {
             "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "contrast": self.config.contrast_weight * contrast,
         }
 
     @torch.no_grad()
-    def _enqueue(self, t: Tensor) -> None:
+    def _enqueue(self, t: Tensor, positions: Tensor) -> None:
         size = len(self.queue)
         fresh = t[:size]
         places = (self.next + torch.arange(len(fresh), device=t.device)) % max(size, 1)
         self.queue[places] = fresh.to(self.queue)
+        self.places[places] = positions[:size]
         self.next = (self.next + len(fresh)) % max(size, 1)
         self.filled = min(self.filled + len(fresh), size)

@@ -10,7 +10,7 @@ from distillab.methods.divergence import label_loss
 from distillab.methods.given import embeddings
 from distillab.methods.graft import Transplant
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
-from distillab.methods.robust.weighting import counts, even_weights
+from distillab.methods.robust.weighting import even_weights
 from distillab.models.outputs import Outputs
 
 
@@ -49,7 +49,7 @@ class LastLayerTransplant(Transplant):
         super().__init__(config, pair)
         kinds = pair.labels if pair.groups is None else pair.groups
         number = pair.student.classes if pair.groups is None else int(pair.groups.max()) + 1
-        self.register_buffer("weights", even_weights(counts(kinds, number)), persistent=False)
+        self.register_buffer("weights", even_weights(kinds, number), persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``features``. Raises ValueError without a teacher or embeddings."""

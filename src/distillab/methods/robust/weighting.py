@@ -34,9 +34,15 @@ def effective_number_weights(images: Tensor, beta: float) -> Tensor:
     return (weights / weights.mean()).float()
 
 
-def even_weights(images: Tensor) -> Tensor:
-    """n / (K n_k): each of the K kinds counts as much as any other, and the mean over images is 1."""
-    return images.sum() / (len(images) * images)
+def even_weights(of: Tensor | None, kinds: int) -> Tensor:
+    """n / (K n_k), float32 ``[kinds]``, from int64 ``[n_train]``: each of the K kinds that have images counts
+    as much as any other, and the mean over images is 1. Images of no kind (-1) are left out. Where nothing is
+    known of the images all weigh 1, as a kind without images does."""
+    if of is None:
+        return torch.ones(kinds)
+    images = torch.bincount(of[of != UNLABELLED], minlength=kinds).float()
+    present = images > 0
+    return torch.where(present, images.sum() / (present.sum() * images.clamp(min=1)), 1.0)
 
 
 def weighted_label_loss(logits: Tensor, batch: Batch, weight: Callable[[Tensor], Tensor]) -> Tensor:

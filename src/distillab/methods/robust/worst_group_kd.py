@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -24,14 +25,16 @@ class WorstGroup(Method):
     sum_g w_g mean_n in g (a CE(p_s, y) + b T^2 KL(p_t || p_s)), p = softmax(z / T) in the second.
 
     The weights w ``[groups]`` sum to one and follow the losses: after every batch, w_g is multiplied by
-    exp(rate L_g) for the groups in it, and scaled; in evaluation mode they stay. Groups that a batch lacks
-    contribute nothing; the weights of those it has are scaled to sum to one. Data without groups take classes
-    for groups.
+    exp(rate L_g) for the groups in it, and these are scaled to the sum that they had; in evaluation mode all
+    stay. Groups that a batch lacks contribute nothing and keep their weight; those it has count by their
+    weights over their sum. Data without groups take classes for groups.
 
     Defaults: T 4, a 0.1, b 0.9 as in ``kd``; rate 0.01 as the authors' step size.
 
-    Deviations: the authors update the weights before they use them, and leave those of a batch's groups as
-    they are; scaled, the loss keeps its size however many groups a batch lacks.
+    Deviations: the authors draw all groups equally often and scale all weights at every step, by which groups
+    that are drawn seldom would lose theirs for their absence; they update the weights before they use them,
+    and do not scale those of a batch's groups: scaled, the loss keeps its size however many groups a batch
+    lacks.
 
     Paper: Sagawa, Koh, Hashimoto and Liang, "Distributionally robust neural networks for group shifts", ICLR
     2020, algorithm 1, on the loss of distillation.
@@ -49,12 +52,12 @@ class WorstGroup(Method):
         kd_weight: Weight = 0.9
         ce_weight: Weight = 0.1
 
-    shares: Tensor
+    log_shares: Tensor
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         groups = pair.student.classes if pair.groups is None else int(pair.groups.max()) + 1
-        self.register_buffer("shares", torch.full((groups,), 1 / groups), persistent=False)
+        self.register_buffer("log_shares", torch.full((groups,), -math.log(groups)), persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
@@ -63,16 +66,17 @@ class WorstGroup(Method):
         divergence = kl_divergence(student.logits, told(self, teacher).logits, config.temperature)
         taught = config.kd_weight * config.temperature**2 * divergence
         kinds = batch.dominant if self.pair.groups is None or batch.groups is None else batch.groups
-        members = torch.nn.functional.one_hot(kinds, len(self.shares)).to(own)
+        members = torch.nn.functional.one_hot(kinds, len(self.log_shares)).to(own)
         counts = members.sum(0)
-        here = self.shares.to(own) * (counts > 0)
-        image_weights = members @ (here / here.sum() / counts.clamp(min=1))
+        here = self.log_shares.masked_fill(counts == 0, -torch.inf).softmax(0).to(own)
+        image_weights = members @ (here / counts.clamp(min=1))
         if self.training:
-            self._follow(((own + taught).detach() @ members) / counts.clamp(min=1))
+            self._follow(((own + taught).detach() @ members) / counts.clamp(min=1), counts > 0)
         return {"ce": (image_weights * own).sum(), "kd": (image_weights * taught).sum()}
 
     @torch.no_grad()
-    def _follow(self, losses: Tensor) -> None:
-        """Raise the weights of groups by their losses; those that the batch lacks have a loss of 0."""
-        raised = self.shares.log() + self.config.rate * losses.to(self.shares)
-        self.shares = raised.softmax(0)
+    def _follow(self, losses: Tensor, present: Tensor) -> None:
+        """Raise the weights of the groups that are present by their losses; their sum stays."""
+        together = self.log_shares[present].logsumexp(0)
+        raised = self.log_shares[present] + self.config.rate * losses[present].to(self.log_shares)
+        self.log_shares[present] = raised.log_softmax(0) + together
