@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from distillab.data.decode import decode, decode_images
+from distillab.data.decode import _chunk_of, decode, decode_images
 from distillab.errors import RequestError
 
 Array = npt.NDArray[np.uint8]
@@ -82,6 +84,18 @@ def test_sixteen_bits_become_eight_on_one_scale(value: int) -> None:
     pixels = decode(of(np.full((4, 4), value, np.uint16)))
     assert pixels.dtype == np.uint8
     assert abs(int(pixels[0, 0]) - value / 257) <= 0.5
+
+
+def test_twelve_bits_become_eight_on_one_scale() -> None:
+    """As microscopes write TIFF files: two pixels in three bytes. Pillow opens them as 16-bit ones."""
+    values = np.arange(64) * 65
+    bits = "".join(f"{value:012b}" for value in values)
+    data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
+    tags = {256: 8, 257: 8, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 8, 279: len(data)}
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    tiff = head + data + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    np.testing.assert_allclose(decode(tiff).ravel(), values * 255 / 4095, atol=0.5)
 
 
 def test_bilevel_and_cmyk() -> None:
@@ -156,6 +170,22 @@ def test_damaged_images_are_told_apart(damage: str) -> None:
     assert [name for name, _ in decoded.broken] == ["image 1"]
     assert decoded.broken[0][1]
     assert len(decoded.pixels) == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Failed to decode frame"), SubprocessError("gs")])
+def test_whatever_a_decoder_raises_is_a_broken_image(error: Exception) -> None:
+    def broken() -> Image.Image:
+        raise error
+
+    decoded = together([of(RED), broken])
+    assert decoded.intact.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("side", "most"), [(8, 64), (1000, 5), (4000, 1)])
+def test_few_large_images_are_in_memory_at_a_time(side: int, most: int) -> None:
+    tiny = Image.new("L", (side, side))
+    assert _chunk_of([b"damaged", encoded(tiny)] * 50, None) == most
+    assert _chunk_of([encoded(tiny)] * 50, 8) == 64
 
 
 def test_no_intact_image() -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 from distillab.data import storage
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import parse_source, source_from_argument, sources
+from distillab.data.sources.source import StoredBytes
 from distillab.data.storage import FilePixels
 from distillab.errors import RequestError
 
@@ -46,12 +47,19 @@ def write_folder(root: Path, classes: tuple[str, ...] = ("cat", "dog"), *, seed:
             (root / name / f"{row}.png").write_bytes(png(image))
 
 
-def write_parquet(path: Path, *, seed: int = 0, names: bool = True, **columns: Any) -> None:
+def write_parquet(
+    path: Path,
+    *,
+    seed: int = 0,
+    names: bool = True,
+    classes: tuple[str, ...] = ("cat", "dog"),
+    **columns: Any,
+) -> None:
     labels = [0, 1] * EACH
     images = [{"bytes": png(image), "path": f"{row}.png"} for row, image in enumerate(noise(2 * EACH, seed))]
     metadata = None
     if names:
-        features = {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}
+        features = {"label": {"names": list(classes), "_type": "ClassLabel"}}
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     table = pa.table({"image": images, "label": labels, **columns})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -442,6 +450,25 @@ def test_file_names_alone_will_do_in_a_table_of_groups(tmp_path: Path) -> None:
     assert raw.train.groups.tolist() == [0, 1] * EACH
 
 
+def test_links_are_followed_and_those_that_lead_nowhere_are_broken_images(tmp_path: Path) -> None:
+    """As git-annex and DVC leave them where the content was not fetched."""
+    write_folder(tmp_path / "pets")
+    write_folder(tmp_path / "elsewhere", seed=9)
+    (tmp_path / "pets" / "cat" / "more").symlink_to(tmp_path / "elsewhere" / "cat")
+    (tmp_path / "pets" / "cat" / "round").symlink_to(tmp_path / "pets" / "cat")
+    (tmp_path / "pets" / "dog" / "gone.png").symlink_to(tmp_path / "never-fetched.png")
+    raw = read(tmp_path, source="folder", path="pets")
+    assert sorted(name for name in raw.train.names if "more" in name) == [
+        f"cat/more/{n}.png" for n in range(EACH)
+    ]
+    assert len(raw.train.images) == 3 * EACH + 1
+    assert "gone.png: " in refuse(tmp_path, source="folder", path="pets")
+    dataset = load_dataset(
+        parse_source({"source": "folder", "path": "pets", "on_broken": "skip"}, tmp_path, "data")
+    )
+    assert dataset.report.broken == ("dog/gone.png",)
+
+
 def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "pets")
 
@@ -468,6 +495,15 @@ def test_a_hub_folder_with_shards(tmp_path: Path) -> None:
     assert raw.classes == ("cat", "dog")
     assert raw.train.names[13] == "train[13] 1.png"
     assert raw.train.images[2 * EACH] == png(noise(1, 1)[0])
+
+
+@pytest.mark.parametrize("place", ["test", "train-00001-of-00002"])
+def test_numbers_mean_the_same_classes_in_all_files(place: str, tmp_path: Path) -> None:
+    """Files whose labels were numbered apart from each other would be read with wrong labels."""
+    write_parquet(tmp_path / "data" / "train-00000-of-00002.parquet")
+    write_parquet(tmp_path / "data" / f"{place}.parquet", seed=1, classes=("dog", "cat"))
+    told = refuse(tmp_path, source="parquet", path="data")
+    assert f"{place}.parquet: classes of 'label' are 'dog', 'cat' ... here and 'cat', 'dog' ... in" in told
 
 
 def test_two_configurations_are_not_read_as_one(tmp_path: Path) -> None:
@@ -685,6 +721,8 @@ def test_torchvision_says_what_is_missing(tmp_path: Path) -> None:
     assert "unknown torchvision dataset 'FashionMINST', did you mean 'FashionMNIST'?" in line
     line = refuse(tmp_path, source="torchvision", dataset="EMNIST", root=".", options={"splits": "letters"})
     assert "unknown argument of EMNIST 'splits', did you mean 'split'?" in line
+    line = refuse(tmp_path, source="torchvision", dataset="MNIST", root=".", options={"train": True})
+    assert "'train' is not an option (allowed: nothing: both splits are read)" in line
 
 
 # ---------------------------------------------------------------------------------------- huggingface
@@ -791,6 +829,52 @@ def test_shards_of_one_name_in_different_folders_are_different_shards(tmp_path: 
             tmp_path / "pets" / folder / "0.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": folder.encode()}
         )
     assert read(tmp_path, source="webdataset", path="pets").classes == ("north", "south")
+
+
+def test_folders_of_shards_are_splits_too(tmp_path: Path) -> None:
+    """A test set must not end in train because its name stands a folder higher."""
+    for place, folder in enumerate(("train", "validation", "test", "extra")):
+        write_shard(
+            tmp_path / "pets" / folder / "00000.tar",
+            {"0.png": png(noise(1, place)[0]), "0.cls": b"0", "1.png": png(noise(1, 9)[0]), "1.cls": b"1"},
+        )
+    found = read(tmp_path, source="webdataset", path="pets")
+    assert found.val is not None and found.test is not None
+    assert [len(split.images) for split in (found.train, found.val, found.test)] == [2, 2, 2]
+    assert found.notes == ("shards that belong to no split were left out: extra/00000.tar.",)
+
+
+def test_a_sample_has_one_image(tmp_path: Path) -> None:
+    """A mask beside a photograph must not take its place."""
+    photo, mask = png(noise(1, 0)[0]), png(noise(1, 1)[0])
+    write_shard(tmp_path / "pets.tar", {"0.jpeg": photo, "0.png": mask, "0.cls": b"0"})
+    told = refuse(tmp_path, source="webdataset", path="pets.tar")
+    assert "0.png is the second image of its sample" in told and "`image`" in told
+    found = read(tmp_path, source="webdataset", path="pets.tar", image="jpeg")
+    assert isinstance(found.train.images[0], StoredBytes) and found.train.images[0].read() == photo
+
+
+@pytest.mark.parametrize("end", ["a header", "a member", "a zeroed page", "a second archive"])
+def test_a_shard_that_ends_early_is_told(end: str, tmp_path: Path) -> None:
+    """tarfile takes what it cannot read for the end, without a word."""
+    files = {
+        f"{n}.{kind}": png(noise(1, n)[0]) if kind == "png" else b"0"
+        for n in range(6)
+        for kind in ("png", "cls")
+    }
+    write_shard(tmp_path / "pets.tar", files)
+    whole = (tmp_path / "pets.tar").read_bytes()
+    with tarfile.open(tmp_path / "pets.tar") as archive:
+        third = archive.getmembers()[2].offset
+    cut = {
+        "a header": whole[: third + 100],
+        "a member": whole[:third],
+        "a zeroed page": whole[:third] + bytes(512) + whole[third + 512 :],
+        "a second archive": whole + whole,
+    }[end]
+    (tmp_path / "pets.tar").write_bytes(cut)
+    told = refuse(tmp_path, source="webdataset", path="pets.tar")
+    assert "cut short or damaged behind byte" in told and "pets.tar" in told
 
 
 def test_samples_without_an_image_are_told(tmp_path: Path) -> None:

@@ -386,3 +386,14 @@ def test_outputs_that_fit_one_by_one_but_not_together_are_stored_in_part() -> No
     assert 0 < tight.stored_bytes < together
     live = [job for job in tight.jobs.values() if job.cohort]
     assert {job.spec["method"]["name"] for job in live} == {"rkd"}
+
+
+@pytest.mark.parametrize(("name", "served"), [("progressive_self", False), ("crd", False), ("infonce", True)])
+def test_what_is_remembered_of_images_says_nothing_of_mixed_ones(name: str, served: bool) -> None:
+    views = {"views": ["crop", "flip", {"mixup": {}}]}
+    if served:
+        plan(methods=["ce", name], recipe=views)
+        return
+    for methods_of in (["ce", name], ["ce", {"kd": {}, name: {}}] if name == "crd" else ["ce", name]):
+        with pytest.raises(RequestError, match=f"{name}.* remembers what it heard about an image"):
+            plan(methods=methods_of, recipe=views)

@@ -166,7 +166,8 @@ def decode(image: RawImage, resolution: int | None = None, channels: int | None 
     EXIF rotation is applied. Transparency is laid on black: the zeros that padding adds around an image too,
     so that "nothing there" looks the same everywhere, and colours hidden under it do not leak. 16-bit
     values are divided by 257 (65535 becomes 255), the same for every image, so that brightness stays
-    comparable between images; the 12 bits of some TIFF files likewise (4095 becomes 255). Colour becomes grey by the luma of ITU-R BT.601.
+    comparable between images; the 12 bits of some TIFF files likewise (4095 becomes 255). Colour becomes grey
+    by the luma of ITU-R BT.601.
 
     Raises:
         RequestError: the image is below 4x4 pixels.
@@ -224,8 +225,8 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or 12-bit grey of TIFF files, on the
-    scale of 0 to 255."""
+    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or the 12 bits of some TIFF files, on
+    the scale of 0 to 255."""
     values = np.asarray(picture).astype(np.int64)
     top = 4095 if getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,) else 65535
     if values.min() < 0 or values.max() > top:

@@ -67,8 +67,8 @@ def class_names(schema: pa.Schema, label: str) -> list[str] | None:
 
 
 def must_agree(names: Mapping[str, list[str] | None], column: str) -> None:
-    """Raise RequestError unless the class names of a column are the same, in the same order, wherever they are
-    stated: a label that is a number means what its own file says."""
+    """Raise RequestError unless the class names of a column are the same, in the same order, wherever they
+    are stated: a label that is a number means what its own file says."""
     stated = {place: each for place, each in names.items() if each is not None}
     first = next(iter(stated), "")
     for place, each in stated.items():

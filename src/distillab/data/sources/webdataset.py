@@ -160,6 +160,8 @@ class WebDataset(Source):
                 for member in archive:
                     self._enter(samples, archive, member, shard)
                 _must_end(shard, archive.offset)
+        except RequestError:
+            raise
         except (tarfile.TarError, OSError, ValueError) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(shard), allowed="an uncompressed .tar file"

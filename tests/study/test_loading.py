@@ -1,0 +1,63 @@
+"""Several datasets in a study: what one holds must not be learned from and tested on through another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_study import spec
+
+from distillab.data.dataset import Dataset
+from distillab.data.duplicates import found_in
+from distillab.errors import RequestError
+from distillab.study.loading import load_study_data
+
+RNG = np.random.default_rng(0)
+
+
+def noise(count: int) -> Any:
+    return RNG.integers(0, 256, (count, 8, 8), np.uint8)
+
+
+def write(path: Path, train: Any, test: Any) -> None:
+    np.savez(
+        path,
+        x_train=train,
+        y_train=np.arange(len(train)) % 2,
+        x_test=test,
+        y_test=np.arange(len(test)) % 2,
+    )
+
+
+def loaded(folder: Path, **data: Any) -> Dataset:
+    asked = spec(
+        folder,
+        data={"source": "npz", "path": "data.npz", "val": 0.25, "classes": 2, **data},
+        others={"more": {"source": "npz", "path": "more.npz"}},
+    )
+    return load_study_data(asked)
+
+
+def test_images_that_data_hold_out_do_not_come_in_through_others(tmp_path: Path) -> None:
+    mine, test = noise(40), noise(20)
+    write(tmp_path / "data.npz", mine, test)
+    write(tmp_path / "more.npz", np.concatenate([noise(30), test[:6]]), np.concatenate([noise(10), mine[:8]]))
+    dataset = loaded(tmp_path)
+    more = dataset.others["more"]
+    assert not found_in(more.train, [dataset.val, *dataset.eval.values()]).any()
+    assert not found_in(more.val, dataset.eval.values()).any()
+    assert not found_in(more.eval["test"], [dataset.train, dataset.val]).any()
+    assert len(more.eval["test"]) == 10
+    assert dataset.report.notes[-1] == "14 images of others.more also stand in data and were left out."
+    kept = loaded(tmp_path, duplicates="keep").others["more"]
+    assert len(kept.eval["test"]) == 18
+
+
+def test_a_dataset_that_is_data_again_is_refused(tmp_path: Path) -> None:
+    mine = noise(40)
+    write(tmp_path / "data.npz", mine, noise(20))
+    write(tmp_path / "more.npz", noise(30), mine[:8])
+    with pytest.raises(RequestError, match="all of its images also stand in data"):
+        loaded(tmp_path)
