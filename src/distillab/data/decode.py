@@ -225,8 +225,8 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or the 12 bits of some TIFF files, on
-    the scale of 0 to 255."""
+    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or the 12 bits of some TIFF files,
+    on the scale of 0 to 255."""
     values = np.asarray(picture).astype(np.int64)
     top = 4095 if getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,) else 65535
     if values.min() < 0 or values.max() > top:

@@ -28,6 +28,9 @@ class ClassAttention(Method):
     Defaults: r 2, not normalised, w 0.7, a 1 as the authors' for resnet56 -> resnet20; w is 15 for resnet32x4
     -> resnet8x4, and 15 to 600 with normalised maps between families.
 
+    Limits: that a last layer reads the pooled maps is told by its width. Of pre-activation networks (wide
+    ResNets) and transformers with a class token it reads something else, and the maps are no class maps.
+
     Paper: Guo, Yan, Li and Lin, "Class attention transfer based knowledge distillation", CVPR 2023.
     """
 
