@@ -43,7 +43,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distillab.errors import RequestError
-from distillab.methods import Pair, build_method, methods, parse_method
+from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
 from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
 from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes
@@ -355,3 +355,14 @@ def test_controls_differ_from_kd_in_the_teacher_alone(name: str) -> None:
 def test_cross_entropy_is_given_an_image_at_a_time() -> None:
     expected = -STUDENT.log_softmax(1).gather(1, LABELS[:, None])[:, 0]
     torch.testing.assert_close(cross_entropy(STUDENT, LABELS), expected)
+
+
+@pytest.mark.parametrize("name", list(methods))
+def test_a_revision_is_part_of_what_a_run_is(name: str) -> None:
+    """Runs of before a method was put right must not be taken for runs of it, nor go on as such."""
+    spec = parse_method(name, "methods")
+    written = spec.as_dict()
+    assert MethodSpec.from_dict(written) == spec
+    assert ("revision" in written) == (methods[name].revision > 1)
+    with pytest.raises(RequestError, match=f"method {name} computes otherwise"):
+        MethodSpec.from_dict({**written, "revision": methods[name].revision + 1})

@@ -132,6 +132,8 @@ class Method(nn.Module, ABC):
         teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
             student (``self``), or an ``untrained`` network of the teacher's architecture.
         weighs_labels: whether images count differently in its loss on the labels.
+        revision: counted up when what it computes from the same settings changes, so that runs of before and
+            after are never taken for the same; part of a run's id from the second on.
         remembers_images: whether it keeps what it heard about an image for the next time that it is seen,
             which says nothing where it is mixed with another one each time.
 
@@ -151,6 +153,7 @@ class Method(nn.Module, ABC):
     teacher: ClassVar[TeacherKind] = "study"
     weighs_labels: ClassVar[bool] = False
     remembers_images: ClassVar[bool] = False
+    revision: ClassVar[int] = 1
 
     class Config(BaseModel):
         """Hyper-parameters; the defaults are the canonical paper's."""

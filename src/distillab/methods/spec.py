@@ -108,7 +108,8 @@ class MethodSpec:
         """What decides its numbers, JSON-able: part of a run's id. Where its code lies is not in it."""
         if self.parts:
             return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
-        code = {"code": self.own.digest} if self.own else {}
+        code: dict[str, Any] = {"code": self.own.digest} if self.own else {}
+        code |= {"revision": self.kind.revision} if self.kind.revision > 1 else {}
         return {"name": self.name, "config": self.config.model_dump(mode="json"), **code}
 
     @property
@@ -122,13 +123,19 @@ class MethodSpec:
         """The method that :meth:`as_dict` and :attr:`files` described.
 
         Raises:
-            RequestError: a file does not hold the code that was described.
+            RequestError: a file does not hold the code that was described, or the method has been revised.
         """
         if "parts" in values:
             parts = tuple((part["weight"], cls.from_dict(part, files)) for part in values["parts"])
             return _summed(parts, "method")
         if "code" not in values:
-            return parse_method({values["name"]: dict(values["config"])}, "method")
+            spec = parse_method({values["name"]: dict(values["config"])}, "method")
+            if spec.kind.revision != values.get("revision", 1):
+                raise RequestError(
+                    f"method {spec.name} computes otherwise than when the study was planned",
+                    allowed="the study begun anew, or the version that planned it",
+                )
+            return spec
         entry = (files or {})[values["code"]]
         spec = parse_method({entry: dict(values["config"])}, "method")
         if spec.own is None or spec.own.digest != values["code"]:

@@ -45,6 +45,7 @@ class MultiExit(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
     teacher: ClassVar[TeacherKind] = "none"
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """b (``kd_share``), T, l (``hint_weight``), and the weight of the labels' loss of the last exit."""

@@ -30,6 +30,7 @@ class MutualLearning(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "inputs"})
     teacher: ClassVar[TeacherKind] = "none"
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""

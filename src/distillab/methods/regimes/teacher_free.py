@@ -34,6 +34,7 @@ class TeacherFree(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
     teacher: ClassVar[TeacherKind] = "none"
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """How sure the teacher is, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""

@@ -36,6 +36,7 @@ class Contrast(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
     asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """tau (``temperature``), the queue as a share of the set, w (``contrast_weight``) and a."""

@@ -36,6 +36,7 @@ class LastLayerTransplant(Transplant):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "every_label", "embedding", "teacher_classifier"})
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """The weights w (``feature_weight``) and a (``ce_weight``)."""

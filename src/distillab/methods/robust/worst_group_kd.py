@@ -43,6 +43,7 @@ class WorstGroup(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label", "memory"})
     asks: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
     weighs_labels: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
 
     class Config(Method.Config):
         """The rate, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
