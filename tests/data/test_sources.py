@@ -462,7 +462,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_broken_images(tmp_pa
         f"cat/more/{n}.png" for n in range(EACH)
     ]
     assert len(raw.train.images) == 3 * EACH + 1
-    assert "gone.png: " in refuse(tmp_path, source="folder", path="pets")
+    assert "dog/gone.png (" in refuse(tmp_path, source="folder", path="pets")
     dataset = load_dataset(
         parse_source({"source": "folder", "path": "pets", "on_broken": "skip"}, tmp_path, "data")
     )

@@ -189,7 +189,7 @@ def test_mutual_learning_has_its_golden_value() -> None:
 def test_the_other_student_computes_as_the_first_does() -> None:
     mutual = make("mutual_learning").float()
     precise = mutual.other(INPUTS.float()).detach()
-    coarse = replace(batch(), arithmetic=lambda: torch.autocast("cpu", torch.bfloat16))
+    coarse = replace(batch(), inputs=INPUTS.float(), arithmetic=lambda: torch.autocast("cpu", torch.bfloat16))
     heard: list[torch.dtype] = []
     mutual.other.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
     mutual(Outputs(STUDENT.float()), None, coarse)

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 
-from distillab.data.decode import DAMAGE
 from distillab.data.sources.labels import encode_labels
 from distillab.data.sources.npz import channels_last
 from distillab.data.sources.source import RawImage, RawSplit, RawSplits, Source, SourcePath, source
@@ -155,6 +154,6 @@ def _labels(data: Any) -> npt.NDArray[Any]:
     for row in range(len(data)):
         try:
             found.append(data[row][1])
-        except DAMAGE as error:
+        except (OSError, ValueError, RuntimeError, SyntaxError) as error:
             raise RequestError(f"image {row} cannot be read: {error}", where=type(data).__name__) from None
     return np.asarray(found)
