@@ -254,6 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows = table(pair, asked)
         print_rows(pair, rows)
         if asked.table:
+            asked.table.mkdir(parents=True, exist_ok=True)
             write_csv(asked.table / f"methods-{pair}.csv", rows)
             (asked.table / f"methods-{pair}.json").write_text(json.dumps(machine(), indent=1) + "\n")
 
