@@ -211,6 +211,24 @@ def test_broken_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert any("1 file" in line for line in facts["alarms"])
 
 
+def test_broken_files_are_a_share_of_the_files_of_all_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    for split, count in (("train", 40), ("test", 80)):
+        images, labels = gratings(count, classes=2)
+        for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = tmp_path / "pets" / split / "ab"[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0) + np.uint8(split == "test")).save(folder / f"{row}.png")
+    for row in range(5):
+        (tmp_path / "pets" / "test" / "a" / f"damaged{row}.png").write_bytes(b"no image")
+    facts = facts_of(capsys, str(tmp_path / "pets"))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    assert asked["broken_share"]["value"] == pytest.approx(5 / 125, rel=1e-4)
+
+
 GREY = "grey.npz"
 
 

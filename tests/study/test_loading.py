@@ -10,7 +10,7 @@ import pytest
 from small_study import spec
 
 from distillab.data.dataset import Dataset
-from distillab.data.duplicates import found_in
+from distillab.data.duplicates import found_in, hashes_of
 from distillab.errors import RequestError
 from distillab.study.loading import load_study_data
 
@@ -46,9 +46,9 @@ def test_images_that_data_hold_out_do_not_come_in_through_others(tmp_path: Path)
     write(tmp_path / "more.npz", np.concatenate([noise(30), test[:6]]), np.concatenate([noise(10), mine[:8]]))
     dataset = loaded(tmp_path)
     more = dataset.others["more"]
-    assert not found_in(more.train, [dataset.val, *dataset.eval.values()]).any()
-    assert not found_in(more.val, dataset.eval.values()).any()
-    assert not found_in(more.eval["test"], [dataset.train, dataset.val]).any()
+    assert not found_in(more.train, hashes_of([dataset.val, *dataset.eval.values()])).any()
+    assert not found_in(more.val, hashes_of(dataset.eval.values())).any()
+    assert not found_in(more.eval["test"], hashes_of([dataset.train, dataset.val])).any()
     assert len(more.eval["test"]) == 10
     assert dataset.report.notes[-1] == "14 images of others.more also stand in data and were left out."
     kept = loaded(tmp_path, duplicates="keep").others["more"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
@@ -50,9 +50,13 @@ def _hashes(images: Pixels) -> list[bytes]:
     return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
 
 
-def found_in(images: ImageSet, others: Iterable[ImageSet]) -> npt.NDArray[np.bool_]:
-    """Which of some images, of any pool, stand in one of the other sets as well: bool ``[N]``."""
-    known = {each for other in others for each in _hashes_of(other)}
+def hashes_of(sets: Iterable[ImageSet]) -> set[bytes]:
+    """What the pixels of some sets, of any pools, are known by."""
+    return {each for images in sets for each in _hashes_of(images)}
+
+
+def found_in(images: ImageSet, known: Set[bytes]) -> npt.NDArray[np.bool_]:
+    """Which of some images are among those of :func:`hashes_of`: bool ``[N]``."""
     return np.fromiter((each in known for each in _hashes_of(images)), dtype=bool, count=len(images))
 
 

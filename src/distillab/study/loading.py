@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Set
 from dataclasses import replace
 
 from distillab.data.dataset import Dataset
-from distillab.data.duplicates import found_in
+from distillab.data.duplicates import found_in, hashes_of
 from distillab.data.imageset import ImageSet
 from distillab.data.ingest import load_dataset
 from distillab.data.sources import Source
@@ -45,16 +45,18 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
 def _apart(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
     """Another dataset without what would leak between it and the first, in either direction; how many images
     that were. Raises RequestError if a split would be left empty."""
-    tests = list(first.eval.values())
-    train = _without(other.train, [first.val, *tests], where)
+    tests = hashes_of(first.eval.values())
+    validated = hashes_of([first.val])
+    learned = hashes_of([first.train]) | validated
+    train = _without(other.train, tests | validated, where)
     val = _without(other.val, tests, where)
-    evals = {name: _without(each, [first.train, first.val], where) for name, each in other.eval.items()}
+    evals = {name: _without(each, learned, where) for name, each in other.eval.items()}
     before = [other.train, other.val, *other.eval.values()]
     dropped = sum(map(len, before)) - sum(map(len, [train, val, *evals.values()]))
     return replace(other, train=train, val=val, eval=evals), dropped
 
 
-def _without(images: ImageSet, held: Sequence[ImageSet], where: str) -> ImageSet:
+def _without(images: ImageSet, held: Set[bytes], where: str) -> ImageSet:
     shared = found_in(images, held)
     if len(images) and shared.all():
         raise RequestError(

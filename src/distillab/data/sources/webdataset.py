@@ -120,9 +120,10 @@ class WebDataset(Source):
 
     def _split_of(self, shard: Path) -> str:
         """The split that a shard of a folder belongs to by its name, else by a folder's; empty for none."""
-        folders = shard.relative_to(self.path).parent.parts if self.path.is_dir() else ()
-        names = (shard.stem, *reversed(folders)) if self.path.is_dir() else ()
-        matches = (_SHARD.fullmatch(name) for name in names)
+        if not self.path.is_dir():
+            return ""
+        folders = shard.relative_to(self.path).parent.parts
+        matches = (_SHARD.fullmatch(name) for name in (shard.stem, *reversed(folders)))
         return next((SPLIT_NAMES[match[1].lower()] for match in matches if match), "")
 
     def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:

@@ -28,7 +28,7 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
         RuntimeError: workers die one after the other, and nothing is settled between.
     """
     context = workers_context()
-    restarts, still = 0, -1
+    restarts, unsettled = 0, 0
 
     def start() -> BaseProcess:
         process = context.Process(target=_work, args=(str(folder.path), device), daemon=True)
@@ -45,7 +45,8 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
                 time.sleep(WATCH_SECONDS)
                 settled, everything = ledger.progress()
                 watch(settled / everything if everything else 1.0)
-                if still != (still := ledger.open_jobs()):
+                before, unsettled = unsettled, ledger.open_jobs()
+                if unsettled != before:
                     restarts = 0  # a job that kills is given up in the end, and counts as settled
                 # Asked before the exit codes are read, so that no death goes unseen.
                 working = any(process.is_alive() for process in crew)
