@@ -22,6 +22,7 @@ __all__ = ["Failure", "Job", "Kind", "Ledger", "State"]
 
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
+BUSY_SECONDS = 60.0  # that a connection waits for others
 MOST_DEATHS = 3
 MOST_MATES = 16
 
@@ -312,11 +313,27 @@ class Ledger:
 
 def _connection(path: Path) -> sqlite3.Connection:
     if not path.exists() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        db = sqlite3.connect(path, timeout=60.0, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
+        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        _write_ahead(db)
         db.execute("PRAGMA synchronous=NORMAL")
         return db
     # Where there is no log nobody has it open who writes; then it is read without making one.
     logged = path.with_name(f"{path.name}-wal").exists()
     how = "mode=ro" if logged else "mode=ro&immutable=1"
-    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=60.0, isolation_level=None)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+    )
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Keep a log of what is written. Where several open a new ledger at once, SQLite gives up on this one
+    statement without waiting."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
