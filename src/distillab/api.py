@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from distillab.data.sources.source import Source
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import take_look
+from distillab.nursery import usable_cores
 from distillab.report.collect import collect
 from distillab.report.page import write_report
 from distillab.study.arithmetic import tuned_plan
@@ -109,7 +109,7 @@ class Study:
         if retry_failed:
             with folder.ledger() as ledger:
                 ledger.retry_failed()
-        crew = workers or ((os.cpu_count() or 1) if chosen.type == "cpu" else 1)
+        crew = workers or (usable_cores() if chosen.type == "cpu" else 1)
         run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
         while _look_again(folder):
             run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 POISON = "poison"  # how jobs are called that no worker survives
+COMPANY_SECONDS = 2.0
 CLAIM = (
     "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? WHERE id = "
     "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY rank LIMIT 1) RETURNING id"
@@ -36,3 +37,19 @@ def find_the_disk_full(path: str, device: str) -> None:
 def die_at_once(path: str, device: str) -> None:
     """End before any job is claimed, as on a machine on which nothing can be started."""
     sys.exit(3)
+
+
+def meet_two_others(path: str, device: str) -> None:
+    """Do no job before three are being done at once; after a while without company, fail them."""
+    db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
+    while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
+        until = time.monotonic() + COMPANY_SECONDS
+        while (met := _begun(db)) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        state = "done" if met >= 3 else "failed"
+        db.execute("UPDATE jobs SET state = ?, seconds = 1 WHERE id = ?", (state, *row))
+
+
+def _begun(db: sqlite3.Connection) -> int:
+    """Jobs that somebody has taken, those that have ended included."""
+    return int(db.execute("SELECT COUNT(*) FROM jobs WHERE state <> 'queued'").fetchone()[0])

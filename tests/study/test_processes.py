@@ -18,6 +18,7 @@ from distillab.study.ledger import Job
 def folder_with(path: Path, *names: str) -> StudyFolder:
     path.mkdir(exist_ok=True)
     folder = StudyFolder(path)
+    write_study(folder.study_file)
     with folder.ledger() as ledger:
         ledger.create({}, [Job(name, "student", {}, {}, cost=1.0) for name in names], [], [])
     return folder
@@ -110,7 +111,6 @@ def test_workers_do_not_pardon_what_another_worker_died_of(
         return 1
 
     folder = folder_with(tmp_path, "one")
-    write_study(folder.study_file)
     monkeypatch.setattr(worker, "JobRunner", Idle)
     monkeypatch.setattr(Ledger, "claim", lambda self: [])
     monkeypatch.setattr(Ledger, "reclaim", reclaim)

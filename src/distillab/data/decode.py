@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections import deque
@@ -23,6 +22,7 @@ from distillab.data.canvas import Canvas
 from distillab.data.imageset import Pixels, PixelStore
 from distillab.data.sources.source import SMALLEST_SIDE, RawImage, StoredBytes
 from distillab.errors import RequestError
+from distillab.nursery import usable_cores
 
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
@@ -128,7 +128,7 @@ def _sizes(images: Sequence[RawImage]) -> Iterator[tuple[int, int]]:
 def _in_threads(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, None, None]:
     """What ``work`` makes of each task, in order. No thread runs far ahead of whoever takes the results: on
     a slow disk the decoded images would pile up in memory."""
-    count = min(8, _usable_cores())
+    count = min(8, usable_cores())
     threads = ThreadPoolExecutor(count)
     ahead: deque[Future[T]] = deque()
     try:
@@ -140,11 +140,6 @@ def _in_threads(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, 
             yield ahead.popleft().result()
     finally:
         threads.shutdown(cancel_futures=True)
-
-
-def _usable_cores() -> int:
-    """Cores that this process may run on: in a container, or beside other workers, fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode_or_reason(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from distillab.data.decode import DAMAGE, size_as_seen
 from distillab.data.imageset import Indices
 from distillab.data.sources.source import RawImage, StoredBytes
+from distillab.nursery import usable_cores
 
 UNKNOWN = -1
 TASK = 256  # images
@@ -39,7 +39,7 @@ class FileFacts:
     def of(cls, images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> FileFacts:
         """Read headers only, in threads."""
         order = np.argsort(ids)
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        with ThreadPoolExecutor(min(8, usable_cores())) as threads:
             tasks = (order[start : start + TASK] for start in range(0, len(order), TASK))
             rows = threads.map(lambda some: [_facts(images[i]) for i in some], tasks)
             table = np.array([row for some in rows for row in some], dtype=np.int64).reshape(-1, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from distillab.data.dataset import Dataset
+from distillab.nursery import usable_cores
 from distillab.study.job import Job
 from distillab.study.plan import Plan, make_plan
 from distillab.study.spec import StudySpec
@@ -83,7 +83,7 @@ def choose_arithmetic(
     some seconds a network, and a minute where compiling is worth a trial."""
     work = Work(jobs)
     channels, height, _ = dataset.train.shape
-    workers = (os.cpu_count() or 1) if device.type == "cpu" else 1
+    workers = usable_cores() if device.type == "cpu" else 1
     chosen = {}
     for model, images in sorted({**work.images, **work.asked}.items()):
         trained = model in work.images

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from distillab.study.condition import Condition, Roles
 from distillab.study.costing import file_digest
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Job
+from distillab.training.device import clock
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
     Given,
@@ -58,14 +58,15 @@ class JobRunner:
         ended: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
         if not missing:
             return ended
-        started = time.perf_counter()
+        timer = clock(self.device)
+        started = timer()
         with store.drafts() as drafts:
             for job, made in zip(missing, self.make(missing, drafts), strict=True):
                 if isinstance(made, DivergenceError):
                     ended[job.id] = made
                     continue
                 store.publish(drafts / job.id, job.kind, job.id)
-                ended[job.id] = (time.perf_counter() - started) / len(missing)
+                ended[job.id] = (timer() - started) / len(missing)
         return ended
 
     def make(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:

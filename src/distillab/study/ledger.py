@@ -215,6 +215,26 @@ class Ledger:
         query = "SELECT TOTAL(jobs) FROM totals WHERE state IN ('queued', 'running')"
         return int(self.db.execute(query).fetchone()[0])
 
+    def queued(self) -> int:
+        """Jobs that nobody has taken yet, ready or not."""
+        query = "SELECT TOTAL(jobs) FROM totals WHERE state = 'queued'"
+        return int(self.db.execute(query).fetchone()[0])
+
+    def ready(self) -> int:
+        """How many workers would find work at once: a cohort is taken by one."""
+        query = (
+            "SELECT COUNT(DISTINCT CASE WHEN cohort = '' OR deaths > 0 THEN id ELSE cohort END) FROM jobs "
+            "WHERE state = 'queued' AND waiting = 0"
+        )
+        return int(self.db.execute(query).fetchone()[0])
+
+    def at_work(self) -> set[int]:
+        """Processes of this host that hold jobs."""
+        rows = self.db.execute(
+            "SELECT DISTINCT pid FROM jobs WHERE state = 'running' AND host = ?", (self.host,)
+        )
+        return {pid for (pid,) in rows}
+
     def seconds(self) -> dict[str, tuple[int, float]]:
         """By kind, how many jobs are done and the seconds they took together."""
         query = "SELECT kind, jobs, seconds FROM totals WHERE state = 'done' AND jobs > 0"

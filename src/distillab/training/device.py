@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -33,6 +34,13 @@ def fast_bf16(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def clock(device: torch.device) -> Callable[[], float]:
+    """What work is timed by, in seconds: processor time where one thread does it all, so that what else the
+    machine does is not counted; wall time elsewhere."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
 
 
 def free_memory(device: torch.device) -> None:

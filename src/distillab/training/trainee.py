@@ -119,7 +119,7 @@ class Trainee:
         )
         self.method = _method(member, self.model).to(device)
         self.model = self.method.network(self.model)
-        self.phases = Phases()
+        self.phases = Phases(device)
         self._normalise, self._device = normalise, device
         learning = [
             each for each in (*self.model.parameters(), *self.method.parameters()) if each.requires_grad

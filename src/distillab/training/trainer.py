@@ -60,7 +60,7 @@ def train_cohort(
     first = _leader(members)
     trainees = [Trainee(member, normalise, device) for member in members]
     lost: dict[int, DivergenceError] = {}
-    shared = Phases()
+    shared = Phases(device)
     seeds = first.seeds
     with deterministic(device, seeds.order):
         steps = stream(

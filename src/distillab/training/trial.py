@@ -19,7 +19,7 @@ from distillab.models import build_model
 from distillab.models.taps import TappedModel
 from distillab.training.arithmetic import Arithmetic, compiled, laid_out, placed, tune_allocator
 from distillab.training.device import arithmetic as autocast
-from distillab.training.device import deterministic_kernels, fast_bf16, free_memory
+from distillab.training.device import clock, deterministic_kernels, fast_bf16, free_memory
 
 # Seconds that a candidate is timed for, and in how many turns at least; one that has taken HOPELESS times as
 # long as the best after FIRST_ROUNDS has no more of them.
@@ -76,7 +76,7 @@ def measure(workload: Workload, chosen: Sequence[Arithmetic], device: torch.devi
     tune_allocator()  # as workers do
     with _threads(workload.threads), deterministic_kernels(device):
         steps = {each: _warm_step(workload, each, device) for each in chosen}
-        seconds = _medians([step for step in steps.values() if step is not None], _clock(workload, device))
+        seconds = _medians([step for step in steps.values() if step is not None], clock(device))
     rates = {each: None if step is None else workload.batch / seconds[step] for each, step in steps.items()}
     del steps, seconds
     free_memory(device)  # workers are other processes
@@ -152,20 +152,15 @@ def _warm_step(workload: Workload, chosen: Arithmetic, device: torch.device) -> 
     return step
 
 
-def _clock(workload: Workload, device: torch.device) -> Callable[[], float]:
-    """Processor time where one thread does it all, so that what else the machine does is not counted."""
-    return time.process_time if device.type == "cpu" and workload.threads == 1 else time.perf_counter
-
-
 def _medians(
-    steps: Sequence[Callable[[], None]], clock: Callable[[], float]
+    steps: Sequence[Callable[[], None]], timer: Callable[[], float]
 ) -> dict[Callable[[], None], float]:
     """Median seconds of each step, the steps taking turns, so that a busy moment slows all of them."""
     seconds: dict[Callable[[], None], list[float]] = {step: [] for step in steps}
     racing, rounds, started = list(steps), 0, time.perf_counter()
     while rounds < LEAST_ROUNDS or time.perf_counter() - started < TRIAL_SECONDS * len(racing):
         for step in racing:
-            seconds[step].append(_seconds(step, clock))
+            seconds[step].append(_seconds(step, timer))
         rounds += 1
         if rounds == FIRST_ROUNDS:
             best = {step: min(times) for step, times in seconds.items()}
@@ -191,7 +186,7 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    started = clock()
+def _seconds(call: Callable[[], object], timer: Callable[[], float] = time.perf_counter) -> float:
+    started = timer()
     call()
-    return clock() - started
+    return timer() - started

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from distillab.errors import DiskFullError
 from distillab.nursery import workers_context
+from distillab.study.executors.closing import extra_workers
 from distillab.study.executors.executor import Watch, executors
 from distillab.study.folder import StudyFolder
+from distillab.study.ledger import Ledger
 from distillab.study.worker import work
+from distillab.training.device import pick_device
 
 WATCH_SECONDS = 0.25
 DISK_FULL_EXIT = 28  # errno.ENOSPC, so that the parent can tell why a worker ended
@@ -22,53 +25,89 @@ MOST_RESTARTS = 10
 
 @executors.register("processes")
 def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> None:
-    """Run every open job in ``workers`` processes. A worker that dies is replaced; its job is tried again.
+    """Run every open job in ``workers`` processes, on a CPU in some more at the end, which then share the
+    processors (:func:`~distillab.study.executors.closing.extra_workers`). A worker that dies is replaced; its
+    job is tried again.
 
     Raises:
         RuntimeError: workers die one after the other, and nothing is settled between.
     """
-    context = workers_context()
-    restarts, unsettled = 0, 0
-
-    def start() -> BaseProcess:
-        process = context.Process(target=_work, args=(str(folder.path), device), daemon=True)
-        process.start()
-        return process
-
-    crew: list[BaseProcess] = []
+    on_cpu, threads = pick_device(device).type == "cpu", folder.spec.worker_threads
+    crew = _Crew(folder, device)
+    unsettled = 0
     try:
         with folder.ledger() as ledger:
             ledger.reclaim()
-            crew = [start() for _ in range(min(workers, ledger.open_jobs()))]
-            working = bool(crew)
+            crew.add(min(workers, ledger.open_jobs()))
+            working = bool(crew.processes)
             while working:
                 time.sleep(WATCH_SECONDS)
                 settled, everything = ledger.progress()
                 watch(settled / everything if everything else 1.0)
                 before, unsettled = unsettled, ledger.open_jobs()
                 if unsettled != before:
-                    restarts = 0  # a job that kills is given up in the end, and counts as settled
+                    crew.restarts = 0  # a job that kills is given up in the end, and counts as settled
+                if on_cpu:
+                    crew.add(extra_workers(ledger, crew.alive(), workers, threads))
                 # Asked before the exit codes are read, so that no death goes unseen.
-                working = any(process.is_alive() for process in crew)
-                for place, process in enumerate(crew):
-                    if process.exitcode == DISK_FULL_EXIT:
-                        raise DiskFullError(f"{folder.path}: no space left on the disk")
-                    if process.exitcode not in (None, 0) and ledger.open_jobs():
-                        ledger.reclaim(blame=True)
-                        restarts += 1
-                        if restarts > MOST_RESTARTS:
-                            raise RuntimeError(
-                                f"{restarts} workers died; the last exit code was {process.exitcode}"
-                            )
-                        crew[place] = start()
-                        working = True
+                working = bool(crew.alive())
+                working |= crew.replace_the_dead(ledger)
     finally:
-        for process in crew:
-            process.terminate()
-        for process in crew:
-            process.join()
+        crew.stop()
         with folder.ledger() as ledger:
             ledger.reclaim()
+
+
+class _Crew:
+    """The worker processes of a study, and how many died since the last job was settled."""
+
+    def __init__(self, folder: StudyFolder, device: str) -> None:
+        self.processes: list[BaseProcess] = []
+        self.restarts = 0
+        self._context, self._folder, self._device = workers_context(), folder, device
+
+    def add(self, count: int) -> None:
+        self.processes += [self._start() for _ in range(count)]
+
+    def alive(self) -> list[int]:
+        """The ids of those that run."""
+        return [process.pid for process in self.processes if process.pid and process.is_alive()]
+
+    def replace_the_dead(self, ledger: Ledger) -> bool:
+        """Start another for each that died while jobs are open. Whether there was one.
+
+        Raises:
+            DiskFullError: one of them ended for want of space.
+            RuntimeError: too many died since the last job was settled.
+        """
+        replaced = False
+        for place, process in enumerate(self.processes):
+            if process.exitcode == DISK_FULL_EXIT:
+                raise DiskFullError(f"{self._folder.path}: no space left on the disk")
+            if process.exitcode not in (None, 0) and ledger.open_jobs():
+                ledger.reclaim(blame=True)
+                self.restarts += 1
+                if self.restarts > MOST_RESTARTS:
+                    raise RuntimeError(
+                        f"{self.restarts} workers died; the last exit code was {process.exitcode}"
+                    )
+                self.processes[place] = self._start()
+                replaced = True
+        return replaced
+
+    def stop(self) -> None:
+        """End all of them, whatever they do."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.join()
+
+    def _start(self) -> BaseProcess:
+        process = self._context.Process(
+            target=_work, args=(str(self._folder.path), self._device), daemon=True
+        )
+        process.start()
+        return process
 
 
 def _work(path: str, device: str) -> None:

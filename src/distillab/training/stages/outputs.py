@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from distillab.models import Ensemble, OutputShapes, output_shapes
 from distillab.models.inputs import rescaling
 from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
-from distillab.training.device import forward_batch
+from distillab.training.device import clock, forward_batch
 from distillab.training.evaluation import Logits, predict
 from distillab.training.mapped import in_classes
 from distillab.training.recipe import ResolvedRecipe
@@ -83,7 +82,8 @@ def teacher_outputs(
     The cache holds the teacher's classes; what it says about test sets is written in the student's, to which
     ``class_map`` leads if they differ. The sets have no lens: a teacher sees images whole.
     """
-    started = time.perf_counter()
+    timer = clock(device)
+    started = timer()
     network = open_teacher(teacher_folder, sets.train, device)
     record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
     if keep.needs:
@@ -109,7 +109,7 @@ def teacher_outputs(
         set_apart(network, apart=False)
     logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
     save_logits({name: in_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
-    record |= {"eval_forwards": forwards, "seconds": time.perf_counter() - started}
+    record |= {"eval_forwards": forwards, "seconds": timer() - started}
     write_record(folder, record)
     return record
 
