@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import traceback
@@ -209,7 +210,11 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """The entry point. Whatever goes wrong reaches a person as one line, unless ``--debug`` is given."""
-    sys.exit(_main(sys.argv[1:]))
+    code = _main(sys.argv[1:])
+    # The system takes everything back at once. To go through all that torch consists of before, for what
+    # nobody uses any more, would take longer than many a command.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _main(arguments: list[str]) -> int:

@@ -23,7 +23,7 @@ from distillab.training.device import clock, deterministic_kernels, fast_bf16, f
 
 # Seconds that a candidate is timed for, and in how many turns at least; one that has taken HOPELESS times as
 # long as the best after FIRST_ROUNDS has no more of them.
-TRIAL_SECONDS = 0.5
+TRIAL_SECONDS = 0.3
 LEAST_ROUNDS, FIRST_ROUNDS = 3, 2
 HOPELESS = 1.5
 BF16_TRIAL = 256  # side of the matrices that tell whether a CPU computes or emulates bf16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
             crew.add(min(workers, ledger.open_jobs()))
             working = bool(crew.processes)
             while working:
-                time.sleep(WATCH_SECONDS)
+                crew.wait(WATCH_SECONDS)
                 settled, everything = ledger.progress()
                 watch(settled / everything if everything else 1.0)
                 before, unsettled = unsettled, ledger.open_jobs()
@@ -72,6 +72,10 @@ class _Crew:
     def alive(self) -> list[int]:
         """The ids of those that run."""
         return [process.pid for process in self.processes if process.pid and process.is_alive()]
+
+    def wait(self, seconds: float) -> None:
+        """Until one of them ends, or the seconds are over."""
+        wait([process.sentinel for process in self.processes if process.is_alive()], seconds)
 
     def replace_the_dead(self, ledger: Ledger) -> bool:
         """Start another for each that died while jobs are open. Whether there was one.
