@@ -103,7 +103,7 @@ def test_nobody_is_added_for_whom_there_is_no_memory(
 def test_three_jobs_on_two_processors_are_done_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, ended: str
 ) -> None:
-    """And not where two workers are fewer than there are processors: the first two then find no company."""
+    """And not where two workers are fewer than there are processors: the first then finds no company."""
     monkeypatch.setattr(closing, "usable_cores", lambda: cores)
     monkeypatch.setattr(module, "_work", doomed.meet_two_others)
     folder = StudyFolder(tmp_path)
@@ -113,4 +113,4 @@ def test_three_jobs_on_two_processors_are_done_side_by_side(
     processes(folder, workers=2, device="cpu", watch=silent)
     with folder.ledger() as ledger:
         states = {name: state for name, (state, _, _) in ledger.states().items()}
-    assert states["a"] == states["b"] == ended
+    assert states["a"] == ended
