@@ -13,7 +13,7 @@ steps, looks at val and test images, and each runs in processes of its own:
   pair. The pilot also says how fast a process a CPU with one thread each would be, which whoever runs a grid
   by hand could arrange.
 
-Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled every two seconds,
+Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled every ten seconds,
 what processes share counted once; images sent through the teacher; mean and standard deviation over seeds of
 each method's accuracy; and where distillab's seconds went (step_breakdown.py). The last line is
 ``ratio_auto=X ratio_fp32=Y``: torchdistill's wall seconds over distillab's, all pairs together.
@@ -64,7 +64,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32", "memory_format": "channels_last", "compile": False},
 }
 PILOT_STEPS = 9  # of three, two are timed, which a busy moment decides
-MEMORY_SECONDS = 2.0
+MEMORY_SECONDS = 10.0
 # Numbers of images, most epochs, epochs of the teachers, minutes to end within (None: as long as it takes).
 SIZES: dict[str, tuple[int, int, int, float | None]] = {
     "whole": (5000, 10, 5, None),

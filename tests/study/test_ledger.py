@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from distillab.study import ledger as ledger_module
+from distillab.study import telling
 from distillab.study.ledger import LEASE_SECONDS, MOST_DEATHS, Job, Ledger
 from distillab.study.liveness import is_alive
 
@@ -320,9 +321,11 @@ class LedgerStory(RuleBasedStateMachine):
         self.needs: dict[str, tuple[str, ...]] = {}
         self.deaths: dict[str, int] = {}
         self.dead: set[str] = set()  # running jobs whose worker is gone
+        self.portion = telling.PORTION
 
-    @initialize(data=st.data(), count=st.integers(1, 7))
-    def plan(self, data: st.DataObject, count: int) -> None:
+    @initialize(data=st.data(), count=st.integers(1, 7), portion=st.sampled_from([1, 2, 1000]))
+    def plan(self, data: st.DataObject, count: int, portion: int) -> None:
+        telling.PORTION = portion
         jobs = []
         for number in range(count):
             earlier = st.lists(st.sampled_from(range(number)), unique=True) if number else st.just([])
@@ -428,6 +431,7 @@ class LedgerStory(RuleBasedStateMachine):
         assert self.ledger.progress() == self.ledger.db.execute(settled).fetchone()
 
     def teardown(self) -> None:
+        telling.PORTION = self.portion
         self.ledger.__exit__()
         self.folder.cleanup()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 
 from distillab.data.dataset import Dataset
 from distillab.nursery import usable_cores
+from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
 from distillab.study.plan import Plan, make_plan
 from distillab.study.spec import StudySpec
@@ -31,10 +33,11 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
     Raises:
         RequestError: a level that the data cannot reach, or a model that cannot serve these images.
     """
-    plan = make_plan(spec, dataset, device)
+    costs_of = cache(ModelCosts)
+    plan = make_plan(spec, dataset, device, costs_of=costs_of)
     plan.arithmetic = choose_arithmetic(spec, dataset, plan.jobs.values(), device)
     if any(each.rates and each.arithmetic != standard(device) for each in plan.arithmetic.values()):
-        return make_plan(spec, dataset, device, plan.arithmetic)
+        return make_plan(spec, dataset, device, plan.arithmetic, costs_of)
     return plan
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class ModelCosts:
     def _shapes(self, name: str) -> OutputShapes:
         model = self.build(name)
         return output_shapes(model, channels=self.channels, resolution=self.resolution, classes=self.classes)
+
+
+# From classes, channels and side in pixels.
+CostsOf = Callable[[int, int, int], ModelCosts]
 
 
 def check_pair(

@@ -16,12 +16,14 @@ from distillab.errors import RequestError
 from distillab.study.job import Job, Kind
 from distillab.study.ledger_schema import SCHEMA, fill, read_spec, upgrade
 from distillab.study.liveness import is_alive
-from distillab.study.looks import admit, fail_dependents, hold
+from distillab.study.looks import admit, hold
+from distillab.study.telling import tell, tell_on
 
 __all__ = ["Failure", "Job", "Kind", "Ledger", "State"]
 
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
+TIDY_SECONDS = 10.0
 BUSY_SECONDS = 60.0  # that a connection waits for others
 MOST_DEATHS = 3
 MOST_MATES = 16
@@ -48,6 +50,7 @@ class Ledger:
         self.path = path
         self.db = _connection(path)
         self.host = socket.gethostname()
+        self._tidied = time.monotonic()
         if self.meta("schema") not in (None, str(SCHEMA)):
             self._bring_up_to_date()
 
@@ -117,7 +120,11 @@ class Ledger:
             )
             return ranks
 
-        return [job for rank in self._transaction(enter) if (job := self._job("rank", rank))]
+        ranks = self._transaction(enter)
+        # Whoever was telling what has ended may have died over it.
+        if not ranks and self._tell_on():
+            ranks = self._transaction(enter)
+        return [job for rank in ranks if (job := self._job("rank", rank))]
 
     def beat(self, job: str) -> None:
         """Renew the lease on a running job."""
@@ -127,26 +134,24 @@ class Ledger:
         """Enter a job as done and make those that waited for it alone ready. A job that another worker
         finished first (after a lost lease) stays as it is."""
 
-        def enter() -> None:
-            if self._settle(job, "done", seconds, None):
-                self.db.execute(
-                    "UPDATE jobs SET waiting = waiting - 1 WHERE rank IN (SELECT needs.job FROM needs "
-                    "JOIN jobs AS settled ON needs.needed = settled.rank WHERE settled.id = ?)",
-                    (job,),
-                )
+        def enter() -> bool:
+            return self._settle(job, "done", seconds, None) and tell(self.db, self._rank(job))
 
-        self._transaction(enter)
+        if self._transaction(enter):
+            self._tell_on()
 
     def fail(self, job: str, error: str) -> None:
         """Enter a job as failed, with its error; the jobs that need it fail with it. A job that another
         worker finished first (after a lost lease) stays done."""
 
-        def enter() -> None:
-            if self._settle(job, "failed", None, error):
-                rank, kind = self.db.execute("SELECT rank, kind FROM jobs WHERE id = ?", (job,)).fetchone()
-                fail_dependents(self.db, rank, f"needs {kind} {job}, which failed: {error}")
+        def enter() -> bool:
+            if not self._settle(job, "failed", None, error):
+                return False
+            (kind,) = self.db.execute("SELECT kind FROM jobs WHERE id = ?", (job,)).fetchone()
+            return tell(self.db, self._rank(job), f"needs {kind} {job}, which failed: {error}")
 
-        self._transaction(enter)
+        if self._transaction(enter):
+            self._tell_on()
 
     def release(self, job: str, *, blame: bool = False) -> None:
         """Put a running job back into the queue; with ``blame``, to be taken alone."""
@@ -181,6 +186,8 @@ class Ledger:
     def retry_failed(self) -> int:
         """Put every failed job back into the queue. Returns how many."""
 
+        self._tell_on()  # what has failed is to be tried again, and must not fail others afterwards
+
         def enter() -> int:
             count = self.db.execute(
                 "UPDATE jobs SET state = 'queued', deaths = 0, error = NULL WHERE state = 'failed'"
@@ -200,6 +207,13 @@ class Ledger:
             return self.open_jobs()
 
         return self._transaction(enter)
+
+    def tidy(self) -> None:
+        """Move what was written from the log into the database: for whoever watches, now and then. SQLite
+        would have transactions of workers do it, which then take ten times as long."""
+        if time.monotonic() - self._tidied > TIDY_SECONDS:
+            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._tidied = time.monotonic()
 
     # -- reading --------------------------------------------------------------------------------------------
 
@@ -285,6 +299,16 @@ class Ledger:
         )
         return changed.rowcount == 1
 
+    def _rank(self, job: str) -> int:
+        return int(self.db.execute("SELECT rank FROM jobs WHERE id = ?", (job,)).fetchone()[0])
+
+    def _tell_on(self) -> bool:
+        """Tell all who have not been told yet that what they need has ended. Whether there was anybody."""
+        told = False
+        while self._transaction(lambda: tell_on(self.db)):
+            told = True
+        return told
+
     def _job(self, column: str, value: str | int) -> Job | None:
         query = f"SELECT rank, id, kind, cohort FROM jobs WHERE {column} = ?"
         row = self.db.execute(query, (value,)).fetchone()
@@ -336,6 +360,7 @@ def _connection(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         _write_ahead(db)
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA wal_autocheckpoint=0")  # see Ledger.tidy; the last to close it does it as well
         return db
     # Where there is no log nobody has it open who writes; then it is read without making one.
     logged = path.with_name(f"{path.name}-wal").exists()

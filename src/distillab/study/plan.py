@@ -6,11 +6,13 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
 
 from distillab.data.dataset import Dataset
+from distillab.study.costing import CostsOf, ModelCosts
 from distillab.study.job import Job
 from distillab.study.planner import Planner
 from distillab.study.spec import StudySpec
@@ -36,21 +38,26 @@ class Plan:
 
 
 def make_plan(
-    spec: StudySpec, dataset: Dataset, device: torch.device, chosen: Mapping[str, Choice] | None = None
+    spec: StudySpec,
+    dataset: Dataset,
+    device: torch.device,
+    chosen: Mapping[str, Choice] | None = None,
+    costs_of: CostsOf | None = None,
 ) -> Plan:
     """Expand a study on its data, with no more stored of teachers' outputs than its budget allows.
 
-    ``chosen``: for networks that compute otherwise than is usual on the device, how.
+    ``chosen``: for networks that compute otherwise than is usual on the device, how. ``costs_of``: what is
+    known of networks by an earlier plan, which would otherwise be built anew.
 
     Raises:
         RequestError: a level that the data cannot reach, or a model that cannot serve these images.
     """
     usual = standard(device)
-    chosen = chosen or {}
+    chosen, costs_of = chosen or {}, costs_of or cache(ModelCosts)
     arithmetic = defaultdict(lambda: usual, {model: each.arithmetic for model, each in chosen.items()})
     largest = budget = spec.teacher.outputs.budget
     while True:
-        planner = Planner(spec, dataset, arithmetic, largest)
+        planner = Planner(spec, dataset, arithmetic, largest, costs_of)
         with one_thread():
             planner.expand()
         if sum(planner.stored_bytes.values()) <= budget:

@@ -17,7 +17,7 @@ from distillab.models.outputs import LIVE, STORABLE, OutputShapes
 from distillab.study import teachers
 from distillab.study.arm import Arm, PlannedRecipe
 from distillab.study.condition import Condition, Conditions
-from distillab.study.costing import ModelCosts, check_pair, file_digest
+from distillab.study.costing import CostsOf, ModelCosts, check_pair, file_digest
 from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
 from distillab.study.pairing import Pairing
@@ -39,7 +39,12 @@ class Planner:
     """
 
     def __init__(
-        self, spec: StudySpec, dataset: Dataset, arithmetic: Mapping[str, Arithmetic], largest: int
+        self,
+        spec: StudySpec,
+        dataset: Dataset,
+        arithmetic: Mapping[str, Arithmetic],
+        largest: int,
+        costs_of: CostsOf,
     ) -> None:
         self.spec, self.dataset, self.arithmetic, self.largest = spec, dataset, arithmetic, largest
         self.stored_bytes: dict[str, int] = {}
@@ -50,7 +55,7 @@ class Planner:
         }
         self.resolved: dict[tuple[Any, ...], PlannedRecipe] = {}
         self.can_be_stored: dict[tuple[Any, ...], dict[Arm, bool]] = {}
-        self.costs_of = cache(ModelCosts)
+        self.costs_of = costs_of
         step = lru_cache(FACTORS_KEPT)(apply_factor)
         self.making = Conditions(dataset, step, given_teacher(spec, dataset))
         self.statistics = mean, std = dataset.normalisation()

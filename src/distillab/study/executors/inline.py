@@ -29,5 +29,6 @@ def inline(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> N
 def _watch(folder: StudyFolder, ended: threading.Event, watch: Watch) -> None:
     with folder.ledger() as ledger:
         while not ended.wait(WATCH_SECONDS):
+            ledger.tidy()
             settled, everything = ledger.progress()
             watch(settled / everything if everything else 1.0)

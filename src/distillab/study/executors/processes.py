@@ -42,6 +42,7 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
             working = bool(crew.processes)
             while working:
                 crew.wait(WATCH_SECONDS)
+                ledger.tidy()
                 settled, everything = ledger.progress()
                 watch(settled / everything if everything else 1.0)
                 before, unsettled = unsettled, ledger.open_jobs()
