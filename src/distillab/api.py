@@ -14,7 +14,7 @@ from distillab.data.sources.source import Source
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import take_look
-from distillab.nursery import usable_cores
+from distillab.machine import usable_cores
 from distillab.report.collect import collect
 from distillab.report.page import write_report
 from distillab.study.arithmetic import tuned_plan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
-import os
 import sys
 from multiprocessing.context import ForkServerContext, SpawnContext
 
@@ -29,8 +28,3 @@ def prepare_workers() -> None:
     if FORKED:
         workers_context()
         multiprocessing.forkserver.ensure_running()
-
-
-def usable_cores() -> int:
-    """Processors that this process may run on: in a container, or pinned to some, fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

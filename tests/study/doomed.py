@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 POISON = "poison"  # how jobs are called that no worker survives
-COMPANY_SECONDS = 2.0
+PATIENCE_SECONDS = 30.0
 CLAIM = (
     "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? WHERE id = "
     "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY rank LIMIT 1) RETURNING id"
@@ -40,13 +40,36 @@ def die_at_once(path: str, device: str) -> None:
 
 
 def meet_two_others(path: str, device: str) -> None:
-    """Do no job before three are being done at once; after a while without company, fail them."""
+    """Do no job before three have been begun."""
+    _wait_for_two_others(path, PATIENCE_SECONDS)
+
+
+def give_up_soon(path: str, device: str) -> None:
+    """Fail a job if three have not been begun soon."""
+    _wait_for_two_others(path, 1.0)
+
+
+def die_of_the_crowd(path: str, device: str) -> None:
+    """Do jobs once three have been begun, but end without a word as the last of three to come."""
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
-        until = time.monotonic() + COMPANY_SECONDS
-        while (met := _begun(db)) < 3 and time.monotonic() < until:
+        dead = Path(path) / "dead"
+        if _begun(db) == 3 and not dead.exists():
+            dead.write_text(f"{os.getpid()} ")
+            os._exit(9)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not dead.exists() and time.monotonic() < until:
             time.sleep(0.01)
-        state = "done" if met >= 3 else "failed"
+        db.execute("UPDATE jobs SET state = 'done', seconds = 1 WHERE id = ?", row)
+
+
+def _wait_for_two_others(path: str, seconds: float) -> None:
+    db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
+    while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
+        until = time.monotonic() + seconds
+        while (begun := _begun(db)) < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+        state = "done" if begun >= 3 else "failed"
         db.execute("UPDATE jobs SET state = ?, seconds = 1 WHERE id = ?", (state, *row))
 
 

@@ -22,7 +22,7 @@ from distillab.data.canvas import Canvas
 from distillab.data.imageset import Pixels, PixelStore
 from distillab.data.sources.source import SMALLEST_SIDE, RawImage, StoredBytes
 from distillab.errors import RequestError
-from distillab.nursery import usable_cores
+from distillab.machine import usable_cores
 
 Progress = Callable[[str, int, int], None]
 T = TypeVar("T")

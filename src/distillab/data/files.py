@@ -12,7 +12,7 @@ import numpy as np
 from distillab.data.decode import DAMAGE, size_as_seen
 from distillab.data.imageset import Indices
 from distillab.data.sources.source import RawImage, StoredBytes
-from distillab.nursery import usable_cores
+from distillab.machine import usable_cores
 
 UNKNOWN = -1
 TASK = 256  # images

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from distillab.data.dataset import Dataset
-from distillab.nursery import usable_cores
+from distillab.machine import usable_cores
 from distillab.study.costing import ModelCosts
 from distillab.study.job import Job
 from distillab.study.plan import Plan, make_plan

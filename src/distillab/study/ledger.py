@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -17,13 +18,14 @@ from distillab.study.job import Job, Kind
 from distillab.study.ledger_schema import SCHEMA, fill, read_spec, upgrade
 from distillab.study.liveness import is_alive
 from distillab.study.looks import admit, hold
-from distillab.study.telling import tell, tell_on
+from distillab.study.telling import anybody_is_untold, tell, tell_on
 
 __all__ = ["Failure", "Job", "Kind", "Ledger", "State"]
 
 LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 TIDY_SECONDS = 10.0
+LONG_LOG = 20_000  # pages, 80 MB: that nobody has tidied
 BUSY_SECONDS = 60.0  # that a connection waits for others
 MOST_DEATHS = 3
 MOST_MATES = 16
@@ -186,9 +188,9 @@ class Ledger:
     def retry_failed(self) -> int:
         """Put every failed job back into the queue. Returns how many."""
 
-        self._tell_on()  # what has failed is to be tried again, and must not fail others afterwards
-
         def enter() -> int:
+            while tell_on(self.db):
+                pass  # what has failed is to be tried again, and must not fail others afterwards
             count = self.db.execute(
                 "UPDATE jobs SET state = 'queued', deaths = 0, error = NULL WHERE state = 'failed'"
             ).rowcount
@@ -209,10 +211,12 @@ class Ledger:
         return self._transaction(enter)
 
     def tidy(self) -> None:
-        """Move what was written from the log into the database: for whoever watches, now and then. SQLite
-        would have transactions of workers do it, which then take ten times as long."""
+        """Move what was written from the log into the database, for whoever watches, now and then. Otherwise
+        a transaction of a worker does, once the log is long, and takes a hundred times as long. What cannot
+        be moved now (the disk is full, which workers will tell) is moved the next time."""
         if time.monotonic() - self._tidied > TIDY_SECONDS:
-            self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with contextlib.suppress(sqlite3.OperationalError):
+                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._tidied = time.monotonic()
 
     # -- reading --------------------------------------------------------------------------------------------
@@ -305,8 +309,8 @@ class Ledger:
     def _tell_on(self) -> bool:
         """Tell all who have not been told yet that what they need has ended. Whether there was anybody."""
         told = False
-        while self._transaction(lambda: tell_on(self.db)):
-            told = True
+        while anybody_is_untold(self.db):
+            told |= self._transaction(lambda: tell_on(self.db))
         return told
 
     def _job(self, column: str, value: str | int) -> Job | None:
@@ -360,7 +364,7 @@ def _connection(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
         _write_ahead(db)
         db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("PRAGMA wal_autocheckpoint=0")  # see Ledger.tidy; the last to close it does it as well
+        db.execute(f"PRAGMA wal_autocheckpoint={LONG_LOG}")
         return db
     # Where there is no log nobody has it open who writes; then it is read without making one.
     logged = path.with_name(f"{path.name}-wal").exists()

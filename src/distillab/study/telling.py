@@ -21,17 +21,23 @@ def tell(db: sqlite3.Connection, rank: int, reason: str | None = None) -> bool:
         return False
     db.execute(_TABLE)
     _tell_portion(db, rank, -1, reason)
-    return bool(db.execute("SELECT 1 FROM untold LIMIT 1").fetchone())
+    return anybody_is_untold(db)
+
+
+def anybody_is_untold(db: sqlite3.Connection) -> bool:
+    """Whether there is somebody left for :func:`tell_on`. Only reads: a ledger may be older than the table."""
+    there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'untold'").fetchone()
+    return bool(there and db.execute("SELECT 1 FROM untold LIMIT 1").fetchone())
 
 
 def tell_on(db: sqlite3.Connection) -> bool:
-    """Tell another portion, of whatever job, inside a transaction. Whether there was anybody to be told: also
-    if whoever began has died."""
-    db.execute(_TABLE)
+    """Tell another portion, of whatever job, inside a transaction: also if whoever began has died. Whether
+    there was anybody to be told."""
+    if not anybody_is_untold(db):
+        return False
     row = db.execute("SELECT rank, last, reason FROM untold ORDER BY rank LIMIT 1").fetchone()
-    if row is not None:
-        _tell_portion(db, *row)
-    return row is not None
+    _tell_portion(db, *row)
+    return True
 
 
 def _tell_portion(db: sqlite3.Connection, rank: int, last: int, reason: str | None) -> None:

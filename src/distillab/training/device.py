@@ -37,10 +37,10 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 def clock(device: torch.device) -> Callable[[], float]:
-    """What work is timed by, in seconds: processor time where one thread does it all, so that what else the
-    machine does is not counted; wall time elsewhere."""
+    """What work is timed by, in seconds: this thread's processor time where one thread computes, so that what
+    else the machine does, and waiting for the disk or a compiler, is not counted; wall time elsewhere."""
     alone = device.type == "cpu" and torch.get_num_threads() == 1
-    return time.process_time if alone else time.perf_counter
+    return time.thread_time if alone else time.perf_counter
 
 
 def free_memory(device: torch.device) -> None:

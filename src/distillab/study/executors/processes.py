@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -33,7 +34,7 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
         RuntimeError: workers die one after the other, and nothing is settled between.
     """
     on_cpu, threads = pick_device(device).type == "cpu", folder.spec.worker_threads
-    crew = _Crew(folder, device)
+    crew = _Crew(folder, device, workers)
     unsettled = 0
     try:
         with folder.ledger() as ledger:
@@ -48,11 +49,11 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
                 before, unsettled = unsettled, ledger.open_jobs()
                 if unsettled != before:
                     crew.restarts = 0  # a job that kills is given up in the end, and counts as settled
-                if on_cpu:
-                    crew.add(extra_workers(ledger, crew.alive(), workers, threads))
                 # Asked before the exit codes are read, so that no death goes unseen.
                 working = bool(crew.alive())
                 working |= crew.replace_the_dead(ledger)
+                if on_cpu and not crew.died:
+                    crew.add_if_possible(extra_workers(ledger, crew.alive(), workers, threads))
     finally:
         crew.stop()
         with folder.ledger() as ledger:
@@ -60,15 +61,23 @@ def processes(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -
 
 
 class _Crew:
-    """The worker processes of a study, and how many died since the last job was settled."""
+    """The worker processes of a study, ``usual`` ones as a rule; whether one of them ever died, and how many
+    since the last job was settled."""
 
-    def __init__(self, folder: StudyFolder, device: str) -> None:
+    def __init__(self, folder: StudyFolder, device: str, usual: int) -> None:
         self.processes: list[BaseProcess] = []
         self.restarts = 0
-        self._context, self._folder, self._device = workers_context(), folder, device
+        self.died = False
+        self._context, self._folder, self._device, self._usual = workers_context(), folder, device, usual
 
     def add(self, count: int) -> None:
-        self.processes += [self._start() for _ in range(count)]
+        for _ in range(count):
+            self.processes.append(self._start())
+
+    def add_if_possible(self, count: int) -> None:
+        """Add workers that the study can do without, where the system has processes to give."""
+        with contextlib.suppress(OSError):
+            self.add(count)
 
     def alive(self) -> list[int]:
         """The ids of those that run."""
@@ -79,24 +88,30 @@ class _Crew:
         wait([process.sentinel for process in self.processes if process.is_alive()], seconds)
 
     def replace_the_dead(self, ledger: Ledger) -> bool:
-        """Start another for each that died while jobs are open. Whether there was one.
+        """Start another for each that died while jobs are open, if no more than usual are left. Whether there
+        was one.
 
         Raises:
             DiskFullError: one of them ended for want of space.
             RuntimeError: too many died since the last job was settled.
         """
         replaced = False
-        for place, process in enumerate(self.processes):
+        for process in list(self.processes):
             if process.exitcode == DISK_FULL_EXIT:
                 raise DiskFullError(f"{self._folder.path}: no space left on the disk")
             if process.exitcode not in (None, 0) and ledger.open_jobs():
-                ledger.reclaim(blame=True)
+                # Where there were more than usual they may have died of each other.
+                ledger.reclaim(blame=len(self.processes) <= self._usual)
+                self.died = True
+                self.processes.remove(process)
+                if len(self.alive()) >= self._usual:
+                    continue
                 self.restarts += 1
                 if self.restarts > MOST_RESTARTS:
                     raise RuntimeError(
                         f"{self.restarts} workers died; the last exit code was {process.exitcode}"
                     )
-                self.processes[place] = self._start()
+                self.add(1)
                 replaced = True
         return replaced
 
