@@ -9,9 +9,9 @@ steps, looks at val and test images, and each runs in processes of its own:
 - distillab, ``auto``: ``distillab run STUDY.yaml``, the recipe's arithmetic left to it;
 - distillab, ``fp32``: the same with ``precision: fp32``, channels last, not compiled;
 - torchdistill 1.1.5 in fp32 (torchdistill_side.py says how), as its examples run it: one process with its
-  default threads, images loaded in it or, if that was a tenth faster in a short pilot on the same pair, by two
-  workers. The pilot also says how fast a process a CPU with one thread each would be, which whoever runs a grid
-  by hand could arrange.
+  default threads, images loaded in it or, if that was a tenth faster in a short pilot on the same pair, by
+  two workers. The pilot also says how fast a process a CPU with one thread each would be, which whoever runs
+  a grid by hand could arrange.
 
 Printed for each: wall seconds; processor seconds of all processes; peak memory, sampled every ten seconds,
 what processes share counted once; images sent through the teacher; mean and standard deviation over seeds of
@@ -91,8 +91,8 @@ class Way:
 
 
 WAYS = (Way(1, None, 0), Way(1, None, 2))
-# Loading in the process itself is left only for a gain of more than a tenth: a pilot does not see that workers
-# are started anew in every epoch, with which whole runs were 11 % slower.
+# Loading in the process itself is left only for a gain of more than a tenth: a pilot does not see that
+# workers are started anew in every epoch, with which whole runs were 11 % slower.
 LEAST_GAIN = 1.10
 BY_HAND = Way(os.cpu_count() or 1, 1, 0)
 

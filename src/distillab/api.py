@@ -90,7 +90,7 @@ class Study:
 
         Args:
             out: the study's folder; made if it is not there.
-            workers: worker processes; by default the number of CPUs, or 1 on a GPU.
+            workers: worker processes; by default as many as there are CPUs to be used, or 1 on a GPU.
             executor: a registered executor.
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             retry_failed: try failed runs again.

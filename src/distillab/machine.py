@@ -17,7 +17,7 @@ _MEMORY = (
 
 
 def usable_cores() -> int:
-    """Processors that this process may run on: fewer than there are if it is pinned to some, or has a quota."""
+    """Processors that this process may use: fewer than there are if it is pinned to some, or has a quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota, _, period = _read("cpu.max").partition(" ")
     return max(1, min(cores, math.ceil(int(quota) / int(period)))) if quota.isdigit() else cores

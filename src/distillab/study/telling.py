@@ -25,7 +25,7 @@ def tell(db: sqlite3.Connection, rank: int, reason: str | None = None) -> bool:
 
 
 def anybody_is_untold(db: sqlite3.Connection) -> bool:
-    """Whether there is somebody left for :func:`tell_on`. Only reads: a ledger may be older than the table."""
+    """Whether there is somebody left for :func:`tell_on`. A ledger may be older than the table."""
     there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'untold'").fetchone()
     return bool(there and db.execute("SELECT 1 FROM untold LIMIT 1").fetchone())
 
