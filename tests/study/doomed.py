@@ -50,17 +50,25 @@ def give_up_soon(path: str, device: str) -> None:
 
 
 def die_of_the_crowd(path: str, device: str) -> None:
-    """Do jobs once three have been begun, but end without a word as the last of three to come."""
+    """Do jobs once three have been begun, but end without a word as the last of three to come. The others
+    wait, as workers do, until no job is open."""
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
-    while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
-        dead = Path(path) / "dead"
-        if _begun(db) == 3 and not dead.exists():
+    dead = Path(path) / "dead"
+    until = time.monotonic() + PATIENCE_SECONDS
+    while _open(db) and time.monotonic() < until:
+        row = db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone()
+        if row and _begun(db) == 3 and not dead.exists():
             dead.write_text(f"{os.getpid()} ")
             os._exit(9)
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not dead.exists() and time.monotonic() < until:
+        while row and not dead.exists() and time.monotonic() < until:
             time.sleep(0.01)
-        db.execute("UPDATE jobs SET state = 'done', seconds = 1 WHERE id = ?", row)
+        if row:
+            db.execute("UPDATE jobs SET state = 'done', seconds = 1 WHERE id = ?", row)
+        time.sleep(0.01)
+
+
+def _open(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT COUNT(*) FROM jobs WHERE state IN ('queued', 'running')").fetchone()[0])
 
 
 def _wait_for_two_others(path: str, seconds: float) -> None:

@@ -135,6 +135,16 @@ def test_nobody_is_added_for_whom_there_is_no_memory(
     assert extra_workers(ledger, CREW, workers=2, threads=1) == extra
 
 
+def three_jobs_done_by_two(path: Path) -> Ledger:
+    """The ledger of three jobs after two workers, and whoever was added, have ended."""
+    folder = StudyFolder(path)
+    write_study(folder.study_file)
+    with folder.ledger() as ledger:
+        ledger.create({}, [job(name) for name in "abc"], [], [])
+    processes(folder, workers=2, device="cpu", watch=silent)
+    return folder.ledger()
+
+
 @pytest.mark.parametrize(
     ("cores", "work", "ends"),
     [(2, doomed.meet_two_others, {"done"}), (3, doomed.give_up_soon, {"failed", "done"})],
@@ -150,12 +160,7 @@ def test_three_jobs_on_two_processors_are_done_side_by_side(
     one other."""
     monkeypatch.setattr(closing, "usable_cores", lambda: cores)
     monkeypatch.setattr(module, "_work", work)
-    folder = StudyFolder(tmp_path)
-    write_study(folder.study_file)
-    with folder.ledger() as ledger:
-        ledger.create({}, [job(name) for name in "abc"], [], [])
-    processes(folder, workers=2, device="cpu", watch=silent)
-    with folder.ledger() as ledger:
+    with three_jobs_done_by_two(tmp_path) as ledger:
         assert {state for state, _, _ in ledger.states().values()} == ends
 
 
@@ -164,12 +169,7 @@ def test_an_extra_worker_that_dies_takes_nobody_with_it(
 ) -> None:
     """More than usual may have died of each other: nobody is blamed, replaced or added any more."""
     monkeypatch.setattr(module, "_work", doomed.die_of_the_crowd)
-    folder = StudyFolder(tmp_path)
-    write_study(folder.study_file)
-    with folder.ledger() as ledger:
-        ledger.create({}, [job(name) for name in "abc"], [], [])
-    processes(folder, workers=2, device="cpu", watch=silent)
-    with folder.ledger() as ledger:
+    with three_jobs_done_by_two(tmp_path) as ledger:
         assert {state for state, _, _ in ledger.states().values()} == {"done"}
         assert ledger.db.execute("SELECT MAX(deaths) FROM jobs").fetchone() == (0,)
     assert len((tmp_path / "dead").read_text().split()) == 1
