@@ -39,7 +39,8 @@ def measure(
             for key, value in os.environ.items()
             if key not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
         }
-        environment["TORCHINDUCTOR_CACHE_DIR"] = environment["DISTILLAB_CACHE"] = compiled
+        for cache in ("TORCHINDUCTOR_CACHE_DIR", "NUMBA_CACHE_DIR", "DISTILLAB_CACHE"):
+            environment[cache] = compiled
         if threads:
             environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
         started = time.perf_counter()

@@ -10,7 +10,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 # On Linux workers are forked from a process that has imported this and done nothing with it: they start at
 # once and share its memory. Elsewhere forking is not safe or not there.
 FORKED = sys.platform == "linux"
-PRELOADED = ["distillab.study.worker", "torch._dynamo"]  # the latter comes with torch's optimisers
+# torch._dynamo comes with torch's optimisers.
+PRELOADED = ["distillab.study.worker", "distillab.models.ready", "torch._dynamo"]
 
 
 def workers_context() -> SpawnContext | ForkServerContext:

@@ -7,9 +7,9 @@ those of Tian et al., "Contrastive representation distillation", ICLR 2020, whos
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distillab.models.norm_relu import norm_relu
 from distillab.models.registry import models
 
 PLAIN = (16, 16, 32, 64)  # widths of the stem and of the three stages
@@ -41,10 +41,8 @@ class BasicBlock(nn.Module):
         self.activation = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        y = self.bn2(self.conv2(y))
-        out: Tensor = self.activation(y + self.shortcut(x))
-        return out
+        y = norm_relu(self.bn1, self.conv1(x))
+        return norm_relu(self.bn2, self.conv2(y), self.shortcut(x), self.activation)
 
 
 class CifarResNet(nn.Module):
@@ -67,7 +65,7 @@ class CifarResNet(nn.Module):
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        x = norm_relu(self.bn1, self.conv1(x))
         logits: Tensor = self.fc(self.stages(x).mean((2, 3)))
         return logits
 

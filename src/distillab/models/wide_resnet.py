@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillab.models.cifar_resnet import initialise
+from distillab.models.norm_relu import norm_relu
 from distillab.models.registry import models
 
 SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)
@@ -28,8 +28,8 @@ class PreActivationBlock(nn.Module):
         self.shortcut = None if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        active = F.relu(self.bn1(x), inplace=True)
-        y = F.relu(self.bn2(self.conv1(active)), inplace=True)
+        active = norm_relu(self.bn1, x)
+        y = norm_relu(self.bn2, self.conv1(active))
         kept: Tensor = x if self.shortcut is None else self.shortcut(active)
         out: Tensor = kept + self.conv2(y)
         return out
@@ -56,7 +56,7 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.bn(self.stages(self.conv1(x))), inplace=True)
+        x = norm_relu(self.bn, self.stages(self.conv1(x)))
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 

@@ -1,0 +1,284 @@
+"""Normalising, adding and rectifying at once gives what torch's modules give one after the other."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from distillab.models import build_model, fused, models
+from distillab.models.norm_relu import norm_relu
+
+Found = dict[str, Tensor]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def fusions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One entry a call of the fused operation."""
+    calls: list[str] = []
+    real = fused.fused_norm_relu
+
+    def counted(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
+        calls.append("plus" if plus is not None else "alone")
+        return real(norm, x, plus)
+
+    monkeypatch.setattr(fused, "fused_norm_relu", counted)
+    return calls
+
+
+def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    drawn = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def norm_of(channels: int, seed: int = 5) -> nn.BatchNorm2d:
+    """One that has learned something already."""
+    norm = nn.BatchNorm2d(channels)
+    source = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for vector in (norm.weight, norm.bias, norm.running_mean):
+            assert vector is not None
+            vector.copy_(torch.randn(channels, generator=source))
+    return norm
+
+
+def one_by_one(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
+    y: Tensor = norm(x)
+    return F.relu(y if plus is None else y + plus)
+
+
+def all_that_comes(
+    call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor],
+    norm: nn.BatchNorm2d,
+    x: Tensor,
+    plus: Tensor | None,
+) -> Found:
+    """Output, gradients, and what the norm has learned; the arguments stay as they are."""
+    norm, x = copy.deepcopy(norm), x.clone().requires_grad_()
+    plus = None if plus is None else plus.clone().requires_grad_()
+    out = call(norm, x, plus)
+    (out.float() * images(*out.shape, seed=9)).sum().backward()  # type: ignore[no-untyped-call]
+    tensors = {"x": x, "weight": norm.weight, "bias": norm.bias} | ({} if plus is None else {"plus": plus})
+    found = {f"gradient of {name}": tensor.grad for name, tensor in tensors.items()}
+    return {
+        "out": out.detach(),
+        **{k: v for k, v in found.items() if v is not None},
+        **dict(norm.state_dict()),
+    }
+
+
+def assert_alike(found: Found, wanted: Found, tolerance: float) -> None:
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        assert found[name].dtype == tensor.dtype, name
+        size = tensor.double().abs().max().clamp(min=1)
+        assert ((found[name].double() - tensor.double()).abs().max() / size).item() < tolerance, name
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.booleans(),
+    st.integers(0, 99),
+)
+def test_it_is_what_torch_computes_for_batches_of_every_shape(
+    n: int, channels: int, height: int, width: int, with_plus: bool, seed: int
+) -> None:
+    if n * height * width == 1:
+        n = 2
+    x = images(n, channels, height, width, seed=seed)
+    plus = images(n, channels, height, width, seed=seed + 1) if with_plus else None
+    norm = norm_of(channels)
+    reference = all_that_comes(one_by_one, norm.double(), x.double(), None if plus is None else plus.double())
+    found = all_that_comes(fused.fused_norm_relu, norm.float(), x, plus)
+    # Two pixels may be so close to each other that no float32 tells how close.
+    near = (x.double().var((0, 2, 3), correction=0) < 1e-3).any()
+    if not near:
+        assert_alike(found, {k: v.to(found[k].dtype) for k, v in reference.items()}, 2e-4)
+
+
+@pytest.mark.parametrize("with_plus", [False, True])
+@pytest.mark.parametrize("channels", [3, 16, 64, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_is_as_exact_as_torch(
+    channels: int, with_plus: bool, dtype: torch.dtype, fusions: list[str]
+) -> None:
+    x = images(20, channels, 12, 12, dtype=dtype) * 3 + 5
+    plus = images(20, channels, 12, 12, seed=1, dtype=dtype) if with_plus else None
+    norm = norm_of(channels)
+    exact = all_that_comes(
+        one_by_one, copy.deepcopy(norm).double(), x.double(), None if plus is None else plus.double()
+    )
+    torchs = all_that_comes(one_by_one, norm, x, plus)
+    found = all_that_comes(norm_relu, norm, x, plus)
+    assert fusions == ["plus" if with_plus else "alone"]
+    assert torch.equal(found.pop("num_batches_tracked"), torchs["num_batches_tracked"])
+    for name in found:
+        wanted = exact[name]
+        assert found[name].dtype == torchs[name].dtype, name
+        assert distance(found[name], wanted) <= 1.2 * distance(torchs[name], wanted) + 1e-6, name
+
+
+def distance(found: Tensor, exact: Tensor) -> float:
+    """Of all entries together: one at the edge of the ReLU may fall to the other side by any rounding."""
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def test_means_far_from_zero_leave_the_variance_exact() -> None:
+    x = images(64, 16, 32, 32) * 0.01 + 100
+    found = all_that_comes(fused.fused_norm_relu, norm_of(16), x, None)
+    exact = x.double().var((0, 2, 3))
+    assert torch.allclose(found["running_var"].double(), 0.9 + 0.1 * exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("with_plus", [False, True])
+def test_in_evaluation_mode_nothing_is_learned(with_plus: bool, fusions: list[str]) -> None:
+    norm, x = norm_of(16).eval(), images(5, 16, 7, 7)
+    plus = images(5, 16, 7, 7, seed=1) if with_plus else None
+    before = copy.deepcopy(norm.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(norm_relu(norm, x, plus), one_by_one(norm, x, plus), atol=1e-5)
+    assert len(fusions) == 1
+    assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_not_a_number_stays_so(bad: float, dtype: torch.dtype) -> None:
+    x = images(4, 2, 3, 3, dtype=dtype)
+    x[1, 0, 2, 2] = bad
+    found, wanted = (
+        all_that_comes(call, norm_of(2), x, None) for call in (fused.fused_norm_relu, one_by_one)
+    )
+    assert found["out"][:, 0].isnan().all() and wanted["out"][:, 0].isnan().all()
+    assert found["gradient of x"][:, 0].isnan().all() == wanted["gradient of x"][:, 0].isnan().all()
+    assert found["out"][:, 1].isfinite().all()
+
+
+def test_rounding_to_bfloat16_is_torchs() -> None:
+    x = images(64, 16, 16, 16, dtype=torch.bfloat16)
+    norm = nn.BatchNorm2d(16).eval()
+    norm.eps = 0.0  # with mean 0 and variance 1 nothing is left but scale and shift
+    with torch.no_grad():
+        norm.weight.fill_(1.2345678)
+        norm.bias.fill_(0.1234567)
+        wanted = F.relu(x.float() * norm.weight.view(1, -1, 1, 1) + norm.bias.view(1, -1, 1, 1)).bfloat16()
+        assert torch.equal(fused.fused_norm_relu(norm, x, None), wanted)
+
+
+@pytest.mark.parametrize("name", models)
+@pytest.mark.parametrize("training", [True, False])
+def test_networks_of_the_literature_use_it_throughout(name: str, training: bool, fusions: list[str]) -> None:
+    model = build_model(name, classes=5, channels=3, resolution=16).train(training)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    shortcuts = sum("shortcut" in path for path, m in model.named_modules() if isinstance(m, nn.BatchNorm2d))
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    with torch.set_grad_enabled(training):
+        model(images(4, 3, 16, 16))
+    assert len(fusions) == norms - shortcuts > 0
+
+
+class Otherwise:
+    """What the fused operation is not for, each as (norm, x, plus, relu)."""
+
+    @staticmethod
+    def cases() -> dict[str, Callable[[], tuple[nn.BatchNorm2d, Tensor, Tensor | None, nn.ReLU | None]]]:
+        def heard(module: nn.Module) -> nn.Module:
+            module.register_forward_hook(lambda *_: None)
+            return module
+
+        x = images(4, 8, 5, 5)
+        return {
+            "images that lie channels first": lambda: (norm_of(8), x.contiguous(), None, None),
+            "float64": lambda: (norm_of(8).double(), x.double(), None, None),
+            "sums of two sorts of numbers": lambda: (norm_of(8), x, x.bfloat16(), None),
+            "sums that broadcast": lambda: (norm_of(8), x, x[:, :1], None),
+            "a norm somebody listens to": lambda: (heard(norm_of(8)), x, None, None),
+            "a ReLU somebody listens to": lambda: (norm_of(8), x, None, heard(nn.ReLU())),
+            "no affine part": lambda: (nn.BatchNorm2d(8, affine=False), x, None, None),
+            "no running statistics": lambda: (nn.BatchNorm2d(8, track_running_stats=False), x, None, None),
+            "a cumulative mean": lambda: (nn.BatchNorm2d(8, momentum=None), x, None, None),
+            "gradients in evaluation mode": lambda: (norm_of(8).eval(), x, None, None),
+        }  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("case", Otherwise.cases())
+def test_everything_else_is_left_to_torch(case: str, fusions: list[str]) -> None:
+    norm, x, plus, relu = Otherwise.cases()[case]()
+    wanted = one_by_one(copy.deepcopy(norm), x, plus)
+    assert torch.equal(norm_relu(norm, x, plus, relu), wanted)
+    assert not fusions
+
+
+def test_several_threads_are_left_to_torch(fusions: list[str]) -> None:
+    torch.set_num_threads(2)
+    norm_relu(norm_of(8), images(4, 8, 5, 5))
+    assert not fusions
+
+
+def test_one_value_a_channel_gets_torchs_own_words() -> None:
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        norm_relu(norm_of(8), images(1, 8, 1, 1))
+
+
+def test_functional_transforms_work_as_ever() -> None:
+    norm = norm_of(8).eval()
+    x = images(4, 8, 5, 5)
+    with torch.no_grad():
+        each = torch.func.vmap(lambda one: norm_relu(norm, one[None]))(x)[:, 0]
+        assert torch.allclose(each, one_by_one(norm, x, None), atol=1e-6)
+
+
+@pytest.mark.parametrize("with_plus", [False, True])
+def test_second_derivatives_are_torchs(with_plus: bool) -> None:
+    def penalty(call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor]) -> list[Tensor]:
+        x, norm = images(4, 8, 5, 5).requires_grad_(), norm_of(8)
+        plus = images(4, 8, 5, 5, seed=1).requires_grad_() if with_plus else None
+        out = call(norm, x, plus)
+        (slope,) = torch.autograd.grad((out * images(4, 8, 5, 5, seed=2)).sum(), x, create_graph=True)
+        return list(torch.autograd.grad(slope.square().sum(), (x, norm.weight)))
+
+    for found, wanted in zip(penalty(norm_relu), penalty(one_by_one), strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
+    program = """
+import os, torch
+import distillab.models.ready
+from distillab.models import fused, kernels
+torch.set_num_threads(1)
+def made():
+    return {name: len(made.signatures) for name, made in vars(kernels).items() if hasattr(made, "signatures")}
+before = made()
+child = os.fork()
+if child:
+    raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+x = torch.randn(4, 8, 5, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+for plus in (None, x):
+    for training in (True, False):
+        with torch.set_grad_enabled(training):
+            out = fused.fused_norm_relu(torch.nn.BatchNorm2d(8).train(training), x, plus)
+        if training:
+            out.square().sum().backward()
+assert before == made() and len(before) > 4, (before, made())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
