@@ -35,8 +35,8 @@ def norm_relu(
 def _can_fuse(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None, relu: nn.ReLU | None) -> bool:
     """Whether it is the case that the kernels are made for, and nobody would miss what is in between."""
     return (
-        not _is_transformed()
-        and x.device.type == "cpu"
+        type(x) is Tensor
+        and not _is_transformed()
         and torch.get_num_threads() == 1  # torch shares its own operations among threads
         and _fits(x)
         and (plus is None or (_fits(plus) and plus.dtype == x.dtype and plus.shape == x.shape))
@@ -58,7 +58,7 @@ def _is_transformed() -> bool:
 
 def _fits(x: Tensor) -> bool:
     return (
-        type(x) is Tensor
+        x.device.type == "cpu"
         and x.dtype in DTYPES
         and x.ndim == 4
         and x.numel() > x.shape[1]  # torch has words for a batch of one value
@@ -69,8 +69,10 @@ def _fits(x: Tensor) -> bool:
 def _is_usual(norm: nn.BatchNorm2d) -> bool:
     return (
         type(norm) is nn.BatchNorm2d
+        and "forward" not in vars(norm)
         and norm.affine
         and norm.weight.dtype == torch.float32
+        and norm.track_running_stats
         and norm.running_mean is not None
         and norm.running_mean.dtype == torch.float32
         and norm.momentum is not None
