@@ -44,7 +44,7 @@ def fusions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return calls
 
 
-def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     drawn = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
     return drawn.to(dtype).contiguous(memory_format=torch.channels_last)
 
@@ -75,7 +75,7 @@ def all_that_comes(
     norm, x = copy.deepcopy(norm), x.clone().requires_grad_()
     plus = None if plus is None else plus.clone().requires_grad_()
     out = call(norm, x, plus)
-    (out.float() * images(*out.shape, seed=9)).sum().backward()  # type: ignore[no-untyped-call]
+    (out.double() * images(*out.shape, seed=9)).sum().backward()  # type: ignore[no-untyped-call]
     tensors = {"x": x, "weight": norm.weight, "bias": norm.bias} | ({} if plus is None else {"plus": plus})
     found = {f"gradient of {name}": tensor.grad for name, tensor in tensors.items()}
     return {
@@ -111,19 +111,16 @@ def test_it_is_what_torch_computes_for_batches_of_every_shape(
     norm = norm_of(channels)
     reference = all_that_comes(one_by_one, norm.double(), x.double(), None if plus is None else plus.double())
     found = all_that_comes(fused.fused_norm_relu, norm.float(), x, plus)
-    # Two pixels may be so close to each other that no float32 tells how close.
+    # A channel's pixels may be as good as equal, and nothing then tells their differences.
     assume((x.double().var((0, 2, 3), correction=0) > 1e-3).all())
-    assert_alike(found, {k: v.to(found[k].dtype) for k, v in reference.items()}, 2e-4)
+    assert_alike(found, {k: v.to(found[k].dtype) for k, v in reference.items()}, 1e-2)
 
 
 @pytest.mark.parametrize("with_plus", [False, True])
 @pytest.mark.parametrize("channels", [3, 16, 64, 300])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_as_exact_as_torch(
-    channels: int, with_plus: bool, dtype: torch.dtype, fusions: list[str]
-) -> None:
-    x = images(20, channels, 12, 12, dtype=dtype) * 3 + 5
-    plus = images(20, channels, 12, 12, seed=1, dtype=dtype) if with_plus else None
+def test_it_is_as_exact_as_torch(channels: int, with_plus: bool, fusions: list[str]) -> None:
+    x = images(20, channels, 12, 12) * 3 + 5
+    plus = images(20, channels, 12, 12, seed=1) if with_plus else None
     norm = norm_of(channels)
     exact = all_that_comes(
         one_by_one, copy.deepcopy(norm).double(), x.double(), None if plus is None else plus.double()
@@ -144,7 +141,7 @@ def distance(found: Tensor, exact: Tensor) -> float:
 
 
 def test_means_far_from_zero_leave_the_variance_exact() -> None:
-    x = images(64, 16, 32, 32) * 0.01 + 100
+    x = images(64, 16, 32, 32) * 4 + 100
     found = all_that_comes(fused.fused_norm_relu, norm_of(16), x, None)
     exact = x.double().var((0, 2, 3))
     assert torch.allclose(found["running_var"].double(), 0.9 + 0.1 * exact, rtol=1e-6)
@@ -156,15 +153,14 @@ def test_in_evaluation_mode_nothing_is_learned(with_plus: bool, fusions: list[st
     plus = images(5, 16, 7, 7, seed=1) if with_plus else None
     before = copy.deepcopy(norm.state_dict())
     with torch.no_grad():
-        assert torch.allclose(norm_relu(norm, x, plus), one_by_one(norm, x, plus), atol=1e-5)
+        assert torch.allclose(norm_relu(norm, x, plus), one_by_one(norm, x, plus), rtol=2e-2, atol=2e-2)
     assert len(fusions) == 1
     assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_not_a_number_stays_so(bad: float, dtype: torch.dtype) -> None:
-    x = images(4, 2, 3, 3, dtype=dtype)
+def test_what_is_not_a_number_stays_so(bad: float) -> None:
+    x = images(4, 2, 3, 3)
     x[1, 0, 2, 2] = bad
     found, wanted = (
         all_that_comes(call, norm_of(2), x, None) for call in (fused.fused_norm_relu, one_by_one)
@@ -175,7 +171,7 @@ def test_what_is_not_a_number_stays_so(bad: float, dtype: torch.dtype) -> None:
 
 
 def test_rounding_to_bfloat16_is_torchs() -> None:
-    x = images(64, 16, 16, 16, dtype=torch.bfloat16)
+    x = images(64, 16, 16, 16)
     norm = nn.BatchNorm2d(16).eval()
     norm.eps = 0.0  # with mean 0 and variance 1 nothing is left but scale and shift
     with torch.no_grad():
@@ -192,8 +188,8 @@ def test_networks_of_the_literature_use_it_throughout(name: str, training: bool,
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shortcuts = sum("shortcut" in path for path, m in model.named_modules() if isinstance(m, nn.BatchNorm2d))
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    with torch.set_grad_enabled(training):
-        model(images(4, 3, 16, 16))
+    with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16):
+        model(images(4, 3, 16, 16).float())
     assert len(fusions) == norms - shortcuts > 0
 
 
@@ -221,7 +217,8 @@ X = images(4, 8, 5, 5)
 NOT_FOR_KERNELS: dict[str, Callable[[], Call]] = {
     "images that lie channels first": lambda: (norm_of(8), X.contiguous(), None, None),
     "float64": lambda: (norm_of(8).double(), X.double(), None, None),
-    "sums of two sorts of numbers": lambda: (norm_of(8), X, X.bfloat16(), None),
+    "float32": lambda: (norm_of(8), X.float(), None, None),
+    "sums of two sorts of numbers": lambda: (norm_of(8), X, X.float(), None),
     "sums that broadcast": lambda: (norm_of(8), X, X[:, :1], None),
     "a norm somebody listens to": lambda: (listened_to(norm_of(8)), X, None, None),
     "a ReLU somebody listens to": lambda: (norm_of(8), X, None, listened_to(nn.ReLU())),
@@ -256,30 +253,33 @@ def test_one_value_a_channel_gets_torchs_own_words() -> None:
 
 def test_networks_can_be_traced_symbolically() -> None:
     model = build_model("resnet8", classes=5, channels=3, resolution=16).eval()
-    traced, x = torch.fx.symbolic_trace(model), images(4, 3, 16, 16)
-    with torch.no_grad():
-        assert torch.allclose(traced(x), model(x), atol=1e-5)
+    traced, x = torch.fx.symbolic_trace(model), images(4, 3, 16, 16).float()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(traced(x), model(x), rtol=5e-2, atol=5e-2)
 
 
 def test_functional_transforms_work_as_ever() -> None:
-    norm = norm_of(8).eval()
+    norm = norm_of(8).eval().bfloat16()  # torch.func is particular about sorts of numbers
     x = images(4, 8, 5, 5)
     with torch.no_grad():
         each = torch.func.vmap(lambda one: norm_relu(norm, one[None]))(x)[:, 0]
-        assert torch.allclose(each, one_by_one(norm, x, None), atol=1e-6)
+        assert torch.allclose(each, one_by_one(norm, x, None), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("with_plus", [False, True])
 def test_second_derivatives_are_torchs(with_plus: bool) -> None:
-    def penalty(call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor]) -> list[Tensor]:
-        x, norm = images(4, 8, 5, 5).requires_grad_(), norm_of(8)
-        plus = images(4, 8, 5, 5, seed=1).requires_grad_() if with_plus else None
-        out = call(norm, x, plus)
-        (slope,) = torch.autograd.grad((out * images(4, 8, 5, 5, seed=2)).sum(), x, create_graph=True)
-        return list(torch.autograd.grad(slope.square().sum(), (x, norm.weight)))
+    def penalty(
+        call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor], dtype: torch.dtype
+    ) -> list[Tensor]:
+        norm = norm_of(8).double() if dtype == torch.float64 else norm_of(8)
+        x, weights = images(9, 8, 5, 5).to(dtype).requires_grad_(), images(9, 8, 5, 5, seed=2)
+        plus = images(9, 8, 5, 5, seed=1).to(dtype).requires_grad_() if with_plus else None
+        (slope,) = torch.autograd.grad((call(norm, x, plus) * weights).sum(), x, create_graph=True)
+        return list(torch.autograd.grad(slope.double().square().sum(), (x, norm.weight)))
 
-    for found, wanted in zip(penalty(norm_relu), penalty(one_by_one), strict=True):
-        assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
+    exact, torchs = penalty(one_by_one, torch.float64), penalty(one_by_one, torch.bfloat16)
+    for found, its, wanted in zip(penalty(norm_relu, torch.bfloat16), torchs, exact, strict=True):
+        assert distance(found, wanted) <= 1.2 * distance(its, wanted) + 1e-3
 
 
 def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
@@ -294,13 +294,13 @@ before = made()
 child = os.fork()
 if child:
     raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-x = torch.randn(4, 8, 5, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+x = torch.randn(4, 8, 5, 5).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
 for plus in (None, x):
     for training in (True, False):
         with torch.set_grad_enabled(training):
             out = fused.fused_norm_relu(torch.nn.BatchNorm2d(8).train(training), x, plus)
         if training:
-            out.square().sum().backward()
+            out.float().square().sum().backward()
 assert before == made() and len(before) > 4, (before, made())
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -18,8 +18,8 @@ Vector = NDArray[np.float32]  # a number a channel
 
 
 def fused_norm_relu(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
-    """``relu(norm(x) + plus)`` for ``x`` and ``plus`` of ``[N, C, H, W]``, both float32 or both bfloat16,
-    channels last, on a CPU. In evaluation mode there are no gradients."""
+    """``relu(norm(x) + plus)`` for ``x`` and ``plus`` of ``[N, C, H, W]``, both bfloat16 and channels
+    last, on a CPU. In evaluation mode there are no gradients."""
     running = _numbers(norm.running_mean), _numbers(norm.running_var)
     if norm.training:
         mean, deviation = np.empty((2, x.shape[1]), np.float32)
@@ -88,9 +88,7 @@ def _rows(x: Tensor) -> NDArray[Any]:
     while columns < LONG_ROW and elements % (2 * columns) == 0:
         columns *= 2
     flat = x.detach().as_strided((elements // columns, columns), (columns, 1))
-    if flat.dtype == torch.bfloat16:
-        return flat.view(torch.int16).numpy().view(np.uint16)
-    return flat.numpy()
+    return flat.view(torch.int16).numpy().view(np.uint16)
 
 
 def _numbers(vector: Tensor | None) -> Vector:

@@ -1,9 +1,9 @@
 """Batch normalisation, addition and ReLU in as few readings of memory as they take, for one thread.
 
-Images are C-contiguous ``[rows, columns]`` of float32, or of bfloat16 seen as uint16: their pixels, channels
-last, with several pixels side by side in a row where channels are few, since long inner loops are quick.
-Vectors are float32 and have one number a channel. Everything is computed in float32, and the moments of
-blocks of rows are joined in float64.
+Images are C-contiguous ``[rows, columns]`` of bfloat16 seen as uint16: their pixels, channels last, with
+several pixels side by side in a row where channels are few, since long inner loops are quick. Vectors are
+float32 and have one number a channel. Everything is computed in float32, and the moments of blocks of rows
+are joined in float64.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 BLOCK = 16  # rows that are summed before they leave the first-level cache
 
@@ -30,33 +28,19 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(function, nogil=True, error_model="numpy")
 
 
-def widened(value: Any) -> Any:
-    """The number that an element stands for, float32; for compiled code only."""
+@compiled
+def widened(bits: Any) -> Any:
+    """The number that a bfloat16 stands for, float32."""
+    return np.uint32(np.uint32(bits) << HALF_WORD).view(np.float32)
 
 
-def narrowed(value: Any, element: Any) -> Any:
-    """A float32 as an element of the sort of ``element``, rounded to even; for compiled code only."""
-
-
-@overload(widened, strict=False)
-def _widened(value: Any) -> Any:
-    if value == types.float32:
-        return lambda value: value
-    return lambda value: np.uint32(np.uint32(value) << HALF_WORD).view(np.float32)
-
-
-@overload(narrowed, strict=False)
-def _narrowed(value: Any, element: Any) -> Any:
-    if element == types.float32:
-        return lambda value, element: value
-
-    def bf16(value: Any, element: Any) -> Any:
-        bits = np.float32(value).view(np.uint32)
-        odd = np.uint32(np.uint32(bits >> HALF_WORD) & ONE)
-        rounded = np.uint16(np.uint32(bits + ROUNDING + odd) >> HALF_WORD)
-        return rounded if value == value else BF16_NAN
-
-    return bf16
+@compiled
+def narrowed(value: Any) -> Any:
+    """A float32 as bfloat16, rounded to even."""
+    bits = np.float32(value).view(np.uint32)
+    odd = np.uint32(np.uint32(bits >> HALF_WORD) & ONE)
+    rounded = np.uint16(np.uint32(bits + ROUNDING + odd) >> HALF_WORD)
+    return rounded if value == value else BF16_NAN
 
 
 @compiled
@@ -142,7 +126,7 @@ def forward(x: Any, plus: Any, weight: Any, bias: Any, mean: Any, deviation: Any
             value = widened(x[i, j]) * scale[j] + shift[j]
             if plus is not None:
                 value += widened(plus[i, j])
-            out[i, j] = narrowed(ZERO if value <= ZERO else value, out[i, j])
+            out[i, j] = narrowed(ZERO if value <= ZERO else value)
 
 
 @compiled
@@ -173,7 +157,7 @@ def backward(
         for j in range(columns):
             value = widened(x[i, j])
             passed = ZERO if value * scale[j] + shift[j] <= ZERO else widened(gradient[i, j])
-            of_x[i, j] = narrowed(scale[j] * passed + slope[j] * (value - means[j]) + offset[j], of_x[i, j])
+            of_x[i, j] = narrowed(scale[j] * passed + slope[j] * (value - means[j]) + offset[j])
 
 
 @compiled
@@ -197,14 +181,14 @@ def backward_with_plus(
     for i in range(rows):
         for j in range(columns):
             passed = ZERO if widened(out[i, j]) <= ZERO else widened(gradient[i, j])
-            of_plus[i, j] = narrowed(passed, of_plus[i, j])
+            of_plus[i, j] = narrowed(passed)
             sums[j] += passed
             products[j] += passed * (widened(x[i, j]) - means[j])
     slope, offset = through_moments(rows, sums, products, scale, deviation, of_vectors)
     for i in range(rows):
         for j in range(columns):
             moved = slope[j] * (widened(x[i, j]) - means[j]) + offset[j]
-            of_x[i, j] = narrowed(scale[j] * widened(of_plus[i, j]) + moved, of_x[i, j])
+            of_x[i, j] = narrowed(scale[j] * widened(of_plus[i, j]) + moved)
 
 
 @compiled

@@ -1,7 +1,7 @@
 """Importing this makes the machine code of the kernels, or reads it, for processes forked from this one.
 
-That of float32, which takes two seconds on the day of installation; bfloat16 is left to who computes in it.
-The kernels are called themselves: a process that has used torch's gradients must not be forked.
+On the day of installation it takes two seconds. The kernels are called themselves: a process that has used
+torch's gradients must not be forked.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from distillab.models import kernels
 
 _vectors = np.ones((4, 1), np.float32)
-_rows, _of_vectors = np.zeros((2, 1), np.float32), np.empty((2, 1), np.float32)
+_rows, _of_vectors = np.zeros((2, 1), np.uint16), np.empty((2, 1), np.float32)
 kernels.learned(_rows, *_vectors, 0.1, 1e-5)
 kernels.forward(_rows, None, *_vectors, _rows)
 kernels.forward(_rows, _rows, *_vectors, _rows)
