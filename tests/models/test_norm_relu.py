@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numba
+import numpy as np
 import pytest
 import torch
 import torch.fx
@@ -16,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from distillab.models import build_model, fused, models
+from distillab.models import build_model, fused, kernels, models
 from distillab.models.norm_relu import norm_relu
 
 Found = dict[str, Tensor]
@@ -280,6 +282,19 @@ def test_second_derivatives_are_torchs(with_plus: bool) -> None:
     exact, torchs = penalty(one_by_one, torch.float64), penalty(one_by_one, torch.bfloat16)
     for found, its, wanted in zip(penalty(norm_relu, torch.bfloat16), torchs, exact, strict=True):
         assert distance(found, wanted) <= 1.2 * distance(its, wanted) + 1e-3
+
+
+def test_kernels_are_compiled_anew_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = numba.njit
+
+    def nowhere(function: Callable[..., Any], cache: bool = False, **options: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(function, **options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    widened = kernels.compiled(kernels.widened.py_func)
+    assert widened(np.uint16(0x3FC0)) == 1.5
 
 
 def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
