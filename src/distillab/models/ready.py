@@ -1,6 +1,6 @@
 """Importing this makes the machine code of the kernels, or reads it, for processes forked from this one.
 
-On the day of installation it takes two seconds. The kernels are called themselves: a process that has used
+The first time after installation it takes about three seconds. The kernels are called themselves: a process that has used
 torch's gradients must not be forked.
 """
 
