@@ -1,7 +1,7 @@
 """Importing this makes the machine code of the kernels, or reads it, for processes forked from this one.
 
-The first time after installation it takes about three seconds. The kernels are called themselves: a process that has used
-torch's gradients must not be forked.
+The first time after installation it takes about three seconds. The kernels are called themselves: a process
+that has used torch's gradients must not be forked.
 """
 
 from __future__ import annotations
