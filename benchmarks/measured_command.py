@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -26,12 +27,14 @@ def measure(
     commands: Sequence[Sequence[str]],
     log: Path,
     threads: int | None = None,
+    every: float = SAMPLE_SECONDS,
     memory_every: float = SAMPLE_SECONDS,
 ) -> Cost:
     """Run commands together and measure them and all that they start. Ends the program if one fails.
 
-    Memory is looked at every ``memory_every`` seconds. The kernel goes through all its pages for that, some
-    40 ms of a processor for 2 GiB, which are taken from what is measured.
+    The processes are looked at every ``every`` seconds, which costs some milliseconds, and their memory every
+    ``memory_every``: the kernel goes through all its pages for that, some 40 ms of a processor for 2 GiB.
+    Both are taken from what is measured.
     """
     with tempfile.TemporaryDirectory() as compiled, log.open("w") as said:
         environment = {
@@ -55,7 +58,7 @@ def measure(
                 looked = time.perf_counter() if due else looked
                 memory, used = _sample([process.pid for process in running], due)
                 peak, cpu = max(peak, memory), cpu | used
-                time.sleep(SAMPLE_SECONDS)
+                _wait_for_an_end(running, every)
         finally:
             for process in running:
                 process.terminate()
@@ -65,6 +68,12 @@ def measure(
         tail = "\n".join(log.read_text().splitlines()[-15:])
         raise SystemExit(f"{' '.join(commands[0])} failed; see {log}:\n{tail}")
     return Cost(wall, sum(cpu.values()), peak)
+
+
+def _wait_for_an_end(running: Sequence[subprocess.Popen[bytes]], most: float) -> None:
+    """Wait until the first process that still runs ends, so many seconds at most."""
+    with contextlib.suppress(subprocess.TimeoutExpired, StopIteration):
+        next(process for process in running if process.poll() is None).wait(most)
 
 
 def _sample(roots: Sequence[int], with_memory: bool) -> tuple[float, dict[int, float]]:

@@ -64,7 +64,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32", "memory_format": "channels_last", "compile": False},
 }
 PILOT_STEPS = 9  # of three, two are timed, which a busy moment decides
-MEMORY_SECONDS = 10.0
+# How often what runs is looked at: rarely, since the look is paid for by what it measures.
+LOOK = {"every": 1.0, "memory_every": 10.0}
 # Numbers of images, most epochs, epochs of the teachers, minutes to end within (None: as long as it takes).
 SIZES: dict[str, tuple[int, int, int, float | None]] = {
     "whole": (5000, 10, 5, None),
@@ -119,7 +120,7 @@ def distillab(study: Path, workers: int | None) -> tuple[Path, Cost]:
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "distillab.cli", "run", str(study), "--out", str(folder)]
     command += ["--workers", str(workers)] if workers else []
-    return folder, measure([command], study.with_suffix(".log"), memory_every=MEMORY_SECONDS)
+    return folder, measure([command], study.with_suffix(".log"), **LOOK)
 
 
 def train_teacher(name: str, images: Path, epochs: int, folder: Path) -> Path:
@@ -167,7 +168,7 @@ def torchdistill(job: Record, way: Way, name: str, folder: Path) -> tuple[list[R
         )
         commands.append([sys.executable, str(SIDE), str(file)])
         outs.append(out)
-    cost = measure(commands, folder / f"{name}.log", way.threads, MEMORY_SECONDS)
+    cost = measure(commands, folder / f"{name}.log", way.threads, **LOOK)
     return [run for out in outs for run in json.loads(out.read_text())["runs"]], cost
 
 
