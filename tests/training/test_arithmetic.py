@@ -42,7 +42,7 @@ BF16 = Arithmetic("bf16")
 PLAIN_LAYOUT = Arithmetic(memory_format="contiguous")
 COMPILED = Arithmetic(compile=True)
 WORK = Workload("resnet8", classes=3, channels=1, resolution=8, batch=10)
-LONG = 1e6  # seconds, or images at a rate of one: worth every trial
+LONG = 1e7  # seconds, or images at a rate of one: worth every trial
 
 needs_compiler = pytest.mark.skipif(not trial.can_compile(CPU), reason="there is no C++ compiler here")
 
