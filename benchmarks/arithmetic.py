@@ -19,9 +19,9 @@ from dataclasses import replace
 
 import torch
 
-from distillab.training.arithmetic import Arithmetic, tune_allocator
-from distillab.training.device import pick_device
-from distillab.training.trial import Workload, bf16_is_worth_timing, can_compile, training_step
+from distillab.training.numerics.benchmark import Workload, bf16_is_worth_timing, can_compile, training_step
+from distillab.training.numerics.config import NumericsConfig, tune_allocator
+from distillab.training.numerics.device import pick_device
 
 WARM_STEPS = 3
 
@@ -29,7 +29,7 @@ WARM_STEPS = 3
 class Process:
     """A network in a process of its own, which makes a training step when it is told to."""
 
-    def __init__(self, workload: Workload, chosen: Arithmetic, tuned: bool) -> None:
+    def __init__(self, workload: Workload, chosen: NumericsConfig, tuned: bool) -> None:
         self.name = f"{chosen}{', allocator tuned' if tuned else ''}"
         told = [workload.model, workload.batch, chosen.precision, chosen.memory_format, chosen.compile, tuned]
         self.process = subprocess.Popen(
@@ -59,7 +59,7 @@ def serve(model: str, batch: str, precision: str, memory_format: str, compile_: 
     torch.set_num_threads(1)
     if tuned == "True":
         tune_allocator()
-    chosen = Arithmetic(precision, memory_format, compile_ == "True")  # type: ignore[arg-type]
+    chosen = NumericsConfig(precision, memory_format, compile_ == "True")  # type: ignore[arg-type]
     sys.stdin.readline()
     started = time.perf_counter()
     device = pick_device("auto")
@@ -74,7 +74,7 @@ def serve(model: str, batch: str, precision: str, memory_format: str, compile_: 
         print(clock() - started, flush=True)
 
 
-def compare(workload: Workload, chosen: list[Arithmetic], rounds: int) -> None:
+def compare(workload: Workload, chosen: list[NumericsConfig], rounds: int) -> None:
     """Print a table for one network."""
     crew = [Process(workload, each, tuned) for tuned in (False, True) for each in chosen]
     for _ in range(rounds):
@@ -97,9 +97,9 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true")
     asked = parser.parse_args()
     device = pick_device("auto")
-    chosen = [Arithmetic(), Arithmetic(memory_format="contiguous")]
+    chosen = [NumericsConfig(), NumericsConfig(memory_format="contiguous")]
     if bf16_is_worth_timing(device):
-        chosen.append(Arithmetic("bf16"))
+        chosen.append(NumericsConfig("bf16"))
     else:
         print("bf16 is emulated here, and left out")
     if can_compile(device) and not asked.no_compile:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from distillab.data.ingest import load_dataset
-from distillab.data.sources.parse import parse_source
 from distillab.factors import LabelNoise, Selection, apply_factor
+from distillab.sources.ingest import load_dataset
+from distillab.sources.parsing import parse_source
 
 
 def main(folder: Path) -> None:

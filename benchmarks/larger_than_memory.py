@@ -36,11 +36,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from distillab.data.ingest import load_dataset
-from distillab.data.sources import parse_source
-from distillab.training.evaluation import predict
+from distillab.sources import parse_source
+from distillab.sources.ingest import load_dataset
+from distillab.training.loop.evaluation import predict
+from distillab.training.loop.stream import Normalize, stream
 from distillab.training.recipe import Recipe
-from distillab.training.stream import Normalisation, stream
 
 CLASSES, BATCH, LOADERS = 10, 64, 2
 CPU = torch.device("cpu")
@@ -113,7 +113,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     told("load", asked.images / loading)
     count, model = len(dataset.train), network()
     started = time.perf_counter()
-    normalise = Normalisation(*dataset.normalisation())
+    normalise = Normalize(*dataset.normalisation())
     found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
     told("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)

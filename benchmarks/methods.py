@@ -39,14 +39,14 @@ import numpy as np
 import torch
 
 from distillab.api import Study
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.evidence.schema import read_rows
 from distillab.methods import methods, parse_method
 from distillab.models import TappedModel, build_model, output_shapes
 from distillab.models.outputs import Outputs
+from distillab.training.loop.stream import Normalize, Step, stream
+from distillab.training.loop.trainee import Member, Seeds, Trainee
 from distillab.training.recipe import Recipe
-from distillab.training.stream import Normalisation, Step, stream
-from distillab.training.trainee import Member, Seeds, Trainee
 
 CLASSES, IMAGES, ROUNDS = 20, 100, 7
 TEACHER = "resnet20"
@@ -117,7 +117,7 @@ def _gain(row: Row) -> Row:
 def step_cost(pair: str, name: str) -> Row:
     """Seconds of a student's step over those of ce, and MiB by which it raises the peak of memory."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["distillab.api", "distillab.training.trainee"])
+    context.set_forkserver_preload(["distillab.api", "distillab.training.loop.trainee"])
     with context.Pool(1) as pool:
         return pool.apply(_step_cost, (pair, name))
 
@@ -148,13 +148,13 @@ def _step_cost(pair: str, name: str) -> Row:
     }
 
 
-def _scene(pair: str) -> tuple[ImageSet, list[Step], Outputs, Any]:
+def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
     """Images, batches, and what a teacher says of one of them, everything that methods can ask for."""
     rng = np.random.default_rng(0)
     n = PAIRS[pair][1]["batch_size"] * (ROUNDS + 2)
     pixels = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
     names = tuple(map(str, range(CLASSES)))
-    images = ImageSet.of(pixels, np.arange(n) % CLASSES, names)
+    images = Examples.of(pixels, np.arange(n) % CLASSES, names)
     images = replace(images, groups=images.labels % 2, group_names=("even", "odd"))
     recipe = _recipe(pair, images)
     steps = list(
@@ -168,18 +168,18 @@ def _scene(pair: str) -> tuple[ImageSet, list[Step], Outputs, Any]:
     return images, steps, said, shapes
 
 
-def _recipe(pair: str, images: ImageSet) -> Any:
+def _recipe(pair: str, images: Examples) -> Any:
     # What a step costs does not depend on the rate, and from random images there is nothing to be learned.
     return Recipe(**(PAIRS[pair][1] | {"steps": ROUNDS + 2, "lr": 1e-9})).resolve(images)
 
 
-def _normalisation() -> Normalisation:
-    return Normalisation(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+def _normalisation() -> Normalize:
+    return Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 
 
-def _member(pair: str, name: str, images: ImageSet, shapes: Any) -> Member:
+def _member(pair: str, name: str, images: Examples, shapes: Any) -> Member:
     # Looks at val are not part of a step: one image keeps them short.
-    val = ImageSet.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
+    val = Examples.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
     return Member(
         PAIRS[pair][0],
         parse_method(name, "--methods"),

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from distillab.machine import usable_cores
 from distillab.models import build_model
-from distillab.training.arithmetic import laid_out, placed, tune_allocator
+from distillab.training.numerics.config import laid_out, placed, tune_allocator
 
 NETWORKS = ("resnet20", "resnet56", "resnet8x4", "resnet32x4", "wrn16-2")
 TURNS = 8
@@ -34,7 +34,7 @@ SIDES = ("torch", "fused")
 def side(name: str) -> AbstractContextManager[object]:
     """What torch's own operations take is seen by refusing the fused one."""
     if name == "torch":
-        return mock.patch("distillab.models.norm_relu._can_fuse", new=lambda *_: False)
+        return mock.patch("distillab.models.cpu_kernels.norm_relu._can_fuse", new=lambda *_: False)
     return nullcontext()
 
 

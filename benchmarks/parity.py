@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from distillab.api import Study
-from distillab.study.spec import StudySpec, parse_study, read_study
+from distillab.study.spec.study import StudySpec, parse_study, read_study
 
 DIGITS: dict[str, Any] = {
     "study": "parity",

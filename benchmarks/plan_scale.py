@@ -28,13 +28,13 @@ from typing import Any, TypeVar
 import torch
 
 from distillab.data.dataset import Dataset
-from distillab.data.ingest import load_dataset
-from distillab.study import ledger as ledger_module
+from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger import Job, Ledger
-from distillab.study.plan import Plan, make_plan
-from distillab.study.spec import StudySpec, parse_study
-from distillab.study.standing import standing
+from distillab.study.ledger import ledger as ledger_module
+from distillab.study.ledger.ledger import Job, Ledger
+from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.spec.study import StudySpec, parse_study
+from distillab.study.status import standing
 
 R = TypeVar("R")
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from distillab.evidence.gains import grid_floor, guarded_interval
 from distillab.evidence.sequential import Look, look_plan
-from distillab.study.seeds import SeedRange
+from distillab.study.spec.seeds import SeedRange
 from interval_coverage import FAMILIES, Family
 
 Values = npt.NDArray[np.float64]

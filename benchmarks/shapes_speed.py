@@ -14,9 +14,9 @@ import time
 import numpy as np
 import torch
 
-from distillab.data.drawing import draw
-from distillab.data.ingest import load_dataset
-from distillab.data.sources.shapes import Shapes
+from distillab.sources.drawing import draw
+from distillab.sources.ingest import load_dataset
+from distillab.sources.shapes import Shapes
 
 ROUNDS = 5
 WANTED = 20_000  # images a second at 32 pixels

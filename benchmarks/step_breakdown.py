@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
-from distillab.study.account import account
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger import Job
+from distillab.study.ledger.ledger import Job
+from distillab.study.usage import teacher_usage
 
 SIDE, ROUNDS = 1024, 9
 IMAGES, CHANNELS, PIXELS = 16, 128, 32  # of the convolution, 3 x 3
@@ -84,7 +84,7 @@ def tell(path: Path, wall: float | None = None, workers: int | None = None) -> N
     folder = StudyFolder.open(path)
     with folder.ledger() as ledger:
         jobs = {kind: seconds for kind, (_, seconds) in ledger.seconds().items()}
-    parts = dict(account(folder).phases)
+    parts = dict(teacher_usage(folder).phases)
     trained = sum(parts.values())
     parts["teacher outputs"] = jobs.get("outputs", 0.0)
     parts["rest of the jobs"] = sum(jobs.values()) - trained - parts["teacher outputs"]

@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import output_shapes
-from distillab.training.arithmetic import Precision, tune_allocator
 from distillab.training.checkpoints import save_state, snapshot
+from distillab.training.loop.cohort import train_cohort
+from distillab.training.loop.stream import Normalize
+from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
+from distillab.training.numerics.config import Precision, tune_allocator
 from distillab.training.recipe import Recipe
-from distillab.training.stream import Normalisation
-from distillab.training.teacher import LiveTeacher
-from distillab.training.trainee import DivergenceError, Member, Seeds, new_model
-from distillab.training.trainer import train_cohort
+from distillab.training.teachers.feed import LiveTeacher
 from study_cost import PAIRS, RECIPE
 from study_cost_images import BATCH, moments, read_data, write_images
 from study_cost_tables import METHODS
@@ -39,7 +39,7 @@ IMAGES, SEEDS = 128, 3
 
 
 def torchdistill_steps(
-    pair: str, images: Path, folder: Path, train: ImageSet, steps: int
+    pair: str, images: Path, folder: Path, train: Examples, steps: int
 ) -> dict[str, float]:
     """Seconds a step of each method."""
     import torchdistill_side as side
@@ -69,11 +69,11 @@ def torchdistill_steps(
 
 
 def distillab_steps(
-    pair: str, train: ImageSet, val: ImageSet, precision: Precision, steps: int
+    pair: str, train: Examples, val: Examples, precision: Precision, steps: int
 ) -> tuple[dict[str, float], float]:
     """Seconds a step of each method, and of the teacher."""
     mean, std = train.pixels(np.arange(len(train))).mean((0, 2, 3)) / 255, np.full(3, 0.25)
-    normalise = Normalisation(mean.astype(np.float32), std.astype(np.float32))
+    normalise = Normalize(mean.astype(np.float32), std.astype(np.float32))
     methods: list[MethodSpec] = [parse_method(name, "") for name in METHODS]
     for count in (1, steps):  # the first fills caches
         recipe = Recipe(**RECIPE, steps=count, views="crop_flip", precision=precision).resolve(train)
@@ -82,7 +82,7 @@ def distillab_steps(
         members = [
             Member(PAIRS[pair][1], method, train, val, recipe, Seeds(0, 0, 0), shapes) for method in methods
         ]
-        needs = frozenset[str]().union(*(method.asks for method in methods))
+        needs = frozenset[str]().union(*(method.teacher_needs for method in methods))
         ended = train_cohort(
             members, normalise, device=CPU, teacher=LiveTeacher(teacher, needs, CPU, precision)
         )

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.data.dataset import Dataset
-from distillab.data.imageset import ImageSet
-from distillab.data.ingest import load_dataset
-from distillab.data.sources.parse import parse_source, source_from_argument
+from distillab.data.examples import Examples
+from distillab.sources.ingest import load_dataset
+from distillab.sources.parsing import parse_source, source_from_argument
 
 BATCH = 64
 
@@ -42,7 +42,7 @@ def write_images(dataset: Dataset, images: int, path: Path) -> None:
     np.savez(path, **arrays)
 
 
-def evenly(images: ImageSet, size: int) -> npt.NDArray[np.int64]:
+def evenly(images: Examples, size: int) -> npt.NDArray[np.int64]:
     """Positions of ``size`` images, of every class as many as of any other, or one more."""
     shuffled = np.random.default_rng(0).permutation(len(images))
     labels = images.labels[shuffled]

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from distillab.data.generated import Maker
-from distillab.data.surrogates import Crops, DeadLeaves, Noise
+from distillab.modalities.image.synthetic import Crops, DeadLeaves, Noise
 
 ROUNDS = 3
 

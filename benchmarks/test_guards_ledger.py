@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from distillab.study.ledger import Job, Ledger
+from distillab.study.ledger.ledger import Job, Ledger
 
 SMALL, LARGE = 200, 20_000
 ROUNDS = 80  # fewer than the small ledger has jobs

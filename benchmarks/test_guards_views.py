@@ -19,12 +19,12 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torchvision.transforms import v2
 
-from distillab.data.imageset import ImageSet
-from distillab.data.views import Views
+from distillab.data.examples import Examples
+from distillab.modalities.image.views import Views
 from distillab.models import build_model, output_shapes
-from distillab.training.cache import Kept, TeacherCache
-from distillab.training.stream import Normalisation
-from distillab.training.teacher import LiveTeacher
+from distillab.training.loop.stream import Normalize
+from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.teachers.feed import LiveTeacher
 
 CPU = torch.device("cpu")
 BATCH, EPOCHS, ROUNDS = 64, 3, 30
@@ -34,13 +34,13 @@ Call = Callable[[], Any]
 
 
 @pytest.fixture(scope="module")
-def images() -> ImageSet:
+def images() -> Examples:
     """Images of noise: what they show costs nothing and saves nothing."""
     pixels = np.random.default_rng(0).integers(0, 256, (512, 3, 32, 32), dtype=np.uint8)
-    return ImageSet.of(pixels, np.arange(512) % 100, tuple(str(label) for label in range(100)))
+    return Examples.of(pixels, np.arange(512) % 100, tuple(str(label) for label in range(100)))
 
 
-def views(images: ImageSet, folder: Path) -> tuple[Call, Call]:
+def views(images: Examples, folder: Path) -> tuple[Call, Call]:
     """Crop and flip of a batch, one image after the other and all at once."""
     drawn, positions = Views("crop_flip", 4), np.arange(BATCH)
     transform = v2.Compose([v2.RandomCrop(32, padding=4), v2.RandomHorizontalFlip()])
@@ -51,10 +51,10 @@ def views(images: ImageSet, folder: Path) -> tuple[Call, Call]:
     )
 
 
-def stored_outputs(images: ImageSet, folder: Path) -> tuple[Call, Call]:
+def stored_outputs(images: Examples, folder: Path) -> tuple[Call, Call]:
     """What a small teacher says about a batch, asked and read."""
     model = build_model("resnet20", classes=100, channels=3, resolution=32)
-    normalise = Normalisation(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+    normalise = Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
     teacher = LiveTeacher(model, {"logits"}, CPU, "fp32")
     kept = Kept.of({"logits"}, output_shapes(model, channels=3, resolution=32, classes=100))
     cache, drawn = TeacherCache(folder, {}, kept, len(images)), Views("crop_flip", 4)
@@ -71,10 +71,10 @@ def stored_outputs(images: ImageSet, folder: Path) -> tuple[Call, Call]:
 @pytest.mark.parametrize("what", [views, stored_outputs], ids=["views", "stored outputs"])
 def test_it_is_many_times_as_fast_as_the_plain_way(
     benchmark: BenchmarkFixture,
-    images: ImageSet,
+    images: Examples,
     tmp_path: Path,
     request: pytest.FixtureRequest,
-    what: Callable[[ImageSet, Path], tuple[Call, Call]],
+    what: Callable[[Examples, Path], tuple[Call, Call]],
 ) -> None:
     turns = itertools.cycle(what(images, tmp_path))
     # In turns, so that whatever else the machine does meets both alike.

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from distillab.data.imageset import ImageSet
-from distillab.data.views import Views
-from distillab.training.stream import Normalisation
+from distillab.data.examples import Examples
+from distillab.modalities.image.views import Views
+from distillab.training.loop.stream import Normalize
 
 SIDE, POOL, BATCH, CLASSES = 32, 4096, 64, 10
 SECONDS_A_ROUND, ROUNDS = 0.15, 7
@@ -44,22 +44,22 @@ WHOLE = {
 }
 
 
-def training_set() -> ImageSet:
+def training_set() -> Examples:
     """Smooth random images: what an operation costs depends little on what it is shown."""
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.random((POOL, 3, 5, 5), dtype=np.float32))
     pixels = torch.nn.functional.interpolate(coarse, size=SIDE, mode="bicubic").clamp(0, 1) * 255
     labels = rng.integers(0, CLASSES, POOL)
-    return ImageSet.of(pixels.byte().numpy(), labels, tuple("abcdefghij"))
+    return Examples.of(pixels.byte().numpy(), labels, tuple("abcdefghij"))
 
 
-def ours(images: ImageSet, kind: str) -> Callable[[np.ndarray], object]:
+def ours(images: Examples, kind: str) -> Callable[[np.ndarray], object]:
     """Renders the batch at some positions."""
     views = Views.resolve(kind, channels=3, resolution=SIDE)
     return lambda positions: views.batch(images, positions, 3, 12345, CPU)
 
 
-def theirs(images: ImageSet, kind: str) -> Callable[[np.ndarray], object]:
+def theirs(images: Examples, kind: str) -> Callable[[np.ndarray], object]:
     """The same with torchvision."""
     labels = torch.from_numpy(images.labels)
 
@@ -72,7 +72,7 @@ def theirs(images: ImageSet, kind: str) -> Callable[[np.ndarray], object]:
     return render
 
 
-def rates(images: ImageSet, *renderers: Callable[[np.ndarray], object]) -> list[float]:
+def rates(images: Examples, *renderers: Callable[[np.ndarray], object]) -> list[float]:
     """Images a second of each, the best of the rounds, measured in turn."""
     rng = np.random.default_rng(1)
     best = [0.0] * len(renderers)
@@ -101,9 +101,7 @@ def main() -> None:
     for kind in (*EACH, *WHOLE):
         mine, other = rates(images, ours(images, kind), theirs(images, kind))
         print(f"{kind:<22}{mine:>12,.0f}{other:>14,.0f}{mine / other:>9.1f}")
-    normalise = Normalisation(
-        np.array([0.5, 0.45, 0.4], np.float32), np.array([0.25, 0.24, 0.23], np.float32)
-    )
+    normalise = Normalize(np.array([0.5, 0.45, 0.4], np.float32), np.array([0.25, 0.24, 0.23], np.float32))
     crops = Views.resolve("crop_flip", channels=3, resolution=SIDE)
     batch = crops.batch(images, np.arange(BATCH), 0, 0, CPU).pixels
     mine, other = rates(images, lambda _: normalise(batch), lambda _: broadcast(batch))

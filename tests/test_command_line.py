@@ -14,11 +14,11 @@ from PIL import Image
 
 from distillab.api import Study
 from distillab.cli import _main
-from distillab.data.sources import sources
 from distillab.evidence.schema import read_rows
 from distillab.factors import factors
 from distillab.methods import methods
-from distillab.study import jobs
+from distillab.sources import sources
+from distillab.study.running import job_runner as jobs
 
 TINY: dict[str, Any] = {
     "study": "tiny",

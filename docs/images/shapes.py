@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from distillab.data.drawing import VARIABLES, Sketch, draw
-from distillab.data.sources.shapes import Shapes
+from distillab.sources.drawing import VARIABLES, Sketch, draw
+from distillab.sources.shapes import Shapes
 
 TILE, GAP, CAPTION = 64, 4, 20
 WIDTH = 16 * (TILE + GAP) + GAP

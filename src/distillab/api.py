@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distillab.data.dataset import Dataset
-from distillab.data.embedding import embeddings
-from distillab.data.sources.parse import parse_source, source_from_argument
-from distillab.data.sources.source import Source
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
-from distillab.evidence.stopping import take_look
+from distillab.evidence.stopping import interim_analysis
 from distillab.machine import usable_cores
-from distillab.report.collect import collect
-from distillab.report.page import write_report
-from distillab.study.arithmetic import tuned_plan
-from distillab.study.executors import Watch
+from distillab.modalities.image.embedding import embeddings
+from distillab.report.collect.study import collect
+from distillab.report.page.page import write_report
+from distillab.sources.parsing import parse_source, source_from_argument
+from distillab.sources.source import Source
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
-from distillab.study.plan import Plan
-from distillab.study.run import Outcome, outcome, run_jobs
-from distillab.study.spec import StudySpec, parse_study, read_study
-from distillab.study.store import disk_full_is_told
-from distillab.training.device import pick_device
-from distillab.training.stream import Normalisation
+from distillab.study.planning.numerics import tuned_plan
+from distillab.study.planning.plan import Plan
+from distillab.study.running.executors import Watch
+from distillab.study.running.run import Outcome, outcome, run_jobs
+from distillab.study.spec.study import StudySpec, parse_study, read_study
+from distillab.study.store import raising_disk_full
+from distillab.training.loop.stream import Normalize
+from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:
-    from distillab.advice.profile import GivenTeacher, Profile
+    from distillab.profile import GivenTeacher, Profile
 
 
 def _silent(_share: float) -> None:
@@ -118,8 +118,8 @@ class Study:
 
 def _look_again(folder: StudyFolder) -> bool:
     """Look at a study that stops when it is decided. Whether it needs more runs. Raises DiskFullError."""
-    with disk_full_is_told(folder.path):
-        return take_look(folder)
+    with raising_disk_full(folder.path):
+        return interim_analysis(folder)
 
 
 def conclude(folder: StudyFolder) -> Finished:
@@ -128,7 +128,7 @@ def conclude(folder: StudyFolder) -> Finished:
     Raises:
         DiskFullError: there is no space left; what was there before stays as it was.
     """
-    with disk_full_is_told(folder.path):
+    with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_report(collect(folder, tables), folder.report_file)
     return Finished(folder, outcome(folder), tables)
@@ -170,7 +170,7 @@ def profile(
         RequestError: the request cannot be done as written.
     """
     # Here, since cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.advice.profile import given_teacher, profile_source
+    from distillab.profile import given_teacher, profile_source
 
     embeddings[embedding]  # an unknown name is told before anything is read
     if weights is not None and teacher is None:
@@ -179,7 +179,7 @@ def profile(
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def ask(dataset: Dataset) -> GivenTeacher:
-        normalise = Normalisation(*dataset.normalisation())
+        normalise = Normalize(*dataset.normalisation())
         file = None if weights is None else Path(weights)
         return given_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 

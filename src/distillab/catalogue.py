@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from distillab.data.sources import sources
 from distillab.factors import factors
 from distillab.methods import methods
 from distillab.models import list_models
+from distillab.sources import sources
 
 Entry = dict[str, Any]
 

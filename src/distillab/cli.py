@@ -37,14 +37,14 @@ def root(
 def plan(study: StudyFile, device: Device = "auto") -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
-    from distillab.study.overview import overview
+    from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
-    from distillab.training.device import pick_device
+    from distillab.training.numerics.device import pick_device
 
     asked = Study.read(study)
     with load_progress() as on_load:
         dataset, expanded = asked.plan(device=device, on_load=on_load)
-    print_plan(overview(asked.spec, dataset, expanded, pick_device(device)))
+    print_plan(summarize_plan(asked.spec, dataset, expanded, pick_device(device)))
 
 
 @app.command()
@@ -57,13 +57,13 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
-    from distillab.nursery import prepare_workers
+    from distillab.forkserver import prepare_workers
 
     if executor == "processes":
         prepare_workers()
     from distillab.api import Study
-    from distillab.study.executors import executors
-    from distillab.terminal import load_progress, print_arithmetic, print_outcome, run_progress
+    from distillab.study.running.executors import executors
+    from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
@@ -77,7 +77,7 @@ def run(
             retry_failed=retry_failed,
             watch=watch,
             on_load=on_load,
-            on_begin=print_arithmetic,
+            on_begin=print_numerics,
         )
     print_outcome(finished)
     raise typer.Exit(1 if finished.outcome.failures or finished.outcome.open else 0)
@@ -86,7 +86,7 @@ def run(
 @app.command()
 def status(folder: Folder, as_json: AsJson = False) -> None:
     """Show what of a study is done, running, queued and failed."""
-    from distillab.study.standing import standing
+    from distillab.study.status import standing
     from distillab.terminal import print_standing
 
     found = standing(folder)
@@ -113,7 +113,7 @@ def reproduce(
 ) -> None:
     """Do one run of a study again and compare its numbers with the stored ones."""
     from distillab.study.folder import StudyFolder
-    from distillab.study.reproduce import reproduce as again
+    from distillab.study.running.reproduce import reproduce as again
     from distillab.terminal import print_comparison
 
     comparison = again(StudyFolder.open(folder), run_id, device)
@@ -144,7 +144,7 @@ def profile(
 ) -> None:
     """Show what a dataset is like: labels, duplicates, shortcuts, difficulty. Trains no network."""
     from distillab.api import profile as measure
-    from distillab.report.profile import write_profile
+    from distillab.report.page.profile import write_profile
     from distillab.terminal import load_progress, print_profile
 
     if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):

@@ -22,13 +22,13 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
-    from distillab.advice.profile import Profile
     from distillab.api import Finished
-    from distillab.study.executors import Watch
+    from distillab.profile import Profile
     from distillab.study.folder import StudyFolder
     from distillab.study.loading import LoadProgress
-    from distillab.study.overview import Overview
-    from distillab.study.reproduce import Comparison
+    from distillab.study.planning.summary import PlanSummary
+    from distillab.study.running.executors import Watch
+    from distillab.study.running.reproduce import Comparison
 
 MOST_FAILURES = 5
 PIPED_WIDTH = 160  # characters a line of a profile that is not read in a terminal
@@ -77,9 +77,9 @@ def run_progress() -> Iterator[Watch]:
         yield watch
 
 
-def print_plan(seen: Overview) -> None:
+def print_plan(seen: PlanSummary) -> None:
     """The design, its cost and its power."""
-    from distillab.data.views import Views
+    from distillab.modalities.image.views import Views
 
     console = Console(highlight=False, markup=False)
     images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
@@ -123,18 +123,18 @@ def print_plan(seen: Overview) -> None:
             f"lr {recipe['lr']:g} {recipe['schedule']}, "
             f"views {Views.read(recipe['views'], recipe['pad']).label}",
         )
-    for model, told in seen.arithmetic.items():
+    for model, told in seen.numerics.items():
         table.add_row("arithmetic", f"{model}: {told}")
     for reason in seen.excluded:
         table.add_row("excluded", reason)
     console.print(table)
 
 
-def _seeds(seen: Overview) -> str:
+def _seeds(seen: PlanSummary) -> str:
     return f"{seen.looks[0]} to {seen.looks[-1]}" if seen.looks else str(seen.seeds)
 
 
-def _power(seen: Overview) -> str:
+def _power(seen: PlanSummary) -> str:
     from distillab.evidence.power import detectable_effect
     from distillab.evidence.sequential import look_plan
 
@@ -159,11 +159,11 @@ def _power(seen: Overview) -> str:
     )
 
 
-def print_arithmetic(folder: StudyFolder) -> None:
+def print_numerics(folder: StudyFolder) -> None:
     """How each network computes, in the terminal that shows progress."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
-        for model, told in folder.arithmetic.items():
+        for model, told in folder.numerics.items():
             console.print(f"{model}: {told}")
 
 
@@ -209,7 +209,7 @@ def print_standing(found: Mapping[str, Any]) -> None:
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
     """What stands out, then every measure with its interval, sample and cost."""
-    from distillab.advice.profile.wording import interval_words, value_words
+    from distillab.profile.wording import format_interval, format_value
 
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
@@ -231,8 +231,8 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
             claims = f" [{', '.join(each.claims)}]" if each.claims else ""
             table.add_row(
                 mark + each.label,
-                value_words(each.value, each.unit),
-                interval_words(each),
+                format_value(each.value, each.unit),
+                format_interval(each),
                 f"{each.n:,}",
                 f"{each.seconds:.1f}",
                 each.means + claims,

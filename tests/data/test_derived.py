@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.data.derived import Unchanged, derived, stacked
-from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels
-from distillab.data.lens import Lens
+from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels
+from distillab.data.student_transform import StudentTransform
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Brighter:
         return (pixels + np.uint8(self.by) + rows[:, None, None, None].astype(np.uint8)).astype(np.uint8)
 
 
-def some(n: int = 7, first_id: int = 100, seed: int = 0) -> ImageSet:
+def some(n: int = 7, first_id: int = 100, seed: int = 0) -> Examples:
     pixels = np.random.default_rng(seed).integers(0, 50, (n, 3, 4, 4), dtype=np.uint8)
-    return ImageSet.of(pixels, np.arange(n) % 2, ("a", "b"), first_id=first_id)
+    return Examples.of(pixels, np.arange(n) % 2, ("a", "b"), first_id=first_id)
 
 
 @given(variants=st.lists(st.integers(0, 2), min_size=7, max_size=7), picked=st.permutations(range(7)))
@@ -101,7 +101,7 @@ def test_sets_over_one_pool_share_it_when_stacked() -> None:
 def test_what_cannot_be_stacked_is_refused() -> None:
     with pytest.raises(ValueError, match="stands in both"):
         stacked(some(), some(seed=1))
-    small = ImageSet.of(np.zeros((2, 1, 4, 4), np.uint8), [0, 1], ("a", "b"))
+    small = Examples.of(np.zeros((2, 1, 4, 4), np.uint8), [0, 1], ("a", "b"))
     with pytest.raises(ValueError, match="cannot stand in one set"):
         stacked(some(), small)
 
@@ -116,7 +116,7 @@ def test_images_without_labels_are_in_no_count() -> None:
 
 def test_classes_are_chosen_in_order_and_the_unlabelled_stay() -> None:
     images = replace(
-        ImageSet.of(np.zeros((5, 1, 4, 4), np.uint8), [0, 1, 2, 0, 2], ("a", "b", "c")),
+        Examples.of(np.zeros((5, 1, 4, 4), np.uint8), [0, 1, 2, 0, 2], ("a", "b", "c")),
         parents=("x", "y", "x"),
     ).relabel([0, 1, 2, UNLABELLED, 2])
     chosen = images.of_classes([2, 0])
@@ -131,15 +131,17 @@ def test_classes_are_chosen_in_order_and_the_unlabelled_stay() -> None:
 @pytest.mark.parametrize("side", [2, 4, 8])
 def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
     inputs = torch.rand(3, 1, 8, 8, dtype=torch.float64)
-    small, same = Lens(side)(inputs), Lens(side, back=True)(inputs)
+    small, same = StudentTransform(side)(inputs), StudentTransform(side, back=True)(inputs)
     assert small.shape[-2:] == (side, side) and same.shape == inputs.shape
-    assert Lens(side).seen((1, 8, 8)) == (1, side, side) and Lens(side, back=True).seen((1, 8, 8)) == (
+    assert StudentTransform(side).seen((1, 8, 8)) == (1, side, side) and StudentTransform(
+        side, back=True
+    ).seen((1, 8, 8)) == (
         1,
         8,
         8,
     )
     flat = torch.full((1, 1, 8, 8), 0.3)
-    torch.testing.assert_close(Lens(side, back=True)(flat), flat)  # no detail, nothing to lose
+    torch.testing.assert_close(StudentTransform(side, back=True)(flat), flat)  # no detail, nothing to lose
     if side == 8:
         torch.testing.assert_close(same, inputs)
     else:
@@ -149,7 +151,7 @@ def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
 
 def test_a_lens_is_part_of_what_a_student_learns_from_and_not_of_what_a_teacher_is_asked() -> None:
     images = some()
-    seen = replace(images, lens=Lens(2))
+    seen = replace(images, student_transform=StudentTransform(2))
     assert seen.image_digest == images.image_digest
-    assert seen.digest != images.digest != replace(images, lens=Lens(3)).digest
-    assert seen.seen_shape == (3, 2, 2) and seen.shape == (3, 4, 4)
+    assert seen.digest != images.digest != replace(images, student_transform=StudentTransform(3)).digest
+    assert seen.student_shape == (3, 2, 2) and seen.shape == (3, 4, 4)

@@ -21,15 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from distillab.data import decode, storage
+from distillab.data import storage
 from distillab.data.dataset import Dataset
-from distillab.data.decode import decode_images
-from distillab.data.imageset import ImageSet, Pool
-from distillab.data.ingest import load_dataset
-from distillab.data.sources import parse_source
-from distillab.data.sources.cells import KEPT_GROUPS, KEPT_ROWS, ImageColumn
+from distillab.data.examples import Examples, Pool
 from distillab.data.storage import FilePixels, PixelFile, cache_folder, open_pixels, write_pixels
 from distillab.errors import RequestError
+from distillab.modalities.image import decoding as decode
+from distillab.modalities.image.decoding import decode_images
+from distillab.sources import parse_source
+from distillab.sources.cells import KEPT_GROUPS, KEPT_ROWS, ImageColumn
+from distillab.sources.ingest import load_dataset
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
@@ -155,7 +156,7 @@ def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.M
         raise AssertionError("pixels were read")
 
     opened = Dataset.open(tmp_path / "saved")
-    monkeypatch.setattr(ImageSet, "pixels", refuse)
+    monkeypatch.setattr(Examples, "pixels", refuse)
     for ours, theirs in zip(opened.normalisation(), expected, strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_array_equal(ours, theirs)

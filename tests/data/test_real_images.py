@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from distillab.data.dataset import Dataset
-from distillab.data.ingest import load_dataset
-from distillab.data.sources import parse_source
+from distillab.sources import parse_source
+from distillab.sources.ingest import load_dataset
 
 pytestmark = pytest.mark.real
 

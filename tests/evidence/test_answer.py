@@ -10,7 +10,7 @@ from scipy import stats
 from distillab.evidence.answer import answer
 from distillab.evidence.curves import Curve, Trend
 from distillab.evidence.power import pairs_needed
-from distillab.evidence.wording import amount, gain_words, level_words, listed
+from distillab.evidence.wording import amount, describe_gain, describe_level, listed
 from distillab.factors import Size
 
 
@@ -279,9 +279,9 @@ def test_nothing_to_compare():
 def test_wording():
     assert amount(0.0004, "accuracy") == "0.0" == amount(-0.0004, "accuracy")
     assert amount(-0.123, "nll") == "-0.12"
-    assert gain_words(effect(0.1, "helps", metric="nll")) == "+0.10 nats [0.09, 0.11]"
-    assert level_words("factor.size", 25.0) == "25 images a class"
-    assert level_words("factor.label_noise", 0.4) == "label noise 0.4"
+    assert describe_gain(effect(0.1, "helps", metric="nll")) == "+0.10 nats [0.09, 0.11]"
+    assert describe_level("factor.size", 25.0) == "25 images a class"
+    assert describe_level("factor.label_noise", 0.4) == "label noise 0.4"
     assert [listed("a"), listed("ab"), listed("abc"), listed("")] == ["a", "a and b", "a, b and c", ""]
 
 

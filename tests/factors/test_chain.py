@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import image_set, scene_around
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Imbalance, LabelNoise, Size, apply_chain, factors, generator, parse_factors
+from support.datasets import context_around, examples_of
 
 WHERE = "study.yaml: factors"
 
 
-def balanced(classes: int = 4, each: int = 40) -> ImageSet:
+def balanced(classes: int = 4, each: int = 40) -> Examples:
     labels = np.tile(np.arange(classes), each)
     pixels = np.zeros((len(labels), 1, 1, 1), dtype=np.uint8)
-    return ImageSet.of(pixels, labels, tuple("abcdefgh"[:classes]), first_id=1000)
+    return Examples.of(pixels, labels, tuple("abcdefgh"[:classes]), first_id=1000)
 
 
-def labels_by_id(images: ImageSet) -> dict[int, int]:
+def labels_by_id(images: Examples) -> dict[int, int]:
     return dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
 
 
@@ -87,29 +87,29 @@ def test_mistakes_are_told_with_their_place(entries: Any, message: str) -> None:
 
 @pytest.mark.parametrize("name", factors)
 def test_other_roles_are_left_alone(name: str) -> None:
-    images = image_set([40] * 4)
-    scene = scene_around(images)
+    images = examples_of([40] * 4)
+    context = context_around(images)
     factor = factors[name].model_validate(factors[name].examples[-1])
-    changed, checks = apply_chain(images, [factor], factor.roles[0], 5, scene=scene)
+    changed, checks = apply_chain(images, [factor], factor.roles[0], 5, context=context)
     assert changed.digest != images.digest and [check.factor for check in checks] == [name]
     for role in {"teacher", "transfer", "val", "eval"} - set(factor.roles):
-        same, none = apply_chain(images, [factor], role, 5, scene=scene)  # type: ignore[arg-type]
+        same, none = apply_chain(images, [factor], role, 5, context=context)  # type: ignore[arg-type]
         assert same is images and none == []
 
 
 @pytest.mark.parametrize("name", factors)
 def test_a_factor_treats_all_roles_alike_and_seeds_apart(name: str) -> None:
-    images = image_set([40] * 4)
-    scene = scene_around(images)
+    images = examples_of([40] * 4)
+    context = context_around(images)
     example = {**factors[name].examples[-1], "roles": ["transfer", "teacher"]}
     chain = [factors[name].model_validate(example)]
-    transfer, _ = apply_chain(images, chain, "transfer", 5, scene=scene)
-    assert apply_chain(images, chain, "teacher", 5, scene=scene)[0].digest == transfer.digest
+    transfer, _ = apply_chain(images, chain, "transfer", 5, context=context)
+    assert apply_chain(images, chain, "teacher", 5, context=context)[0].digest == transfer.digest
     rng = generator(chain[0], 5)
     fresh = rng.bit_generator.state
-    chain[0].apply(images, rng, scene)
+    chain[0].apply(images, rng, context)
     draws = rng.bit_generator.state != fresh
-    assert draws == (apply_chain(images, chain, "transfer", 6, scene=scene)[0].digest != transfer.digest)
+    assert draws == (apply_chain(images, chain, "transfer", 6, context=context)[0].digest != transfer.digest)
 
 
 @given(seed=st.integers(0, 10**9))

@@ -11,34 +11,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from world import image_set, scene_around
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import Classes, Factor, Granularity, Role, Scene, Similarity, apply_chain
+from distillab.factors import Classes, Factor, FactorContext, Granularity, Role, Similarity, apply_chain
 from distillab.factors.similarity import TOLERANCE, _Scale
+from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 10**9)
 ALL: tuple[Role, ...] = ("transfer", "val", "eval")
 
 
-def around(images: ImageSet, role: Role = "transfer") -> Scene:
+def around(images: Examples, role: Role = "transfer") -> FactorContext:
     """A scene whose training set is the given one and no more."""
-    scene = scene_around(images, role)
-    return replace(scene, dataset=replace(scene.dataset, train=images))
+    context = context_around(images, role)
+    return replace(context, dataset=replace(context.dataset, train=images))
 
 
-def roles(factor: Factor, scene: Scene, seed: int) -> dict[Role, ImageSet]:
+def roles(factor: Factor, context: FactorContext, seed: int) -> dict[Role, Examples]:
     """The sets of a condition with one factor."""
-    dataset = scene.dataset
-    sets: dict[Role, ImageSet] = {
+    dataset = context.dataset
+    sets: dict[Role, Examples] = {
         "teacher": dataset.train,
         "transfer": dataset.train,
         "val": dataset.val,
         "eval": dataset.eval["test"],
     }
     return {
-        role: apply_chain(images, [factor], role, seed, scene=replace(scene, role=role))[0]
+        role: apply_chain(images, [factor], role, seed, context=replace(context, role=role))[0]
         for role, images in sets.items()
     }
 
@@ -52,27 +52,27 @@ def test_all_roles_keep_the_same_classes_and_no_pixel_moves(
     classes: int, level: int, seed: int, draw: Any
 ) -> None:
     level = min(level, classes)
-    scene = around(image_set([6] * classes))
-    sets = roles(Classes(level=level, draw=draw), scene, seed)
+    context = around(examples_of([6] * classes))
+    sets = roles(Classes(level=level, draw=draw), context, seed)
     names = {images.classes for role, images in sets.items() if role in ALL}
     assert len(names) == 1 and len(names.pop()) == level
-    assert sets["teacher"] is scene.dataset.train
+    assert sets["teacher"] is context.dataset.train
     transfer = sets["transfer"]
-    assert transfer.pool is scene.dataset.train.pool
-    kept = np.isin(scene.dataset.train.ids, transfer.ids)
-    assert np.array_equal(scene.dataset.train.rows[kept], transfer.rows)
-    old = [scene.dataset.train.classes[label] for label in scene.dataset.train.labels[kept]]
+    assert transfer.pool is context.dataset.train.pool
+    kept = np.isin(context.dataset.train.ids, transfer.ids)
+    assert np.array_equal(context.dataset.train.rows[kept], transfer.rows)
+    old = [context.dataset.train.classes[label] for label in context.dataset.train.labels[kept]]
     assert old == [transfer.classes[label] for label in transfer.labels]
     assert transfer.parents == tuple(
-        scene.dataset.train.parents[scene.dataset.train.classes.index(name)] for name in transfer.classes
+        context.dataset.train.parents[context.dataset.train.classes.index(name)] for name in transfer.classes
     )
 
 
 def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
-    scene = around(image_set([4] * 12))
+    context = around(examples_of([4] * 12))
 
     def drawn(level: int, seed: int, draw: Any = "seed") -> tuple[str, ...]:
-        return roles(Classes(level=level, draw=draw), scene, seed)["transfer"].classes
+        return roles(Classes(level=level, draw=draw), context, seed)["transfer"].classes
 
     assert len({drawn(4, seed) for seed in range(10)}) > 5
     assert len({drawn(4, seed, 2) for seed in range(10)}) == 1
@@ -83,11 +83,11 @@ def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
 
 @given(total=st.integers(8, 48), seed=SEEDS, counts=st.lists(st.integers(10, 30), min_size=4, max_size=9))
 def test_a_total_is_held_in_transfer_and_spread_evenly(total: int, seed: int, counts: list[int]) -> None:
-    scene = around(image_set(counts))
+    context = around(examples_of(counts))
     for level in (2, 4):
         factor = Classes(level=level, hold="total", total=total, roles=("teacher", *ALL))
         try:
-            sets = roles(factor, scene, seed)
+            sets = roles(factor, context, seed)
         except RequestError as error:
             most = int(str(error).split("a total of at most ")[1].split(":")[0])
             assert most < total and most % level == 0
@@ -95,7 +95,7 @@ def test_a_total_is_held_in_transfer_and_spread_evenly(total: int, seed: int, co
         for role in ("teacher", "transfer"):
             assert len(sets[role]) == total
             assert np.ptp(sets[role].counts) <= 1
-        free = roles(Classes(level=level), scene, seed)
+        free = roles(Classes(level=level), context, seed)
         assert sets["val"].digest == free["val"].digest and sets["eval"].digest == free["eval"].digest
 
 
@@ -117,47 +117,47 @@ def test_keys_that_do_not_fit_are_refused(bad: dict[str, Any], message: str) -> 
 
 
 def test_more_classes_than_there_are_is_refused() -> None:
-    scene = around(image_set([9] * 4))
+    context = around(examples_of([9] * 4))
     with pytest.raises(RequestError, match="2 to 4, all there are"):
-        roles(Classes(level=5), scene, 0)
+        roles(Classes(level=5), context, 0)
     with pytest.raises(RequestError, match="a total of at most 18"):
-        roles(Classes(level=2, hold="total", total=19), scene, 0)
+        roles(Classes(level=2, hold="total", total=19), context, 0)
 
 
 # How coarse
 
 
 def test_coarse_labels_are_the_parents_of_the_fine_ones() -> None:
-    scene = around(image_set([9] * 5))
-    fine, coarse = (roles(Granularity.model_validate({"level": x}), scene, 0) for x in ("fine", "coarse"))
+    context = around(examples_of([9] * 5))
+    fine, coarse = (roles(Granularity.model_validate({"level": x}), context, 0) for x in ("fine", "coarse"))
     for role, images in fine.items():
         assert coarse[role].classes == ("parent 0", "parent 1", "parent 2")
         assert np.array_equal(coarse[role].labels, images.labels // 2)
         assert coarse[role].image_digest == images.image_digest
-        assert images.classes == scene.dataset.classes
+        assert images.classes == context.dataset.classes
 
 
 def test_data_without_coarser_classes_say_how_to_give_them() -> None:
-    images = image_set([9, 9, 9])
+    images = examples_of([9, 9, 9])
     for level in ("fine", "coarse"):
         factor = Granularity.model_validate({"level": level})
         with pytest.raises(RequestError, match="`coarse:`"):
             factor.apply(replace(images, parents=()), np.random.default_rng(0))
         with pytest.raises(RequestError, match="all classes belong to one coarser class, 'parent 0'"):
-            factor.apply(image_set([9, 9]), np.random.default_rng(0))
+            factor.apply(examples_of([9, 9]), np.random.default_rng(0))
 
 
 # How much alike
 
 
-def families(each: int = 40, *, seed: int = 0) -> ImageSet:
+def families(each: int = 40, *, seed: int = 0) -> Examples:
     """Twelve classes in four families: the colours of a family's three are close."""
     rng = np.random.default_rng(5)
     colours = np.repeat(rng.uniform(70, 186, (4, 3)), 3, axis=0) + rng.uniform(-12, 12, (12, 3))
     labels = np.repeat(np.arange(12), each)
     noise = np.random.default_rng(seed).normal(0, 6, (len(labels), 3, 8, 8))
     pixels = np.clip(colours[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
-    return ImageSet.of(pixels, labels, tuple(f"class {c}" for c in range(12)))
+    return Examples.of(pixels, labels, tuple(f"class {c}" for c in range(12)))
 
 
 @pytest.mark.parametrize("k", [2, 3])

@@ -11,39 +11,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from world import image_set, scene_around
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import Factor, Imbalance, LabelNoise, Scene, Size, factors
+from distillab.factors import Factor, FactorContext, Imbalance, LabelNoise, Size, factors
+from support.datasets import context_around, examples_of
 
 EXAMPLES = [(name, example) for name in factors for example in factors[name].examples]
 SEEDS = st.integers(0, 2**63 - 1)
 
 
-def apply(factor: Factor, images: ImageSet, seed: int, scene: Scene | None = None) -> ImageSet:
-    return factor.apply(images, np.random.default_rng(seed), scene)
+def apply(factor: Factor, images: Examples, seed: int, context: FactorContext | None = None) -> Examples:
+    return factor.apply(images, np.random.default_rng(seed), context)
 
 
-def labels_by_id(images: ImageSet) -> dict[int, int]:
+def labels_by_id(images: Examples) -> dict[int, int]:
     return dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
 
 
-def state(images: ImageSet) -> dict[int, tuple[str, bytes]]:
+def state(images: Examples) -> dict[int, tuple[str, bytes]]:
     """What an image is called and looks like, by its id."""
     names = [images.classes[label] if label >= 0 else "none" for label in images.labels]
     pixels = (image.tobytes() for image in images.images)
     return dict(zip(images.ids.tolist(), zip(names, pixels, strict=True), strict=True))
 
 
-def untouched(before: ImageSet, after: ImageSet) -> set[int]:
+def untouched(before: Examples, after: Examples) -> set[int]:
     """Ids of the images that are still there as they were."""
     was = state(before)
     return {image for image, now in state(after).items() if was.get(image) == now}
 
 
 balanced_sets = st.builds(
-    lambda classes, each, shuffle: image_set([each] * classes, shuffle=shuffle),
+    lambda classes, each, shuffle: examples_of([each] * classes, shuffle=shuffle),
     st.integers(3, 8),
     st.integers(20, 40),
     st.integers(0, 100),
@@ -67,14 +67,14 @@ def test_examples_cover_every_kind_and_say_what_a_level_means(name: str) -> None
 @given(images=balanced_sets, seed=SEEDS)
 @settings(max_examples=15)
 def test_every_level_is_reached_repeatably_and_changes_only_what_the_factor_says(
-    name: str, example: dict[str, Any], images: ImageSet, seed: int
+    name: str, example: dict[str, Any], images: Examples, seed: int
 ) -> None:
-    factor, scene = factors[name].model_validate(example), scene_around(images)
-    after = apply(factor, images, seed, scene)
+    factor, context = factors[name].model_validate(example), context_around(images)
+    after = apply(factor, images, seed, context)
     check = factor.check(images, after)
     assert check.passed, check
     assert check.factor == name
-    assert after.digest == apply(factor, images, seed, scene_around(images)).digest
+    assert after.digest == apply(factor, images, seed, context_around(images)).digest
     assert len(set(after.ids.tolist())) == len(after)
     if "pixels" not in factor.changes:
         assert after.pool is images.pool or "images" in factor.changes  # those added may lie elsewhere
@@ -96,15 +96,15 @@ def test_every_level_is_reached_repeatably_and_changes_only_what_the_factor_says
 @pytest.mark.parametrize("name", [name for name in factors if factors[name].nested])
 @given(images=balanced_sets, seed=SEEDS)
 @settings(max_examples=15)
-def test_levels_are_nested_for_a_seed(name: str, images: ImageSet, seed: int) -> None:
+def test_levels_are_nested_for_a_seed(name: str, images: Examples, seed: int) -> None:
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for example in factors[name].examples:
         if not isinstance(example["level"], str):  # names have no order
             kinds[str({key: value for key, value in example.items() if key != "level"})].append(example)
     assert not kinds or any(len(levels) > 1 for levels in kinds.values())
-    scene = scene_around(images)
+    context = context_around(images)
     for levels in kinds.values():
-        after = [apply(factors[name].model_validate(level), images, seed, scene) for level in levels]
+        after = [apply(factors[name].model_validate(level), images, seed, context) for level in levels]
         for weaker, stronger in pairwise(after):
             assert untouched(images, stronger) <= untouched(images, weaker)
             was = set(images.ids.tolist())
@@ -116,16 +116,16 @@ def test_levels_are_nested_for_a_seed(name: str, images: ImageSet, seed: int) ->
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_a_check_sees_that_nothing_was_done(name: str, example: dict[str, Any]) -> None:
-    images = image_set([40, 40, 40, 40])
+    images = examples_of([40, 40, 40, 40])
     factor = factors[name].model_validate(example)
-    after = apply(factor, images, 3, scene_around(images))
+    after = apply(factor, images, 3, context_around(images))
     if after.digest != images.digest:
         assert not factor.check(images, images).passed
 
 
-@pytest.mark.parametrize("name", [name for name in factors if factors[name].needs_scene])
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].needs_context])
 def test_a_factor_that_needs_the_scene_says_so(name: str) -> None:
-    images = image_set([40, 40, 40, 40])
+    images = examples_of([40, 40, 40, 40])
     with pytest.raises(RequestError, match="dataset around"):
         for example in factors[name].examples:
             apply(factors[name].model_validate(example), images, 3)
@@ -170,7 +170,7 @@ def test_size_takes_the_same_number_of_every_class(
     counts: list[int], seed: int, shuffle: int, data: st.DataObject
 ) -> None:
     level = data.draw(st.integers(1, min(counts)))
-    images = image_set(counts, shuffle=shuffle)
+    images = examples_of(counts, shuffle=shuffle)
     after = apply(Size(level=level), images, seed)
     assert after.counts.tolist() == [level] * len(counts)
     positions = {image: place for place, image in enumerate(images.ids.tolist())}
@@ -178,7 +178,7 @@ def test_size_takes_the_same_number_of_every_class(
 
 
 def test_size_says_the_most_the_data_can_give() -> None:
-    images = image_set([500, 437, 500])
+    images = examples_of([500, 437, 500])
     with pytest.raises(RequestError, match=r"at most 437 images a class: 'class 1' has 437"):
         apply(Size(level=438), images, 0)
     with pytest.raises(RequestError, match="at most 1437"):
@@ -191,7 +191,7 @@ def test_size_says_the_most_the_data_can_give() -> None:
     data=st.data(),
 )
 def test_totals_keep_proportions_and_are_nested(counts: list[int], seed: int, data: st.DataObject) -> None:
-    images = image_set(counts)
+    images = examples_of(counts)
     total = data.draw(st.integers(1, len(images)))
     smaller = data.draw(st.integers(1, total))
     try:
@@ -211,7 +211,7 @@ def test_totals_keep_proportions_and_are_nested(counts: list[int], seed: int, da
 
 
 def test_a_total_that_cannot_be_exact_is_refused_rather_than_lopsided() -> None:
-    images = image_set([90, 9])
+    images = examples_of([90, 9])
     with pytest.raises(RequestError, match="leaves 'class 1' without any"):
         apply(Size(level=0.02, unit="fraction"), images, 0)
     assert apply(Size(level=1 / 3, unit="fraction"), images, 0).counts.tolist() == [30, 3]
@@ -229,18 +229,18 @@ def test_size_levels_fit_their_unit(bad: dict[str, Any]) -> None:
 
 
 def test_exponential_counts_follow_the_closed_form() -> None:
-    after = apply(Imbalance(level=100), image_set([500] * 10), 0)
+    after = apply(Imbalance(level=100), examples_of([500] * 10), 0)
     assert after.counts.tolist() == [round(500 * 100 ** (-k / 9)) for k in range(10)]
 
 
 def test_step_makes_half_of_the_classes_rare() -> None:
-    images = image_set([50] * 5)
+    images = examples_of([50] * 5)
     assert apply(Imbalance(level=10, kind="step"), images, 0).counts.tolist() == [50, 50, 5, 5, 5]
     assert apply(Imbalance(level=10, kind="step", minority=0.2), images, 0).counts.tolist() == [50] * 4 + [5]
 
 
 def test_random_order_ranks_the_same_counts_otherwise() -> None:
-    images = image_set([100] * 8)
+    images = examples_of([100] * 8)
     by_index = apply(Imbalance(level=50), images, 0).counts
     orders = {tuple(apply(Imbalance(level=50, order="random"), images, s).counts) for s in range(8)}
     assert all(sorted(order) == sorted(by_index.tolist()) for order in orders)
@@ -250,15 +250,15 @@ def test_random_order_ranks_the_same_counts_otherwise() -> None:
 
 
 def test_imbalance_starts_from_the_smallest_class() -> None:
-    images = image_set([30, 20, 40])
+    images = examples_of([30, 20, 40])
     assert apply(Imbalance(level=1), images, 0).counts.tolist() == [20, 20, 20]
     with pytest.raises(RequestError, match=r"at most 20: 'class 1' has 20 images"):
         apply(Imbalance(level=21), images, 0)
     assert apply(Imbalance(level=20), images, 0).counts.min() == 1
     with pytest.raises(RequestError, match="has no images"):
-        apply(Imbalance(level=1), image_set([5, 0, 5]), 0)
+        apply(Imbalance(level=1), examples_of([5, 0, 5]), 0)
     with pytest.raises(RequestError, match="single class"):
-        apply(Imbalance(level=1), image_set([5]), 0)
+        apply(Imbalance(level=1), examples_of([5]), 0)
 
 
 @given(
@@ -269,7 +269,7 @@ def test_imbalance_starts_from_the_smallest_class() -> None:
 )
 def test_every_possible_ratio_passes_its_check(n: int, classes: int, data: st.DataObject, kind: Any) -> None:
     level = data.draw(st.floats(1, n))
-    images = image_set([n] * classes)
+    images = examples_of([n] * classes)
     factor = Imbalance(level=level, kind=kind)
     assert factor.check(images, apply(factor, images, 0)).passed
 
@@ -286,7 +286,7 @@ def test_every_possible_ratio_passes_its_check(n: int, classes: int, data: st.Da
 def test_noise_changes_the_asked_share_of_every_class(
     counts: list[int], level: float, kind: Any, seed: int
 ) -> None:
-    images = image_set(counts)
+    images = examples_of(counts)
     factor = LabelNoise(level=level, kind=kind)
     after = apply(factor, images, seed)
     assert after.image_digest == images.image_digest
@@ -299,7 +299,7 @@ def test_noise_changes_the_asked_share_of_every_class(
 
 
 def test_symmetric_noise_goes_to_every_other_class_equally() -> None:
-    images = image_set([4000] * 4)
+    images = examples_of([4000] * 4)
     after = apply(LabelNoise(level=0.75), images, 1)
     confusion = np.zeros((4, 4))
     np.add.at(confusion, (images.labels, after.labels), 1)
@@ -318,7 +318,7 @@ def test_symmetric_noise_goes_to_every_other_class_equally() -> None:
 def test_noise_of_an_image_does_not_depend_on_how_many_others_there_are(
     seed: int, level: float, keep: int, kind: Any
 ) -> None:
-    images = image_set([40] * 4)
+    images = examples_of([40] * 4)
     subset = apply(Size(level=keep), images, seed + 1)
     factor = LabelNoise(level=level, kind=kind)
     large, small = (labels_by_id(apply(factor, s, seed)) for s in (images, subset))
@@ -333,11 +333,11 @@ def test_noise_of_an_image_does_not_depend_on_how_many_others_there_are(
 
 def test_noise_needs_another_class_and_matches_images_by_id() -> None:
     with pytest.raises(RequestError, match="single class"):
-        apply(LabelNoise(level=0.1), image_set([9]), 0)
-    images = image_set([20, 20, 20])
+        apply(LabelNoise(level=0.1), examples_of([9]), 0)
+    images = examples_of([20, 20, 20])
     factor = LabelNoise(level=0.4)
     after = apply(factor, images, 0)
     backwards = after.select(np.arange(len(after))[::-1])
     assert factor.check(images, backwards).measured == factor.check(images, after).measured == 0.4
     with pytest.raises(ValueError, match="was not there"):
-        factor.check(images, image_set([20, 20, 20], first_id=3))
+        factor.check(images, examples_of([20, 20, 20], first_id=3))

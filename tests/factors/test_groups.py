@@ -10,31 +10,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from world import image_set
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Groups
+from support.datasets import examples_of
 
 SEEDS = st.integers(0, 2**63 - 1)
 LEVELS = st.floats(0, 1)
 
 
-def apply(factor: Groups, images: ImageSet, seed: int = 0) -> ImageSet:
+def apply(factor: Groups, images: Examples, seed: int = 0) -> Examples:
     return factor.apply(images, np.random.default_rng(seed))
 
 
-def grouped(table: list[list[int]]) -> ImageSet:
+def grouped(table: list[list[int]]) -> Examples:
     """``table[c][g]`` images of class c and group g."""
     counts = np.array(table)
-    images = image_set(counts.sum(axis=1).tolist())
+    images = examples_of(counts.sum(axis=1).tolist())
     groups = np.empty(len(images), dtype=np.int64)
     for label, row in enumerate(counts):
         groups[images.labels == label] = np.repeat(np.arange(len(row)), row)
     return replace(images, groups=groups, group_names=("field", "lab", "garden")[: counts.shape[1]])
 
 
-def table(images: ImageSet) -> list[list[int]]:
+def table(images: Examples) -> list[list[int]]:
     counts = np.zeros((len(images.classes), len(images.group_names)), dtype=np.int64)
     np.add.at(counts, (images.labels, np.asarray(images.groups)), 1)
     return counts.tolist()  # type: ignore[no-any-return]

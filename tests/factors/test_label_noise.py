@@ -9,26 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from world import image_set, scene_around
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import LabelNoise, Scene, Size, labels_told, parse_factors
+from distillab.factors import FactorContext, LabelNoise, Size, describe_label_quality, parse_factors
 from distillab.factors.centroids import class_centroids, nearest_other
+from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 2**63 - 1)
 MAP = {"class 0": "class 2", "class 3": "class 0"}
 
 
-def apply(factor: LabelNoise, images: ImageSet, seed: int, scene: Scene | None = None) -> ImageSet:
-    return factor.apply(images, np.random.default_rng(seed), scene)
+def apply(factor: LabelNoise, images: Examples, seed: int, context: FactorContext | None = None) -> Examples:
+    return factor.apply(images, np.random.default_rng(seed), context)
 
 
 @given(counts=st.lists(st.integers(1, 50), min_size=4, max_size=6), level=st.floats(0, 0.99), seed=SEEDS)
 def test_a_class_map_changes_the_classes_it_names_and_no_others(
     counts: list[int], level: float, seed: int
 ) -> None:
-    images = image_set(counts)
+    images = examples_of(counts)
     factor = LabelNoise(level=level, kind="map", to=MAP)
     after = apply(factor, images, seed)
     confusion = np.zeros((len(counts), len(counts)), dtype=int)
@@ -54,7 +54,7 @@ def test_a_class_map_is_read_and_written_as_one() -> None:
 
 
 def test_class_maps_that_do_not_fit_are_refused() -> None:
-    images = image_set([9, 9])
+    images = examples_of([9, 9])
     with pytest.raises(RequestError, match=r"unknown class 'class 7', did you mean 'class \d'"):
         apply(LabelNoise(level=0.1, kind="map", to={"class 0": "class 7"}), images, 0)
     with pytest.raises(RequestError, match="unknown class 'cat'"):
@@ -78,45 +78,45 @@ def test_keys_fit_the_kind(bad: dict[str, Any]) -> None:
         LabelNoise.model_validate({"level": 0.1, **bad})
 
 
-def ambiguous(each: int = 120) -> tuple[ImageSet, Scene]:
+def ambiguous(each: int = 120) -> tuple[Examples, FactorContext]:
     """Four classes that are hard to tell apart by their colour."""
-    images = image_set([each] * 4)
+    images = examples_of([each] * 4)
     clean = images.images.astype(float)
     grey = 0.93 * clean.mean() + 0.07 * clean
     pixels = np.clip(grey + np.random.default_rng(3).normal(0, 12, (len(images), 3, 1, 1)), 0, 255)
-    made = ImageSet.of(pixels.astype(np.uint8), images.labels, images.classes)
-    return made, scene_around(made)
+    made = Examples.of(pixels.astype(np.uint8), images.labels, images.classes)
+    return made, context_around(made)
 
 
 @given(level=st.floats(0.0, 0.8), seed=SEEDS)
 @settings(max_examples=30)
 def test_noise_by_looks_goes_to_the_nearest_other_class_in_equal_shares(level: float, seed: int) -> None:
-    images, scene = ambiguous()
-    after = apply(LabelNoise(level=level, kind="instance"), images, seed, scene)
+    images, context = ambiguous()
+    after = apply(LabelNoise(level=level, kind="instance"), images, seed, context)
     changed = after.labels != images.labels
     assert (np.abs(np.bincount(images.labels[changed], minlength=4) - 120 * level) <= 0.5 + 1e-9).all()
     others, _ = nearest_other(
-        class_centroids(scene.dataset.train).of(images.classes, "").cosines(images), images.labels
+        class_centroids(context.dataset.train).of(images.classes, "").cosines(images), images.labels
     )
     assert np.array_equal(after.labels[changed], others[changed])
 
 
 def test_the_sharper_the_likelier_are_ambiguous_images_to_change() -> None:
-    images, scene = ambiguous()
-    placed = class_centroids(scene.dataset.train).of(images.classes, "")
+    images, context = ambiguous()
+    placed = class_centroids(context.dataset.train).of(images.classes, "")
     _, margins = nearest_other(placed.cosines(images), images.labels)
     ranks = margins.argsort().argsort() / len(margins)
 
     def mean_rank(sharpness: float | None) -> float:
         factor = LabelNoise(level=0.3, kind="instance", sharpness=sharpness)
-        sets = [apply(factor, images, seed, scene) for seed in range(10)]
+        sets = [apply(factor, images, seed, context) for seed in range(10)]
         return float(np.mean([ranks[each.labels != images.labels].mean() for each in sets]))
 
     blind, usual, sharp = mean_rank(0.0), mean_rank(None), mean_rank(50.0)
     assert abs(blind - 0.5) < 5 * np.sqrt(1 / 12 / (10 * 144))
     assert sharp < usual - 0.03 < blind - 0.1
     # At the limit they are, class by class, those with the smallest margins.
-    after = apply(LabelNoise(level=0.3, kind="instance", sharpness=1e9), images, 1, scene)
+    after = apply(LabelNoise(level=0.3, kind="instance", sharpness=1e9), images, 1, context)
     for label in range(4):
         mine = np.flatnonzero(images.labels == label)
         smallest = set(mine[margins[mine].argsort()[:36]].tolist())
@@ -124,10 +124,10 @@ def test_the_sharper_the_likelier_are_ambiguous_images_to_change() -> None:
 
 
 def test_noise_by_looks_of_a_subset_is_that_of_the_set() -> None:
-    images, scene = ambiguous()
+    images, context = ambiguous()
     subset = Size(level=60).apply(images, np.random.default_rng(4))
     factor = LabelNoise(level=0.3, kind="instance")
-    large, small = (apply(factor, each, 9, scene) for each in (images, subset))
+    large, small = (apply(factor, each, 9, context) for each in (images, subset))
     of_large = dict(zip(large.ids.tolist(), large.labels.tolist(), strict=True))
     was = subset.labels
     both = np.array([of_large[i] for i in small.ids.tolist()])
@@ -139,23 +139,23 @@ def test_noise_by_looks_of_a_subset_is_that_of_the_set() -> None:
 
 
 def test_noise_by_looks_needs_classes_that_were_read() -> None:
-    images, scene = ambiguous()
+    images, context = ambiguous()
     with pytest.raises(RequestError, match="'parent 0' is not a class of the training images"):
         apply(
             LabelNoise(level=0.1, kind="instance"),
-            image_set([120] * 4).with_parents_as_classes(),
+            examples_of([120] * 4).with_parents_as_classes(),
             0,
-            scene,
+            context,
         )
     two = images.of_classes([2, 3])
-    after = apply(LabelNoise(level=0.5, kind="instance"), two, 0, scene)
+    after = apply(LabelNoise(level=0.5, kind="instance"), two, 0, context)
     assert after.classes == ("class 2", "class 3") and (after.labels != two.labels).sum() == 120
 
 
 def test_it_is_said_whether_val_is_noisy() -> None:
     clean, noisy = LabelNoise(level=0.2), LabelNoise(level=0.2, roles=("transfer", "val"))
-    assert labels_told([clean], "val") == "labels clean"
-    assert labels_told([noisy, Size(level=3)], "val") == "labels noisy (label_noise)"
-    assert labels_told([noisy], "eval") == "labels clean"
-    assert labels_told([Size(level=3)], "val") == ""
+    assert describe_label_quality([clean], "val") == "labels clean"
+    assert describe_label_quality([noisy, Size(level=3)], "val") == "labels noisy (label_noise)"
+    assert describe_label_quality([noisy], "eval") == "labels clean"
+    assert describe_label_quality([Size(level=3)], "val") == ""
     assert (clean.words, noisy.words) == ("label noise 0.2", "label noise 0.2, val too")

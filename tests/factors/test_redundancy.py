@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import image_set, scene_around
 
 from distillab.data.derived import DerivedPixels, stacked
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
+    FactorContext,
     Manipulation,
     Redundancy,
     Resolution,
-    Scene,
     apply_chain,
     apply_factor,
     generator,
@@ -26,14 +25,15 @@ from distillab.factors import (
 from distillab.factors.nearcopy import NearCopy, are_near
 from distillab.factors.redundancy import COPY
 from distillab.factors.subsets import rounded
+from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 10**9)
 COUNTS = st.lists(st.integers(2, 30), min_size=2, max_size=6)
 LEVELS = st.floats(0, 0.7)
 
 
-def made(images: ImageSet, seed: int = 0, scene: Scene | None = None, **keys: Any) -> ImageSet:
-    after, check = apply_factor(images, Redundancy(**keys), seed, scene)
+def made(images: Examples, seed: int = 0, context: FactorContext | None = None, **keys: Any) -> Examples:
+    after, check = apply_factor(images, Redundancy(**keys), seed, context)
     assert check.passed, check
     return after
 
@@ -43,7 +43,7 @@ def made(images: ImageSet, seed: int = 0, scene: Scene | None = None, **keys: An
 def test_copies_take_the_place_of_images_of_their_class_and_are_spread_evenly(
     counts: list[int], level: float, seed: int, kind: str
 ) -> None:
-    images = image_set(counts)
+    images = examples_of(counts)
     after = made(images, seed, level=level, kind=kind)
     copies = rounded(level * images.counts)
     np.testing.assert_array_equal(after.counts, images.counts)
@@ -62,7 +62,7 @@ def test_copies_take_the_place_of_images_of_their_class_and_are_spread_evenly(
 @given(level=LEVELS, seed=SEEDS)
 @settings(max_examples=20)
 def test_exact_copies_are_rows_that_stand_there_again(level: float, seed: int) -> None:
-    images = image_set([20, 30, 25])
+    images = examples_of([20, 30, 25])
     after = made(images, seed, level=level)
     assert after.pool is images.pool
     row = dict(zip(images.ids.tolist(), images.rows.tolist(), strict=True))
@@ -72,7 +72,7 @@ def test_exact_copies_are_rows_that_stand_there_again(level: float, seed: int) -
 
 
 def test_near_copies_differ_from_their_model_and_from_each_other_but_little() -> None:
-    images = image_set([16, 16, 16])
+    images = examples_of([16, 16, 16])
     after = made(images, level=0.75, kind="near")
     pixels, came = after.images, after.ids >= COPY
     assert len({image.tobytes() for image in pixels}) == len(after)
@@ -114,12 +114,12 @@ def test_near_copies_are_the_same_on_every_machine() -> None:
 @given(level=st.floats(0, 0.1), seed=SEEDS)
 @settings(max_examples=20)
 def test_leaks_are_test_images_with_their_labels_and_only_from_one_half(level: float, seed: int) -> None:
-    images = image_set([40, 40, 30])
-    scene = scene_around(images)
-    test = scene.dataset.eval["test"]
+    images = examples_of([40, 40, 30])
+    context = context_around(images)
+    test = context.dataset.eval["test"]
     factor = Redundancy(level=level, kind="leakage")
-    after = made(images, seed, scene, level=level, kind="leakage")
-    halves = factor.extra_evals(test, generator(factor, seed), scene)
+    after = made(images, seed, context, level=level, kind="leakage")
+    halves = factor.extra_evals(test, generator(factor, seed), context)
     leaked = after.select(after.ids >= COPY)
     np.testing.assert_array_equal(after.counts, images.counts)
     np.testing.assert_array_equal(leaked.counts, rounded(level * images.counts))
@@ -132,48 +132,49 @@ def test_leaks_are_test_images_with_their_labels_and_only_from_one_half(level: f
     np.testing.assert_array_equal(halves["exposed"].counts, halves["unexposed"].counts)
 
 
-def rows(images: ImageSet) -> list[tuple[int, int, Any]]:
+def rows(images: Examples) -> list[tuple[int, int, Any]]:
     return list(zip(images.ids.tolist(), images.labels.tolist(), images.images, strict=True))
 
 
 def test_the_halves_are_the_same_at_every_level_and_leaks_are_nested() -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
-    test = scene.dataset.eval["test"]
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
+    test = context.dataset.eval["test"]
     levels = [Redundancy(level=level, kind="leakage") for level in (0.0, 0.05, 0.1)]
-    halves = [factor.extra_evals(test, generator(factor, 3), scene) for factor in levels]
+    halves = [factor.extra_evals(test, generator(factor, 3), context) for factor in levels]
     assert len({half["exposed"].digest for half in halves}) == 1
     leaks = [
-        set(made(images, 3, scene, **f.model_dump()).ids.tolist()) - set(images.ids.tolist()) for f in levels
+        set(made(images, 3, context, **f.model_dump()).ids.tolist()) - set(images.ids.tolist())
+        for f in levels
     ]
     assert leaks[0] < leaks[1] < leaks[2]
 
 
 @pytest.mark.parametrize("kind", ["exact", "near"])
 def test_without_leakage_no_test_image_comes_in_and_no_test_set_is_added(kind: str) -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
     factor = Redundancy(level=0.5, kind=kind)
-    after, _ = apply_factor(images, factor, 0, scene)
-    outside = {int(i) for s in (scene.dataset.val, *scene.dataset.eval.values()) for i in s.ids}
+    after, _ = apply_factor(images, factor, 0, context)
+    outside = {int(i) for s in (context.dataset.val, *context.dataset.eval.values()) for i in s.ids}
     assert not outside & set((after.ids % COPY).tolist())
-    assert factor.extra_evals(scene.dataset.eval["test"], generator(factor, 0), scene) == {}
+    assert factor.extra_evals(context.dataset.eval["test"], generator(factor, 0), context) == {}
 
 
 def test_checks_look_at_the_data() -> None:
-    images = image_set([20, 20, 20])
-    scene = scene_around(images)
+    images = examples_of([20, 20, 20])
+    context = context_around(images)
     before_has_some = images.select(np.r_[:60, :15])
     assert measured(Redundancy(level=0.0), images, images).measured == 0
     assert measured(Redundancy(level=0.2), images, before_has_some).measured == pytest.approx(0.2)
     near = Redundancy(level=0.5, kind="near")
     assert apply_factor(images, near, 0)[1].measured == 0.5
-    strangers = scene.dataset.eval["test"].select(np.arange(24))
+    strangers = context.dataset.eval["test"].select(np.arange(24))
     fake = stacked(images.select(np.arange(24)), replace(strangers, ids=images.ids[:24] + COPY))
     assert measured(near, images, fake).measured == 0.0  # they say whose copies they are, but are not
 
 
-def measured(factor: Redundancy, before: ImageSet, after: ImageSet) -> Manipulation:
+def measured(factor: Redundancy, before: Examples, after: Examples) -> Manipulation:
     return factor.check(before, after)
 
 
@@ -191,23 +192,23 @@ def measured(factor: Redundancy, before: ImageSet, after: ImageSet) -> Manipulat
     ],
 )
 def test_what_the_data_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
-    images = image_set([40, 10, 20])
+    images = examples_of([40, 10, 20])
     with pytest.raises(RequestError, match=message):
-        apply_factor(images, Redundancy(**keys), 0, scene_around(images))
+        apply_factor(images, Redundancy(**keys), 0, context_around(images))
 
 
 def test_the_most_that_is_named_can_be_had() -> None:
-    images = image_set([40, 10, 20])
+    images = examples_of([40, 10, 20])
     for keys in ({"level": 0.949}, {"level": 0.111, "kind": "leakage"}):
-        after = made(images, scene=scene_around(images), **keys)
+        after = made(images, context=context_around(images), **keys)
         assert after.counts.tolist() == [40, 10, 20]
 
 
 def test_leakage_needs_the_classes_of_the_test_set() -> None:
-    images = image_set([40, 40, 40])
+    images = examples_of([40, 40, 40])
     with pytest.raises(RequestError, match="no class 'parent 0' that could leak"):
         apply_factor(
-            images.with_parents_as_classes(), Redundancy(level=0.1, kind="leakage"), 0, scene_around(images)
+            images.with_parents_as_classes(), Redundancy(level=0.1, kind="leakage"), 0, context_around(images)
         )
 
 
@@ -215,18 +216,18 @@ def test_leakage_needs_the_classes_of_the_test_set() -> None:
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
 def test_test_images_do_not_leak_among_images_that_were_changed(sees: str, hold: str) -> None:
     """What leaks is as it was read, and would be told by its sharpness."""
-    images = image_set([40, 40, 40])
+    images = examples_of([40, 40, 40])
     leakage = Redundancy(level=0.1, kind="leakage")
     coarse = Resolution(level=4, sees=sees, hold=hold)
-    around = scene_around(images)
-    before, _ = apply_chain(images, [leakage, coarse], "transfer", 0, scene=around)
+    around = context_around(images)
+    before, _ = apply_chain(images, [leakage, coarse], "transfer", 0, context=around)
     assert len(before) == 120
     if sees == "student":  # through a lens, under which all images come
-        after, _ = apply_chain(images, [coarse, leakage], "transfer", 0, scene=around)
-        assert after.lens == before.lens
+        after, _ = apply_chain(images, [coarse, leakage], "transfer", 0, context=around)
+        assert after.student_transform == before.student_transform
         return
     with pytest.raises(RequestError, match="`redundancy` before factors that change pixels"):
-        apply_chain(images, [coarse, leakage], "transfer", 0, scene=around)
+        apply_chain(images, [coarse, leakage], "transfer", 0, context=around)
 
 
 def test_leakage_is_said_wherever_the_level_is_named() -> None:
@@ -234,6 +235,6 @@ def test_leakage_is_said_wherever_the_level_is_named() -> None:
         "0.1 of the training images taken FROM THE TEST SET (leakage on purpose)"
     )
     chain = [Redundancy(level=0.1, kind="leakage")]
-    images = image_set([40, 40, 40])
-    _, checks = apply_chain(images, chain, "transfer", 0, scene=scene_around(images))
+    images = examples_of([40, 40, 40])
+    _, checks = apply_chain(images, chain, "transfer", 0, context=context_around(images))
     assert checks[0].measure == "share of images from outside the training set" and checks[0].measured == 0.1

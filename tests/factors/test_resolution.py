@@ -10,22 +10,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from world import image_set
 
-from distillab.data.imageset import UNLABELLED, ImageSet
-from distillab.data.lens import Lens
+from distillab.data.examples import UNLABELLED, Examples
+from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
 from distillab.factors import Resolution
 from distillab.factors.resolution import effective_side
+from support.datasets import examples_of
 
 
-def apply(factor: Resolution, images: ImageSet) -> ImageSet:
+def apply(factor: Resolution, images: Examples) -> Examples:
     return factor.apply(images, np.random.default_rng(0))
 
 
-def noise(side: int, *, n: int = 40, channels: int = 1, width: int | None = None) -> ImageSet:
+def noise(side: int, *, n: int = 40, channels: int = 1, width: int | None = None) -> Examples:
     pixels = np.random.default_rng(side).integers(0, 256, (n, channels, side, width or side), dtype=np.uint8)
-    return ImageSet.of(pixels, np.arange(n) % 4, tuple("abcd"))
+    return Examples.of(pixels, np.arange(n) % 4, tuple("abcd"))
 
 
 def test_everybody_s_images_are_of_the_size_unless_roles_are_named() -> None:
@@ -36,27 +36,27 @@ def test_everybody_s_images_are_of_the_size_unless_roles_are_named() -> None:
 
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
 def test_the_teacher_of_a_student_that_sees_less_sees_the_whole(hold: Any) -> None:
-    images = image_set([20] * 3)
+    images = examples_of([20] * 3)
     after = apply(Resolution(level=4, hold=hold), images)
     assert after.pool is images.pool and after.rows is images.rows
     assert after.shape == (3, 8, 8)
-    assert after.seen_shape == ((3, 4, 4) if hold == "architecture" else (3, 8, 8))
+    assert after.student_shape == ((3, 4, 4) if hold == "architecture" else (3, 8, 8))
     assert after.image_digest == images.image_digest and after.digest != images.digest
 
 
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
 def test_both_see_what_the_lens_shows_to_the_nearest_grey_level(hold: Any) -> None:
     images = noise(16, channels=3)
-    shown = Lens(6, back=hold == "compute")(torch.from_numpy(images.images).float()).numpy()
+    shown = StudentTransform(6, back=hold == "compute")(torch.from_numpy(images.images).float()).numpy()
     after = apply(Resolution(level=6, sees="both", hold=hold), images)
-    assert after.images.dtype == np.uint8 and after.lens is None
+    assert after.images.dtype == np.uint8 and after.student_transform is None
     assert np.abs(after.images - shown).max() <= 0.5 + 1e-3
     assert np.array_equal(after.ids, images.ids) and np.array_equal(after.labels, images.labels)
 
 
 def test_even_images_stay_even_at_every_size() -> None:
     pixels = np.repeat([0, 1, 77, 254, 255], 10).astype(np.uint8)[:, None, None, None]
-    images = ImageSet.of(np.tile(pixels, (1, 1, 12, 12)), np.arange(50) % 2, ("a", "b"))
+    images = Examples.of(np.tile(pixels, (1, 1, 12, 12)), np.arange(50) % 2, ("a", "b"))
     for side in (1, 5, 8, 11, 13, 24):
         after = apply(Resolution(level=side, sees="both"), images).images
         assert after.shape == (50, 1, side, side) and (after == pixels).all()
@@ -75,7 +75,7 @@ def test_what_is_left_of_an_image_is_counted_in_its_pixels(side: int, channels: 
     images = noise(24, channels=channels)
     factor = Resolution(level=side, sees=sees, hold="compute")
     after = apply(factor, images)
-    assert after.seen_shape == images.shape
+    assert after.student_shape == images.shape
     assert effective_side(images) == 24 and effective_side(after) == side
     assert factor.check(images, after).passed
     assert side == 23 or not factor.check(images, images).passed
@@ -91,7 +91,7 @@ def test_images_that_were_coarse_before_cannot_become_finer() -> None:
 def test_more_pixels_than_there_are_need_a_larger_network() -> None:
     images = noise(8)
     assert apply(Resolution(level=20, sees="both"), images).shape == (1, 20, 20)
-    assert apply(Resolution(level=20), images).seen_shape == (1, 20, 20)
+    assert apply(Resolution(level=20), images).student_shape == (1, 20, 20)
     with pytest.raises(RequestError, match=r"detail of 9 \(allowed: levels of at most 8"):
         apply(Resolution(level=9, hold="compute"), images)
 

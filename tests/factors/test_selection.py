@@ -15,22 +15,22 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import image_set, scene_around, teacher
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import LabelNoise, Scene, Selection, apply_factor, generator
+from distillab.factors import FactorContext, LabelNoise, Selection, apply_factor, generator
 from distillab.factors import selection as module
 from distillab.factors.dynamics import confidence
 from distillab.factors.orders import herding, k_centre
 from distillab.factors.subsets import first_of_each_class
+from support.datasets import context_around, examples_of, teacher
 
 RULES = [example["level"] for example in Selection.examples[:-1]]
 SEEDS = st.integers(0, 10**6)
 
 
-def chosen(images: ImageSet, seed: int = 0, scene: Scene | None = None, **keys: Any) -> ImageSet:
-    after, check = apply_factor(images, Selection(**keys), seed, scene or scene_around(images))
+def chosen(images: Examples, seed: int = 0, context: FactorContext | None = None, **keys: Any) -> Examples:
+    after, check = apply_factor(images, Selection(**keys), seed, context or context_around(images))
     assert check.passed, check
     return after
 
@@ -45,7 +45,7 @@ def points(seed: int, number: int = 12, dimensions: int = 3) -> npt.NDArray[np.f
 def test_a_smaller_budget_takes_a_subset(
     rule: str, shuffle: int, budgets: tuple[int, int], seed: int
 ) -> None:
-    images = image_set([20, 25, 30], shuffle=shuffle)
+    images = examples_of([20, 25, 30], shuffle=shuffle)
     few, many = (chosen(images, seed, level=rule, budget=budget) for budget in sorted(budgets))
     assert set(few.ids.tolist()) <= set(many.ids.tolist())
     assert few.pool is images.pool
@@ -53,10 +53,10 @@ def test_a_smaller_budget_takes_a_subset(
 
 @pytest.mark.parametrize("rule", RULES)
 def test_how_the_images_stand_does_not_matter(rule: str) -> None:
-    images = image_set([20, 25, 30])
+    images = examples_of([20, 25, 30])
     backwards = images.select(np.arange(len(images))[::-1])
-    scene = scene_around(images)
-    one, other = (chosen(s, 0, scene, level=rule, budget=7) for s in (images, backwards))
+    context = context_around(images)
+    one, other = (chosen(s, 0, context, level=rule, budget=7) for s in (images, backwards))
     assert set(one.ids.tolist()) == set(other.ids.tolist())
     assert one.ids.tolist() == other.ids.tolist()[::-1]  # the order of the set is kept
 
@@ -64,7 +64,7 @@ def test_how_the_images_stand_does_not_matter(rule: str) -> None:
 @given(seed=SEEDS, budget=st.integers(1, 20))
 @settings(max_examples=20)
 def test_random_is_a_nested_random_subset(seed: int, budget: int) -> None:
-    images = image_set([20, 25, 30])
+    images = examples_of([20, 25, 30])
     factor = Selection(level="random", budget=budget)
     key = int(generator(factor, seed).integers(2**63))
     assert chosen(images, seed, level="random", budget=budget).digest == (
@@ -74,14 +74,14 @@ def test_random_is_a_nested_random_subset(seed: int, budget: int) -> None:
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "random"])
 def test_rules_without_chance_choose_the_same_for_every_seed(rule: str) -> None:
-    images = image_set([20, 25, 30])
+    images = examples_of([20, 25, 30])
     assert chosen(images, 1, level=rule, budget=5).digest == chosen(images, 2, level=rule, budget=5).digest
 
 
 @given(share=st.floats(0.01, 0.99), counts=st.lists(st.integers(1, 40), min_size=3, max_size=5))
 @settings(max_examples=30)
 def test_a_share_is_one_of_every_class_and_leaves_none_empty(share: float, counts: list[int]) -> None:
-    after = chosen(image_set(counts), level="random", budget=share)
+    after = chosen(examples_of(counts), level="random", budget=share)
     expected = np.maximum(1, np.floor(share * np.array(counts) + 0.5))
     np.testing.assert_array_equal(after.counts, expected)
 
@@ -138,12 +138,12 @@ def test_easy_images_are_those_that_look_like_their_class() -> None:
 
 
 def test_wrong_labels_are_hard_and_right_ones_easy() -> None:
-    images = image_set([100, 100, 100, 100])
+    images = examples_of([100, 100, 100, 100])
     noisy, _ = apply_factor(images, LabelNoise(level=0.1), 0)
     true = dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
 
     def share_wrong(rule: str) -> float:
-        after = chosen(noisy, level=rule, budget=10, scene=scene_around(images))
+        after = chosen(noisy, level=rule, budget=10, context=context_around(images))
         return float(
             np.mean([true[i] != label for i, label in zip(after.ids.tolist(), after.labels, strict=True)])
         )
@@ -152,7 +152,7 @@ def test_wrong_labels_are_hard_and_right_ones_easy() -> None:
 
 
 def test_uncertain_images_have_the_highest_entropy_of_their_class() -> None:
-    images = image_set([20, 25, 30])
+    images = examples_of([20, 25, 30])
     shares = teacher(images).astype(np.float64)
     entropy = dict(zip(images.ids.tolist(), -(shares * np.log(shares)).sum(axis=1), strict=True))
     after = chosen(images, level="uncertain", budget=6)
@@ -164,14 +164,18 @@ def test_uncertain_images_have_the_highest_entropy_of_their_class() -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_scores_can_come_from_a_file(kind: str, tmp_path: Path) -> None:
-    images = image_set([20, 25, 30])
+    images = examples_of([20, 25, 30])
     rng = np.random.default_rng(0)
     path = tmp_path / f"scores.{kind}"
     ids = np.r_[rng.permutation(images.ids), 10**9]  # in any order, and of more images
     score = np.where(ids % 2 == 0, 1.0, 0.0) + ids * 1e-12
     write(path, pa.table({"score": score, "id": ids, "note": ["x"] * len(ids)}))
     after = chosen(
-        images, level="uncertain", budget=5, scores=path, scene=Scene(scene_around(images).dataset)
+        images,
+        level="uncertain",
+        budget=5,
+        scores=path,
+        context=FactorContext(context_around(images).dataset),
     )
     assert (after.ids % 2 == 0).all()
 
@@ -195,27 +199,27 @@ def test_scores_that_do_not_fit_are_told(table: dict[str, Any], message: str, tm
     path = tmp_path / "scores.parquet"
     write(path, pa.table(table))
     with pytest.raises(RequestError) as caught:
-        chosen(image_set([20, 20, 20]), level="uncertain", budget=5, scores=path)
+        chosen(examples_of([20, 20, 20]), level="uncertain", budget=5, scores=path)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_chosen_is_told(tmp_path: Path) -> None:
-    images = image_set([20, 15, 20])
+    images = examples_of([20, 15, 20])
     with pytest.raises(RequestError, match=r"at most 15 images a class: 'class 1' has 15"):
         chosen(images, level="herding", budget=16)
-    untaught = replace(scene_around(images), teacher=None)
+    untaught = replace(context_around(images), teacher=None)
     with pytest.raises(RequestError, match=r"trained after images are chosen .*provenance: external.*scores"):
-        chosen(images, level="uncertain", budget=5, scene=untaught)
+        chosen(images, level="uncertain", budget=5, context=untaught)
     with pytest.raises(RequestError, match="cannot be read"):
         chosen(images, level="uncertain", budget=5, scores=tmp_path / "none.csv")
 
 
 def test_what_is_computed_about_a_set_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = image_set([22, 23, 24], shuffle=5)
+    images = examples_of([22, 23, 24], shuffle=5)
     asked: list[str] = []
     embed = module.embed
 
-    def counted(embedded: ImageSet) -> Any:
+    def counted(embedded: Examples) -> Any:
         asked.append(embedded.image_digest)
         return embed(embedded)
 

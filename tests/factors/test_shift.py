@@ -12,25 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagecorruptions import get_corruption_names
 from pydantic import ValidationError
-from world import image_set, scene_around
 
-from distillab.data.imageset import UNLABELLED, ImageSet
+from distillab.data.examples import UNLABELLED, Examples
 from distillab.errors import RequestError
-from distillab.factors import Scene, Shift
+from distillab.factors import FactorContext, Shift
 from distillab.factors.corruptions import Corrupted, Corruption, corrupt
 from distillab.factors.distance import energy_distance
+from support.datasets import context_around, examples_of
 
 NAMES: tuple[Corruption, ...] = get_args(Corruption)
 
 
-def apply(factor: Shift, images: ImageSet, scene: Scene | None = None, seed: int = 0) -> ImageSet:
-    return factor.apply(images, np.random.default_rng(seed), scene)
+def apply(factor: Shift, images: Examples, context: FactorContext | None = None, seed: int = 0) -> Examples:
+    return factor.apply(images, np.random.default_rng(seed), context)
 
 
-def photographs(n: int = 12, channels: int = 3, side: int = 32) -> ImageSet:
+def photographs(n: int = 12, channels: int = 3, side: int = 32) -> Examples:
     """Images with edges and areas, as real ones have."""
     coarse = np.random.default_rng(4).integers(20, 236, (n, channels, side // 4, side // 4), dtype=np.uint8)
-    return ImageSet.of(coarse.repeat(4, axis=2).repeat(4, axis=3), np.arange(n) % 3, tuple("abc"))
+    return Examples.of(coarse.repeat(4, axis=2).repeat(4, axis=3), np.arange(n) % 3, tuple("abc"))
 
 
 # Corruptions
@@ -86,7 +86,7 @@ def test_the_check_finds_the_severity(name: Corruption) -> None:
     """Of images with details, which every severity of every corruption changes otherwise."""
     noise = np.random.default_rng(0).integers(-20, 20, (40, 3, 32, 32))
     images = photographs(40)
-    images = ImageSet.of((images.images + noise).astype(np.uint8), images.labels, images.classes)
+    images = Examples.of((images.images + noise).astype(np.uint8), images.labels, images.classes)
     asked = Shift(level=3, corruption=name)
     for severity in range(6):
         after = apply(Shift(level=severity, corruption=name), images)
@@ -95,7 +95,7 @@ def test_the_check_finds_the_severity(name: Corruption) -> None:
 
 
 def test_a_corruption_that_changes_nothing_is_none() -> None:
-    flat = ImageSet.of(np.full((9, 3, 32, 32), 128, np.uint8), np.arange(9) % 3, tuple("abc"))
+    flat = Examples.of(np.full((9, 3, 32, 32), 128, np.uint8), np.arange(9) % 3, tuple("abc"))
     asked = Shift(level=3, corruption="pixelate")
     found = asked.check(flat, apply(asked, flat))
     assert found.measured == 0 and not found.passed
@@ -108,16 +108,16 @@ def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
 
 
 def test_the_check_tells_how_far_away_the_images_are() -> None:
-    def distance(before: ImageSet, after: ImageSet, factor: Shift) -> float:
+    def distance(before: Examples, after: Examples, factor: Shift) -> float:
         return float(factor.check(before, after).note.split()[-1])
 
     images = photographs(40)
     slight, strong = (Shift(level=level, corruption="gaussian_noise") for level in (1, 5))
     near = distance(images, apply(slight, images), slight)
     assert 0 <= near < distance(images, apply(strong, images), strong) <= 1
-    digits = image_set([40] * 4)
+    digits = examples_of([40] * 4)
     same = Shift(level=0.3, to="other")
-    assert distance(digits, apply(same, digits, scene_around(digits)), same) < 0.1
+    assert distance(digits, apply(same, digits, context_around(digits)), same) < 0.1
 
 
 def test_energy_distance_tells_sets_apart() -> None:
@@ -150,7 +150,7 @@ def test_of_several_corruptions_every_image_meets_one() -> None:
 def test_what_cannot_be_corrupted_is_refused_at_every_severity() -> None:
     for level in (0, 3):
         with pytest.raises(RequestError, match=r"8x8 pixels .* \(allowed: images of at least 32x32\)"):
-            apply(Shift(level=level, corruption="fog"), image_set([20] * 3))
+            apply(Shift(level=level, corruption="fog"), examples_of([20] * 3))
     with pytest.raises(RequestError, match="1 or 3 channels"):
         apply(Shift(level=1, corruption="fog"), photographs(channels=2))
 
@@ -173,7 +173,7 @@ def test_a_corrupted_test_set_stands_beside_the_clean_one() -> None:
 # Another dataset
 
 
-def places_of(theirs: ImageSet) -> dict[bytes, int]:
+def places_of(theirs: Examples) -> dict[bytes, int]:
     return {image.tobytes(): place for place, image in enumerate(theirs.images)}
 
 
@@ -182,13 +182,13 @@ def places_of(theirs: ImageSet) -> dict[bytes, int]:
 def test_the_asked_share_of_every_class_is_of_the_other_dataset_each_image_once(
     level: float, seed: int
 ) -> None:
-    images = image_set([40, 30, 21, 40])
-    scene = scene_around(images)
+    images = examples_of([40, 30, 21, 40])
+    context = context_around(images)
     factor = Shift(level=level, to="other")
-    after = apply(factor, images, scene, seed)
+    after = apply(factor, images, context, seed)
     assert factor.check(images, after).passed
     assert np.array_equal(after.labels, images.labels) and np.array_equal(after.ids, images.ids)
-    theirs = scene.dataset.others["other"].train
+    theirs = context.dataset.others["other"].train
     place = places_of(theirs)
     found = np.array([place.get(image.tobytes(), -1) for image in after.images])
     taken = found >= 0
@@ -200,21 +200,21 @@ def test_the_asked_share_of_every_class_is_of_the_other_dataset_each_image_once(
 
 
 def test_every_role_takes_from_the_split_that_is_its_own() -> None:
-    images = image_set([12] * 3)
-    other = scene_around(images).dataset.others["other"]
+    images = examples_of([12] * 3)
+    other = context_around(images).dataset.others["other"]
     for role, split in {"transfer": other.train, "val": other.val, "eval": other.eval["test"]}.items():
         factor = Shift(level=0.25, to="other", roles=(role,))  # type: ignore[arg-type]
-        after = apply(factor, images, scene_around(images, role))  # type: ignore[arg-type]
+        after = apply(factor, images, context_around(images, role))  # type: ignore[arg-type]
         place = places_of(split)
         assert sum(image.tobytes() in place for image in after.images) == 9
 
 
 def test_a_class_map_says_whose_images_stand_for_whom() -> None:
-    images = image_set([40] * 4)
-    scene = scene_around(images)
+    images = examples_of([40] * 4)
+    context = context_around(images)
     swap = {"class 0": "class 1", "class 1": "class 0"}
-    after = apply(Shift(level=0.3, to="other", class_map=swap), images, scene)
-    theirs = scene.dataset.others["other"].train
+    after = apply(Shift(level=0.3, to="other", class_map=swap), images, context)
+    theirs = context.dataset.others["other"].train
     place = places_of(theirs)
     found = [place.get(image.tobytes()) for image in after.images]
     pairs = {
@@ -226,32 +226,32 @@ def test_a_class_map_says_whose_images_stand_for_whom() -> None:
 
 
 def test_coarser_classes_of_theirs_may_be_ours() -> None:
-    images = image_set([10] * 2)
-    scene = scene_around(image_set([40] * 4))
+    images = examples_of([10] * 2)
+    context = context_around(examples_of([40] * 4))
     coarse = replace(images, classes=("parent 0", "parent 1"), parents=())
-    shifted = Shift(level=0, to="other").extra_evals(coarse, np.random.default_rng(0), scene)["shifted"]
+    shifted = Shift(level=0, to="other").extra_evals(coarse, np.random.default_rng(0), context)["shifted"]
     assert shifted.counts.tolist() == [16, 16] and shifted.classes == coarse.classes
 
 
 def test_the_test_set_of_the_other_dataset_stands_beside_ours() -> None:
-    images = image_set([20] * 3)
-    scene = scene_around(images, "eval")
+    images = examples_of([20] * 3)
+    context = context_around(images, "eval")
     rng = np.random.default_rng(0)
     for level in (0.0, 0.3):
-        sets = Shift(level=level, to="other").extra_evals(images, rng, scene)
-        assert sets["shifted"].ids.tolist() == scene.dataset.others["other"].eval["test"].ids.tolist()
+        sets = Shift(level=level, to="other").extra_evals(images, rng, context)
+        assert sets["shifted"].ids.tolist() == context.dataset.others["other"].eval["test"].ids.tolist()
     swap = {"class 0": "class 1", "class 1": "class 0"}
-    swapped = Shift(level=0.0, to="other", class_map=swap).extra_evals(images, rng, scene)
-    was = scene.dataset.others["other"].eval["test"].labels
+    swapped = Shift(level=0.0, to="other", class_map=swap).extra_evals(images, rng, context)
+    was = context.dataset.others["other"].eval["test"].labels
     assert np.array_equal(swapped["shifted"].labels, np.array([1, 0, 2])[was])
 
 
 def test_images_without_labels_are_not_replaced() -> None:
-    images = image_set([40] * 3)
+    images = examples_of([40] * 3)
     unknown = np.arange(len(images)) % 2 == 0
     mixed = images.relabel(np.where(unknown, UNLABELLED, images.labels))
     factor = Shift(level=0.4, to="other")
-    after = apply(factor, mixed, scene_around(images))
+    after = apply(factor, mixed, context_around(images))
     assert factor.check(mixed, after).passed
     assert np.array_equal(after.images[unknown], images.images[unknown])
 
@@ -267,22 +267,22 @@ def test_images_without_labels_are_not_replaced() -> None:
     ],
 )
 def test_what_the_other_dataset_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
-    images = image_set([80] * 3)
+    images = examples_of([80] * 3)
     factor = Shift.model_validate({"level": 0.1, "to": "other", **keys})
     with pytest.raises(RequestError, match=message) as told:
-        apply(factor, images, scene_around(images))
+        apply(factor, images, context_around(images))
     assert "\n" not in str(told.value)
 
 
 def test_datasets_must_be_alike_in_shape_and_named_in_the_study() -> None:
-    images = image_set([40] * 3)
-    scene = scene_around(images)
-    grey = ImageSet.of(images.images[:, :1], images.labels, images.classes)
+    images = examples_of([40] * 3)
+    context = context_around(images)
+    grey = Examples.of(images.images[:, :1], images.labels, images.classes)
     for level in (0.0, 0.3):
         with pytest.raises(RequestError, match=r"other has 8x8 RGB, and the images .* are 8x8 grey"):
-            apply(Shift(level=level, to="other"), grey, scene)
+            apply(Shift(level=level, to="other"), grey, context)
     with pytest.raises(RequestError, match=r"no other dataset 'other' \(allowed: .*`others`"):
-        apply(Shift(level=0.1, to="other"), images, Scene(replace(scene.dataset, others={})))
+        apply(Shift(level=0.1, to="other"), images, FactorContext(replace(context.dataset, others={})))
 
 
 @pytest.mark.parametrize(

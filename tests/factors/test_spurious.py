@@ -11,34 +11,34 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import image_set
 
 from distillab.data.derived import derived
-from distillab.data.imageset import ImageSet, Pool
-from distillab.data.lens import Lens
+from distillab.data.examples import Examples, Pool
+from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
 from distillab.factors import Size, Spurious
 from distillab.factors.cues import OPACITY, Cue, CueKind
 from distillab.factors.resolution import Resampled
 from distillab.factors.spurious import cramers_v
+from support.datasets import examples_of
 
 KINDS: tuple[CueKind, ...] = get_args(CueKind)
 SEEDS = st.integers(0, 2**63 - 1)
 
 
-def apply(factor: Spurious, images: ImageSet, seed: int = 0) -> ImageSet:
+def apply(factor: Spurious, images: Examples, seed: int = 0) -> Examples:
     return factor.apply(images, np.random.default_rng(seed))
 
 
-def evals_of(factor: Spurious, images: ImageSet, seed: int = 0) -> dict[str, ImageSet]:
+def evals_of(factor: Spurious, images: Examples, seed: int = 0) -> dict[str, Examples]:
     return dict(factor.extra_evals(images, np.random.default_rng(seed)))
 
 
-def grey(images: ImageSet) -> ImageSet:
+def grey(images: Examples) -> Examples:
     return replace(images, pool=Pool.of(images.pool.pixels[:, :1]))
 
 
-def seen_in_pixels(before: ImageSet, after: ImageSet, kind: CueKind) -> npt.NDArray[np.int64]:
+def seen_in_pixels(before: Examples, after: Examples, kind: CueKind) -> npt.NDArray[np.int64]:
     """The class whose cue, laid over the image as it was, gives the image as it is."""
     of = len(before.classes)
     looks = [Cue(kind, k, of, OPACITY[kind])(before.images, before.rows).astype(int) for k in range(of)]
@@ -62,7 +62,7 @@ class Unreadable:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("colour", [True, False])
 def test_the_asked_share_of_every_class_shows_its_own_cue_in_its_pixels(kind: CueKind, colour: bool) -> None:
-    images = image_set([20, 31, 40, 25, 10])
+    images = examples_of([20, 31, 40, 25, 10])
     images = images if colour else grey(images)
     factor = Spurious(level=0.7, cue=kind)
     after = apply(factor, images, 3)
@@ -108,7 +108,7 @@ def test_opacity_is_the_share_of_the_colour() -> None:
 @given(seed=SEEDS, levels=st.lists(st.floats(0, 1), min_size=2, max_size=4), classes=st.integers(2, 6))
 @settings(max_examples=40)
 def test_an_image_keeps_its_cue_at_all_stronger_levels(seed: int, levels: list[float], classes: int) -> None:
-    images = image_set([23] * classes)
+    images = examples_of([23] * classes)
     weak_to_strong = [Spurious(level=level) for level in sorted(levels)]
     cues = [factor.cues_of(apply(factor, images, seed)) for factor in weak_to_strong]
     for weaker, stronger in pairwise(cues):
@@ -117,7 +117,7 @@ def test_an_image_keeps_its_cue_at_all_stronger_levels(seed: int, levels: list[f
 
 
 def test_wrong_cues_are_spread_evenly_so_that_no_cue_is_rare() -> None:
-    images = image_set([4000] * 4)
+    images = examples_of([4000] * 4)
     factor = Spurious(level=0.25)
     cues = factor.cues_of(apply(factor, images))
     table = np.zeros((4, 4))
@@ -140,7 +140,7 @@ def test_cramers_v_has_its_closed_forms() -> None:
 
 
 def test_the_check_tells_the_association() -> None:
-    images = image_set([100] * 5)
+    images = examples_of([100] * 5)
     for level in (0.2, 0.6, 1.0):
         factor = Spurious(level=level)
         check = factor.check(images, apply(factor, images))
@@ -155,7 +155,7 @@ def test_the_check_tells_the_association() -> None:
 def test_levels_and_test_sets_share_one_pool_and_read_no_pixel() -> None:
     labels = np.arange(160) % 4
     rows = np.arange(160)
-    images = ImageSet(Pool(Unreadable(), "unread"), rows, labels, tuple("abcd"), rows + 50)
+    images = Examples(Pool(Unreadable(), "unread"), rows, labels, tuple("abcd"), rows + 50)
     sets = [apply(Spurious(level=level), images) for level in (0, 0.4, 1)]
     sets += evals_of(Spurious(level=0.4), images).values()
     assert len({each.pool.digest for each in sets}) == 1
@@ -166,7 +166,7 @@ def test_levels_and_test_sets_share_one_pool_and_read_no_pixel() -> None:
 
 
 def test_the_test_sets_are_aligned_conflicting_and_half_and_half() -> None:
-    test = image_set([10, 12, 20])
+    test = examples_of([10, 12, 20])
     factor = Spurious(level=0.9, cue="background")
     sets = evals_of(factor, test)
     assert list(sets) == ["aligned", "conflicting", "crossed"]
@@ -182,14 +182,14 @@ def test_the_test_sets_are_aligned_conflicting_and_half_and_half() -> None:
 
 
 def test_a_test_set_with_cues_gives_them_up_for_others_and_for_none() -> None:
-    test = image_set([10, 12, 20])
+    test = examples_of([10, 12, 20])
     factor = Spurious(level=0.9, cue="frame", roles=("transfer", "eval"))
     sets = evals_of(factor, apply(factor, test))
     assert np.array_equal(sets["neutral"].images, test.images) and sets["neutral"].groups is None
     clean = evals_of(factor.model_copy(update={"roles": ("transfer",)}), test)
     for name in ("aligned", "conflicting", "crossed"):
         assert sets[name].digest == clean[name].digest
-    smaller = derived(apply(factor, test), [Resampled(Lens(4))])
+    smaller = derived(apply(factor, test), [Resampled(StudentTransform(4))])
     with pytest.raises(RequestError, match="spurious written after"):
         evals_of(factor, smaller)
 
@@ -197,7 +197,7 @@ def test_a_test_set_with_cues_gives_them_up_for_others_and_for_none() -> None:
 @given(seed=SEEDS, keep=st.integers(4, 29))
 @settings(max_examples=25)
 def test_wrong_cues_do_not_depend_on_how_many_others_there_are(seed: int, keep: int) -> None:
-    images = image_set([30] * 4)
+    images = examples_of([30] * 4)
     few = Size(level=keep).apply(images, np.random.default_rng(seed + 1))
     factor = Spurious(level=0.5)
     large = dict(zip(images.ids, factor.cues_of(apply(factor, images, seed)), strict=True))
@@ -209,4 +209,4 @@ def test_wrong_cues_do_not_depend_on_how_many_others_there_are(seed: int, keep: 
 
 def test_there_must_be_another_class() -> None:
     with pytest.raises(RequestError, match="single class"):
-        apply(Spurious(level=0.5), image_set([9]))
+        apply(Spurious(level=0.5), examples_of([9]))

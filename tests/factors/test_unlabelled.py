@@ -12,16 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
-from world import image_set, scene_around
 
 from distillab.data.dataset import Dataset
 from distillab.data.derived import StackedPixels
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
+    FactorContext,
     LabelNoise,
     Redundancy,
-    Scene,
     Size,
     Unlabelled,
     apply_chain,
@@ -29,12 +28,15 @@ from distillab.factors import (
     parse_factors,
 )
 from distillab.factors.unlabelled import KINDS
+from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 10**9)
 
 
-def added(images: ImageSet, factor: Unlabelled, seed: int = 0, scene: Scene | None = None) -> ImageSet:
-    after, check = apply_factor(images, factor, seed, scene or scene_around(images))
+def added(
+    images: Examples, factor: Unlabelled, seed: int = 0, context: FactorContext | None = None
+) -> Examples:
+    after, check = apply_factor(images, factor, seed, context or context_around(images))
     assert check.passed, check
     assert after.select(after.labelled).image_digest == after.select(np.arange(len(images))).image_digest
     return after.select(~after.labelled)
@@ -46,11 +48,11 @@ def added(images: ImageSet, factor: Unlabelled, seed: int = 0, scene: Scene | No
 def test_there_are_as_many_as_asked_for_and_none_was_to_be_tested_on(
     kind: str, ratio: float, seed: int, counts: list[int]
 ) -> None:
-    images = image_set(counts)
-    scene = scene_around(images)
-    extra = added(images, Unlabelled(level=ratio, kind=kind), seed, scene)
+    images = examples_of(counts)
+    context = context_around(images)
+    extra = added(images, Unlabelled(level=ratio, kind=kind), seed, context)
     assert len(extra) == int(np.floor(ratio * len(images) + 0.5))
-    data = scene.dataset
+    data = context.dataset
     outside = [
         data.val,
         *data.eval.values(),
@@ -64,43 +66,43 @@ def test_there_are_as_many_as_asked_for_and_none_was_to_be_tested_on(
 
 
 def test_held_out_images_are_what_size_left_of_the_classes_at_hand() -> None:
-    everything = image_set([40, 40, 40])
-    scene = scene_around(everything)
-    read = scene.dataset.train
+    everything = examples_of([40, 40, 40])
+    context = context_around(everything)
+    read = context.dataset.train
     chain = [Size(level=10), Unlabelled(level=2.0)]
     few = read.of_classes([0, 1, 2])
-    after, checks = apply_chain(few, chain, "transfer", 0, scene=scene)
+    after, checks = apply_chain(few, chain, "transfer", 0, context=context)
     assert [check.passed for check in checks] == [True, True] and after.counts.tolist() == [10] * 3
     true = dict(zip(read.ids.tolist(), read.labels.tolist(), strict=True))
     extra = after.select(~after.labelled)
     assert len(extra) == 60 and {true[i] for i in extra.ids.tolist()} == {0, 1, 2}
-    near = added(after.select(after.labelled), Unlabelled(level=1.0, kind="other_classes"), 0, scene)
+    near = added(after.select(after.labelled), Unlabelled(level=1.0, kind="other_classes"), 0, context)
     assert {true[i] for i in near.ids.tolist()} == {3, 4}
 
 
 def test_all_that_is_held_out_can_be_had_and_no_more() -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
-    extra = added(images, Unlabelled(level=1.0), scene=scene)
-    left = set(scene.dataset.train.ids[: 2 * 120].tolist())
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
+    extra = added(images, Unlabelled(level=1.0), context=context)
+    left = set(context.dataset.train.ids[: 2 * 120].tolist())
     assert len(extra) == 120 and len(left) == 240
     with pytest.raises(
         RequestError,
         match="121 unlabelled images of the same domain were asked for "
         r"\(allowed: at most 120, 1 a labelled one: training images that factors written before",
     ):
-        added(images, Unlabelled(level=121 / 120), scene=scene)
+        added(images, Unlabelled(level=121 / 120), context=context)
 
 
 def test_pools_are_shared_where_they_can_be() -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
-    of_one_pool = scene.dataset.train.of_classes([0, 1, 2]).select(np.arange(120))
-    after, _ = apply_factor(of_one_pool, Unlabelled(level=0.5), 0, scene)
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
+    of_one_pool = context.dataset.train.of_classes([0, 1, 2]).select(np.arange(120))
+    after, _ = apply_factor(of_one_pool, Unlabelled(level=0.5), 0, context)
     assert after.pool is of_one_pool.pool
     for kind in ("synthetic", "noise", "one_photo", "other_dataset"):
         few, many = (
-            apply_factor(images, Unlabelled(level=level, kind=kind), 0, scene)[0] for level in (0.2, 0.4)
+            apply_factor(images, Unlabelled(level=level, kind=kind), 0, context)[0] for level in (0.2, 0.4)
         )
         assert few.pool.digest == many.pool.digest != images.pool.digest
         assert isinstance(few.pool.pixels, StackedPixels) and few.pool.pixels.parts[0] is images.pool.pixels
@@ -110,7 +112,7 @@ def test_pools_are_shared_where_they_can_be() -> None:
 @given(seed=SEEDS)
 @settings(max_examples=10)
 def test_a_kind_as_a_level_is_what_it_is_as_a_key(seed: int) -> None:
-    images = image_set([20, 20, 20])
+    images = examples_of([20, 20, 20])
     for kind in KINDS:
         key = added(images, Unlabelled(level=0.3, kind=kind), seed)
         level = added(images, Unlabelled(level=kind, ratio=0.3), seed)
@@ -120,7 +122,7 @@ def test_a_kind_as_a_level_is_what_it_is_as_a_key(seed: int) -> None:
 
 
 def test_the_one_photo_is_a_training_image_or_a_file(tmp_path: Path) -> None:
-    images = image_set([20, 20, 20])
+    images = examples_of([20, 20, 20])
     red = tmp_path / "red.png"
     Image.fromarray(np.full((50, 70, 3), (255, 0, 0), np.uint8)).save(red)
     crops = added(images, Unlabelled(level=0.5, kind="one_photo", photo=red)).images
@@ -133,15 +135,15 @@ def test_the_one_photo_is_a_training_image_or_a_file(tmp_path: Path) -> None:
 
 
 def test_factors_after_it_must_know_what_to_do_with_images_without_labels() -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
     more = Unlabelled(level=0.5, kind="noise")
     with pytest.raises(RequestError, match="label_noise cannot change images without labels"):
-        apply_chain(images, [more, LabelNoise(level=0.2)], "transfer", 0, scene=scene)
-    after, checks = apply_chain(images, [LabelNoise(level=0.2), more], "transfer", 0, scene=scene)
+        apply_chain(images, [more, LabelNoise(level=0.2)], "transfer", 0, context=context)
+    after, checks = apply_chain(images, [LabelNoise(level=0.2), more], "transfer", 0, context=context)
     assert all(check.passed for check in checks) and after.labelled.sum() == 120
     after, checks = apply_chain(
-        images, [Redundancy(level=0.5), Unlabelled(level=1.0)], "transfer", 0, scene=scene
+        images, [Redundancy(level=0.5), Unlabelled(level=1.0)], "transfer", 0, context=context
     )
     assert all(check.passed for check in checks) and len(after) == 240
 
@@ -157,29 +159,29 @@ def test_factors_after_it_must_know_what_to_do_with_images_without_labels() -> N
 )
 def test_what_the_data_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as caught:
-        added(image_set([40, 40, 40]), Unlabelled(**{"level": 1.0, **keys}))
+        added(examples_of([40, 40, 40]), Unlabelled(**{"level": 1.0, **keys}))
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_other_datasets_are_named_unless_there_is_one() -> None:
-    images = image_set([40, 40, 40])
-    scene = scene_around(images)
+    images = examples_of([40, 40, 40])
+    context = context_around(images)
     factor = Unlabelled(level=0.5, kind="other_dataset")
-    other = scene.dataset.others["other"]
-    assert set(added(images, factor, scene=scene).ids.tolist()) <= set(other.train.ids.tolist())
+    other = context.dataset.others["other"]
+    assert set(added(images, factor, context=context).ids.tolist()) <= set(other.train.ids.tolist())
 
-    def with_others(others: dict[str, Dataset]) -> Scene:
-        return replace(scene, dataset=replace(scene.dataset, others=others))
+    def with_others(others: dict[str, Dataset]) -> FactorContext:
+        return replace(context, dataset=replace(context.dataset, others=others))
 
     with pytest.raises(RequestError, match="no other dataset"):
-        added(images, factor, scene=with_others({}))
+        added(images, factor, context=with_others({}))
     with pytest.raises(RequestError, match=r"not said which .*allowed: a, b"):
-        added(images, factor, scene=with_others({"a": other, "b": other}))
+        added(images, factor, context=with_others({"a": other, "b": other}))
     grey = replace(
-        other, train=ImageSet.of(np.zeros((60, 1, 8, 8), np.uint8), [0] * 60, ("a",), first_id=10**9)
+        other, train=Examples.of(np.zeros((60, 1, 8, 8), np.uint8), [0] * 60, ("a",), first_id=10**9)
     )
     with pytest.raises(RequestError, match=r"have shape 1x8x8, the labelled ones 3x8x8"):
-        added(images, factor, scene=with_others({"a": grey}))
+        added(images, factor, context=with_others({"a": grey}))
 
 
 @pytest.mark.parametrize(

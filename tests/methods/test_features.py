@@ -9,7 +9,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from closed_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from distillab.errors import RequestError
+from distillab.methods import Pair, build_method, parse_method
+from distillab.methods.features.cat_kd import unit_length
+from distillab.methods.features.cosine_guided import guided
+from distillab.methods.features.fsp import flow
+from distillab.methods.features.nst import discrepancy
+from distillab.methods.features.ofd import partial_distance
+from distillab.methods.features.reviewkd import pyramid_distance
+from distillab.methods.head_folding import Graft
+from distillab.models import Outputs, OutputShapes, build_model
+from support.methods import (
     CLASSIFIER,
     LABELS,
     STUDENT,
@@ -25,20 +39,6 @@ from closed_form import (
     make,
     shapes,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
-
-from distillab.errors import RequestError
-from distillab.methods import Pair, build_method, parse_method
-from distillab.methods.features.cat_kd import unit_length
-from distillab.methods.features.cosine_guided import guided
-from distillab.methods.features.fsp import flow
-from distillab.methods.features.nst import discrepancy
-from distillab.methods.features.ofd import partial_distance
-from distillab.methods.features.reviewkd import pyramid_distance
-from distillab.methods.graft import Graft
-from distillab.models import Outputs, OutputShapes, build_model
 
 CE = 1.57244467
 S, T = STUDENT_MAPS.numpy(), TEACHER_MAPS.numpy()

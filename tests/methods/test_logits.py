@@ -12,19 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from closed_form import (
-    LABELS,
-    STUDENT,
-    STUDENT_SAID,
-    TEACHER,
-    TEACHER_SAID,
-    C,
-    N,
-    batch,
-    make,
-    outputs,
-    shapes,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -39,6 +26,19 @@ from distillab.methods.logits.mlkd import similarities_apart
 from distillab.methods.logits.ofa import OneForAll
 from distillab.methods.logits.topk_kd import likeliest
 from distillab.models import Outputs
+from support.methods import (
+    LABELS,
+    STUDENT,
+    STUDENT_SAID,
+    TEACHER,
+    TEACHER_SAID,
+    C,
+    N,
+    batch,
+    make,
+    outputs,
+    shapes,
+)
 
 CE = 1.57244467
 OURS, THEIRS = STUDENT.numpy(), TEACHER.numpy()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from closed_form import STAGES, shapes
 
 from distillab.errors import RequestError
 from distillab.methods import Method, Pair, build_method, methods, parse_method
+from support.methods import STAGES, shapes
 
 WHERE = "study.yaml: methods"
 

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from closed_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from distillab.errors import RequestError
+from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
+from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
+from distillab.methods.method import OF_STAGES
+from distillab.models import Outputs, OutputShapes
+from support.methods import (
     DRAWING,
     EARLY,
     HELD_FIXED,
@@ -38,15 +47,6 @@ from closed_form import (
     rows,
     shapes,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
-from distillab.errors import RequestError
-from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
-from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
-from distillab.methods.method import OF_STAGES
-from distillab.models import Outputs, OutputShapes
 
 # Golden values
 
@@ -259,7 +259,7 @@ def test_what_a_method_needs_must_be_there(name: str) -> None:
     """The networks are refused when the method is built, and outputs without it are not passed over."""
     stages = STAGES.get(name, 1)
     whole, bare = shapes(stages=stages), OutputShapes(C)
-    asked = bool(parse_method(name, "methods").asks & FEATURES)
+    asked = bool(parse_method(name, "methods").teacher_needs & FEATURES)
     for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher"))[: 1 + asked]:
         with pytest.raises(RequestError, match=f"method {name} needs .* the {role} .*allowed"):
             build_method(parse_method(name, "methods"), Pair(student, teacher, N))

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from closed_form import (
+
+from distillab.errors import RequestError
+from distillab.methods import Batch, Mixed, Pair, build_method, methods, parse_method
+from distillab.methods.divergence import cross_entropy, label_loss
+from distillab.methods.robust.weighting import weighted_label_loss
+from distillab.models import Outputs
+from support.methods import (
     EARLY,
     GROUPS,
     LABELS,
@@ -22,12 +28,6 @@ from closed_form import (
     outputs,
     shapes,
 )
-
-from distillab.errors import RequestError
-from distillab.methods import Batch, Mixed, Pair, build_method, methods, parse_method
-from distillab.methods.divergence import cross_entropy, label_loss
-from distillab.methods.robust.weighting import weighted_label_loss
-from distillab.models import Outputs
 
 HALF = torch.tensor([0, -1, 4, -1])
 NONE = torch.full((N,), -1)

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from closed_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from distillab.methods import Batch, Mixed, methods
+from distillab.methods.divergence import cross_entropy, label_loss
+from support.methods import (
     LABELS,
     STAGES,
     STUDENT,
@@ -19,12 +25,6 @@ from closed_form import (
     make,
     outputs,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
-
-from distillab.methods import Batch, Mixed, methods
-from distillab.methods.divergence import cross_entropy, label_loss
 
 OTHERS = torch.tensor([3, 2, 0, 4])
 SHARES = torch.tensor([0.9, 0.25, 0.5, 0.0])

@@ -18,7 +18,7 @@ from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
 from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes, TappedModel, build_model, last_layer, output_shapes
-from distillab.study.costing import ModelCosts, check_pair
+from distillab.study.planning.costs import ModelCosts, check_pair
 
 N, CLASSES, SIDE = 6, 4, 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -57,7 +57,7 @@ def refused(name: str, teacher: str, student: str) -> str | None:
     spec = parse_method(name, "methods")
     if "perceptron" in student and spec.needs.intersection(OF_STAGES):
         return f"method {name} needs feature maps, and the student has no stages that give them"
-    if "perceptron" in teacher and spec.asks.intersection(OF_STAGES):
+    if "perceptron" in teacher and spec.teacher_needs.intersection(OF_STAGES):
         return f"method {name} needs feature maps, and the teacher has no stages that give them"
     return None
 
@@ -105,7 +105,7 @@ def said_by(teacher: str, method: Method) -> Outputs | None:
     if method.teacher == "none":
         return None
     model = network(teacher).model.eval()
-    with torch.no_grad(), TappedModel(model, method.asks_of_teacher(method.config)) as tapped:
+    with torch.no_grad(), TappedModel(model, method.teacher_needs_of(method.config)) as tapped:
         return tapped(IMAGES)
 
 

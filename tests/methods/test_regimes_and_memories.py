@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from closed_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from distillab.methods import Pair, build_method, parse_method
+from distillab.methods.relations.cc import congruence
+from distillab.methods.relations.pkt import neighbours, neighbours_apart
+from distillab.models import Outputs
+from support.methods import (
     INPUTS,
     LABELS,
     STUDENT,
@@ -22,14 +30,6 @@ from closed_form import (
     make,
     shapes,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
-
-from distillab.methods import Pair, build_method, parse_method
-from distillab.methods.relations.cc import congruence
-from distillab.methods.relations.pkt import neighbours, neighbours_apart
-from distillab.models import Outputs
 
 Array = np.ndarray
 OURS = Outputs(STUDENT, STUDENT_EMBEDDING, (STUDENT_MAPS,))
@@ -189,7 +189,7 @@ def test_mutual_learning_has_its_golden_value() -> None:
 def test_the_other_student_computes_as_the_first_does() -> None:
     mutual = make("mutual_learning").float()
     precise = mutual.other(INPUTS.float()).detach()
-    coarse = replace(batch(), inputs=INPUTS.float(), arithmetic=lambda: torch.autocast("cpu", torch.bfloat16))
+    coarse = replace(batch(), inputs=INPUTS.float(), autocast=lambda: torch.autocast("cpu", torch.bfloat16))
     heard: list[torch.dtype] = []
     mutual.other.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
     mutual(Outputs(STUDENT.float()), None, coarse)

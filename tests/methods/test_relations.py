@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from closed_form import STAGES, STUDENT, STUDENT_SAID, TEACHER_SAID, D, N, batch, make, outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -16,6 +15,7 @@ from distillab.methods.features.attention_transfer import attention_distance
 from distillab.methods.logits.dist import correlation
 from distillab.methods.relations.rkd import relations
 from distillab.models import Outputs, attention_map
+from support.methods import STAGES, STUDENT, STUDENT_SAID, TEACHER_SAID, D, N, batch, make, outputs
 
 row_pairs = st.integers(0, 2**31).map(
     lambda seed: torch.from_numpy(np.random.default_rng(seed).normal(0, 5, (2, N, 5)))

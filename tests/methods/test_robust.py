@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from closed_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distillab.methods import Method, Mixed, Pair, build_method, methods, parse_method
+from distillab.methods.robust.weighting import counts, effective_number_weights, even_weights
+from distillab.models import Outputs, OutputShapes
+from support.methods import (
     GROUPS,
     LABELS,
     STUDENT,
@@ -27,12 +33,6 @@ from closed_form import (
     outputs,
     shapes,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from distillab.methods import Method, Mixed, Pair, build_method, methods, parse_method
-from distillab.methods.robust.weighting import counts, effective_number_weights, even_weights
-from distillab.models import Outputs, OutputShapes
 
 OURS, THEIRS, Y = STUDENT.numpy(), TEACHER.numpy(), LABELS.tolist()
 # A long tail: 40, 20, 10, 5 and 2 images.

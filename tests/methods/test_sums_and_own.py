@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from closed_form import STAGES, STUDENT_SAID, TEACHER_SAID, batch, make, outputs, shapes
 
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
+from support.methods import STAGES, STUDENT_SAID, TEACHER_SAID, batch, make, outputs, shapes
 
 WHERE = "study.yaml: methods"
 OF_THE_STUDY = [name for name in methods if methods[name].teacher == "study"]

@@ -18,8 +18,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from distillab.models import build_model, fused, kernels, models
-from distillab.models.norm_relu import norm_relu
+from distillab.models import build_model, models
+from distillab.models.cpu_kernels import fused, kernels
+from distillab.models.cpu_kernels.norm_relu import norm_relu
 
 Found = dict[str, Tensor]
 
@@ -300,8 +301,8 @@ def test_kernels_are_compiled_anew_where_no_cache_can_be_written(monkeypatch: py
 def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
     program = """
 import os, torch
-import distillab.models.ready
-from distillab.models import fused, kernels
+import distillab.models.cpu_kernels.ready
+from distillab.models.cpu_kernels import fused, kernels
 torch.set_num_threads(1)
 def made():
     return {name: len(made.signatures) for name, made in vars(kernels).items() if hasattr(made, "signatures")}

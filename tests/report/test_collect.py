@@ -7,9 +7,9 @@ import pytest
 import distillab
 from distillab.evidence.results import Tables
 from distillab.evidence.schema import read_rows
-from distillab.report.collect import collect
-from distillab.report.contents import ReportContents
-from distillab.report.page import render
+from distillab.report.collect.study import collect
+from distillab.report.contents.study import ReportContents
+from distillab.report.page.page import render
 
 METHODS = ["ce", "label_smoothing", "kd", "dkd"]
 

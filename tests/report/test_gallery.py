@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from distillab.factors import apply_chain
-from distillab.report.asked import Pictures
-from distillab.report.gallery import TILES, _counts, galleries
+from distillab.report.collect.gallery import TILES, _counts, galleries
+from distillab.report.contents.question import Pictures
 from distillab.study.folder import StudyFolder
-from distillab.study.spec import parse_study
+from distillab.study.spec.study import parse_study
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from distillab.advice.profile import Profile, profile_source
-from distillab.advice.profile.measure import Interval, Measure
-from distillab.advice.profile.wording import interval_words, value_words
-from distillab.data.sources.parse import source_from_argument
-from distillab.report.page import coded
-from distillab.report.profile import render_profile, write_profile
+from distillab.profile import Profile, profile_source
+from distillab.profile.measure import Interval, Measure
+from distillab.profile.wording import format_interval, format_value
+from distillab.report.page.page import coded
+from distillab.report.page.profile import render_profile, write_profile
+from distillab.sources.parsing import source_from_argument
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +65,12 @@ def test_the_page_is_whole_or_not_there(profile: Profile, tmp_path: Path) -> Non
     ],
 )
 def test_numbers_are_written_as_people_read_them(value: float, unit: str, words: str) -> None:
-    assert value_words(value, unit) == words  # type: ignore[arg-type]
+    assert format_value(value, unit) == words  # type: ignore[arg-type]
 
 
 def test_intervals_are_written_with_their_unit() -> None:
     def told(interval: Interval) -> str:
-        return interval_words(Measure("k", "l", 0.2, interval, 9, 0.0, "m", unit="share"))
+        return format_interval(Measure("k", "l", 0.2, interval, 9, 0.0, "m", unit="share"))
 
     assert told(Interval(0.1, 0.3, "Wilson")) == "10.0 to 30.0 %"
     assert told(Interval(0.2, 0.2, "exact")) == "exact"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cases import CASES
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from distillab.report import write_report
+from support.report_cases import CASES
 
 pytestmark = pytest.mark.browser
 

@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from cases import CASES, HOSTILE
-from sample import Scale, digit, sample
 
 from distillab.report import page, render, write_report
-from distillab.report.contents import Answer, Level, ReportContents, Tile
-from distillab.report.palette import dark_twins
-from distillab.report.pictures import data_uri
+from distillab.report.contents.study import Answer, Level, ReportContents, Tile
+from distillab.report.page.palette import dark_twins
+from distillab.report.page.pictures import data_uri
+from support.report_cases import CASES, HOSTILE
+from support.report_sample import Scale, digit, sample
 
 SMALL = Scale(sizes=(25.0,), noises=(0.0, 0.4), methods=("label_smoothing", "kd"), seeds=3)
 

@@ -12,18 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from sample import CLASSES, Scale, class_panel, digit, sample, table_rows
 from scipy import stats
 
 from distillab.evidence.harms import class_harms
 from distillab.evidence.metrics import METRICS as MEASURED
-from distillab.report import rows, wording
-from distillab.report.contents import Cell, Effect, Level, Run, Tile
-from distillab.report.doses import Ladder, dose_plots
-from distillab.report.figures import counts_plot, method_styles, plain, script_json
-from distillab.report.forest import Row, class_plot, effect_rows, forests, x_range
-from distillab.report.palette import SERIES, SHADES, Shade, dark_twins
-from distillab.report.pictures import by_class, data_uri
+from distillab.report.collect import rows
+from distillab.report.contents.study import Cell, Effect, Level, Run, Tile
+from distillab.report.page import wording
+from distillab.report.page.dose_response import Ladder, dose_plots
+from distillab.report.page.figures import counts_plot, method_styles, plain, script_json
+from distillab.report.page.forest import Row, class_plot, effect_rows, forests, x_range
+from distillab.report.page.palette import SERIES, SHADES, Shade, dark_twins
+from distillab.report.page.pictures import by_class, data_uri
+from support.report_sample import CLASSES, Scale, class_panel, digit, sample, table_rows
 
 SCALE = Scale(sizes=(10.0, 100.0), noises=(0.0, 0.4), methods=("label_smoothing", "kd"), seeds=4)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from small_study import CPU, Undisturbed, run_here, spec
 
 from distillab.study.folder import StudyFolder
+from support.studies import CPU, Undisturbed, run_here, spec
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_study import CPU, run_here, spec
 
-from distillab.data.lens import Lens
+from distillab.data.student_transform import StudentTransform
 from distillab.factors.resolution import Resampled
-from distillab.report.gallery import galleries
-from distillab.study.condition import Condition, Conditions
+from distillab.report.collect.gallery import galleries
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data
+from distillab.study.planning.conditions import Condition, Conditions
+from support.studies import CPU, run_here, spec
 
 OTHER = {"more": {"source": "digits", "classes": ["5", "6", "7", "8"]}}
 SWAP = {str(theirs): str(ours) for ours, theirs in enumerate((5, 6, 7, 8))}
@@ -107,5 +107,5 @@ def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
     assert set(tests) == {"test", "aligned", "conflicting", "crossed", "shifted"}
     assert {images.shape for images in tests.values()} == {(1, 16, 16)}
     marked = Conditions(data).roles(Condition(chain[:1], seed=0)).eval["aligned"]
-    larger = Resampled(Lens(16))(marked.images, marked.rows)
+    larger = Resampled(StudentTransform(16))(marked.images, marked.rows)
     assert np.array_equal(tests["aligned"].images, larger)

@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from small_study import CPU, numbers, run_here, spec
 from torch import Tensor
 
 from distillab.methods import Batch, Need, methods
 from distillab.methods.logits.kd import SoftTargets
 from distillab.models.outputs import Outputs
-from distillab.study import worker
-from distillab.study.account import account
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger import Ledger
+from distillab.study.ledger.ledger import Ledger
+from distillab.study.running import worker
+from distillab.study.usage import teacher_usage
+from support.studies import CPU, numbers, run_here, spec
 
 ONE = {"factors": {}, "teacher": {"provenance": "full"}, "methods": ["ce", "kd", "mapped"], "seeds": 3}
 STEPS, BATCH = 3, 8
@@ -67,7 +67,7 @@ def test_seeds_that_share_their_order_share_one_live_teacher(tmp_path: Path) -> 
     folder = begun(tmp_path, order="shared")
     assert {row["status"] for row in run_here(folder)} == {"done"}
     assert cohorts(folder) == [3, 3, 3]
-    done = account(folder)
+    done = teacher_usage(folder)
     assert done.told == 6 * STEPS * BATCH  # kd and mapped, three seeds each
     filled = sum(record["forwards"] + record["eval_forwards"] for record in folder.store.records("outputs"))
     assert done.computed == filled + STEPS * BATCH

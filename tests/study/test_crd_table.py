@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distillab.study.spec import StudySpec, read_study
+from distillab.study.spec.study import StudySpec, read_study
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from small_study import CPU, run_here, spec
 
 from distillab.api import conclude
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.evidence.schema import read_rows
 from distillab.factors import factors
 from distillab.study.folder import StudyFolder
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "factors"))
-from world import image_set
+from support.datasets import examples_of
+from support.studies import CPU, run_here, spec
 
 # One example of each kind of each factor: the strongest level.
 KINDS = {
@@ -39,7 +36,7 @@ KINDS = {
 BEFORE: dict[str, dict[str, Any]] = {"unlabelled": {"classes": [3], "size": [20]}}
 
 
-def write_parquet(path: Path, images: ImageSet, split: str) -> None:
+def write_parquet(path: Path, images: Examples, split: str) -> None:
     def png(pixels: np.ndarray) -> bytes:
         buffer = io.BytesIO()
         Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
@@ -62,7 +59,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     for number, (name, side) in enumerate({"main": 32, "other": 32}.items()):
         folder = tmp_path_factory.mktemp(name)
         for split, each in {"train": 44, "val": 4, "test": 8}.items():
-            images = image_set([each] * 4, shuffle=10 * number + each, first_id=0)
+            images = examples_of([each] * 4, shuffle=10 * number + each, first_id=0)
             write_parquet(folder, images, split)
         made[name] = {
             "source": "parquet",

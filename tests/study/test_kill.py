@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_study import Undisturbed, artefacts, numbers, rows_of, write_study
 
 import distillab
 from distillab.study.folder import StudyFolder
+from support.studies import Undisturbed, artefacts, numbers, rows_of, write_study
 
 SOURCES = Path(distillab.__file__).parents[1]
 JOBS = 25

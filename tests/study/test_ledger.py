@@ -21,9 +21,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from distillab.study import ledger as ledger_module
-from distillab.study import telling
-from distillab.study.ledger import LEASE_SECONDS, MOST_DEATHS, Job, Ledger
+from distillab.study.ledger import ledger as ledger_module
+from distillab.study.ledger import propagation as telling
+from distillab.study.ledger.ledger import LEASE_SECONDS, MOST_DEATHS, Job, Ledger
 from distillab.study.liveness import is_alive
 
 META = {"dataset": "d", "identity": "i"}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillab.study.ledger import MOST_DEATHS, Job, Ledger
+from distillab.study.ledger.ledger import MOST_DEATHS, Job, Ledger
 
 SHORT = tuple(f"USING INDEX {name}" for name in ("ready", "mates", "running", "failed"))
 GONE = "a machine that is no more"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from distillab.errors import RequestError
-from distillab.study.ledger import Ledger
+from distillab.study.ledger.ledger import Ledger
 
 # Schema 1, as version 0.1.0 wrote it: specs in full, in one table with the states.
 OF_SCHEMA_1 = """

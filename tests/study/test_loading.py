@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_study import spec
 
 from distillab.data.dataset import Dataset
 from distillab.data.duplicates import found_in, hashes_of
 from distillab.errors import RequestError
 from distillab.study.loading import load_study_data
+from support.studies import spec
 
 RNG = np.random.default_rng(0)
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_study import CPU, run_here, spec
 
 from distillab.errors import RequestError
 from distillab.models import build_model
 from distillab.study.folder import StudyFolder
-from distillab.study.given_teacher import given_teacher
 from distillab.study.loading import load_study_data
-from distillab.study.plan import make_plan
+from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.plan import make_plan
+from support.studies import CPU, run_here, spec
 
 NAMES = ["three", "zero", "one", "nine", "two", "six"]
 TO_OURS = {"zero": "0", "one": "1", "two": "2", "three": "3"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_study import CPU, run_here, spec
 
 from distillab.study.folder import StudyFolder
+from support.studies import CPU, run_here, spec
 
 OWN = '''
 """Learn the teacher's logits as they are."""

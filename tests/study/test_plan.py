@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_study import CPU, spec
 
 from distillab.canonical import canonical_json
 from distillab.data.dataset import Dataset
-from distillab.data.imageset import ImageSet
-from distillab.data.ingest import load_dataset
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Manipulation, Size, factors
 from distillab.methods import methods
 from distillab.models import build_model
-from distillab.study.condition import Condition, Conditions
-from distillab.study.plan import Plan, make_plan, shared_teachers
+from distillab.sources.ingest import load_dataset
+from distillab.study.planning.conditions import Condition, Conditions
+from distillab.study.planning.plan import Plan, make_plan, shared_teachers
 from distillab.training.recipe import ResolvedRecipe
+from support.studies import CPU, spec
 
 ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
 
@@ -55,7 +55,7 @@ def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
     return Conditions(dataset()).roles(Condition(made, seed))
 
 
-def same_images(first: ImageSet, second: ImageSet) -> bool:
+def same_images(first: Examples, second: Examples) -> bool:
     return first.digest == second.digest
 
 
@@ -343,7 +343,7 @@ def test_a_factor_of_the_test_sets_changes_what_is_measured_and_not_what_is_lear
 def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Size.check
 
-    def weak(self: Size, before: ImageSet, after: ImageSet) -> Manipulation:
+    def weak(self: Size, before: Examples, after: Examples) -> Manipulation:
         honest = real(self, before, after)
         return Manipulation("size", honest.measure, 10, 7, 0.0) if self.level == 10 else honest
 

@@ -6,12 +6,12 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from small_study import CPU, spec
 
-from distillab.data.ingest import load_dataset
+from distillab.sources.ingest import load_dataset
 from distillab.study.job import Job
-from distillab.study.plan import make_plan
-from distillab.study.spec import StudySpec, parse_study
+from distillab.study.planning.plan import make_plan
+from distillab.study.spec.study import StudySpec, parse_study
+from support.studies import CPU, spec
 
 LIVE = {"outputs": {"budget": 0}}  # nothing of a teacher is stored, so every method asks it live
 FULL = LIVE | {"provenance": "full"}

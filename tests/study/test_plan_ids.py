@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_study import CPU, spec
 
 from distillab.canonical import spec_id
-from distillab.data.ingest import load_dataset
-from distillab.study.plan import Plan, make_plan
-from distillab.study.spec import StudySpec, read_study
+from distillab.sources.ingest import load_dataset
+from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.spec.study import StudySpec, read_study
+from support.studies import CPU, spec
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 ARMS = [

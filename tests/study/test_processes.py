@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import doomed
 import pytest
-from small_study import silent, write_study
 
 from distillab.errors import DiskFullError
-from distillab.study.executors import processes as module
-from distillab.study.executors.processes import processes
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger import Job
+from distillab.study.ledger.ledger import Job
+from distillab.study.running.executors import processes as module
+from distillab.study.running.executors.processes import processes
+from support import dying_workers as doomed
+from support.studies import silent, write_study
 
 
 def folder_with(path: Path, *names: str) -> StudyFolder:
@@ -96,8 +96,8 @@ def test_workers_do_not_pardon_what_another_worker_died_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An idle worker may find a dead one before their parent does; the job must be blamed all the same."""
-    from distillab.study import worker
-    from distillab.study.ledger import Ledger
+    from distillab.study.ledger.ledger import Ledger
+    from distillab.study.running import worker
 
     blamed = []
 

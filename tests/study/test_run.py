@@ -13,27 +13,28 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_study import CPU, Undisturbed, artefacts, numbers, rows_of, run_here, spec, write_study
 
 from distillab import cli
 from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
 from distillab.models import build_model
-from distillab.report.collect import collect
-from distillab.report.page import _run_counts
-from distillab.study import jobs, worker
+from distillab.report.collect.study import collect
+from distillab.report.page.page import _run_counts
 from distillab.study.folder import StudyFolder
-from distillab.study.jobs import JobRunner
-from distillab.study.ledger import Job, Ledger
-from distillab.study.overview import overview
-from distillab.study.plan import make_plan
-from distillab.study.reproduce import reproduce
-from distillab.study.run import outcome
-from distillab.study.standing import standing
+from distillab.study.ledger.ledger import Job, Ledger
+from distillab.study.planning.plan import make_plan
+from distillab.study.planning.summary import summarize_plan
+from distillab.study.running import job_runner as jobs
+from distillab.study.running import worker
+from distillab.study.running.job_runner import JobRunner
+from distillab.study.running.reproduce import reproduce
+from distillab.study.running.run import outcome
+from distillab.study.running.worker import work
+from distillab.study.status import standing
 from distillab.study.store import Store
-from distillab.study.worker import work
 from distillab.training.checkpoints import load_logits
+from support.studies import CPU, Undisturbed, artefacts, numbers, rows_of, run_here, spec, write_study
 
 
 def begun(path: Path, **changes: Any) -> StudyFolder:
@@ -518,9 +519,9 @@ def test_only_trainings_that_have_finished_are_done_again(undisturbed: Undisturb
 
 
 def test_a_plan_is_summed_up(undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillab.training.trial.TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr("distillab.training.numerics.benchmark.TRIAL_SECONDS", 0.01)
     dataset, asked = undisturbed.folder.dataset, spec(methods=["kd", "self", "random_teacher"])
-    seen = overview(asked, dataset, make_plan(asked, dataset, CPU), CPU)
+    seen = summarize_plan(asked, dataset, make_plan(asked, dataset, CPU), CPU)
     assert (seen.conditions, seen.cells, seen.arms, seen.seeds) == (2, 16, 4, 2)
     assert seen.images == {
         "train": len(dataset.train),

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_study import CPU, numbers, run_here, silent, spec, study
 
 from distillab.api import Study, conclude
-from distillab.data.ingest import load_dataset
 from distillab.errors import RequestError
 from distillab.evidence import stopping
 from distillab.evidence.results import Measurements, write_tables
 from distillab.evidence.schema import read_rows
-from distillab.evidence.stopping import take_look
+from distillab.evidence.stopping import interim_analysis
+from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
-from distillab.study.ledger import Ledger
-from distillab.study.overview import overview
-from distillab.study.plan import make_plan
-from distillab.study.run import outcome, run_jobs
-from distillab.study.standing import standing
-from distillab.study.worker import work
+from distillab.study.ledger.ledger import Ledger
+from distillab.study.planning.plan import make_plan
+from distillab.study.planning.summary import summarize_plan
+from distillab.study.running.run import outcome, run_jobs
+from distillab.study.running.worker import work
+from distillab.study.status import standing
+from support.studies import CPU, numbers, run_here, silent, spec, study
 
 # A label smoothing of nothing is plain training: its gain is 0 at every seed, equivalent at the first look.
 SAME, OTHER = "label_smoothing(smoothing=0)", "label_smoothing(smoothing=0.9)"
@@ -117,7 +117,7 @@ def test_a_range_plans_the_runs_that_its_most_seeds_would() -> None:
 
 def test_a_plan_tells_the_least_and_the_most_that_it_costs(stopped: Stopped) -> None:
     asked, dataset = stopped.folder.spec, stopped.folder.dataset
-    seen = overview(asked, dataset, make_plan(asked, dataset, CPU), CPU)
+    seen = summarize_plan(asked, dataset, make_plan(asked, dataset, CPU), CPU)
     assert (seen.looks, seen.runs["student"], seen.least_students) == ((5, 6, 7), 21, 15)
     assert seen.least_seconds == pytest.approx(5 / 7 * sum(seen.seconds.values()))
 
@@ -201,7 +201,7 @@ def half_of_the_first(folder: StudyFolder) -> None:
 
 def look_without_runs(folder: StudyFolder) -> None:
     first_look(folder)
-    assert take_look(folder)
+    assert interim_analysis(folder)
 
 
 def half_of_the_second(folder: StudyFolder) -> None:
@@ -232,12 +232,12 @@ def test_before_the_first_look_nothing_is_decided_and_tables_can_be_written(tmp_
 def test_a_look_changes_nothing_while_jobs_are_open_nor_when_it_is_taken_twice(tmp_path: Path) -> None:
     folder = begin(tmp_path / "dir")
     before = states_of(folder)
-    assert take_look(folder)
+    assert interim_analysis(folder)
     assert states_of(folder) == before
     first_look(folder)
-    assert take_look(folder)
+    assert interim_analysis(folder)
     after = states_of(folder)
-    assert take_look(folder)
+    assert interim_analysis(folder)
     assert states_of(folder) == after != before
     assert {"held", "spared", "queued", "done"} == set(after.values())
 
@@ -254,13 +254,13 @@ def test_of_two_runs_that_look_at_once_the_later_one_changes_nothing(
     def overtaken(*args: Any) -> tuple[set[str], set[str]]:
         needed = real(*args)
         monkeypatch.setattr(stopping, "runs_needed", real)
-        while take_look(folder):
+        while interim_analysis(folder):
             first_look(folder)
         ended.append(states_of(folder))
         return needed
 
     monkeypatch.setattr(stopping, "runs_needed", overtaken)
-    assert not take_look(folder)
+    assert not interim_analysis(folder)
     assert states_of(folder) == ended[0]
 
 
@@ -328,7 +328,7 @@ def test_a_study_whose_runs_all_fail_ends(tmp_path: Path, monkeypatch: pytest.Mo
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("no teacher today")
 
-    monkeypatch.setattr("distillab.study.jobs.train_teacher", broken)
+    monkeypatch.setattr("distillab.study.running.job_runner.train_teacher", broken)
     ended = run(tmp_path / "dir", teacher={"provenance": "full"}, methods=["ce", "kd"])
     by_method = {(row["method"], row["status"]) for row in ended.rows}
     assert {pair for pair in by_method if pair[0] == "kd"} == {("kd", "failed")}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from small_study import spec, study, write_study
 
 from distillab.errors import RequestError
-from distillab.study.spec import parse_study, read_study
+from distillab.study.spec.study import parse_study, read_study
+from support.studies import spec, study, write_study
 
 
 def test_a_number_of_seeds_is_a_list_of_them() -> None:

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_study import CPU, run_here, spec, study
 from torch import nn
 from torch.nn.functional import interpolate
 
-from distillab.data.ingest import load_dataset
-from distillab.data.lens import Lens
+from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
 from distillab.models import Combine, Ensemble, build_model
+from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
-from distillab.study.given_teacher import given_teacher
 from distillab.study.job import Job
-from distillab.study.plan import Plan, make_plan
-from distillab.study.spec import StudySpec, parse_study
+from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.checkpoints import load_logits
 from distillab.training.stages import LOGITS, open_teacher
+from support.studies import CPU, run_here, spec, study
 
 SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}
 
@@ -248,7 +248,7 @@ def test_given_weights_see_the_same_when_they_choose_images(tmp_path: Path) -> N
     shown = (torch.from_numpy(images.pixels(np.arange(len(images)))).float() / 255 - 0.1) / 2.0
     with torch.no_grad():
         logits = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
-    through_lens = said(replace(images, lens=Lens(4, back=True)))
+    through_lens = said(replace(images, student_transform=StudentTransform(4, back=True)))
     np.testing.assert_allclose(through_lens, logits.softmax(1).numpy(), atol=2e-3)
 
 

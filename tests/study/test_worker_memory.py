@@ -16,9 +16,9 @@ SCRIPT = f"""
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from small_study import CPU, spec
+from support.studies import CPU, spec
 from distillab.study.folder import StudyFolder
-from distillab.study.worker import work
+from distillab.study.running.worker import work
 
 cut = dict(teacher={{"provenance": ["full"]}}, factors={{"size": [10]}})
 methods = ["ce", "kd", "at", "fitnet"]

@@ -8,17 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tiny import CPU, MODEL, SEEDS, equal, image_set, normalisation, recipe, role_sets
 from torch import Tensor, nn
 
 from distillab.methods import methods, parse_method
 from distillab.models import output_shapes
 from distillab.models.outputs import LIVE, Outputs
-from distillab.training.stages import WEIGHTS, Keep, Student, teacher_outputs, train_students, train_teacher
-from distillab.training.stream import Step
-from distillab.training.teacher import LiveTeacher
-from distillab.training.trainee import DivergenceError, Member, Trained, new_model
-from distillab.training.trainer import train, train_cohort
+from distillab.training.loop.cohort import train, train_cohort
+from distillab.training.loop.stream import Step
+from distillab.training.loop.trainee import DivergenceError, Member, Trained, new_model
+from distillab.training.stages import (
+    WEIGHTS,
+    OutputsToStore,
+    Student,
+    teacher_outputs,
+    train_students,
+    train_teacher,
+)
+from distillab.training.teachers.feed import LiveTeacher
+from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalisation, recipe, role_sets
 
 SETS = role_sets()
 NORMALISE = normalisation()
@@ -107,7 +114,7 @@ def test_a_cohort_that_is_lost_whole_stops_early() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"data": image_set(40, first_id=500)},
+        {"data": examples_of(40, first_id=500)},
         {"seeds": replace(SEEDS, order=77)},
         {"seeds": replace(SEEDS, views=77)},
         {"recipe": replace(RECIPE, steps=10)},
@@ -137,7 +144,7 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
     (tmp_path / "teacher").mkdir()
     train_teacher(tmp_path / "teacher", MODEL, SETS, RECIPE, SEEDS, device=CPU)
     (tmp_path / "outputs").mkdir()
-    keep = Keep(tmp_path / "caches", frozenset(methods[name].needs))
+    keep = OutputsToStore(tmp_path / "caches", frozenset(methods[name].needs))
     teacher_outputs(
         tmp_path / "outputs", tmp_path / "teacher", SETS, once, view_seed=SEEDS.views, keep=keep, device=CPU
     )
@@ -156,7 +163,7 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
         told[way] = record
         states[way] = load_file(tmp_path / way / WEIGHTS)
     assert told["live"]["teacher_forwards"] == once.batch_size
-    if not parse_method(name, "methods").asks & LIVE:
+    if not parse_method(name, "methods").teacher_needs & LIVE:
         assert told["stored"]["teacher_forwards"] == 0
     for key, value in states["stored"].items():
         np.testing.assert_allclose(value, states["live"][key], rtol=2e-2, atol=2e-3)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distillab.errors import RequestError
-from distillab.training.device import fast_bf16, is_lost, pick_device
+from distillab.training.numerics.device import fast_bf16, is_lost, pick_device
 
 
 @pytest.fixture

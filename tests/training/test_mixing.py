@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import CPU, MODEL, SEEDS, image_set, normalisation, recipe, role_sets
 
 from distillab.methods import Batch, parse_method
 from distillab.methods.controls.ce import CrossEntropy
+from distillab.training.loop.cohort import train_cohort
+from distillab.training.loop.stream import Step, stream
+from distillab.training.loop.trainee import Member
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stream import Step, stream
-from distillab.training.trainee import Member
-from distillab.training.trainer import train_cohort
+from support.training import CPU, MODEL, SEEDS, examples_of, normalisation, recipe, role_sets
 
 CHAINS: list[Any] = [["crop", "flip", "mixup"], ["random_resized_crop", {"cutmix": {"alpha": 0.5}}]]
 every_chain = pytest.mark.parametrize("chain", CHAINS, ids=["mixup", "cutmix"])
 
 
 def steps(chosen: ResolvedRecipe, *, order: int = 1) -> list[Step]:
-    images = image_set(40, 3)
+    images = examples_of(40, 3)
     return list(stream(images, chosen, normalisation(3), order_seed=order, view_seed=2, device=CPU))
 
 
 @every_chain
 def test_a_step_tells_what_its_images_were_mixed_with(chain: Any) -> None:
-    images, normalise = image_set(40, 3), normalisation(3)
+    images, normalise = examples_of(40, 3), normalisation(3)
     chosen = recipe(images, steps=8, views=chain)
     for step in steps(chosen):
         batch = chosen.view_spec.batch(images, step.positions, step.epoch, 2, CPU)
@@ -40,12 +40,12 @@ def test_a_step_tells_what_its_images_were_mixed_with(chain: Any) -> None:
 
 
 def test_plain_views_mix_nothing() -> None:
-    assert all(step.mixture is None for step in steps(recipe(image_set(40, 3), views="crop_flip")))
+    assert all(step.mixture is None for step in steps(recipe(examples_of(40, 3), views="crop_flip")))
 
 
 @every_chain
 def test_an_epoch_shows_the_same_mixtures_in_any_order(chain: Any) -> None:
-    chosen = recipe(image_set(40, 3), epochs=1, views=chain)
+    chosen = recipe(examples_of(40, 3), epochs=1, views=chain)
     orders = []
     for order in (1, 2):
         given_out = steps(chosen, order=order)

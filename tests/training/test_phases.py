@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from distillab.training.phases import Phases
+from distillab.training.loop.phases import Phases
 
 
 @pytest.mark.parametrize(("threads", "counted"), [(1, False), (2, True)])

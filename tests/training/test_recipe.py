@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tiny import image_set, recipe
 
-from distillab.training.arithmetic import Arithmetic
+from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import AUTO_EPOCHS, AUTO_STEPS, VAL_LOOKS, Recipe, ResolvedRecipe
+from support.training import examples_of, recipe
 
 KEYS = st.fixed_dictionaries(
     {
@@ -36,16 +36,16 @@ LENGTHS = st.one_of(
 )
 def test_the_batch_fits_the_set(n: int, batch: int) -> None:
     """A tenth of the set rounded down to a power of two, between 8 and 64, and never more than there are."""
-    assert Recipe().resolve(image_set(n)).batch_size == batch
+    assert Recipe().resolve(examples_of(n)).batch_size == batch
 
 
 @pytest.mark.parametrize(("n", "steps"), [(40, AUTO_STEPS), (6400, 1000), (640, AUTO_STEPS)])
 def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) -> None:
-    resolved = Recipe().resolve(image_set(n))
+    resolved = Recipe().resolve(examples_of(n))
     assert resolved.steps == steps
     assert resolved.steps >= AUTO_STEPS
     assert resolved.epochs >= AUTO_EPOCHS
-    assert Recipe(epochs="auto").resolve(image_set(n)) == resolved
+    assert Recipe(epochs="auto").resolve(examples_of(n)) == resolved
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) ->
     ],
 )
 def test_the_learning_rate_goes_with_the_root_of_the_batch(keys: dict[str, Any], lr: float) -> None:
-    assert Recipe(**keys).resolve(image_set(640)).lr == pytest.approx(lr, rel=1e-12)
+    assert Recipe(**keys).resolve(examples_of(640)).lr == pytest.approx(lr, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -68,30 +68,30 @@ def test_the_learning_rate_goes_with_the_root_of_the_batch(keys: dict[str, Any],
     [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
 )
 def test_the_precision_follows_the_device_unless_asked_for(asked: Any, bf16: bool, used: str) -> None:
-    faster = Arithmetic(precision="bf16" if bf16 else "fp32")
-    assert Recipe(precision=asked).resolve(image_set(), faster).precision == used
+    faster = NumericsConfig(precision="bf16" if bf16 else "fp32")
+    assert Recipe(precision=asked).resolve(examples_of(), faster).precision == used
 
 
 @pytest.mark.parametrize(("channels", "views"), [(1, "crop"), (3, "crop_flip")])
 def test_views_follow_the_images(channels: int, views: str) -> None:
-    resolved = Recipe().resolve(image_set(channels=channels))
+    resolved = Recipe().resolve(examples_of(channels=channels))
     assert (resolved.views, resolved.pad) == (views, 1)
     assert resolved.view_spec.kind == views
     assert resolved.view_spec.pad == 1
 
 
 def test_epochs_are_counted_in_full_batches() -> None:
-    resolved = recipe(image_set(45), epochs=3, batch_size=10)
+    resolved = recipe(examples_of(45), epochs=3, batch_size=10)
     assert (resolved.steps_per_epoch, resolved.steps, resolved.epochs) == (4, 12, 3)
 
 
 def test_the_last_epoch_is_cut_short_by_steps() -> None:
-    resolved = recipe(image_set(45), steps=9, batch_size=10)
+    resolved = recipe(examples_of(45), steps=9, batch_size=10)
     assert (resolved.steps, resolved.epochs) == (9, 3)
 
 
 def test_a_batch_is_never_more_than_the_set() -> None:
-    resolved = recipe(image_set(12), epochs=2, batch_size=64)
+    resolved = recipe(examples_of(12), epochs=2, batch_size=64)
     assert (resolved.batch_size, resolved.steps_per_epoch, resolved.steps) == (12, 1, 2)
 
 
@@ -170,7 +170,7 @@ def test_warmup_climbs_in_equal_steps_to_the_full_rate(schedule: Any) -> None:
 def test_a_learning_rate_is_never_above_what_was_asked_and_falls_after_warmup(
     keys: dict[str, Any], length: dict[str, int]
 ) -> None:
-    resolved = recipe(image_set(90), **keys, **length)
+    resolved = recipe(examples_of(90), **keys, **length)
     rates = [resolved.lr_at(step) for step in range(resolved.steps)]
     assert all(0 < rate <= resolved.lr * (1 + 1e-12) for rate in rates)
     warm = int(resolved.warmup * resolved.steps)
@@ -187,7 +187,7 @@ def test_a_learning_rate_is_never_above_what_was_asked_and_falls_after_warmup(
 def test_val_is_looked_at_about_eight_times_and_at_the_end(
     n: int, length: dict[str, int], batch: int
 ) -> None:
-    resolved = recipe(image_set(n), batch_size=batch, **length)
+    resolved = recipe(examples_of(n), batch_size=batch, **length)
     looks = resolved.val_epochs
     assert list(looks) == sorted(set(looks))
     assert looks[-1] == resolved.epochs
@@ -203,5 +203,5 @@ def test_val_is_looked_at_about_eight_times_and_at_the_end(
 @settings(max_examples=40)
 @given(keys=KEYS, length=LENGTHS)
 def test_a_recipe_survives_json(keys: dict[str, Any], length: dict[str, int]) -> None:
-    resolved = recipe(image_set(90), **keys, **length)
+    resolved = recipe(examples_of(90), **keys, **length)
     assert ResolvedRecipe.from_dict(json.loads(json.dumps(resolved.as_dict()))) == resolved

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tiny import image_set, recipe
 
 from distillab.canonical import canonical_json, spec_id
 from distillab.training.recipe import Recipe, ResolvedRecipe
+from support.training import examples_of, recipe
 
 # What 'views' and 'pad' are in the specs of all earlier runs, and the id of a whole recipe with them.
 KEPT = {
@@ -28,7 +28,7 @@ CHAINS: list[Any] = [
 
 @pytest.mark.parametrize("kind", KEPT)
 def test_a_kind_has_the_id_of_every_earlier_version(kind: str) -> None:
-    written = recipe(image_set(40, 3), steps=8, batch_size=8, views=kind, precision="fp32").as_dict()
+    written = recipe(examples_of(40, 3), steps=8, batch_size=8, views=kind, precision="fp32").as_dict()
     pad, views, identity = KEPT[kind]
     assert pad in canonical_json(written)
     assert views in canonical_json(written)
@@ -37,13 +37,13 @@ def test_a_kind_has_the_id_of_every_earlier_version(kind: str) -> None:
 
 @pytest.mark.parametrize("views", [["flip", "crop"], ["crop", "flip"], [{"crop": {"pad": "auto"}}, "flip"]])
 def test_the_same_views_have_the_same_id(views: Any) -> None:
-    images = image_set(40, 3)
+    images = examples_of(40, 3)
     assert recipe(images, views=views) == recipe(images, views="crop_flip")
 
 
 @pytest.mark.parametrize("views", CHAINS)
 def test_a_list_survives_json(views: Any) -> None:
-    resolved = recipe(image_set(40, 3), views=views)
+    resolved = recipe(examples_of(40, 3), views=views)
     again = ResolvedRecipe.from_dict(json.loads(json.dumps(resolved.as_dict())))
     assert again == resolved
     assert again.view_spec == resolved.view_spec
@@ -59,7 +59,7 @@ def test_what_a_recipe_writes_out_is_the_recipe(views: Any) -> None:
 
 
 def test_every_setting_is_in_the_id() -> None:
-    images = image_set(40, 3)
+    images = examples_of(40, 3)
     ids = [
         spec_id(recipe(images, views=[{"mixup": settings}]).as_dict())
         for settings in ({"alpha": 0.2}, None, {"alpha": 0.3})

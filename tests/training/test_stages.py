@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import CPU, MODEL, SEEDS, equal, image_set, recipe, role_sets, sealed
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.methods import methods, parse_method
 from distillab.models import build_model, count_parameters
 from distillab.training.checkpoints import load_logits, load_state, save_logits, snapshot
-from distillab.training.evaluation import predict
+from distillab.training.loop.evaluation import predict
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
     CACHE,
@@ -26,8 +25,8 @@ from distillab.training.stages import (
     RECORD,
     SELECTED_WEIGHTS,
     WEIGHTS,
-    Given,
-    Keep,
+    ExternalWeights,
+    OutputsToStore,
     RoleSets,
     Student,
     fixed_teacher,
@@ -37,6 +36,7 @@ from distillab.training.stages import (
     train_student,
     train_teacher,
 )
+from support.training import CPU, MODEL, SEEDS, equal, examples_of, recipe, role_sets, sealed
 
 SETS = role_sets(evals=("test", "shifted"))
 RECIPE = recipe(epochs=3)
@@ -55,7 +55,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def outputs(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of stage 2."""
     folder = tmp_path_factory.mktemp("outputs")
-    keep = Keep(caches_of(folder), frozenset({"logits"}))
+    keep = OutputsToStore(caches_of(folder), frozenset({"logits"}))
     teacher_outputs(folder, teacher, SETS, RECIPE, view_seed=SEEDS.views, keep=keep, device=CPU)
     return folder
 
@@ -119,8 +119,8 @@ def test_outputs_are_a_filled_cache_and_the_test_logits_of_the_teacher(teacher: 
 
 
 def test_the_teacher_is_asked_about_test_sets_that_stage_1_did_not_see(teacher: Path, tmp_path: Path) -> None:
-    sets = replace(SETS, eval={**SETS.eval, "other": image_set(12, first_id=7000)})
-    keep = Keep(tmp_path / "caches", frozenset())
+    sets = replace(SETS, eval={**SETS.eval, "other": examples_of(12, first_id=7000)})
+    keep = OutputsToStore(tmp_path / "caches", frozenset())
     teacher_outputs(tmp_path, teacher, sets, RECIPE, view_seed=3, keep=keep, device=CPU)
     assert {path.name for path in tmp_path.iterdir()} == {LOGITS, RECORD}
     assert record(tmp_path)["eval_forwards"] == 12
@@ -220,7 +220,7 @@ def test_test_sets_are_not_read_before_training_is_over(
 
 
 def test_what_the_test_sets_are_changes_nothing_of_a_training(tmp_path: Path) -> None:
-    other: dict[str, ImageSet] = {"test": image_set(9, first_id=7000, seed=1)}
+    other: dict[str, Examples] = {"test": examples_of(9, first_id=7000, seed=1)}
     student(tmp_path / "a")
     student(tmp_path / "b", sets=replace(SETS, eval=other))
     assert equal(*(load_file(tmp_path / name / WEIGHTS) for name in "ab"))
@@ -232,7 +232,13 @@ def test_what_the_test_sets_are_changes_nothing_of_a_training(tmp_path: Path) ->
 
 def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) -> None:
     told = fixed_teacher(
-        tmp_path, MODEL, SETS, RECIPE, replace(SEEDS, init=5), given=Given(teacher / WEIGHTS), device=CPU
+        tmp_path,
+        MODEL,
+        SETS,
+        RECIPE,
+        replace(SEEDS, init=5),
+        given=ExternalWeights(teacher / WEIGHTS),
+        device=CPU,
     )
     assert equal(load_file(tmp_path / WEIGHTS), load_file(teacher / WEIGHTS))
     assert (told["steps"], told["curve"], told["seconds"]) == (0, [], 0.0)
@@ -240,7 +246,7 @@ def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) ->
 
 
 def test_an_untrained_teacher_has_the_weights_of_its_seed(tmp_path: Path) -> None:
-    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=Given(), device=CPU)
+    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=ExternalWeights(), device=CPU)
     with torch.random.fork_rng():
         torch.manual_seed(SEEDS.init)
         fresh = build_model(MODEL, classes=3, channels=1, resolution=8)

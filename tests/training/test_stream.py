@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import CPU, image_set, normalisation, recipe
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
+from distillab.training.loop.stream import Step, epoch_order, stream
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stream import Step, epoch_order, stream
+from support.training import CPU, examples_of, normalisation, recipe
 
 
-def steps(images: ImageSet, chosen: ResolvedRecipe, *, order: int = 1, views: int = 2) -> list[Step]:
+def steps(images: Examples, chosen: ResolvedRecipe, *, order: int = 1, views: int = 2) -> list[Step]:
     channels = images.shape[0]
     return list(
         stream(images, chosen, normalisation(channels), order_seed=order, view_seed=views, device=CPU)
@@ -25,7 +25,7 @@ def steps(images: ImageSet, chosen: ResolvedRecipe, *, order: int = 1, views: in
 def test_a_stream_is_as_long_as_asked_and_each_epoch_shows_an_image_once(
     n: int, batch: int, count: int
 ) -> None:
-    images = image_set(n)
+    images = examples_of(n)
     chosen = recipe(images, steps=count, batch_size=batch)
     given_out = steps(images, chosen)
     assert [step.index for step in given_out] == list(range(count))
@@ -41,7 +41,7 @@ def test_a_stream_is_as_long_as_asked_and_each_epoch_shows_an_image_once(
 
 
 def test_a_step_holds_the_images_labels_and_ids_of_its_positions() -> None:
-    images = image_set(20, 3, first_id=300)
+    images = examples_of(20, 3, first_id=300)
     for step in steps(images, recipe(images, steps=5, views="none")):
         assert (step.labels.numpy() == images.labels[step.positions]).all()
         assert (step.ids.numpy() == images.ids[step.positions]).all()

@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import CPU, MODEL, image_set, normalisation, recipe
 from torch import Tensor
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.models import output_shapes
 from distillab.models.outputs import Outputs, OutputShapes
-from distillab.training.cache import CacheMissError, Kept, TeacherCache
-from distillab.training.cache.parts import Part
-from distillab.training.cache.records import Records
+from distillab.training.loop.stream import stream
+from distillab.training.loop.trainee import new_model
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stream import stream
-from distillab.training.teacher import LiveTeacher, StoredTeacher
-from distillab.training.trainee import new_model
+from distillab.training.teachers.cache import CacheMissError, Kept, TeacherCache
+from distillab.training.teachers.cache.parts import Part
+from distillab.training.teachers.cache.records import Records
+from distillab.training.teachers.feed import LiveTeacher, StoredTeacher
+from support.training import CPU, MODEL, examples_of, normalisation, recipe
 
 SEED = 2
 EPOCHS = 3
 NORMALISE = normalisation(3)
-IMAGES = image_set(45, 3)
+IMAGES = examples_of(45, 3)
 VIEWS = {
     "numbered": ["crop_flip"],
     "as it is": ["none"],
@@ -74,12 +74,12 @@ def cache_at(root: Path, teacher: Teacher, *, rows: int = 45, top_k: int | None 
 
 
 def fill(
-    cache: TeacherCache, ask: Any, images: ImageSet = IMAGES, chosen: ResolvedRecipe = CROPS, batch: int = 16
+    cache: TeacherCache, ask: Any, images: Examples = IMAGES, chosen: ResolvedRecipe = CROPS, batch: int = 16
 ) -> Any:
     return cache.fill(images, chosen.view_spec, SEED, chosen.epochs, ask, batch=batch, device=CPU)
 
 
-def distinct(chosen: ResolvedRecipe, images: ImageSet = IMAGES) -> int:
+def distinct(chosen: ResolvedRecipe, images: Examples = IMAGES) -> int:
     """Different views of images in all epochs."""
     views = chosen.view_spec
     if views.count is None:
@@ -88,7 +88,7 @@ def distinct(chosen: ResolvedRecipe, images: ImageSet = IMAGES) -> int:
     return sum(len(set(of_one)) for of_one in np.stack(drawn, axis=1).tolist())
 
 
-def said(cache: TeacherCache, images: ImageSet, chosen: ResolvedRecipe) -> list[Outputs]:
+def said(cache: TeacherCache, images: Examples, chosen: ResolvedRecipe) -> list[Outputs]:
     stored = cache.read(images, chosen.view_spec, SEED)
     return [stored(np.arange(len(images)), epoch, CPU) for epoch in range(chosen.epochs)]
 

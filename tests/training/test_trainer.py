@@ -10,26 +10,27 @@ import numpy as np
 import pytest
 import torch
 from pydantic import BaseModel
-from tiny import CPU, MODEL, SEEDS, equal, image_set, normalisation, recipe, role_sets, spied
 from torch import Tensor, nn
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.methods import Batch, Method, MethodSpec, Need, Pair, methods, parse_method
 from distillab.models import Outputs, build_model, output_shapes
-from distillab.training import trainee, trainer
 from distillab.training.checkpoints import State, snapshot
-from distillab.training.evaluation import accuracy, predict
+from distillab.training.loop import cohort as trainer
+from distillab.training.loop import trainee
+from distillab.training.loop.cohort import train
+from distillab.training.loop.evaluation import accuracy, predict
+from distillab.training.loop.trainee import DivergenceError, Member, Seeds, Trained, new_model
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.teacher import LiveTeacher
-from distillab.training.trainee import DivergenceError, Member, Seeds, Trained, new_model
-from distillab.training.trainer import train
+from distillab.training.teachers.feed import LiveTeacher
+from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalisation, recipe, role_sets, spied
 
 NORMALISE = normalisation()
 
 
 def network(channels: int = 1, seed: int = 7) -> nn.Module:
     """A teacher whose running statistics are not those of a new network."""
-    model = new_model(MODEL, image_set(channels=channels), seed, CPU).train()
+    model = new_model(MODEL, examples_of(channels=channels), seed, CPU).train()
     with torch.no_grad():
         model(torch.randn(16, channels, 8, 8, generator=torch.Generator().manual_seed(seed)))
     return model.eval()
@@ -42,8 +43,8 @@ def live(model: nn.Module, needs: frozenset[Need] = frozenset()) -> LiveTeacher:
 def run(
     method: str | dict[str, Any] = "ce",
     *,
-    data: ImageSet | None = None,
-    val: ImageSet | None = None,
+    data: Examples | None = None,
+    val: Examples | None = None,
     chosen: ResolvedRecipe | None = None,
     seeds: Seeds = SEEDS,
     teacher: nn.Module | None = None,
@@ -56,7 +57,7 @@ def run(
     channels = data.shape[0]
     if methods[spec.name].teacher != "none":
         kind = teacher or network(channels)
-        keys["teacher"] = live(kind, spec.asks)
+        keys["teacher"] = live(kind, spec.teacher_needs)
         shapes = output_shapes(kind, channels=channels, resolution=8, classes=3)
     chosen = chosen or recipe(data)
     member = Member(MODEL, spec, data, val, chosen, seeds, shapes)
@@ -93,7 +94,7 @@ def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[State]:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("method", ["ce", "dkd"])
 def test_the_same_seeds_give_the_same_network_to_the_bit(channels: int, method: str) -> None:
-    data, val = image_set(channels=channels), image_set(20, channels, first_id=500)
+    data, val = examples_of(channels=channels), examples_of(20, channels, first_id=500)
     torch.manual_seed(5)
     first = run(method, data=data, val=val)
     torch.manual_seed(6)  # the global random state is nobody's seed
@@ -306,7 +307,7 @@ def test_half_precision_keeps_finite_logits_finite() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[1e9, -1e9, 1.0]]).expand(len(x), 3)
 
-    logits = predict(Loud(), image_set(5), NORMALISE, CPU, "fp32")
+    logits = predict(Loud(), examples_of(5), NORMALISE, CPU, "fp32")
     assert logits.dtype == np.float16
     assert np.isfinite(logits).all()
     assert (logits.argmax(axis=1) == 0).all()
@@ -321,7 +322,7 @@ def test_networks_that_wrap_their_logits_are_understood() -> None:
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {"logits": self.inner(x)}
 
-    wrapped, images = Wrapped().eval(), image_set(5)
+    wrapped, images = Wrapped().eval(), examples_of(5)
     assert np.array_equal(
         predict(wrapped, images, NORMALISE, CPU, "fp32"),
         predict(wrapped.inner, images, NORMALISE, CPU, "fp32"),
@@ -332,14 +333,14 @@ def test_networks_that_wrap_their_logits_are_understood() -> None:
 def test_predicting_leaves_the_network_as_it_was(training: bool) -> None:
     model = network().train(training)
     before = snapshot(model)
-    predict(model, image_set(5), NORMALISE, CPU, "fp32")
+    predict(model, examples_of(5), NORMALISE, CPU, "fp32")
     assert model.training is training
     assert equal(before, snapshot(model))
 
 
 def test_predictions_do_not_depend_on_how_many_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, images = network(), image_set(31)
+    model, images = network(), examples_of(31)
     whole = predict(model, images, NORMALISE, CPU, "fp32")
-    monkeypatch.setattr("distillab.training.evaluation.forward_batch", lambda device: 7)
+    monkeypatch.setattr("distillab.training.loop.evaluation.forward_batch", lambda device: 7)
     parts = predict(model, images, NORMALISE, CPU, "fp32")
     np.testing.assert_allclose(parts.astype(float), whole.astype(float), rtol=2e-3, atol=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 
 ClassMap = tuple[int, ...]
@@ -12,7 +12,7 @@ NOBODY = -1  # a class of the teacher that the student does not know
 
 
 def class_map(
-    theirs: Sequence[str], ours: Sequence[str], read: ImageSet, names: Mapping[str, str] | None = None
+    theirs: Sequence[str], ours: Sequence[str], read: Examples, names: Mapping[str, str] | None = None
 ) -> ClassMap | None:
     """For each class of the teacher the student's class, or :data:`NOBODY`; None if both know the same.
 

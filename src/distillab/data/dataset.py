@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import spec_id
-from distillab.data.imageset import ImageSet, Pool
+from distillab.data.examples import Examples, Pool
 from distillab.data.storage import open_pixels, write_pixels
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
-Normalisation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+ChannelStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Dataset:
     """
 
     name: str
-    train: ImageSet
-    val: ImageSet
-    eval: dict[str, ImageSet]
+    train: Examples
+    val: Examples
+    eval: dict[str, Examples]
     report: DataReport
     others: dict[str, Dataset] = field(default_factory=dict)
-    known_normalisation: Normalisation | None = None
+    known_normalisation: ChannelStatistics | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -69,12 +69,12 @@ class Dataset:
             parts["others"] = {name: other.digest for name, other in self.others.items()}
         return spec_id(parts)
 
-    def normalisation(self) -> Normalisation:
+    def normalisation(self) -> ChannelStatistics:
         """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
         return self._normalisation
 
     @cached_property
-    def _normalisation(self) -> Normalisation:
+    def _normalisation(self) -> ChannelStatistics:
         if self.known_normalisation is not None:
             return self.known_normalisation
         sums = np.zeros(self.train.shape[0])
@@ -118,10 +118,10 @@ class Dataset:
         """Open what :meth:`save` wrote, the pixels left on disk, so that workers share one copy."""
         facts = json.loads((folder / "dataset.json").read_text())
         pool = Pool(open_pixels(folder / "pixels.npy"), facts["pool"])
-        splits: dict[str, ImageSet] = {}
+        splits: dict[str, Examples] = {}
         for name in facts["splits"]:
             with np.load(folder / f"{name}.npz") as arrays:
-                splits[name] = ImageSet(
+                splits[name] = Examples(
                     pool,
                     arrays["rows"],
                     arrays["labels"],
@@ -149,5 +149,5 @@ class Dataset:
             known_normalisation=(known[0], known[1]) if known else None,
         )
 
-    def _splits(self) -> dict[str, ImageSet]:
+    def _splits(self) -> dict[str, Examples]:
         return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}

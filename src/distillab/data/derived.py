@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from distillab.canonical import spec_id
-from distillab.data.imageset import ImageSet, Indices, Pixels, PixelStore, Pool
+from distillab.data.examples import Examples, Indices, Pixels, PixelStore, Pool
 
 # What is slow to make is made once and kept, unless all of it would take more bytes than this.
 KEPT_BYTES = 2**30
@@ -131,12 +131,12 @@ class StackedPixels:
 
 
 def derived(
-    images: ImageSet,
+    images: Examples,
     operations: Sequence[PixelOperation],
     variants: Indices | int = 0,
     *,
     keep: bool = False,
-) -> ImageSet:
+) -> Examples:
     """The same images (ids, labels, groups) over variants of their pool, image i as operation
     ``variants[i]`` makes it. No pixel is computed here.
 
@@ -152,7 +152,7 @@ def derived(
     return replace(images, pool=Pool(pixels, digest), rows=images.rows + len(images.pool.pixels) * variants)
 
 
-def stacked(first: ImageSet, second: ImageSet) -> ImageSet:
+def stacked(first: Examples, second: Examples) -> Examples:
     """The images of two sets, those of the first before those of the second, with the classes of the first.
 
     Sets over one pool share it. Groups are kept if both have the same.

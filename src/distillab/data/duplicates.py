@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import chunked_digest
-from distillab.data.decode import Progress
-from distillab.data.imageset import ImageSet, Indices, Pixels, PixelStore, Pool, chunks
+from distillab.data.examples import Examples, Indices, Pixels, PixelStore, Pool, chunks
+from distillab.data.raw import Progress
 
 Parts = npt.NDArray[np.int8]
 """int8 ``[N]``, the split of each image: its position in :data:`SPLITS`."""
@@ -50,17 +50,17 @@ def _hashes(images: Pixels) -> list[bytes]:
     return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images]
 
 
-def hashes_of(sets: Iterable[ImageSet]) -> set[bytes]:
+def hashes_of(sets: Iterable[Examples]) -> set[bytes]:
     """What the pixels of some sets, of any pools, are known by."""
     return {each for images in sets for each in _hashes_of(images)}
 
 
-def found_in(images: ImageSet, known: Set[bytes]) -> npt.NDArray[np.bool_]:
+def found_in(images: Examples, known: Set[bytes]) -> npt.NDArray[np.bool_]:
     """Which of some images are among those of :func:`hashes_of`: bool ``[N]``."""
     return np.fromiter((each in known for each in _hashes_of(images)), dtype=bool, count=len(images))
 
 
-def _hashes_of(images: ImageSet) -> Iterator[bytes]:
+def _hashes_of(images: Examples) -> Iterator[bytes]:
     positions = np.arange(len(images))
     for start in range(0, len(images), AT_ONCE):
         yield from _hashes(images.pixels(positions[start : start + AT_ONCE]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from distillab.canonical import spec_id
 from distillab.data.derived import DerivedPixels, Unchanged
-from distillab.data.imageset import UNLABELLED, ImageSet, Indices, Pixels, Pool
+from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels, Pool
 
 MOST = 2**18  # images of one kind: of 32 pixels in colour, they are just kept in memory once made
 GENERATED = 2**62  # ids of generated images begin here
@@ -53,7 +53,7 @@ class GeneratedPixels:
 
 def generated(
     maker: Maker, number: int, shape: tuple[int, int, int], classes: tuple[str, ...], key: int
-) -> ImageSet:
+) -> Examples:
     """The first ``number`` images of a maker, without labels. No pixel is computed here.
 
     Their ids follow from ``key`` and their number, and lie beyond those of images that were read. Sets of
@@ -65,4 +65,4 @@ def generated(
     pixels = DerivedPixels(GeneratedPixels(maker, shape), (Unchanged(),), keep=True)
     rows = np.arange(number, dtype=np.int64)
     ids = GENERATED + (key % _KEYS) * MOST + rows
-    return ImageSet(Pool(pixels, digest), rows, np.full(number, UNLABELLED, dtype=np.int64), classes, ids)
+    return Examples(Pool(pixels, digest), rows, np.full(number, UNLABELLED, dtype=np.int64), classes, ids)

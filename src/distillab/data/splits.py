@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from distillab.data.imageset import Indices
+from distillab.data.examples import Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
 

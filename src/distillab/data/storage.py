@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from distillab.data.imageset import Indices, Pixels
+from distillab.data.examples import Indices, Pixels
 from distillab.errors import RequestError
 
 # Decoded images of more bytes than this are kept in a file; a gigabyte leaves room for everything else.

@@ -9,17 +9,17 @@ from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import Row
+from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
     PHRASES,
     Phrases,
     amount,
     count,
+    describe_gain,
+    describe_level,
+    describe_pairs,
     factor_name,
-    gain_words,
-    level_words,
     listed,
-    pair_words,
 )
 
 FIDELITY = ("agreement", "teacher_kl")  # likeness to the teacher: a means, not something to lose
@@ -163,7 +163,7 @@ def _fact(rows: list[Row], study: Comparisons) -> str:
             start = (
                 f"for {who} the evidence does not decide" if said == "undecided" else f"{who} {_SAID[said]}"
             )
-            clauses.append(f"{start}: {gain_words(here[0])}, {pair_words(here)}")
+            clauses.append(f"{start}: {describe_gain(here[0])}, {describe_pairs(here)}")
             continue
         noun = f"levels of {factor_name(study.factors[0])}" if len(study.factors) == 1 else "conditions"
         what = _listing(here, study)
@@ -185,9 +185,9 @@ def _listing(rows: list[Row], study: Comparisons) -> str:
     """The gains of some rows of one verdict: the largest four, in the order of the study."""
     largest = sorted(rows, key=lambda row: -abs(row["gain"]))[:MOST_LISTED]
     shown = [row for row in rows if row in largest]
-    words = [f"{gain_words(row, unit=not n)} at {study.place(row)}" for n, row in enumerate(shown)]
+    words = [f"{describe_gain(row, unit=not n)} at {study.place(row)}" for n, row in enumerate(shown)]
     more = [f"and {len(rows) - len(shown)} more"] if len(rows) > len(shown) else []
-    return f"{', '.join(words + more)} ({pair_words(rows)})"
+    return f"{', '.join(words + more)} ({describe_pairs(rows)})"
 
 
 def _rivals(row: Row, study: Comparisons) -> list[str]:
@@ -242,7 +242,7 @@ def _trend_sentences(curves: Sequence[Curve], study: Comparisons) -> list[str]:
         if curve.trend is None or curve.method not in main or curve.metric != metric:
             continue
         held = [
-            level_words(name, level, study.phrases)
+            describe_level(name, level, study.phrases)
             for name, level in curve.held
             if f"factor.{name}" in study.factors
         ]

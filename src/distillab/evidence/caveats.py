@@ -12,7 +12,7 @@ from scipy import stats
 from distillab.evidence.comparisons import Comparisons, grouped
 from distillab.evidence.gains import MOST_ENUMERATED, smallest_p
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import Row
+from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
 from distillab.evidence.wording import amount, count, listed
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import Row, factor_columns
-from distillab.evidence.wording import PHRASES, Phrases, level_words, listed
+from distillab.evidence.pairs import Row, factor_columns
+from distillab.evidence.wording import PHRASES, Phrases, describe_level, listed
 
 CONTROLS = ("random_teacher", "label_smoothing")
 SETTING = ("dataset", "provenance", "teacher", "student")
@@ -50,7 +50,7 @@ class Comparisons:
 
     def place(self, row: Row) -> str:
         """The condition of a row: ``25 images a class and label noise 0.4``; empty if nothing varies."""
-        return listed(level_words(factor, row.get(factor), self.phrases) for factor in self.factors)
+        return listed(describe_level(factor, row.get(factor), self.phrases) for factor in self.factors)
 
     def setting(self, row: Row) -> str:
         """What else tells a row from others: ``provenance full, student resnet8``."""

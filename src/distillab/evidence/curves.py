@@ -14,7 +14,7 @@ from scipy import stats
 
 from distillab.evidence.gains import Gain, paired_gain
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import (
+from distillab.evidence.pairs import (
     FACTOR,
     Row,
     Runs,

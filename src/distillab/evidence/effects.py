@@ -13,7 +13,7 @@ import numpy as np
 from distillab.errors import unknown_name
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.metrics import METRICS, measured_columns
-from distillab.evidence.pairing import Row, by_cell, cell_columns, number, pairs, resolution_of
+from distillab.evidence.pairs import Row, by_cell, cell_columns, number, pairs, resolution_of
 from distillab.evidence.sequential import Look, Standing, seen_at, standing
 from distillab.evidence.verdicts import holm, verdict
 

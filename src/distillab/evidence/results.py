@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.evidence.effects import Row, effects
 from distillab.evidence.metrics import (
     Logits,
@@ -20,11 +20,11 @@ from distillab.evidence.metrics import (
 )
 from distillab.evidence.schema import effects_schema, results_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
-from distillab.study.condition import PRIMARY, Condition
 from distillab.study.folder import StudyFolder
+from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.training.checkpoints import load_logits
-from distillab.training.mapped import in_classes
 from distillab.training.stages import LOGITS
+from distillab.training.teachers.class_mapping import to_student_classes
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Measurements:
             self.states = ledger.states()
             self.entries = {_key(entry["levels"], entry["seed"]): entry for entry in ledger.conditions()}
         self.further_tests: dict[str, None] = {}
-        self._evals: dict[str, Mapping[str, ImageSet]] = {}
+        self._evals: dict[str, Mapping[str, Examples]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
 
     def rows(self) -> list[Row]:
@@ -94,7 +94,9 @@ class Measurements:
             test = self._tests(cell)[PRIMARY]
         said = self._logits("teacher", run)[f"{PRIMARY}.last"]
         mapping = spec.get("fixed", {}).get("class_map")
-        return classification_metrics(in_classes(said, tuple(mapping) if mapping else None), test.labels)
+        return classification_metrics(
+            to_student_classes(said, tuple(mapping) if mapping else None), test.labels
+        )
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -159,7 +161,7 @@ class Measurements:
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
         return dict(load_logits(self.folder.store.folder(kind, run) / LOGITS))
 
-    def _elsewhere(self, logits: Mapping[str, Logits], tests: Mapping[str, ImageSet]) -> tuple[Row, float]:
+    def _elsewhere(self, logits: Mapping[str, Logits], tests: Mapping[str, Examples]) -> tuple[Row, float]:
         """What is measured on the further test sets of a condition; and the accuracy of the worst group of
         any of them, NaN without groups."""
         found: Row = {}
@@ -177,7 +179,7 @@ class Measurements:
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
         return found, worst
 
-    def _by_frequency(self, cell: Mapping[str, Any], said: Logits, test: ImageSet) -> Row:
+    def _by_frequency(self, cell: Mapping[str, Any], said: Logits, test: Examples) -> Row:
         """Accuracies of the frequent, middle and rare classes, if a factor made classes unequal."""
         counts = self._condition(cell).get("counts")
         return thirds(class_accuracies(said, test.labels), np.asarray(counts)) if counts else {}
@@ -185,7 +187,7 @@ class Measurements:
     def _condition(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.entries[_key(cell["levels"], cell["seed"])]
 
-    def _tests(self, cell: Mapping[str, Any]) -> Mapping[str, ImageSet]:
+    def _tests(self, cell: Mapping[str, Any]) -> Mapping[str, Examples]:
         """The test sets of the cell's condition; those that were read, if no factor touches them."""
         entry = self._condition(cell)
         if not entry.get("own_tests"):

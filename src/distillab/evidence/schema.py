@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from distillab.errors import RequestError
 from distillab.evidence.metrics import ELSEWHERE
-from distillab.evidence.pairing import Row
+from distillab.evidence.pairs import Row
 
 VERSION = 1
 

@@ -15,7 +15,7 @@ from scipy.special import ndtr
 
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import Row, pairs, resolution_of
+from distillab.evidence.pairs import Row, pairs, resolution_of
 from distillab.evidence.verdicts import Verdict, verdict
 
 PRIMARY_METRIC = "accuracy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from distillab.evidence.effects import contrasts
-from distillab.evidence.pairing import Row, by_cell, cell_columns
+from distillab.evidence.pairs import Row, by_cell, cell_columns
 from distillab.evidence.results import Measurements, looks_of
 from distillab.evidence.sequential import Look, Standing, standing
 from distillab.study.folder import StudyFolder
@@ -13,7 +13,7 @@ from distillab.study.folder import StudyFolder
 WAITING = frozenset({"held", "spared"})
 
 
-def take_look(folder: StudyFolder) -> bool:
+def interim_analysis(folder: StudyFolder) -> bool:
     """When no job is open: queue the next seeds of contrasts without a verdict, spare those of the others.
 
     What is queued follows from the finished runs alone, so a look that was interrupted, or that two processes

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distillab.evidence.metrics import METRICS
-from distillab.evidence.pairing import FACTOR, Row
+from distillab.evidence.pairs import FACTOR, Row
 
 Phrases = Mapping[str, str]  # factor -> what people call a level of it, such as "{} images a class"
 PHRASES: Phrases = {"size": "{} images a class"}  # unless a study's own settings say otherwise
@@ -20,7 +20,7 @@ def amount(value: float, metric: str, *, signed: bool = True) -> str:
     return text.lstrip("+-") if float(text) == 0.0 else text
 
 
-def gain_words(row: Row, *, unit: bool = True) -> str:
+def describe_gain(row: Row, *, unit: bool = True) -> str:
     """The gain of an effect row with its interval: ``+9.1 points [6.8, 11.4]``."""
     metric = row["metric"]
     words = amount(row["gain"], metric) + (f" {METRICS[metric].unit}" if unit else "")
@@ -30,7 +30,7 @@ def gain_words(row: Row, *, unit: bool = True) -> str:
     return f"{words} [{', '.join(ends)}]"
 
 
-def level_words(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
+def describe_level(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
     """A level of a factor: ``25 images a class``, ``label noise 0.4``."""
     number = f"{level:g}" if isinstance(level, (int, float)) else "as it is" if level is None else str(level)
     return phrases.get(factor.removeprefix(FACTOR), factor_name(factor) + " {}").format(number)
@@ -52,7 +52,7 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def pair_words(rows: Sequence[Row]) -> str:
+def describe_pairs(rows: Sequence[Row]) -> str:
     """How many pairs stand behind some effect rows: ``6 pairs``, ``6 pairs each``, ``4 to 6 pairs each``."""
     numbers = [row["n_pairs"] for row in rows]
     low, high = min(numbers), max(numbers)

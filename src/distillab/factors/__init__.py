@@ -1,8 +1,17 @@
 """What we vary about a dataset, one property a file, and how studies write it down."""
 
-from distillab.factors.chain import Step, apply_chain, apply_factor, generator, parse_factors
+from distillab.factors.chain import ApplyFactor, apply_chain, apply_factor, generator, parse_factors
 from distillab.factors.classes import Classes
-from distillab.factors.factor import Factor, Level, Manipulation, Role, Scene, factor, factors, level_text
+from distillab.factors.factor import (
+    Factor,
+    FactorContext,
+    Level,
+    Manipulation,
+    Role,
+    factor,
+    factors,
+    level_text,
+)
 from distillab.factors.granularity import Granularity
 from distillab.factors.groups import Groups
 from distillab.factors.imbalance import Imbalance
@@ -15,11 +24,13 @@ from distillab.factors.similarity import Similarity
 from distillab.factors.size import Size
 from distillab.factors.spurious import Spurious
 from distillab.factors.unlabelled import Unlabelled
-from distillab.factors.wording import labels_told
+from distillab.factors.wording import describe_label_quality
 
 __all__ = [
+    "ApplyFactor",
     "Classes",
     "Factor",
+    "FactorContext",
     "Granularity",
     "Groups",
     "Imbalance",
@@ -29,20 +40,18 @@ __all__ = [
     "Redundancy",
     "Resolution",
     "Role",
-    "Scene",
     "Selection",
     "Shift",
     "Similarity",
     "Size",
     "Spurious",
-    "Step",
     "Unlabelled",
     "apply_chain",
     "apply_factor",
+    "describe_label_quality",
     "factor",
     "factors",
     "generator",
-    "labels_told",
     "level_text",
     "parse_factors",
 ]

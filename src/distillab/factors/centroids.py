@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
 from distillab.factors.subsets import first_of_each_class
 
 if TYPE_CHECKING:
-    from distillab.data.embedding import Embedding
+    from distillab.modalities.image.embedding import Embedding
 
 Cosines = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class ClassCentroids:
     classes: tuple[str, ...]
     spread: float
 
-    def cosines(self, images: ImageSet) -> Cosines:
+    def cosines(self, images: Examples) -> Cosines:
         """How near each image is to each class: float64 ``[N, K]`` in [-1, 1]. Images are looked at once."""
         return _directions_of(self.embedding, _Known(images.image_digest, images)) @ self.centroids.T
 
@@ -62,7 +62,7 @@ class ClassCentroids:
         return self.centroids @ self.centroids.T
 
 
-def class_centroids(images: ImageSet) -> ClassCentroids:
+def class_centroids(images: Examples) -> ClassCentroids:
     """The classes of ``images``, placed by at most :data:`IMAGES` of them, drawn by id. Kept by content."""
     return _placed(_Known(images.digest, images))
 
@@ -70,12 +70,14 @@ def class_centroids(images: ImageSet) -> ClassCentroids:
 @dataclass(frozen=True)
 class _Known:
     digest: str
-    images: ImageSet = field(compare=False)
+    images: Examples = field(compare=False)
 
 
 @lru_cache(maxsize=16)
 def _placed(known: _Known) -> ClassCentroids:
-    from distillab.data.embedding import fit_embedding  # torch is imported only where images are looked at
+    from distillab.modalities.image.embedding import (
+        fit_embedding,  # torch is imported only where images are looked at
+    )
 
     images = known.images
     sample = first_of_each_class(images, _DRAW, max(FEWEST, IMAGES // len(images.classes)))

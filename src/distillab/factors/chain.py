@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from distillab.canonical import seed_from
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.factors.factor import Factor, Manipulation, Role, Scene, factors, level_text
+from distillab.factors.factor import Factor, FactorContext, Manipulation, Role, factors, level_text
 
 WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
@@ -78,14 +78,14 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
-Step = Callable[[ImageSet, Factor, int, Scene | None], tuple[ImageSet, Manipulation]]
+ApplyFactor = Callable[[Examples, Factor, int, FactorContext | None], tuple[Examples, Manipulation]]
 
 
 def apply_factor(
-    images: ImageSet, factor: Factor, seed: int, scene: Scene | None = None
-) -> tuple[ImageSet, Manipulation]:
+    images: Examples, factor: Factor, seed: int, context: FactorContext | None = None
+) -> tuple[Examples, Manipulation]:
     """Apply one factor, whatever role the images have; also its measured strength. Raises RequestError."""
-    made = factor.apply(images, generator(factor, seed), scene)
+    made = factor.apply(images, generator(factor, seed), context)
     return made, factor.check(images, made)
 
 
@@ -95,16 +95,16 @@ def generator(factor: Factor, seed: int) -> np.random.Generator:
 
 
 def apply_chain(
-    images: ImageSet,
+    images: Examples,
     chain: Sequence[Factor],
     role: Role,
     seed: int,
-    step: Step = apply_factor,
-    scene: Scene | None = None,
-) -> tuple[ImageSet, list[Manipulation]]:
+    step: ApplyFactor = apply_factor,
+    context: FactorContext | None = None,
+) -> tuple[Examples, list[Manipulation]]:
     """Apply, in order, the factors that concern ``role``; also the measured strength of each.
 
-    ``step`` is how one is applied: whoever makes many conditions gives one that remembers. ``scene`` is what
+    ``step`` is how one is applied: a planner passes one that caches. ``context`` is what
     lies around the images.
 
     Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
@@ -118,12 +118,12 @@ def apply_chain(
     for factor in chain:
         if role in factor.roles:
             _must_be_labelled(images, factor)
-            images, strength = step(images, factor, seed, scene)
+            images, strength = step(images, factor, seed, context)
             measured.append(strength)
     return images, measured
 
 
-def _must_be_labelled(images: ImageSet, factor: Factor) -> None:
+def _must_be_labelled(images: Examples, factor: Factor) -> None:
     if not factor.takes_unlabelled and not images.labelled.all():
         raise RequestError(
             f"factor {factor.name} cannot change images without labels",

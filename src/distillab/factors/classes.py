@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from distillab.canonical import seed_from
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Amount, Change, Factor, Manipulation, Role, Scene, factor
+from distillab.factors.factor import Amount, Change, Factor, FactorContext, Manipulation, Role, factor
 from distillab.factors.subsets import first_of_each_class
 
 
@@ -29,7 +29,7 @@ class Classes(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"selection", "classes"})
-    needs_scene: ClassVar[bool] = True
+    needs_context: ClassVar[bool] = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 3},
         {"level": 2},
@@ -59,10 +59,12 @@ class Classes(Factor):
             raise ValueError(f"{self.total} images are less than one for each of {self.level:g} classes")
         return self
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The images of some classes. Raises RequestError if there are fewer classes, or images, than
         that."""
-        role = self.scene_of(scene).role
+        role = self.context_of(context).role
         key = int(rng.integers(2**63))
         by_seed = rng.permutation(len(images.classes))
         if self.level > len(images.classes):
@@ -79,7 +81,7 @@ class Classes(Factor):
     def _fixed(self, classes: int) -> Indices:
         return np.random.default_rng(seed_from("classes", self.draw)).permutation(classes)
 
-    def _sizes(self, images: ImageSet, drawn: Indices, total: int) -> Indices:
+    def _sizes(self, images: Examples, drawn: Indices, total: int) -> Indices:
         """Images a class, int64 ``[classes of the data]``, that together are the total."""
         scarcest = int(drawn[images.counts[drawn].argmin()])
         most = int(images.counts[scarcest])
@@ -94,7 +96,7 @@ class Classes(Factor):
         sizes[drawn[: total % len(drawn)]] += 1
         return sizes
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Count the classes that have images."""
         found = np.count_nonzero(after.counts)
         return Manipulation(self.name, "classes", self.level, float(found), 0.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices, Pixels
+from distillab.data.examples import Indices, Pixels
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
 

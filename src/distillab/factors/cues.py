@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices, Pixels
+from distillab.data.examples import Indices, Pixels
 from distillab.data.randomness import random_bits
 
 CueKind = Literal["tint", "patch", "background", "frame"]

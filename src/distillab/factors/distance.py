@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from distillab.data.embedding import embed
-from distillab.data.imageset import ImageSet, Pixels
+from distillab.data.examples import Examples, Pixels
+from distillab.modalities.image.embedding import embed
 
 DIMENSIONS = 32
 
@@ -22,7 +22,7 @@ def energy_distance(first: Pixels, second: Pixels) -> float:
     if min(len(first), len(second)) < 2:
         return float("nan")
     both = np.concatenate([first, second])
-    vectors = embed(ImageSet.of(both, np.zeros(len(both), np.int64), ("any",)), dimensions=DIMENSIONS)
+    vectors = embed(Examples.of(both, np.zeros(len(both), np.int64), ("any",)), dimensions=DIMENSIONS)
     x, y = vectors[: len(first)], vectors[len(first) :]
     between = float(cdist(x, y).mean())
     within = float(pdist(x).mean() + pdist(y).mean())

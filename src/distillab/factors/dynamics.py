@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices
+from distillab.data.examples import Indices
 from distillab.data.randomness import random_bits
 
 EPOCHS = 10

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from distillab.data.dataset import Dataset
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -24,7 +24,7 @@ Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Scene:
+class FactorContext:
     """What surrounds the images that a factor changes: it may look at it, and take images from it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Scene:
 
     dataset: Dataset
     role: Role = "transfer"
-    teacher: Callable[[ImageSet], Probabilities] | None = None
+    teacher: Callable[[Examples], Probabilities] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Factor(BaseModel, ABC):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
     changes: ClassVar[frozenset[Change]] = frozenset({"selection"})
     nested: ClassVar[bool] = True
-    needs_scene: ClassVar[bool] = False
+    needs_context: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
 
     level: Amount | str
@@ -115,23 +115,25 @@ class Factor(BaseModel, ABC):
         return self.phrase.format(level_text(self.level))
 
     @abstractmethod
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The manipulated set. Raises RequestError, saying the most the data can give, if it cannot be."""
 
     def extra_evals(
-        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
-    ) -> Mapping[str, ImageSet]:
+        self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Mapping[str, Examples]:
         """Test sets that this level calls for, beside those there are, made from the primary one."""
         return {}
 
-    def scene_of(self, scene: Scene | None) -> Scene:
+    def context_of(self, context: FactorContext | None) -> FactorContext:
         """The scene, for a factor that cannot do without. Raises RequestError if there is none."""
-        if scene is None:
+        if context is None:
             raise RequestError(f"factor {self.name} needs to know the dataset around the images")
-        return scene
+        return context
 
     @abstractmethod
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
 
 

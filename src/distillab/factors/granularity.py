@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors.factor import Change, Factor, Manipulation, Role, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, Role, factor
 
 
 @factor("granularity")
@@ -32,7 +32,9 @@ class Granularity(Factor):
     def phrase(self) -> str:
         return "{} labels"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The same images under the asked labels. Raises RequestError if there are no coarser classes."""
         coarser = len(set(images.parents))
         if not coarser:
@@ -49,7 +51,7 @@ class Granularity(Factor):
             )
         return images if self.level == "fine" else images.with_parents_as_classes()
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of images that bear the name of their class, or of its coarser class."""
         names = before.classes if self.level == "fine" else before.parents
         was = dict(zip(before.ids.tolist(), before.labels.tolist(), strict=True))

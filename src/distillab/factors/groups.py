@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Amount, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Amount, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 
@@ -75,7 +75,9 @@ class Groups(Factor):
             raise ValueError("'images_per_class' is for 'hold: total'")
         return self
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """A subset. Raises RequestError if there is no such group, or too few of its images, or of others."""
         inside = self._inside(images)
         if isinstance(self.level, str):
@@ -94,7 +96,7 @@ class Groups(Factor):
     def _name(self) -> str:
         return self.level if isinstance(self.level, str) else str(self.group)
 
-    def _inside(self, images: ImageSet) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def _inside(self, images: Examples) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which images are in the group, bool ``[N]``. Raises RequestError if there is no such group."""
         if images.groups is None:
             raise RequestError(
@@ -111,7 +113,7 @@ class Groups(Factor):
             )
         return np.equal(images.groups, images.group_names.index(self._name))
 
-    def _must_hold_every_class(self, images: ImageSet, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    def _must_hold_every_class(self, images: Examples, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         left = images.select(kept).counts
         if (empty := np.flatnonzero((left == 0) & (images.counts > 0))).size:
             raise RequestError(
@@ -120,14 +122,14 @@ class Groups(Factor):
                 allowed=f"groups of images of every class, or `classes` of the source: {self._told(images)}",
             )
 
-    def _told(self, images: ImageSet) -> str:
+    def _told(self, images: Examples) -> str:
         """The groups with the number of classes they hold."""
         groups = np.unique(np.stack([np.asarray(images.groups), images.labels]), axis=1)[0]
         names, counts = np.unique(groups, return_counts=True)
         return ", ".join(f"{images.group_names[n]} has {c}" for n, c in zip(names, counts, strict=True))
 
     def _counts(
-        self, images: ImageSet, mine: Indices, rest: Indices, level: float
+        self, images: Examples, mine: Indices, rest: Indices, level: float
     ) -> tuple[Indices, Indices]:
         """Images a class from the group and from the rest, int64 ``[K]`` each."""
         if self.hold == "rest":
@@ -159,8 +161,8 @@ class Groups(Factor):
         return wanted, others
 
     def extra_evals(
-        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
-    ) -> Mapping[str, ImageSet]:
+        self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Mapping[str, Examples]:
         """The test images of every group, by its name."""
         if test.groups is None:
             return {}
@@ -170,7 +172,7 @@ class Groups(Factor):
             if (test.groups == group).any()
         }
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of the images that are of the group. Every class is rounded by half an image at most."""
         names = after.group_names
         member = np.equal(after.groups, names.index(self._name)) if after.groups is not None else np.zeros(0)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import first_of_each_class, rounded
 
 
@@ -43,7 +43,9 @@ class Imbalance(Factor):
     order: Literal["index", "random"] = "index"
     minority: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.5
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """A subset. Raises RequestError if the ratio would leave the rarest class less than one image."""
         key = int(rng.integers(2**63))
         by_chance = rng.permutation(len(images.classes))
@@ -53,7 +55,7 @@ class Imbalance(Factor):
         sizes[ranked] = self._sizes(images)
         return first_of_each_class(images, key, sizes)
 
-    def _sizes(self, images: ImageSet) -> Indices:
+    def _sizes(self, images: Examples) -> Indices:
         """Images a class by rank, from the most frequent class to the rarest, int64 ``[K]``."""
         n, classes = int(images.counts.min()), len(images.classes)
         if self.kind == "exponential":
@@ -63,7 +65,7 @@ class Imbalance(Factor):
             depth = (np.arange(classes) >= classes - rare).astype(np.float64)
         return rounded(n * self.level**-depth)
 
-    def _must_be_possible(self, images: ImageSet) -> None:
+    def _must_be_possible(self, images: Examples) -> None:
         scarcest = int(images.counts.argmin())
         n = int(images.counts[scarcest])
         if len(images.classes) < 2:
@@ -81,7 +83,7 @@ class Imbalance(Factor):
                 allowed=f"a ratio of at most {n}: {images.classes[scarcest]!r} has {n} images",
             )
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The ratio of the largest class to the smallest. Rounding the smallest to a whole number m moves the
         ratio by at most a share 1 / 2m."""
         smallest = int(self._sizes(before)[-1])

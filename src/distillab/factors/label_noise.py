@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.centroids import class_centroids, nearest_other
-from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import places_in_class, ranks_in_class, rounded
 
 SHARPNESS = 2.0
@@ -59,7 +59,7 @@ class LabelNoise(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"labels"})
-    needs_scene: ClassVar[bool] = True  # for kind instance
+    needs_context: ClassVar[bool] = True  # for kind instance
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 0.0},
         {"level": 0.21},
@@ -91,21 +91,23 @@ class LabelNoise(Factor):
             raise ValueError("'sharpness' is for 'kind: instance'")
         return self
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The same images with some labels changed. Raises RequestError if there is no other class, or one of
         ``to`` is not known."""
         who, what = (int(key) for key in rng.integers(2**63, size=2))
         if len(images.classes) < 2:
             raise RequestError("a single class has no other label to take", where="label_noise")
         if self.kind == "instance":
-            others, order = self._by_looks(images, who, self.scene_of(scene))
+            others, order = self._by_looks(images, who, self.context_of(context))
             ranks = places_in_class(images, order)
         else:
             others, ranks = self._others(images, what), ranks_in_class(images, who)
         changed = ranks < rounded(self.level * images.counts)[images.labels]
         return images.relabel(np.where(changed, others, images.labels))
 
-    def _others(self, images: ImageSet, key: int) -> Indices:
+    def _others(self, images: Examples, key: int) -> Indices:
         """What each label changes to if it changes, int64 ``[N]``."""
         classes = len(images.classes)
         if self.to is not None:
@@ -125,16 +127,18 @@ class LabelNoise(Factor):
             mapped[classes.index(pair[0])] = classes.index(pair[1])
         return mapped
 
-    def _by_looks(self, images: ImageSet, key: int, scene: Scene) -> tuple[Indices, npt.NDArray[np.float64]]:
+    def _by_looks(
+        self, images: Examples, key: int, context: FactorContext
+    ) -> tuple[Indices, npt.NDArray[np.float64]]:
         """The nearest other class of each image, int64 ``[N]``, and a number, float64 ``[N]``, that is
         smaller the sooner it changes in its class."""
-        placed = class_centroids(scene.dataset.train).of(images.classes, "label_noise")
+        placed = class_centroids(context.dataset.train).of(images.classes, "label_noise")
         others, margins = nearest_other(placed.cosines(images), images.labels)
         waits = -np.log1p(-uniform(images.ids, key))  # exponential: the shortest of several is a fair draw
         sharpness = SHARPNESS if self.sharpness is None else self.sharpness
         return others, np.log(np.maximum(waits, 1e-300)) + sharpness * margins / placed.spread
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of labels that differ, image by image, among the classes that can change. Each class is
         rounded by half an image at most."""
         old = _labels_by_id(before, after.ids)
@@ -148,7 +152,7 @@ class LabelNoise(Factor):
         return Manipulation(self.name, "share of labels changed", self.level, measured, float(tolerance))
 
 
-def _labels_by_id(images: ImageSet, ids: Indices) -> Indices:
+def _labels_by_id(images: Examples, ids: Indices) -> Indices:
     """The label that each of ``ids`` has in ``images``. Raises ValueError if one is not there."""
     order = np.argsort(images.ids)
     found = np.minimum(np.searchsorted(images.ids, ids, sorter=order), len(images) - 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices, Pixels
+from distillab.data.examples import Indices, Pixels
 from distillab.data.randomness import random_bits
 
 GAIN = 10  # brightness changes by at most this many 256ths

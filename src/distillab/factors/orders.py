@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import Indices
+from distillab.data.examples import Indices
 
 Points = npt.NDArray[np.float64]
 _TIES = 9  # decimals: what differs by less is a tie, whatever order a machine adds numbers in

@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from distillab.data.derived import Unchanged, derived, stacked
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
-from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.nearcopy import NearCopy, are_near
 from distillab.factors.subsets import first_of_each_class, ranks_in_class, rounded
 
@@ -44,7 +44,7 @@ class Redundancy(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"selection", "images"})
-    needs_scene: ClassVar[bool] = True
+    needs_context: ClassVar[bool] = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 0.0, "kind": "leakage"},
         {"level": 0.05, "kind": "leakage"},
@@ -70,7 +70,9 @@ class Redundancy(Factor):
         }
         return words[self.kind]
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """A set of the same size. Raises RequestError if a class would be left without an image of its own,
         if more test images are asked for than one half of the test set has, or if images that leak would
         stand among ones that another factor has changed."""
@@ -79,11 +81,11 @@ class Redundancy(Factor):
         self._must_leave_some(images, copies)
         ranks = ranks_in_class(images, order)
         kept = (images.counts - copies)[images.labels]
-        test = _exposed(self.scene_of(scene), leaks) if self.kind == "leakage" else None
+        test = _exposed(self.context_of(context), leaks) if self.kind == "leakage" else None
         if not copies.any():
             return images
         if test is not None:
-            _must_be_as_read(images, self.scene_of(scene))
+            _must_be_as_read(images, self.context_of(context))
             return stacked(images.select(ranks < kept), self._leaked(images, copies, leaks, test))
         source, number = _sources(images, ranks, kept)
         made = images.select(source)
@@ -93,7 +95,7 @@ class Redundancy(Factor):
         variants = np.where(number > 0, (number - 1) % NEAR_COPIES + 1, 0)
         return derived(made, [Unchanged(), *(NearCopy(k + 1) for k in range(NEAR_COPIES))], variants)
 
-    def _must_leave_some(self, images: ImageSet, copies: Indices) -> None:
+    def _must_leave_some(self, images: Examples, copies: Indices) -> None:
         bare = np.flatnonzero((images.counts > 0) & (copies == images.counts))
         if len(bare):
             scarcest = int(bare[images.counts[bare].argmin()])
@@ -105,7 +107,7 @@ class Redundancy(Factor):
             )
 
     @staticmethod
-    def _leaked(images: ImageSet, wanted: Indices, key: int, test: ImageSet) -> ImageSet:
+    def _leaked(images: Examples, wanted: Indices, key: int, test: Examples) -> Examples:
         """The first ``wanted[c]`` images of each class c of (the exposed half of) a test set, as copies."""
         places = [test.classes.index(name) if name in test.classes else -1 for name in images.classes]
         if missing := [name for name, place in zip(images.classes, places, strict=True) if place < 0]:
@@ -129,17 +131,17 @@ class Redundancy(Factor):
         return replace(leaked, ids=leaked.ids + COPY)
 
     def extra_evals(
-        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
-    ) -> Mapping[str, ImageSet]:
+        self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Mapping[str, Examples]:
         """For leakage the half of the test set that leaks, and the half that never does."""
         if self.kind != "leakage":
             return {}
         _, leaks = (int(key) for key in rng.integers(2**63, size=2))
-        exposed = np.isin(test.ids, _exposed(self.scene_of(scene), leaks).ids)
+        exposed = np.isin(test.ids, _exposed(self.context_of(context), leaks).ids)
         halves = {"exposed": test.select(exposed), "unexposed": test.select(~exposed)}
         return {name: half for name, half in halves.items() if len(half)}
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of images that stand in the set more than once (beyond those that did before), or that
         were not among those before. Rows of the pool say so, and pixels where copies are only near."""
         if self.kind == "leakage":
@@ -155,7 +157,7 @@ class Redundancy(Factor):
         return Manipulation(self.name, measure, self.level, measured, tolerance)
 
 
-def _sources(images: ImageSet, ranks: Indices, kept: Indices) -> tuple[Indices, Indices]:
+def _sources(images: Examples, ranks: Indices, kept: Indices) -> tuple[Indices, Indices]:
     """For every place of the set, whose copy stands there (a position) and which copy of it (0: itself).
 
     The images of a class that are not kept become, in their random order, copies of the kept ones in turn.
@@ -167,15 +169,15 @@ def _sources(images: ImageSet, ranks: Indices, kept: Indices) -> tuple[Indices, 
     return source, np.where(ranks < kept, 0, beyond // kept + 1)
 
 
-def _exposed(scene: Scene, key: int) -> ImageSet:
+def _exposed(context: FactorContext, key: int) -> Examples:
     """The half of each class of the test set that leaks are taken from, whatever the level."""
-    test = scene.dataset.eval["test"]
+    test = context.dataset.eval["test"]
     return test.select(ranks_in_class(test, key) < (test.counts // 2)[test.labels])
 
 
-def _must_be_as_read(images: ImageSet, scene: Scene) -> None:
+def _must_be_as_read(images: Examples, context: FactorContext) -> None:
     """Raise RequestError if an earlier factor has changed the pixels, by a look at some of them."""
-    train = scene.dataset.train
+    train = context.dataset.train
     common, ours, theirs = np.intersect1d(images.ids, train.ids, return_indices=True)
     some = np.linspace(0, len(common) - 1, min(len(common), PIXELS_LOOKED_AT)).astype(np.int64)
     same = images.shape == train.shape and np.array_equal(
@@ -189,11 +191,11 @@ def _must_be_as_read(images: ImageSet, scene: Scene) -> None:
         )
 
 
-def _repeated(images: ImageSet) -> float:
+def _repeated(images: Examples) -> float:
     return 1 - len(np.unique(images.rows)) / len(images)
 
 
-def _near(before: ImageSet, after: ImageSet) -> float:
+def _near(before: Examples, after: Examples) -> float:
     """The share of images that came in and look like one that stayed, from a sample of them if they are
     many."""
     came = np.flatnonzero(~np.isin(after.ids, before.ids))

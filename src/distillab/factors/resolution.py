@@ -11,10 +11,10 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from distillab.data.derived import derived
-from distillab.data.imageset import ImageSet, Indices, Pixels
-from distillab.data.lens import Lens
+from distillab.data.examples import Examples, Indices, Pixels
+from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
-from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 
 SAMPLE = 256  # images that a check looks at
 FAINT = 1.0  # mean square, in grey levels, of what a check takes for the rounding of pixels
@@ -24,24 +24,28 @@ FAINT = 1.0  # mean square, in grey levels, of what a check takes for the roundi
 class Resampled:
     """Images of another size: what a lens shows a student, for everybody."""
 
-    lens: Lens
+    student_transform: StudentTransform
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        return {"operation": "resampled", "side": self.lens.side, "back": self.lens.back}
+        return {
+            "operation": "resampled",
+            "side": self.student_transform.side,
+            "back": self.student_transform.back,
+        }
 
     def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
-        return self.lens.seen(before)
+        return self.student_transform.seen(before)
 
     def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
-        return (_through(self.lens, pixels) + np.float32(0.5)).clip(0, 255).astype(np.uint8)
+        return (_through(self.student_transform, pixels) + np.float32(0.5)).clip(0, 255).astype(np.uint8)
 
 
-def _through(lens: Lens, pixels: Pixels) -> npt.NDArray[np.float32]:
+def _through(student_transform: StudentTransform, pixels: Pixels) -> npt.NDArray[np.float32]:
     """Pixels as a lens shows them, float32 ``[N, C, H', W']`` in [0, 255]."""
     import torch  # image sets are opened where torch is not needed
 
-    return np.asarray(lens(torch.from_numpy(pixels).float()).numpy(), dtype=np.float32)
+    return np.asarray(student_transform(torch.from_numpy(pixels).float()).numpy(), dtype=np.float32)
 
 
 @factor("resolution")
@@ -88,17 +92,19 @@ class Resolution(Factor):
         whose = {"student": " for the student", "both": ""}[self.sees]
         return {"compute": "detail of {} pixels", "architecture": "{} pixels"}[self.hold] + whose
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The same images resampled, or under a lens. Raises RequestError if they cannot be."""
         side = self._side(images)
         if side == self.level:
             return images
-        lens = Lens(int(self.level), back=self.hold == "compute")
+        student_transform = StudentTransform(int(self.level), back=self.hold == "compute")
         if self.sees == "student":
-            return replace(images, lens=lens)
-        return derived(images, [Resampled(lens)])
+            return replace(images, student_transform=student_transform)
+        return derived(images, [Resampled(student_transform)])
 
-    def _side(self, images: ImageSet) -> int:
+    def _side(self, images: Examples) -> int:
         """Pixels a side of the images as they are."""
         _, height, width = images.shape
         if height != width:
@@ -115,12 +121,12 @@ class Resolution(Factor):
             )
         return height
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Pixels a side of what a student sees; where the size is held, how many are independent (see
         :func:`effective_side`), which cannot be more than there were. Faint detail is not counted: a
         difference of one pixel, or of a twentieth of the level, is accepted."""
         if self.hold == "architecture":
-            return Manipulation(self.name, "pixels a side", self.level, float(after.seen_shape[1]), 0.0)
+            return Manipulation(self.name, "pixels a side", self.level, float(after.student_shape[1]), 0.0)
         asked = min(self.level, effective_side(before))
         measure = "independent pixels a side"
         return Manipulation(
@@ -128,7 +134,7 @@ class Resolution(Factor):
         )
 
 
-def effective_side(images: ImageSet) -> int:
+def effective_side(images: Examples) -> int:
     """How many numbers a column of these images really holds, as a student sees them.
 
     Images that were spread from s pixels a side have columns in a space of s dimensions. These are counted:
@@ -137,7 +143,11 @@ def effective_side(images: ImageSet) -> int:
     """
     positions = np.unique(np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(np.int64))
     pixels = images.pixels(positions)
-    seen = pixels.astype(np.float32) if images.lens is None else _through(images.lens, pixels)
+    seen = (
+        pixels.astype(np.float32)
+        if images.student_transform is None
+        else _through(images.student_transform, pixels)
+    )
     height = seen.shape[2]
     columns = np.moveaxis(seen, 2, 0).reshape(height, -1).astype(np.float64)
     moments = columns @ columns.T / columns.shape[1]

@@ -15,14 +15,14 @@ import pyarrow.csv
 import pyarrow.parquet
 from pydantic import Field
 
-from distillab.data.embedding import embed
-from distillab.data.imageset import ImageSet, Indices
-from distillab.data.sources.source import SourcePath
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
 from distillab.factors.dynamics import confidence
-from distillab.factors.factor import Factor, Manipulation, Probabilities, Scene, factor
+from distillab.factors.factor import Factor, FactorContext, Manipulation, Probabilities, factor
 from distillab.factors.orders import herding, k_centre
 from distillab.factors.subsets import must_have_each, ranks_in_class, rounded
+from distillab.modalities.image.embedding import embed
+from distillab.sources.source import SourcePath
 
 Reals = npt.NDArray[np.float64]
 _DECIMALS = 6  # of scores: what differs by less is a tie, which ids decide
@@ -47,7 +47,7 @@ class Selection(Factor):
     seed, and a smaller budget takes a subset of what a larger one takes.
     """
 
-    needs_scene: ClassVar[bool] = True
+    needs_context: ClassVar[bool] = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": "herding", "budget": 5},
         {"level": "k_centre", "budget": 5},
@@ -70,7 +70,9 @@ class Selection(Factor):
         amount = f"{self.budget} of" if isinstance(self.budget, int) else f"a share {self.budget:g} of"
         return f"{amount} each class, chosen by the rule {{}}"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """A subset. Raises RequestError if a class is too small, or nobody says what is uncertain."""
         key = int(rng.integers(2**63))
         sizes = self._sizes(images)
@@ -82,10 +84,10 @@ class Selection(Factor):
             )
         scores = {"easiest": 1, "hardest": -1}.get(self.level, 0) * _confidence(_Named.of(images))
         if self.level == "uncertain":
-            scores = self._uncertainty(images, scene)
+            scores = self._uncertainty(images, context)
         return images.select(_ranks(images, scores) < sizes[images.labels])
 
-    def _sizes(self, images: ImageSet) -> Indices:
+    def _sizes(self, images: Examples) -> Indices:
         """Images to take of each class, int64 ``[K]``."""
         if isinstance(self.budget, float):
             least = np.minimum(images.counts, 1)  # a class that has images keeps one
@@ -93,10 +95,10 @@ class Selection(Factor):
         must_have_each(images, self.budget, "selection.budget")
         return np.full(len(images.classes), self.budget, dtype=np.int64)
 
-    def _uncertainty(self, images: ImageSet, scene: Scene | None) -> Reals:
+    def _uncertainty(self, images: Examples, context: FactorContext | None) -> Reals:
         if self.scores is not None:
             return _scores_in(self.scores, images.ids)
-        teacher = self.scene_of(scene).teacher
+        teacher = self.context_of(context).teacher
         if teacher is None:
             raise RequestError(
                 "the study's teacher is trained after images are chosen and cannot say what is uncertain",
@@ -106,7 +108,7 @@ class Selection(Factor):
             )
         return _entropy(_Named.of(images), teacher)
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Count: the class count that is furthest from the budget, or the share of images kept."""
         if isinstance(self.budget, int):
             worst = after.counts[np.abs(after.counts - self.budget).argmax()]
@@ -122,14 +124,14 @@ class _Named:
     """A set by its name, so that what was computed about it once is found again."""
 
     digest: str
-    images: ImageSet = field(compare=False)
+    images: Examples = field(compare=False)
 
     @classmethod
-    def of(cls, images: ImageSet) -> _Named:
+    def of(cls, images: Examples) -> _Named:
         return cls(images.digest, images)
 
     @classmethod
-    def by_pixels(cls, images: ImageSet) -> _Named:
+    def by_pixels(cls, images: Examples) -> _Named:
         return cls(images.image_digest, images)
 
 
@@ -149,7 +151,7 @@ def _confidence(named: _Named) -> Reals:
 
 
 @lru_cache(maxsize=4)
-def _entropy(named: _Named, teacher: Callable[[ImageSet], Probabilities]) -> Reals:
+def _entropy(named: _Named, teacher: Callable[[Examples], Probabilities]) -> Reals:
     """Shannon entropy of the teacher's probabilities in nats, float64 ``[N]``."""
     shares = np.maximum(teacher(named.images).astype(np.float64), 1e-12)
     entropies: Reals = -(shares * np.log(shares)).sum(axis=1).round(_DECIMALS)
@@ -157,7 +159,7 @@ def _entropy(named: _Named, teacher: Callable[[ImageSet], Probabilities]) -> Rea
 
 
 def _greedy(
-    images: ImageSet, order: Callable[[Reals, int], Indices], sizes: Indices
+    images: Examples, order: Callable[[Reals, int], Indices], sizes: Indices
 ) -> npt.NDArray[np.bool_]:
     """Which images are among the first ``sizes[c]`` of their class, as ``order`` has them: bool ``[N]``."""
     vectors = _vectors(_Named.by_pixels(images))
@@ -169,7 +171,7 @@ def _greedy(
     return chosen
 
 
-def _ranks(images: ImageSet, scores: Reals) -> Indices:
+def _ranks(images: Examples, scores: Reals) -> Indices:
     """The place of every image in its class, from the highest score (0) downwards: int64 ``[N]``."""
     order = np.lexsort((images.ids, -scores, images.labels))
     ranks = np.empty(len(images), dtype=np.int64)

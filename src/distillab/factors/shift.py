@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
 from distillab.data.derived import StackedPixels, derived, stacked
-from distillab.data.imageset import UNLABELLED, ImageSet, Indices
+from distillab.data.examples import UNLABELLED, Examples, Indices
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.corruptions import Corrupted, Corruption, must_be_possible
 from distillab.factors.distance import energy_distance
-from distillab.factors.factor import Amount, Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Amount, Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 SAMPLE = 64  # images that a check makes and looks at
@@ -56,7 +56,7 @@ class Shift(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"pixels"})
-    needs_scene: ClassVar[bool] = True  # for other datasets
+    needs_context: ClassVar[bool] = True  # for other datasets
     takes_unlabelled: ClassVar[bool] = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 0.0, "to": "other"},
@@ -88,13 +88,15 @@ class Shift(Factor):
             return f"{' or '.join(self.corruption).replace('_', ' ')} of severity {{}}"
         return f"a share {{}} from {self.to}"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The same images with other pixels. Raises RequestError if they do not fit, or there are too few."""
         key, theirs_key = (int(number) for number in rng.integers(2**63, size=2))
         if self.corruption:
             return self._corrupted(images, self.corruption)
-        scene = self.scene_of(scene)
-        theirs = self._as_ours(self._split(self._other(scene), scene.role), images)
+        context = self.context_of(context)
+        theirs = self._as_ours(self._split(self._other(context), context.role), images)
         wanted = rounded(self.level * images.counts)
         self._must_suffice(images, theirs, wanted)
         if self.level == 0:
@@ -102,16 +104,18 @@ class Shift(Factor):
         return _replaced(images, theirs, wanted, key, theirs_key)
 
     def extra_evals(
-        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
-    ) -> Mapping[str, ImageSet]:
+        self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Mapping[str, Examples]:
         """The test set as it is elsewhere."""
         if self.to:
-            return {"shifted": self._as_ours(self._split(self._other(self.scene_of(scene)), "eval"), test)}
+            return {
+                "shifted": self._as_ours(self._split(self._other(self.context_of(context)), "eval"), test)
+            }
         if self.corruption and self.level and "eval" not in self.roles:
             return {"shifted": self._corrupted(test, self.corruption)}
         return {}
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of images of the other dataset, each class being rounded by half an image at most. Of a
         corruption, the severity to whose images those of an even sample are nearest, pixel by pixel."""
         if self.corruption:
@@ -126,7 +130,7 @@ class Shift(Factor):
         what = f"share of images from {self.to}"
         return Manipulation(self.name, what, self.level, replaced, float(tolerance), note)
 
-    def _check_of_corruption(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def _check_of_corruption(self, before: Examples, after: Examples) -> Manipulation:
         sample = _evenly(len(before))
         was, now = before.pixels(sample), after.pixels(sample)
         change = np.abs(now.astype(np.float64) - was)
@@ -138,7 +142,7 @@ class Shift(Factor):
         found = self._nearest_severity(before, after)
         return Manipulation(self.name, "severity of the corruption", self.level, float(found), 0.5, note)
 
-    def _nearest_severity(self, before: ImageSet, after: ImageSet) -> int:
+    def _nearest_severity(self, before: Examples, after: Examples) -> int:
         """The severity at which the images before come nearest to those after: 0 if they are the same; of
         severities that make the same images the level's own."""
         sample = _evenly(len(before), RECORRUPTED)
@@ -150,14 +154,14 @@ class Shift(Factor):
 
         return min(SEVERITIES, key=apart)
 
-    def _corrupted(self, images: ImageSet, corruptions: tuple[Corruption, ...]) -> ImageSet:
+    def _corrupted(self, images: Examples, corruptions: tuple[Corruption, ...]) -> Examples:
         must_be_possible(images.shape)
         if self.level == 0:
             return images
         return derived(images, [Corrupted(corruptions, int(self.level))], keep=True)
 
-    def _other(self, scene: Scene) -> Dataset:
-        others, name = scene.dataset.others, str(self.to)
+    def _other(self, context: FactorContext) -> Dataset:
+        others, name = context.dataset.others, str(self.to)
         if not others:
             raise RequestError(
                 f"there is no other dataset {name!r}", where="shift", allowed="datasets named under `others`"
@@ -167,11 +171,11 @@ class Shift(Factor):
         return others[name]
 
     @staticmethod
-    def _split(other: Dataset, role: str) -> ImageSet:
+    def _split(other: Dataset, role: str) -> Examples:
         splits = {"val": other.val, "eval": other.eval["test"]}
         return splits.get(role, other.train)
 
-    def _as_ours(self, theirs: ImageSet, ours: ImageSet) -> ImageSet:
+    def _as_ours(self, theirs: Examples, ours: Examples) -> Examples:
         """The images of the other dataset whose classes are among ours, called like ours."""
         if theirs.shape != ours.shape:
             raise RequestError(
@@ -188,10 +192,10 @@ class Shift(Factor):
             parents=ours.parents,
             groups=None,
             group_names=(),
-            lens=ours.lens,
+            student_transform=ours.student_transform,
         )
 
-    def _map(self, theirs: ImageSet, ours: ImageSet) -> Indices:
+    def _map(self, theirs: Examples, ours: Examples) -> Indices:
         """For each of their classes ours, or -1; int64 ``[their classes + 1]``, the last for no label."""
         names, places = dict(self.class_map), {name: label for label, name in enumerate(ours.classes)}
         for their, our in self.class_map:
@@ -214,7 +218,7 @@ class Shift(Factor):
             )
         return np.array([*found, UNLABELLED], dtype=np.int64)
 
-    def _must_suffice(self, images: ImageSet, theirs: ImageSet, wanted: Indices) -> None:
+    def _must_suffice(self, images: Examples, theirs: Examples, wanted: Indices) -> None:
         if (wanted <= theirs.counts).all():
             return
         share = np.where(images.counts > 0, theirs.counts / np.maximum(images.counts, 1), np.inf)
@@ -227,7 +231,7 @@ class Shift(Factor):
         )
 
 
-def _replaced(images: ImageSet, theirs: ImageSet, wanted: Indices, key: int, theirs_key: int) -> ImageSet:
+def _replaced(images: Examples, theirs: Examples, wanted: Indices, key: int, theirs_key: int) -> Examples:
     """The first ``wanted[c]`` images of each class c in a random order take the pixels of the first of theirs
     in another, one for one."""
     labelled = np.flatnonzero(images.labelled)
@@ -239,7 +243,7 @@ def _replaced(images: ImageSet, theirs: ImageSet, wanted: Indices, key: int, the
     return replace(images, pool=both.pool, rows=rows)
 
 
-def _first(images: ImageSet, wanted: Indices, key: int) -> Indices:
+def _first(images: Examples, wanted: Indices, key: int) -> Indices:
     """Positions of the ``wanted[c]`` first images of each class c, class by class in their random order."""
     ranks = ranks_in_class(images, key)
     chosen = np.flatnonzero(ranks < wanted[images.labels])
@@ -251,7 +255,7 @@ def _evenly(n: int, most: int = SAMPLE) -> Indices:
     return np.unique(np.linspace(0, n - 1, min(most, n)).astype(np.int64))
 
 
-def _from_elsewhere(before: ImageSet, after: ImageSet) -> npt.NDArray[np.bool_]:
+def _from_elsewhere(before: Examples, after: Examples) -> npt.NDArray[np.bool_]:
     """Which images lie in a part of the pool that was not there before, bool ``[N]``."""
     own = len(before.pool.pixels)
     pixels = after.pool.pixels
@@ -259,7 +263,7 @@ def _from_elsewhere(before: ImageSet, after: ImageSet) -> npt.NDArray[np.bool_]:
     return after.rows >= own if grown else np.zeros(len(after), bool)
 
 
-def _size(images: ImageSet) -> str:
+def _size(images: Examples) -> str:
     channels, height, width = images.shape
     return (
         f"{height}x{width} {'grey' if channels == 1 else 'RGB' if channels == 3 else f'{channels} channels'}"

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
 from distillab.factors.centroids import Cosines, class_centroids
-from distillab.factors.factor import Change, Factor, Manipulation, Role, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, Role, factor
 from distillab.factors.subsets import first_of_each_class
 
 TOLERANCE = 0.1  # of the level
@@ -34,7 +34,7 @@ class Similarity(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"selection", "classes"})
-    needs_scene: ClassVar[bool] = True
+    needs_context: ClassVar[bool] = True
     nested: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         {"level": 1.0, "classes": 2},
@@ -50,10 +50,12 @@ class Similarity(Factor):
     def phrase(self) -> str:
         return f"{self.classes} classes of similarity {{}}"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The images of some classes. Raises RequestError if no set of classes, or no class, is that large,
         or no set of classes is near the level."""
-        around = self.scene_of(scene)
+        around = self.context_of(context)
         key = int(rng.integers(2**63))
         start = rng.permutation(len(images.classes))[: self.classes]
         if self.classes >= len(images.classes):
@@ -68,7 +70,7 @@ class Similarity(Factor):
             images = first_of_each_class(images, key, self._each(images))
         return images.of_classes(np.sort(chosen))
 
-    def _each(self, images: ImageSet) -> int:
+    def _each(self, images: Examples) -> int:
         scarcest = int(images.counts.argmin())
         most = int(images.counts[scarcest])
         if self.images_per_class is not None and self.images_per_class > most:
@@ -92,7 +94,7 @@ class Similarity(Factor):
             )
         return chosen
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """How many classes there are; if that is right, how similar they are in an embedding of the images
         before. Centroids of n images a class are known to about 1 / sqrt(n), which is added to the
         tolerance."""

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors.factor import Amount, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Amount, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import first_of_each_class, must_have_each, ranks_in_class, rounded
 
 
@@ -55,7 +55,9 @@ class Size(Factor):
             raise ValueError(f"{self.level:g} is not a number of images: it must be whole and at least 1")
         return self
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """A stratified subset. Raises RequestError if a class, or the set, is too small for the level."""
         key = int(rng.integers(2**63))
         if self.unit == "images_per_class":
@@ -66,7 +68,7 @@ class Size(Factor):
         # Equal places, one in each of several classes, are taken in the order of the classes.
         return images.select(np.sort(np.lexsort((images.labels, place))[:total]))
 
-    def _total(self, images: ImageSet, place: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+    def _total(self, images: Examples, place: np.ndarray[Any, np.dtype[np.float64]]) -> int:
         total = int(rounded(self.level * len(images))) if self.unit == "fraction" else int(self.level)
         if total > len(images):
             raise RequestError(
@@ -89,11 +91,11 @@ class Size(Factor):
         return self.unit == "fraction"
 
     @staticmethod
-    def _least(images: ImageSet, place: np.ndarray[Any, np.dtype[np.float64]]) -> int:
+    def _least(images: Examples, place: np.ndarray[Any, np.dtype[np.float64]]) -> int:
         """The smallest total that gives every class that has images one of them."""
         return int(np.count_nonzero(place <= 0.5 / images.counts[images.counts > 0].min()))
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Count: the class count that is furthest from the level, the share kept, or the total."""
         if self.unit == "images_per_class":
             worst = after.counts[np.abs(after.counts - self.level).argmax()]

@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from distillab.data.derived import DerivedPixels, PixelOperation, Unchanged, derived
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
 from distillab.factors.cues import OPACITY, Cue, CueKind
-from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 NO_CUE = -1
@@ -62,14 +62,16 @@ class Spurious(Factor):
     def phrase(self) -> str:
         return f"{self.cue} of the own class on a share {{}}"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The same images with cues, and groups. Raises RequestError if there is a single class."""
         who, what = self._keys(rng)
         return self._bearing(images, self._arranged(images, who, what, self.level))
 
     def extra_evals(
-        self, test: ImageSet, rng: np.random.Generator, scene: Scene | None = None
-    ) -> Mapping[str, ImageSet]:
+        self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Mapping[str, Examples]:
         """The test set with cues that tell the truth, with cues that lie, and half and half."""
         who, what = self._keys(rng)
         sets = {
@@ -81,12 +83,12 @@ class Spurious(Factor):
             sets["neutral"] = self._without(test)
         return sets
 
-    def cues_of(self, images: ImageSet) -> Indices:
+    def cues_of(self, images: Examples) -> Indices:
         """The class whose cue each image bears, int64 ``[N]``, or :data:`NO_CUE`."""
         base = self._base(images)
         return np.full(len(images), NO_CUE) if base is None else images.rows // base - 1
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """The share of images that bear the cue of their class, -1 if some bear none at all. Each class is
         rounded by half an image at most."""
         cues = self.cues_of(after)
@@ -101,13 +103,13 @@ class Spurious(Factor):
         who, what = rng.integers(2**63, size=2)
         return int(who), int(what)
 
-    def _arranged(self, images: ImageSet, who: int, what: int, share: float) -> Indices:
+    def _arranged(self, images: Examples, who: int, what: int, share: float) -> Indices:
         """The cue that each image gets if ``share`` of every class get their own, int64 ``[N]``."""
         own = ranks_in_class(images, who) < rounded(share * images.counts)[images.labels]
         return np.where(own, images.labels, self._another(images, what))
 
     @staticmethod
-    def _another(images: ImageSet, what: int) -> Indices:
+    def _another(images: Examples, what: int) -> Indices:
         """A class that is not its own for each image, int64 ``[N]``."""
         classes = len(images.classes)
         if classes < 2:
@@ -120,7 +122,7 @@ class Spurious(Factor):
         opacity = OPACITY[self.cue] if self.opacity is None else self.opacity
         return (Unchanged(), *(Cue(self.cue, number, classes, opacity) for number in range(classes)))
 
-    def _bearing(self, images: ImageSet, cues: Indices) -> ImageSet:
+    def _bearing(self, images: Examples, cues: Indices) -> Examples:
         """The images with these cues, in place of those they have. All share one pool."""
         base = self._base(images)
         if base is None:
@@ -130,7 +132,7 @@ class Spurious(Factor):
         conflicting = np.not_equal(cues, images.labels).astype(np.int64)
         return replace(made, groups=conflicting, group_names=GROUPS)
 
-    def _without(self, images: ImageSet) -> ImageSet:
+    def _without(self, images: Examples) -> Examples:
         base = self._base(images)
         if base is None:
             raise RequestError(
@@ -140,7 +142,7 @@ class Spurious(Factor):
             )
         return replace(images, rows=images.rows % base, groups=None, group_names=())
 
-    def _base(self, images: ImageSet) -> int | None:
+    def _base(self, images: Examples) -> int | None:
         """How many images lie below the cues, if these images lie in a pool of cues."""
         pixels = images.pool.pixels
         if isinstance(pixels, DerivedPixels) and pixels.operations == self._looks(len(images.classes)):

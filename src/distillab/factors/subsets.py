@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.imageset import ImageSet, Indices
+from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
 
 
-def ranks_in_class(images: ImageSet, key: int) -> Indices:
+def ranks_in_class(images: Examples, key: int) -> Indices:
     """The place of every image in a random order of its class, int64 ``[N]``, counted from 0.
 
     The order is that of numbers drawn for the images' ids, so two images of a class stand in the same order
@@ -21,7 +21,7 @@ def ranks_in_class(images: ImageSet, key: int) -> Indices:
     return places_in_class(images, random_bits(images.ids, key))
 
 
-def places_in_class(images: ImageSet, order: npt.NDArray[Any]) -> Indices:
+def places_in_class(images: Examples, order: npt.NDArray[Any]) -> Indices:
     """The place of every image in its class when sorted by ``order``, a number each ``[N]``, and then by id:
     int64 ``[N]``, counted from 0."""
     order = np.lexsort((images.ids, order, images.labels))
@@ -31,13 +31,13 @@ def places_in_class(images: ImageSet, order: npt.NDArray[Any]) -> Indices:
     return ranks
 
 
-def first_of_each_class(images: ImageSet, key: int, sizes: npt.ArrayLike) -> ImageSet:
+def first_of_each_class(images: Examples, key: int, sizes: npt.ArrayLike) -> Examples:
     """The ``sizes[c]`` first images of each class c in its random order; the set's own order is kept."""
     wanted = np.broadcast_to(np.asarray(sizes), images.counts.shape)
     return images.select(ranks_in_class(images, key) < wanted[images.labels])
 
 
-def must_have_each(images: ImageSet, number: float, where: str) -> None:
+def must_have_each(images: Examples, number: float, where: str) -> None:
     """Raise RequestError, saying the most there is, unless every class has so many images."""
     scarcest = int(images.counts.argmin())
     most = int(images.counts[scarcest])

@@ -8,16 +8,16 @@ import numpy as np
 from PIL import UnidentifiedImageError
 from pydantic import Field, model_validator
 
-from distillab.data.decode import decode
 from distillab.data.derived import stacked
+from distillab.data.examples import UNLABELLED, Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
-from distillab.data.imageset import UNLABELLED, ImageSet, Pixels
 from distillab.data.randomness import random_bits
-from distillab.data.sources.source import SourcePath
-from distillab.data.surrogates import Crops, DeadLeaves, Noise
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Change, Factor, Manipulation, Scene, factor
+from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import rounded
+from distillab.modalities.image.decoding import decode
+from distillab.modalities.image.synthetic import Crops, DeadLeaves, Noise
+from distillab.sources.source import SourcePath
 
 Kind = Literal["held_out", "other_classes", "other_dataset", "synthetic", "noise", "one_photo"]
 Ratio = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
@@ -54,7 +54,7 @@ class Unlabelled(Factor):
     """
 
     changes: ClassVar[frozenset[Change]] = frozenset({"images"})
-    needs_scene: ClassVar[bool] = True
+    needs_context: ClassVar[bool] = True
     takes_unlabelled: ClassVar[bool] = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
         *({"level": level, "kind": kind} for kind in KINDS for level in (0.0, 0.25, 0.5)),
@@ -103,15 +103,17 @@ class Unlabelled(Factor):
             return "unlabelled images: {}"
         return f"{{}} unlabelled {KINDS[self._kind]} a labelled one"
 
-    def apply(self, images: ImageSet, rng: np.random.Generator, scene: Scene | None = None) -> ImageSet:
+    def apply(
+        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
         """The images, and those without labels below them. Raises RequestError if there are not enough, or
         if they have another shape."""
-        scene = self.scene_of(scene)
+        context = self.context_of(context)
         key = int(rng.integers(2**63))
         number = int(rounded(self._ratio * images.labelled.sum()))
         if not number:
             return images
-        added = self._generated(images, number, key, scene) or self._taken(images, number, key, scene)
+        added = self._generated(images, number, key, context) or self._taken(images, number, key, context)
         if added.shape != images.shape:
             raise RequestError(
                 f"{KINDS[self._kind]} have shape {_size(added)}, the labelled ones {_size(images)}",
@@ -120,7 +122,7 @@ class Unlabelled(Factor):
             )
         return stacked(images, added.relabel(np.full(len(added), UNLABELLED)))
 
-    def _generated(self, images: ImageSet, number: int, key: int, scene: Scene) -> ImageSet | None:
+    def _generated(self, images: Examples, number: int, key: int, context: FactorContext) -> Examples | None:
         """Images that are made, of kinds that are."""
         if self._kind not in ("synthetic", "noise", "one_photo"):
             return None
@@ -130,13 +132,13 @@ class Unlabelled(Factor):
         if self._kind == "synthetic":
             maker = DeadLeaves(key)
         elif self._kind == "one_photo":
-            maker = Crops(self._photo(images.shape[0], key, scene), key)
+            maker = Crops(self._photo(images.shape[0], key, context), key)
         return generated(maker, number, images.shape, images.classes, key)
 
-    def _photo(self, channels: int, key: int, scene: Scene) -> Pixels:
+    def _photo(self, channels: int, key: int, context: FactorContext) -> Pixels:
         """The photo that crops are taken from, uint8 ``[C, H, W]``."""
         if self.photo is None:
-            train = scene.dataset.train
+            train = context.dataset.train
             photo = train.pixels(np.array([random_bits(train.ids, key).argmin()]))[0]
         else:
             try:
@@ -150,16 +152,18 @@ class Unlabelled(Factor):
             photo = read[None] if read.ndim == 2 else np.moveaxis(read, -1, 0)
         return np.ascontiguousarray(np.broadcast_to(photo, (channels, *photo.shape[1:])))
 
-    def _taken(self, images: ImageSet, number: int, key: int, scene: Scene) -> ImageSet:
+    def _taken(self, images: Examples, number: int, key: int, context: FactorContext) -> Examples:
         """Images that were read, in an order drawn for their ids."""
-        there = self._other(scene) if self._kind == "other_dataset" else _left_out(images, self._kind, scene)
+        there = (
+            self._other(context) if self._kind == "other_dataset" else _left_out(images, self._kind, context)
+        )
         if number > len(there):
             raise self._too_many(number, len(there), images)
         first = np.lexsort((there.ids, random_bits(there.ids, key)))[:number]
         return there.select(first)
 
-    def _other(self, scene: Scene) -> ImageSet:
-        others = scene.dataset.others
+    def _other(self, context: FactorContext) -> Examples:
+        others = context.dataset.others
         if not others:
             raise RequestError(
                 "there is no other dataset to take images from",
@@ -175,7 +179,7 @@ class Unlabelled(Factor):
             raise unknown_name("dataset", name, others, where="unlabelled.dataset")
         return others[name].train
 
-    def _too_many(self, number: int, most: int, images: ImageSet) -> RequestError:
+    def _too_many(self, number: int, most: int, images: Examples) -> RequestError:
         labelled = int(images.labelled.sum())
         why = {
             "held_out": ": training images that factors written before have left out",
@@ -188,7 +192,7 @@ class Unlabelled(Factor):
             allowed=f"at most {most}, {ratio:g} a labelled one{why.get(self._kind, '')}",
         )
 
-    def check(self, before: ImageSet, after: ImageSet) -> Manipulation:
+    def check(self, before: Examples, after: Examples) -> Manipulation:
         """Count: images without labels that were not there before, by images with labels."""
         labelled = int(after.labelled.sum())
         added = int((~after.labelled & ~np.isin(after.ids, before.ids)).sum())
@@ -196,9 +200,9 @@ class Unlabelled(Factor):
         return Manipulation(self.name, "unlabelled / labelled", self._ratio, added / labelled, tolerance)
 
 
-def _left_out(images: ImageSet, kind: Kind, scene: Scene) -> ImageSet:
+def _left_out(images: Examples, kind: Kind, context: FactorContext) -> Examples:
     """Training images that are not among ``images``: of the classes that are, or of those that are not."""
-    train = scene.dataset.train
+    train = context.dataset.train
     inside = np.isin(train.ids, images.ids)
     held = np.zeros(len(train.classes), dtype=bool)
     held[train.labels[inside]] = True
@@ -206,5 +210,5 @@ def _left_out(images: ImageSet, kind: Kind, scene: Scene) -> ImageSet:
     return train.select(wanted & ~inside)
 
 
-def _size(images: ImageSet) -> str:
+def _size(images: Examples) -> str:
     return "x".join(str(side) for side in images.shape)

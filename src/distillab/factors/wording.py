@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from distillab.factors.factor import Factor, Role
 
 
-def labels_told(factors: Sequence[Factor], role: Role) -> str:
+def describe_label_quality(factors: Sequence[Factor], role: Role) -> str:
     """Whether labels of a role are noisy or clean; nothing if no factor changes labels alone.
 
     Coarser labels are other classes, not noise.

@@ -85,7 +85,7 @@ class Batch:
     mixed: Mixed | None = None
     groups: Tensor | None = None
     inputs: Tensor | None = None
-    arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def dominant(self) -> Tensor:
@@ -149,7 +149,7 @@ class Method(nn.Module, ABC):
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
-    asks: ClassVar[frozenset[Need] | None] = None
+    teacher_needs: ClassVar[frozenset[Need] | None] = None
     teacher: ClassVar[TeacherKind] = "study"
     weighs_labels: ClassVar[bool] = False
     remembers_images: ClassVar[bool] = False
@@ -166,7 +166,7 @@ class Method(nn.Module, ABC):
         self.pair = pair
         self._must_give("student", pair.student, self.uses(config) - {"teacher_classifier"})
         if pair.teacher is not None:
-            self._must_give("teacher", pair.teacher, self.asks_of_teacher(config))
+            self._must_give("teacher", pair.teacher, self.teacher_needs_of(config))
         if "groups" in self.uses(config) and pair.labels is not None and pair.groups is None:
             raise RequestError(
                 f"method {self.name} needs to know the group of every image, and the data have no groups",
@@ -181,9 +181,9 @@ class Method(nn.Module, ABC):
         return cls.needs
 
     @classmethod
-    def asks_of_teacher(cls, config: Any) -> frozenset[Need]:
+    def teacher_needs_of(cls, config: Any) -> frozenset[Need]:
         """What it must have from the teacher under a configuration."""
-        return cls.uses(config) if cls.asks is None else cls.asks
+        return cls.uses(config) if cls.teacher_needs is None else cls.teacher_needs
 
     @classmethod
     def taught_by(cls, config: Any) -> str:

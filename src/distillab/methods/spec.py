@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
 from distillab.methods.method import Method, Need, Pair, methods
-from distillab.methods.own import OwnMethod, is_own, load_own
+from distillab.methods.user_methods import UserMethod, is_user_method, load_user_method
 
 WRITTEN = (
     "a method's name such as kd, one with settings such as {kd: {temperature: 2}}, a sum such as "
@@ -34,7 +34,7 @@ class MethodSpec:
     name: str
     config: Method.Config
     parts: tuple[tuple[float, MethodSpec], ...] = ()
-    own: OwnMethod | None = None
+    own: UserMethod | None = None
 
     @property
     def kind(self) -> type[Method]:
@@ -51,11 +51,11 @@ class MethodSpec:
         return self.kind.uses(self.config)
 
     @property
-    def asks(self) -> frozenset[Need]:
+    def teacher_needs(self) -> frozenset[Need]:
         """What a teacher must give; nothing if it has none."""
         if self.parts:
-            return frozenset().union(*(part.asks for _, part in self.parts))
-        return frozenset() if self.teacher == "none" else self.kind.asks_of_teacher(self.config)
+            return frozenset().union(*(part.teacher_needs for _, part in self.parts))
+        return frozenset() if self.teacher == "none" else self.kind.teacher_needs_of(self.config)
 
     @property
     def teacher(self) -> str:
@@ -181,7 +181,7 @@ def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec
 
 
 def _single(name: str, settings: dict[str, Any], where: str, base: Path | None) -> MethodSpec:
-    own = load_own(name, where, base) if is_own(name) else None
+    own = load_user_method(name, where, base) if is_user_method(name) else None
     if own is None and name not in methods:
         raise unknown_name("method", name, methods, where=where)
     config = (own.kind if own else methods[name]).Config

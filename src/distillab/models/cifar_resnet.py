@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from distillab.models.norm_relu import norm_relu
+from distillab.models.cpu_kernels.norm_relu import norm_relu
 from distillab.models.registry import models
 
 PLAIN = (16, 16, 32, 64)  # widths of the stem and of the three stages

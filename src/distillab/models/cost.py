@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from distillab.models.trial import blank, evaluating
+from distillab.models.dry_run import blank, evaluating
 
 
 def count_parameters(model: nn.Module) -> int:

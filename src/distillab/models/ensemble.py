@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from distillab.models.trial import logits_of
+from distillab.models.dry_run import logits_of
 
 Combine = Literal["mean", "accuracy", "confidence", "correctness", "best"]
 NAME = re.compile(rf"({'|'.join(get_args(Combine))})\((.+)\)")

@@ -8,9 +8,9 @@ from typing import Protocol
 from torch import nn
 
 from distillab.errors import RequestError, unknown_name
+from distillab.models.dry_run import trial_logits
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.inputs import resizing, seen_at
-from distillab.models.trial import trial_logits
 from distillab.registry import Registry
 
 # The smallest image that three stages still leave at least 2x2 positions of.

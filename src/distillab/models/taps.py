@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from distillab.errors import RequestError
+from distillab.models.dry_run import blank, evaluating, logits_of, trial_logits
 from distillab.models.ensemble import Ensemble
 from distillab.models.outputs import Outputs, OutputShapes, attention_map
 from distillab.models.stages import Event, Stage, find_stages
-from distillab.models.trial import blank, evaluating, logits_of, trial_logits
 
 Depth = Literal["embedding", "maps", "preactivations"]
 HEARD = frozenset({"embedding", "maps", "attention", "preactivations", "classifier"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from distillab.models.cifar_resnet import initialise
-from distillab.models.norm_relu import norm_relu
+from distillab.models.cpu_kernels.norm_relu import norm_relu
 from distillab.models.registry import models
 
 SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)

@@ -12,17 +12,17 @@ import yaml
 
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.study.arithmetic import tuned_plan
-from distillab.study.condition import Condition, Conditions, Roles
-from distillab.study.given_teacher import given_teacher
-from distillab.study.ledger import Job, Ledger
+from distillab.study.ledger.interim import runs_of_first
+from distillab.study.ledger.ledger import Job, Ledger
 from distillab.study.loading import LoadProgress, load_study_data
-from distillab.study.looks import runs_of_first
-from distillab.study.plan import Plan
-from distillab.study.spec import StudySpec, read_study
-from distillab.study.standing import LEDGER_FILE, STUDY_FILE, must_be_begun
-from distillab.study.store import Store, disk_full_is_told
-from distillab.training.device import one_thread
+from distillab.study.planning.conditions import Condition, Conditions, Roles
+from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.numerics import tuned_plan
+from distillab.study.planning.plan import Plan
+from distillab.study.spec.study import StudySpec, read_study
+from distillab.study.status import LEDGER_FILE, STUDY_FILE, must_be_begun
+from distillab.study.store import Store, raising_disk_full
+from distillab.training.numerics.device import one_thread
 
 
 class StudyFolder:
@@ -61,7 +61,7 @@ class StudyFolder:
             dataset = load_study_data(spec, on_load)
             plan = tuned_plan(spec, dataset, device)
         try:
-            with disk_full_is_told(path):
+            with raising_disk_full(path):
                 if not planned:
                     path.mkdir(parents=True, exist_ok=True)
                     folder._write_plan(spec, dataset, plan)
@@ -86,7 +86,7 @@ class StudyFolder:
         return Dataset.open(self.store.folder("data", str(digest)))
 
     @property
-    def arithmetic(self) -> dict[str, str]:
+    def numerics(self) -> dict[str, str]:
         """How each network computes, and why, as it was chosen when the study began; empty if that was
         before there was a choice."""
         with self.ledger() as ledger:
@@ -146,7 +146,7 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
-        meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.arithmetic.items()})
+        meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

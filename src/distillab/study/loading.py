@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from distillab.data.dataset import Dataset
 from distillab.data.duplicates import found_in, hashes_of
-from distillab.data.imageset import ImageSet
-from distillab.data.ingest import load_dataset
-from distillab.data.sources import Source
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.study.spec import StudySpec
+from distillab.sources import Source
+from distillab.sources.ingest import load_dataset
+from distillab.study.spec.study import StudySpec
 
 LoadProgress = Callable[[str, int, int], None]
 ID_BITS = 40  # ids of a dataset lie below 2^40; those of the k-th other one start at k 2^40
@@ -56,7 +56,7 @@ def _apart(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
     return replace(other, train=train, val=val, eval=evals), dropped
 
 
-def _without(images: ImageSet, held: Set[bytes], where: str) -> ImageSet:
+def _without(images: Examples, held: Set[bytes], where: str) -> Examples:
     shared = found_in(images, held)
     if len(images) and shared.all():
         raise RequestError(
@@ -95,7 +95,7 @@ def _other(
     )
 
 
-def _renamed(images: ImageSet, first_id: int) -> ImageSet:
+def _renamed(images: Examples, first_id: int) -> Examples:
     return replace(images, ids=images.ids + first_id)
 
 

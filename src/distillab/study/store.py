@@ -20,7 +20,7 @@ from distillab.training.stages import RECORD
 
 
 @contextlib.contextmanager
-def disk_full_is_told(place: Path) -> Iterator[None]:
+def raising_disk_full(place: Path) -> Iterator[None]:
     """Turn the ways in which a full disk shows itself into :class:`DiskFullError`."""
     full = (errno.ENOSPC, errno.EDQUOT)
     try:
@@ -75,7 +75,7 @@ class Store:
             DiskFullError: there is no space left.
         """
         folder = self._drafts / f"{os.getpid()}-{uuid.uuid4().hex}"
-        with disk_full_is_told(self.root):
+        with raising_disk_full(self.root):
             folder.mkdir(parents=True)
             try:
                 yield folder

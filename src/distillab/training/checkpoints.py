@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.training.evaluation import Logits
+from distillab.training.loop.evaluation import Logits
 
 State = dict[str, Tensor]
 

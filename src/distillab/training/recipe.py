@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from distillab.data.imageset import ImageSet
-from distillab.data.views import Views, WrittenViews, canonical_views
-from distillab.training.arithmetic import Arithmetic, MemoryFormat, Precision
+from distillab.data.examples import Examples
+from distillab.modalities.image.views import Views, WrittenViews, canonical_views
+from distillab.training.numerics.config import MemoryFormat, NumericsConfig, Precision
 
 Auto = Literal["auto"]
 
@@ -20,7 +20,7 @@ AUTO_STEPS = 800
 AUTO_EPOCHS = 10
 VAL_LOOKS = 8
 
-USUAL = Arithmetic()
+USUAL = NumericsConfig()
 
 
 class Recipe(BaseModel):
@@ -30,8 +30,8 @@ class Recipe(BaseModel):
     more. ``batch_size: auto`` is 64, or less for sets under 640 images. ``lr: auto`` is 0.05 at 64 images a
     batch for SGD, scaled with the square root of the batch (0.001 for AdamW). ``precision``,
     ``memory_format`` and ``compile`` are ``auto`` for what a timed trial finds fastest
-    (:func:`distillab.training.tuning.choose`). ``views`` is a kind (``none``, ``flip``, ``crop``,
-    ``crop_flip``) or a list of operations, in order (:func:`distillab.data.views.canonical_views`).
+    (:func:`distillab.training.numerics.selection.choose`). ``views`` is a kind (``none``, ``flip``, ``crop``,
+    ``crop_flip``) or a list of operations, in order (``modalities.image.views``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,15 +73,15 @@ class Recipe(BaseModel):
             raise ValueError("milestones must be shares of training between 0 and 1, not epochs or steps")
         return self
 
-    def arithmetic(self, chosen: Arithmetic) -> Arithmetic:
+    def numerics(self, chosen: NumericsConfig) -> NumericsConfig:
         """``chosen``, with what the recipe names laid over it."""
-        return Arithmetic(
+        return NumericsConfig(
             chosen.precision if self.precision == "auto" else self.precision,
             chosen.memory_format if self.memory_format == "auto" else self.memory_format,
             chosen.compile if self.compile == "auto" else self.compile,
         )
 
-    def resolve(self, train: ImageSet, chosen: Arithmetic = USUAL) -> ResolvedRecipe:
+    def resolve(self, train: Examples, chosen: NumericsConfig = USUAL) -> ResolvedRecipe:
         """The recipe for a training set, every value fixed; ``chosen`` is the arithmetic where it is auto."""
         n = len(train)
         channels, resolution, _ = train.shape
@@ -100,7 +100,7 @@ class Recipe(BaseModel):
             lr = self.lr
         else:
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
-        used = self.arithmetic(chosen)
+        used = self.numerics(chosen)
         views = Views.resolve(self.views, channels=channels, resolution=resolution)
         return ResolvedRecipe(
             optimiser=self.optimiser,

@@ -12,8 +12,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import maps, told
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import maps, told
 from distillab.models.outputs import Outputs, OutputShapes
 
 

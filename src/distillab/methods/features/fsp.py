@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import at_least, paired_shapes, widen
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import at_one_size, maps
 from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import at_one_size, maps
 from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs, unit_norm
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import at_one_size, maps
 from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
 

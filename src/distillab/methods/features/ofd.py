@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import at_one_size, preactivations
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import at_one_size, preactivations
 from distillab.models.outputs import Outputs
 
 

@@ -12,8 +12,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.methods.connectors import paired_shapes
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import preactivations, told
 from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.methods.outputs import preactivations, told
 from distillab.models.outputs import Outputs
 
 LEVELS = (4, 2, 1)  # sides that maps are pooled to, each weighing half of the one before

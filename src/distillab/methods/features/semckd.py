@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import bottleneck
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import at_one_size, told
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import at_one_size, told
 from distillab.models.outputs import Outputs
 
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
-from distillab.methods.graft import Transplant
+from distillab.methods.head_folding import Transplant
 from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import widen
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 
@@ -35,7 +35,7 @@ class SoftmaxRegression(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps", "teacher_classifier"})
-    asks: ClassVar[frozenset[Need] | None] = frozenset({"logits", "embedding", "teacher_classifier"})
+    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits", "embedding", "teacher_classifier"})
 
     class Config(Method.Config):
         """The weights u (``feature_weight``), v (``regression_weight``) and a (``ce_weight``)."""

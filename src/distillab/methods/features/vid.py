@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import at_one_size, maps
 from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-5

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 

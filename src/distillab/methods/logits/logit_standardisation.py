@@ -10,9 +10,9 @@ from torch import Tensor
 
 from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
 from distillab.methods.method import Batch, Method, Need, Pair, method
+from distillab.methods.outputs import told
 from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import UNLABELLED, Batch, Method, Share, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 TINY = 1e-30

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, kl_divergence, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 
@@ -58,12 +58,12 @@ class MultiLevelDistillation(Method):
         for temperature in config.temperatures:
             divergence = temperature**2 * kl_divergence(ours[chosen], theirs[chosen], temperature).mean()
             parts.append(torch.stack((divergence, *similarities_apart(ours, theirs, temperature))))
-        images, in_batch, in_classes = config.mlkd_weight * torch.stack(parts).sum(0)
+        images, in_batch, to_student_classes = config.mlkd_weight * torch.stack(parts).sum(0)
         return {
             "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "images": images,
             "batch": in_batch,
-            "classes": in_classes,
+            "classes": to_student_classes,
         }
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss, other_logits
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 

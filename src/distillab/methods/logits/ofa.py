@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import UNLABELLED, Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 
@@ -36,7 +36,7 @@ class OneForAll(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
-    asks: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
+    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
 
     class Config(Method.Config):
         """The exponent e, T, and the weights w (``ofa_weight``), v (``stage_weight``), a (``ce_weight``)."""

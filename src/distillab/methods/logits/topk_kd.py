@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 TINY = 1e-30

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss, soft_cross_entropy
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7

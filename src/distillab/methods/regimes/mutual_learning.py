@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.methods.divergence import kl_divergence, label_loss
 from distillab.methods.method import Batch, Method, Need, Pair, TeacherKind, Temperature, Weight, method
+from distillab.models.dry_run import logits_of
 from distillab.models.outputs import Outputs
-from distillab.models.trial import logits_of
 
 
 @method("mutual_learning", paper="Zhang et al., Deep mutual learning, CVPR 2018")
@@ -50,7 +50,7 @@ class MutualLearning(Method):
         if batch.inputs is None:
             raise ValueError(f"method {self.name} needs the images of the batch")
         config = self.config
-        with batch.arithmetic():
+        with batch.autocast():
             theirs = logits_of(self.other(batch.inputs))
         if theirs.shape != student.logits.shape:
             raise RequestError(f"method {self.name} needs two students of the same classes")

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
 from distillab.methods.method import (
     UNLABELLED,
     Batch,
@@ -22,6 +21,7 @@ from distillab.methods.method import (
     Weight,
     method,
 )
+from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7
@@ -50,7 +50,7 @@ class ContrastiveDistillation(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
     remembers_images: ClassVar[bool] = True
-    asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
+    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
 
     class Config(Method.Config):
         """K (``negatives``), tau (``temperature``), the momentum, the width, w (``crd_weight``) and a."""

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
 from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
 LARGEST_QUEUE = 65536
@@ -35,7 +35,7 @@ class Contrast(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
-    asks: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
+    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
     revision: ClassVar[int] = 2
 
     class Config(Method.Config):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings, maps
 from distillab.methods.method import Batch, Method, Need, Share, Weight, method
+from distillab.methods.outputs import embeddings, maps
 from distillab.methods.relations.pkt import Divergence, Kernel, neighbours_apart
 from distillab.models.outputs import Outputs
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
 from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import maps
 from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.outputs import maps
 from distillab.models.outputs import Outputs
 
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from distillab.methods.divergence import label_loss
-from distillab.methods.given import embeddings
-from distillab.methods.graft import Transplant
+from distillab.methods.head_folding import Transplant
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.outputs import embeddings
 from distillab.methods.robust.weighting import even_weights
 from distillab.models.outputs import Outputs
 

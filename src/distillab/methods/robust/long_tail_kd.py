@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.methods.robust.weighting import counts
 from distillab.models.outputs import Outputs
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.given import told
 from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 
 
@@ -41,7 +41,7 @@ class WorstGroup(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label", "memory"})
-    asks: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
+    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
     weighs_labels: ClassVar[bool] = True
     revision: ClassVar[int] = 2
 

@@ -13,9 +13,15 @@ from distillab.training.stages.artefacts import (
     Student,
     read_record,
 )
-from distillab.training.stages.outputs import Keep, open_teacher, teacher_outputs
+from distillab.training.stages.outputs import OutputsToStore, open_teacher, teacher_outputs
 from distillab.training.stages.students import train_student, train_students
-from distillab.training.stages.teachers import Given, Taught, fixed_teacher, joint_teacher, train_teacher
+from distillab.training.stages.teachers import (
+    DistilledFrom,
+    ExternalWeights,
+    fixed_teacher,
+    joint_teacher,
+    train_teacher,
+)
 
 __all__ = [
     "CACHE",
@@ -23,11 +29,11 @@ __all__ = [
     "RECORD",
     "SELECTED_WEIGHTS",
     "WEIGHTS",
-    "Given",
-    "Keep",
+    "DistilledFrom",
+    "ExternalWeights",
+    "OutputsToStore",
     "RoleSets",
     "Student",
-    "Taught",
     "fixed_teacher",
     "joint_teacher",
     "open_teacher",

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from distillab.data.class_map import ClassMap
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.models import count_macs, count_parameters
 from distillab.training.checkpoints import same_state, save_logits, save_state
-from distillab.training.evaluation import Logits, accuracy, predict
-from distillab.training.mapped import in_classes
+from distillab.training.loop.evaluation import Logits, accuracy, predict
+from distillab.training.loop.stream import Normalize
+from distillab.training.loop.trainee import Seeds, Trained
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stream import Normalisation
-from distillab.training.trainee import Seeds, Trained
+from distillab.training.teachers.class_mapping import to_student_classes
 
 WEIGHTS = "weights.safetensors"
 SELECTED_WEIGHTS = "selected.safetensors"
@@ -33,16 +33,19 @@ CACHE = "cache.json"
 class RoleSets:
     """The image sets of one condition, by role, and the normalisation that all networks share."""
 
-    train: ImageSet
-    val: ImageSet
-    eval: Mapping[str, ImageSet]
-    normalise: Normalisation
+    train: Examples
+    val: Examples
+    eval: Mapping[str, Examples]
+    normalise: Normalize
 
-    def without_lens(self) -> RoleSets:
+    def without_student_transform(self) -> RoleSets:
         """The same images as a teacher sees them."""
-        whole = {name: replace(images, lens=None) for name, images in self.eval.items()}
+        whole = {name: replace(images, student_transform=None) for name, images in self.eval.items()}
         return replace(
-            self, train=replace(self.train, lens=None), val=replace(self.val, lens=None), eval=whole
+            self,
+            train=replace(self.train, student_transform=None),
+            val=replace(self.val, student_transform=None),
+            eval=whole,
         )
 
 
@@ -85,7 +88,7 @@ def write_trained(
             network.load_state_dict(trained.selected)
             logits |= _test(network, sets, recipe, device, "selected")
     save_logits(logits, folder / LOGITS)
-    channels, height, width = sets.train.seen_shape
+    channels, height, width = sets.train.student_shape
     record = {
         "model": student.model,
         "classes": logits[f"{next(iter(sets.eval))}.last"].shape[1],
@@ -100,7 +103,7 @@ def write_trained(
         "phases": trained.phases,
         "tested": {name: [images.image_digest, recipe.precision] for name, images in sets.eval.items()},
         "accuracy": {
-            name: accuracy(in_classes(logits[f"{name}.last"], as_teacher), images)
+            name: accuracy(to_student_classes(logits[f"{name}.last"], as_teacher), images)
             for name, images in sets.eval.items()
         },
         **told,

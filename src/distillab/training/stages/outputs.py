@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from distillab.data.class_map import ClassMap
-from distillab.data.imageset import ImageSet
+from distillab.data.examples import Examples
 from distillab.models import Ensemble, OutputShapes, output_shapes
 from distillab.models.inputs import rescaling
-from distillab.training.cache import Kept, TeacherCache
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
-from distillab.training.device import clock, forward_batch
-from distillab.training.evaluation import Logits, predict
-from distillab.training.mapped import in_classes
+from distillab.training.loop.evaluation import Logits, predict
+from distillab.training.loop.trainee import new_model
+from distillab.training.numerics.device import clock, forward_batch
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.artefacts import (
     CACHE,
@@ -28,13 +27,14 @@ from distillab.training.stages.artefacts import (
     read_record,
     write_record,
 )
-from distillab.training.teacher import LiveTeacher
-from distillab.training.trainee import new_model
+from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.teachers.class_mapping import to_student_classes
+from distillab.training.teachers.feed import LiveTeacher
 
 
-def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Module:
+def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Module:
     """The teacher that a stage 1 folder holds."""
-    record, classes = read_record(folder), known_classes(folder, images)
+    record, classes = read_record(folder), teacher_class_count(folder, images)
     network = new_model(record["model"], images, 0, device, classes=classes)
     load_state(network, folder / WEIGHTS)
     if "inputs" in record:
@@ -42,7 +42,7 @@ def open_teacher(folder: Path, images: ImageSet, device: torch.device) -> nn.Mod
     return network.to(device).eval()
 
 
-def known_classes(folder: Path, images: ImageSet) -> int:
+def teacher_class_count(folder: Path, images: Examples) -> int:
     """How many classes the teacher of a stage 1 folder knows."""
     return int(read_record(folder).get("classes", len(images.classes)))
 
@@ -56,7 +56,7 @@ def set_apart(network: nn.Module, *, apart: bool = True) -> int:
 
 
 @dataclass(frozen=True)
-class Keep:
+class OutputsToStore:
     """What stage 2 keeps of a teacher: outputs by need (empty: none), of the logits the ``top_k`` likeliest
     or all, in the folder ``caches`` that all teachers of a study share."""
 
@@ -72,7 +72,7 @@ def teacher_outputs(
     recipe: ResolvedRecipe,
     *,
     view_seed: int,
-    keep: Keep,
+    keep: OutputsToStore,
     device: torch.device,
     class_map: ClassMap | None = None,
 ) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def teacher_outputs(
     record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        shapes = teacher_shapes(network, sets, known_classes(teacher_folder, sets.train))
+        shapes = teacher_shapes(network, sets, teacher_class_count(teacher_folder, sets.train))
         members = set_apart(network)
         kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
         teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
@@ -108,7 +108,7 @@ def teacher_outputs(
         (folder / CACHE).write_text(json.dumps(held))
         set_apart(network, apart=False)
     logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
-    save_logits({name: in_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
+    save_logits({name: to_student_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
     record |= {"eval_forwards": forwards, "seconds": timer() - started}
     write_record(folder, record)
     return record

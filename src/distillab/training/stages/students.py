@@ -12,13 +12,13 @@ import torch
 
 from distillab.models import OutputShapes, last_layer
 from distillab.models.outputs import LIVE, STORABLE
-from distillab.training.cache import Kept, TeacherCache
-from distillab.training.mapped import MappedTeacher, mapped_classifier
+from distillab.training.loop.cohort import train_cohort
+from distillab.training.loop.trainee import DivergenceError, Member
 from distillab.training.stages.artefacts import CACHE, Student, write_trained
-from distillab.training.stages.outputs import known_classes, open_teacher, set_apart, teacher_shapes
-from distillab.training.teacher import LiveTeacher, StoredTeacher, TeacherFeed
-from distillab.training.trainee import DivergenceError, Member
-from distillab.training.trainer import train_cohort
+from distillab.training.stages.outputs import open_teacher, set_apart, teacher_class_count, teacher_shapes
+from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
+from distillab.training.teachers.feed import LiveTeacher, StoredTeacher, TeacherFeed
 
 OnStep = Callable[[int], None]
 
@@ -50,7 +50,7 @@ def train_students(
     mapping = students[0].class_map
     if feed and shapes and mapping:
         feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
-        classifier = mapped_classifier(classifier, mapping) if classifier else None
+        classifier = map_classifier(classifier, mapping) if classifier else None
     members = [
         Member(
             each.model,
@@ -60,7 +60,7 @@ def train_students(
             each.recipe,
             each.seeds,
             shapes,
-            classifier if "teacher_classifier" in each.method.asks else None,
+            classifier if "teacher_classifier" in each.method.teacher_needs else None,
             teachers,
         )
         for each in students
@@ -116,7 +116,7 @@ def _teacher_feed(
 ) -> tuple[TeacherFeed | None, OutputShapes | None, int]:
     """What speaks, the shapes of what it says, and how many networks' logits come side by side."""
     taught = [student.method for student in students if student.method.teacher != "none"]
-    needs = frozenset[str]().union(*(method.asks for method in taught))
+    needs = frozenset[str]().union(*(method.teacher_needs for method in taught))
     if not taught:
         return None, None, 1
     sets, recipe = students[0].sets, students[0].recipe
@@ -133,8 +133,8 @@ def _teacher_feed(
         raise ValueError(
             f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
         )
-    sets = replace(sets, train=replace(sets.train, lens=None))  # a teacher sees images whole
+    sets = replace(sets, train=replace(sets.train, student_transform=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    shapes = teacher_shapes(teacher, sets, known_classes(teacher_folder, sets.train))
+    shapes = teacher_shapes(teacher, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_apart(teacher)
     return LiveTeacher(teacher, needs, device, recipe.precision), shapes, members

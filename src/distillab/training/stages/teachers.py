@@ -15,17 +15,17 @@ from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
 from distillab.models.inputs import rescaling
 from distillab.training.checkpoints import load_state
-from distillab.training.joint import member_weights
+from distillab.training.loop.trainee import Seeds, Trained, new_model
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.artefacts import WEIGHTS, RoleSets, Student, read_record, write_trained
 from distillab.training.stages.students import OnStep, train_student
-from distillab.training.trainee import Seeds, Trained, new_model
+from distillab.training.teachers.ensembles import member_weights
 
 Inputs = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Taught:
+class DistilledFrom:
     """How a teacher was taught itself: the method, the stage 1 folder of its own teacher, and the way from
     its teacher's classes to its own, if they differ."""
 
@@ -42,7 +42,7 @@ def train_teacher(
     seeds: Seeds,
     *,
     device: torch.device,
-    taught: Taught | None = None,
+    taught: DistilledFrom | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
     """Stage 1: train a teacher on ``sets.train`` with plain cross-entropy, unless it is ``taught``; weights,
@@ -60,7 +60,7 @@ def train_teacher(
 
 
 @dataclass(frozen=True)
-class Given:
+class ExternalWeights:
     """What is known of a teacher that is not trained here.
 
     Attributes:
@@ -84,7 +84,7 @@ def fixed_teacher(
     recipe: ResolvedRecipe,
     seeds: Seeds,
     *,
-    given: Given,
+    given: ExternalWeights,
     device: torch.device,
 ) -> dict[str, Any]:
     """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""

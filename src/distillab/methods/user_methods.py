@@ -1,0 +1,96 @@
+"""Methods of one's own: a class in a file, named in a study as ``file.py:Class``; nothing is registered."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distillab.errors import RequestError, unknown_name
+from distillab.methods.method import Method
+
+
+@dataclass(frozen=True)
+class UserMethod:
+    """A method that a file holds.
+
+    Attributes:
+        path: the file, absolute.
+        name: the name of the class.
+        digest: content address of the file's code, part of the id of every run that uses it.
+        kind: the class.
+    """
+
+    path: Path
+    name: str
+    digest: str
+    kind: type[Method] = field(compare=False)
+
+    @property
+    def entry(self) -> str:
+        """How a study names it."""
+        return f"{self.path}:{self.name}"
+
+
+def is_user_method(name: str) -> bool:
+    """Whether a method is written as ``file.py:Class``."""
+    return ".py:" in name
+
+
+def absolute(entry: str, base: Path | None = None) -> str:
+    """``file.py:Class`` with the file's absolute path."""
+    written, _, name = entry.rpartition(":")
+    return f"{((base or Path.cwd()) / Path(written).expanduser()).resolve()}:{name}"
+
+
+def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMethod:
+    """The method ``file.py:Class``, the file relative to ``base``.
+
+    The file is run once a process for every state of its code.
+
+    Raises:
+        RequestError: the file cannot be read or fails when it is run, or has no such method.
+    """
+    written, _, name = absolute(entry, base).rpartition(":")
+    path = Path(written)
+    try:
+        code = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read {path} ({error.strerror})", where=where) from error
+    digest = hashlib.sha256(code).hexdigest()
+    found = vars(_module(path, digest, where)).get(name)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        there = [key for key, value in vars(_module(path, digest, where)).items() if _is_method(value)]
+        raise unknown_name("method", name, there, where=f"{where}: {written}")
+    if "name" not in vars(found):
+        found.name = name
+    return UserMethod(path, name, digest, found)
+
+
+def _is_method(value: object) -> bool:
+    return (
+        isinstance(value, type)
+        and issubclass(value, Method)
+        and value.__module__.startswith("distillab_own_")
+    )
+
+
+def _module(path: Path, digest: str, where: str) -> object:
+    name = f"distillab_own_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RequestError(f"{path} is not a Python file", where=where)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise RequestError(
+            f"{path} fails when it is run ({type(error).__name__}: {error})", where=where
+        ) from error
+    return module

@@ -1,0 +1,1 @@
+"""What an example is: how it is decoded, stored, normalized, augmented, embedded and shown."""

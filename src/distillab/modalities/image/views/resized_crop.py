@@ -1,0 +1,104 @@
+"""Random resized crops: a part of the image of random size and proportions, at the size of the whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+from torch.nn import functional as F
+
+from distillab.data.examples import Indices
+from distillab.data.randomness import random_bits
+from distillab.modalities.image.views.operation import Operation, operation, to_bytes
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Boxes tried before the largest one in the middle is taken.
+ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Parts of images, in pixels: the top left corner and the size, int64 ``[N]`` each."""
+
+    top: Indices
+    left: Indices
+    height: Indices
+    width: Indices
+
+
+@operation("random_resized_crop")
+class RandomResizedCrop(Operation):
+    """A box with a share of the image's area from ``scale`` and a width over height from ``ratio`` (uniform
+    in its logarithm), somewhere in the image, resized bilinearly to the size of the image.
+
+    Boxes that do not fit are drawn again, ten times at most; then it is the largest box in the middle.
+
+    Paper: Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
+    """
+
+    scale: tuple[Positive, Positive] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+
+    @field_validator("scale", "ratio")
+    @classmethod
+    def _in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if bounds[0] > bounds[1]:
+            raise ValueError("write the lower bound first")
+        return bounds
+
+    @field_validator("scale")
+    @classmethod
+    def _a_share(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if scale[1] > 1:
+            raise ValueError("scale is a share of the image's area, at most 1")
+        return scale
+
+    def render(self, pixels: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
+        """The boxes at the size of the images."""
+        _, _, height, width = pixels.shape
+        return resized(pixels, self.boxes(ids, epoch, seed, height, width))
+
+    def boxes(self, ids: Indices, epoch: int, seed: int, height: int, width: int) -> Boxes:
+        """The box of each image in an epoch."""
+        state = self.bits("box", ids, epoch, seed).astype(np.int64)
+        drawn = random_bits(state[:, None] + np.arange(2 * ATTEMPTS + 2)) / 2.0**64
+        scale, log_ratio = np.array(self.scale), np.log(self.ratio)
+        area = height * width * (scale[0] + (scale[1] - scale[0]) * drawn[:, :ATTEMPTS])
+        ratio = np.exp(log_ratio[0] + (log_ratio[1] - log_ratio[0]) * drawn[:, ATTEMPTS : 2 * ATTEMPTS])
+        wide = np.rint(np.sqrt(area * ratio)).astype(np.int64)
+        high = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+        fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
+        first = (np.arange(len(ids)), fits.argmax(axis=1))
+        # The whole image, narrowed or flattened to the nearest ratio allowed.
+        nearest = np.clip(width / height, *self.ratio)
+        most_wide = min(width, max(1, round(height * nearest)))
+        most_high = min(height, max(1, round(width / nearest)))
+        found = fits.any(axis=1)
+        wide = np.where(found, wide[first], most_wide)
+        high = np.where(found, high[first], most_high)
+        left = np.where(found, drawn[:, -2] * (width - wide + 1), (width - wide) // 2).astype(np.int64)
+        top = np.where(found, drawn[:, -1] * (height - high + 1), (height - high) // 2).astype(np.int64)
+        return Boxes(np.minimum(top, height - high), np.minimum(left, width - wide), high, wide)
+
+
+def resized(pixels: Tensor, boxes: Boxes) -> Tensor:
+    """Boxes at the size of the images, bilinear within the box: uint8 [N, C, H, W] to the same shape."""
+    _, _, height, width = pixels.shape
+    x = _sources(boxes.left, boxes.width, width, pixels.device)
+    y = _sources(boxes.top, boxes.height, height, pixels.device)
+    grid = torch.stack((x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), dim=-1)
+    return to_bytes(
+        F.grid_sample(pixels.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    )
+
+
+def _sources(start: Indices, length: Indices, size: int, device: torch.device) -> Tensor:
+    """Where the rows or columns of the result come from, float32 ``[N, size]``, with the image from -1 to 1.
+    Never beyond the centres of the outermost pixels of the box: what is cut away is not seen."""
+    at = start[:, None] + (np.arange(size) + 0.5) * (length[:, None] / size)
+    inside = np.clip(at, start[:, None] + 0.5, (start + length)[:, None] - 0.5)
+    return torch.from_numpy((2 * inside / size - 1).astype(np.float32)).to(device)

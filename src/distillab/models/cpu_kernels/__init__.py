@@ -1,0 +1,1 @@
+"""Fused normalization and ReLU kernels for bf16 on one CPU thread."""

@@ -1,0 +1,1 @@
+"""From a study folder to the view models of its report."""

@@ -1,0 +1,1 @@
+"""View models: frozen dataclasses with everything that a report shows."""

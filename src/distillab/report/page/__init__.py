@@ -1,0 +1,1 @@
+"""From view models to one HTML file."""

@@ -1,0 +1,74 @@
+"""Images as data URIs: small ones exactly (PNG), larger ones as thumbnails (JPEG)."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from distillab.report.contents.study import Pictures, Tile
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+EXACT_SIDE = 64  # pixels; up to here an image is embedded as it is
+THUMBNAIL_SIDE = 152  # twice the side of a large tile, for dense screens
+SMALL_SIDE = 40
+SHORT_LABEL = 4  # characters that fit below a small tile
+SMALL_TILE, LARGE_TILE = 46, 76  # CSS pixels
+JPEG_QUALITY = 85
+
+
+def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
+    """An image as a ``data:`` URI.
+
+    Args:
+        image: uint8 ``[C, H, W]`` with C 1 or 3, or the bytes of a PNG file (embedded unchanged).
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    if isinstance(image, bytes):
+        _png_size(image)
+        return _uri("image/png", image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
+        raise ValueError(f"a picture is uint8 [1 or 3, H, W], not {image.dtype} {list(image.shape)}")
+    picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+    buffer = io.BytesIO()
+    if max(picture.size) <= EXACT_SIDE:
+        picture.save(buffer, "PNG", optimize=True)
+        return _uri("image/png", buffer.getvalue())
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return _uri("image/jpeg", buffer.getvalue())
+
+
+def tile_side(pictures: Pictures) -> int:
+    """The side of a tile, in CSS pixels: larger for larger images and for long new labels below them."""
+    tiles = [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
+    long_label = any(
+        len(tile.new_label or "") > SHORT_LABEL and tile.new_label != tile.label for tile in tiles
+    )
+    sizes = (
+        _png_size(tile.image) if isinstance(tile.image, bytes) else tile.image.shape[1:] for tile in tiles[:1]
+    )
+    return LARGE_TILE if long_label or any(max(size) > SMALL_SIDE for size in sizes) else SMALL_TILE
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """Width and height from the header of a PNG file. Raises ValueError for anything else."""
+    if not content.startswith(PNG_MAGIC) or len(content) < 24:
+        raise ValueError("image bytes of a report must be a PNG file")
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+
+
+def by_class(tiles: Sequence[Tile]) -> list[tuple[str, list[Tile]]]:
+    """Tiles that follow each other with the same class as read, under that class."""
+    return [(label, list(group)) for label, group in groupby(tiles, key=lambda tile: tile.label)]
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

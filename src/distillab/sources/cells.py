@@ -1,0 +1,83 @@
+"""Images in Parquet files that are too large to be read at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distillab.data.raw import StoredBytes
+
+# A column is read in order by a few threads: so many rows and row groups lie between the first and the last.
+KEPT_ROWS, KEPT_GROUPS = 1024, 2
+
+
+class ImageColumn:
+    """The image column of the Parquet files of a split, read by the row group and forgotten again.
+
+    Files are open only while they are read: a split may have more of them than a process may open.
+    """
+
+    def __init__(self, paths: Sequence[Path], column: str) -> None:
+        self._paths, self._column = paths, column
+        self._kept: OrderedDict[tuple[int, int], pa.ChunkedArray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def cells(self) -> list[Cell]:
+        """One entry an image, in order."""
+        cells: list[Cell] = []
+        for file, path in enumerate(self._paths):
+            facts = pq.read_metadata(path)
+            for group in range(facts.num_row_groups):
+                rows = range(facts.row_group(group).num_rows)
+                cells += [Cell(self, file, group, row) for row in rows]
+        return cells
+
+    def bytes_at(self, file: int, group: int, row: int) -> bytes:
+        """The encoded image in a row of a row group, or in the file that it names; nothing if neither."""
+        item = self._group(file, group)[row].as_py()
+        if isinstance(item, dict):
+            if item.get("bytes") is None and item.get("path"):
+                named: Path = self._paths[file].parent / item["path"]
+                return named.read_bytes()
+            item = item.get("bytes")
+        found: bytes = item or b""
+        return found
+
+    def _group(self, file: int, group: int) -> pa.ChunkedArray:
+        with self._lock:
+            if (file, group) not in self._kept:
+                self._forget()
+                with pq.ParquetFile(self._paths[file]) as opened:
+                    table = opened.read_row_group(group, columns=[self._column], use_threads=False)
+                self._kept[file, group] = table.column(0)
+            self._kept.move_to_end((file, group))
+            return self._kept[file, group]
+
+    def _forget(self) -> None:
+        """Drop the groups that were not used for longest, as long as enough rows are left."""
+        rows = sum(map(len, self._kept.values()))
+        while (
+            len(self._kept) >= KEPT_GROUPS
+            and rows - len(oldest := next(iter(self._kept.values()))) >= KEPT_ROWS
+        ):
+            rows -= len(oldest)
+            self._kept.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Cell(StoredBytes):
+    """One image of a column."""
+
+    column: ImageColumn
+    file: int
+    group: int
+    row: int
+
+    def read(self) -> bytes:
+        return self.column.bytes_at(self.file, self.group, self.row)

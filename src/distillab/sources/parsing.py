@@ -1,0 +1,71 @@
+"""From what a person wrote, in a study file or on the command line, to a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from distillab.errors import RequestError, unknown_name, validation_error
+from distillab.sources.source import Source, sources
+
+
+def parse_source(entry: Any, base: Path, where: str) -> Source:
+    """The source that an entry such as ``{source: folder, path: leaves}`` describes.
+
+    Args:
+        entry: a mapping with the key ``source`` and that source's keys.
+        base: what relative paths are relative to (the study file's folder).
+        where: the place of the entry, for messages, such as ``study.yaml: data``.
+
+    Raises:
+        RequestError: an unknown source or key, a missing key, or a value that is not accepted.
+    """
+    if not isinstance(entry, dict) or "source" not in entry:
+        what = "key 'source' is missing" if isinstance(entry, dict) else f"{entry!r} is not a source"
+        raise RequestError(what, where=where, allowed=f"source: {' | '.join(sources)}, and its keys")
+    kind = str(entry["source"])
+    if kind not in sources:
+        raise unknown_name("source", kind, sources, where=f"{where}.source")
+    cls = sources[kind]
+    try:
+        keys = {key: value for key, value in entry.items() if key != "source"}
+        return cls.model_validate(keys, context={"base": base})
+    except ValidationError as error:
+        raise validation_error(error, where, cls.model_fields) from None
+
+
+def source_from_argument(argument: str) -> Source:
+    """The source that ``DATA`` on the command line means.
+
+    Either a source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``, ``digits``) or
+    a path to a folder of images, of Parquet files or of tar shards, a ``.parquet``, ``.npz`` or ``.tar``
+    file. A name goes before a path of the same name; ``./digits`` is the path. Raises RequestError if it is
+    neither.
+    """
+    kind, colon, rest = argument.partition(":")
+    path = Path(argument).expanduser()
+    key = sources[kind].argument if kind in sources else None
+    if kind in sources and (colon or key is None or not path.exists()):
+        if colon and key is None:
+            raise RequestError(f"source {kind!r} takes no argument", where=argument, allowed=kind)
+        return parse_source({"source": kind, **({key: rest} if colon and key else {})}, Path(), argument)
+    if not path.exists():
+        if colon and kind.isidentifier() and len(kind) > 1:  # one letter is a drive
+            raise unknown_name("source", kind, sources, where=argument)
+        raise RequestError(
+            f"there is no file, folder or source {argument!r}",
+            allowed="a folder, a .parquet, .npz or .tar file, or source:argument with one of "
+            + ", ".join(sources),
+        )
+    if path.is_dir():
+        tables = any(path.glob("*.parquet")) or any(path.glob("data/*.parquet"))
+        shards = any(path.glob("*.tar"))
+        kind = "parquet" if tables else "webdataset" if shards else "folder"
+        return parse_source({"source": kind, "path": path}, Path(), argument)
+    kinds = {".parquet": "parquet", ".npz": "npz", ".tar": "webdataset"}
+    if path.suffix not in kinds:
+        allowed = f"a folder, {', '.join(kinds)}"
+        raise RequestError("this file is not a dataset", where=argument, allowed=allowed)
+    return parse_source({"source": kinds[path.suffix], "path": path}, Path(), argument)

@@ -1,0 +1,160 @@
+"""The ``torchvision`` source: the classes of ``torchvision.datasets`` by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import Field
+
+from distillab.data.raw import RawImage
+from distillab.errors import RequestError, unknown_name
+from distillab.sources.labels import encode_labels
+from distillab.sources.npz import channels_last
+from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+
+# The names that torchvision's ``split=`` constructors give to ours, the first that a class knows counts.
+SPLIT_CHOICES = {"train": ("train", "trainval"), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+# What is set by keys of the source, or by us, and is no option.
+OURS = {"root": "`root`", "download": "`download`", "train": "nothing: both splits are read"}
+
+
+@source("torchvision")
+class Torchvision(Source):
+    """A class of torchvision.datasets by name, such as FashionMNIST, CIFAR10 or SVHN.
+
+    ``root`` is the folder that torchvision keeps the files in (default ``data``, relative to the study
+    file), ``download: true`` fetches them if they are missing, and ``options`` are further arguments of the
+    constructor, such as ``{split: letters}`` for EMNIST.
+    """
+
+    argument: ClassVar[str | None] = "dataset"
+
+    dataset: str
+    root: SourcePath = Field(default=Path("data"), validate_default=True)
+    download: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def default_name(self) -> str:
+        return self.dataset
+
+    def read(self) -> RawSplits:
+        constructors = dataset_constructors()
+        if self.dataset not in constructors:
+            raise unknown_name("torchvision dataset", self.dataset, constructors, where="dataset")
+        splits = self._load(constructors[self.dataset])
+        labels = {split: _labels(data) for split, data in splits.items()}
+        names = getattr(splits["train"], "classes", None)
+        named = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+        classes, encoded = encode_labels(labels, list(names) if named and names else None, self.dataset)
+        raw = {
+            split: RawSplit(
+                _images(data, f"{self.dataset}: {split}"),
+                encoded[split],
+                [f"{split}[{row}]" for row in range(len(encoded[split]))],
+            )
+            for split, data in splits.items()
+        }
+        return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"))
+
+    def _load(self, constructor: Callable[..., Any]) -> dict[str, Any]:
+        """A torchvision dataset a split, train first."""
+        known = inspect.signature(constructor).parameters
+        for option in self.options:
+            if option in OURS:
+                raise RequestError(f"{option!r} is not an option", where="options", allowed=OURS[option])
+            if option not in known:
+                raise unknown_name(f"argument of {self.dataset}", option, known, where="options")
+        fixed = {"download": self.download} if "download" in known else {}
+        fixed |= self.options
+        if "train" in known:
+            return {
+                "train": self._construct(constructor, train=True, **fixed),
+                "test": self._construct(constructor, train=False, **fixed),
+            }
+        if "split" not in known or "split" in self.options:
+            return {"train": self._construct(constructor, **fixed)}
+        splits: dict[str, Any] = {}
+        for split, choices in SPLIT_CHOICES.items():
+            for choice in choices:
+                loaded = self._construct(constructor, split=choice, **fixed)
+                if loaded is not None:
+                    splits[split] = loaded
+                    break
+        if "train" not in splits:
+            raise RequestError(f"torchvision's {self.dataset} has no train split", where="dataset")
+        return splits
+
+    def _construct(self, constructor: Callable[..., Any], **arguments: Any) -> Any:
+        """The dataset, or None if it does not know the split it was asked for."""
+        try:
+            return constructor(root=str(self.root), **arguments)
+        except (RuntimeError, OSError, ValueError, TypeError, ModuleNotFoundError) as error:
+            # torchvision refuses an unknown split, and only that, with a ValueError that names the argument
+            if isinstance(error, ValueError) and "argument split" in str(error):
+                return None
+            if self.download or isinstance(error, (ValueError, TypeError, ModuleNotFoundError)):
+                raise RequestError(f"torchvision's {self.dataset} cannot be made: {error}") from None
+            raise RequestError(
+                f"the files of torchvision's {self.dataset} are not there, or damaged",
+                where=str(self.root),
+                allowed="`root`, the folder that holds them, or `download: true` to fetch them",
+            ) from None
+
+
+def dataset_constructors() -> dict[str, Callable[..., Any]]:
+    """The classes of ``torchvision.datasets`` that read files below a ``root``, by name."""
+    from torchvision import datasets
+
+    found: dict[str, Callable[..., Any]] = {}
+    for name in datasets.__all__:
+        entry = getattr(datasets, name)
+        if isinstance(entry, type) and issubclass(entry, datasets.VisionDataset):
+            parameters = inspect.signature(entry).parameters
+            if "root" in parameters and (
+                "train" in parameters or "split" in parameters or "download" in parameters
+            ):
+                found[name] = entry
+    return found
+
+
+def _images(data: Any, where: str) -> list[RawImage]:
+    """The images of a torchvision dataset: views of its array if it has one, else a loader each."""
+    array = getattr(data, "data", None)
+    if isinstance(array, np.ndarray) or hasattr(array, "numpy"):
+        pixels = array if isinstance(array, np.ndarray) else array.numpy()  # type: ignore[union-attr]
+        return list(channels_last(pixels, where))
+    return [partial(_load_image, data, row) for row in range(len(data))]
+
+
+def _load_image(data: Any, row: int) -> Image.Image:
+    image = data[row][0]
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"{type(image).__name__} is not an image")
+    return image
+
+
+def _labels(data: Any) -> npt.NDArray[Any]:
+    """Labels from where torchvision's classes keep them; read item by item if they keep them nowhere.
+
+    Raises RequestError for an item that cannot be read.
+    """
+    for attribute in ("targets", "labels", "_labels", "y"):
+        if len(values := getattr(data, attribute, ())) == len(data):
+            return np.asarray(values)
+    if len(samples := getattr(data, "_samples", ())) == len(data) and all(len(each) == 2 for each in samples):
+        return np.asarray([label for _, label in samples])
+    found = []
+    for row in range(len(data)):
+        try:
+            found.append(data[row][1])
+        except (OSError, ValueError, RuntimeError, SyntaxError) as error:
+            raise RequestError(f"image {row} cannot be read: {error}", where=type(data).__name__) from None
+    return np.asarray(found)

@@ -1,0 +1,218 @@
+"""The ``webdataset`` source: tar shards whose files belong together by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from distillab.data.raw import RawImage, StoredBytes
+from distillab.errors import RequestError, unknown_name
+from distillab.sources.folder import SPLIT_NAMES, image_extensions
+from distillab.sources.labels import encode_labels
+from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+
+_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
+LABELS = (".cls", ".txt")
+Label = str | int
+
+
+@dataclass(frozen=True)
+class TarMember(StoredBytes):
+    """A file in an uncompressed tar archive: where it begins, and its length in bytes."""
+
+    archive: Path
+    start: int
+    length: int
+
+    def read(self) -> bytes:
+        with self.archive.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), self.length, self.start)
+        if len(data) < self.length:
+            raise OSError(f"{self.archive} is cut short")
+        return data
+
+
+@dataclass
+class _Sample:
+    """The files of one name: an image, a label by each ending that holds one, and what its .json says."""
+
+    image: TarMember | None = None
+    labels: dict[str, Label] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@source("webdataset")
+class WebDataset(Source):
+    """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, as WebDataset has them.
+
+    ``path`` is one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``; those called
+    train-*.tar, val-*.tar and test-*.tar, or in folders of these names, are splits; without such names all
+    are train. The label of an image is what its .cls file holds (else its .txt file), or ``label``, a key of
+    its .json file. ``image`` is the ending of its image, if there are several. Images are left where they are
+    and read when they are decoded; shards must not be compressed.
+    """
+
+    argument: ClassVar[str | None] = "path"
+
+    path: SourcePath
+    label: str | None = None
+    image: str | None = None
+
+    @property
+    def _image_ending(self) -> str:
+        return "" if self.image is None else f".{self.image.lower().removeprefix('.')}"
+
+    def default_name(self) -> str:
+        path = self.path.resolve()
+        is_split = path.suffix == ".tar" and _SHARD.fullmatch(path.stem)
+        return path.parent.name if is_split else path.stem
+
+    def read(self) -> RawSplits:
+        shards, notes = self._shards()
+        found = {split: self._read_shards(files) for split, files in shards.items()}
+        splits = {split: self._labelled(samples, split) for split, samples in found.items()}
+        labels = {split: np.array([label for _, _, label in samples]) for split, samples in splits.items()}
+        classes, encoded = encode_labels(labels, None, f"{self.path}: labels")
+        raw = {
+            split: RawSplit([image for _, image, _ in samples], encoded[split], [n for n, _, _ in samples])
+            for split, samples in splits.items()
+        }
+        alone = sum(map(len, found.values())) - sum(map(len, splits.values()))
+        if alone:
+            notes += (f"{alone} samples of the shards have no image and were left out.",)
+        return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
+
+    def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
+        """The shards of each split, train first, sorted by name; and what was left out."""
+        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _spelt_out(self.path)
+        missing = [path for path in found if not path.is_file()]
+        if missing or not found:
+            raise RequestError(
+                "there is no .tar file here",
+                where=str(missing[0] if missing else self.path),
+                allowed="a .tar file, a folder of them, or a pattern such as train-{000..041}.tar",
+            )
+        named = {path: self._split_of(path) for path in found}
+        if len(found) == 1 or not any(named.values()):
+            return {"train": found}, ()
+        shards: dict[str, list[Path]] = {}
+        for path, split in named.items():
+            shards.setdefault(split, []).append(path)
+        if "train" not in shards:
+            raise RequestError("there is no shard of a train split here", where=str(self.path))
+        strange = ", ".join(str(path.relative_to(self.path)) for path in shards.get("", []))
+        notes = (f"shards that belong to no split were left out: {strange}.",) if strange else ()
+        return {split: shards[split] for split in ("train", "val", "test") if split in shards}, notes
+
+    def _split_of(self, shard: Path) -> str:
+        """The split that a shard of a folder belongs to by its name, else by a folder's; empty for none."""
+        if not self.path.is_dir():
+            return ""
+        folders = shard.relative_to(self.path).parent.parts
+        matches = (_SHARD.fullmatch(name) for name in (shard.stem, *reversed(folders)))
+        return next((SPLIT_NAMES[match[1].lower()] for match in matches if match), "")
+
+    def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:
+        """Name and files of all samples, in the order of the shards."""
+        return [(f"{s.name}/{name}", sample) for s in shards for name, sample in self._read_shard(s).items()]
+
+    def _labelled(self, samples: list[tuple[str, _Sample]], split: str) -> list[tuple[str, RawImage, Label]]:
+        """Name, image and label of every sample that has an image."""
+        found: list[tuple[str, RawImage, Label]] = [
+            (name, s.image, self._label(s, name)) for name, s in samples if s.image is not None
+        ]
+        if not found:
+            raise RequestError(f"there is no image in the {split} shards", where=str(self.path))
+        return found
+
+    def _label(self, sample: _Sample, where: str) -> Label:
+        if self.label is not None:
+            if self.label not in sample.facts:
+                raise unknown_name("label key", self.label, sorted(sample.facts), where=where)
+            found = sample.facts[self.label]
+            if isinstance(found, str | int):
+                return found
+            raise RequestError(f"the label {found!r} is neither a name nor a number", where=where)
+        for ending in LABELS:
+            if ending in sample.labels:
+                return sample.labels[ending]
+        raise RequestError(
+            "this image has no label", where=where, allowed="a .cls file beside it, or `label: key`"
+        )
+
+    def _read_shard(self, shard: Path) -> dict[str, _Sample]:
+        samples: dict[str, _Sample] = {}
+        try:
+            with tarfile.open(shard, "r:") as archive:
+                for member in archive:
+                    self._enter(samples, archive, member, shard)
+                _must_end(shard, archive.offset)
+        except RequestError:
+            raise
+        except (tarfile.TarError, OSError, ValueError) as error:
+            raise RequestError(
+                f"cannot be read: {error}", where=str(shard), allowed="an uncompressed .tar file"
+            ) from None
+        return samples
+
+    def _enter(
+        self, samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path
+    ) -> None:
+        folder, _, file = member.name.rpartition("/")
+        stem, dot, ending = file.partition(".")
+        if not member.isfile() or not stem or not dot:
+            return
+        sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, _Sample())
+        ending = f".{ending.lower()}"
+        if ending == self._image_ending if self._image_ending else ending in _IMAGES:
+            if sample.image is not None:
+                raise RequestError(
+                    f"{member.name} is the second image of its sample",
+                    where=str(shard),
+                    allowed="one image a sample, or `image`, the ending of the one that counts",
+                )
+            sample.image = TarMember(shard, member.offset_data, member.size)
+        elif ending in LABELS and self.label is None:
+            text = _content(archive, member).decode().strip()
+            sample.labels[ending] = int(text) if text.isdecimal() else text
+        elif ending == ".json" and self.label is not None:
+            facts = json.loads(_content(archive, member))
+            sample.facts = facts if isinstance(facts, dict) else {}
+
+
+_IMAGES = image_extensions()
+_LOOKED_AT = 2**20  # bytes
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def _spelt_out(path: Path) -> list[Path]:
+    """The files that a pattern such as ``train-{000..041}.tar`` means, in order; without one, the file."""
+    match = _RANGE.search(str(path))
+    if match is None:
+        return [path]
+    first, last = match.groups()
+    numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
+    before, after = str(path)[: match.start()], str(path)[match.end() :]
+    return [each for number in numbers for each in _spelt_out(Path(before + number + after))]
+
+
+def _must_end(shard: Path, end: int) -> None:
+    """Raise tarfile.ReadError unless nothing but zeros follows the last file of a shard: a header that is cut
+    short or damaged ends the reading of an archive without a word."""
+    with shard.open("rb") as file:
+        file.seek(end)
+        rest = file.read(_LOOKED_AT)
+        if not rest or any(rest) or any(file.read(_LOOKED_AT)):
+            raise tarfile.ReadError(f"cut short or damaged behind byte {end:,}")
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    return file.read() if file else b""

@@ -1,6 +1,0 @@
-"""Where the jobs of a study run. An executor returns when no job is open, or raises."""
-
-from distillab.study.executors import inline, processes
-from distillab.study.executors.executor import Executor, Watch, executors
-
-__all__ = ["Executor", "Watch", "executors", "inline", "processes"]

@@ -1,0 +1,1 @@
+"""A study expanded on its data into a graph of content-addressed jobs."""

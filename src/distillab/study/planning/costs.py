@@ -1,0 +1,96 @@
+"""What networks cost, in multiply-accumulates, and whether they can be built and paired at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from distillab.data.examples import UNLABELLED
+from distillab.errors import RequestError
+from distillab.methods import MethodSpec, Pair, build_method
+from distillab.models import OutputShapes, build_model, count_macs, output_shapes
+
+
+class ModelCosts:
+    """Costs of models for one kind of image. Each model is built once, which also shows that it can be."""
+
+    def __init__(self, classes: int, channels: int, resolution: int) -> None:
+        self.classes, self.channels, self.resolution = classes, channels, resolution
+        self.macs = cache(self._macs)
+        self.shapes = cache(self._shapes)
+
+    def build(self, name: str) -> nn.Module:
+        """A new network. Raises RequestError if it cannot serve these images."""
+        with torch.random.fork_rng(devices=[]):
+            return build_model(name, classes=self.classes, channels=self.channels, resolution=self.resolution)
+
+    def check(self, name: str) -> None:
+        """Raise RequestError if the model cannot be built for these images."""
+        self.macs(name)
+
+    def _macs(self, name: str) -> int:
+        return count_macs(self.build(name), (self.channels, self.resolution, self.resolution))
+
+    def _shapes(self, name: str) -> OutputShapes:
+        model = self.build(name)
+        return output_shapes(model, channels=self.channels, resolution=self.resolution, classes=self.classes)
+
+
+# From classes, channels and side in pixels.
+CostsOf = Callable[[int, int, int], ModelCosts]
+
+
+def check_pair(
+    specs: Iterable[MethodSpec],
+    student: OutputShapes,
+    teacher: OutputShapes,
+    *,
+    merged: bool,
+    unlabelled: bool,
+    mixes: bool = False,
+) -> None:
+    """Raise RequestError, before anything trains, if a method cannot serve a pair of models.
+
+    Args:
+        teacher: its shapes, in the student's classes.
+        merged: whether several of the teacher's classes are one of the student's.
+        unlabelled: whether there are images without labels.
+        mixes: whether views mix images.
+    """
+    labels = torch.tensor([0, UNLABELLED]) if unlabelled else None
+    for spec in specs:
+        other = {"none": None, "self": student}.get(spec.teacher, teacher)
+        if merged and spec.distils and spec.teacher_needs & {"classifier", "teacher_classifier"}:
+            raise RequestError(
+                f"method {spec.label} needs the teacher's last layer, and several of the teacher's classes "
+                "are one of the student's",
+                where="methods",
+                allowed="a teacher of the student's classes, or a method that learns from logits or features",
+            )
+        if mixes and spec.remembers_images:
+            raise RequestError(
+                f"method {spec.label} remembers what it heard about an image, which says nothing where views "
+                "mix it with another one each time",
+                where="recipe.views",
+                allowed="views without mixup and cutmix, or another method",
+            )
+        with torch.random.fork_rng(devices=[]):
+            build_method(
+                spec, Pair(student, other, n_train=2 if unlabelled else student.classes, labels=labels)
+            )
+
+
+def file_digest(path: Path | None) -> str:
+    """Content address of a file. Raises RequestError if it cannot be read."""
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(f"cannot read the weights ({error.strerror})", where=str(path)) from error

@@ -1,0 +1,80 @@
+"""A teacher whose weights were given: how it sees images, and what it says before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from distillab.data.dataset import ChannelStatistics as Statistics
+from distillab.data.dataset import Dataset
+from distillab.data.examples import Examples
+from distillab.errors import RequestError
+from distillab.factors.factor import Probabilities
+from distillab.models.inputs import rescaling
+from distillab.study.planning.conditions import Asked
+from distillab.study.spec.study import StudySpec
+from distillab.training.checkpoints import load_state
+from distillab.training.loop.evaluation import predict
+from distillab.training.loop.stream import Normalize
+from distillab.training.loop.trainee import new_model
+
+CPU = torch.device("cpu")
+
+
+def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
+    """The probabilities that an external teacher gives images, computed once for every set of images, on the
+    CPU in full precision, so that every worker finds the same; None for a teacher that is yet to be trained.
+
+    Images are shown to it as to every teacher: without the students' lens, under its own normalisation.
+    The function that is returned raises RequestError if the weights do not fit the network, or the
+    normalisation the images.
+    """
+    weights = spec.weights_path()
+    if weights is None:
+        return None
+    normalise = Normalize(*dataset.normalisation())
+
+    @cache
+    def network() -> torch.nn.Module:
+        classes = len(spec.teacher.classes) or None
+        made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
+        load_state(made, weights)
+        scaling = inputs_of_given(spec, dataset.normalisation()).get("inputs")
+        return (rescaling(made, **scaling) if scaling else made).eval()
+
+    known: dict[str, Probabilities] = {}
+
+    def asked(images: Examples) -> Probabilities:
+        if images.image_digest not in known:
+            said = predict(network(), replace(images, student_transform=None), normalise, CPU, "fp32")
+            known[images.image_digest] = softmax(said.astype(np.float32), axis=1)
+        return known[images.image_digest]
+
+    return asked
+
+
+def inputs_of_given(spec: StudySpec, statistics: Statistics) -> dict[str, Any]:
+    """How the study's normalised images, of these means and standard deviations, become what given weights
+    were trained on: ``inputs``, x * scale + shift. Empty if the teacher has no normalisation of its own.
+
+    Raises:
+        RequestError: the numbers are not as many as the images have channels.
+    """
+    wanted = spec.teacher.normalisation
+    if wanted is None:
+        return {}
+    mean, std = (each.astype(np.float64) for each in statistics)
+    if not len(wanted.mean) == len(wanted.std) == len(mean):
+        raise RequestError(
+            f"the images have {len(mean)} channels, and there are {len(wanted.mean)} means and "
+            f"{len(wanted.std)} standard deviations",
+            where="teacher.normalisation",
+            allowed="a number of each for every channel",
+        )
+    own_mean, own_std = np.array(wanted.mean), np.array(wanted.std)
+    return {"inputs": {"scale": (std / own_std).tolist(), "shift": ((mean - own_mean) / own_std).tolist()}}

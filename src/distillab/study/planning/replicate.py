@@ -1,0 +1,121 @@
+"""A condition under a seed, as the planner meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from distillab.canonical import Canonical
+from distillab.data.class_map import ClassMap, class_map
+from distillab.data.examples import Examples
+from distillab.study.planning.conditions import Condition, Roles
+
+if TYPE_CHECKING:
+    from distillab.study.planning.planner import Planner
+
+
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """A condition under a seed: what does not depend on teacher, student and method."""
+
+    planner: Planner
+    condition: Condition
+    roles: Roles
+    replicate: int
+
+    def told(self) -> dict[str, Any]:
+        """The condition with its manipulation checks, for the report."""
+        return {
+            **self.where,
+            "levels": self.levels,
+            "n_train": self.labelled,
+            # What conclusions need to know without making the image sets again.
+            "own_tests": self._own_tests,
+            "counts": self._unequal,
+            "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
+        }
+
+    @cached_property
+    def labelled(self) -> int:
+        """Transfer images with labels."""
+        return int(self.roles.transfer.labelled.sum())
+
+    @property
+    def unlabelled(self) -> int:
+        return len(self.roles.transfer) - self.labelled
+
+    @property
+    def _own_tests(self) -> bool:
+        """Whether the test sets differ from those that were read."""
+        read, mine = self.planner.dataset.eval, self.roles.eval
+        return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
+
+    @property
+    def _unequal(self) -> list[int] | None:
+        """Transfer images by class, where ``imbalance`` set how unequal they are, or another factor made them
+        more than twice as unequal."""
+        counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
+        ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
+        least = 1 if "imbalance" in self.condition.levels else 2 * was
+        return counts.tolist() if ratio > least else None
+
+    @cached_property
+    def where(self) -> dict[str, Any]:
+        return self.condition.as_dict()
+
+    @cached_property
+    def levels(self) -> Canonical:
+        return Canonical(self.condition.levels)
+
+    @cached_property
+    def excluded(self) -> str | None:
+        """Why no conclusion may be drawn from this condition, or None."""
+        if not self.roles.failed_checks:
+            return None
+        worst = self.roles.failed_checks[0]
+        return f"{worst.factor}: asked {worst.measure} {worst.asked:g}, measured {worst.measured:g}"
+
+    @cached_property
+    def student_condition(self) -> Canonical:
+        return Canonical({**self.where, "train": "transfer"})
+
+    def class_map(self, theirs: Sequence[str]) -> ClassMap | None:
+        """From a teacher's classes to the student's. Raises RequestError."""
+        key = tuple(theirs), self.roles.transfer.classes
+        known = self.planner.class_maps
+        if key not in known:
+            names = self.planner.spec.teacher.class_map
+            known[key] = class_map(*key, self.planner.dataset.train, names)
+        return known[key]
+
+    @cached_property
+    def student_seeds(self) -> Canonical:
+        seed, study = self.planner.seed, self.planner.spec.seed
+        if self.planner.spec.order == "shared":
+            order = seed("student order", study, "shared")
+        else:
+            order = seed("student order", study, "", self.condition.seed)
+        return Canonical(
+            {
+                "init": seed("student init", study, "", self.condition.seed),
+                "order": order,
+                "views": self.planner.view_seed,
+            }
+        )
+
+    @cached_property
+    def student_sets(self) -> Canonical:
+        return self.sets(self.roles.transfer, self.roles.val, self.roles.eval)
+
+    def sets(self, train: Examples, val: Examples, evals: Mapping[str, Examples]) -> Canonical:
+        """The content of what a run reads."""
+        return Canonical(
+            {
+                "train": train.digest,
+                "val": val.digest,
+                "eval": {name: images.digest for name, images in evals.items()},
+                "normalisation": self.planner.normalisation,
+            }
+        )

@@ -1,0 +1,1 @@
+"""Workers and executors: jobs claimed from the ledger, done, and recorded."""

@@ -1,0 +1,62 @@
+"""Doing one run again and comparing its numbers with the stored ones."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from distillab.errors import RequestError
+from distillab.study.folder import StudyFolder
+from distillab.study.running.job_runner import JobRunner
+from distillab.training.checkpoints import load_logits
+from distillab.training.loop.trainee import DivergenceError
+from distillab.training.numerics.device import pick_device
+from distillab.training.stages import LOGITS
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run and its repetition. ``difference`` is the largest absolute difference of two test logits."""
+
+    run_id: str
+    accuracy_before: dict[str, float]
+    accuracy_now: dict[str, float]
+    difference: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every test accuracy is the same."""
+        return self.accuracy_before == self.accuracy_now
+
+
+def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
+    """Run a finished student or teacher job again, in a temporary folder.
+
+    Raises:
+        RequestError: there is no such run, it has not finished, or it is no training.
+    """
+    job = folder.job(run_id)
+    if job.kind == "outputs":
+        raise RequestError(
+            f"{run_id} is what a teacher said, not a training",
+            where=str(folder.path),
+            allowed="a run_id of results.parquet, or a teacher's",
+        )
+    if not folder.store.has(job.kind, job.id):
+        raise RequestError(f"run {run_id} has not finished", where=str(folder.path))
+    torch.set_num_threads(folder.spec.worker_threads)
+    with tempfile.TemporaryDirectory(prefix="distillab-") as scratch:
+        [now] = JobRunner(folder, pick_device(device)).make([job], Path(scratch))
+        if isinstance(now, DivergenceError):
+            raise now
+        logits = load_logits(Path(scratch) / job.id / LOGITS)
+    before = load_logits(folder.store.folder(job.kind, job.id) / LOGITS)
+    gap = max(
+        float(np.abs(logits[k].astype(np.float64) - before[k].astype(np.float64)).max()) for k in before
+    )
+    stored = folder.store.record(job.kind, job.id)
+    return Comparison(run_id, stored.get("accuracy", {}), now.get("accuracy", {}), gap)

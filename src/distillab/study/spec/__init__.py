@@ -1,0 +1,1 @@
+"""What a study asks for: its file, parsed and checked."""

@@ -1,0 +1,278 @@
+"""StudySpec: what a study file says, validated and made canonical."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
+
+from distillab.canonical import spec_id
+from distillab.errors import RequestError, validation_error
+from distillab.factors import Factor, parse_factors
+from distillab.methods import MethodSpec, parse_method
+from distillab.methods.user_methods import absolute, is_user_method
+from distillab.sources import Source, parse_source
+from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.teacher import YOUNG_KEYS_OF_TEACHER, TeacherSpec
+from distillab.training.recipe import Recipe
+
+PLAIN = "ce"
+
+
+class EvidenceSpec(BaseModel):
+    """How conclusions are drawn. Nothing here changes what is trained.
+
+    ``margin``: half width of the region of practical equivalence, as a fraction (0.005 is 0.5 points).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: float = Field(default=0.005, ge=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    baselines: tuple[str, ...] = (PLAIN,)
+
+
+class StudySpec(BaseModel):
+    """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
+
+    ``others``: further datasets by name, for factors that bring images from elsewhere.
+
+    ``seeds``: a number of replicates, their list, or a ``SeedRange``. A seed draws everything that a
+    replicate is made of: subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the
+    views and the full teacher. ``order``: whether each replicate walks through the images in an order of its
+    own (``seed``), or all in one (``shared``). ``threads``: compute threads of a worker. ``plain`` (method
+    ``ce``) is always among the methods.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: str = Field(min_length=1)
+    notes: str = ""
+    data: dict[str, Any]
+    others: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    teacher: TeacherSpec
+    students: tuple[str, ...] = Field(min_length=1)
+    methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
+    factors: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
+    seed: int = 0
+    order: Literal["seed", "shared"] = "seed"
+    threads: int | Literal["auto"] = "auto"
+    recipe: Recipe = Recipe()
+    evidence: EvidenceSpec = EvidenceSpec()
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        if isinstance(value, bool) or (isinstance(value, int) and value < 1):
+            raise ValueError("seeds must be a number of at least 1, or a list of seeds")
+        if isinstance(value, Mapping):
+            # Here, not as a branch of the union: what is wrong is then told of the key it is wrong in.
+            try:
+                return SeedRange.model_validate(dict(value))
+            except ValidationError as error:
+                raise validation_error(error, "", SeedRange.model_fields) from error
+        return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("threads")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value != "auto" and value < 1:
+            raise ValueError("threads must be at least 1, or auto")
+        return value
+
+    @field_validator("students", mode="before")
+    @classmethod
+    def _one_student(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("students", "seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...] | SeedRange) -> tuple[Any, ...] | SeedRange:
+        if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
+            raise ValueError("name each once, and at least one")
+        return value
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of the replicates; of a range, all that may be needed."""
+        return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of seeds at which a study that stops when it is decided looks; empty for others."""
+        return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
+
+    @property
+    def worker_threads(self) -> int:
+        """Compute threads of a worker. ``auto`` is one: a process a core does more than threads that wait for
+        each other, and every worker computes alike."""
+        return 1 if self.threads == "auto" else self.threads
+
+    def source(self) -> Source:
+        """The data source. Raises RequestError."""
+        return parse_source(dict(self.data), self._base, "data")
+
+    def other_sources(self) -> dict[str, Source]:
+        """The sources of the other datasets, by name. Raises RequestError."""
+        return {
+            name: parse_source(dict(entry), self._base, f"others.{name}")
+            for name, entry in self.others.items()
+        }
+
+    def factor_levels(self) -> list[list[Factor]]:
+        """For each factor in written order, one instance a level. Raises RequestError."""
+        return parse_factors(self.factors, "factors", self._base)
+
+    def method_specs(self) -> list[MethodSpec]:
+        """The methods, the plain twin first. Raises RequestError."""
+        specs = [parse_method(entry, "methods", self._base) for entry in self.methods]
+        if all(spec.label != PLAIN for spec in specs):
+            specs.insert(0, parse_method(PLAIN, "methods"))
+        specs.sort(key=lambda spec: spec.label != PLAIN)
+        labels = [spec.label for spec in specs]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise RequestError(f"method {label!r} is named twice", where="methods")
+        unknown = [name for name in self.evidence.baselines if name not in labels]
+        if unknown:
+            raise RequestError(
+                f"baseline {unknown[0]!r} is not among the methods",
+                where="evidence.baselines",
+                allowed=", ".join(labels),
+            )
+        return specs
+
+    def teacher_recipe(self, provenance: str) -> Recipe:
+        """The study's recipe with the teacher's own keys laid over it. Raises RequestError."""
+        own = self.teacher.recipe_keys(provenance)
+        merged = self.recipe.model_dump(exclude_unset=True)
+        if {"epochs", "steps"} & own.keys():
+            merged = {key: value for key, value in merged.items() if key not in ("epochs", "steps")}
+        try:
+            return Recipe.model_validate(merged | own)
+        except ValidationError as error:
+            raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
+
+    def weights_path(self) -> Path | None:
+        """The external teacher's weights, relative to the study file."""
+        return None if self.teacher.weights is None else self._base / self.teacher.weights
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
+        values = self.model_dump(mode="json")
+        values["data"] = self.source().entry()
+        values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
+        values["factors"] = {
+            levels[0].name: _with_paths(self.factors[levels[0].name], levels[0])
+            for levels in self.factor_levels()
+        }
+        values["methods"] = [self._placed(entry) for entry in values["methods"]]
+        _leave_out(values, self, ("order", "threads", "others"))
+        _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        _leave_out(values["teacher"], self.teacher, YOUNG_KEYS_OF_TEACHER)
+        if self.teacher.models:
+            del values["teacher"]["model"]
+        if self.teacher.weights is not None:
+            values["teacher"]["weights"] = str(self.weights_path())
+        return values
+
+    def _placed(self, entry: Any) -> Any:
+        """A method's entry, files of methods with their absolute paths."""
+        if isinstance(entry, Mapping):
+            return {self._placed(name): settings for name, settings in entry.items()}
+        return absolute(entry, self._base) if is_user_method(entry) else entry
+
+    @property
+    def identity(self) -> str:
+        """What makes two study files the same study: everything but the name, the notes and how evidence is
+        weighed."""
+        return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
+
+
+def _with_paths(entry: Any, factor: Factor) -> Any:
+    """A factor's entry, with absolute paths."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
+
+
+def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
+    """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
+    for key in young:
+        default = type(model).model_fields[key].get_default(call_default_factory=True)
+        if getattr(model, key) == default:
+            del values[key]
+
+
+def parse_study(values: Any, base: Path, where: str) -> StudySpec:
+    """A study from plain values; relative paths are relative to ``base``. Raises RequestError, naming
+    ``where`` (the file) and the key."""
+    if not isinstance(values, Mapping):
+        raise RequestError("a study is a mapping of keys to values", where=where)
+    try:
+        spec = StudySpec.model_validate(dict(values))
+    except ValidationError as error:
+        raise validation_error(error, where, _known_keys()) from error
+    spec._base = base
+    try:
+        spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        for provenance in spec.teacher.provenance:
+            spec.teacher_recipe(provenance)
+    except RequestError as error:
+        raise error.within(where) from error
+    return spec
+
+
+def _known_keys() -> list[str]:
+    """The keys of a study file, nested ones with a dot, for suggestions."""
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
+    return [*StudySpec.model_fields, *inner]
+
+
+def read_study(path: Path) -> StudySpec:
+    """Read a study file. Raises RequestError if it is missing, not YAML, or not a study."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
+    return parse_study(_expanded(values, str(path)), path.resolve().parent, str(path))
+
+
+def _expanded(value: Any, where: str) -> Any:
+    """``${NAME}`` in a text is the environment's: a study file can leave open where the data lie."""
+    if isinstance(value, dict):
+        return {key: _expanded(item, f"{where}: {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item, where) for item in value]
+    if not isinstance(value, str):
+        return value
+    for name in re.findall(r"\$\{(\w+)\}", value):
+        if name not in os.environ:
+            raise RequestError(
+                f"the environment variable {name} is not set", where=where, allowed=f"export {name}=..."
+            )
+        value = value.replace(f"${{{name}}}", os.environ[name])
+    return value

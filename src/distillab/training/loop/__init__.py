@@ -1,0 +1,1 @@
+"""The training loop: cohorts of students on one stream of batches."""

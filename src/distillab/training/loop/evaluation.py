@@ -1,0 +1,49 @@
+"""What a network says about images as they are: logits, without views, in evaluation mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from distillab.data.examples import Examples
+from distillab.models.dry_run import logits_of
+from distillab.training.loop.stream import Normalize
+from distillab.training.numerics.config import Precision
+from distillab.training.numerics.device import autocast, forward_batch
+
+Logits = npt.NDArray[np.float16]
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: Examples, normalise: Normalize, device: torch.device, precision: Precision
+) -> Logits:
+    """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards.
+
+    The images are seen through their lens if they have one: a teacher is given those without.
+    """
+    training = model.training
+    model.eval()
+    parts, batch = [], forward_batch(device)
+    for start in range(0, len(images), batch):
+        positions = np.arange(start, min(start + batch, len(images)))
+        inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
+        if images.student_transform:
+            inputs = images.student_transform(inputs)
+        with autocast(device, precision):
+            parts.append(to_half(logits_of(model(inputs))))
+    model.train(training)
+    return np.concatenate(parts)
+
+
+def to_half(logits: torch.Tensor) -> Logits:
+    """Logits as float16 on the CPU; finite values stay finite (float16 ends at 65504)."""
+    limit = torch.finfo(torch.float16).max
+    return logits.float().clamp(-limit, limit).half().cpu().numpy()
+
+
+def accuracy(logits: Logits, images: Examples) -> float:
+    """Share of images whose largest logit is their label's."""
+    return float((logits.argmax(axis=1) == images.labels).mean())

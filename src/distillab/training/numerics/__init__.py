@@ -1,0 +1,1 @@
+"""Precision, memory format, compilation and device, and how the fastest is chosen."""

@@ -1,0 +1,1 @@
+"""Teacher outputs during training: cached, live, ensembled, or mapped to other classes."""

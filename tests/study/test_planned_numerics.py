@@ -1,0 +1,188 @@
+"""The arithmetic of a study: chosen once, written down, and in the ids where it can change a number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save_file
+
+from distillab.models import build_model
+from distillab.report.collect import question as collect_question
+from distillab.sources.ingest import load_dataset
+from distillab.study.folder import StudyFolder
+from distillab.study.planning import numerics as numerics
+from distillab.study.planning.numerics import Work, tuned_plan
+from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.summary import summarize_plan
+from distillab.study.running.worker import work
+from distillab.study.spec.study import StudySpec
+from distillab.training.numerics.config import NumericsConfig
+from distillab.training.numerics.selection import Choice
+from distillab.training.recipe import Recipe
+from support.studies import CPU, spec
+
+
+def plan(study: StudySpec) -> Plan:
+    return make_plan(study, load_dataset(study.source()), CPU)
+
+
+def tuned(study: StudySpec) -> Plan:
+    return tuned_plan(study, load_dataset(study.source()), CPU)
+
+
+@pytest.fixture
+def faster_contiguous(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """As where a trial finds that contiguous memory is faster; what the trial was told."""
+    told: list[dict[str, Any]] = []
+
+    def choose(workload: Any, asked: Recipe, device: torch.device, **keys: Any) -> Choice:
+        told.append({"workload": workload, "asked": asked, **keys})
+        best = asked.numerics(NumericsConfig(memory_format="contiguous"))
+        return Choice(best, "timed here", {NumericsConfig(): 10.0, best: 20.0})
+
+    monkeypatch.setattr(numerics, "choose", choose)
+    return told
+
+
+def test_a_short_study_is_planned_as_ever() -> None:
+    study = spec()
+    found = tuned(study)
+    assert list(found.jobs) == list(plan(study).jobs)
+    assert {model: choice.numerics for model, choice in found.numerics.items()} == {
+        "resnet8": NumericsConfig()
+    }
+    assert "not timed" in str(found.numerics["resnet8"])
+
+
+def test_what_is_chosen_is_in_recipes_and_ids(faster_contiguous: list[dict[str, Any]]) -> None:
+    found, usual = tuned(spec()), plan(spec())
+    trained = [job for job in found.jobs.values() if job.kind != "outputs"]
+    assert {job.spec["recipe"]["memory_format"] for job in trained} == {"contiguous"}
+    assert found.jobs.keys().isdisjoint(usual.jobs)
+    assert len(found.jobs) == len(usual.jobs)
+
+
+def test_what_is_asked_needs_no_choice() -> None:
+    keys = {"precision": "fp32", "memory_format": "contiguous", "compile": False}
+    found = tuned(spec(recipe=keys))
+    trained = [job for job in found.jobs.values() if job.kind != "outputs"]
+    assert {job.spec["recipe"]["memory_format"] for job in trained} == {"contiguous"}
+    assert str(found.numerics["resnet8"]) == "fp32 contiguous eager (as asked)"
+
+
+def test_each_network_is_timed_at_its_own_work(faster_contiguous: list[dict[str, Any]]) -> None:
+    """At the batch that most of its images come in, for all the images of its trainings."""
+    study = spec(
+        teacher={"model": "resnet14", "recipe": {"batch_size": 4, "precision": "bf16"}},
+        recipe={"steps": 3, "batch_size": 8},
+    )
+    found = tuned(study)
+    told = {each["workload"].model: each for each in faster_contiguous}
+    assert {model: each["workload"].batch for model, each in told.items()} == {"resnet8": 8, "resnet14": 4}
+    assert told["resnet14"]["asked"].precision == "bf16"
+    for model, each in told.items():
+        trainings = [job for job in found.jobs.values() if job.spec.get("model") == model and job.cost]
+        images = sum(job.spec["recipe"]["steps"] * job.spec["recipe"]["batch_size"] for job in trainings)
+        assert Work(found.jobs.values()).images[model] == images > 0
+        assert images >= each["images"] > 0
+
+
+def test_given_weights_are_timed_as_they_are_asked(
+    tmp_path: Path, faster_contiguous: list[dict[str, Any]]
+) -> None:
+    """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
+    network = build_model("resnet14", classes=4, channels=1, resolution=8)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
+    study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
+    found = tuned(study)
+    [told] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
+    assert (told["workload"].trained, told["workload"].batch) == (False, numerics.ASKED_BATCH)
+    assert told["asked"] == study.recipe
+    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
+    seen = sum(job.condition["recipe"]["steps"] * job.condition["recipe"]["batch_size"] for job in asked)
+    assert Work(found.jobs.values()).asked == {"resnet14": seen}
+    assert {each["workload"].trained for each in faster_contiguous} == {True, False}
+
+
+def test_what_a_given_teacher_says_is_computed_as_was_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    save_file(network.state_dict(), tmp_path / "w.safetensors")
+    given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
+    study = spec(tmp_path, teacher=given, students=["resnet14"])
+    bf16 = Choice(NumericsConfig("bf16"), "timed here", {NumericsConfig("bf16"): 1.0}, trained=False)
+    monkeypatch.setattr(numerics, "choose_arithmetic", lambda *_: {"resnet8": bf16})
+    found = tuned(study)
+    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
+    assert {job.condition["recipe"]["precision"] for job in asked} == {"bf16"}
+    students = [job for job in found.jobs.values() if job.kind == "student"]
+    assert {job.spec["recipe"]["precision"] for job in students} == {"fp32"}
+
+
+@pytest.mark.parametrize("threads", ["auto", 1])
+def test_one_thread_is_in_no_id(threads: Any) -> None:
+    assert list(plan(spec(threads=threads)).jobs) == list(plan(spec()).jobs)
+
+
+def test_more_threads_are_in_every_id() -> None:
+    """Sums are split among threads, so their number can change a number."""
+    jobs = plan(spec(threads=2)).jobs
+    assert jobs.keys().isdisjoint(plan(spec()).jobs)
+    assert {job.spec["threads"] for job in jobs.values()} == {2}
+
+
+def test_defaults_are_not_part_of_what_makes_a_study() -> None:
+    written = spec().canonical()
+    assert "threads" not in written
+    assert {"memory_format", "compile"}.isdisjoint(written["recipe"])
+    assert spec(threads=3).identity != spec().identity
+    assert spec(recipe={"compile": True}).canonical()["recipe"]["compile"] is True
+
+
+@pytest.mark.parametrize("threads", [0, -1, "many", 1.5])
+def test_threads_are_a_number_from_one(threads: Any) -> None:
+    with pytest.raises(ValidationError, match="threads"):
+        StudySpec.model_validate(spec().model_dump() | {"threads": threads})
+
+
+def test_a_worker_computes_with_the_threads_of_its_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder.begin(tmp_path / "out", spec(threads=2, methods=["ce"], seeds=1), CPU)
+    seen: list[int] = []
+
+    def stop() -> bool:
+        seen.append(torch.get_num_threads())
+        return True
+
+    before = torch.get_num_threads()
+    work(folder, "cpu", stop=stop)
+    assert (seen, torch.get_num_threads()) == ([2], before)
+
+
+def test_the_choice_is_kept_and_told(tmp_path: Path, faster_contiguous: list[dict[str, Any]]) -> None:
+    study = spec(methods=["ce"], seeds=1)
+    folder = StudyFolder.begin(tmp_path / "out", study, CPU)
+    told = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
+    assert folder.numerics["resnet8"].startswith(told)
+    with folder.ledger() as ledger:
+        settings = {each.name: each for each in collect_question.recipe(ledger, study.recipe)}
+    assert settings["arithmetic of resnet8"].value == "fp32 contiguous eager"
+    assert settings["arithmetic of resnet8"].auto
+    assert "timed here" in settings["arithmetic of resnet8"].why
+    assert {"precision", "memory_format"}.isdisjoint(settings)
+
+
+def test_the_plan_is_costed_at_the_rates_of_the_trial(faster_contiguous: list[dict[str, Any]]) -> None:
+    study = spec(methods=["ce"])
+    found = tuned(study)
+    seen = summarize_plan(study, load_dataset(study.source()), found, CPU)
+    images = Work(found.jobs.values()).images["resnet8"]
+    assert sum(seen.seconds.values()) == pytest.approx(images / 20.0)
+    assert seen.numerics == {"resnet8": str(found.numerics["resnet8"])}

@@ -1,0 +1,89 @@
+"""A study that runs in about a second, and ways to look at what it left."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from distillab.evidence.results import write_tables
+from distillab.evidence.schema import read_rows
+from distillab.study.folder import StudyFolder
+from distillab.study.running.run import run_jobs
+from distillab.study.spec.study import StudySpec, parse_study
+
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {
+    "study": "small",
+    "data": {"source": "digits", "classes": 4},
+    "teacher": {"model": "resnet8", "provenance": ["same", "full"]},
+    "students": ["resnet8"],
+    "methods": ["ce", "kd"],
+    "factors": {"size": [5, 10]},
+    "seeds": 2,
+    "recipe": {"steps": 3, "batch_size": 8},
+}
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A finished study and its results."""
+
+    folder: StudyFolder
+    rows: list[dict[str, Any]]
+
+
+def study(**changes: Any) -> dict[str, Any]:
+    """The small study with other values; ``teacher`` and ``data`` and ``recipe`` are changed key by key."""
+    values = copy.deepcopy(SMALL)
+    for key, value in changes.items():
+        if isinstance(values.get(key), dict) and key != "factors":
+            values[key] |= value
+        else:
+            values[key] = value
+    return values
+
+
+def spec(base: Path | None = None, **changes: Any) -> StudySpec:
+    return parse_study(study(**changes), base or Path.cwd(), "study.yaml")
+
+
+def write_study(path: Path, **changes: Any) -> Path:
+    path.write_text(yaml.safe_dump(study(**changes)))
+    return path
+
+
+def silent(share: float) -> None:
+    assert 0 <= share <= 1
+
+
+def run_here(folder: StudyFolder, executor: str = "inline", workers: int = 1) -> list[dict[str, Any]]:
+    """Run what is open, write the tables and read the rows back."""
+    run_jobs(folder, executor=executor, workers=workers, device="cpu", watch=silent)
+    write_tables(folder)
+    return rows_of(folder)
+
+
+def rows_of(folder: StudyFolder) -> list[dict[str, Any]]:
+    return read_rows(folder.results_file)
+
+
+def numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without the one column that a clock has written."""
+    return [{name: value for name, value in row.items() if name != "train_seconds"} for row in rows]
+
+
+def artefacts(folder: StudyFolder) -> dict[str, tuple[int, ...]]:
+    """Every finished artefact, with the times at which it and its files were last written."""
+    return {
+        f"{path.parent.name}/{path.name}": (
+            path.stat().st_mtime_ns,
+            *(file.stat().st_mtime_ns for file in sorted(path.iterdir())),
+        )
+        for path in folder.store.root.glob("*/*")
+        if path.parent.name not in ("drafts", "teacher_outputs")  # caches grow
+    }

@@ -1,0 +1,108 @@
+"""How much each of several teachers counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from distillab.methods import Batch, Mixed
+from distillab.methods.divergence import kl_divergence
+from distillab.models import Ensemble, Outputs, build_model, find_taps, output_shapes
+from distillab.training.teachers.ensembles import by_correctness, member_weights
+
+N, M, C = 6, 3, 4
+LABELS = torch.tensor([0, 1, 2, 3, 0, -1])
+
+
+class Says(nn.Module):
+    """A network that says the same whatever it is shown."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits
+
+
+def logits(seed: int = 0) -> Tensor:
+    return torch.randn(N, M, C, generator=torch.Generator().manual_seed(seed)) * 3
+
+
+def batch(labels: Tensor = LABELS) -> Batch:
+    of = torch.arange(len(labels))
+    return Batch(labels, of, of, epoch=0, progress=0.0, epoch_length=1)
+
+
+def test_members_weigh_by_their_accuracy_or_the_best_alone_counts() -> None:
+    assert member_weights("accuracy", [0.2, 0.6]).tolist() == pytest.approx([0.25, 0.75])
+    assert member_weights("accuracy", [0.0, 0.0]).tolist() == [0.5, 0.5]
+    assert member_weights("best", [0.2, 0.6, 0.6]).tolist() == [0.0, 1.0, 0.0]
+    for combine in ("mean", "confidence", "correctness"):
+        assert member_weights(combine, [0.1, 0.9]).tolist() == [0.5, 0.5]  # type: ignore[arg-type]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), temperature=st.floats(0.5, 10))
+def test_the_mean_is_the_geometric_mean_at_every_temperature(seed: int, temperature: float) -> None:
+    z = logits(seed)
+    together = Ensemble([Says(z[:, member]) for member in range(M)], "mean")(torch.zeros(N, 3, 8, 8))
+    product = (z / temperature).log_softmax(2).mean(1).log_softmax(1)
+    torch.testing.assert_close((together / temperature).log_softmax(1), product, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_is_sure_counts_more_under_confidence() -> None:
+    z = torch.tensor([[[0.0, 0, 0, 0], [20.0, 0, 0, 0]]])
+    said = Ensemble([Says(z[:, 0]), Says(z[:, 1])], "confidence")(torch.zeros(1, 3, 8, 8))
+    # Entropies log 4 and 0: the weights are 1/5 and 4/5.
+    torch.testing.assert_close(said, 0.8 * z[:, 1], rtol=1e-5, atol=1e-5)
+
+
+def test_the_best_is_asked_alone() -> None:
+    z = logits()
+    both = Ensemble([Says(z[:, member]) for member in range(M)], "best")
+    both.weights.copy_(member_weights("best", [0.1, 0.9, 0.2]))
+    assert torch.equal(both(torch.zeros(N, 3, 8, 8)), z[:, 1])
+
+
+def test_a_teacher_counts_by_its_probability_of_the_label() -> None:
+    z = logits()
+    said = by_correctness(Outputs(z.flatten(1)), batch(), M).logits
+    chances = torch.stack([z[n].softmax(1)[:, max(int(LABELS[n]), 0)] for n in range(N)])
+    chances[-1] = 1.0  # without a label, all alike
+    weights = chances / chances.sum(1, keepdim=True)
+    torch.testing.assert_close(said, (weights[:, :, None] * z).sum(1))
+    wrong = z.clone()
+    wrong[:, 0] = 0.0
+    wrong[torch.arange(N), 0, (LABELS + 1) % C] = 50.0
+    without = by_correctness(Outputs(wrong.flatten(1)), batch(LABELS.clamp(min=0)), M).logits
+    rest = by_correctness(Outputs(wrong[:, 1:].flatten(1)), batch(LABELS.clamp(min=0)), M - 1).logits
+    assert kl_divergence(without[:5], rest[:5]).max() < 1e-3
+
+
+def test_of_two_mixed_labels_each_counts_by_its_share() -> None:
+    z, others = logits(), torch.tensor([1, 2, 3, 0, 1, 2])
+    labels = LABELS.clamp(min=0)
+    for share, alone in ((1.0, labels), (0.0, others)):
+        mixed = replace(batch(labels), mixed=Mixed(others, torch.full((N,), share)))
+        said = by_correctness(Outputs(z.flatten(1)), mixed, M).logits
+        torch.testing.assert_close(said, by_correctness(Outputs(z.flatten(1)), batch(alone), M).logits)
+
+
+def test_an_ensemble_gives_logits_alone_and_side_by_side_if_asked() -> None:
+    both = build_model("correctness(resnet8+resnet14)", classes=C, channels=3, resolution=8)
+    assert isinstance(both, Ensemble)
+    images = torch.zeros(2, 3, 8, 8)
+    taps = find_taps(both, images)
+    assert taps.classifier is None and taps.stages == ()
+    shapes = output_shapes(both, channels=3, resolution=8, classes=C)
+    assert shapes.embedding is None and shapes.maps == ()
+    both.eval()
+    mean = both(images)
+    both.apart = True
+    torch.testing.assert_close(both(images).view(2, 2, C).mean(1), mean)
