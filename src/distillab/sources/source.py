@@ -135,7 +135,7 @@ class Source(BaseModel, ABC):
         return self.kind
 
     def entry(self) -> dict[str, Any]:
-        """Return the JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
+        """Return a JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
 
     def with_shape_of(self, shape: tuple[int, ...]) -> Source:
