@@ -43,10 +43,8 @@ def train_students(
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
     feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
-    live = isinstance(feed, LiveTeacher)
-    classifier = (
-        last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
-    )
+    live, sets = isinstance(feed, LiveTeacher), students[0].sets
+    classifier = last_layer(feed.model, sets.train.shape) if isinstance(feed, LiveTeacher) else None
     mapping = students[0].class_map
     if feed and shapes and mapping:
         feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
@@ -65,19 +63,23 @@ def train_students(
         )
         for each in students
     ]
-    ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
+    ended = train_cohort(members, sets.normalise, device=device, teacher=feed, on_step=on_step)
     records: list[RunRecord | DivergenceError] = []
     for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
         seen = student.recipe.steps * student.recipe.batch_size
-taught = {"teacher_images": seen if feed else 0, "teacher_forwards": seen if live else 0}
-        records.append(
-            write_trained(
-                student, trained, device, keep_selected=keep_selected, cohort=len(students), **taught
-            )
+        record = write_trained(
+            student,
+            trained,
+            device,
+            keep_selected=keep_selected,
+            teacher_images=seen if feed else 0,
+            teacher_forwards=seen if live else 0,
+            cohort=len(students),
         )
+        records.append(record)
         live = False  # one forward serves a cohort, and is counted with the first that ended well
     return records
 
