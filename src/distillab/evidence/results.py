@@ -11,7 +11,11 @@ import numpy as np
 from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples
 from distillab.evidence.effects import Row, effects
-from distillab.evidence.metrics import (
+from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.sequential import Look, look_plan
+from distillab.study.folder import StudyFolder
+from distillab.study.planning.conditions import PRIMARY, Condition
+from distillab.tasks.classification_metrics import (
     Logits,
     class_accuracies,
     classification_metrics,
@@ -19,10 +23,6 @@ from distillab.evidence.metrics import (
     group_accuracies,
     thirds,
 )
-from distillab.evidence.schema import effects_schema, results_schema, write_table
-from distillab.evidence.sequential import Look, look_plan
-from distillab.study.folder import StudyFolder
-from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.training.teachers.class_mapping import to_student_classes
 
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
-from distillab.evidence.metrics import ELSEWHERE
 from distillab.evidence.pairs import Row
+from distillab.tasks.classification import METRICS
 
 VERSION = 1
 
@@ -41,7 +41,7 @@ def results_schema(factors: Factors, tests: Sequence[str] = ()) -> pa.Schema:
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64()}
         | _named("head_accuracy middle_accuracy tail_accuracy", pa.float64())
-        | {f"{name}.{test}": pa.float64() for test in tests for name in ELSEWHERE},
+        | {f"{name}.{test}": pa.float64() for test in tests for name in METRICS.per_test},
     )
 
 

@@ -16,7 +16,6 @@ from distillab.canonical import canonical_json
 from distillab.evidence import answer as answers
 from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
-from distillab.evidence.metrics import Values
 from distillab.evidence.results import Measurements, Tables, looks_of
 from distillab.factors import Level, level_text
 from distillab.report.collect import question
@@ -27,6 +26,7 @@ from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.usage import teacher_usage
+from distillab.tasks.classification_metrics import Values
 
 Row = dict[str, Any]
 KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
