@@ -14,12 +14,10 @@ from torch.utils.hooks import RemovableHandle
 from distillab.errors import RequestError
 from distillab.models.dry_run import blank, evaluating, logits_of, trial_logits
 from distillab.models.ensemble import Ensemble
-from distillab.models.outputs import Outputs, OutputShapes, attention_map
+from distillab.models.outputs import OF_STAGES, TAPPED, Outputs, OutputShapes, attention_map
 from distillab.models.stages import Event, Stage, find_stages
 
 Depth = Literal["embedding", "maps", "preactivations"]
-HEARD = frozenset({"embedding", "maps", "attention", "preactivations", "classifier"})
-OF_STAGES = frozenset({"maps", "attention", "preactivations"})
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class TappedModel:
 
     def __init__(self, model: nn.Module, needs: Iterable[str], taps: Taps | None = None) -> None:
         self.model = model
-        self.needs = frozenset(needs) & HEARD
+        self.needs = frozenset(needs) & TAPPED
         self._hears_stages = not self.needs.isdisjoint(OF_STAGES)
         self.taps = taps
         self._caught: dict[tuple[Depth, int], Tensor] = {}

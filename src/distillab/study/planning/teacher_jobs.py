@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distillab.errors import RequestError
 from distillab.methods import parse_method
+from distillab.models.outputs import FEATURES
 from distillab.models import OutputShapes
 from distillab.study.spec.study import StudySpec
 from distillab.study.spec.teacher import TeacherSpec
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from distillab.study.planning.student_jobs import Pairing
 
 # What several networks do not have together.
-FEATURES = frozenset({"embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"})
 
 
 @dataclass(frozen=True)
