@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
-from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes, TappedModel, build_model, last_layer, output_shapes
+from distillab.models.outputs import OF_STAGES
 from distillab.study.planning.costs import ModelCosts, check_pair
 
 N, CLASSES, SIDE = 6, 4, 16
@@ -105,14 +105,14 @@ def said_by(teacher: str, method: Method) -> Outputs | None:
     if method.teacher == "none":
         return None
     model = network(teacher).model.eval()
-    with torch.no_grad(), TappedModel(model, method.teacher_needs_of(method.config)) as tapped:
+    with torch.no_grad(), TappedModel(model, method.requirements(method.config).teacher_needs) as tapped:
         return tapped(IMAGES)
 
 
 def loss(method: Method, model: nn.Module, said: Outputs | None, progress: float) -> Tensor:
     torch.manual_seed(2)
-    with TappedModel(model, method.uses(method.config)) as tapped:
-        terms = method(tapped(IMAGES), said, batch(progress))
+    with TappedModel(model, method.requirements(method.config).needs) as tapped:
+        terms = method.total(tapped(IMAGES), said, batch(progress))
     return torch.stack(list(terms.values())).sum()
 
 

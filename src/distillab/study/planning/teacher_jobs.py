@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from distillab.errors import RequestError
 from distillab.methods import parse_method
-from distillab.models.outputs import FEATURES
 from distillab.models import OutputShapes
+from distillab.models.outputs import FEATURES
 from distillab.study.spec.study import StudySpec
 from distillab.study.spec.teacher import TeacherSpec
 
