@@ -235,8 +235,8 @@ def _control_sentences(rivals: dict[int, list[str]], study: Comparisons) -> list
                 else f"at {where} of the {len(rows)} places where {method} helps"
             )
             sentences.append(
-                f"{control}, a control without the teacher's knowledge, does as well as {method} {extent}, so "
-                "that knowledge does not explain the gain there."
+                f"{control}, a control without the teacher's knowledge, does as well as {method} {extent}, "
+                "so that knowledge does not explain the gain there."
             )
     return sentences
 

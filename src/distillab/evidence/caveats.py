@@ -22,10 +22,10 @@ def caveats(study: Comparisons) -> list[str]:
 
 
 def what_would_decide(study: Comparisons) -> list[str]:
-    """Return how many pairs the undecided comparisons need, given the observed spread; empty if none is open.
+    """Return how many pairs the undecided comparisons need, given the observed spread.
 
     The spread is the median, over the undecided comparisons, of the standard deviation that their intervals
-    imply.
+    imply. The result is empty if all comparisons are decided.
     """
     spreads = [
         (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row, study)
@@ -40,9 +40,9 @@ def what_would_decide(study: Comparisons) -> list[str]:
     needed = pairs_needed(spread, study.margin, alpha=study.alpha)
     return [
         "In the undecided comparisons, gains vary between seeds by about "
-        f"{amount(spread, study.metric, sign=False)} {unit} (standard deviation). With {needed} pairs, a gain "
-        f"of {amount(2 * study.margin, study.metric, sign=False)} {unit} would be shown to exceed the margin "
-        "with a probability of 80 %."
+        f"{amount(spread, study.metric, sign=False)} {unit} (standard deviation). With {needed} pairs, a "
+        f"gain of {amount(2 * study.margin, study.metric, sign=False)} {unit} would be shown to exceed the "
+        "margin with a probability of 80 %."
     ]
 
 
@@ -69,8 +69,8 @@ def _testing(study: Comparisons) -> list[str]:
     if "look" in tested[0]:
         sentences.append(
             "Seeds were added until each comparison was decided. Intervals use the stricter levels of their "
-            "looks, and p-values are divided by the error share of their look, so both are valid whenever the "
-            "study stopped."
+            "looks, and p-values are divided by the error share of their look, so both are valid whenever "
+            "the study stopped."
         )
     sentences += _reachable_p(tested, study)
     if any(row["n_pairs"] == 1 for row in tested):
@@ -82,7 +82,7 @@ def _testing(study: Comparisons) -> list[str]:
 
 
 def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:
-    """Return whether corrected p-values can reach the level, and else which verdicts survive the correction."""
+    """Return whether corrected p-values can reach the level, or how many verdicts survive the correction."""
     level = f"{study.alpha:g}"
     family = tests_made([row for row in study.effects if _same_family(row, tested[0])])
     most = max(row["n_pairs"] for row in tested)
@@ -91,7 +91,7 @@ def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:
         enough = (n for n in range(most, MAX_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
         needed = next(enough, None)
         after = f" after correction for {family} tests" if family > 1 else ""
-        remedy = f"At least {needed} pairs are needed; until then" if needed else "More pairs do not help here;"
+        remedy = f"At least {needed} pairs are needed; until then" if needed else "More pairs do not help;"
         return [
             f"With {counted(most, 'pair')} the smallest possible p-value is {least:.2g}, so{after} none can "
             f"reach {level}. {remedy} rely on the intervals."
@@ -142,5 +142,5 @@ def _without_pairs(study: Comparisons) -> list[str]:
     total = counted(len(study.main) + len(study.controls), "comparison")
     have, their = ("has", "its") if missing == 1 else ("have", "their")
     return [
-        f"{missing} of {total} {have} no finished pair: {their} runs failed, were excluded or are not done yet."
+        f"{missing} of {total} {have} no finished pair: {their} runs failed, were excluded or are pending."
     ]

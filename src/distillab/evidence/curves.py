@@ -31,7 +31,7 @@ PERMUTATION_BATCH = 3_333
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One level of a factor: the paired gain there, and the mean metric of both methods over the same seeds."""
+    """One level of a factor: the paired gain, and the mean metric of both methods over the same seeds."""
 
     level: float
     gain: Gain
@@ -230,9 +230,7 @@ def _pairs_by_level(
     return {x: rows for x, rows in paired.items() if rows}
 
 
-def _gains_by_seed(
-    paired: dict[float, list[tuple[Row, Row]]], column: str
-) -> dict[float, dict[int, float]]:
+def _gains_by_seed(paired: dict[float, list[tuple[Row, Row]]], column: str) -> dict[float, dict[int, float]]:
     return {x: {d["seed"]: d[column] - p[column] for d, p in rows} for x, rows in paired.items()}
 
 

@@ -134,9 +134,10 @@ def guarded_interval(
 def grid_floor(n: int, resolution: float, confidence: float = 0.95) -> float:
     """Return the smallest admissible half-width for a metric that moves in steps.
 
-    It is ``resolution (1 - (a/2)^(1/n))``: after n equal differences, with confidence 1 - a, the next seed may
-    still differ from them with a probability of up to ``1 - (a/2)^(1/n)`` (Clopper and Pearson 1934, none of
-    n observed), and then by at least one step. For 5 pairs and a test set of 1000 images it is 0.05 points.
+    It is ``resolution (1 - (a/2)^(1/n))``: after n equal differences, with confidence 1 - a, the next seed
+    may still differ from them with a probability of up to ``1 - (a/2)^(1/n)`` (Clopper and Pearson 1934,
+    none of n observed), and then by at least one step. For 5 pairs and a test set of 1000 images it is
+    0.05 points.
 
     Example:
         >>> round(100 * grid_floor(5, resolution=1 / 1000), 2)

@@ -46,7 +46,7 @@ def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[CellKey, Runs]:
 
 
 def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, Row]]:
-    """Return the (distilled, plain) rows of the seeds where both runs are done and have the metric, by seed."""
+    """Return the (distilled, plain) rows, by seed, where both runs are done and have the metric."""
 
     def usable(row: Row) -> bool:
         return row["status"] == "done" and finite_value(row, column) is not None

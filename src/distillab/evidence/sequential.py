@@ -93,7 +93,7 @@ def look_plan(sizes: Sequence[int], confidence: float = 0.95) -> tuple[Look, ...
 
     Example:
         >>> [(look.seeds, round(look.confidence, 4)) for look in look_plan([5, 10])]
-        [(5, 0.9906), (10, 0.9686)]
+        [(5, 0.9906), (10, 0.9676)]
     """
     if not sizes or sizes[0] < 2 or any(b <= a for a, b in pairwise(sizes)):
         raise ValueError(f"looks need increasing numbers of at least 2 seeds, not {list(sizes)}")

@@ -66,7 +66,9 @@ def holm(p_values: npt.ArrayLike) -> FloatArray:
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike) -> FloatArray:
-    """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995), in the given order.
+    """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995).
+
+    The order is the given one.
 
     Args:
         p_values: Raw p-values, ``[n]``.

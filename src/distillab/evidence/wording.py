@@ -39,7 +39,7 @@ def describe_level(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
 
 
 def factor_name(factor: str) -> str:
-    """Return the name of a factor or its column in plain words: ``label noise`` for ``factor.label_noise``."""
+    """Return the name of a factor (or its column) in plain words: ``label noise``."""
     return factor.removeprefix(FACTOR).replace("_", " ")
 
 

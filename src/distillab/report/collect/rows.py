@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from distillab.evidence.harms import ClassHarm
-from distillab.evidence.metrics import elsewhere
 from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.study import (
     Cell,
@@ -28,6 +27,7 @@ from distillab.report.contents.study import (
     Verdict,
 )
 from distillab.report.page import wording
+from distillab.tasks.classification import METRICS
 
 Row = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
 
 def runs_of(rows: Sequence[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
     """Runs from rows of ``results.parquet``."""
-    measures = [*MEASURES, *elsewhere(rows)]
+    measures = [*MEASURES, *METRICS.of_further_tests(rows)]
     return tuple(
         Run(
             run_id=row["run_id"],
@@ -138,7 +138,7 @@ def class_panel(
     """A panel from what :func:`distillab.evidence.harms.class_harms` found; ``n_train`` by class name."""
     sizes = n_train or {}
     gains = tuple(
-        ClassGain(h.name, h.gain, h.ci_low, h.ci_high, h.p_adjusted, sizes.get(h.name), CHANGES[h.change])
+        ClassGain(h.name, h.gain, h.ci_low, h.ci_high, h.p_adjusted, sizes.get(h.name), CHANGES[h.direction])
         for h in harms
     )
     return ClassPanel(cell, method, gains)
