@@ -18,7 +18,7 @@ from distillab import cli
 from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.report.collect.study import collect
 from distillab.report.page.page import _run_counts
 from distillab.study.folder import StudyFolder
@@ -301,10 +301,10 @@ def test_what_needs_a_failed_teacher_fails_with_its_cause_and_is_retried_with_it
 
 def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     teacher = {"provenance": "external", "weights": "w.safetensors"}
     folder = begun(tmp_path, teacher=teacher, factors={}, seeds=1)
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     rows = run_here(folder)
     assert {row["method"]: row["status"] for row in rows} == {"ce": "done", "kd": "failed"}
     with folder.ledger() as ledger:
@@ -313,7 +313,8 @@ def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> Non
 
 def test_an_external_teacher_teaches(tmp_path: Path) -> None:
     save_file(
-        build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), tmp_path / "w.safetensors"
+        build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(),
+        tmp_path / "w.safetensors",
     )
     teacher = {"provenance": ["external", "full"], "weights": "w.safetensors"}
     rows = run_here(begun(tmp_path, teacher=teacher, factors={}, seeds=1))
@@ -322,7 +323,7 @@ def test_an_external_teacher_teaches(tmp_path: Path) -> None:
 
 
 def test_a_run_is_what_its_weights_are_wherever_they_lie(tmp_path: Path) -> None:
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     found = []
     for place in ("here", "there"):
         (tmp_path / place).mkdir()

@@ -12,7 +12,7 @@ from torch import nn
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import class_map_of
 from distillab.study.status import LEDGER_FILE
@@ -77,7 +77,7 @@ def given_teacher(
         RequestError: there is no such teacher, or it does not fit the images.
     """
     folder = Path(asked)
-    channels, height, width = images.shape
+    _, height, width = images.shape
     if height != width:
         raise RequestError(
             f"images are {width}x{height}, and networks take squares", allowed="--set resolution=SIDE"
@@ -97,7 +97,7 @@ def given_teacher(
             allowed="--weights FILE.safetensors",
         )
     model = str(asked)
-    network = build_model(model, classes=len(images.classes), channels=channels, resolution=height)
+    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
     load_state(network, weights)
     return GivenTeacher(model, network.to(device).eval(), normalise, device)
 

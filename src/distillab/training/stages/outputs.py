@@ -12,7 +12,7 @@ from torch import nn
 
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
-from distillab.models import Ensemble, OutputShapes, output_shapes
+from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
 from distillab.models.inputs import rescaling
 from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
 from distillab.training.loop.evaluation import Logits, predict
@@ -88,10 +88,11 @@ def teacher_outputs(
     record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        shapes = teacher_shapes(network, sets, teacher_class_count(teacher_folder, sets.train))
+        info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
         members = set_apart(network)
-        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
-        teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
+        stored = replace(info.shapes, classes=info.shapes.classes * members)
+        kept = Kept.of(keep.needs, stored, keep.top_k)
+        teacher = LiveTeacher(network, info.taps, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
         filled = cache.fill(
             sets.train,
@@ -152,7 +153,6 @@ def _eval_logits(
     return logits, forwards
 
 
-def teacher_shapes(teacher: nn.Module, sets: RoleSets, classes: int) -> OutputShapes:
-    """The shapes of what a teacher gives for these images, in its own classes."""
-    channels, height, _ = sets.train.shape
-    return output_shapes(teacher, channels=channels, resolution=height, classes=classes)
+def inspect_teacher(teacher: nn.Module, sets: RoleSets, classes: int) -> NetworkInfo:
+    """Dry-run a teacher on these images: shapes of its outputs, in its own classes, and its taps."""
+    return inspect_network(teacher, InputSpec(*sets.train.shape), classes=classes)
