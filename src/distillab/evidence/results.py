@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples
 from distillab.data.targets import Labels, Targets
 from distillab.evidence.effects import compute_effects
@@ -18,8 +19,6 @@ from distillab.study.folder import StudyFolder
 from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.tasks import Classification, Task
 from distillab.tasks.task import Logits
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
@@ -141,7 +140,7 @@ class Measurements:
     def _student(self, cell: Mapping[str, Any]) -> Row:
         run = cell["run"]
         if run not in self._measured:
-            record = self.folder.store.record("student", run)
+            record = self.folder.store.run_record("student", run)
             logits = self._logits("student", run)
             tests = self._tests(cell)
             test, last = tests[PRIMARY], logits[f"{PRIMARY}.last"]
@@ -154,8 +153,10 @@ class Measurements:
                 **self._by_frequency(cell, last, test),
                 **of_further_tests,
                 self.task.selected: self.task.score(logits[f"{PRIMARY}.selected"], _targets(test)),
-                **{name: record[name] for name in ("params", "macs", "epochs")},
-                "train_seconds": record["seconds"],
+                "params": record.params,
+                "macs": record.macs,
+                "epochs": record.epochs,
+                "train_seconds": record.seconds,
             }
         return self._measured[run]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.tasks import Classification, Task
@@ -107,12 +107,8 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
             raise ValueError(f"not columns of the {_kind(schema)} table: {', '.join(sorted(unknown))}")
     complete = [{name: _plain(row.get(name)) for name in names} for row in rows]
     table = pa.Table.from_pylist(complete, schema=schema)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_atomically(path) as draft:
+        pq.write_table(table, draft)
 
 
 def read_rows(path: Path) -> list[Row]:
