@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
+from distillab.artefacts import OutputsRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import OutputsJob, StudentJob
 from distillab.study.usage import teacher_usage
@@ -68,14 +69,14 @@ def operations(folder: StudyFolder) -> float:
     with folder.ledger() as ledger:
         jobs = [job for name in ledger.states() if (job := ledger.job(name)) and store.has(job.kind, name)]
     for job in (job for job in jobs if not isinstance(job, OutputsJob)):
-        record = store.record(job.kind, job.id)
-        macs_of[job.id] = record["macs"]
-        seen = record["steps"] * job.recipe["batch_size"]
-        tests = test * (1 if record["selected_epoch"] == record["epochs"] else 2)
-        total += record["macs"] * (3 * seen + val * len(record["curve"]) + tests)
+        record = store.run_record(job.kind, job.id)
+        macs_of[job.id] = record.macs
+        seen = record.steps * job.recipe["batch_size"]
+        tests = test * (1 if record.selected_epoch == record.epochs else 2)
+        total += record.macs * (3 * seen + val * len(record.curve) + tests)
     for outputs in (job for job in jobs if isinstance(job, OutputsJob)):
-        record = store.record("outputs", outputs.id)
-        total += macs_of[outputs.teacher] * (record["forwards"] + record["eval_forwards"])
+        stored = OutputsRecord.read(store.folder("outputs", outputs.id))
+        total += macs_of[outputs.teacher] * (stored.forwards + stored.eval_forwards)
     return 2 * total
 
 

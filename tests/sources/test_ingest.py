@@ -18,7 +18,7 @@ from distillab.data.duplicates import content, count_across, leaks, repeats
 from distillab.data.examples import Pool
 from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.errors import RequestError
-from distillab.sources import RawSplit, RawSplits, Source, parse_source
+from distillab.sources import ImageSource, RawSplit, RawSplits, Source, parse_source
 from distillab.sources.ingest import load_dataset
 
 Split = Sequence[tuple[int, int]]  # (what is on the image, label) of each image
@@ -28,7 +28,7 @@ def picture(content: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(content).integers(0, 256, (4, 4), dtype=np.uint8)
 
 
-class Made(Source):
+class Made(ImageSource):
     """A source of made images: the same content gives the same pixels; content below 0 is damaged."""
 
     train: tuple[tuple[int, int], ...]

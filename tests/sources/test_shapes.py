@@ -125,7 +125,7 @@ def test_what_is_read_is_what_is_drawn(side: int, channels: int | None) -> None:
     raw = source.read().train
     drawn = pictures(source, count, side=side, channels=channels or 3)
     for row in (count - 1, 0, count // 2, 1):
-        found = decode_images([raw.images[row]], ["x"], resolution=side, channels=channels)
+        found = decode_images([raw.items[row]], ["x"], resolution=side, channels=channels)
         np.testing.assert_array_equal(found.pixels[:], drawn[[row]])
 
 
@@ -151,7 +151,7 @@ def test_nothing_is_drawn_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("distillab.sources.shapes.draw", count)
     raw = shapes(images=1000, test_images=1).read()
     assert drawn == []
-    images: Any = raw.train.images
+    images: Any = raw.train.items
     for row in (5000, 5001, 4999):
         images[row]()
     assert drawn == [256]
@@ -169,7 +169,7 @@ def test_the_first_images_stay_when_more_are_asked_for(few: int, more: int, seed
     assert n == 4 * few and len(large.labels) == 4 * (few + more)
     np.testing.assert_array_equal(small.labels, large.labels[:n])
     np.testing.assert_array_equal(small.groups, large.groups[:n])
-    for ours, theirs in zip(small.images, large.images, strict=False):
+    for ours, theirs in zip(small.items, large.items, strict=False):
         assert ours().tobytes() == theirs().tobytes()  # type: ignore[operator]
 
 

@@ -310,7 +310,7 @@ def test_arguments_of_the_command_line(tmp_path: Path, monkeypatch: pytest.Monke
         "huggingface:uoft-cs/cifar10": "huggingface",
     }
     assert {argument: source_from_argument(argument).kind for argument in kinds} == kinds
-    assert len(source_from_argument("pets").read().train.images) == 2 * EACH
+    assert len(source_from_argument("pets").read().train.items) == 2 * EACH
 
 
 @pytest.mark.parametrize(
@@ -461,7 +461,7 @@ def test_links_are_followed_and_those_that_lead_nowhere_are_broken_images(tmp_pa
     assert sorted(name for name in raw.train.names if "more" in name) == [
         f"cat/more/{n}.png" for n in range(EACH)
     ]
-    assert len(raw.train.images) == 3 * EACH + 1
+    assert len(raw.train.items) == 3 * EACH + 1
     assert "dog/gone.png (" in refuse(tmp_path, source="folder", path="pets")
     dataset = load_dataset(
         parse_source({"source": "folder", "path": "pets", "on_broken": "skip"}, tmp_path, "data")
@@ -488,13 +488,13 @@ def test_a_hub_folder_with_shards(tmp_path: Path) -> None:
     ):
         write_parquet(tmp_path / "data" / f"{name}.parquet", seed=seed)
     raw = read(tmp_path, source="parquet", path=".")
-    assert {split: len(part.images) for split, part in raw.given().items()} == {
+    assert {split: len(part.items) for split, part in raw.given().items()} == {
         "train": 4 * EACH,
         "val": 2 * EACH,
     }
     assert raw.classes == ("cat", "dog")
     assert raw.train.names[13] == "train[13] 1.png"
-    assert raw.train.images[2 * EACH] == png(noise(1, 1)[0])
+    assert raw.train.items[2 * EACH] == png(noise(1, 1)[0])
 
 
 @pytest.mark.parametrize("place", ["test", "train-00001-of-00002"])
@@ -693,7 +693,7 @@ def test_torchvision_keeps_its_splits_and_class_names(tmp_path: Path) -> None:
     raw = read(tmp_path, source="torchvision", dataset="MNIST", root=".")
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes[3] == "3 - three"
-    np.testing.assert_array_equal(np.stack(raw.train.images), noise(10 * EACH, 0, side=28)[..., 0])
+    np.testing.assert_array_equal(np.stack(raw.train.items), noise(10 * EACH, 0, side=28)[..., 0])
     assert raw.test.labels.tolist() == np.repeat(np.arange(10), EACH).tolist()
 
 
@@ -707,7 +707,7 @@ def test_torchvision_classes_that_load_image_by_image(tmp_path: Path) -> None:
             path.rename(path.with_suffix(".JPEG"))  # Pillow goes by the content
     raw = read(tmp_path, source="torchvision", dataset="Imagenette", root=".")
     assert list(raw.given()) == ["train", "val"]
-    image = raw.train.images[0]
+    image = raw.train.items[0]
     assert callable(image)
     np.testing.assert_array_equal(np.asarray(image()), noise(1, 0)[0])
 
@@ -840,7 +840,7 @@ def test_folders_of_shards_are_splits_too(tmp_path: Path) -> None:
         )
     found = read(tmp_path, source="webdataset", path="pets")
     assert found.val is not None and found.test is not None
-    assert [len(split.images) for split in (found.train, found.val, found.test)] == [2, 2, 2]
+    assert [len(split.items) for split in (found.train, found.val, found.test)] == [2, 2, 2]
     assert found.notes == ("shards that belong to no split were left out: extra/00000.tar.",)
 
 
@@ -851,7 +851,7 @@ def test_a_sample_has_one_image(tmp_path: Path) -> None:
     told = refuse(tmp_path, source="webdataset", path="pets.tar")
     assert "0.png is the second image of its sample" in told and "`image`" in told
     found = read(tmp_path, source="webdataset", path="pets.tar", image="jpeg")
-    assert isinstance(found.train.images[0], StoredBytes) and found.train.images[0].read() == photo
+    assert isinstance(found.train.items[0], StoredBytes) and found.train.items[0].read() == photo
 
 
 @pytest.mark.parametrize("end", ["a header", "a member", "a zeroed page", "a second archive"])
@@ -880,7 +880,7 @@ def test_a_shard_that_ends_early_is_told(end: str, tmp_path: Path) -> None:
 def test_samples_without_an_image_are_told(tmp_path: Path) -> None:
     write_shard(tmp_path / "pets.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": b"0", "1.cls": b"1"})
     found = read(tmp_path, source="webdataset", path="pets.tar")
-    assert len(found.train.images) == 1
+    assert len(found.train.items) == 1
     assert found.notes == ("1 samples of the shards have no image and were left out.",)
     write_shard(tmp_path / "empty.tar", {"1.cls": b"1"})
     assert "there is no image in the train shards" in refuse(tmp_path, source="webdataset", path="empty.tar")

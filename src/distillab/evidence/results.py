@@ -8,16 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples
 from distillab.evidence.effects import Row, effects
-from distillab.evidence.metrics import (
-    Logits,
-    class_accuracies,
-    classification_metrics,
-    fidelity,
-    group_accuracies,
-    thirds,
-)
 from distillab.evidence.schema import effects_schema, results_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
 from distillab.study.design import Cell, ConditionRecord
@@ -25,8 +18,14 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS
+from distillab.tasks.classification_metrics import (
+    Logits,
+    class_accuracies,
+    classification_metrics,
+    fidelity,
+    group_accuracies,
+    thirds,
+)
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
@@ -131,7 +130,7 @@ class Measurements:
     def _student(self, cell: Cell) -> Row:
         run = cell.run_id
         if run not in self._measured:
-            record = self.folder.store.record("student", run)
+            record = self.folder.store.run_record("student", run)
             logits = self._logits("student", run)
             tests = self._tests(cell)
             test = tests[PRIMARY]
@@ -145,8 +144,10 @@ class Measurements:
                 **self._by_frequency(cell, logits[f"{PRIMARY}.last"], test),
                 **elsewhere,
                 "accuracy_selected": float((selected == test.labels).mean()),
-                **{name: record[name] for name in ("params", "macs", "epochs")},
-                "train_seconds": record["seconds"],
+                "params": record.params,
+                "macs": record.macs,
+                "epochs": record.epochs,
+                "train_seconds": record.seconds,
             }
         return self._measured[run]
 

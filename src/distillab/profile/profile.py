@@ -157,10 +157,8 @@ def _leniently(source: Source) -> Source:
 
 def _other(source: Source, dataset: Dataset, progress: Progress | None) -> tuple[str, Examples]:
     """The other set, resized to the images of this one if those are square."""
-    channels, height, width = dataset.train.shape
-    if source.resolution is None and height == width:
-        source = source.model_copy(update={"resolution": height})
-    other = load_dataset(_leniently(source), progress)
+    channels = dataset.train.shape[0]
+    other = load_dataset(_leniently(source.with_shape_of(dataset.train.shape)), progress)
     if other.train.shape[0] != channels:
         raise RequestError(
             f"{other.name} has {other.train.shape[0]} channels and {dataset.name} has {channels}",

@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from distillab.artefacts import RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.status import LEDGER_FILE
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
-from distillab.training.stages.artefacts import read_record
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -78,7 +77,7 @@ def given_teacher(
         RequestError: there is no such teacher, or it does not fit the images.
     """
     folder = Path(asked)
-    channels, height, width = images.shape
+    _, height, width = images.shape
     if height != width:
         raise RequestError(
             f"images are {width}x{height}, and networks take squares", allowed="--set resolution=SIDE"
@@ -98,7 +97,7 @@ def given_teacher(
             allowed="--weights FILE.safetensors",
         )
     model = str(asked)
-    network = build_model(model, classes=len(images.classes), channels=channels, resolution=height)
+    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
     load_state(network, weights)
     return GivenTeacher(model, network.to(device).eval(), normalise, device)
 
@@ -129,4 +128,4 @@ def _of_study(study: StudyFolder, images: Examples, device: torch.device) -> Giv
         )
     network = open_teacher(place, images, device)
     normalise = Normalize(*study.dataset.normalisation())
-    return GivenTeacher(str(read_record(place)["model"]), network, normalise, device, class_map)
+    return GivenTeacher(RunRecord.read(place).model, network, normalise, device, class_map)

@@ -13,9 +13,10 @@ from distillab.sources import (
     webdataset,
 )
 from distillab.sources.parsing import parse_source, source_from_argument
-from distillab.sources.source import RawSplit, RawSplits, Source, source, sources
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, Source, source, sources
 
 __all__ = [
+    "ImageSource",
     "RawImage",
     "RawSplit",
     "RawSplits",

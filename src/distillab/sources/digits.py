@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from distillab.sources.source import RawSplit, RawSplits, Source, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 
 @source("digits")
-class Digits(Source):
+class Digits(ImageSource):
     """1,797 handwritten digits, 8x8 grey, that come with scikit-learn: nothing to download.
 
     The 17 grey levels 0..16 are spread over 0..255. From the UCI optical recognition of handwritten digits

@@ -20,7 +20,7 @@ from distillab.sources.grouping import (
     groups_by_table,
     read_groups,
 )
-from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
 SPLIT_NAMES = {
     "train": "train",
@@ -33,7 +33,7 @@ SPLIT_NAMES = {
 
 
 @source("folder")
-class Folder(Source):
+class Folder(ImageSource):
     """Image files in class folders, with or without train, val and test folders above them.
 
     ``path/<class>/**/<image>`` or ``path/{train,val,test}/<class>/**/<image>``; val may also be called

@@ -17,7 +17,7 @@ from distillab.sources.columns import (
     table_splits,
 )
 from distillab.sources.folder import SPLIT_NAMES
-from distillab.sources.source import RawSplits, Source, source
+from distillab.sources.source import ImageSource, RawSplits, source
 
 
 def _local_from_base(path: str, info: ValidationInfo) -> str:
@@ -27,7 +27,7 @@ def _local_from_base(path: str, info: ValidationInfo) -> str:
 
 
 @source("huggingface")
-class HuggingFace(Source):
+class HuggingFace(ImageSource):
     """A dataset on the Hugging Face Hub by name, or a local folder (needs distillab[huggingface]).
 
     ``path`` is what ``datasets.load_dataset`` takes, or a folder that ``save_to_disk`` wrote; ``config`` is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,10 @@ import numpy.typing as npt
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.examples import Examples, Indices, Pool
-from distillab.data.raw import Progress, RawImage
+from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
 from distillab.errors import RequestError, unknown_name
-from distillab.modalities.image.decoding import Decoded, decode_images
+from distillab.modalities.image.decoding import Decoded
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -24,7 +25,7 @@ SHOWN = 5  # how many names a message lists
 def load_dataset(
     source: Source,
     progress: Progress | None = None,
-    on_files: Callable[[Sequence[RawImage], Sequence[str], Indices], None] | None = None,
+    on_files: Callable[[Sequence[Any], Sequence[str], Indices], None] | None = None,
 ) -> Dataset:
     """Read, decode, check and split a source.
 
@@ -48,13 +49,11 @@ def load_dataset(
     _check_groups(table, source, carved)
     check_enough(table.train_labels, table.ids[table.parts == TRAIN], table.classes, carved)
 
-    decoded = decode_images(
-        table.images, table.names, resolution=source.resolution, channels=source.channels, progress=progress
-    )
-    _check_broken(decoded, len(table.images), source)
+    decoded = source.decode(table.items, table.names, progress)
+    _check_broken(decoded, len(table.items), source)
     table = table.keep(decoded.intact)
     if on_files:
-        on_files(table.images, table.names, table.ids)
+        on_files(table.items, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
     pool, codes = content(decoded.pixels, progress)
@@ -83,7 +82,7 @@ def load_dataset(
 class _Table:
     """All images of a source, one entry a column: int64 or int8 ``[N]`` arrays and lists of N."""
 
-    images: list[RawImage]
+    items: list[Any]
     names: list[str]
     labels: Indices
     ids: Indices
@@ -112,7 +111,7 @@ class _Table:
         kept = np.flatnonzero(mask)
         return replace(
             self,
-            images=[self.images[i] for i in kept],
+            items=[self.items[i] for i in kept],
             names=[self.names[i] for i in kept],
             labels=self.labels[kept],
             ids=self.ids[kept],
@@ -125,18 +124,18 @@ def _tabulate(raw: RawSplits) -> _Table:
     """All splits of a source below each other, with ids."""
     splits = raw.given()
     for name, split in splits.items():
-        if not len(split.images):
+        if not len(split.items):
             raise RequestError(f"the {name} split holds no image")
-    total = sum(len(split.images) for split in splits.values())
+    total = sum(len(split.items) for split in splits.values())
     grouped = [split.groups for split in splits.values() if split.groups is not None]
     return _Table(
-        images=[image for split in splits.values() for image in split.images],
+        items=[item for split in splits.values() for item in split.items],
         names=[name for split in splits.values() for name in split.names],
         labels=np.concatenate([split.labels for split in splits.values()]),
         ids=np.arange(total, dtype=np.int64),
         parts=np.repeat(
             np.array([SPLITS.index(name) for name in splits], dtype=np.int8),
-            [len(split.images) for split in splits.values()],
+            [len(split.items) for split in splits.values()],
         ),
         groups=np.concatenate(grouped) if len(grouped) == len(splits) else None,
         classes=raw.classes,

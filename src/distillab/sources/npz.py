@@ -12,7 +12,7 @@ import numpy.typing as npt
 from distillab.data.examples import Pixels
 from distillab.errors import RequestError
 from distillab.sources.labels import encode_labels
-from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
 # (images, labels) by split, in the namings that are in use: Keras's, MedMNIST's, and one set without splits.
 NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
@@ -23,7 +23,7 @@ NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
 
 
 @source("npz")
-class Npz(Source):
+class Npz(ImageSource):
     """NumPy arrays in one .npz file: x_train, y_train, x_test, y_test, or images and labels.
 
     Images are uint8 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels, labels ``[N]``

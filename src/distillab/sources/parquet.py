@@ -22,13 +22,13 @@ from distillab.sources.columns import (
     table_splits,
 )
 from distillab.sources.folder import SPLIT_NAMES
-from distillab.sources.source import RawSplits, Share, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplits, SourcePath, SplitShare, source
 
 _SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 
 
 @source("parquet")
-class Parquet(Source):
+class Parquet(ImageSource):
     """Parquet files with encoded images, one a split or in the layout of the Hugging Face Hub.
 
     Either ``train`` (and ``val``, ``test``), one file each, or ``path``: one file, or a folder whose files
@@ -43,8 +43,8 @@ class Parquet(Source):
 
     path: SourcePath | None = None
     train: SourcePath | None = None
-    val: Share | SourcePath = 0.1  # type: ignore[assignment]  # a share, as everywhere, or a file
-    test: Share | SourcePath = 0.2  # type: ignore[assignment]
+    val: SplitShare | SourcePath = 0.1  # type: ignore[assignment]  # a share, as everywhere, or a file
+    test: SplitShare | SourcePath = 0.2  # type: ignore[assignment]
     image: str | None = None
     label: str | None = None
     group: str | None = None

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from distillab.data.examples import Indices, Pixels
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.drawing import FAMILY_OF, VARIABLES, ClassTree, Nuisances, Scene, draw
-from distillab.sources.source import RawSplit, RawSplits, Source, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 SIDE = 32  # pixels, unless a resolution is asked for
 BLOCK = 2**18  # pixels that are drawn at once when one of their images is asked for
@@ -30,7 +30,7 @@ def _listed(value: Any) -> Any:
 
 
 @source("shapes")
-class Shapes(Source):
+class Shapes(ImageSource):
     """Drawn pictures of known truth: shape, texture, colour, background, pose and scale; nothing to download.
 
     A class is what ``define`` says (``[shape]``, ``[texture]``, ``[shape, texture]``, ...), and the classes

@@ -1,4 +1,4 @@
-"""The contract of a source: where images come from, as a frozen configuration that can be read."""
+"""The contract of a source: where examples come from, as a frozen configuration that can be read."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from distillab.data.examples import Indices
-from distillab.data.raw import RawImage
+from distillab.data.raw import Progress, RawImage
 from distillab.errors import RequestError
-from distillab.modalities.image.decoding import SMALLEST_SIDE
+from distillab.modalities.image.decoding import SMALLEST_SIDE, Decoded, decode_images
 from distillab.registry import Registry
 
 
 @dataclass(frozen=True, eq=False)
 class RawSplit:
-    """The images of one split before decoding, in the source's canonical order.
+    """The examples of one split before decoding, in the source's canonical order.
 
     Attributes:
-        images: N images, see :data:`RawImage`.
-        labels: int64 ``[N]`` in ``[0, len(classes))`` of the :class:`RawSplits` it stands in.
+        items: N encoded or unread examples, of the type that the source's :meth:`Source.decode` accepts
+            (:data:`~distillab.data.raw.RawImage` for images).
+        labels: int64 ``[N]`` in ``[0, len(classes))``, with the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
         groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
     """
 
-    images: Sequence[RawImage]
+    items: Sequence[Any]
     labels: Indices
     names: Sequence[str]
     groups: Indices | None = None
@@ -36,10 +37,16 @@ class RawSplit:
 
 @dataclass(frozen=True, eq=False)
 class RawSplits:
-    """What a source holds: a train split, and val and test splits if it has them.
+    """The content of a source: a train split, and val and test splits if it has them.
 
-    ``classes`` are the class names in label order; ``notes`` are sentences for the data report; ``parents``
-    names the coarser class of each class, in the same order, if the source knows it.
+    Attributes:
+        classes: class names in label order.
+        train: the training split.
+        val: the validation split, or None.
+        test: the test split, or None.
+        group_names: names of the groups, in order.
+        notes: sentences for the data report.
+        parents: the coarser class of each class, in label order; empty if the source does not know it.
     """
 
     classes: tuple[str, ...]
@@ -51,19 +58,19 @@ class RawSplits:
     parents: tuple[str, ...] = ()
 
     def given(self) -> dict[str, RawSplit]:
-        """The splits that the source has, in canonical order: train, val, test."""
+        """Return the splits that the source has, in canonical order: train, val, test."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
 
 def _from_base(path: Path, info: ValidationInfo) -> Path:
-    """Relative paths of a study file are relative to its folder, which validation gets as context."""
+    """Resolve a relative path against the study file's folder, which validation receives as context."""
     base = (info.context or {}).get("base")
     return base / path.expanduser() if base else path.expanduser()
 
 
 def _class_names(value: Any) -> Any:
-    """YAML reads ``classes: [3, 8]`` as numbers, but they are names."""
+    """Turn numbers in a list into names: YAML reads ``classes: [3, 8]`` as numbers."""
     if not isinstance(value, list):
         return value
     names = [str(item) if isinstance(item, (int, float)) else item for item in value]
@@ -74,44 +81,46 @@ def _class_names(value: Any) -> Any:
     return names
 
 
+def _unit(value: Any) -> Any:
+    """Accept ``example``, the general word, for ``image``, the stored one."""
+    return "image" if value == "example" else value
+
+
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+SplitShare = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Source(BaseModel, ABC):
-    """Where images come from. The keys here are those that every source takes.
+    """Base class of sources: where examples come from. Its keys are those that every source accepts.
 
-    Subclasses live one a file, are registered with ``@source("name")``, add their own keys and implement
-    :meth:`read`. The first line of their docstring is what ``distillab list sources`` prints.
+    A subclass lives in a file of its own, is registered with ``@source("name")``, adds its own keys and
+    implements :meth:`read` and, if its modality has no base class yet, :meth:`decode`. The first line of its
+    docstring is what ``distillab list sources`` prints.
 
     Attributes:
-        resolution: side in pixels of the square that every image is resized to (antialiased bilinear), or
-            None to take the images as they are, which must then be equally large.
-        channels: 1 (grey), 3 (RGB), or None: 1 if the pixels of every image are grey, else 3.
         classes: keep only these classes, or the first k; relabelled 0..k-1 in the source's label order.
         val: share of train that is carved for val if the source has no val split (after test is carved).
         test: share of train that is carved for test if the source has no test split.
         split_seed: seed of the carving.
-        split_by: whether images are carved one by one, or by whole groups, so that no group stands on both
-            sides.
-        on_broken: whether images that cannot be decoded stop the reading or are left out and reported.
-        duplicates: whether train and val images that also stand in test, and train images that also stand
-            in val, are dropped or kept. They are counted in either case.
-        name: what the dataset is called in results; by default the source's own name for it.
+        split_by: whether single examples are carved (``image``, also written ``example``), or whole groups
+            (``group``), so that no group is in two splits.
+        on_broken: whether an example that cannot be decoded stops the reading, or is left out and reported.
+        duplicates: whether train and val examples that are also in test, and train examples that are also in
+            val, are dropped or kept. They are counted in either case.
+        name: the dataset's name in results; by default the source's own name for it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str] = ""
-    argument: ClassVar[str | None] = None  # the key that `source:argument` on the command line fills
+    modality: ClassVar[str] = "image"
+    argument: ClassVar[str | None] = None  # the key that `source:argument` on the command line sets
 
-    resolution: int | None = Field(default=None, ge=SMALLEST_SIDE)
-    channels: Literal[1, 3] | None = None
     classes: Annotated[list[str] | Annotated[int, Field(ge=2)] | None, BeforeValidator(_class_names)] = None
-    val: Share = 0.1
-    test: Share = 0.2
+    val: SplitShare = 0.1
+    test: SplitShare = 0.2
     split_seed: int = 0
-    split_by: Literal["image", "group"] = "image"
+    split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: Literal["drop", "keep"] = "drop"
     name: str | None = None
@@ -122,16 +131,61 @@ class Source(BaseModel, ABC):
         return self.name or self.default_name()
 
     def default_name(self) -> str:
-        """What the dataset is called if ``name`` is not set."""
+        """Return the dataset's name if ``name`` is not set."""
         return self.kind
 
     def entry(self) -> dict[str, Any]:
-        """The mapping that :func:`parse_source` reads back into this source (JSON-able, no defaults)."""
+        """Return a JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
+
+    def with_shape_of(self, shape: tuple[int, ...]) -> Source:
+        """Return this source, set to give examples of ``shape`` if it leaves their shape open."""
+        return self
 
     @abstractmethod
     def read(self) -> RawSplits:
-        """Find the images and their labels, without decoding. Raises RequestError if that cannot be done."""
+        """Find the examples and their labels, without decoding. Raises RequestError if that is impossible."""
+
+    @abstractmethod
+    def decode(self, items: Sequence[Any], names: Sequence[str], progress: Progress | None = None) -> Decoded:
+        """Decode examples.
+
+        Args:
+            items: N items of this source's splits.
+            names: their N names, for messages.
+            progress: called with (stage, done, total).
+
+        Raises:
+            RequestError: examples of different shapes, or not one that can be decoded.
+        """
+
+
+class ImageSource(Source):
+    """Base class of sources of images, with the keys that all of them accept.
+
+    Attributes:
+        resolution: side in pixels of the square that every image is resized to (antialiased bilinear), or
+            None to keep the images as they are, which must then be of one size.
+        channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
+    """
+
+    modality: ClassVar[str] = "image"
+
+    resolution: int | None = Field(default=None, ge=SMALLEST_SIDE)
+    channels: Literal[1, 3] | None = None
+
+    def with_shape_of(self, shape: tuple[int, ...]) -> Source:
+        _, height, width = shape
+        if self.resolution is not None or height != width:
+            return self
+        return self.model_copy(update={"resolution": height})
+
+    def decode(
+        self, items: Sequence[RawImage], names: Sequence[str], progress: Progress | None = None
+    ) -> Decoded:
+        return decode_images(
+            items, names, resolution=self.resolution, channels=self.channels, progress=progress
+        )
 
 
 sources: Registry[type[Source]] = Registry("source")
@@ -140,11 +194,11 @@ S = TypeVar("S", bound=Source)
 
 
 def source(name: str) -> Callable[[type[S]], type[S]]:
-    """Class decorator that registers a source under ``name``."""
+    """Return a class decorator that registers a source under ``name``."""
 
-    def enter(cls: type[S]) -> type[S]:
+    def register(cls: type[S]) -> type[S]:
         cls.kind = name
         sources.register(name)(cls)
         return cls
 
-    return enter
+    return register

@@ -17,7 +17,7 @@ from distillab.data.raw import RawImage
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.labels import encode_labels
 from distillab.sources.npz import channels_last
-from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
 # The names that torchvision's ``split=`` constructors give to ours, the first that a class knows counts.
 SPLIT_CHOICES = {"train": ("train", "trainval"), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -27,7 +27,7 @@ OURS = {"root": "`root`", "download": "`download`", "train": "nothing: both spli
 
 
 @source("torchvision")
-class Torchvision(Source):
+class Torchvision(ImageSource):
     """A class of torchvision.datasets by name, such as FashionMNIST, CIFAR10 or SVHN.
 
     ``root`` is the folder that torchvision keeps the files in (default ``data``, relative to the study

@@ -16,7 +16,7 @@ from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.folder import SPLIT_NAMES, image_extensions
 from distillab.sources.labels import encode_labels
-from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
 _SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 LABELS = (".cls", ".txt")
@@ -49,7 +49,7 @@ class _Sample:
 
 
 @source("webdataset")
-class WebDataset(Source):
+class WebDataset(ImageSource):
     """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, as WebDataset has them.
 
     ``path`` is one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``; those called

@@ -73,8 +73,7 @@ def _other(
     channels, side, _ = first.train.shape
     where = f"others.{name}"
     try:
-        asked = source if source.resolution else source.model_copy(update={"resolution": side})
-        read = load_dataset(asked, progress)
+        read = load_dataset(source.with_shape_of(first.train.shape), progress)
     except RequestError as error:
         raise error.within(where) from error
     if read.train.shape != first.train.shape:

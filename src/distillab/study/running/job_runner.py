@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.study.folder import StudyFolder
@@ -68,13 +68,13 @@ class JobRunner:
                 ended[job.id] = (timer() - started) / len(missing)
         return ended
 
-    def make(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+    def make(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | OutputsRecord | DivergenceError]:
         """Fill a folder in ``drafts`` with what each job makes; their records. Several jobs are a cohort."""
         for job in jobs:
             (drafts / job.id).mkdir()
         students = [job for job in jobs if isinstance(job, StudentJob)]
         if len(students) == len(jobs):
-            return self._students(students, drafts)
+            return list(self._students(students, drafts))
         [job] = jobs
         try:
             if isinstance(job, TeacherJob):
@@ -86,7 +86,7 @@ class JobRunner:
 
     # -- stages ---------------------------------------------------------------------------------------------
 
-    def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> dict[str, Any]:
+    def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> RunRecord:
         model, origin = job.model, job.origin
         recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
         if isinstance(origin, WeightsOrigin):
@@ -106,7 +106,7 @@ class JobRunner:
             return train_teacher(draft, model, sets, recipe, seeds, taught=taught, device=self.device)
         return train_teacher(draft, model, sets, recipe, seeds, device=self.device)
 
-    def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> dict[str, Any]:
+    def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> OutputsRecord:
         store = self.folder.store
         return teacher_outputs(
             draft,
@@ -119,7 +119,7 @@ class JobRunner:
             class_map=job.class_map,
         )
 
-    def _students(self, jobs: Sequence[StudentJob], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+    def _students(self, jobs: Sequence[StudentJob], drafts: Path) -> list[RunRecord | DivergenceError]:
         store, teacher = self.folder.store, jobs[0].teacher
         students = [
             Student(
