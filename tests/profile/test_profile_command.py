@@ -157,7 +157,7 @@ def test_a_teacher_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     assert facts["teacher"] == "resnet8" and set(OF_A_TEACHER.split()) <= set(keys_of(facts))
     with StudyFolder.open(tmp_path / "study").ledger() as ledger:
-        the_teacher = ledger.cells()[0]["teacher_run"]
+        the_teacher = ledger.cells()[0].teacher_run
     teachers = tmp_path / "study" / "store" / "teacher"
     assert len(list(teachers.iterdir())) > 1, "untrained and self-taught ones are there as well"
     record = json.loads((teachers / the_teacher / "record.json").read_text())

@@ -15,7 +15,10 @@ from distillab.evidence.effects import compute_effects
 from distillab.evidence.pairs import Row
 from distillab.evidence.schema import effects_schema, results_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
+from distillab.study.design import Cell, ConditionRecord
 from distillab.study.folder import StudyFolder
+from distillab.study.job import TeacherJob
+from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.tasks import Classification, Task
 from distillab.tasks.task import Logits
@@ -73,7 +76,7 @@ class Measurements:
         with folder.ledger() as ledger:
             self.cells = ledger.cells()
             self.states = ledger.states()
-            self.entries = {_key(entry["levels"], entry["seed"]): entry for entry in ledger.conditions()}
+            self.entries = {_key(entry.levels, entry.seed): entry for entry in ledger.conditions()}
         self.further_tests: dict[str, None] = {}
         self._evals: dict[str, Mapping[str, Examples]] = {}
         self._measured: dict[str, Row] = {}
@@ -85,7 +88,7 @@ class Measurements:
         """
         return [self._row(cell) for cell in self.cells]
 
-    def per_class(self, cell: Mapping[str, Any]) -> dict[str, tuple[float, int]] | None:
+    def per_class(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
         """Return the metric of each class on the primary test set, with its number of test examples.
 
         The result is None if the run is not done.
@@ -93,52 +96,51 @@ class Measurements:
         if self._status(cell) != "done":
             return None
         test = self._tests(cell)[PRIMARY]
-        found = self.task.per_class(self._logits("student", cell["run"])[f"{PRIMARY}.last"], _targets(test))
+        found = self.task.per_class(self._logits("student", cell.run_id)[f"{PRIMARY}.last"], _targets(test))
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
 
-    def teacher_metrics(self, cell: Mapping[str, Any]) -> dict[str, float]:
+    def teacher_metrics(self, cell: Cell) -> dict[str, float]:
         """Return the metrics of the teacher of a cell on the test set that it was evaluated on."""
-        run = cell["teacher_run"]
-        spec = self.folder.job(run).spec
+        run = str(cell.teacher_run)
+        job = self.folder.job(run)
+        assert isinstance(job, TeacherJob)
         test = self.folder.dataset.eval[PRIMARY]
-        if spec["sets"]["eval"][PRIMARY] != test.digest:
+        if job.sets.eval[PRIMARY] != test.digest:
             test = self._tests(cell)[PRIMARY]
         logits = self._logits("teacher", run)[f"{PRIMARY}.last"]
-        mapping = spec.get("fixed", {}).get("class_map")
-        return self.task.measure(
-            to_student_classes(logits, tuple(mapping) if mapping else None), _targets(test)
-        )
+        mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
+        return self.task.measure(to_student_classes(logits, mapping), _targets(test))
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _row(self, cell: Mapping[str, Any]) -> Row:
+    def _row(self, cell: Cell) -> Row:
         row: Row = {
-            "run_id": cell["run"] or "",
+            "run_id": cell.run or "",
             "study": self.folder.spec.study,
             "dataset": self.folder.dataset.name,
             **{
                 f"factor.{name}": level if isinstance(level, str) else float(level)
-                for name, level in cell["levels"].items()
+                for name, level in cell.levels.items()
             },
-            "provenance": cell["provenance"],
-            "teacher": cell["teacher"],
-            "student": cell["student"],
-            "method": cell["method"],
-            "seed": cell["seed"],
+            "provenance": cell.provenance,
+            "teacher": cell.teacher,
+            "student": cell.student,
+            "method": cell.method,
+            "seed": cell.seed,
             "status": self._status(cell),
-            "n_train": cell["n_train"],
+            "n_train": cell.n_train,
             "n_test": len(self._tests(cell)[PRIMARY]),
-            "n_unlabelled": cell.get("n_unlabelled", 0),
+            "n_unlabelled": cell.n_unlabelled,
         }
         if row["status"] == "done":
             row |= self._student(cell) | self._against_teacher(cell)
         return row
 
-    def _status(self, cell: Mapping[str, Any]) -> str:
-        return "excluded" if cell["excluded"] else self.states[cell["run"]][0]
+    def _status(self, cell: Cell) -> str:
+        return "excluded" if cell.excluded else self.states[cell.run_id][0]
 
-    def _student(self, cell: Mapping[str, Any]) -> Row:
-        run = cell["run"]
+    def _student(self, cell: Cell) -> Row:
+        run = cell.run_id
         if run not in self._measured:
             record = self.folder.store.run_record("student", run)
             logits = self._logits("student", run)
@@ -160,16 +162,16 @@ class Measurements:
             }
         return self._measured[run]
 
-    def _against_teacher(self, cell: Mapping[str, Any]) -> Row:
+    def _against_teacher(self, cell: Cell) -> Row:
         """Return the fidelity to the teacher of this cell and that teacher's primary metric.
 
         The result is empty without a teacher, and without its outputs.
         """
-        outputs = cell["outputs"]
+        outputs = cell.outputs
         if outputs is None or self.states[outputs][0] != "done":
             return {}
         teacher = self._logits("outputs", outputs)[PRIMARY]
-        student = self._logits("student", cell["run"])[f"{PRIMARY}.last"]
+        student = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
         score = self.task.score(teacher, _targets(self._tests(cell)[PRIMARY]))
         return self.task.fidelity(student, teacher) | {self.task.of_teacher: score}
 
@@ -194,24 +196,24 @@ class Measurements:
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
         return found, worst
 
-    def _by_frequency(self, cell: Mapping[str, Any], logits: Logits, test: Examples) -> Row:
+    def _by_frequency(self, cell: Cell, logits: Logits, test: Examples) -> Row:
         """Return metrics of frequent, middle and rare classes, if a factor made classes unequal."""
-        counts = self._condition(cell).get("counts")
+        counts = self._condition(cell).counts
         if not counts:
             return {}
         return self.task.by_frequency(self.task.per_class(logits, _targets(test)), np.asarray(counts))
 
-    def _condition(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.entries[_key(cell["levels"], cell["seed"])]
+    def _condition(self, cell: Cell) -> ConditionRecord:
+        return self.entries[_key(cell.levels, cell.seed)]
 
-    def _tests(self, cell: Mapping[str, Any]) -> Mapping[str, Examples]:
+    def _tests(self, cell: Cell) -> Mapping[str, Examples]:
         """Return the test sets of the cell's condition: those of the dataset, if no factor changes them."""
         entry = self._condition(cell)
-        if not entry.get("own_tests"):
+        if not entry.own_tests:
             return self.folder.dataset.eval
-        key = _key(cell["levels"], cell["seed"])
+        key = _key(cell.levels, cell.seed)
         if key not in self._evals:
-            self._evals[key] = self.folder.roles(Condition.from_dict(entry)).eval
+            self._evals[key] = self.folder.roles(Condition.read(entry.condition)).eval
         return self._evals[key]
 
 
