@@ -18,7 +18,7 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Manipulation, Size, factors
 from distillab.methods import methods
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.planning.conditions import Condition, Conditions
 from distillab.study.planning.plan import Plan, make_plan, shared_teachers
@@ -149,7 +149,7 @@ def test_each_teacher_of_several_is_its_own() -> None:
 
 
 def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: Path) -> None:
-    model = build_model("resnet8", classes=4, channels=1, resolution=8)
+    model = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     given = {"teacher": {"provenance": "external", "weights": "w.safetensors"}, **ONE}
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     first = plan(tmp_path, **given)

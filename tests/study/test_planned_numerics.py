@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.report.collect import question as collect_question
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
@@ -95,7 +95,7 @@ def test_given_weights_are_timed_as_they_are_asked(
     tmp_path: Path, faster_contiguous: list[dict[str, Any]]
 ) -> None:
     """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
-    network = build_model("resnet14", classes=4, channels=1, resolution=8)
+    network = build_model("resnet14", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
@@ -112,7 +112,7 @@ def test_given_weights_are_timed_as_they_are_asked(
 def test_what_a_given_teacher_says_is_computed_as_was_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, students=["resnet14"])

@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from distillab import cli
+from distillab.artefacts import load_logits
 from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.report.collect.study import collect
 from distillab.report.page.page import _run_counts
 from distillab.study.folder import StudyFolder
@@ -33,7 +34,6 @@ from distillab.study.running.run import outcome
 from distillab.study.running.worker import work
 from distillab.study.status import standing
 from distillab.study.store import Store
-from distillab.training.checkpoints import load_logits
 from support.studies import CPU, Undisturbed, artefacts, numbers, rows_of, run_here, spec, write_study
 
 
@@ -85,17 +85,15 @@ def test_a_row_says_what_the_stored_logits_say(undisturbed: Undisturbed) -> None
     for row, cell in zip(undisturbed.rows, cells, strict=True):
         student = load_logits(folder.store.folder("student", cell["run"]) / "logits.safetensors")
         said = load_logits(folder.store.folder("outputs", cell["outputs"]) / "logits.safetensors")["test"]
-        record = folder.store.record("student", cell["run"])
+        record = folder.store.run_record("student", cell["run"])
         last, chosen = (student[f"test.{which}"].argmax(1) for which in ("last", "selected"))
         assert row["accuracy"] == pytest.approx((last == test.labels).mean())
         assert row["accuracy_selected"] == pytest.approx((chosen == test.labels).mean())
         assert row["agreement"] == pytest.approx((last == said.argmax(1)).mean())
         assert row["teacher_accuracy"] == pytest.approx((said.argmax(1) == test.labels).mean())
-        teacher = folder.store.record("teacher", cell["teacher_run"])
-        assert row["teacher_accuracy"] == pytest.approx(teacher["accuracy"]["test"])
-        assert (row["params"], row["macs"], row["epochs"]) == tuple(
-            record[name] for name in ("params", "macs", "epochs")
-        )
+        teacher = folder.store.run_record("teacher", cell["teacher_run"])
+        assert row["teacher_accuracy"] == pytest.approx(teacher.accuracy["test"])
+        assert (row["params"], row["macs"], row["epochs"]) == (record.params, record.macs, record.epochs)
         assert row["n_test"] == len(test)
 
 
@@ -144,7 +142,7 @@ def test_students_are_tested_on_the_sets_of_their_condition_and_teachers_on_thos
     }
     assert shapes == {"student": 20, "outputs": 20, "teacher": len(dataset.eval["test"])}
     # A share of 20 val images is no share of all of them, but for none and all.
-    score = store.record("teacher", cell["teacher_run"])["curve"][-1]["val_accuracy"]
+    score = store.run_record("teacher", cell["teacher_run"]).curve[-1].val_accuracy
     assert 0 < score < 1
     assert score * len(dataset.val) == pytest.approx(round(score * len(dataset.val)))
     assert score * 20 != pytest.approx(round(score * 20))
@@ -301,10 +299,10 @@ def test_what_needs_a_failed_teacher_fails_with_its_cause_and_is_retried_with_it
 
 def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     teacher = {"provenance": "external", "weights": "w.safetensors"}
     folder = begun(tmp_path, teacher=teacher, factors={}, seeds=1)
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     rows = run_here(folder)
     assert {row["method"]: row["status"] for row in rows} == {"ce": "done", "kd": "failed"}
     with folder.ledger() as ledger:
@@ -313,7 +311,8 @@ def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> Non
 
 def test_an_external_teacher_teaches(tmp_path: Path) -> None:
     save_file(
-        build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), tmp_path / "w.safetensors"
+        build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(),
+        tmp_path / "w.safetensors",
     )
     teacher = {"provenance": ["external", "full"], "weights": "w.safetensors"}
     rows = run_here(begun(tmp_path, teacher=teacher, factors={}, seeds=1))
@@ -322,7 +321,7 @@ def test_an_external_teacher_teaches(tmp_path: Path) -> None:
 
 
 def test_a_run_is_what_its_weights_are_wherever_they_lie(tmp_path: Path) -> None:
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     found = []
     for place in ("here", "there"):
         (tmp_path / place).mkdir()

@@ -13,17 +13,17 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import interpolate
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
-from distillab.models import Combine, Ensemble, build_model
+from distillab.models import Combine, Ensemble, InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS, open_teacher
+from distillab.training.stages import open_teacher
 from support.studies import CPU, run_here, spec, study
 
 SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}
@@ -200,8 +200,8 @@ def test_a_network_that_is_several_counts_all_of_them() -> None:
     wanted = spec(teacher={"model": "resnet8"})
     assert wanted.teacher.asked == wanted.teacher.whole == wanted.teacher.label == "resnet8"
     torch.manual_seed(0)
-    both = build_model("mean(resnet8+resnet8)", classes=4, channels=3, resolution=8)
-    one = build_model("resnet8", classes=4, channels=3, resolution=8)
+    both = build_model("mean(resnet8+resnet8)", classes=4, inputs=InputSpec.square(3, 8))
+    one = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 8))
     assert sum(p.numel() for p in both.parameters()) == 2 * sum(p.numel() for p in one.parameters())
 
 
@@ -211,7 +211,7 @@ OWN = {"mean": [0.1], "std": [2.0]}
 
 def given_weights(folder: Path) -> nn.Module:
     torch.manual_seed(0)
-    network = build_model("resnet8", classes=4, channels=1, resolution=16).eval()
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 16)).eval()
     save_file(network.state_dict(), folder / "w.safetensors")
     return network
 

@@ -42,9 +42,7 @@ def mean_interval(values: npt.ArrayLike) -> Interval:
     return Interval(float(sample.mean() - half), float(sample.mean() + half), "normal")
 
 
-def balanced_accuracy_interval(
-    recalls: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
-) -> Interval:
+def balanced_accuracy_interval(recalls: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> Interval:
     """Return the interval of the mean recall over classes, by the normal approximation.
 
     Classes are treated as independent.

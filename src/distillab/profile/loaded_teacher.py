@@ -9,17 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from distillab.artefacts import RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import class_map_of
 from distillab.study.status import LEDGER_FILE
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
-from distillab.training.stages.artefacts import read_record
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -39,7 +38,7 @@ class LoadedTeacher:
         >>> from distillab.sources.ingest import load_dataset
         >>> from distillab.sources.parsing import source_from_argument
         >>> digits = load_dataset(source_from_argument("digits"))
-        >>> network = build_model("resnet8", classes=10, channels=1, resolution=8).eval()
+        >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
         >>> normalize = Normalize(*digits.normalisation())
         >>> teacher = LoadedTeacher("resnet8", network, normalize, torch.device("cpu"))
         >>> teacher.logits(digits.val.select(np.arange(3))).shape
@@ -88,16 +87,17 @@ def load_teacher(
         RequestError: There is no such teacher, or it does not fit the images.
 
     Example:
-        >>> from distillab.data.examples import Examples
+        >>> import tempfile
+        >>> from distillab.artefacts import save_state
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
         >>> unit = Normalize(np.zeros(1, np.float32), np.ones(1, np.float32))
-        >>> load_teacher("resnet8", None, images, unit, torch.device("cpu"))
-        Traceback (most recent call last):
-        ...
-        distillab.errors.RequestError: --teacher resnet8: a model name alone has no weights. Allowed: --weights FILE.safetensors
-    """  # noqa: E501
+        >>> weights = Path(tempfile.mkdtemp()) / "resnet8.safetensors"
+        >>> save_state(build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8)).state_dict(), weights)
+        >>> load_teacher("resnet8", weights, images, unit, torch.device("cpu")).logits(images).shape
+        (2, 2)
+    """
     folder = Path(model_or_study)
-    channels, height, width = images.shape
+    _, height, width = images.shape
     if height != width:
         raise RequestError(
             f"images are {width}x{height}, but networks need square images", allowed="--set resolution=SIDE"
@@ -117,7 +117,7 @@ def load_teacher(
             allowed="--weights FILE.safetensors",
         )
     model = str(model_or_study)
-    network = build_model(model, classes=len(images.classes), channels=channels, resolution=height)
+    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
     load_state(network, weights)
     return LoadedTeacher(model, network.to(device).eval(), normalize, device)
 
@@ -148,4 +148,4 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
         )
     network = open_teacher(folder, images, device)
     normalize = Normalize(*study.dataset.normalisation())
-    return LoadedTeacher(str(read_record(folder)["model"]), network, normalize, device, class_map)
+    return LoadedTeacher(RunRecord.read(folder).model, network, normalize, device, class_map)

@@ -1,4 +1,4 @@
-"""The parts of a profile: measures with their intervals, pictures, tables, and the families that hold them."""
+"""The parts of a profile: measures with intervals, pictures, tables, and the families that hold them."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Measure:
         alarm: A sentence if the value crosses its alarm threshold, otherwise empty.
 
     Example:
-        >>> images = Measure("images", "images", 300, exact_interval(300), 300, 0.0, "The size.", unit="count")
-        >>> images.as_dict()["value"]
+        >>> size = Measure("images", "images", 300, exact_interval(300), 300, 0.0, "The size.", unit="count")
+        >>> size.as_dict()["value"]
         300
     """
 

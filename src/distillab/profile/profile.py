@@ -181,11 +181,9 @@ def _lenient(source: Source) -> Source:
 
 
 def _load_other(source: Source, dataset: Dataset, progress: Progress | None) -> tuple[str, Examples]:
-    """Load the other dataset, resized to the images of this one if those are square."""
-    channels, height, width = dataset.train.shape
-    if source.resolution is None and height == width:
-        source = source.model_copy(update={"resolution": height})
-    other = load_dataset(_lenient(source), progress)
+    """Load the other dataset, with examples of the shape of this one where the source allows it."""
+    channels = dataset.train.shape[0]
+    other = load_dataset(_lenient(source.with_shape_of(dataset.train.shape)), progress)
     if other.train.shape[0] != channels:
         raise RequestError(
             f"{other.name} has {other.train.shape[0]} channels and {dataset.name} has {channels}",

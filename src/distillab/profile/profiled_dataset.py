@@ -148,7 +148,7 @@ class ProfiledDataset:
         return self.classes[int(self.images.labels[position])]
 
     def file_columns(self) -> dict[str, Indices]:
-        """Return those of ``bytes``, ``width`` and ``height`` that are known for all images, int64 ``[N]``."""
+        """Return ``bytes``, ``width`` and ``height``, int64 ``[N]``, as far as known for all images."""
         if self.files is None:
             return {}
         rows = self.files.rows(self.images.ids)

@@ -82,6 +82,7 @@ def _add_association(
 ) -> None:
     labels, name = data.images.labels, key.replace("_", " ")
     strength = corrected_cramers_v(values, labels)
+    alarm = f"{name.capitalize()} is associated with class (Cramér's V {strength:.2f}): a possible shortcut."
     family.add(
         f"cramers_v_{key}",
         f"Cramér's V of {name} with class",
@@ -92,9 +93,7 @@ def _add_association(
         "use it; report the worst group, not only the average.",
         hypothesis=True,
         claims=("C23", "C26"),
-        alarm=f"{name.capitalize()} is associated with class (Cramér's V {strength:.2f}): a possible shortcut."
-        if strength >= STRONG_ASSOCIATION
-        else "",
+        alarm=alarm if strength >= STRONG_ASSOCIATION else "",
     )
 
 

@@ -89,7 +89,7 @@ def measure_dimension(data: ProfiledDataset) -> Family:
         value,
         jackknife_interval(lambda i: levina_bickel(distances[i]), len(distances), value),
         len(distances),
-        "On a coarser scale than TwoNN. If the two differ much, the cause is noise (TwoNN larger) or clusters.",
+        "On a coarser scale than TwoNN. If the two differ much, look for noise (TwoNN larger) or clusters.",
     )
     if len(data.neighbors.queries) < len(data.images):
         family.add_note(

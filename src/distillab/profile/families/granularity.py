@@ -119,7 +119,7 @@ def _add_tree(
             lambda i: fit(pdist(class_means(vectors[i], labels[i]))), len(vectors), value, maximum=1.0
         ),
         len(vectors),
-        "Near 1, classes form groups of similar ones, so that fine and coarse labels are two different tasks.",
+        "Near 1, classes form groups of similar ones, so that fine and coarse labels pose different tasks.",
     )
     if len(means) <= _CLASSES_LISTED:
         order = leaves_list(tree)

@@ -117,8 +117,8 @@ def _add_separation(family: FamilyBuilder, key: str, clusters: Clusters) -> None
         clusters.silhouette,
         mean_interval(clusters.silhouettes),
         len(clusters.silhouettes),
-        f"From {_SEPARATE} the images form separate clusters; below, the clusters divide a continuum. Look at "
-        "the pictures: are they cameras, backgrounds, sites?",
+        f"From {_SEPARATE} the images form separate clusters; below, the clusters divide a continuum. "
+        "Look at the pictures: are they cameras, backgrounds, sites?",
     )
 
 
@@ -190,7 +190,9 @@ def _rows_of_pictures(
         members = np.flatnonzero(clusters.members == cluster)
         members = members[np.argsort(clusters.distance[members], kind="stable")]
         own = labels[members]
-        parts = [members[own == label] for label in np.unique(own)] if by_class else [_alternate(members, own)]
+        parts = (
+            [members[own == label] for label in np.unique(own)] if by_class else [_alternate(members, own)]
+        )
         for part in parts:
             label = labels[part[0]]
             title = f"cluster {cluster + 1}, {int(counts[cluster].sum()):,} images"

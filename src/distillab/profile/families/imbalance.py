@@ -57,8 +57,8 @@ def measure_imbalance(data: ProfiledDataset) -> Family:
         ratio,
         exact_interval(ratio),
         n,
-        "Hypothesis: plain distillation raises the average but can lower the accuracy of rare classes; from a "
-        "ratio of about 50, weight the classes in the loss and report the rare ones.",
+        "Hypothesis: plain distillation raises the average but can lower the accuracy of rare classes; from "
+        "a ratio of about 50, weight the classes in the loss and report the rare ones.",
         hypothesis=True,
         claims=("C18", "C19"),
         alarm=f"{largest} has {ratio:.0f} times as many images as {smallest}."
@@ -91,7 +91,7 @@ def measure_imbalance(data: ProfiledDataset) -> Family:
         gini(counts),
         exact_interval(gini(counts)),
         n,
-        "0 if the classes are balanced; unlike the ratio, it does not depend on the two extreme classes only.",
+        "0 if the classes are balanced; unlike the ratio, it depends on all classes, not on two only.",
     )
     order = np.argsort(-counts, kind="stable")
     rows = tuple((data.classes[i], int(counts[i]), f"{100 * counts[i] / n:.2f} %") for i in order)

@@ -76,8 +76,8 @@ def _add_share(family: FamilyBuilder, probed: ProbePredictions, worst: np.ndarra
             math.nan,
             Interval(math.nan, math.nan, "none: the probe is too weak"),
             n,
-            f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only and would flag images that "
-            "it cannot classify. With the extra `imagenet`, try --embedding imagenet.",
+            f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only and would flag images "
+            "that it cannot classify. With the extra `imagenet`, try --embedding imagenet.",
             unit="share",
         )
         return

@@ -130,9 +130,7 @@ def _why_left_out(name: str, data: ProfiledDataset, columns: dict[str, Indices])
     return f"{label} is left out: {reason}."
 
 
-def _most_confident(
-    data: ProfiledDataset, sample: Indices, probed: ProbePredictions, label: str
-) -> Gallery:
+def _most_confident(data: ProfiledDataset, sample: Indices, probed: ProbePredictions, label: str) -> Gallery:
     """Show the images that the cue predicts correctly with the highest probability, by class."""
     rows = []
     order = np.argsort(-probed.recalls, kind="stable")

@@ -21,8 +21,8 @@ def measure_size(data: ProfiledDataset) -> Family:
         n,
         exact_interval(n),
         n,
-        "Hypothesis: the fewer images, the more a teacher trained on more data adds; for a teacher trained on "
-        "the same images the sign is open.",
+        "Hypothesis: the fewer images, the more a teacher trained on more data adds; for a teacher trained "
+        "on the same images the sign is open.",
         unit="count",
         hypothesis=True,
         claims=("C1",),

@@ -8,13 +8,13 @@ import torch
 from scipy.special import softmax
 
 from distillab.data.examples import Examples, Indices
-from distillab.evidence.metrics import classification_metrics
 from distillab.modalities.image.views import Views
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import jackknife_interval, mean_interval, wilson_interval
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.profile.measure import Family, Gallery
 from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
+from distillab.tasks.classification_metrics import classification_metrics
 
 TeacherOutputs = npt.NDArray[np.float64]
 _TRANSFER_SAMPLE_SIZE = 5_000
@@ -94,7 +94,7 @@ def class_coverage(probabilities: TeacherOutputs) -> float:
 
 
 def measure_teacher_outputs(data: ProfiledDataset) -> Family | None:
-    """Measure accuracy, calibration and sharpness on test images; coverage and stability on transfer images."""
+    """Measure accuracy, calibration and sharpness on test images; coverage and stability on others."""
     teacher = data.teacher
     if teacher is None:
         return None
@@ -133,9 +133,7 @@ def _add_coverage(family: FamilyBuilder, probabilities: TeacherOutputs) -> None:
         "transfer_class_entropy",
         "entropy of its mean prediction on transfer images / maximum",
         coverage,
-        jackknife_interval(
-            lambda i: class_coverage(probabilities[i]), n, coverage, minimum=0.0, maximum=1.0
-        ),
+        jackknife_interval(lambda i: class_coverage(probabilities[i]), n, coverage, minimum=0.0, maximum=1.0),
         n,
         "Hypothesis: a transfer set is useful if the teacher's predictions on it cover the classes evenly.",
         hypothesis=True,

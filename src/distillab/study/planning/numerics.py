@@ -11,6 +11,7 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.machine import usable_cores
+from distillab.models import InputSpec
 from distillab.study.job import Job
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan, make_plan
@@ -85,7 +86,7 @@ def choose_numerics(
     """For each network that jobs train or ask, how it computes. Times short studies not at all, others for
     some seconds a network, and a minute where compiling is worth a trial."""
     work = Work(jobs)
-    channels, height, _ = dataset.train.shape
+    inputs = InputSpec(*dataset.train.shape)
     workers = usable_cores() if device.type == "cpu" else 1
     chosen = {}
     for model, images in sorted({**work.images, **work.asked}.items()):
@@ -95,8 +96,7 @@ def choose_numerics(
             Workload(
                 model,
                 len(dataset.classes),
-                channels,
-                height,
+                inputs,
                 work.batch(model),
                 spec.worker_threads,
                 trained,

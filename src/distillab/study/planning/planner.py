@@ -13,6 +13,7 @@ from distillab.data.class_map import ClassMap
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.factors import apply_factor
+from distillab.models import InputSpec
 from distillab.models.outputs import LIVE, STORABLE, OutputShapes
 from distillab.study.job import Job
 from distillab.study.planning import teacher_jobs as teachers
@@ -115,8 +116,8 @@ class Planner:
 
     def costs(self, images: Examples, *, seen: bool = False, classes: int | None = None) -> ModelCosts:
         """Costs of networks for images as they are, or as a student has ``seen`` them."""
-        channels, side, _ = images.student_shape if seen else images.shape
-        return self.costs_of(classes or len(images.classes), channels, side)
+        inputs = InputSpec(*(images.student_shape if seen else images.shape))
+        return self.costs_of(classes or len(images.classes), inputs)
 
     def check(
         self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool, mixes: bool

@@ -11,6 +11,7 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
+from distillab.models import InputSpec
 from distillab.study.job import Job
 from distillab.study.ledger.interim import needed_for, runs_of_first
 from distillab.study.planning.costs import ModelCosts
@@ -116,14 +117,14 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
 
 def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Callable[[Job], float]:
     """Estimated seconds of a job: its cost at the rate measured for its model."""
-    channels, height, _ = dataset.train.shape
+    inputs = InputSpec(*dataset.train.shape)
     classes, threads = len(dataset.classes), spec.worker_threads
-    costs, work = ModelCosts(classes, channels, height), Work(plan.jobs.values())
+    costs, work = ModelCosts(classes, inputs), Work(plan.jobs.values())
     usual = Choice(standard(device), "not chosen")
     choices = {model: plan.numerics.get(model, usual) for model in work.images}
 
     def workload(model: str, trained: bool = True) -> Workload:
-        return Workload(model, classes, channels, height, work.batch(model), threads, trained)
+        return Workload(model, classes, inputs, work.batch(model), threads, trained)
 
     training = {
         model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
