@@ -179,7 +179,7 @@ def test_teacher_of_a_study_is_profiled(tmp_path: Path, capsys: pytest.CaptureFi
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     assert facts["teacher"] == "resnet8" and set(TEACHER_KEYS.split()) <= set(keys_of(facts))
     with StudyFolder.open(tmp_path / "study").ledger() as ledger:
-        teacher_run = ledger.cells()[0]["teacher_run"]
+        teacher_run = ledger.cells()[0].teacher_run
     teachers = tmp_path / "study" / "store" / "teacher"
     assert len(list(teachers.iterdir())) > 1, "the store also holds untrained and self-distilled teachers"
     record = json.loads((teachers / teacher_run / "record.json").read_text())

@@ -15,7 +15,8 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
-from distillab.study.running.job_runner import class_map_of
+from distillab.study.job import TeacherJob
+from distillab.study.job_parts import WeightsOrigin
 from distillab.study.status import LEDGER_FILE
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
@@ -132,13 +133,13 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
         )
     with study.ledger() as ledger:
         done = {name for name, (state, *_) in ledger.states().items() if state == "done"}
-        teachers = (cell["teacher_run"] for cell in ledger.cells())
+        teachers = (cell.teacher_run for cell in ledger.cells())
         first = next((teacher for teacher in teachers if teacher in done), None)
         job = ledger.job(first) if first else None
-    if job is None:
+    if not isinstance(job, TeacherJob):
         raise RequestError("no teacher of this study is done", where=f"--teacher {study.path}")
     folder = study.store.folder("teacher", job.id)
-    class_map = class_map_of(job.spec.get("fixed", {}))
+    class_map = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
     if class_map is None and teacher_class_count(folder, images) != len(images.classes):
         raise RequestError(
             f"its teacher has {teacher_class_count(folder, images)} classes, but the data have "

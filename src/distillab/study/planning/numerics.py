@@ -12,7 +12,7 @@ import torch
 from distillab.data.dataset import Dataset
 from distillab.machine import usable_cores
 from distillab.models import InputSpec
-from distillab.study.job import Job
+from distillab.study.job import Job, OutputsJob, TeacherJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec
@@ -59,12 +59,12 @@ class Work:
         self._batches: dict[str, Counter[int]] = {}
         for job in by_id.values():
             self.macs += job.cost
-            if job.kind == "outputs":
-                teacher = by_id[job.spec["teacher"]]
-                if not teacher.cost and job.spec["views"]:
-                    self._ask(teacher.spec["model"], job.condition["recipe"])
+            if isinstance(job, OutputsJob):
+                teacher = by_id[job.teacher]
+                if isinstance(teacher, TeacherJob) and not teacher.cost and job.views:
+                    self._ask(teacher.model, job.inputs.recipe)
             elif job.cost:
-                self._train(job.spec["model"], job.spec["recipe"])
+                self._train(job.model, job.recipe)
         self.asked = {model: seen for model, seen in self.asked.items() if model not in self.images}
 
     def _train(self, model: str, recipe: Mapping[str, Any]) -> None:
