@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from distillab.canonical import canonical_json
-from distillab.evidence import answer as answers
-from distillab.evidence.curves import curves
+from distillab.evidence.answer import summarize
+from distillab.evidence.curves import compute_curves
+from distillab.evidence.gains import FloatArray
 from distillab.evidence.harms import class_harms
-from distillab.evidence.results import Measurements, Tables, looks_of
+from distillab.evidence.results import Measurements, Tables, looks_of, task_of
 from distillab.factors import Level, level_text
 from distillab.report.collect import question
 from distillab.report.collect import rows as from_rows
@@ -26,7 +27,6 @@ from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.usage import teacher_usage
-from distillab.tasks.classification_metrics import Values
 
 Row = dict[str, Any]
 KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
@@ -87,9 +87,12 @@ def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
     # Which later seeds a level has depends on what came out: trends rest on those that every level has.
     until = folder.spec.looks[0] if folder.spec.looks else math.inf
     rows = [row for row in tables.results if row["seed"] < until]
-    doses = curves(rows, baseline=baseline, margin=margin, confidence=confidence)
-    found = answers.answer(
+    task = task_of(folder)
+    metric = task.metrics[task.primary]
+    doses = compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence)
+    found = summarize(
         tables.effects,
+        task,
         doses,
         baseline=baseline,
         controls=[each.label for each in folder.spec.method_specs() if not each.distils],
@@ -185,17 +188,19 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
     measured, phrases, looks = Measurements(folder), question.phrases(folder), looks_of(folder)
     by_arm: dict[tuple[Any, ...], dict[int, dict[str, tuple[float, int]]]] = {}
     for cell in measured.cells:
-        accuracies = measured.class_accuracies(cell)
+        accuracies = measured.per_class(cell)
         if accuracies is not None:
-            by_arm.setdefault(_arm(cell, cell["method"]), {})[cell["seed"]] = accuracies
+            arm = _arm(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)
+            by_arm.setdefault(arm, {})[cell.seed] = accuracies
     panels = []
     for row in effects:
         if row["metric"] != "accuracy" or row["baseline"] != baseline:
             continue
-        cell = {
-            "levels": {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
-        } | row
-        mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, baseline), {})
+        levels = {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
+        mine, plain = (
+            by_arm.get(_arm(levels, row["provenance"], row["teacher"], row["student"], method), {})
+            for method in (row["method"], baseline)
+        )
         until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
         seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:
@@ -216,32 +221,34 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
 
 def _by_class(
     arm: Mapping[int, Mapping[str, tuple[float, int]]], seeds: Sequence[int], names: Sequence[str]
-) -> Values:
+) -> FloatArray:
     """Accuracies ``[seeds, classes]``, NaN for a class that a seed does not have."""
     return np.array([[arm[seed].get(name, (np.nan, 0))[0] for name in names] for seed in seeds])
 
 
-def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
-    return (canonical_json(cell["levels"]), cell["provenance"], cell["teacher"], cell["student"], method)
+def _arm(
+    levels: Mapping[str, Level], provenance: str, teacher: str, student: str, method: str
+) -> tuple[str, ...]:
+    return canonical_json(levels), provenance, teacher, student, method
 
 
 def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
     """Every teacher of the study that has been trained, tested on the test images as read."""
     dataset, measured, found = folder.dataset, Measurements(folder), {}
     for cell in ledger.cells():
-        name = cell["teacher_run"]
+        name = cell.teacher_run
         if name is None or name in found or not folder.store.has("teacher", name):
             continue
         record = folder.store.run_record("teacher", name)
         quality = measured.teacher_metrics(cell)
-        same = cell["provenance"] == "same"
-        levels = _levels_text(cell["levels"]) if same else ""
+        same = cell.provenance == "same"
+        levels = _levels_text(cell.levels) if same else ""
         found[name] = view.Teacher(
-            name=cell["teacher"],
-            provenance=cell["provenance"],
+            name=cell.teacher,
+            provenance=cell.provenance,
             dataset=dataset.name,
             trained_on=f"{record.n_train:,} images" + (f" ({levels})" if levels else ""),
-            seed=cell["seed"] if same else None,
+            seed=cell.seed if same else None,
             params=record.params,
             macs=record.macs,
             seconds=record.seconds,
@@ -251,12 +258,12 @@ def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
 
 
 def _failures(ledger: Ledger) -> tuple[view.Failure, ...]:
-    places = {cell["run"]: cell for cell in ledger.cells()}
+    places = {cell.run: cell for cell in ledger.cells()}
     failures = []
     for failure in ledger.failures():
         cell = places.get(failure.id)
-        levels = _levels_text(cell["levels"]) if cell else ""
-        what = f"{cell['student']}, {cell['method']}, {levels}, seed {cell['seed']}" if cell else failure.kind
+        levels = _levels_text(cell.levels) if cell else ""
+        what = f"{cell.student}, {cell.method}, {levels}, seed {cell.seed}" if cell else failure.kind
         failures.append(view.Failure(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 
@@ -265,9 +272,9 @@ def _exclusions(rows: Sequence[Row], folder: StudyFolder) -> tuple[view.Exclusio
     with folder.ledger() as ledger:
         reasons: dict[tuple[str, str], int] = {}
         for cell in ledger.cells():
-            if cell["excluded"]:
-                where = _levels_text(cell["levels"])
-                reasons[where, cell["excluded"]] = reasons.get((where, cell["excluded"]), 0) + 1
+            if cell.excluded:
+                where = _levels_text(cell.levels)
+                reasons[where, cell.excluded] = reasons.get((where, cell.excluded), 0) + 1
     return tuple(view.Exclusion(where, reason, runs) for (where, reason), runs in reasons.items())
 
 
