@@ -17,7 +17,7 @@ from distillab.methods.spec import written
 from distillab.modalities.image.views import Views
 from distillab.report.contents import question as view
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.spec.study import PLAIN
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe

@@ -16,7 +16,7 @@ from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Job
+from distillab.study.job import Job
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
 from distillab.training.loop.stream import Normalize
