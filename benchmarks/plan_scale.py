@@ -30,11 +30,13 @@ import torch
 from distillab.data.dataset import Dataset
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.job import Job, StudentJob
+from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
+from distillab.study.ledger import Ledger
 from distillab.study.ledger import ledger as ledger_module
-from distillab.study.ledger.ledger import Job, Ledger
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.study.status import standing
+from distillab.study.status import study_status
 
 R = TypeVar("R")
 
@@ -105,7 +107,7 @@ def transactions(ledger: Ledger, count: int) -> None:
     """Every transaction of a worker and of a watcher, many times, in the order in which they come."""
     taken: list[Job] = []
     each("claim", [lambda: taken.extend(ledger.claim())] * count)
-    each("beat", [lambda job=job: ledger.beat(job.id) for job in taken])  # type: ignore[misc]
+    each("heartbeat", [lambda job=job: ledger.heartbeat(job.id) for job in taken])  # type: ignore[misc]
     *well, last = taken[: len(taken) // 2]
     each("done", [lambda job=job: ledger.done(job.id, 1.0) for job in well])  # type: ignore[misc]
     rest = [last, *taken[len(taken) // 2 :]]
@@ -148,16 +150,30 @@ class Timed(Ledger):
             self.taken.append((time.perf_counter() - started) * 1e3)
 
 
+def bare_job(name: str, *needs: str) -> Job:
+    """Return a job of a name, which says nothing else."""
+    return StudentJob(
+        id=name,
+        condition=ConditionSpec((), 0),
+        model="resnet8",
+        method={},
+        recipe={},
+        sets=SetDigests("", "", {}, ""),
+        seeds=RunSeeds(0, 0, 0),
+        needs=needs,
+    )
+
+
 def fan_out(path: Path, runs: int) -> None:
     """One job that many wait for, in a ledger of as many jobs."""
     jobs: list[Job] = []
     for first in range(0, runs, WAITING + 1):
-        jobs.append(Job(f"outputs{first}", "outputs", {}, {}))
-        jobs += (Job(f"{first}.{n}", "student", {}, {}, (f"outputs{first}",)) for n in range(WAITING))
+        jobs.append(bare_job(f"outputs{first}"))
+        jobs += (bare_job(f"{first}.{n}", f"outputs{first}") for n in range(WAITING))
     with Timed(path) as ledger, watched(path):
         ledger.create({}, jobs, [], [])
         ledger.taken.clear()
-        outputs = [job.id for job in jobs if job.kind == "outputs"]
+        outputs = [job.id for job in jobs if not job.needs]
         half = len(outputs) // 2
         each(f"done, {WAITING:,} waiting", [lambda o=o: ledger.done(o, 1.0) for o in outputs[:half]])  # type: ignore[misc]
         each(f"fail, {WAITING:,} waiting", [lambda o=o: ledger.fail(o, "why") for o in outputs[half:]])  # type: ignore[misc]
@@ -184,7 +200,7 @@ def main() -> None:
         gc.freeze()  # no worker holds a plan, which is long to look through for what nobody uses any more
         with folder.ledger() as ledger, watched(folder.ledger_file):
             transactions(ledger, asked.transactions)
-        each("status", [lambda: standing(folder.path)] * 20)
+        each("status", [lambda: study_status(folder.path)] * 20)
         fan_out(Path(scratch) / "fan_out.sqlite", asked.runs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from distillab.study.job import Job
 from distillab.study.ledger import JobState, Ledger
 from distillab.study.ledger import connection as connection_module
 from distillab.study.ledger.connection import transaction
-from support.jobs import META, chain, claim, numbered, states
+from support.jobs import make_cell, make_condition
+from support.ledgers import META, chain, claim, numbered, states
 
 QUEUED = {"teacher": {"queued": 1}, "outputs": {"queued": 1}, "student": {"queued": 3}}
 
@@ -41,7 +43,7 @@ def test_jobs_run_in_planned_order_after_their_needs(ledger: Ledger) -> None:
 
 
 def test_claimed_job_is_the_planned_one(ledger: Ledger) -> None:
-    planned = chain()[0]
+    planned = dataclasses.replace(chain()[0], cost=0.0)  # costs are for the plan alone
     assert ledger.claim() == [planned]
     assert ledger.job("job0") == planned
     assert ledger.job("unknown") is None
@@ -108,8 +110,8 @@ def test_released_job_is_claimed_again_without_a_death(ledger: Ledger) -> None:
 
 
 def test_plan_is_read_back_by_another_connection(path: Path) -> None:
-    cells = [{"method": "kd", "run": "x", "levels": {"size": 5.0}}, {"method": "ce", "run": None}]
-    conditions = [{"seed": 3}, {"seed": 1}]
+    cells = [make_cell("x", method="kd", size=5.0), make_cell(None)]
+    conditions = [make_condition(3, size=5.0), make_condition(1)]
     with Ledger(path) as ledger:
         assert ledger.meta("schema") is None
         ledger.create(META, chain(), conditions, cells)
@@ -147,7 +149,7 @@ def test_full_disk_is_reported_as_such(path: Path) -> None:
 
 def test_read_only_ledger_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger(path) as ledger:
-        ledger.create(META, chain(), [{"method": "kd"}], [])
+        ledger.create(META, chain(), [make_condition(0)], [])
     before = sorted(path.parent.iterdir())
     monkeypatch.setattr(connection_module.os, "access", lambda *_: False)
     with Ledger(path) as reader:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from distillab.study.ledger import Ledger
-from support.jobs import META, claim, numbered
+from support.jobs import make_cell, make_condition
+from support.ledgers import META, claim, numbered
 
 Start = Callable[[Callable[..., None], tuple[Any, ...]], Any]
 
@@ -59,7 +60,8 @@ def test_one_of_many_planners_writes_the_plan(path: Path, start: Start) -> None:
     def create(number: int, gate: Any, log: Path) -> None:
         gate.wait()
         with Ledger(path) as ledger:
-            ledger.create({**META, "by": str(number)}, [numbered(n) for n in range(20)], [{}], [{}, {}])
+            jobs, cells = [numbered(n) for n in range(20)], [make_cell("a"), make_cell("b")]
+            ledger.create({**META, "by": str(number)}, jobs, [make_condition(0)], cells)
             log.write_text(ledger.meta("by") or "")
 
     writers = all_at_once(start, create, path.with_name("logs"), 6)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from distillab.study.ledger import Ledger
 from distillab.study.ledger.ledger import MAX_DEATHS
-from support.jobs import DEAD, META, claim, hold_by, numbered
+from support.ledgers import DEAD, META, claim, hold_by, numbered
 
 
 class LedgerStory(RuleBasedStateMachine):

@@ -15,7 +15,7 @@ import pytest
 from distillab.study.ledger import Ledger
 from distillab.study.ledger.ledger import HEARTBEAT_SECONDS, LEASE_SECONDS, MAX_DEATHS
 from distillab.study.liveness import is_alive
-from support.jobs import DEAD, META, chain, claim, hold_by, states
+from support.ledgers import DEAD, META, chain, claim, hold_by, states
 
 
 @pytest.fixture

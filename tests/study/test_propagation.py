@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from distillab.study.ledger import Ledger
-from support.jobs import job
+from support.jobs import make_job
 
 BATCH, MANY = 10, 35
 
@@ -43,9 +43,9 @@ def opened(path: Path) -> Ledger:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A teacher, its outputs, and as many students of each; the teacher is running."""
-    jobs = [job("teacher", kind="teacher"), job("outputs", "teacher", kind="outputs")]
-    jobs += [job(f"live {number}", "teacher") for number in range(MANY)]
-    jobs += [job(f"stored {number}", "teacher", "outputs") for number in range(MANY)]
+    jobs = [make_job("teacher", kind="teacher"), make_job("outputs", "teacher", kind="outputs")]
+    jobs += [make_job(f"live {number}", "teacher") for number in range(MANY)]
+    jobs += [make_job(f"stored {number}", "teacher", "outputs") for number in range(MANY)]
     made = tmp_path / "ledger.sqlite"
     with Ledger(made) as ledger:
         ledger.create({"schema": "2"}, jobs, [], [])

@@ -1,62 +1,66 @@
-"""Jobs and ledgers for tests that train nothing."""
+"""Jobs that say little, for tests of what happens to jobs."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, Kind, OutputsInputs, OutputsJob, StudentJob, TeacherInputs, TeacherJob
+from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 
-from distillab.study.job import Job, Kind
-from distillab.study.ledger import Ledger
-
-META = {"dataset": "d", "identity": "i"}
-
-
-def job(name: str, *needs: str, kind: Kind = "student", cohort: str = "", cost: float = 1.0) -> Job:
-    """Return a job with an id of its own."""
-    return Job(name, kind, {"name": name}, {"seed": 0}, needs, cost, cohort)
+SEEDS = RunSeeds(1, 2, 3)
+SETS = SetDigests("train", "val", {"test": "test"}, "statistics")
+CONDITION = ConditionSpec((), 0)
 
 
-def numbered(number: int, *needs: int, kind: Kind = "student", cohort: str = "") -> Job:
-    """Return a job whose id and cost follow from its number."""
-    names = tuple(f"job{need}" for need in needs)
-    return job(f"job{number}", *names, kind=kind, cohort=cohort, cost=1.0 + number)
-
-
-def chain() -> list[Job]:
-    """Return a teacher, its outputs, a plain student, and two students of the teacher."""
-    return [
-        numbered(0, kind="teacher"),
-        numbered(1, 0, kind="outputs"),
-        numbered(2),
-        numbered(3, 1),
-        numbered(4, 1, 0),
-    ]
-
-
-def claim(ledger: Ledger) -> str | None:
-    """Claim jobs; return the id of the first, or None."""
-    claimed = ledger.claim()
-    return claimed[0].id if claimed else None
-
-
-def states(ledger: Ledger) -> list[str]:
-    """Return the state of every job, by id."""
-    return [status.state for _, status in sorted(ledger.states().items())]
-
-
-def hold_by(ledger: Ledger, name: str, *, pid: int, host: str | None = None, age: float = 0.0) -> None:
-    """Change a running job as if another process had claimed it ``age`` seconds ago."""
-    ledger.db.execute(
-        "UPDATE jobs SET pid = ?, host = ?, heartbeat = heartbeat - ? WHERE id = ?",
-        (pid, host or ledger.host, age, name),
+def make_job(
+    name: str, *needs: str, kind: Kind = "student", cost: float = 0.0, cohort: str = "", seed: int = 0
+) -> Job:
+    """Return a job of a name. What it is the specification of is always the same, but for the order seed."""
+    seeds = RunSeeds(SEEDS.init, seed, SEEDS.views)
+    if kind == "teacher":
+        return TeacherJob(
+            id=name,
+            condition=CONDITION,
+            model="resnet8",
+            seeds=seeds,
+            recipe={"steps": 3},
+            sets=SETS,
+            inputs=TeacherInputs("full"),
+            needs=needs,
+            cost=cost,
+        )
+    if kind == "outputs":
+        return OutputsJob(
+            id=name,
+            condition=CONDITION,
+            teacher=needs[0] if needs else "teacher",
+            images="images",
+            eval={},
+            views=None,
+            view_seed=seed,
+            normalization="statistics",
+            inputs=OutputsInputs({"steps": 3}, keep=()),
+            needs=needs,
+            cost=cost,
+        )
+    return StudentJob(
+        id=name,
+        condition=CONDITION,
+        model="resnet8",
+        method={"name": "ce", "config": {}},
+        recipe={"steps": 3},
+        sets=SETS,
+        seeds=seeds,
+        needs=needs,
+        cost=cost,
+        cohort=cohort,
     )
 
 
-def ended_process() -> int:
-    """Return the id of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    return process.pid
+def make_cell(run: str | None, *, seed: int = 0, method: str = "ce", **levels: float) -> Cell:
+    """Return a cell with a run."""
+    return Cell(levels, "full", "resnet14", "resnet8", method, seed, n_train=10, run=run)
 
 
-DEAD = ended_process()
+def make_condition(seed: int, **levels: float) -> ConditionRecord:
+    """Return the record of a condition without factors, under a seed."""
+    return ConditionRecord(ConditionSpec((), seed), levels, n_train=10)

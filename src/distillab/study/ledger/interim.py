@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from distillab.study.design import Cell
 from distillab.study.ledger.state import OPEN_STATES, JobState
 
 
-def runs_of_first(cells: Iterable[Mapping[str, Any]], seeds: int) -> set[str]:
+def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
     """Return the student runs of a plan's cells that have one of the first seeds."""
-    return {cell["run"] for cell in cells if cell["run"] and cell["seed"] < seeds}
+    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
 
 
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:

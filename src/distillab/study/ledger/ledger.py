@@ -8,10 +8,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from distillab.errors import RequestError
-from distillab.study.job import Job
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, StoredJob
 from distillab.study.ledger.connection import transaction
 from distillab.study.ledger.interim import admit, hold_others
 from distillab.study.ledger.propagation import (
@@ -81,8 +81,8 @@ class Ledger(LedgerReader):
         self,
         meta: Mapping[str, str],
         jobs: Iterable[Job],
-        conditions: Iterable[Mapping[str, Any]],
-        cells: Iterable[Mapping[str, Any]],
+        conditions: Iterable[ConditionRecord],
+        cells: Iterable[Cell],
         *,
         first: Iterable[str] | None = None,
     ) -> None:
@@ -98,7 +98,7 @@ class Ledger(LedgerReader):
         """
         with transaction(self.db):
             if self.meta("schema") is None:
-                fill(self.db, meta, jobs, conditions, cells)
+                fill(self.db, meta, map(StoredJob.of, jobs), conditions, cells)
                 if first is not None:
                     hold_others(self.db, first)
 

@@ -7,9 +7,10 @@ import socket
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from distillab.study.job import Job, Kind
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, Kind, StoredJob
 from distillab.study.ledger.connection import connect
 from distillab.study.ledger.schema import read_spec
 from distillab.study.ledger.state import OPEN_STATES, JobState
@@ -130,14 +131,15 @@ class LedgerReader:
         # Additions and subtractions in another order leave a rounding error behind.
         return Progress(costs[True], costs[True] + (costs[False] if unfinished else 0.0))
 
-    def conditions(self) -> list[dict[str, Any]]:
+    def conditions(self) -> list[ConditionRecord]:
         """Return the conditions of the design with their manipulation checks, in planned order."""
         rows = self.db.execute("SELECT condition FROM conditions ORDER BY rank")
-        return [json.loads(condition) for (condition,) in rows]
+        return [ConditionRecord.from_dict(json.loads(condition)) for (condition,) in rows]
 
-    def cells(self) -> list[dict[str, Any]]:
+    def cells(self) -> list[Cell]:
         """Return the rows of the design, in planned order."""
-        return [json.loads(cell) for (cell,) in self.db.execute("SELECT cell FROM cells ORDER BY rank")]
+        rows = self.db.execute("SELECT cell FROM cells ORDER BY rank")
+        return [Cell.from_dict(json.loads(cell)) for (cell,) in rows]
 
     def _job(self, column: str, value: str | int) -> Job | None:
         query = f"SELECT rank, id, kind, cohort FROM jobs WHERE {column} = ?"
@@ -145,4 +147,5 @@ class LedgerReader:
         if row is None:
             return None
         rank, name, kind, cohort = row
-        return Job(name, kind, *read_spec(self.db, rank), cohort=cohort)
+        spec, inputs = read_spec(self.db, rank)
+        return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()

@@ -67,7 +67,7 @@ def outcome(folder: StudyFolder) -> Outcome:
     """Return how many runs of a study have ended, and in which way."""
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
-        excluded = sum(cell["excluded"] is not None for cell in ledger.cells())
+        excluded = sum(cell.excluded is not None for cell in ledger.cells())
         return Outcome(
             done=tally.get(JobState.DONE, 0),
             failed=tally.get(JobState.FAILED, 0),
