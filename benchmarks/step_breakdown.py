@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
+from distillab.artefacts import OutputsRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Job
 from distillab.study.usage import teacher_usage
@@ -68,14 +69,14 @@ def operations(folder: StudyFolder) -> float:
     with folder.ledger() as ledger:
         jobs = [job for name in ledger.states() if isinstance(job := ledger.job(name), Job)]
     for job in (job for job in jobs if job.kind != "outputs" and store.has(job.kind, job.id)):
-        record = store.record(job.kind, job.id)
-        macs_of[job.id] = record["macs"]
-        seen = record["steps"] * job.spec["recipe"]["batch_size"]
-        tests = test * (1 if record["selected_epoch"] == record["epochs"] else 2)
-        total += record["macs"] * (3 * seen + val * len(record["curve"]) + tests)
+        record = store.run_record(job.kind, job.id)
+        macs_of[job.id] = record.macs
+        seen = record.steps * job.spec["recipe"]["batch_size"]
+        tests = test * (1 if record.selected_epoch == record.epochs else 2)
+        total += record.macs * (3 * seen + val * len(record.curve) + tests)
     for job in (job for job in jobs if job.kind == "outputs" and store.has(job.kind, job.id)):
-        record = store.record(job.kind, job.id)
-        total += macs_of[job.spec["teacher"]] * (record["forwards"] + record["eval_forwards"])
+        outputs = OutputsRecord.read(store.folder(job.kind, job.id))
+        total += macs_of[job.spec["teacher"]] * (outputs.forwards + outputs.eval_forwards)
     return 2 * total
 
 

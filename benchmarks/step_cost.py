@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distillab.artefacts import save_state
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import output_shapes
-from distillab.training.checkpoints import save_state, snapshot
+from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model

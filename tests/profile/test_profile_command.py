@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import distillab
+from distillab.artefacts import save_state
 from distillab.cli import _main
 from distillab.models import build_model
 from distillab.profile import Profile
 from distillab.study.folder import StudyFolder
-from distillab.training.checkpoints import save_state, snapshot
+from distillab.training.checkpoints import snapshot
 from support.planted import gratings, write
 
 MEASURE_KEYS = {

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from distillab import cli
+from distillab.artefacts import load_logits
 from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
@@ -33,7 +34,6 @@ from distillab.study.running.run import outcome
 from distillab.study.running.worker import work
 from distillab.study.status import standing
 from distillab.study.store import Store
-from distillab.training.checkpoints import load_logits
 from support.studies import CPU, Undisturbed, artefacts, numbers, rows_of, run_here, spec, write_study
 
 
@@ -85,17 +85,15 @@ def test_a_row_says_what_the_stored_logits_say(undisturbed: Undisturbed) -> None
     for row, cell in zip(undisturbed.rows, cells, strict=True):
         student = load_logits(folder.store.folder("student", cell["run"]) / "logits.safetensors")
         said = load_logits(folder.store.folder("outputs", cell["outputs"]) / "logits.safetensors")["test"]
-        record = folder.store.record("student", cell["run"])
+        record = folder.store.run_record("student", cell["run"])
         last, chosen = (student[f"test.{which}"].argmax(1) for which in ("last", "selected"))
         assert row["accuracy"] == pytest.approx((last == test.labels).mean())
         assert row["accuracy_selected"] == pytest.approx((chosen == test.labels).mean())
         assert row["agreement"] == pytest.approx((last == said.argmax(1)).mean())
         assert row["teacher_accuracy"] == pytest.approx((said.argmax(1) == test.labels).mean())
-        teacher = folder.store.record("teacher", cell["teacher_run"])
-        assert row["teacher_accuracy"] == pytest.approx(teacher["accuracy"]["test"])
-        assert (row["params"], row["macs"], row["epochs"]) == tuple(
-            record[name] for name in ("params", "macs", "epochs")
-        )
+        teacher = folder.store.run_record("teacher", cell["teacher_run"])
+        assert row["teacher_accuracy"] == pytest.approx(teacher.accuracy["test"])
+        assert (row["params"], row["macs"], row["epochs"]) == (record.params, record.macs, record.epochs)
         assert row["n_test"] == len(test)
 
 
@@ -144,7 +142,7 @@ def test_students_are_tested_on_the_sets_of_their_condition_and_teachers_on_thos
     }
     assert shapes == {"student": 20, "outputs": 20, "teacher": len(dataset.eval["test"])}
     # A share of 20 val images is no share of all of them, but for none and all.
-    score = store.record("teacher", cell["teacher_run"])["curve"][-1]["val_accuracy"]
+    score = store.run_record("teacher", cell["teacher_run"]).curve[-1].val_accuracy
     assert 0 < score < 1
     assert score * len(dataset.val) == pytest.approx(round(score * len(dataset.val)))
     assert score * 20 != pytest.approx(round(score * 20))

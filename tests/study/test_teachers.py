@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import interpolate
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
 from distillab.models import Combine, Ensemble, build_model
@@ -22,8 +23,7 @@ from distillab.study.job import Job
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS, open_teacher
+from distillab.training.stages import open_teacher
 from support.studies import CPU, run_here, spec, study
 
 SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples
 from distillab.evidence.effects import Row, effects
-from distillab.evidence.metrics import (
+from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.sequential import Look, look_plan
+from distillab.study.folder import StudyFolder
+from distillab.study.planning.conditions import PRIMARY, Condition
+from distillab.tasks.classification_metrics import (
     Logits,
     class_accuracies,
     classification_metrics,
@@ -18,12 +23,6 @@ from distillab.evidence.metrics import (
     group_accuracies,
     thirds,
 )
-from distillab.evidence.schema import effects_schema, results_schema, write_table
-from distillab.evidence.sequential import Look, look_plan
-from distillab.study.folder import StudyFolder
-from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
@@ -129,7 +128,7 @@ class Measurements:
     def _student(self, cell: Mapping[str, Any]) -> Row:
         run = cell["run"]
         if run not in self._measured:
-            record = self.folder.store.record("student", run)
+            record = self.folder.store.run_record("student", run)
             logits = self._logits("student", run)
             tests = self._tests(cell)
             test = tests[PRIMARY]
@@ -143,8 +142,10 @@ class Measurements:
                 **self._by_frequency(cell, logits[f"{PRIMARY}.last"], test),
                 **elsewhere,
                 "accuracy_selected": float((selected == test.labels).mean()),
-                **{name: record[name] for name in ("params", "macs", "epochs")},
-                "train_seconds": record["seconds"],
+                "params": record.params,
+                "macs": record.macs,
+                "epochs": record.epochs,
+                "train_seconds": record.seconds,
             }
         return self._measured[run]
 

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
 from distillab.data.derived import StackedPixels, derived, stacked
-from distillab.data.examples import UNLABELLED, Examples, Indices
+from distillab.data.examples import Examples, Indices
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.corruptions import Corrupted, Corruption, must_be_possible
 from distillab.factors.distance import energy_distance

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from distillab.artefacts import RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
@@ -16,10 +17,8 @@ from distillab.models import build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import class_map_of
 from distillab.study.status import LEDGER_FILE
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
-from distillab.training.stages.artefacts import read_record
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -128,4 +127,4 @@ def _of_study(study: StudyFolder, images: Examples, device: torch.device) -> Giv
         )
     network = open_teacher(place, images, device)
     normalise = Normalize(*study.dataset.normalisation())
-    return GivenTeacher(str(read_record(place)["model"]), network, normalise, device, class_map)
+    return GivenTeacher(RunRecord.read(place).model, network, normalise, device, class_map)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels
+from distillab.data.examples import Examples, Indices, Pixels
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.contents.question import Check, Pictures, Strip, Tile

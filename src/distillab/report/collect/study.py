@@ -16,7 +16,6 @@ from distillab.canonical import canonical_json
 from distillab.evidence import answer as answers
 from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
-from distillab.evidence.metrics import Values
 from distillab.evidence.results import Measurements, Tables, looks_of
 from distillab.factors import Level, level_text
 from distillab.report.collect import question
@@ -27,6 +26,7 @@ from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.usage import teacher_usage
+from distillab.tasks.classification_metrics import Values
 
 Row = dict[str, Any]
 KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
@@ -118,7 +118,9 @@ def _teacher_caveats(folder: StudyFolder) -> list[str]:
 
 def _work(folder: StudyFolder) -> view.Work:
     done = teacher_usage(folder)
-    return view.Work(done.told, done.computed, done.saved, done.stored_bytes, tuple(done.phases.items()))
+    return view.Work(
+        done.queries, done.forward_passes, done.saved, done.stored_bytes, tuple(done.phases.items())
+    )
 
 
 # --- what came out ---------------------------------------------------------------------------------------
@@ -230,7 +232,7 @@ def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
         name = cell["teacher_run"]
         if name is None or name in found or not folder.store.has("teacher", name):
             continue
-        record = folder.store.record("teacher", name)
+        record = folder.store.run_record("teacher", name)
         quality = measured.teacher_metrics(cell)
         same = cell["provenance"] == "same"
         levels = _levels_text(cell["levels"]) if same else ""
@@ -238,11 +240,11 @@ def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
             name=cell["teacher"],
             provenance=cell["provenance"],
             dataset=dataset.name,
-            trained_on=f"{record['n_train']:,} images" + (f" ({levels})" if levels else ""),
+            trained_on=f"{record.n_train:,} images" + (f" ({levels})" if levels else ""),
             seed=cell["seed"] if same else None,
-            params=record["params"],
-            macs=record["macs"],
-            seconds=record["seconds"],
+            params=record.params,
+            macs=record.macs,
+            seconds=record.seconds,
             **{key: quality[key] for key in ("accuracy", "nll", "ece", "brier")},
         )
     return tuple(found.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from distillab.data.examples import UNLABELLED
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method
 from distillab.models import OutputShapes, build_model, count_macs, output_shapes

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
+from distillab.artefacts import load_state
 from distillab.data.dataset import ChannelStatistics as Statistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
@@ -18,7 +19,6 @@ from distillab.factors.factor import Probabilities
 from distillab.models.inputs import rescaling
 from distillab.study.planning.conditions import Asked
 from distillab.study.spec.study import StudySpec
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import new_model

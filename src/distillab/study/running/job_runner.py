@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.canonical import canonical_json
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
@@ -69,14 +70,14 @@ class JobRunner:
                 ended[job.id] = (timer() - started) / len(missing)
         return ended
 
-    def make(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+    def make(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | OutputsRecord | DivergenceError]:
         """Fill a folder in ``drafts`` with what each job makes; their records. Several jobs are a cohort."""
         for job in jobs:
             (drafts / job.id).mkdir()
         if jobs[0].kind == "student":
-            return self._students(jobs, drafts)
+            return list(self._students(jobs, drafts))
         [job] = jobs
-        stage = {"teacher": self._teacher, "outputs": self._outputs}[job.kind]
+        stage = self._teacher if job.kind == "teacher" else self._outputs
         try:
             return [stage(job, self._sets(job), drafts / job.id)]
         except DivergenceError as error:
@@ -84,7 +85,7 @@ class JobRunner:
 
     # -- stages ---------------------------------------------------------------------------------------------
 
-    def _teacher(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
+    def _teacher(self, job: Job, sets: RoleSets, draft: Path) -> RunRecord:
         spec = job.spec
         recipe, seeds = ResolvedRecipe.from_dict(spec["recipe"]), Seeds(**spec["seeds"])
         if "fixed" in spec:
@@ -111,7 +112,7 @@ class JobRunner:
             return train_teacher(draft, spec["model"], sets, recipe, seeds, taught=taught, device=self.device)
         return train_teacher(draft, spec["model"], sets, recipe, seeds, device=self.device)
 
-    def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
+    def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> OutputsRecord:
         spec, store = job.spec, self.folder.store
         needs = frozenset(job.condition.get("keep", ["logits"])) if spec["views"] is not None else frozenset()
         return teacher_outputs(
@@ -125,7 +126,7 @@ class JobRunner:
             class_map=class_map_of(spec),
         )
 
-    def _students(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+    def _students(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | DivergenceError]:
         store = self.folder.store
         teacher = jobs[0].spec["teacher"] or {}
         outputs, live = teacher.get("outputs"), teacher.get("live")

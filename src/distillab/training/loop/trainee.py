@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distillab.artefacts import EpochRecord
 from distillab.canonical import seed_from
 from distillab.data.examples import Examples, Indices
 from distillab.methods import Batch, Method, MethodSpec, Mixed, Pair, build_method
@@ -38,15 +39,6 @@ class Seeds:
     init: int
     order: int
     views: int
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One look at the course of training: mean loss terms since the last look, and accuracy on val."""
-
-    epoch: int
-    losses: dict[str, float]
-    val_accuracy: float
 
 
 @dataclass(frozen=True)
