@@ -179,7 +179,7 @@ def profile(
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def ask(dataset: Dataset) -> GivenTeacher:
-        normalise = Normalize(*dataset.normalisation())
+        normalise = Normalize(*dataset.normalization())
         file = None if weights is None else Path(weights)
         return given_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 

@@ -135,7 +135,7 @@ class Examples:
         if not len(self.rows) == len(self.targets) == len(self.ids):
             raise ValueError("rows, targets and ids of examples must be equally long")
         if self.targets.classes != len(self.classes):
-            raise ValueError(f"targets of {self.targets.classes} classes, but {len(self.classes)} class names")
+            raise ValueError(f"targets of {self.targets.classes} classes, but {len(self.classes)} names")
         if self.parents and len(self.parents) != len(self.classes):
             raise ValueError("examples with parents have one for every class")
 
@@ -186,7 +186,7 @@ class Examples:
             TypeError: The targets are not labels.
         """
         if not isinstance(self.targets, Labels):
-            raise TypeError(f"these examples have no single label each: their targets are {self.targets.kind}")
+            raise TypeError(f"the targets of these examples are {self.targets.kind}, not labels")
         return self.targets.values
 
     @property

@@ -76,7 +76,7 @@ class _Placement:
         return int(np.where(self._open > 0, self._open, len(self.has) + 1).argmin())
 
     def lacks_more(self, label: int | None) -> bool:
-        """Return whether the part that is drawn lacks more of a label, or else more examples, than the rest."""
+        """Return True if the drawn part lacks more of a label, or else more examples, than the rest."""
         if label is not None and self._lacking[0, label] != self._lacking[1, label]:
             return bool(self._lacking[1, label] > self._lacking[0, label])
         return bool(self._room[1] > self._room[0])

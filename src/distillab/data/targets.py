@@ -40,9 +40,9 @@ class Targets(ABC):
         """Return the targets at ``positions`` (int64), in that order."""
         return type(self)(self.values[positions], self.classes)
 
-    def with_values(self, values: Any) -> Self:
-        """Return targets of the same kind, dtype and classes with other values."""
-        return type(self)(np.asarray(values, dtype=self.values.dtype), self.classes)
+    def with_values(self, values: Any, classes: int | None = None) -> Self:
+        """Return targets of the same kind and dtype with other values, and other classes if given."""
+        return type(self)(np.asarray(values, dtype=self.values.dtype), classes or self.classes)
 
     def unknown(self, number: int) -> Self:
         """Return ``number`` targets of the same kind and classes, all unlabelled."""
@@ -57,7 +57,7 @@ class Targets(ABC):
         """
         if type(others) is not type(self) or others.classes != self.classes:
             raise ValueError(
-                f"{self.kind} of {self.classes} classes and {others.kind} of {others.classes} cannot be joined"
+                f"{others.kind} of {others.classes} classes cannot follow {self.kind} of {self.classes}"
             )
         return type(self)(np.concatenate([self.values, others.values]), self.classes)
 
@@ -142,18 +142,18 @@ class Labels(Targets):
 
     def belong_to(self, kept: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return which examples are of the classes ``kept`` or unlabelled, bool ``[N]``."""
-        return ~self.labelled | np.isin(self.values, kept)
+        return np.logical_or(~self.labelled, np.isin(self.values, kept))
 
     def of_classes(self, kept: npt.NDArray[np.int64]) -> Labels:
         """Return labels numbered by position in ``kept``; those of other classes become unlabelled."""
         # An unlabelled example, -1, reads the last entry, which is -1 again.
         new = np.full(self.classes + 1, UNLABELLED, dtype=np.int64)
         new[kept] = np.arange(len(kept))
-        return Labels(new[self.values], len(kept))
+        return self.with_values(new[self.values], len(kept))
 
     def merged(self, into: npt.NDArray[np.int64], classes: int) -> Labels:
         """Return the labels of the coarser classes; unlabelled examples stay so."""
-        return Labels(np.append(into, UNLABELLED)[self.values], classes)
+        return self.with_values(np.append(into, UNLABELLED)[self.values], classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,12 +190,12 @@ class LabelSets(Targets):
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Whether any label of each example is known, bool ``[N]``."""
-        return np.not_equal(self.values, UNLABELLED).any(axis=1)
+        return np.asarray(np.not_equal(self.values, UNLABELLED).any(axis=1))
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
         """Number of examples that have each label, int64 ``[classes]``."""
-        return self.members.sum(axis=0).astype(np.int64)
+        return np.asarray(self.members.sum(axis=0), dtype=np.int64)
 
     @property
     def members(self) -> npt.NDArray[np.bool_]:
@@ -208,7 +208,7 @@ class LabelSets(Targets):
 
     def of_classes(self, kept: npt.NDArray[np.int64]) -> LabelSets:
         """Return the label sets without the labels that are not ``kept``, in the order given."""
-        return LabelSets(self.values[:, kept], len(kept))
+        return self.with_values(self.values[:, kept], len(kept))
 
     def merged(self, into: npt.NDArray[np.int64], classes: int) -> LabelSets:
         """Return sets of coarser labels: an example has one if it has any of its labels, lacks it if it lacks
@@ -218,7 +218,7 @@ class LabelSets(Targets):
             np.where((part == 1).any(axis=1), 1, np.where((part == 0).all(axis=1), 0, UNLABELLED))
             for part in parts
         ]
-        return LabelSets(np.stack(columns, axis=1).astype(np.int8), classes)
+        return self.with_values(np.stack(columns, axis=1), classes)
 
 
 KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, LabelSets)}

@@ -126,5 +126,5 @@ def _of_study(study: StudyFolder, images: Examples, device: torch.device) -> Giv
             allowed="a teacher of the data's classes",
         )
     network = open_teacher(place, images, device)
-    normalise = Normalize(*study.dataset.normalisation())
+    normalise = Normalize(*study.dataset.normalization())
     return GivenTeacher(RunRecord.read(place).model, network, normalise, device, class_map)

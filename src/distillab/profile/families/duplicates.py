@@ -83,7 +83,7 @@ def _conflicts(count: int) -> str:
 def _pairs(images: Examples, split: Indices) -> Pairs:
     """Pairs that look alike; and of images that are equal, each with the first such one of every split. There
     are images in which nothing can be compared but every pixel: blank pages, black scans."""
-    _, codes = content(images.pool.pixels)
+    _, codes = content(images.pool.items)
     codes, n = codes[images.rows], len(images)
     alike = [np.stack(copies(images))]
     for number in np.unique(split):

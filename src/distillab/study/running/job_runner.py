@@ -45,7 +45,7 @@ class JobRunner:
     def __init__(self, folder: StudyFolder, device: torch.device) -> None:
         self.folder, self.device = folder, device
         self._roles: OrderedDict[str, Roles] = OrderedDict()
-        self._normalise = Normalize(*folder.dataset.normalisation())
+        self._normalise = Normalize(*folder.dataset.normalization())
 
     def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
         """Do a job, or a cohort of students in step, unless the artefacts are there already. For each, the
@@ -186,6 +186,6 @@ def method_of(job: Job) -> MethodSpec:
 def _must_be_planned(job: Job, train: Examples) -> None:
     """The images are made anew in every worker; they must be those that the job's id stands for."""
     planned = job.spec["images"] if job.kind == "outputs" else job.spec["sets"]["train"]
-    made = train.image_digest if job.kind == "outputs" else train.digest
+    made = train.input_digest if job.kind == "outputs" else train.digest
     if planned != made:
         raise RuntimeError(f"the images of job {job.id} are not those it was planned with")

@@ -96,7 +96,7 @@ def teacher_outputs(
         members = set_apart(network)
         kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
         teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
-        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
+        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.items))
         filled = cache.fill(
             sets.train,
             recipe.view_spec,
@@ -141,7 +141,7 @@ def _cache_facts(
         # hold other images of the set as well.
         **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
-        "images": sets.train.image_digest if views.mixes else None,
+        "images": sets.train.input_digest if views.mixes else None,
         "arithmetic": [device.type, recipe.precision],
     }
 
@@ -154,7 +154,7 @@ def _eval_logits(
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0
     for name, images in sets.eval.items():
-        if tested.get(name) == (images.image_digest, recipe.precision):
+        if tested.get(name) == (images.input_digest, recipe.precision):
             logits[name] = before[f"{name}.last"]
         else:
             logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)
