@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distillab.artefacts import WEIGHTS, RunRecord
 from distillab.methods import methods, parse_method
-from distillab.models import output_shapes
+from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import LIVE, Outputs
 from distillab.training.loop.cohort import train, train_cohort
 from distillab.training.loop.stream import Step
@@ -55,8 +55,9 @@ class Counting:
 
     def __init__(self) -> None:
         model = new_model(MODEL, SETS.train, 9, CPU)
-        self.live = LiveTeacher(model, frozenset({"logits", "embedding", "maps", "attention"}), CPU, "fp32")
-        self.shapes = output_shapes(model, channels=1, resolution=8, classes=3)
+        info = inspect_network(model, InputSpec.square(1, 8), classes=3)
+        self.live = LiveTeacher(model, info.taps, {"logits", "embedding", "maps", "attention"}, CPU, "fp32")
+        self.shapes = info.shapes
         self.asked = 0
 
     def __call__(self, step: Step) -> Outputs:

@@ -26,7 +26,7 @@ from distillab.artefacts import (
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.methods import methods, parse_method
-from distillab.models import build_model, count_parameters
+from distillab.models import InputSpec, build_model, count_parameters
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.evaluation import predict
 from distillab.training.recipe import ResolvedRecipe
@@ -144,7 +144,7 @@ def test_a_student_is_kept_as_it_ended_and_as_val_chose_it(tmp_path: Path) -> No
     assert not equal(last, selected)
     logits = load_logits(tmp_path / "s" / LOGITS)
     assert logits.keys() == {"test.last", "test.selected", "shifted.last", "shifted.selected"}
-    model = build_model(MODEL, classes=3, channels=1, resolution=8)
+    model = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))
     for which, state in (("last", last), ("selected", selected)):
         model.load_state_dict(state)
         for name, images in sets.eval.items():
@@ -254,12 +254,12 @@ def test_an_untrained_teacher_has_the_weights_of_its_seed(tmp_path: Path) -> Non
     fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=ExternalWeights(), device=CPU)
     with torch.random.fork_rng():
         torch.manual_seed(SEEDS.init)
-        fresh = build_model(MODEL, classes=3, channels=1, resolution=8)
+        fresh = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))
     assert equal(load_file(tmp_path / WEIGHTS), snapshot(fresh))
 
 
 def test_weights_that_do_not_fit_are_refused(teacher: Path, tmp_path: Path) -> None:
-    model = build_model(MODEL, classes=4, channels=1, resolution=8)
+    model = build_model(MODEL, classes=4, inputs=InputSpec.square(1, 8))
     with pytest.raises(RequestError, match="do not fit"):
         load_state(model, teacher / WEIGHTS)
     garbage = tmp_path / "weights.safetensors"

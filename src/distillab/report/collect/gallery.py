@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.contents.question import Check, Pictures, Strip, Tile
+from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 
 TILES = 24  # pictures in a strip
@@ -21,7 +21,7 @@ ADDED = 8  # pictures of images that a factor added
 MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and some between are shown
 
 
-def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
+def galleries(folder: StudyFolder, conditions: Sequence[ConditionRecord]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
     Each factor is shown alone, on the role it names first, so that what it does can be seen by itself; one
@@ -39,7 +39,7 @@ def _gallery(
     levels: Sequence[Factor],
     earlier: Sequence[Factor],
     seed: int,
-    conditions: Sequence[Mapping[str, Any]],
+    conditions: Sequence[ConditionRecord],
 ) -> Pictures:
     role = levels[0].roles[0]
     read, making = _images_of(folder, role), folder.making
@@ -147,14 +147,22 @@ def _counts(images: Examples, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(counts.get(name, 0) for name in names)
 
 
-def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+def _checks(factor: str, dataset: str, conditions: Sequence[ConditionRecord]) -> tuple[Check, ...]:
     """The checks of all conditions; those of several seeds that measured the same are told once."""
     found: dict[Check, None] = {}
     for condition in conditions:
-        for check in condition["checks"]:
-            if check["factor"] == factor:
-                level = level_text(condition["levels"][factor])
-                shown = {key: check[key] for key in ("measure", "asked", "measured", "tolerance", "passed")}
-                shown["note"] = check.get("note", "")
-                found[Check(factor=factor, where=f"{dataset}, level {level}", **shown)] = None
+        for check in condition.checks:
+            if check.factor == factor:
+                level = level_text(condition.levels[factor])
+                shown = Check(
+                    factor=factor,
+                    where=f"{dataset}, level {level}",
+                    measure=check.measure,
+                    asked=check.requested,
+                    measured=check.measured,
+                    tolerance=check.tolerance,
+                    passed=check.passed,
+                    note=check.note,
+                )
+                found[shown] = None
     return tuple(found)

@@ -187,15 +187,17 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
     for cell in measured.cells:
         accuracies = measured.class_accuracies(cell)
         if accuracies is not None:
-            by_arm.setdefault(_arm(cell, cell["method"]), {})[cell["seed"]] = accuracies
+            arm = _arm(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)
+            by_arm.setdefault(arm, {})[cell.seed] = accuracies
     panels = []
     for row in effects:
         if row["metric"] != "accuracy" or row["baseline"] != baseline:
             continue
-        cell = {
-            "levels": {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
-        } | row
-        mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, baseline), {})
+        levels = {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
+        mine, plain = (
+            by_arm.get(_arm(levels, row["provenance"], row["teacher"], row["student"], method), {})
+            for method in (row["method"], baseline)
+        )
         until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
         seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:
@@ -221,27 +223,29 @@ def _by_class(
     return np.array([[arm[seed].get(name, (np.nan, 0))[0] for name in names] for seed in seeds])
 
 
-def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
-    return (canonical_json(cell["levels"]), cell["provenance"], cell["teacher"], cell["student"], method)
+def _arm(
+    levels: Mapping[str, Level], provenance: str, teacher: str, student: str, method: str
+) -> tuple[str, ...]:
+    return canonical_json(levels), provenance, teacher, student, method
 
 
 def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
     """Every teacher of the study that has been trained, tested on the test images as read."""
     dataset, measured, found = folder.dataset, Measurements(folder), {}
     for cell in ledger.cells():
-        name = cell["teacher_run"]
+        name = cell.teacher_run
         if name is None or name in found or not folder.store.has("teacher", name):
             continue
         record = folder.store.run_record("teacher", name)
         quality = measured.teacher_metrics(cell)
-        same = cell["provenance"] == "same"
-        levels = _levels_text(cell["levels"]) if same else ""
+        same = cell.provenance == "same"
+        levels = _levels_text(cell.levels) if same else ""
         found[name] = view.Teacher(
-            name=cell["teacher"],
-            provenance=cell["provenance"],
+            name=cell.teacher,
+            provenance=cell.provenance,
             dataset=dataset.name,
             trained_on=f"{record.n_train:,} images" + (f" ({levels})" if levels else ""),
-            seed=cell["seed"] if same else None,
+            seed=cell.seed if same else None,
             params=record.params,
             macs=record.macs,
             seconds=record.seconds,
@@ -251,12 +255,12 @@ def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
 
 
 def _failures(ledger: Ledger) -> tuple[view.Failure, ...]:
-    places = {cell["run"]: cell for cell in ledger.cells()}
+    places = {cell.run: cell for cell in ledger.cells()}
     failures = []
     for failure in ledger.failures():
         cell = places.get(failure.id)
-        levels = _levels_text(cell["levels"]) if cell else ""
-        what = f"{cell['student']}, {cell['method']}, {levels}, seed {cell['seed']}" if cell else failure.kind
+        levels = _levels_text(cell.levels) if cell else ""
+        what = f"{cell.student}, {cell.method}, {levels}, seed {cell.seed}" if cell else failure.kind
         failures.append(view.Failure(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 
@@ -265,9 +269,9 @@ def _exclusions(rows: Sequence[Row], folder: StudyFolder) -> tuple[view.Exclusio
     with folder.ledger() as ledger:
         reasons: dict[tuple[str, str], int] = {}
         for cell in ledger.cells():
-            if cell["excluded"]:
-                where = _levels_text(cell["levels"])
-                reasons[where, cell["excluded"]] = reasons.get((where, cell["excluded"]), 0) + 1
+            if cell.excluded:
+                where = _levels_text(cell.levels)
+                reasons[where, cell.excluded] = reasons.get((where, cell.excluded), 0) + 1
     return tuple(view.Exclusion(where, reason, runs) for (where, reason), runs in reasons.items())
 
 

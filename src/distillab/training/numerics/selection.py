@@ -225,7 +225,5 @@ def machine(device: torch.device) -> str:
 
 
 def _told(workload: Workload) -> str:
-    side = workload.resolution
-    shape = f"{workload.channels}x{side}x{side}"
-    what = f"{workload.model}; {shape}; batch {workload.batch}; {workload.threads} threads"
+    what = f"{workload.model}; {workload.inputs}; batch {workload.batch}; {workload.threads} threads"
     return what if workload.trained else f"{what}; forwards"

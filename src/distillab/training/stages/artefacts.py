@@ -21,7 +21,7 @@ from distillab.artefacts import (
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
-from distillab.models import count_macs, count_parameters
+from distillab.models import InputSpec, count_macs, count_parameters
 from distillab.training.checkpoints import same_state
 from distillab.training.loop.evaluation import accuracy, predict
 from distillab.training.loop.stream import Normalize
@@ -93,12 +93,11 @@ def write_trained(
             network.load_state_dict(trained.selected)
             logits |= _test(network, sets, recipe, device, "selected")
     save_logits(logits, folder / LOGITS)
-    channels, height, width = sets.train.student_shape
     record = RunRecord(
         model=student.model,
         classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
         params=count_parameters(network),
-        macs=count_macs(network, (channels, height, width)),
+        macs=count_macs(network, InputSpec(*sets.train.student_shape)),
         epochs=recipe.epochs,
         steps=recipe.steps if trained.curve else 0,
         n_train=int(sets.train.labelled.sum()),

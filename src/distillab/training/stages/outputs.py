@@ -24,7 +24,7 @@ from distillab.artefacts import (
 )
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
-from distillab.models import Ensemble, OutputShapes, output_shapes
+from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
 from distillab.models.inputs import rescaling
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.trainee import new_model
@@ -92,10 +92,11 @@ def teacher_outputs(
     queries, forwards, name = 0, 0, None
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        shapes = teacher_shapes(network, sets, teacher_class_count(teacher_folder, sets.train))
+        info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
         members = set_apart(network)
-        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
-        teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
+        stored = replace(info.shapes, classes=info.shapes.classes * members)
+        kept = Kept.of(keep.needs, stored, keep.top_k)
+        teacher = LiveTeacher(network, info.taps, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.items))
         filled = cache.fill(
             sets.train,
@@ -162,7 +163,6 @@ def _eval_logits(
     return logits, forwards
 
 
-def teacher_shapes(teacher: nn.Module, sets: RoleSets, classes: int) -> OutputShapes:
-    """The shapes of what a teacher gives for these images, in its own classes."""
-    channels, height, _ = sets.train.shape
-    return output_shapes(teacher, channels=channels, resolution=height, classes=classes)
+def inspect_teacher(teacher: nn.Module, sets: RoleSets, classes: int) -> NetworkInfo:
+    """Dry-run a teacher on these images: shapes of its outputs, in its own classes, and its taps."""
+    return inspect_network(teacher, InputSpec(*sets.train.shape), classes=classes)

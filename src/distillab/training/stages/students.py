@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from distillab.artefacts import CACHE, RunRecord
-from distillab.models import OutputShapes, last_layer
+from distillab.models import OutputShapes
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.trainee import DivergenceError, Member
 from distillab.training.stages.artefacts import Student, write_trained
-from distillab.training.stages.outputs import open_teacher, set_apart, teacher_class_count, teacher_shapes
+from distillab.training.stages.outputs import inspect_teacher, open_teacher, set_apart, teacher_class_count
 from distillab.training.teachers.cache import Kept, TeacherCache
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
 from distillab.training.teachers.feed import LiveTeacher, StoredTeacher, TeacherFeed
@@ -44,7 +44,7 @@ def train_students(
     """
     feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
     live, sets = isinstance(feed, LiveTeacher), students[0].sets
-    classifier = last_layer(feed.model, sets.train.shape) if isinstance(feed, LiveTeacher) else None
+    classifier = feed.classifier if isinstance(feed, LiveTeacher) else None
     mapping = students[0].class_map
     if feed and shapes and mapping:
         feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
@@ -137,6 +137,6 @@ def _teacher_feed(
         )
     sets = replace(sets, train=replace(sets.train, student_transform=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    shapes = teacher_shapes(teacher, sets, teacher_class_count(teacher_folder, sets.train))
+    info = inspect_teacher(teacher, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_apart(teacher)
-    return LiveTeacher(teacher, needs, device, recipe.precision), shapes, members
+    return LiveTeacher(teacher, info.taps, needs, device, recipe.precision), info.shapes, members
