@@ -220,11 +220,11 @@ def test_what_is_computed_about_a_set_is_computed_once(monkeypatch: pytest.Monke
     embed = module.embed
 
     def counted(embedded: Examples) -> Any:
-        asked.append(embedded.image_digest)
+        asked.append(embedded.input_digest)
         return embed(embedded)
 
     monkeypatch.setattr(module, "embed", counted)
     for rule in ("herding", "k_centre", "easiest", "hardest"):
         for seed in (0, 1):
             chosen(images.select(np.arange(len(images))), seed, level=rule, budget=3)
-    assert asked == [images.image_digest]
+    assert asked == [images.input_digest]

@@ -105,7 +105,7 @@ def test_a_corruption_that_changes_nothing_is_none() -> None:
 def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
     images = photographs()
     first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
-    assert second.pool.pixels is first.pool.pixels
+    assert second.pool.items is first.pool.items
 
 
 def test_the_check_tells_how_far_away_the_images_are() -> None:

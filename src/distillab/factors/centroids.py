@@ -43,7 +43,7 @@ class ClassCentroids:
 
     def cosines(self, images: Examples) -> Cosines:
         """How near each image is to each class: float64 ``[N, K]`` in [-1, 1]. Images are looked at once."""
-        return _directions_of(self.embedding, _Known(images.image_digest, images)) @ self.centroids.T
+        return _directions_of(self.embedding, _Known(images.input_digest, images)) @ self.centroids.T
 
     def of(self, classes: Sequence[str], where: str) -> ClassCentroids:
         """Those of some classes, by name. Raises RequestError for a class that is not known."""

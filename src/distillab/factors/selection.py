@@ -132,7 +132,7 @@ class _Named:
 
     @classmethod
     def by_pixels(cls, images: Examples) -> _Named:
-        return cls(images.image_digest, images)
+        return cls(images.input_digest, images)
 
 
 @lru_cache(maxsize=4)

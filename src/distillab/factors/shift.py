@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
-from distillab.data.derived import StackedPixels, derived, stacked
+from distillab.data.derived import StackedItems, derived, stacked
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
@@ -188,7 +188,7 @@ class Shift(Factor):
         known = np.flatnonzero(label != UNLABELLED)
         return replace(
             theirs.select(known),
-            labels=label[known],
+            targets=ours.targets.with_values(label[known]),
             classes=ours.classes,
             parents=ours.parents,
             groups=None,
@@ -258,9 +258,9 @@ def _evenly(n: int, most: int = SAMPLE) -> Indices:
 
 def _from_elsewhere(before: Examples, after: Examples) -> npt.NDArray[np.bool_]:
     """Which images lie in a part of the pool that was not there before, bool ``[N]``."""
-    own = len(before.pool.pixels)
-    pixels = after.pool.pixels
-    grown = isinstance(pixels, StackedPixels) and len(pixels.parts[0]) == own
+    own = len(before.pool.items)
+    pixels = after.pool.items
+    grown = isinstance(pixels, StackedItems) and len(pixels.parts[0]) == own
     return after.rows >= own if grown else np.zeros(len(after), bool)
 
 

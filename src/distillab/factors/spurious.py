@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from distillab.data.derived import DerivedPixels, PixelOperation, Unchanged, derived
+from distillab.data.derived import DerivedItems, ItemOperation, Unchanged, derived
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
@@ -117,7 +117,7 @@ class Spurious(Factor):
         step = 1 + (uniform(images.ids, what) * (classes - 1)).astype(np.int64)
         return np.asarray((images.labels + step) % classes)
 
-    def _looks(self, classes: int) -> tuple[PixelOperation, ...]:
+    def _looks(self, classes: int) -> tuple[ItemOperation, ...]:
         """All that can be done to an image: nothing, and the cue of each class."""
         opacity = OPACITY[self.cue] if self.opacity is None else self.opacity
         return (Unchanged(), *(Cue(self.cue, number, classes, opacity) for number in range(classes)))
@@ -144,8 +144,8 @@ class Spurious(Factor):
 
     def _base(self, images: Examples) -> int | None:
         """How many images lie below the cues, if these images lie in a pool of cues."""
-        pixels = images.pool.pixels
-        if isinstance(pixels, DerivedPixels) and pixels.operations == self._looks(len(images.classes)):
+        pixels = images.pool.items
+        if isinstance(pixels, DerivedItems) and pixels.operations == self._looks(len(images.classes)):
             return len(pixels.base)
         return None
 

@@ -12,7 +12,6 @@ from distillab.data.derived import stacked
 from distillab.data.examples import Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
-from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import rounded
@@ -121,7 +120,7 @@ class Unlabelled(Factor):
                 where="unlabelled",
                 allowed="images of one shape",
             )
-        return stacked(images, added.relabel(np.full(len(added), UNLABELLED)))
+        return stacked(images, added.unlabelled_like(images))
 
     def _generated(self, images: Examples, number: int, key: int, context: FactorContext) -> Examples | None:
         """Images that are made, of kinds that are."""
