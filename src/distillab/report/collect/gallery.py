@@ -11,7 +11,7 @@ import torch
 
 from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels
 from distillab.errors import RequestError
-from distillab.factors import Factor, apply_chain, level_text
+from distillab.factors import Factor, Manipulation, apply_chain, level_text
 from distillab.report.contents.question import Check, Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
@@ -61,7 +61,7 @@ def _gallery(
         ),
         after=tuple(
             Strip(
-                factor.words,
+                factor.description,
                 _tiles(before, made[factor.level], shown),
                 _counts(made[factor.level], names),
             )
@@ -150,10 +150,18 @@ def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) 
     """The checks of all conditions; those of several seeds that measured the same are told once."""
     found: dict[Check, None] = {}
     for condition in conditions:
-        for check in condition["checks"]:
-            if check["factor"] == factor:
+        for check in map(Manipulation.from_dict, condition["checks"]):
+            if check.factor == factor:
                 level = level_text(condition["levels"][factor])
-                shown = {key: check[key] for key in ("measure", "asked", "measured", "tolerance", "passed")}
-                shown["note"] = check.get("note", "")
-                found[Check(factor=factor, where=f"{dataset}, level {level}", **shown)] = None
+                shown = Check(
+                    factor=factor,
+                    where=f"{dataset}, level {level}",
+                    measure=check.measure,
+                    asked=check.requested,
+                    measured=check.measured,
+                    tolerance=check.tolerance,
+                    passed=check.passed,
+                    note=check.note,
+                )
+                found[shown] = None
     return tuple(found)

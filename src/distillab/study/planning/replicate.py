@@ -34,7 +34,7 @@ class Replicate:
             # What conclusions need to know without making the image sets again.
             "own_tests": self._own_tests,
             "counts": self._unequal,
-            "checks": [{**vars(check), "passed": check.passed} for check in self.roles.checks],
+            "checks": [check.as_dict() for check in self.roles.checks],
         }
 
     @cached_property
@@ -75,7 +75,7 @@ class Replicate:
         if not self.roles.failed_checks:
             return None
         worst = self.roles.failed_checks[0]
-        return f"{worst.factor}: asked {worst.measure} {worst.asked:g}, measured {worst.measured:g}"
+        return f"{worst.factor}: requested {worst.measure} {worst.requested:g}, measured {worst.measured:g}"
 
     @cached_property
     def student_condition(self) -> Canonical:
