@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import torch
 
+from distillab.models import InputSpec
 from distillab.training.numerics.benchmark import Workload, bf16_is_worth_timing, can_compile, training_step
 from distillab.training.numerics.config import NumericsConfig, tune_allocator
 from distillab.training.numerics.device import pick_device
@@ -63,7 +64,7 @@ def serve(model: str, batch: str, precision: str, memory_format: str, compile_: 
     sys.stdin.readline()
     started = time.perf_counter()
     device = pick_device("auto")
-    step = training_step(Workload(model, 10, 3, 32, int(batch)), chosen, device)
+    step = training_step(Workload(model, 10, InputSpec(3, 32, 32), int(batch)), chosen, device)
     for _ in range(WARM_STEPS):
         step()
     print(time.perf_counter() - started, flush=True)
@@ -105,7 +106,7 @@ def main() -> None:
     if can_compile(device) and not asked.no_compile:
         chosen.append(replace(chosen[-1], memory_format="channels_last", compile=True))
     for model in asked.models.split(","):
-        compare(Workload(model, 10, 3, 32, asked.batch), chosen, asked.rounds)
+        compare(Workload(model, 10, InputSpec(3, 32, 32), asked.batch), chosen, asked.rounds)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from distillab.api import Study
 from distillab.data.examples import Examples
 from distillab.evidence.schema import read_rows
 from distillab.methods import methods, parse_method
-from distillab.models import TappedModel, build_model, output_shapes
+from distillab.models import InputSpec, TappedModel, build_model, inspect_network
 from distillab.models.outputs import Outputs
 from distillab.training.loop.stream import Normalize, Step, stream
 from distillab.training.loop.trainee import Member, Seeds, Trainee
@@ -160,12 +160,12 @@ def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
     steps = list(
         stream(images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu"))
     )
-    teacher = build_model(TEACHER, classes=CLASSES, channels=3, resolution=32).eval()
-    shapes = output_shapes(teacher, channels=3, resolution=32, classes=CLASSES)
+    teacher = build_model(TEACHER, classes=CLASSES, inputs=InputSpec.square(3, 32)).eval()
+    info = inspect_network(teacher, InputSpec.square(3, 32), classes=CLASSES)
     needs = frozenset[str]().union(*(methods[name].needs for name in methods))
-    with torch.no_grad(), TappedModel(teacher, needs) as tapped:
+    with torch.no_grad(), TappedModel(teacher, needs, info.taps) as tapped:
         said = tapped(steps[0].inputs)
-    return images, steps, said, shapes
+    return images, steps, said, info.shapes
 
 
 def _recipe(pair: str, images: Examples) -> Any:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.machine import usable_cores
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.training.numerics.config import laid_out, placed, tune_allocator
 
 NETWORKS = ("resnet20", "resnet56", "resnet8x4", "resnet32x4", "wrn16-2")
@@ -52,7 +52,7 @@ def seconds(work: Callable[[], object]) -> dict[str, float]:
 
 def report(name: str, aloud: bool) -> None:
     """One line for a network."""
-    model = placed(build_model(name, classes=100, channels=3, resolution=32), torch.device("cpu"))
+    model = placed(build_model(name, classes=100, inputs=InputSpec.square(3, 32)), torch.device("cpu"))
     images, labels = laid_out(torch.randn(BATCH, 3, 32, 32)), torch.randint(0, 100, (BATCH,))
 
     def step() -> None:

@@ -30,8 +30,10 @@ import torch
 from distillab.data.dataset import Dataset
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.job import Job, StudentJob
+from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 from distillab.study.ledger import ledger as ledger_module
-from distillab.study.ledger.ledger import Job, Ledger
+from distillab.study.ledger.ledger import Ledger
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.study.status import standing
@@ -148,16 +150,30 @@ class Timed(Ledger):
             self.taken.append((time.perf_counter() - started) * 1e3)
 
 
+def bare_job(name: str, *needs: str) -> Job:
+    """Return a job of a name, which says nothing else."""
+    return StudentJob(
+        id=name,
+        condition=ConditionSpec((), 0),
+        model="resnet8",
+        method={},
+        recipe={},
+        sets=SetDigests("", "", {}, ""),
+        seeds=RunSeeds(0, 0, 0),
+        needs=needs,
+    )
+
+
 def fan_out(path: Path, runs: int) -> None:
     """One job that many wait for, in a ledger of as many jobs."""
     jobs: list[Job] = []
     for first in range(0, runs, WAITING + 1):
-        jobs.append(Job(f"outputs{first}", "outputs", {}, {}))
-        jobs += (Job(f"{first}.{n}", "student", {}, {}, (f"outputs{first}",)) for n in range(WAITING))
+        jobs.append(bare_job(f"outputs{first}"))
+        jobs += (bare_job(f"{first}.{n}", f"outputs{first}") for n in range(WAITING))
     with Timed(path) as ledger, watched(path):
         ledger.create({}, jobs, [], [])
         ledger.taken.clear()
-        outputs = [job.id for job in jobs if job.kind == "outputs"]
+        outputs = [job.id for job in jobs if not job.needs]
         half = len(outputs) // 2
         each(f"done, {WAITING:,} waiting", [lambda o=o: ledger.done(o, 1.0) for o in outputs[:half]])  # type: ignore[misc]
         each(f"fail, {WAITING:,} waiting", [lambda o=o: ledger.fail(o, "why") for o in outputs[half:]])  # type: ignore[misc]

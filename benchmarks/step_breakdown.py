@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d
 
+from distillab.artefacts import OutputsRecord
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Job
+from distillab.study.job import OutputsJob, StudentJob
 from distillab.study.usage import teacher_usage
 
 SIDE, ROUNDS = 1024, 9
@@ -55,8 +56,8 @@ def _seconds(once: Callable[[], object]) -> float:
 def precision_of(folder: StudyFolder) -> str:
     """The precision that most of the study's students were trained in."""
     with folder.ledger() as ledger:
-        runs = {cell["run"] for cell in ledger.cells() if cell["run"]}
-        return statistics.mode(job.spec["recipe"]["precision"] for run in runs if (job := ledger.job(run)))
+        jobs = [ledger.job(cell.run) for cell in ledger.cells() if cell.run]
+        return statistics.mode(job.recipe["precision"] for job in jobs if isinstance(job, StudentJob))
 
 
 def operations(folder: StudyFolder) -> float:
@@ -66,16 +67,16 @@ def operations(folder: StudyFolder) -> float:
     macs_of: dict[str, int] = {}
     total = 0.0
     with folder.ledger() as ledger:
-        jobs = [job for name in ledger.states() if isinstance(job := ledger.job(name), Job)]
-    for job in (job for job in jobs if job.kind != "outputs" and store.has(job.kind, job.id)):
-        record = store.record(job.kind, job.id)
-        macs_of[job.id] = record["macs"]
-        seen = record["steps"] * job.spec["recipe"]["batch_size"]
-        tests = test * (1 if record["selected_epoch"] == record["epochs"] else 2)
-        total += record["macs"] * (3 * seen + val * len(record["curve"]) + tests)
-    for job in (job for job in jobs if job.kind == "outputs" and store.has(job.kind, job.id)):
-        record = store.record(job.kind, job.id)
-        total += macs_of[job.spec["teacher"]] * (record["forwards"] + record["eval_forwards"])
+        jobs = [job for name in ledger.states() if (job := ledger.job(name)) and store.has(job.kind, name)]
+    for job in (job for job in jobs if not isinstance(job, OutputsJob)):
+        record = store.run_record(job.kind, job.id)
+        macs_of[job.id] = record.macs
+        seen = record.steps * job.recipe["batch_size"]
+        tests = test * (1 if record.selected_epoch == record.epochs else 2)
+        total += record.macs * (3 * seen + val * len(record.curve) + tests)
+    for outputs in (job for job in jobs if isinstance(job, OutputsJob)):
+        stored = OutputsRecord.read(store.folder("outputs", outputs.id))
+        total += macs_of[outputs.teacher] * (stored.forwards + stored.eval_forwards)
     return 2 * total
 
 

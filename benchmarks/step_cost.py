@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distillab.artefacts import save_state
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec, parse_method
-from distillab.models import output_shapes
-from distillab.training.checkpoints import save_state, snapshot
+from distillab.models import InputSpec, inspect_network
+from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
@@ -78,14 +79,15 @@ def distillab_steps(
     for count in (1, steps):  # the first fills caches
         recipe = Recipe(**RECIPE, steps=count, views="crop_flip", precision=precision).resolve(train)
         teacher = new_model(PAIRS[pair][0], train, 0, CPU)
-        shapes = output_shapes(teacher, channels=3, resolution=32, classes=len(train.classes))
+        info = inspect_network(teacher, InputSpec.square(3, 32), classes=len(train.classes))
         members = [
-            Member(PAIRS[pair][1], method, train, val, recipe, Seeds(0, 0, 0), shapes) for method in methods
+            Member(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
+            for each in methods
+            for method in methods
         ]
         needs = frozenset[str]().union(*(method.teacher_needs for method in methods))
-        ended = train_cohort(
-            members, normalise, device=CPU, teacher=LiveTeacher(teacher, needs, CPU, precision)
-        )
+        feed = LiveTeacher(teacher, info.taps, needs, CPU, precision)
+        ended = train_cohort(members, normalise, device=CPU, teacher=feed)
     seconds, asked = {}, 0.0
     for name, trained in zip(METHODS, ended, strict=True):
         if isinstance(trained, DivergenceError):

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from distillab.study.ledger.ledger import Job, Ledger
+from distillab.study.ledger.ledger import Ledger
+from plan_scale import bare_job
 
 SMALL, LARGE = 200, 20_000
 ROUNDS = 80  # fewer than the small ledger has jobs
@@ -47,12 +48,7 @@ def ledgers(tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
     with ExitStack() as stack:
         made = []
         for size in (SMALL, LARGE):
-            jobs = [
-                Job(f"{n}", "outputs", {"n": n}, {"seed": 0}, (), 1.0)
-                if n % 5 == 0
-                else Job(f"{n}", "student", {"n": n}, {"seed": 0}, (f"{n - n % 5}",), 1.0)
-                for n in range(size)
-            ]
+            jobs = [bare_job(f"{n}", *([f"{n - n % 5}"] if n % 5 else [])) for n in range(size)]
             ledger = stack.enter_context(Ledger(tmp_path / f"{size}.sqlite"))
             ledger.create({}, jobs, [], [])
             made.append(ledger)

@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from distillab.data.examples import Examples
 from distillab.modalities.image.views import Views
-from distillab.models import build_model, output_shapes
+from distillab.models import InputSpec, build_model, inspect_network
 from distillab.training.loop.stream import Normalize
 from distillab.training.teachers.cache import Kept, TeacherCache
 from distillab.training.teachers.feed import LiveTeacher
@@ -53,10 +53,11 @@ def views(images: Examples, folder: Path) -> tuple[Call, Call]:
 
 def stored_outputs(images: Examples, folder: Path) -> tuple[Call, Call]:
     """What a small teacher says about a batch, asked and read."""
-    model = build_model("resnet20", classes=100, channels=3, resolution=32)
+    model = build_model("resnet20", classes=100, inputs=InputSpec.square(3, 32))
     normalise = Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
-    teacher = LiveTeacher(model, {"logits"}, CPU, "fp32")
-    kept = Kept.of({"logits"}, output_shapes(model, channels=3, resolution=32, classes=100))
+    info = inspect_network(model, InputSpec(3, 32, 32), classes=100)
+    teacher = LiveTeacher(model, info.taps, {"logits"}, CPU, "fp32")
+    kept = Kept.of({"logits"}, info.shapes)
     cache, drawn = TeacherCache(folder, {}, kept, len(images)), Views("crop_flip", 4)
     cache.fill(
         images, drawn, 1, EPOCHS, lambda pixels: teacher.about(pixels, normalise), batch=BATCH, device=CPU

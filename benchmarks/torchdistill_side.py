@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision import transforms
 
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 
 CPU = torch.device("cpu")
 TEST_BATCH = 256
@@ -104,7 +104,7 @@ def read_sets(job: Job) -> tuple[dict[str, Images], int, int]:
 
 def network(name: str, classes: int, side: int, weights: str | None = None) -> nn.Module:
     """A network of distillab, in whose classifier an identity gives the embedding a path to hook."""
-    model = build_model(name, classes=classes, channels=3, resolution=side)
+    model = build_model(name, classes=classes, inputs=InputSpec.square(3, side))
     if weights:
         model.load_state_dict(load_file(weights))
     model.fc = nn.Sequential(OrderedDict(embedding=nn.Identity(), linear=model.fc))

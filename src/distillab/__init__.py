@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from distillab.errors import RequestError
@@ -13,10 +15,23 @@ __all__ = ["Finished", "RequestError", "Study", "profile", "report"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    # The API imports torch, which takes seconds: what only looks at a study does not wait for it.
-    if name in __all__:
-        from distillab import api
+class _Package(ModuleType):
+    """Keep ``distillab.profile`` and ``distillab.report`` functions, although packages have these names too.
 
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    Importing ``distillab.profile.measure`` would otherwise bind ``distillab.profile`` to the package.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        # The API imports torch, which takes seconds: commands that only read a study do not wait for it.
+        if name in __all__:
+            from distillab import api
+
+            return getattr(api, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+sys.modules[__name__].__class__ = _Package

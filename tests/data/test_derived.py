@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.data.derived import Unchanged, derived, stacked
-from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels
+from distillab.data.examples import Examples, Indices, Pixels
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import UNLABELLED
 
 
 @dataclass(frozen=True)

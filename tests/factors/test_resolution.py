@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from distillab.data.examples import UNLABELLED, Examples
+from distillab.data.examples import Examples
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import Resolution
 from distillab.factors.inputs.resolution import effective_side

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from imagecorruptions import get_corruption_names
 from pydantic import ValidationError
 
-from distillab.data.examples import UNLABELLED, Examples
+from distillab.data.examples import Examples
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import FactorContext, Shift
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, corrupt

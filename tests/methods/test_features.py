@@ -22,7 +22,7 @@ from distillab.methods.features.nst import discrepancy
 from distillab.methods.features.ofd import partial_distance
 from distillab.methods.features.reviewkd import pyramid_distance
 from distillab.methods.head_folding import Graft
-from distillab.models import Outputs, OutputShapes, build_model
+from distillab.models import InputSpec, Outputs, OutputShapes, build_model
 from support.methods import (
     CLASSIFIER,
     LABELS,
@@ -270,7 +270,7 @@ def test_a_classifier_must_read_the_maps_for_class_attention() -> None:
 @pytest.mark.parametrize("name", ["simkd", "last_layer_transplant"])
 def test_a_transplant_trains_by_the_teachers_layer_and_ends_as_an_ordinary_student(name: str) -> None:
     torch.manual_seed(0)
-    student = build_model("resnet8", classes=4, channels=3, resolution=8)
+    student = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 8))
     teacher = nn.Linear(20, 4)
     keys, before = list(student.state_dict()), student.fc
     there = Pair(
@@ -290,7 +290,7 @@ def test_a_transplant_trains_by_the_teachers_layer_and_ends_as_an_ordinary_stude
     finished = method.finished(network)
     assert type(finished.fc) is nn.Linear
     torch.testing.assert_close(finished(images), said)
-    fresh = build_model("resnet8", classes=4, channels=3, resolution=8).eval()
+    fresh = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 8)).eval()
     fresh.load_state_dict(saved)
     torch.testing.assert_close(fresh(images), said)
 

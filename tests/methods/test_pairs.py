@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
 from distillab.methods.method import OF_STAGES
-from distillab.models import Outputs, OutputShapes, TappedModel, build_model, last_layer, output_shapes
+from distillab.models import (
+    InputSpec,
+    Outputs,
+    OutputShapes,
+    TappedModel,
+    Taps,
+    build_model,
+    inspect_network,
+)
 from distillab.study.planning.costs import ModelCosts, check_pair
 
 N, CLASSES, SIDE = 6, 4, 16
@@ -66,18 +74,20 @@ def refused(name: str, teacher: str, student: str) -> str | None:
 class Network:
     model: nn.Module
     shapes: OutputShapes
+    taps: Taps
 
 
 @cache
 def network(name: str) -> Network:
     torch.manual_seed(0)
-    model = build_model(name, classes=CLASSES, channels=3, resolution=SIDE)
-    return Network(model, output_shapes(model, channels=3, resolution=SIDE, classes=CLASSES))
+    model = build_model(name, classes=CLASSES, inputs=InputSpec.square(3, SIDE))
+    info = inspect_network(model, InputSpec.square(3, SIDE), classes=CLASSES)
+    return Network(model, info.shapes, info.taps)
 
 
 def new_student(seed: int, name: str) -> nn.Module:
     torch.manual_seed(seed)
-    return build_model(name, classes=CLASSES, channels=3, resolution=SIDE)
+    return build_model(name, classes=CLASSES, inputs=InputSpec.square(3, SIDE))
 
 
 def built(name: str, teacher: str, student: str) -> Method:
@@ -89,7 +99,7 @@ def built(name: str, teacher: str, student: str) -> Method:
         N,
         labels=LABELS,
         groups=GROUPS,
-        teacher_classifier=last_layer(other.model, (3, SIDE, SIDE)),
+        teacher_classifier=other.taps.classifier_of(other.model),
         new_student=lambda seed: new_student(seed, student),
     )
     torch.manual_seed(1)
@@ -104,14 +114,15 @@ def batch(progress: float) -> Batch:
 def said_by(teacher: str, method: Method) -> Outputs | None:
     if method.teacher == "none":
         return None
-    model = network(teacher).model.eval()
-    with torch.no_grad(), TappedModel(model, method.teacher_needs_of(method.config)) as tapped:
+    model, needs = network(teacher).model.eval(), method.teacher_needs_of(method.config)
+    with torch.no_grad(), TappedModel(model, needs, network(teacher).taps) as tapped:
         return tapped(IMAGES)
 
 
 def loss(method: Method, model: nn.Module, said: Outputs | None, progress: float) -> Tensor:
     torch.manual_seed(2)
-    with TappedModel(model, method.uses(method.config)) as tapped:
+    taps = inspect_network(model, InputSpec.square(3, SIDE)).taps
+    with TappedModel(model, method.uses(method.config), taps) as tapped:
         terms = method(tapped(IMAGES), said, batch(progress))
     return torch.stack(list(terms.values())).sum()
 

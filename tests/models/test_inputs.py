@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from distillab.errors import RequestError
-from distillab.models import TappedModel, build_model, count_macs, find_taps, output_shapes
+from distillab.models import InputSpec, TappedModel, build_model, count_macs, inspect_network
 from distillab.models.inputs import rescaling
 
 IMAGES = torch.sin(torch.arange(2 * 3 * 16 * 16, dtype=torch.float32) ** 1.5).view(2, 3, 16, 16)
@@ -15,7 +15,7 @@ IMAGES = torch.sin(torch.arange(2 * 3 * 16 * 16, dtype=torch.float32) ** 1.5).vi
 
 def seeded(name: str, resolution: int) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(name, classes=4, channels=3, resolution=resolution).eval()
+    return build_model(name, classes=4, inputs=InputSpec.square(3, resolution)).eval()
 
 
 @pytest.mark.parametrize("name", ["resnet8", "timm:test_resnet", "timm:test_vit"])
@@ -25,24 +25,24 @@ def test_a_network_that_sees_another_size_is_the_network_of_that_size(name: str,
     assert seeing.state_dict().keys() == usual.state_dict().keys()
     shown = interpolate(IMAGES, (pixels, pixels), mode="bilinear", antialias=True)
     torch.testing.assert_close(seeing(IMAGES), usual(shown))
-    shapes = output_shapes(seeing, channels=3, resolution=16, classes=4)
-    assert shapes == output_shapes(usual, channels=3, resolution=pixels, classes=4)
-    assert count_macs(seeing, (3, 16, 16)) == count_macs(usual, (3, pixels, pixels))
-    assert find_taps(seeing, IMAGES).stages == find_taps(usual, shown).stages
+    info = inspect_network(seeing, InputSpec.square(3, 16), classes=4)
+    assert info == inspect_network(usual, InputSpec.square(3, pixels), classes=4)
+    assert count_macs(seeing, InputSpec(3, 16, 16)) == count_macs(usual, InputSpec(3, pixels, pixels))
 
 
 def test_gradients_reach_through_the_resizing() -> None:
     seeing = seeded("resnet8@32", 16).train()
-    with TappedModel(seeing, {"embedding"}) as tapped:
+    taps = inspect_network(seeing, InputSpec(3, 16, 16)).taps
+    with TappedModel(seeing, {"embedding"}, taps) as tapped:
         tapped(IMAGES).logits.sum().backward()
     assert all(p.grad is not None for p in seeing.parameters())
 
 
 def test_a_size_that_is_none_is_told() -> None:
     with pytest.raises(RequestError, match=r"'resnet8@large' is not a model .*number of pixels"):
-        build_model("resnet8@large", classes=4, channels=3, resolution=16)
+        build_model("resnet8@large", classes=4, inputs=InputSpec.square(3, 16))
     with pytest.raises(RequestError, match="4x4 images are too small"):
-        build_model("resnet8@4", classes=4, channels=3, resolution=16)
+        build_model("resnet8@4", classes=4, inputs=InputSpec.square(3, 16))
 
 
 def test_a_network_that_was_normalised_otherwise_sees_what_it_has_learned_on() -> None:

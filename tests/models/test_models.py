@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.models import build_model, count_macs, count_parameters, list_models, models
+from distillab.models import InputSpec, build_model, count_macs, count_parameters, list_models, models
 
 # Computed from the architectures, for 100 classes and 3 channels.
 PARAMETERS = {
@@ -36,7 +36,7 @@ SMALL = [name for name, size in PARAMETERS.items() if size < 300_000]
 def build(name: str, classes: int = 10, channels: int = 3, resolution: int = 32, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_model(name, classes=classes, channels=channels, resolution=resolution)
+        return build_model(name, classes=classes, inputs=InputSpec.square(channels, resolution))
 
 
 def test_every_registered_network_has_a_published_size() -> None:
@@ -87,8 +87,8 @@ def test_macs_of_resnet8_are_those_counted_by_hand() -> None:
     second = (16 * 32 * 9 + 32 * 32 * 9 + 16 * 32) * pixels // 4
     third = (32 * 64 * 9 + 64 * 64 * 9 + 32 * 64) * pixels // 16
     model = build("resnet8", classes=100)
-    assert count_macs(model, (3, 32, 32)) == stem + first + second + third + 64 * 100
-    assert count_macs(model, (3, 16, 16)) == (stem + first + second + third) // 4 + 64 * 100
+    assert count_macs(model, InputSpec(3, 32, 32)) == stem + first + second + third + 64 * 100
+    assert count_macs(model, InputSpec(3, 16, 16)) == (stem + first + second + third) // 4 + 64 * 100
 
 
 def test_macs_of_attention_are_counted_too() -> None:
@@ -112,7 +112,7 @@ def test_macs_of_attention_are_counted_too() -> None:
     model = Attention()
     for frozen in (False, True):
         model.requires_grad_(not frozen)
-        assert count_macs(model, (3, 32, 32)) == patches + projections + products + width * 10
+        assert count_macs(model, InputSpec(3, 32, 32)) == patches + projections + products + width * 10
 
 
 def test_counting_leaves_the_network_as_it_was() -> None:
@@ -120,7 +120,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     model.bn1.eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    count_macs(model, (3, 32, 32))
+    count_macs(model, InputSpec(3, 32, 32))
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training and not model.bn1.training and model.fc.training
@@ -236,7 +236,7 @@ def test_a_factory_is_told_what_its_signature_takes(own_module: str, factory: st
         ("own_nets_for_test:net", "could not be called: TypeError"),
         ("own_nets_for_test:number", "returned int, not a network"),
         ("own_nets_for_test:nett", r"unknown model factory 'nett', did you mean 'net'\?"),
-        ("own_nets_for_test:ten_classes", r"gives \[1, 10\] for one image, not \[1, 5\]"),
+        ("own_nets_for_test:ten_classes", r"gives \[1, 10\] for one input, not \[1, 5\]"),
         ("broken_nets_for_test:net", "cannot be imported: No module named 'no_such_dependency'"),
         ("wrong_nets_for_test:net", "cannot be imported: SyntaxError"),
     ],

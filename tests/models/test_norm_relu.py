@@ -18,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from distillab.models import build_model, models
+from distillab.models import InputSpec, build_model, models
 from distillab.models.cpu_kernels import fused, kernels
 from distillab.models.cpu_kernels.norm_relu import norm_relu
 
@@ -187,7 +187,7 @@ def test_rounding_to_bfloat16_is_torchs() -> None:
 @pytest.mark.parametrize("name", models)
 @pytest.mark.parametrize("training", [True, False])
 def test_networks_of_the_literature_use_it_throughout(name: str, training: bool, fusions: list[str]) -> None:
-    model = build_model(name, classes=5, channels=3, resolution=16).train(training)
+    model = build_model(name, classes=5, inputs=InputSpec.square(3, 16)).train(training)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shortcuts = sum("shortcut" in path for path, m in model.named_modules() if isinstance(m, nn.BatchNorm2d))
     norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
@@ -255,7 +255,7 @@ def test_one_value_a_channel_gets_torchs_own_words() -> None:
 
 
 def test_networks_can_be_traced_symbolically() -> None:
-    model = build_model("resnet8", classes=5, channels=3, resolution=16).eval()
+    model = build_model("resnet8", classes=5, inputs=InputSpec.square(3, 16)).eval()
     traced, x = torch.fx.symbolic_trace(model), images(4, 3, 16, 16).float()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.allclose(traced(x), model(x), rtol=5e-2, atol=5e-2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from distillab.errors import RequestError
-from distillab.models import build_model, find_taps, output_shapes
+from distillab.models import InputSpec, build_model, inspect_network
 from distillab.models.stems import (
     FEWEST_PATCHES,
     FITTED_UP_TO,
@@ -20,7 +20,7 @@ from distillab.models.stems import (
 
 
 def build(name: str, channels: int, resolution: int) -> nn.Module:
-    return build_model(name, classes=10, channels=channels, resolution=resolution)
+    return build_model(name, classes=10, inputs=InputSpec.square(channels, resolution))
 
 
 @pytest.mark.parametrize("name", ["torchvision:resnet18", "timm:resnet18"])
@@ -28,7 +28,7 @@ def test_a_resnet_keeps_the_resolution_of_small_images(name: str) -> None:
     model = build(name, 1, 32)
     assert isinstance(model.conv1, nn.Conv2d)
     assert (model.conv1.kernel_size, model.conv1.stride, model.conv1.in_channels) == ((3, 3), (1, 1), 1)
-    shapes = output_shapes(model, channels=1, resolution=32, classes=10)
+    shapes = inspect_network(model, InputSpec.square(1, 32), classes=10).shapes
     assert shapes.maps == ((64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4))
     assert shapes.embedding == 512
     # 11,689,512 published for 1000 classes, less 990 classes of 512 + 1, with 3 * 3 * 1 instead of 7 * 7 * 3.
@@ -64,7 +64,7 @@ def test_no_stem_shrinks_a_small_image(name: str, channels: int) -> None:
     handle.remove()
     assert logits.shape == (2, 10)
     assert sizes[0][2:] == (32, 32)
-    last = output_shapes(model, channels=channels, resolution=32, classes=10).maps[-1]
+    last = inspect_network(model, InputSpec.square(channels, 32), classes=10).shapes.maps[-1]
     assert min(last[1:]) >= 2
 
 
@@ -90,17 +90,15 @@ def test_patches_of_a_transformer_fit_the_image(resolution: int, side: int) -> N
     model = build("timm:test_vit", 1, resolution)
     grid = resolution // side
     assert model(torch.zeros(2, 1, resolution, resolution)).shape == (2, 10)
-    shapes = output_shapes(model, channels=1, resolution=resolution, classes=10)
-    assert len(shapes.maps) == 4 and set(shapes.maps) == {(64, grid, grid)}
-    assert {stage.layout for stage in find_taps(model, torch.zeros(1, 1, resolution, resolution)).stages} == {
-        "tokens"
-    }
+    info = inspect_network(model, InputSpec.square(1, resolution), classes=10)
+    assert len(info.shapes.maps) == 4 and set(info.shapes.maps) == {(64, grid, grid)}
+    assert {stage.layout for stage in info.taps.stages} == {"tokens"}
 
 
 @given(patch=st.sampled_from([2, 4, 8, 14, 16, 32]), resolution=st.integers(8, 512))
 def test_patches_divide_the_image_or_the_request_is_refused(patch: int, resolution: int) -> None:
     try:
-        side = fitting_patch("net", patch, resolution)
+        side = fitting_patch("net", patch, InputSpec.square(1, resolution))
     except RequestError as error:
         assert "net: " in str(error) and "resolution" in str(error)
         if resolution > FITTED_UP_TO:
@@ -114,7 +112,7 @@ def test_patches_divide_the_image_or_the_request_is_refused(patch: int, resoluti
 
 
 def test_a_resolution_that_patches_do_not_divide_is_answered_with_ones_that_they_do() -> None:
-    with pytest.raises(RequestError, match=r"do not divide 100 \(allowed: a resolution of 96 or 112\)"):
+    with pytest.raises(RequestError, match=r"do not divide 100x100 \(allowed: .*resolution of 96 or 112\)"):
         build("timm:test_vit", 3, 100)
-    with pytest.raises(RequestError, match="31 pixels"):
+    with pytest.raises(RequestError, match="31x31 pixels"):
         build("timm:test_vit", 3, 31)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -15,14 +16,14 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.models import (
     STORABLE,
+    InputSpec,
     Outputs,
     TappedModel,
     Taps,
     attention_map,
     build_model,
-    find_taps,
+    inspect_network,
     models,
-    output_shapes,
 )
 from distillab.models.stages import Stage
 
@@ -35,17 +36,23 @@ EXTERNAL = {
 # Deeper networks differ from these in the number of blocks alone.
 NAMES = ["resnet8", "resnet14", "resnet8x4", "wrn16-1", "wrn16-2"]
 NEEDS = frozenset({"embedding", "maps", "attention", "labels", "logits"})
+INPUTS = InputSpec.square(3, 16)
 ALL = [*NAMES, *EXTERNAL]
 
 
 def build(name: str, channels: int = 3, resolution: int = 16) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build_model(name, classes=6, channels=channels, resolution=resolution)
+        return build_model(name, classes=6, inputs=InputSpec.square(channels, resolution))
 
 
 def images(n: int = 2, channels: int = 3, resolution: int = 16) -> Tensor:
     return torch.randn(n, channels, resolution, resolution, generator=torch.Generator().manual_seed(3))
+
+
+def tap(model: nn.Module, needs: Iterable[str]) -> TappedModel:
+    """The network, tapped where a dry run on images of 16x16 pixels finds what is needed."""
+    return TappedModel(model, needs, inspect_network(model, INPUTS).taps)
 
 
 def hooks(model: nn.Module) -> int:
@@ -55,13 +62,13 @@ def hooks(model: nn.Module) -> int:
 @pytest.mark.parametrize("name", models)
 def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
     model = build(name, 1, 20)
-    taps = find_taps(model, images(1, 1, 20))
+    info = inspect_network(model, InputSpec.square(1, 20), classes=6)
+    taps, shapes = info.taps, info.shapes
     assert taps == Taps(
         "fc", tuple(replace(Stage(f"stages.{i}"), relu=taps.stages[i].relu) for i in range(3))
     )
     assert isinstance(model.fc, nn.Linear)
     last = model.fc.in_features
-    shapes = output_shapes(model, channels=1, resolution=20, classes=6)
     assert shapes.embedding == last
     assert shapes.maps == ((last // 4, 20, 20), (last // 2, 10, 10), (last, 5, 5))
 
@@ -69,7 +76,7 @@ def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
 @pytest.mark.parametrize("name", EXTERNAL)
 def test_classifier_and_stages_of_others_are_found(name: str) -> None:
     classifier, stages = EXTERNAL[name]
-    taps = find_taps(build(name), images(1))
+    taps = inspect_network(build(name), INPUTS).taps
     assert taps.classifier == classifier
     if stages is not None:
         assert [stage.path for stage in taps.stages] == stages
@@ -80,14 +87,14 @@ def test_outputs_are_what_the_network_computes(name: str) -> None:
     model = build(name).eval()
     x = images(3)
     expected = model(x)
-    taps = find_taps(model, x)
-    classifier = model.get_submodule(taps.classifier or "")
-    with TappedModel(model, NEEDS) as tapped:
+    info = inspect_network(model, INPUTS, classes=6)
+    classifier = model.get_submodule(info.taps.classifier or "")
+    with tap(model, NEEDS) as tapped:
         outputs = tapped(x)
     torch.testing.assert_close(outputs.logits, expected)
     assert outputs.embedding is not None and len(outputs.maps) >= 3
     torch.testing.assert_close(classifier(outputs.embedding), expected)
-    shapes = output_shapes(model, channels=3, resolution=16, classes=6)
+    shapes = info.shapes
     assert shapes.classes == 6 and shapes.embedding == outputs.embedding.shape[1]
     assert shapes.maps == tuple(tuple(found.shape[1:]) for found in outputs.maps)
     sides = [found.shape[2] for found in outputs.maps]
@@ -108,9 +115,8 @@ def test_tapping_leaves_no_trace(name: str) -> None:
     modes = [module.training for module in model.modules()]
     before = copy.deepcopy(model.state_dict())
     random_state, hooked = torch.get_rng_state(), hooks(model)
-    find_taps(model, images(1))
-    output_shapes(model, channels=3, resolution=16, classes=6)
-    with TappedModel(model, NEEDS) as tapped, torch.no_grad():
+    inspect_network(model, INPUTS, classes=6)
+    with tap(model, NEEDS) as tapped, torch.no_grad():
         model.eval()
         tapped(images())
         assert hooks(model) > hooked
@@ -127,7 +133,7 @@ def test_tapping_leaves_no_trace(name: str) -> None:
 @pytest.mark.parametrize("name", ["resnet8", "wrn16-1", "torchvision:resnet18", "timm:vit_tiny_patch16_224"])
 def test_gradients_flow_from_every_depth(name: str) -> None:
     model = build(name).train()
-    with TappedModel(model, NEEDS) as tapped:
+    with tap(model, NEEDS) as tapped:
         outputs = tapped(images(4))
         assert outputs.embedding is not None
         for said in (outputs.embedding, *outputs.maps, *outputs.attention):
@@ -148,7 +154,7 @@ def test_only_what_is_needed_is_listened_to() -> None:
         {"attention"},
         {"embedding", "maps"},
     ):
-        with TappedModel(model, needs) as tapped:
+        with tap(model, needs) as tapped:
             outputs = tapped(x)
             counts[tuple(sorted(needs))] = hooks(model)
             assert (outputs.embedding is not None) == ("embedding" in needs)
@@ -174,9 +180,9 @@ def test_attention_is_computed_in_full_precision_and_of_a_dark_image_is_dark(dty
 def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
     said = {field.name for field in dataclasses.fields(Outputs)}
     assert said - STORABLE == {"maps", "preactivations", "classifier"}
-    with TappedModel(build("resnet8"), STORABLE) as tapped, torch.no_grad():
+    with tap(build("resnet8"), STORABLE) as tapped, torch.no_grad():
         outputs = tapped(images(1))
-    shapes = output_shapes(build("resnet8"), channels=3, resolution=16, classes=6)
+    shapes = inspect_network(build("resnet8"), INPUTS, classes=6).shapes
     small = sum(looked.numel() for looked in outputs.attention) + outputs.logits.numel()
     assert small < sum(math.prod(shape) for shape in shapes.maps) / 10
 
@@ -185,7 +191,7 @@ def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
 def test_preactivations_are_the_maps_before_their_relu(name: str) -> None:
     """A network whose stages end in no ReLU gives its maps; one that works in place, what came before."""
     model = build(name)
-    with TappedModel(model, {"maps", "preactivations", "classifier"}) as tapped:
+    with tap(model, {"maps", "preactivations", "classifier"}) as tapped:
         said = tapped(images())
     assert said.classifier is model.fc
     for before, after in zip(said.preactivations, said.maps, strict=True):
@@ -214,14 +220,14 @@ def test_a_relu_that_is_used_twice_counts_by_its_last_use() -> None:
     model = nn.Sequential(
         OrderedDict(layer1=block, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 6))
     )
-    with TappedModel(model, {"preactivations"}) as tapped:
+    with tap(model, {"preactivations"}) as tapped:
         said = tapped(images())
     assert torch.equal(said.preactivations[0], block.kept)
 
 
 def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
     model = build("resnet8")
-    tapped = TappedModel(model, {"maps"})
+    tapped = tap(model, {"maps"})
     assert [tapped(images(n)).maps[0].shape[0] for n in (5, 2, 3)] == [5, 2, 3]
     tapped.close()
     tapped.close()
@@ -232,12 +238,12 @@ def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
 
 def test_hooks_are_removed_after_an_error() -> None:
     model = build("resnet8")
-    with pytest.raises(RuntimeError), TappedModel(model, NEEDS) as tapped:
+    with pytest.raises(RuntimeError), tap(model, NEEDS) as tapped:
         tapped(images())
         tapped(torch.zeros(2, 5, 16, 16))
     assert hooks(model) == 0
-    with pytest.raises(RuntimeError):
-        find_taps(model, torch.zeros(2, 5, 16, 16))
+    with pytest.raises(RequestError, match="cannot take 16x16 images of 5 channels"):
+        inspect_network(model, InputSpec(5, 16, 16))
     assert hooks(model) == 0 and model.training
 
 
@@ -288,9 +294,9 @@ def unknown() -> nn.Sequential:
 
 def test_stages_of_an_unknown_network_are_the_last_map_of_each_size() -> None:
     model = unknown()
-    taps = find_taps(model, images(1))
-    assert taps == Taps("5", (Stage("0.0"), Stage("0.2", relu="0.2"), Stage("0")))
-    shapes = output_shapes(model, channels=3, resolution=16, classes=6)
+    info = inspect_network(model, INPUTS, classes=6)
+    assert info.taps == Taps("5", (Stage("0.0"), Stage("0.2", relu="0.2"), Stage("0")))
+    shapes = info.shapes
     assert (shapes.embedding, shapes.maps) == (9, ((4, 16, 16), (5, 8, 8), (7, 4, 4)))
 
 
@@ -299,7 +305,7 @@ def test_pooling_to_a_fixed_size_is_no_stage() -> None:
         nn.Conv2d(3, 4, 3, 1, 1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3, 1, 1)
     )
     model = nn.Sequential(convs, nn.MaxPool2d(8), nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(245, 6))
-    assert output_shapes(model, channels=3, resolution=16, classes=6).maps == ((4, 16, 16), (5, 8, 8))
+    assert inspect_network(model, INPUTS, classes=6).shapes.maps == ((4, 16, 16), (5, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -319,15 +325,15 @@ def test_every_layout_reads_as_the_same_map(layout: str, shape: tuple[int, ...])
 
 def test_what_a_network_does_not_have_is_refused_when_it_is_needed() -> None:
     model = Logits()
-    with TappedModel(model, {"logits"}) as tapped:
+    with tap(model, {"logits"}) as tapped:
         assert tapped(images()).logits.shape == (2, 6)
-    with pytest.raises(RequestError, match="no linear layer"), TappedModel(model, {"embedding"}) as tapped:
+    with pytest.raises(RequestError, match="no linear layer"), tap(model, {"embedding"}) as tapped:
         tapped(images())
     flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 6))
     for need in ("maps", "attention"):
-        with pytest.raises(RequestError, match="no stages"), TappedModel(flat, {need}) as tapped:
+        with pytest.raises(RequestError, match="no stages"), tap(flat, {need}) as tapped:
             tapped(images())
-    shapes = output_shapes(flat, channels=3, resolution=16, classes=6)
+    shapes = inspect_network(flat, INPUTS, classes=6).shapes
     assert (shapes.embedding, shapes.maps, shapes.attention) == (768, (), ())
     assert hooks(model) == hooks(flat) == 0
 
@@ -338,6 +344,6 @@ def test_outputs_without_logits_are_refused() -> None:
             return x, x
 
     with pytest.raises(RequestError, match="returns tuple"):
-        output_shapes(Two(), channels=3, resolution=16, classes=6)
-    with pytest.raises(RequestError, match=r"gives \[1, 6\] for one image, not \[1, 7\]"):
-        output_shapes(unknown(), channels=3, resolution=16, classes=7)
+        inspect_network(Two(), INPUTS, classes=6)
+    with pytest.raises(RequestError, match=r"gives \[1, 6\] for one input, not \[1, 7\]"):
+        inspect_network(unknown(), INPUTS, classes=7)

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 import distillab
+from distillab.artefacts import save_state
 from distillab.cli import _main
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.profile import Profile
 from distillab.study.folder import StudyFolder
-from distillab.training.checkpoints import save_state, snapshot
+from distillab.training.checkpoints import snapshot
 from support.planted import gratings, write
 
 MEASURE_KEYS = {
@@ -56,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a small network for that dataset."""
     torch.manual_seed(0)
-    network = build_model("resnet8", classes=4, channels=3, resolution=32)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 32))
     path = tmp_path_factory.mktemp("weights") / "resnet8.safetensors"
     save_state(snapshot(network), path)
     return path
@@ -156,7 +157,7 @@ def test_a_teacher_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     facts = facts_of(capsys, "digits", "--set", "classes=3", "--teacher", str(tmp_path / "study"))
     assert facts["teacher"] == "resnet8" and set(OF_A_TEACHER.split()) <= set(keys_of(facts))
     with StudyFolder.open(tmp_path / "study").ledger() as ledger:
-        the_teacher = ledger.cells()[0]["teacher_run"]
+        the_teacher = ledger.cells()[0].teacher_run
     teachers = tmp_path / "study" / "store" / "teacher"
     assert len(list(teachers.iterdir())) > 1, "untrained and self-taught ones are there as well"
     record = json.loads((teachers / the_teacher / "record.json").read_text())
@@ -171,7 +172,7 @@ def test_a_teacher_of_a_study_that_was_given_sees_and_answers_as_it_learned_to(
 ) -> None:
     """Its own normalisation and its own classes are part of what it is."""
     torch.manual_seed(0)
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     save_state(snapshot(network), tmp_path / "w.safetensors")
     study = distillab.Study(
         study="tiny",

@@ -15,7 +15,6 @@ from PIL import Image
 from scipy import stats
 
 from distillab.evidence.harms import class_harms
-from distillab.evidence.metrics import METRICS as MEASURED
 from distillab.report.collect import rows
 from distillab.report.contents.study import Cell, Effect, Level, Run, Tile
 from distillab.report.page import wording
@@ -24,6 +23,7 @@ from distillab.report.page.figures import counts_plot, method_styles, plain, scr
 from distillab.report.page.forest import Row, class_plot, effect_rows, forests, x_range
 from distillab.report.page.palette import SERIES, SHADES, Shade, dark_twins
 from distillab.report.page.pictures import by_class, data_uri
+from distillab.tasks.classification import METRICS as MEASURED
 from support.report_sample import CLASSES, Scale, class_panel, digit, sample, table_rows
 
 SCALE = Scale(sizes=(10.0, 100.0), noises=(0.0, 0.4), methods=("label_smoothing", "kd"), seeds=4)

@@ -57,9 +57,9 @@ def begun(path: Path, **changes: Any) -> StudyFolder:
 def cohorts(folder: StudyFolder) -> list[int]:
     """Of every student that asked its teacher live, how many were trained with it."""
     return [
-        record["cohort"]
-        for record in folder.store.records("student")
-        if record["teacher_images"] and (record["teacher_forwards"] or record["cohort"] > 1)
+        record.cohort
+        for record in folder.store.run_records("student")
+        if record.teacher_images and (record.teacher_forwards or record.cohort > 1)
     ]
 
 
@@ -68,10 +68,10 @@ def test_seeds_that_share_their_order_share_one_live_teacher(tmp_path: Path) -> 
     assert {row["status"] for row in run_here(folder)} == {"done"}
     assert cohorts(folder) == [3, 3, 3]
     done = teacher_usage(folder)
-    assert done.told == 6 * STEPS * BATCH  # kd and mapped, three seeds each
-    filled = sum(record["forwards"] + record["eval_forwards"] for record in folder.store.records("outputs"))
-    assert done.computed == filled + STEPS * BATCH
-    assert done.saved == max(0, done.told - done.computed)
+    assert done.queries == 6 * STEPS * BATCH  # kd and mapped, three seeds each
+    filled = sum(record.forwards + record.eval_forwards for record in folder.store.outputs_records())
+    assert done.forward_passes == filled + STEPS * BATCH
+    assert done.saved == max(0, done.queries - done.forward_passes)
     assert done.stored_bytes > 0
 
 
@@ -176,8 +176,6 @@ def test_what_is_stored_stays_within_its_budget(tmp_path: Path, budget: Any) -> 
     files = [file for file in folder.store.caches.rglob("*") if file.suffix not in (".json", ".lock")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     assert stored <= allowed
-    told = {
-        record["n_train"]: record for record in folder.store.records("student") if record["teacher_images"]
-    }
-    assert told[20]["teacher_forwards"] == (0 if allowed else STEPS * BATCH)
-    assert told[60]["teacher_forwards"] == (0 if allowed > 700 else STEPS * BATCH)
+    told = {record.n_train: record for record in folder.store.run_records("student") if record.teacher_images}
+    assert told[20].teacher_forwards == (0 if allowed else STEPS * BATCH)
+    assert told[60].teacher_forwards == (0 if allowed > 700 else STEPS * BATCH)

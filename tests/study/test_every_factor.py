@@ -101,5 +101,5 @@ def test_a_study_of_every_factor_runs_to_its_report(
     assert [row["accuracy"] for row in again] == [row["accuracy"] for row in rows]
     with folder.ledger() as ledger:
         [condition] = ledger.conditions()
-    assert all(check["passed"] for check in condition["checks"])
+    assert all(check.passed for check in condition.checks)
     assert name in (folder.path / "report.html").read_text()

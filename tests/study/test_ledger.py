@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from distillab.study.ledger import ledger as ledger_module
 from distillab.study.ledger import propagation as telling
 from distillab.study.ledger.ledger import LEASE_SECONDS, MOST_DEATHS, Job, Ledger
 from distillab.study.liveness import is_alive
+from support.jobs import make_cell, make_condition, make_job
 
 META = {"dataset": "d", "identity": "i"}
 
@@ -40,9 +42,8 @@ DEAD = dead_pid()
 
 
 def job(number: int, *needs: int, kind: Any = "student") -> Job:
-    return Job(
-        f"job{number}", kind, {"n": number}, {"seed": 0}, tuple(f"job{n}" for n in needs), 1.0 + number
-    )
+    names = (f"job{n}" for n in needs)
+    return make_job(f"job{number}", *names, kind=kind, cost=1.0 + number, seed=number)
 
 
 def chain() -> list[Job]:
@@ -101,7 +102,7 @@ def test_jobs_come_in_planned_order_and_after_what_they_need(ledger: Ledger) -> 
 
 def test_a_claimed_job_is_what_was_planned(ledger: Ledger) -> None:
     [taken] = ledger.claim()
-    assert (taken.id, taken.kind, taken.spec, taken.condition) == ("job0", "teacher", {"n": 0}, {"seed": 0})
+    assert taken == dataclasses.replace(chain()[0], cost=0.0)
     assert ledger.job("job0") == taken
     assert ledger.job("nobody") is None
 
@@ -167,8 +168,8 @@ def test_a_released_job_is_claimed_again_without_blame(ledger: Ledger) -> None:
 
 
 def test_tallies_and_cells_and_conditions_come_back(path: Path) -> None:
-    cells = [{"method": "kd", "run": "x", "levels": {"size": 5.0}}, {"method": "ce", "run": None}]
-    conditions = [{"seed": 3}, {"seed": 1}]
+    cells = [make_cell("x", method="kd", size=5.0), make_cell(None)]
+    conditions = [make_condition(3, size=5.0), make_condition(1)]
     with Ledger(path) as ledger:
         assert ledger.meta("schema") is None
         ledger.create(META, chain(), conditions, cells)
@@ -270,7 +271,7 @@ def test_a_process_that_got_the_pid_later_holds_nothing(ledger: Ledger) -> None:
 
 def test_a_ledger_that_must_not_be_written_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Ledger(path) as ledger:
-        ledger.create(META, chain(), [{"method": "kd"}], [])
+        ledger.create(META, chain(), [make_condition(0)], [])
     before = sorted(path.parent.iterdir())
     monkeypatch.setattr(ledger_module.os, "access", lambda *_: False)
     with Ledger(path) as reader:
@@ -482,7 +483,12 @@ def test_of_many_planners_one_writes_the_plan(path: Path, start: Start) -> None:
     def create(number: int, gate: Any, log: Path) -> None:
         gate.wait()
         with Ledger(path) as ledger:
-            ledger.create({**META, "by": str(number)}, [job(n) for n in range(20)], [{}], [{}, {}])
+            ledger.create(
+                {**META, "by": str(number)},
+                [job(n) for n in range(20)],
+                [make_condition(0)],
+                [make_cell("a"), make_cell("b")],
+            )
             log.write_text(ledger.meta("by") or "")
 
     told = all_at_once(start, create, path.with_name("logs"), 6)

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.study.ledger.ledger import MOST_DEATHS, Job, Ledger
+from support.jobs import make_job
 
 SHORT = tuple(f"USING INDEX {name}" for name in ("ready", "mates", "running", "failed"))
 GONE = "a machine that is no more"
 
 
 def job(number: int, cohort: str = "", *needs: int) -> Job:
-    return Job(f"job{number}", "student", {"n": number}, {}, tuple(f"job{n}" for n in needs), 1.0, cohort)
+    return make_job(f"job{number}", *(f"job{n}" for n in needs), cost=1.0, cohort=cohort, seed=number)
 
 
 @pytest.fixture
@@ -160,14 +161,9 @@ def test_a_transaction_walks_over_no_more_jobs_than_it_changes(ledger: Ledger) -
 
 
 def test_what_jobs_have_in_common_is_written_once(ledger: Ledger) -> None:
-    recipe, sets = {"steps": 3}, {"train": "x" * 100}
-    jobs = [
-        Job(
-            f"job{n}", "student", {"kind": "student", "recipe": recipe, "sets": sets, "seeds": {"n": n}}, sets
-        )
-        for n in range(50)
-    ]
+    jobs = [make_job(f"job{n}", seed=n) for n in range(50)]
     ledger.create({}, jobs, [], [])
-    assert ledger.db.execute("SELECT COUNT(*) FROM parts").fetchone() == (3 + 50,)
+    # The plain values, method, recipe, sets and condition that all have, and the seeds of each.
+    assert ledger.db.execute("SELECT COUNT(*) FROM parts").fetchone() == (5 + 50,)
     for each in jobs:
         assert ledger.job(each.id) == each

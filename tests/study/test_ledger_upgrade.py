@@ -9,10 +9,25 @@ from pathlib import Path
 import pytest
 
 from distillab.errors import RequestError
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import StudentJob
+from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests, TeacherSource
 from distillab.study.ledger.ledger import Ledger
 
 # Schema 1, as version 0.1.0 wrote it: specs in full, in one table with the states.
-OF_SCHEMA_1 = """
+SHARED = (
+    '"kind":"%s","model":"resnet8","recipe":{"steps":3},"schema":1,"seeds":{"init":1,"order":2,"views":3},'
+    '"sets":{"eval":{"test":"e"},"normalisation":"n","train":"t","val":"v"}'
+)
+TEACHER = "{" + SHARED % "teacher" + "}"
+PLAIN = "{" + SHARED % "student" + ',"method":{"config":{},"name":"ce"},"teacher":null}'
+DISTILLED = "{" + SHARED % "student" + ',"method":{"config":{},"name":"kd"},"teacher":{"live":"t"}}'
+CONDITION = '{"chain":[],"checks":[],"levels":{},"n_train":9,"seed":0}'
+CELL = (
+    '{"excluded":null,"levels":{},"method":"ce","n_train":9,"outputs":null,"provenance":"full","run":"b",'
+    '"seed":0,"student":"resnet8","teacher":"resnet8","teacher_run":null}'
+)
+OF_SCHEMA_1 = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, spec TEXT NOT NULL, condition TEXT NOT NULL,
@@ -26,17 +41,17 @@ CREATE INDEX ready ON jobs (state, waiting, rank);
 CREATE INDEX tally ON jobs (kind, state);
 INSERT INTO meta VALUES ('schema', '1'), ('identity', 'i');
 INSERT INTO jobs VALUES
-    ('t', 'teacher', '{"kind":"teacher","recipe":{"steps":3}}', '{"seed":0}',
+    ('t', 'teacher', '{TEACHER}', '{{"chain":[],"seed":0,"train":"full"}}',
         0, 'done', 0, 0, 5, 'h', 1, 9, 2.5, NULL),
-    ('b', 'student', '{"kind":"student","teacher":null}', '{"seed":0}',
+    ('b', 'student', '{PLAIN}', '{{"chain":[],"seed":0,"train":"transfer"}}',
         1, 'failed', 0, 2, 1, 'h', 1, 9, NULL, 'why'),
-    ('c', 'student', '{"kind":"student","teacher":{"live":"t"}}', '{"seed":1}',
+    ('c', 'student', '{DISTILLED}', '{{"chain":[],"seed":1,"train":"transfer"}}',
         2, 'queued', 0, 0, 1, NULL, NULL, NULL, NULL, NULL),
-    ('r', 'student', '{"kind":"student","teacher":{"live":"x"}}', '{"seed":1}',
+    ('r', 'student', '{DISTILLED}', '{{"chain":[],"seed":1,"train":"transfer"}}',
         3, 'running', 0, 1, 1, 'gone', 1, 9, NULL, NULL);
 INSERT INTO needs VALUES ('t', 'c');
-INSERT INTO conditions VALUES (0, '{"seed":0}');
-INSERT INTO cells VALUES (0, '{"run":"b"}'), (1, '{"run":"c"}');
+INSERT INTO conditions VALUES (0, '{CONDITION}');
+INSERT INTO cells VALUES (0, '{CELL}'), (1, '{CELL}');
 """
 
 
@@ -60,17 +75,22 @@ def test_every_job_stands_where_it_stood(path: Path) -> None:
                 "r": ("running", None, None),
             }
             assert list(ledger.states()) == ["t", "b", "c", "r"]
-            assert ledger.conditions() == [{"seed": 0}]
-            assert ledger.cells() == [{"run": "b"}, {"run": "c"}]
+            assert ledger.conditions() == [ConditionRecord(ConditionSpec((), 0), {}, 9)]
+            assert ledger.cells() == [Cell({}, "full", "resnet8", "resnet8", "ce", 0, 9, run="b")] * 2
             assert ledger.seconds() == {"teacher": (1, 2.5)}
             assert ledger.progress() == (6.0, 8.0)
             job = ledger.job("c")
             assert job
-            assert (job.kind, job.spec, job.condition, job.cohort) == (
-                "student",
-                {"kind": "student", "teacher": {"live": "t"}},
-                {"seed": 1},
-                "",
+            assert isinstance(job, StudentJob)
+            assert job == StudentJob(
+                id="c",
+                condition=ConditionSpec((), 1),
+                model="resnet8",
+                method={"name": "kd", "config": {}},
+                recipe={"steps": 3},
+                sets=SetDigests("t", "v", {"test": "e"}, "n"),
+                seeds=RunSeeds(1, 2, 3),
+                teacher=TeacherSource("t", live=True),
             )
 
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from distillab.errors import RequestError
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data
 from distillab.study.planning.external_teacher import given_teacher
@@ -25,7 +25,7 @@ TO_OURS = {"zero": "0", "one": "1", "two": "2", "three": "3"}
 def weights(folder: Path, classes: int = len(NAMES)) -> Path:
     """A network that tells six classes apart, and nobody trained."""
     torch.manual_seed(0)
-    network = build_model("resnet8", classes=classes, channels=1, resolution=8)
+    network = build_model("resnet8", classes=classes, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), folder / "teacher.safetensors")
     return folder / "teacher.safetensors"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
+from json import loads
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Manipulation, Size, factors
 from distillab.methods import methods
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
+from distillab.study.job import OutputsJob, StoredJob, TeacherJob
+from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import Condition, Conditions
 from distillab.study.planning.plan import Plan, make_plan, shared_teachers
 from distillab.training.recipe import ResolvedRecipe
@@ -45,9 +49,11 @@ def ids(made: Plan, kind: str) -> set[str]:
     return {job.id for job in made.jobs.values() if job.kind == kind}
 
 
-def runs(made: Plan, **wanted: Any) -> list[str]:
+def runs(made: Plan, **wanted: Any) -> list[str | None]:
     """Run ids of the cells with certain values, in planned order."""
-    return [cell["run"] for cell in made.cells if all(cell[name] == value for name, value in wanted.items())]
+    return [
+        cell.run for cell in made.cells if all(getattr(cell, name) == value for name, value in wanted.items())
+    ]
 
 
 def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
@@ -149,7 +155,7 @@ def test_each_teacher_of_several_is_its_own() -> None:
 
 
 def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: Path) -> None:
-    model = build_model("resnet8", classes=4, channels=1, resolution=8)
+    model = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     given = {"teacher": {"provenance": "external", "weights": "w.safetensors"}, **ONE}
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     first = plan(tmp_path, **given)
@@ -191,9 +197,7 @@ def test_noise_levels_share_what_a_clean_teacher_says() -> None:
     """Its words depend on the images and not on their labels."""
     made = plan(factors={"label_noise": [0.0, 0.2, 0.4]}, seeds=[0])
     by_provenance = {
-        each: [
-            cell["outputs"] for cell in made.cells if cell["provenance"] == each and cell["method"] == "kd"
-        ]
+        each: [cell.outputs for cell in made.cells if cell.provenance == each and cell.method == "kd"]
         for each in ("full", "same")
     }
     assert len(by_provenance["full"]) == 3
@@ -210,29 +214,31 @@ def test_replicates_share_the_clean_teacher_and_what_it_says_of_the_same_images(
 def test_without_a_method_that_asks_there_is_no_teacher() -> None:
     made = plan(methods=["ce", "label_smoothing"])
     assert (made.count("teacher"), made.count("outputs")) == (0, 0)
-    assert {(cell["teacher_run"], cell["outputs"]) for cell in made.cells} == {(None, None)}
+    assert {(cell.teacher_run, cell.outputs) for cell in made.cells} == {(None, None)}
 
 
 @pytest.mark.parametrize("name", list(methods))
 def test_every_method_learns_from_the_teacher_it_names(name: str) -> None:
     made = plan(methods=list({"ce", name}), **ONE, teacher={"model": "resnet14"})
     jobs = made.jobs
-    run = jobs[runs(made, method=name, provenance="same")[0]]
+    [run] = {
+        job.id: job for job in made.students if job.id in runs(made, method=name, provenance="same")
+    }.values()
     if methods[name].teacher == "none":
-        assert run.spec["teacher"] is None
+        assert run.teacher is None
         assert run.needs == ()
         return
     needed, *compared = run.needs
-    assert run.spec["teacher"] in ({"outputs": needed}, {"live": needed})
-    # A live teacher of the study says beforehand what students are compared with.
-    live = "live" in run.spec["teacher"] and methods[name].teacher == "study"
-    assert [(jobs[each].kind, jobs[each].spec["teacher"]) for each in compared] == [
-        ("outputs", needed)
-    ] * live
-    teacher = jobs[jobs[needed].spec["teacher"]] if jobs[needed].kind == "outputs" else jobs[needed]
+    assert run.teacher and run.teacher.job == needed
+    # A live teacher of the study gives beforehand what students are compared with.
+    live = run.teacher.live and methods[name].teacher == "study"
+    assert [job.teacher for job in made.outputs if job.id in compared] == [needed] * live
+    source = jobs[needed]
+    teacher = jobs[source.teacher] if isinstance(source, OutputsJob) else source
     kind = methods[name].teacher
-    assert teacher.spec["model"] == ("resnet8" if kind == "self" else "resnet14")
-    assert ("fixed" in teacher.spec) == (kind == "untrained")
+    assert isinstance(teacher, TeacherJob)
+    assert teacher.model == ("resnet8" if kind == "self" else "resnet14")
+    assert isinstance(teacher.origin, WeightsOrigin) == (kind == "untrained")
 
 
 def test_jobs_come_after_what_they_need() -> None:
@@ -243,33 +249,39 @@ def test_jobs_come_after_what_they_need() -> None:
         assert set(job.needs) <= seen
         assert job.cost >= 0
         seen.add(name)
-    assert {cell["run"] for cell in made.cells} == ids(made, "student")
+    assert {cell.run for cell in made.cells} == ids(made, "student")
 
 
 def test_seeds_are_the_outer_loop_so_that_half_a_study_holds_whole_replicates() -> None:
     made = plan()
-    seeds = [job.condition["seed"] for job in made.jobs.values() if job.kind == "student"]
+    seeds = [job.condition.seed for job in made.students]
     assert seeds == sorted(seeds)
 
 
-def test_a_job_can_be_told_in_json_and_made_again_from_it() -> None:
+def json(values: Any) -> Any:
+    return loads(canonical_json(values))
+
+
+def test_a_job_can_be_written_in_json_and_read_again() -> None:
     for job in plan(methods=list(methods)).jobs.values():
-        canonical_json(job.spec), canonical_json(job.condition)
-        condition = Condition.from_dict(job.condition)
-        assert condition.as_dict().items() <= job.condition.items()
-        if job.kind != "outputs":
-            ResolvedRecipe.from_dict(job.spec["recipe"])
+        stored = StoredJob.of(job)
+        assert dataclasses.replace(stored, spec=json(stored.spec), inputs=json(stored.inputs)).job() == job
+        assert Condition.read(job.condition).written() == job.condition
+        if not isinstance(job, OutputsJob):
+            ResolvedRecipe.from_dict(dict(job.recipe))
 
 
 def test_twins_have_the_same_seeds_recipe_and_images() -> None:
     made = plan(methods=list(methods))
     for seed in (0, 1):
         for level in (5.0, 10.0):
-            twins = [made.jobs[run] for run in runs(made, seed=seed, levels={"size": level})]
+            of_condition = runs(made, seed=seed, levels={"size": level})
+            twins = [StoredJob.of(job).spec for job in made.students if job.id in of_condition]
             for part in ("seeds", "recipe", "sets", "model"):
-                assert len({canonical_json(job.spec[part]) for job in twins}) == 1
-    seeds = [canonical_json(job.spec["seeds"]) for job in made.jobs.values() if job.kind == "student"]
-    assert len(set(seeds)) == 2  # conditions share their seed's weights and order, seeds do not
+                assert len({canonical_json(spec[part]) for spec in twins}) == 1
+    assert (
+        len({job.seeds for job in made.students}) == 2
+    )  # conditions share their seed's weights and order, seeds do not
 
 
 # -- image sets ----------------------------------------------------------------------------------------------
@@ -330,11 +342,10 @@ def test_factors_of_a_teacher_come_on_top_of_those_of_its_data() -> None:
 
 def test_a_factor_of_the_test_sets_changes_what_is_measured_and_not_what_is_learned() -> None:
     made = plan(factors={"size": {"levels": [5, 10], "roles": ["eval"]}}, seeds=[0])
-    teachers = {cell["teacher_run"] for cell in made.cells if cell["provenance"] == "full"}
+    teachers = {cell.teacher_run for cell in made.cells if cell.provenance == "full"}
     assert len(teachers) == 1
-    students = [job for job in made.jobs.values() if job.kind == "student"]
-    assert len({job.spec["sets"]["train"] for job in students}) == 1
-    assert len({canonical_json(job.spec["sets"]["eval"]) for job in students}) == 2
+    assert len({job.sets.train for job in made.students}) == 1
+    assert len({canonical_json(job.sets.eval) for job in made.students}) == 2
 
 
 # -- what cannot be ------------------------------------------------------------------------------------------
@@ -349,12 +360,12 @@ def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pyte
 
     monkeypatch.setattr(Size, "check", weak)
     made = plan()
-    excluded = [cell for cell in made.cells if cell["excluded"]]
+    excluded = [cell for cell in made.cells if cell.excluded]
     assert len(excluded) == 8
-    assert {cell["levels"]["size"] for cell in excluded} == {10}
-    assert {cell["excluded"] for cell in excluded} == {"size: asked images a class 10, measured 7"}
-    assert {cell["run"] for cell in excluded} == {None}
-    assert {len(entry["checks"]) for entry in made.conditions} == {1}
+    assert {cell.levels["size"] for cell in excluded} == {10}
+    assert {cell.excluded for cell in excluded} == {"size: requested examples per class 10, measured 7"}
+    assert {cell.run for cell in excluded} == {None}
+    assert {len(entry.checks) for entry in made.conditions} == {1}
     monkeypatch.undo()
     assert set(made.jobs) == set(plan(factors={"size": [5]}).jobs)
 
@@ -384,8 +395,8 @@ def test_outputs_that_fit_one_by_one_but_not_together_are_stored_in_part() -> No
     assert max(sizes) < together < sum(sizes)  # the keys are shared
     tight = plan(**both, teacher={"outputs": {"budget": together - 1}})
     assert 0 < tight.stored_bytes < together
-    live = [job for job in tight.jobs.values() if job.cohort]
-    assert {job.spec["method"]["name"] for job in live} == {"rkd"}
+    live = [job for job in tight.students if job.cohort]
+    assert {job.method["name"] for job in live} == {"rkd"}
 
 
 @pytest.mark.parametrize(("name", "served"), [("progressive_self", False), ("crd", False), ("infonce", True)])

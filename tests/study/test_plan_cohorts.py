@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from distillab.sources.ingest import load_dataset
-from distillab.study.job import Job
+from distillab.study.job import StudentJob
 from distillab.study.planning.plan import make_plan
 from distillab.study.spec.study import StudySpec, parse_study
 from support.studies import CPU, spec
@@ -18,14 +18,13 @@ FULL = LIVE | {"provenance": "full"}
 ARMS = ["ce", "kd", {"kd": {"temperature": 2}}, "dkd"]
 
 
-def students(study: StudySpec) -> list[Job]:
-    made = make_plan(study, load_dataset(study.source()), CPU)
-    return [job for job in made.jobs.values() if job.kind == "student"]
+def students(study: StudySpec) -> list[StudentJob]:
+    return make_plan(study, load_dataset(study.source()), CPU).students
 
 
-def cohorts(**changes: Any) -> dict[str, list[Job]]:
+def cohorts(**changes: Any) -> dict[str, list[StudentJob]]:
     """Students by cohort, those without one left out."""
-    found: dict[str, list[Job]] = defaultdict(list)
+    found: dict[str, list[StudentJob]] = defaultdict(list)
     for job in students(spec(**({"methods": ARMS} | changes))):
         if job.cohort:
             found[job.cohort].append(job)
@@ -39,17 +38,17 @@ def sizes(**changes: Any) -> list[int]:
 def test_who_reads_stored_outputs_or_has_no_teacher_has_no_cohort() -> None:
     assert sizes() == []
     live = students(spec(methods=ARMS, teacher=LIVE))
-    assert {bool(job.cohort) for job in live if job.spec["method"]["name"] == "ce"} == {False}
-    assert {bool(job.cohort) for job in live if job.spec["method"]["name"] != "ce"} == {True}
+    assert {bool(job.cohort) for job in live if job.method["name"] == "ce"} == {False}
+    assert {bool(job.cohort) for job in live if job.method["name"] != "ce"} == {True}
 
 
 def test_the_methods_of_a_condition_and_a_seed_are_a_cohort_for_each_teacher() -> None:
     found = cohorts(teacher=LIVE)
     assert sizes(teacher=LIVE) == [3] * 8  # two sizes, two seeds, two teachers
     for members in found.values():
-        assert len({job.spec["teacher"]["live"] for job in members}) == 1
-        assert len({job.spec["sets"]["train"] for job in members}) == 1
-        assert len({(job.spec["seeds"]["order"], job.spec["seeds"]["views"]) for job in members}) == 1
+        assert len({job.teacher for job in members}) == 1
+        assert len({job.sets.train for job in members}) == 1
+        assert len({(job.seeds.order, job.seeds.views) for job in members}) == 1
 
 
 def test_students_of_several_kinds_share_a_cohort() -> None:
@@ -83,9 +82,9 @@ def test_what_changes_no_batch_leaves_the_cohort() -> None:
 def test_a_shared_order_is_another_study_and_the_replicates_differ_in_all_else() -> None:
     own, shared = spec(factors={}), spec(factors={}, order="shared")
     assert own.identity != shared.identity
-    seeds = [job.spec["seeds"] for job in students(shared)]
-    assert len({each["order"] for each in seeds}) == 1
-    assert len({each["init"] for each in seeds}) == 2
+    seeds = [job.seeds for job in students(shared)]
+    assert len({each.order for each in seeds}) == 1
+    assert len({each.init for each in seeds}) == 2
     assert not {job.id for job in students(own)} & {job.id for job in students(shared)}
 
 

@@ -10,10 +10,11 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.report.collect import question as collect_question
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.job import StudentJob, TeacherJob
 from distillab.study.planning import numerics as numerics
 from distillab.study.planning.numerics import Work, tuned_plan
 from distillab.study.planning.plan import Plan, make_plan
@@ -48,6 +49,10 @@ def faster_contiguous(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return told
 
 
+def trainings(found: Plan) -> list[TeacherJob | StudentJob]:
+    return [*found.teachers, *found.students]
+
+
 def test_a_short_study_is_planned_as_ever() -> None:
     study = spec()
     found = tuned(study)
@@ -60,8 +65,8 @@ def test_a_short_study_is_planned_as_ever() -> None:
 
 def test_what_is_chosen_is_in_recipes_and_ids(faster_contiguous: list[dict[str, Any]]) -> None:
     found, usual = tuned(spec()), plan(spec())
-    trained = [job for job in found.jobs.values() if job.kind != "outputs"]
-    assert {job.spec["recipe"]["memory_format"] for job in trained} == {"contiguous"}
+    trained = trainings(found)
+    assert {job.recipe["memory_format"] for job in trained} == {"contiguous"}
     assert found.jobs.keys().isdisjoint(usual.jobs)
     assert len(found.jobs) == len(usual.jobs)
 
@@ -69,8 +74,8 @@ def test_what_is_chosen_is_in_recipes_and_ids(faster_contiguous: list[dict[str, 
 def test_what_is_asked_needs_no_choice() -> None:
     keys = {"precision": "fp32", "memory_format": "contiguous", "compile": False}
     found = tuned(spec(recipe=keys))
-    trained = [job for job in found.jobs.values() if job.kind != "outputs"]
-    assert {job.spec["recipe"]["memory_format"] for job in trained} == {"contiguous"}
+    trained = trainings(found)
+    assert {job.recipe["memory_format"] for job in trained} == {"contiguous"}
     assert str(found.numerics["resnet8"]) == "fp32 contiguous eager (as asked)"
 
 
@@ -85,8 +90,8 @@ def test_each_network_is_timed_at_its_own_work(faster_contiguous: list[dict[str,
     assert {model: each["workload"].batch for model, each in told.items()} == {"resnet8": 8, "resnet14": 4}
     assert told["resnet14"]["asked"].precision == "bf16"
     for model, each in told.items():
-        trainings = [job for job in found.jobs.values() if job.spec.get("model") == model and job.cost]
-        images = sum(job.spec["recipe"]["steps"] * job.spec["recipe"]["batch_size"] for job in trainings)
+        own = [job for job in trainings(found) if job.model == model and job.cost]
+        images = sum(job.recipe["steps"] * job.recipe["batch_size"] for job in own)
         assert Work(found.jobs.values()).images[model] == images > 0
         assert images >= each["images"] > 0
 
@@ -95,7 +100,7 @@ def test_given_weights_are_timed_as_they_are_asked(
     tmp_path: Path, faster_contiguous: list[dict[str, Any]]
 ) -> None:
     """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
-    network = build_model("resnet14", classes=4, channels=1, resolution=8)
+    network = build_model("resnet14", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
@@ -103,8 +108,7 @@ def test_given_weights_are_timed_as_they_are_asked(
     [told] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
     assert (told["workload"].trained, told["workload"].batch) == (False, numerics.ASKED_BATCH)
     assert told["asked"] == study.recipe
-    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
-    seen = sum(job.condition["recipe"]["steps"] * job.condition["recipe"]["batch_size"] for job in asked)
+    seen = sum(job.inputs.recipe["steps"] * job.inputs.recipe["batch_size"] for job in found.outputs)
     assert Work(found.jobs.values()).asked == {"resnet14": seen}
     assert {each["workload"].trained for each in faster_contiguous} == {True, False}
 
@@ -112,17 +116,15 @@ def test_given_weights_are_timed_as_they_are_asked(
 def test_what_a_given_teacher_says_is_computed_as_was_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, students=["resnet14"])
     bf16 = Choice(NumericsConfig("bf16"), "timed here", {NumericsConfig("bf16"): 1.0}, trained=False)
-    monkeypatch.setattr(numerics, "choose_arithmetic", lambda *_: {"resnet8": bf16})
+    monkeypatch.setattr(numerics, "choose_numerics", lambda *_: {"resnet8": bf16})
     found = tuned(study)
-    asked = [job for job in found.jobs.values() if job.kind == "outputs"]
-    assert {job.condition["recipe"]["precision"] for job in asked} == {"bf16"}
-    students = [job for job in found.jobs.values() if job.kind == "student"]
-    assert {job.spec["recipe"]["precision"] for job in students} == {"fp32"}
+    assert {job.inputs.recipe["precision"] for job in found.outputs} == {"bf16"}
+    assert {job.recipe["precision"] for job in found.students} == {"fp32"}
 
 
 @pytest.mark.parametrize("threads", ["auto", 1])
@@ -134,7 +136,7 @@ def test_more_threads_are_in_every_id() -> None:
     """Sums are split among threads, so their number can change a number."""
     jobs = plan(spec(threads=2)).jobs
     assert jobs.keys().isdisjoint(plan(spec()).jobs)
-    assert {job.spec["threads"] for job in jobs.values()} == {2}
+    assert {job.threads for job in jobs.values()} == {2}
 
 
 def test_defaults_are_not_part_of_what_makes_a_study() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from distillab.errors import DiskFullError
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Job
 from distillab.study.running.executors import processes as module
 from distillab.study.running.executors.processes import processes
 from support import dying_workers as doomed
+from support.jobs import make_job
 from support.studies import silent, write_study
 
 
@@ -20,7 +20,7 @@ def folder_with(path: Path, *names: str) -> StudyFolder:
     folder = StudyFolder(path)
     write_study(folder.study_file)
     with folder.ledger() as ledger:
-        ledger.create({}, [Job(name, "student", {}, {}, cost=1.0) for name in names], [], [])
+        ledger.create({}, [make_job(name, cost=1.0) for name in names], [], [])
     return folder
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from distillab.study.ledger import propagation as telling
-from distillab.study.ledger.ledger import Job, Ledger
+from distillab.study.ledger.ledger import Ledger
+from support.jobs import make_job
 
 PORTION, MANY = 10, 35
 
@@ -27,9 +28,9 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A teacher, its outputs, and as many students of each; the teacher runs."""
-    jobs = [Job("teacher", "teacher", {}, {}), Job("outputs", "outputs", {}, {}, ("teacher",))]
-    jobs += [Job(f"live {number}", "student", {}, {}, ("teacher",)) for number in range(MANY)]
-    jobs += [Job(f"told {number}", "student", {}, {}, ("teacher", "outputs")) for number in range(MANY)]
+    jobs = [make_job("teacher", kind="teacher"), make_job("outputs", "teacher", kind="outputs")]
+    jobs += [make_job(f"live {number}", "teacher") for number in range(MANY)]
+    jobs += [make_job(f"told {number}", "teacher", "outputs") for number in range(MANY)]
     made = tmp_path / "ledger.sqlite"
     with Ledger(made) as ledger:
         ledger.create({"schema": "2"}, jobs, [], [])

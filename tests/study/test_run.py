@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from distillab import cli
+from distillab.artefacts import load_logits
 from distillab.errors import DiskFullError, RequestError
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.report.collect.study import collect
 from distillab.report.page.page import _run_counts
 from distillab.study.folder import StudyFolder
@@ -33,7 +34,6 @@ from distillab.study.running.run import outcome
 from distillab.study.running.worker import work
 from distillab.study.status import standing
 from distillab.study.store import Store
-from distillab.training.checkpoints import load_logits
 from support.studies import CPU, Undisturbed, artefacts, numbers, rows_of, run_here, spec, write_study
 
 
@@ -69,10 +69,10 @@ def test_every_cell_of_the_design_is_a_row_in_planned_order(undisturbed: Undistu
     assert len(undisturbed.rows) == len(cells) == 16
     for row, cell in zip(undisturbed.rows, cells, strict=True):
         assert row["status"] == "done"
-        assert row["run_id"] == cell["run"]
-        assert row["factor.size"] == cell["levels"]["size"]
-        assert all(row[name] == cell[name] for name in ("provenance", "method", "seed", "student"))
-        assert row["n_train"] == 4 * cell["levels"]["size"]
+        assert row["run_id"] == cell.run_id
+        assert row["factor.size"] == cell.levels["size"]
+        assert all(row[name] == getattr(cell, name) for name in ("provenance", "method", "seed", "student"))
+        assert row["n_train"] == 4 * cell.levels["size"]
         assert 0 <= row["accuracy"] <= 1
         assert row["train_seconds"] > 0
 
@@ -83,19 +83,17 @@ def test_a_row_says_what_the_stored_logits_say(undisturbed: Undisturbed) -> None
     with folder.ledger() as ledger:
         cells = ledger.cells()
     for row, cell in zip(undisturbed.rows, cells, strict=True):
-        student = load_logits(folder.store.folder("student", cell["run"]) / "logits.safetensors")
-        said = load_logits(folder.store.folder("outputs", cell["outputs"]) / "logits.safetensors")["test"]
-        record = folder.store.record("student", cell["run"])
+        student = load_logits(folder.store.folder("student", cell.run_id) / "logits.safetensors")
+        said = load_logits(folder.store.folder("outputs", str(cell.outputs)) / "logits.safetensors")["test"]
+        record = folder.store.run_record("student", cell.run_id)
         last, chosen = (student[f"test.{which}"].argmax(1) for which in ("last", "selected"))
         assert row["accuracy"] == pytest.approx((last == test.labels).mean())
         assert row["accuracy_selected"] == pytest.approx((chosen == test.labels).mean())
         assert row["agreement"] == pytest.approx((last == said.argmax(1)).mean())
         assert row["teacher_accuracy"] == pytest.approx((said.argmax(1) == test.labels).mean())
-        teacher = folder.store.record("teacher", cell["teacher_run"])
-        assert row["teacher_accuracy"] == pytest.approx(teacher["accuracy"]["test"])
-        assert (row["params"], row["macs"], row["epochs"]) == tuple(
-            record[name] for name in ("params", "macs", "epochs")
-        )
+        teacher = folder.store.run_record("teacher", str(cell.teacher_run))
+        assert row["teacher_accuracy"] == pytest.approx(teacher.accuracy["test"])
+        assert (row["params"], row["macs"], row["epochs"]) == (record.params, record.macs, record.epochs)
         assert row["n_test"] == len(test)
 
 
@@ -139,12 +137,14 @@ def test_students_are_tested_on_the_sets_of_their_condition_and_teachers_on_thos
         cell = ledger.cells()[-1]
     store, dataset = folder.store, folder.dataset
     shapes = {
-        kind: len(next(iter(load_logits(store.folder(kind, cell[key]) / "logits.safetensors").values())))
+        kind: len(
+            next(iter(load_logits(store.folder(kind, getattr(cell, key)) / "logits.safetensors").values()))
+        )
         for kind, key in (("student", "run"), ("outputs", "outputs"), ("teacher", "teacher_run"))
     }
     assert shapes == {"student": 20, "outputs": 20, "teacher": len(dataset.eval["test"])}
     # A share of 20 val images is no share of all of them, but for none and all.
-    score = store.record("teacher", cell["teacher_run"])["curve"][-1]["val_accuracy"]
+    score = store.run_record("teacher", str(cell.teacher_run)).curve[-1].val_accuracy
     assert 0 < score < 1
     assert score * len(dataset.val) == pytest.approx(round(score * len(dataset.val)))
     assert score * 20 != pytest.approx(round(score * 20))
@@ -301,10 +301,10 @@ def test_what_needs_a_failed_teacher_fails_with_its_cause_and_is_retried_with_it
 
 def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     teacher = {"provenance": "external", "weights": "w.safetensors"}
     folder = begun(tmp_path, teacher=teacher, factors={}, seeds=1)
-    save_file(build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), weights)
+    save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     rows = run_here(folder)
     assert {row["method"]: row["status"] for row in rows} == {"ce": "done", "kd": "failed"}
     with folder.ledger() as ledger:
@@ -313,7 +313,8 @@ def test_weights_that_changed_since_the_plan_fail_the_run(tmp_path: Path) -> Non
 
 def test_an_external_teacher_teaches(tmp_path: Path) -> None:
     save_file(
-        build_model("resnet8", classes=4, channels=1, resolution=8).state_dict(), tmp_path / "w.safetensors"
+        build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(),
+        tmp_path / "w.safetensors",
     )
     teacher = {"provenance": ["external", "full"], "weights": "w.safetensors"}
     rows = run_here(begun(tmp_path, teacher=teacher, factors={}, seeds=1))
@@ -322,7 +323,7 @@ def test_an_external_teacher_teaches(tmp_path: Path) -> None:
 
 
 def test_a_run_is_what_its_weights_are_wherever_they_lie(tmp_path: Path) -> None:
-    network = build_model("resnet8", classes=4, channels=1, resolution=8)
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     found = []
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
@@ -497,7 +498,9 @@ def test_a_missed_beat_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("kind", ["student", "teacher"])
 def test_a_run_can_be_done_again_to_the_bit(undisturbed: Undisturbed, kind: str) -> None:
     with undisturbed.folder.ledger() as ledger:
-        name = next(cell["run" if kind == "student" else "teacher_run"] for cell in ledger.cells()[2:])
+        name = next(
+            (cell.run_id if kind == "student" else str(cell.teacher_run)) for cell in ledger.cells()[2:]
+        )
     before = artefacts(undisturbed.folder)
     comparison = reproduce(undisturbed.folder, name, "cpu")
     assert comparison.agrees
@@ -508,7 +511,7 @@ def test_a_run_can_be_done_again_to_the_bit(undisturbed: Undisturbed, kind: str)
 
 def test_only_trainings_that_have_finished_are_done_again(undisturbed: Undisturbed, tmp_path: Path) -> None:
     with undisturbed.folder.ledger() as ledger:
-        outputs = ledger.cells()[0]["outputs"]
+        outputs = str(ledger.cells()[0].outputs)
     with pytest.raises(RequestError, match="not a training"):
         reproduce(undisturbed.folder, outputs, "cpu")
     with pytest.raises(RequestError, match="no run"):

@@ -25,6 +25,7 @@ from distillab.study.planning.summary import summarize_plan
 from distillab.study.running.run import outcome, run_jobs
 from distillab.study.running.worker import work
 from distillab.study.status import standing
+from support.jobs import make_job
 from support.studies import CPU, numbers, run_here, silent, spec, study
 
 # A label smoothing of nothing is plain training: its gain is 0 at every seed, equivalent at the first look.
@@ -279,7 +280,7 @@ def states_of(folder: StudyFolder) -> dict[str, str]:
 
 
 def job(name: str, *needs: str) -> Job:
-    return Job(name, "student", {"kind": "student", "name": name}, {}, needs, 1.0)
+    return make_job(name, *needs, cost=1.0)
 
 
 @pytest.fixture

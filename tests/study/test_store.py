@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
+from distillab.artefacts import RunRecord
 from distillab.errors import DiskFullError
-from distillab.study.store import Store
+from distillab.study.store import Store, TrainedKind
 
-NAME = ("student", "0123456789abcdef")
+NAME: tuple[TrainedKind, str] = ("student", "0123456789abcdef")
+RECORD = RunRecord("resnet8", params=1, macs=1, epochs=1, n_train=1, seconds=0.5, accuracy={"test": 0.5})
 
 
 @pytest.fixture
@@ -31,10 +33,10 @@ def files(store: Store) -> list[str]:
 def test_an_artefact_appears_when_it_is_complete(store: Store) -> None:
     with store.writing(*NAME) as draft:
         (draft / "weights").write_text("all of them")
-        (draft / "record.json").write_text('{"accuracy": 0.5}')
+        RECORD.write(draft)
         assert not store.has(*NAME)
     assert store.has(*NAME)
-    assert store.record(*NAME) == {"accuracy": 0.5}
+    assert store.run_record(*NAME) == RECORD
     assert files(store) == [
         "student/0123456789abcdef/record.json",
         "student/0123456789abcdef/weights",

@@ -15,6 +15,7 @@ from distillab.study.running.executors import tail as closing
 from distillab.study.running.executors.processes import processes
 from distillab.study.running.executors.tail import extra_workers
 from support import dying_workers as doomed
+from support.jobs import make_job
 from support.studies import silent, write_study
 
 CREW = (11, 12)
@@ -29,7 +30,7 @@ def machine_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def job(name: str, cohort: str = "", needs: tuple[str, ...] = ()) -> Job:
-    return Job(name, "student", {}, {}, needs, 1.0, cohort)
+    return make_job(name, *needs, cost=1.0, cohort=cohort)
 
 
 @pytest.fixture

@@ -13,17 +13,18 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import interpolate
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
-from distillab.models import Combine, Ensemble, build_model
+from distillab.models import Combine, Ensemble, InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
+from distillab.study.job_parts import TRAINED, DistilledOrigin, TeacherSource
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS, open_teacher
+from distillab.training.stages import open_teacher
 from support.studies import CPU, run_here, spec, study
 
 SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}
@@ -40,27 +41,23 @@ def planned(teacher: dict[str, Any], **changes: Any) -> Plan:
     return make_plan(wanted, load_dataset(wanted.source()), CPU)
 
 
-def of_kind(plan: Plan, kind: str) -> list[Job]:
-    return [job for job in plan.jobs.values() if job.kind == kind]
-
-
-def needed(plan: Plan, job: Job) -> list[Job]:
+def needed(plan: Plan, job: Job) -> list[Any]:
     return [plan.jobs[name] for name in job.needs]
 
 
 def test_several_networks_are_trained_apart_and_teach_together() -> None:
     plan = planned({"models": ["resnet8", "resnet8"], "combine": "accuracy"})
-    first, second, both = of_kind(plan, "teacher")
-    assert both.needs == (first.id, second.id) and first.spec["seeds"] != second.spec["seeds"]
-    [outputs] = of_kind(plan, "outputs")
+    first, second, both = plan.teachers
+    assert both.needs == (first.id, second.id) and first.seeds != second.seeds
+    [outputs] = plan.outputs
     assert outputs.needs == (both.id,)
-    assert plan.cells[0]["teacher"] == "accuracy(resnet8+resnet8)"
-    assert plan.cells[0]["teacher_run"] == both.id
+    assert plan.cells[0].teacher == "accuracy(resnet8+resnet8)"
+    assert plan.cells[0].teacher_run == both.id
 
 
 def test_how_they_are_combined_is_part_of_what_a_run_is() -> None:
     runs = {
-        combine: {cell["run"] for cell in planned({"models": ["resnet8"] * 2, "combine": combine}).cells}
+        combine: {cell.run for cell in planned({"models": ["resnet8"] * 2, "combine": combine}).cells}
         for combine in get_args(Combine)
     }
     plain = set.intersection(*runs.values())
@@ -71,33 +68,33 @@ def test_how_they_are_combined_is_part_of_what_a_run_is() -> None:
 
 def test_each_assistant_is_distilled_from_the_one_before() -> None:
     plan = planned({"model": "resnet20", "assistants": ["resnet14", "resnet8"]})
-    [student] = [job for job in of_kind(plan, "student") if job.spec["teacher"]]
+    [student] = [job for job in plan.students if job.teacher]
     [outputs] = needed(plan, student)
     [last] = needed(plan, outputs)
     [middle] = needed(plan, last)
     [teacher] = needed(plan, middle)
-    assert [job.spec["model"] for job in (last, middle, teacher)] == ["resnet8", "resnet14", "resnet20"]
-    assert middle.spec["taught"] == {"by": teacher.id, "method": last.spec["taught"]["method"]}
-    assert teacher.needs == () and "taught" not in teacher.spec
-    assert last.spec["sets"]["train"] == teacher.spec["sets"]["train"]
-    assert plan.cells[0]["teacher"] == "resnet20 > resnet14 > resnet8"
+    assert [job.model for job in (last, middle, teacher)] == ["resnet8", "resnet14", "resnet20"]
+    assert middle.origin == DistilledOrigin(teacher.id, last.origin.method)
+    assert teacher.needs == () and teacher.origin == TRAINED
+    assert last.sets.train == teacher.sets.train
+    assert plan.cells[0].teacher == "resnet20 > resnet14 > resnet8"
 
 
 def test_a_generation_is_taught_by_the_one_before_with_the_same_method() -> None:
     plan = planned({"model": "resnet14", "generations": 3}, methods=["kd", "dkd"], students=["resnet8"])
-    for student in (job for job in of_kind(plan, "student") if job.spec["teacher"]):
+    for student in (job for job in plan.students if job.teacher):
         assert not student.cohort
         second, compared = needed(plan, student)
         [first] = needed(plan, second)
         [teacher] = needed(plan, first)
-        assert student.spec["teacher"] == {"live": second.id}
-        assert compared.spec["teacher"] == teacher.id
-        assert first.spec["taught"]["method"] == second.spec["taught"]["method"] == student.spec["method"]
-        assert [job.spec["model"] for job in (second, first, teacher)] == ["resnet8", "resnet8", "resnet14"]
-        inits = {job.spec["seeds"]["init"] for job in (student, second, first)}
+        assert student.teacher == TeacherSource(second.id, live=True)
+        assert compared.teacher == teacher.id
+        assert first.origin.method == second.origin.method == student.method
+        assert [job.model for job in (second, first, teacher)] == ["resnet8", "resnet8", "resnet14"]
+        inits = {job.seeds.init for job in (student, second, first)}
         assert len(inits) == 3
-    assert len(of_kind(plan, "teacher")) == 1 + 2 * 2
-    assert all(job.spec["views"] is None for job in of_kind(plan, "outputs"))  # only the test sets are asked
+    assert len(plan.teachers) == 1 + 2 * 2
+    assert all(job.views is None for job in plan.outputs)  # only the test sets are asked
 
 
 def test_one_teacher_is_the_same_study_however_it_is_written() -> None:
@@ -153,13 +150,13 @@ def test_a_study_of_several_teachers_runs(combine: str, budget: Any, tmp_path: P
     assert {row["status"] for row in rows} == {"done"}
     with folder.ledger() as ledger:
         cell = next(iter(ledger.cells()))
-    place = folder.store.folder("teacher", cell["teacher_run"])
+    place = folder.store.folder("teacher", str(cell.teacher_run))
     network = open_teacher(place, folder.dataset.train, CPU)
     assert isinstance(network, Ensemble) and network.weights.sum().item() == pytest.approx(1.0)
     if combine == "best":
         assert sorted(network.weights.tolist()) == [0.0, 1.0]
     # What the students' tables compare with is one answer an image, whatever was stored side by side.
-    said = load_logits(folder.store.folder("outputs", cell["outputs"]) / LOGITS)["test"]
+    said = load_logits(folder.store.folder("outputs", str(cell.outputs)) / LOGITS)["test"]
     assert said.shape == (len(folder.dataset.eval["test"]), 4)
     assert all(0 <= row["teacher_accuracy"] <= 1 for row in rows)
 
@@ -200,8 +197,8 @@ def test_a_network_that_is_several_counts_all_of_them() -> None:
     wanted = spec(teacher={"model": "resnet8"})
     assert wanted.teacher.asked == wanted.teacher.whole == wanted.teacher.label == "resnet8"
     torch.manual_seed(0)
-    both = build_model("mean(resnet8+resnet8)", classes=4, channels=3, resolution=8)
-    one = build_model("resnet8", classes=4, channels=3, resolution=8)
+    both = build_model("mean(resnet8+resnet8)", classes=4, inputs=InputSpec.square(3, 8))
+    one = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 8))
     assert sum(p.numel() for p in both.parameters()) == 2 * sum(p.numel() for p in one.parameters())
 
 
@@ -211,7 +208,7 @@ OWN = {"mean": [0.1], "std": [2.0]}
 
 def given_weights(folder: Path) -> nn.Module:
     torch.manual_seed(0)
-    network = build_model("resnet8", classes=4, channels=1, resolution=16).eval()
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 16)).eval()
     save_file(network.state_dict(), folder / "w.safetensors")
     return network
 
@@ -231,7 +228,7 @@ def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path:
     with torch.no_grad():
         expected = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
     with folder.ledger() as ledger:
-        outputs = ledger.cells()[0]["outputs"]
+        outputs = str(ledger.cells()[0].outputs)
     said = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
     np.testing.assert_allclose(said.astype(np.float32), expected.numpy(), atol=2e-2)
 
@@ -260,7 +257,7 @@ def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: P
         values["teacher"] = {**GIVEN, **teacher}
         wanted = parse_study(values, tmp_path, "study.yaml")
         plan = make_plan(wanted, load_dataset(wanted.source()), CPU)
-        return {cell["run"] for cell in plan.cells if cell["method"] == "kd"}
+        return {cell.run_id for cell in plan.cells if cell.method == "kd"}
 
     assert runs().isdisjoint(runs(normalisation=OWN))
     with pytest.raises(RequestError, match="the images have 1 channels, and there are 3 means"):

@@ -10,14 +10,14 @@ import pytest
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
+from distillab.artefacts import WEIGHTS, RunRecord
 from distillab.methods import methods, parse_method
-from distillab.models import output_shapes
+from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import LIVE, Outputs
 from distillab.training.loop.cohort import train, train_cohort
 from distillab.training.loop.stream import Step
 from distillab.training.loop.trainee import DivergenceError, Member, Trained, new_model
 from distillab.training.stages import (
-    WEIGHTS,
     OutputsToStore,
     Student,
     teacher_outputs,
@@ -55,8 +55,9 @@ class Counting:
 
     def __init__(self) -> None:
         model = new_model(MODEL, SETS.train, 9, CPU)
-        self.live = LiveTeacher(model, frozenset({"logits", "embedding", "maps", "attention"}), CPU, "fp32")
-        self.shapes = output_shapes(model, channels=1, resolution=8, classes=3)
+        info = inspect_network(model, InputSpec.square(1, 8), classes=3)
+        self.live = LiveTeacher(model, info.taps, {"logits", "embedding", "maps", "attention"}, CPU, "fp32")
+        self.shapes = info.shapes
         self.asked = 0
 
     def __call__(self, step: Step) -> Outputs:
@@ -159,11 +160,11 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
             caches=tmp_path / "caches",
             device=CPU,
         )
-        assert isinstance(record, dict)
+        assert isinstance(record, RunRecord)
         told[way] = record
         states[way] = load_file(tmp_path / way / WEIGHTS)
-    assert told["live"]["teacher_forwards"] == once.batch_size
+    assert told["live"].teacher_forwards == once.batch_size
     if not parse_method(name, "methods").teacher_needs & LIVE:
-        assert told["stored"]["teacher_forwards"] == 0
+        assert told["stored"].teacher_forwards == 0
     for key, value in states["stored"].items():
         np.testing.assert_allclose(value, states["live"][key], rtol=2e-2, atol=2e-3)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from distillab.methods import Batch, Mixed
 from distillab.methods.divergence import kl_divergence
-from distillab.models import Ensemble, Outputs, build_model, find_taps, output_shapes
+from distillab.models import Ensemble, InputSpec, Outputs, build_model, inspect_network
+from distillab.models.taps import Taps
 from distillab.training.teachers.ensembles import by_correctness, member_weights
 
 N, M, C = 6, 3, 4
@@ -95,13 +96,12 @@ def test_of_two_mixed_labels_each_counts_by_its_share() -> None:
 
 
 def test_an_ensemble_gives_logits_alone_and_side_by_side_if_asked() -> None:
-    both = build_model("correctness(resnet8+resnet14)", classes=C, channels=3, resolution=8)
+    both = build_model("correctness(resnet8+resnet14)", classes=C, inputs=InputSpec.square(3, 8))
     assert isinstance(both, Ensemble)
     images = torch.zeros(2, 3, 8, 8)
-    taps = find_taps(both, images)
-    assert taps.classifier is None and taps.stages == ()
-    shapes = output_shapes(both, channels=3, resolution=8, classes=C)
-    assert shapes.embedding is None and shapes.maps == ()
+    info = inspect_network(both, InputSpec.square(3, 8), classes=C)
+    assert info.taps == Taps(None, ())
+    assert info.shapes.embedding is None and info.shapes.maps == ()
     both.eval()
     mean = both(images)
     both.apart = True

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from distillab.methods import parse_method
-from distillab.models.taps import TappedModel
+from distillab.models import InputSpec, TappedModel, inspect_network
 from distillab.training.loop.cohort import train
 from distillab.training.loop.trainee import Member, Trained
 from distillab.training.numerics import benchmark as trial
@@ -43,7 +43,7 @@ USUAL = NumericsConfig()
 BF16 = NumericsConfig("bf16")
 PLAIN_LAYOUT = NumericsConfig(memory_format="contiguous")
 COMPILED = NumericsConfig(compile=True)
-WORK = Workload("resnet8", classes=3, channels=1, resolution=8, batch=10)
+WORK = Workload("resnet8", classes=3, inputs=InputSpec.square(1, 8), batch=10)
 LONG = 1e7  # seconds, or images at a rate of one: worth every trial
 
 needs_compiler = pytest.mark.skipif(not trial.can_compile(CPU), reason="there is no C++ compiler here")
@@ -281,7 +281,9 @@ def test_later_rates_are_put_to_the_scale_of_earlier_ones(trying: Trial) -> None
     assert choice.numerics == COMPILED
 
 
-@pytest.mark.parametrize("change", [{"model": "resnet14"}, {"batch": 20}, {"resolution": 16}, {"threads": 2}])
+@pytest.mark.parametrize(
+    "change", [{"model": "resnet14"}, {"batch": 20}, {"inputs": InputSpec.square(1, 16)}, {"threads": 2}]
+)
 def test_another_workload_is_timed_anew(trying: Trial, change: dict[str, Any]) -> None:
     timer = Stopwatch(rates())
     trying(timer)
@@ -431,7 +433,8 @@ def test_a_compiled_tapped_network_says_what_it_says(compilations: Callable[[], 
     for needs in ({"embedding", "maps"}, set[str]()):
         for _ in range(2):
             network = placed(small(3, 1), CPU).train()
-            with TappedModel(network, needs) as tapped:
+            taps = inspect_network(network, InputSpec(1, 8, 8)).taps
+            with TappedModel(network, needs, taps) as tapped:
                 seen, said = tapped(images), compiled(tapped)(images)
             assert torch.allclose(seen.logits, said.logits, atol=1e-5)
             assert len(said.maps) == len(seen.maps) == ("maps" in needs)

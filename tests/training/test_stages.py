@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distillab.data.examples import Examples
-from distillab.errors import RequestError
-from distillab.methods import methods, parse_method
-from distillab.models import build_model, count_parameters
-from distillab.training.checkpoints import load_logits, load_state, save_logits, snapshot
-from distillab.training.loop.evaluation import predict
-from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages import (
+from distillab.artefacts import (
     CACHE,
     LOGITS,
     RECORD,
     SELECTED_WEIGHTS,
     WEIGHTS,
+    OutputsRecord,
+    RunRecord,
+    load_logits,
+    load_state,
+    save_logits,
+)
+from distillab.data.examples import Examples
+from distillab.errors import RequestError
+from distillab.methods import methods, parse_method
+from distillab.models import InputSpec, build_model, count_parameters
+from distillab.training.checkpoints import snapshot
+from distillab.training.loop.evaluation import predict
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages import (
     ExternalWeights,
     OutputsToStore,
     RoleSets,
@@ -87,9 +93,8 @@ def student(
     )
 
 
-def record(folder: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((folder / RECORD).read_text())
-    return read
+def record(folder: Path) -> RunRecord:
+    return RunRecord.read(folder)
 
 
 # -- what a folder holds -------------------------------------------------------------------------------------
@@ -105,17 +110,17 @@ def test_a_teacher_is_its_last_weights_and_what_they_say(teacher: Path) -> None:
         said = predict(network, images, SETS.normalise, CPU, "fp32")
         assert np.array_equal(said, logits[f"{name}.last"])
         right = float((said.argmax(1) == images.labels).mean())
-        assert record(teacher)["accuracy"][name] == right
+        assert record(teacher).accuracy[name] == right
 
 
 def test_outputs_are_a_filled_cache_and_the_test_logits_of_the_teacher(teacher: Path, outputs: Path) -> None:
     assert {path.name for path in outputs.iterdir()} == {CACHE, LOGITS, RECORD}
     logits, before = load_logits(outputs / LOGITS), load_logits(teacher / LOGITS)
     assert all(np.array_equal(logits[name], before[f"{name}.last"]) for name in SETS.eval)
-    told = record(outputs)
-    assert (caches_of(outputs) / told["cache"]).is_dir()
-    assert 0 < told["forwards"] == told["asked"] <= 3 * len(SETS.train)
-    assert told["eval_forwards"] == 0  # stage 1 had asked already
+    told = OutputsRecord.read(outputs)
+    assert (caches_of(outputs) / str(told.cache)).is_dir()
+    assert 0 < told.forwards == told.queries <= 3 * len(SETS.train)
+    assert told.eval_forwards == 0  # stage 1 had asked already
 
 
 def test_the_teacher_is_asked_about_test_sets_that_stage_1_did_not_see(teacher: Path, tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ def test_the_teacher_is_asked_about_test_sets_that_stage_1_did_not_see(teacher: 
     keep = OutputsToStore(tmp_path / "caches", frozenset())
     teacher_outputs(tmp_path, teacher, sets, RECIPE, view_seed=3, keep=keep, device=CPU)
     assert {path.name for path in tmp_path.iterdir()} == {LOGITS, RECORD}
-    assert record(tmp_path)["eval_forwards"] == 12
+    assert OutputsRecord.read(tmp_path).eval_forwards == 12
     network = open_teacher(teacher, SETS.train, CPU)
     said = predict(network, sets.eval["other"], SETS.normalise, CPU, "fp32")
     assert np.array_equal(load_logits(tmp_path / LOGITS)["other"], said)
@@ -139,20 +144,20 @@ def test_a_student_is_kept_as_it_ended_and_as_val_chose_it(tmp_path: Path) -> No
     assert not equal(last, selected)
     logits = load_logits(tmp_path / "s" / LOGITS)
     assert logits.keys() == {"test.last", "test.selected", "shifted.last", "shifted.selected"}
-    model = build_model(MODEL, classes=3, channels=1, resolution=8)
+    model = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))
     for which, state in (("last", last), ("selected", selected)):
         model.load_state_dict(state)
         for name, images in sets.eval.items():
             said = predict(model, images, sets.normalise, CPU, "fp32")
             assert np.array_equal(said, logits[f"{name}.{which}"])
-    assert told["selected_epoch"] < told["epochs"] == 8
-    assert (told["steps"], told["n_train"], told["params"]) == (32, 40, count_parameters(model))
-    assert told["seconds"] > 0
+    assert told.selected_epoch < told.epochs == 8
+    assert (told.steps, told.n_train, told.params) == (32, 40, count_parameters(model))
+    assert told.seconds > 0
 
 
 def test_weights_that_are_the_same_are_kept_once(tmp_path: Path) -> None:
     told = student(tmp_path / "s", chosen=recipe(epochs=1))
-    assert told["selected_epoch"] == 1
+    assert told.selected_epoch == 1
     assert not (tmp_path / "s" / SELECTED_WEIGHTS).exists()
     logits = load_logits(tmp_path / "s" / LOGITS)
     assert np.array_equal(logits["test.last"], logits["test.selected"])
@@ -187,7 +192,7 @@ def test_a_method_that_needs_more_than_is_stored_asks_the_live_teacher(
     monkeypatch.setattr(methods["kd"], "forward", spy)
     told = student(tmp_path / "s", "kd", chosen=recipe(steps=2), outputs=outputs, teacher=teacher)
     assert heard == [3, 3]
-    assert told["teacher_forwards"] == told["teacher_images"] == 2 * 10
+    assert told.teacher_forwards == told.teacher_images == 2 * 10
 
 
 def test_a_method_without_its_teacher_is_an_error(tmp_path: Path) -> None:
@@ -224,7 +229,7 @@ def test_what_the_test_sets_are_changes_nothing_of_a_training(tmp_path: Path) ->
     student(tmp_path / "a")
     student(tmp_path / "b", sets=replace(SETS, eval=other))
     assert equal(*(load_file(tmp_path / name / WEIGHTS) for name in "ab"))
-    assert record(tmp_path / "a")["curve"] == record(tmp_path / "b")["curve"]
+    assert record(tmp_path / "a").curve == record(tmp_path / "b").curve
 
 
 # -- teachers that are not trained here ----------------------------------------------------------------------
@@ -241,20 +246,20 @@ def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) ->
         device=CPU,
     )
     assert equal(load_file(tmp_path / WEIGHTS), load_file(teacher / WEIGHTS))
-    assert (told["steps"], told["curve"], told["seconds"]) == (0, [], 0.0)
-    assert told["accuracy"] == record(teacher)["accuracy"]
+    assert (told.steps, told.curve, told.seconds) == (0, (), 0.0)
+    assert told.accuracy == record(teacher).accuracy
 
 
 def test_an_untrained_teacher_has_the_weights_of_its_seed(tmp_path: Path) -> None:
     fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=ExternalWeights(), device=CPU)
     with torch.random.fork_rng():
         torch.manual_seed(SEEDS.init)
-        fresh = build_model(MODEL, classes=3, channels=1, resolution=8)
+        fresh = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))
     assert equal(load_file(tmp_path / WEIGHTS), snapshot(fresh))
 
 
 def test_weights_that_do_not_fit_are_refused(teacher: Path, tmp_path: Path) -> None:
-    model = build_model(MODEL, classes=4, channels=1, resolution=8)
+    model = build_model(MODEL, classes=4, inputs=InputSpec.square(1, 8))
     with pytest.raises(RequestError, match="do not fit"):
         load_state(model, teacher / WEIGHTS)
     garbage = tmp_path / "weights.safetensors"

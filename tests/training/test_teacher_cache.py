@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples
-from distillab.models import output_shapes
+from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.training.loop.stream import stream
 from distillab.training.loop.trainee import new_model
@@ -46,8 +46,9 @@ class Teacher:
         model = new_model(MODEL, IMAGES, 7, CPU).train()
         with torch.no_grad():
             model(torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
-        self.live = LiveTeacher(model, NEEDS, CPU, "fp32")
-        self.shapes = output_shapes(model, channels=3, resolution=8, classes=3)
+        info = inspect_network(model, InputSpec.square(3, 8), classes=3)
+        self.live = LiveTeacher(model, info.taps, NEEDS, CPU, "fp32")
+        self.shapes = info.shapes
         self.asked = 0
 
     def __call__(self, pixels: Tensor) -> Outputs:

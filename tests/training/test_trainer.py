@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from distillab.data.examples import Examples
 from distillab.methods import Batch, Method, MethodSpec, Need, Pair, methods, parse_method
-from distillab.models import Outputs, build_model, output_shapes
+from distillab.models import InputSpec, Outputs, build_model, inspect_network
 from distillab.training.checkpoints import State, snapshot
 from distillab.training.loop import cohort as trainer
 from distillab.training.loop import trainee
@@ -37,7 +37,8 @@ def network(channels: int = 1, seed: int = 7) -> nn.Module:
 
 
 def live(model: nn.Module, needs: frozenset[Need] = frozenset()) -> LiveTeacher:
-    return LiveTeacher(model, needs, CPU, "fp32")
+    info = inspect_network(model, InputSpec(next(model.parameters()).shape[1], 8, 8))
+    return LiveTeacher(model, info.taps, needs, CPU, "fp32")
 
 
 def run(
@@ -58,7 +59,7 @@ def run(
     if methods[spec.name].teacher != "none":
         kind = teacher or network(channels)
         keys["teacher"] = live(kind, spec.teacher_needs)
-        shapes = output_shapes(kind, channels=channels, resolution=8, classes=3)
+        shapes = inspect_network(kind, InputSpec.square(channels, 8), classes=3).shapes
     chosen = chosen or recipe(data)
     member = Member(MODEL, spec, data, val, chosen, seeds, shapes)
     return train(member, normalisation(channels), device=CPU, **keys)
@@ -201,7 +202,7 @@ def test_what_is_kept_is_the_bare_student() -> None:
     trained = run({"connected": {}})
     method = Connected.built[-1]
     assert not equal(method.initial, snapshot(method))  # the connector learned ...
-    fresh = build_model(MODEL, classes=3, channels=1, resolution=8).state_dict()
+    fresh = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8)).state_dict()
     for state in (trained.last, trained.selected):  # ... and stayed behind
         assert {name: value.shape for name, value in state.items()} == {
             name: value.shape for name, value in fresh.items()
@@ -317,7 +318,7 @@ def test_networks_that_wrap_their_logits_are_understood() -> None:
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = build_model(MODEL, classes=3, channels=1, resolution=8)
+            self.inner = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))
 
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {"logits": self.inner(x)}

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from distillab.canonical import array_digest, chunked_digest, spec_id
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import UNLABELLED
 
 Indices = npt.NDArray[np.int64]
-UNLABELLED = -1  # the label of an image that has none
 Pixels = npt.NDArray[np.uint8]
 
 

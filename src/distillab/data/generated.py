@@ -10,7 +10,8 @@ import numpy as np
 
 from distillab.canonical import spec_id
 from distillab.data.derived import DerivedPixels, Unchanged
-from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels, Pool
+from distillab.data.examples import Examples, Indices, Pixels, Pool
+from distillab.data.targets import UNLABELLED
 
 MOST = 2**18  # images of one kind: of 32 pixels in colour, they are just kept in memory once made
 GENERATED = 2**62  # ids of generated images begin here

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
     PHRASES,
@@ -21,6 +20,7 @@ from distillab.evidence.wording import (
     factor_name,
     listed,
 )
+from distillab.tasks.classification import METRICS
 
 FIDELITY = ("agreement", "teacher_kl")  # likeness to the teacher: a means, not something to lose
 MOST_LISTED = 4
@@ -282,5 +282,5 @@ def _side_effects(study: Comparisons) -> list[str]:
         ]
         worse = sum(row["verdict"] == "harms" for row in rows)
         if worse and name != study.metric and name not in FIDELITY:
-            harmed.append(f"{about.name} in {worse} of {count(len(rows), 'comparison')}")
+            harmed.append(f"{about.label} in {worse} of {count(len(rows), 'comparison')}")
     return [f"Distillation makes worse: {listed(harmed)}."] if harmed else []

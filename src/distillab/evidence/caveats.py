@@ -11,10 +11,10 @@ from scipy import stats
 
 from distillab.evidence.comparisons import Comparisons, grouped
 from distillab.evidence.gains import MOST_ENUMERATED, smallest_p
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
 from distillab.evidence.wording import amount, count, listed
+from distillab.tasks.classification import METRICS
 
 
 def caveats(study: Comparisons) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import Row, factor_columns
 from distillab.evidence.wording import PHRASES, Phrases, describe_level, listed
+from distillab.tasks.classification import METRICS
 
 CONTROLS = ("random_teacher", "label_smoothing")
 SETTING = ("dataset", "provenance", "teacher", "student")

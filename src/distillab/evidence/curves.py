@@ -13,7 +13,6 @@ import numpy.typing as npt
 from scipy import stats
 
 from distillab.evidence.gains import Gain, paired_gain
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import (
     FACTOR,
     Row,
@@ -25,6 +24,7 @@ from distillab.evidence.pairs import (
     resolution_of,
 )
 from distillab.evidence.verdicts import Verdict, verdict
+from distillab.tasks.classification import METRICS
 
 Values = npt.NDArray[np.float64]
 

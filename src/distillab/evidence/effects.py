@@ -12,10 +12,10 @@ import numpy as np
 
 from distillab.errors import unknown_name
 from distillab.evidence.gains import paired_gain
-from distillab.evidence.metrics import METRICS, measured_columns
 from distillab.evidence.pairs import Row, by_cell, cell_columns, number, pairs, resolution_of
 from distillab.evidence.sequential import Look, Standing, seen_at, standing
 from distillab.evidence.verdicts import holm, verdict
+from distillab.tasks.classification import METRICS
 
 __all__ = ["COMPUTED", "SEQUENTIAL", "Row", "contrasts", "effects"]
 
@@ -83,7 +83,7 @@ def effects(
     """
     _must_have_run(baselines, rows)
     columns = cell_columns(rows)
-    metrics = measured_columns(rows) or ["accuracy"]
+    metrics = METRICS.measured(rows) or ["accuracy"]
     table: list[Row] = []
     families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from distillab.evidence.metrics import METRICS
+from distillab.tasks.classification import METRICS
 
 Row = dict[str, Any]
 Cell = tuple[Any, ...]
@@ -63,7 +63,7 @@ def number(row: Row, column: str) -> float | None:
 def resolution_of(found: Iterable[tuple[Row, Row]], metric: str) -> float | None:
     """The step of a metric that counts test images, 1 / ``n_test``; None for others or if it is not known, as
     for ``accuracy.NAME``: ``n_test`` counts the images of the primary test set."""
-    if "." in metric or not METRICS[metric].counts_images:
+    if "." in metric or not METRICS[metric].counts_examples:
         return None
     sizes = [row["n_test"] for pair in found for row in pair if row.get("n_test")]
     return 1.0 / min(sizes) if sizes else None

@@ -8,9 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples
 from distillab.evidence.effects import Row, effects
-from distillab.evidence.metrics import (
+from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.sequential import Look, look_plan
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.folder import StudyFolder
+from distillab.study.job import TeacherJob
+from distillab.study.job_parts import WeightsOrigin
+from distillab.study.planning.conditions import PRIMARY, Condition
+from distillab.tasks.classification_metrics import (
     Logits,
     class_accuracies,
     classification_metrics,
@@ -18,12 +26,6 @@ from distillab.evidence.metrics import (
     group_accuracies,
     thirds,
 )
-from distillab.evidence.schema import effects_schema, results_schema, write_table
-from distillab.evidence.sequential import Look, look_plan
-from distillab.study.folder import StudyFolder
-from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.training.checkpoints import load_logits
-from distillab.training.stages import LOGITS
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
@@ -68,7 +70,7 @@ class Measurements:
         with folder.ledger() as ledger:
             self.cells = ledger.cells()
             self.states = ledger.states()
-            self.entries = {_key(entry["levels"], entry["seed"]): entry for entry in ledger.conditions()}
+            self.entries = {_key(entry.levels, entry.seed): entry for entry in ledger.conditions()}
         self.further_tests: dict[str, None] = {}
         self._evals: dict[str, Mapping[str, Examples]] = {}
         self._measured: dict[str, dict[str, Any]] = {}
@@ -77,59 +79,58 @@ class Measurements:
         """One row a cell of the design. A plain run that serves several provenances stands under each."""
         return [self._row(cell) for cell in self.cells]
 
-    def class_accuracies(self, cell: Mapping[str, Any]) -> dict[str, tuple[float, int]] | None:
+    def class_accuracies(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
         """Accuracy of each class on the primary test set, and its test images; None if it is not done."""
         if self._status(cell) != "done":
             return None
         test = self._tests(cell)[PRIMARY]
-        found = class_accuracies(self._logits("student", cell["run"])[f"{PRIMARY}.last"], test.labels)
+        found = class_accuracies(self._logits("student", cell.run_id)[f"{PRIMARY}.last"], test.labels)
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
 
-    def teacher_metrics(self, cell: Mapping[str, Any]) -> dict[str, float]:
+    def teacher_metrics(self, cell: Cell) -> dict[str, float]:
         """How good the teacher of a cell is on the test images that it was shown when it was trained."""
-        run = cell["teacher_run"]
-        spec = self.folder.job(run).spec
+        run = str(cell.teacher_run)
+        job = self.folder.job(run)
+        assert isinstance(job, TeacherJob)
         test = self.folder.dataset.eval[PRIMARY]
-        if spec["sets"]["eval"][PRIMARY] != test.digest:
+        if job.sets.eval[PRIMARY] != test.digest:
             test = self._tests(cell)[PRIMARY]
         said = self._logits("teacher", run)[f"{PRIMARY}.last"]
-        mapping = spec.get("fixed", {}).get("class_map")
-        return classification_metrics(
-            to_student_classes(said, tuple(mapping) if mapping else None), test.labels
-        )
+        mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
+        return classification_metrics(to_student_classes(said, mapping), test.labels)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _row(self, cell: Mapping[str, Any]) -> Row:
+    def _row(self, cell: Cell) -> Row:
         row: Row = {
-            "run_id": cell["run"] or "",
+            "run_id": cell.run or "",
             "study": self.folder.spec.study,
             "dataset": self.folder.dataset.name,
             **{
                 f"factor.{name}": level if isinstance(level, str) else float(level)
-                for name, level in cell["levels"].items()
+                for name, level in cell.levels.items()
             },
-            "provenance": cell["provenance"],
-            "teacher": cell["teacher"],
-            "student": cell["student"],
-            "method": cell["method"],
-            "seed": cell["seed"],
+            "provenance": cell.provenance,
+            "teacher": cell.teacher,
+            "student": cell.student,
+            "method": cell.method,
+            "seed": cell.seed,
             "status": self._status(cell),
-            "n_train": cell["n_train"],
+            "n_train": cell.n_train,
             "n_test": len(self._tests(cell)[PRIMARY]),
-            "n_unlabelled": cell.get("n_unlabelled", 0),
+            "n_unlabelled": cell.n_unlabelled,
         }
         if row["status"] == "done":
             row |= self._student(cell) | self._against_teacher(cell)
         return row
 
-    def _status(self, cell: Mapping[str, Any]) -> str:
-        return "excluded" if cell["excluded"] else self.states[cell["run"]][0]
+    def _status(self, cell: Cell) -> str:
+        return "excluded" if cell.excluded else self.states[cell.run_id][0]
 
-    def _student(self, cell: Mapping[str, Any]) -> Row:
-        run = cell["run"]
+    def _student(self, cell: Cell) -> Row:
+        run = cell.run_id
         if run not in self._measured:
-            record = self.folder.store.record("student", run)
+            record = self.folder.store.run_record("student", run)
             logits = self._logits("student", run)
             tests = self._tests(cell)
             test = tests[PRIMARY]
@@ -143,18 +144,20 @@ class Measurements:
                 **self._by_frequency(cell, logits[f"{PRIMARY}.last"], test),
                 **elsewhere,
                 "accuracy_selected": float((selected == test.labels).mean()),
-                **{name: record[name] for name in ("params", "macs", "epochs")},
-                "train_seconds": record["seconds"],
+                "params": record.params,
+                "macs": record.macs,
+                "epochs": record.epochs,
+                "train_seconds": record.seconds,
             }
         return self._measured[run]
 
-    def _against_teacher(self, cell: Mapping[str, Any]) -> Row:
+    def _against_teacher(self, cell: Cell) -> Row:
         """Fidelity to the study's teacher of this cell, if it has one and its outputs are there."""
-        outputs = cell["outputs"]
+        outputs = cell.outputs
         if outputs is None or self.states[outputs][0] != "done":
             return {}
         said = self._logits("outputs", outputs)[PRIMARY]
-        student = self._logits("student", cell["run"])[f"{PRIMARY}.last"]
+        student = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
         right = said.argmax(axis=1) == self._tests(cell)[PRIMARY].labels
         return fidelity(student, said) | {"teacher_accuracy": float(np.mean(right))}
 
@@ -179,22 +182,22 @@ class Measurements:
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
         return found, worst
 
-    def _by_frequency(self, cell: Mapping[str, Any], said: Logits, test: Examples) -> Row:
+    def _by_frequency(self, cell: Cell, said: Logits, test: Examples) -> Row:
         """Accuracies of the frequent, middle and rare classes, if a factor made classes unequal."""
-        counts = self._condition(cell).get("counts")
+        counts = self._condition(cell).counts
         return thirds(class_accuracies(said, test.labels), np.asarray(counts)) if counts else {}
 
-    def _condition(self, cell: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.entries[_key(cell["levels"], cell["seed"])]
+    def _condition(self, cell: Cell) -> ConditionRecord:
+        return self.entries[_key(cell.levels, cell.seed)]
 
-    def _tests(self, cell: Mapping[str, Any]) -> Mapping[str, Examples]:
+    def _tests(self, cell: Cell) -> Mapping[str, Examples]:
         """The test sets of the cell's condition; those that were read, if no factor touches them."""
         entry = self._condition(cell)
-        if not entry.get("own_tests"):
+        if not entry.own_tests:
             return self.folder.dataset.eval
-        key = _key(cell["levels"], cell["seed"])
+        key = _key(cell.levels, cell.seed)
         if key not in self._evals:
-            self._evals[key] = self.folder.roles(Condition.from_dict(entry)).eval
+            self._evals[key] = self.folder.roles(Condition.read(entry.condition)).eval
         return self._evals[key]
 
 

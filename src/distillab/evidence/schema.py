@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
-from distillab.evidence.metrics import ELSEWHERE
 from distillab.evidence.pairs import Row
+from distillab.tasks.classification import METRICS
 
 VERSION = 1
 
@@ -41,7 +41,7 @@ def results_schema(factors: Factors, tests: Sequence[str] = ()) -> pa.Schema:
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64()}
         | _named("head_accuracy middle_accuracy tail_accuracy", pa.float64())
-        | {f"{name}.{test}": pa.float64() for test in tests for name in ELSEWHERE},
+        | {f"{name}.{test}": pa.float64() for test in tests for name in METRICS.per_test},
     )
 
 
@@ -79,12 +79,8 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
             raise ValueError(f"not columns of the {_kind(schema)} table: {', '.join(sorted(unknown))}")
     complete = [{name: _plain(row.get(name)) for name in names} for row in rows]
     table = pa.Table.from_pylist(complete, schema=schema)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        pq.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_atomically(path) as draft:
+        pq.write_table(table, draft)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -14,9 +14,9 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from distillab.evidence.gains import paired_gain
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import Row, pairs, resolution_of
 from distillab.evidence.verdicts import Verdict, verdict
+from distillab.tasks.classification import METRICS
 
 PRIMARY_METRIC = "accuracy"
 SETTLED = frozenset({"done", "failed", "excluded"})

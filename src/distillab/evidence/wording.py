@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from distillab.evidence.metrics import METRICS
 from distillab.evidence.pairs import FACTOR, Row
+from distillab.tasks.classification import METRICS
 
 Phrases = Mapping[str, str]  # factor -> what people call a level of it, such as "{} images a class"
 PHRASES: Phrases = {"size": "{} images a class"}  # unless a study's own settings say otherwise

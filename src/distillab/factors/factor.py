@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -75,23 +75,6 @@ class Manipulation:
     def passed(self) -> bool:
         """Whether the data have the requested strength. No conclusion rests on a condition that fails."""
         return bool(abs(self.requested - self.measured) <= self.tolerance)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the check as ledgers store it.
-
-        Example:
-            >>> Manipulation("size", "examples", 25, 25, 0).as_dict()["passed"]
-            True
-        """
-        return {**asdict(self), "passed": self.passed}
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Manipulation:
-        """Return a check that a ledger stored; in older ledgers ``requested`` is called ``asked``."""
-        facts = {key: value for key, value in stored.items() if key != "passed"}
-        if "asked" in facts:
-            facts["requested"] = facts.pop("asked")
-        return cls(**facts)
 
 
 class Factor(BaseModel, ABC):

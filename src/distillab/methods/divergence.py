@@ -13,28 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.method import UNLABELLED, Batch
+from distillab.methods.method import Batch
+from distillab.tasks.losses import cross_entropy, in_full_precision, kl_divergence
+from distillab.tasks.mixed_labels import mean_over_labelled
 
-SMALLEST_SHARE = 1e-6
-
-
-def in_full_precision(x: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32; float32 and float64 as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of an image with its label: logits ``[N, C]``, labels int64 ``[N]`` -> ``[N]``.
-
-    -(1 - e) log p_y - (e / C) sum_c log p_c, with e = ``smoothing``; 0 for an image without a label (-1).
-    """
-    return F.cross_entropy(
-        in_full_precision(logits),
-        labels,
-        ignore_index=UNLABELLED,
-        reduction="none",
-        label_smoothing=smoothing,
-    )
+__all__ = [
+    "by_labels",
+    "cross_entropy",
+    "decoupled_kl",
+    "in_full_precision",
+    "kl_divergence",
+    "label_loss",
+    "other_logits",
+    "soft_cross_entropy",
+]
 
 
 def label_loss(logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
@@ -53,22 +45,7 @@ def by_labels(batch: Batch, loss: Callable[[Tensor], Tensor]) -> Tensor:
     scaled by N over the number of labelled images, of two mixed ones each by its share: by 1, exactly, where
     all have a label. Where none has, all is 0.
     """
-    total = loss(batch.labels)
-    labelled = (batch.labels != UNLABELLED).to(total)
-    if batch.mixed is not None:
-        share = batch.mixed.share.to(total)
-        total = torch.lerp(loss(batch.mixed.labels), total, share)
-        labelled = torch.lerp((batch.mixed.labels != UNLABELLED).to(total), labelled, share)
-    return total * (len(total) / labelled.sum().clamp(min=SMALLEST_SHARE))
-
-
-def kl_divergence(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor = 1.0
-) -> Tensor:
-    """KL(p_t || p_s) with p = softmax(z / T): logits ``[N, C]`` both -> ``[N]``. T may be learned."""
-    student = F.log_softmax(in_full_precision(student_logits) / temperature, dim=1)
-    teacher = F.log_softmax(in_full_precision(teacher_logits.detach()) / temperature, dim=1)
-    return (teacher.exp() * (teacher - student)).sum(dim=1)
+    return mean_over_labelled(loss, batch.labels, batch.mixed)
 
 
 def soft_cross_entropy(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:

@@ -12,9 +12,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.registry import Registry
+from distillab.tasks import Mixed as Mixed
 
 Need = Literal[
     "logits",
@@ -33,26 +35,12 @@ Need = Literal[
 ]
 OF_STAGES: tuple[Need, ...] = ("maps", "attention", "preactivations")
 OF_THE_LAST_LAYER: frozenset[Need] = frozenset({"embedding", "classifier", "teacher_classifier"})
-UNLABELLED = -1  # in the place of a label that is not known
 TeacherKind = Literal["none", "study", "self", "untrained"]
 
 # Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """The other half of the labels under views that mix two images (mixup, cutmix).
-
-    Attributes:
-        labels: int64 ``[N]``, of the images mixed in.
-        share: float32 ``[N]`` in [0, 1], the weight of an image's own label; ``labels`` have the rest.
-    """
-
-    labels: Tensor
-    share: Tensor
 
 
 @dataclass(frozen=True)

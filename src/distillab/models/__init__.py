@@ -3,9 +3,11 @@
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
+from distillab.models.input_spec import InputSpec
+from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
-from distillab.models.taps import TappedModel, Taps, find_taps, last_layer, output_shapes
+from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -13,8 +15,10 @@ __all__ = [
     "CifarResNet",
     "Combine",
     "Ensemble",
+    "InputSpec",
     "ModelFactory",
     "ModelInfo",
+    "NetworkInfo",
     "OutputShapes",
     "Outputs",
     "TappedModel",
@@ -26,9 +30,7 @@ __all__ = [
     "count_parameters",
     "ensemble_name",
     "ensemble_parts",
-    "find_taps",
-    "last_layer",
+    "inspect_network",
     "list_models",
     "models",
-    "output_shapes",
 ]

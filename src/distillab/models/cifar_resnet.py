@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from distillab.models.cpu_kernels.norm_relu import norm_relu
+from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 
 PLAIN = (16, 16, 32, 64)  # widths of the stem and of the three stages
@@ -71,8 +72,8 @@ class CifarResNet(nn.Module):
 
 
 def _register(name: str, depth: int, widths: tuple[int, int, int, int]) -> None:
-    def build(*, classes: int, channels: int, resolution: int) -> nn.Module:
-        return CifarResNet(depth, widths, classes, channels)
+    def build(*, classes: int, inputs: InputSpec) -> nn.Module:
+        return CifarResNet(depth, widths, classes, inputs.channels)
 
     build.__doc__ = f"CIFAR ResNet, depth {depth}, stages of {widths[1]}, {widths[2]}, {widths[3]} channels"
     models.register(name)(build)

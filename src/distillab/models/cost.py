@@ -1,4 +1,4 @@
-"""What a network costs: its parameters, and its multiplications for one image."""
+"""The cost of a network: its parameters, and its multiply-accumulates for one input."""
 
 from __future__ import annotations
 
@@ -11,27 +11,39 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from distillab.models.dry_run import blank, evaluating
+from distillab.models.dry_run import blank_input, evaluating
+from distillab.models.input_spec import InputSpec
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters, trained or frozen, shared ones once; buffers are not counted."""
+    """Return the number of parameters, trained or frozen, shared ones once; buffers are not counted.
+
+    Example:
+        >>> from torch import nn
+        >>> count_parameters(nn.Linear(64, 10))
+        650
+    """
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of one evaluation-mode forward pass of one image of ``shape`` (C, H, W).
+def count_macs(model: nn.Module, inputs: InputSpec) -> int:
+    """Return the multiply-accumulates of one forward pass of one input, in evaluation mode.
 
     Convolutions, matrix products and attention are counted, half of what torch's flop counter reports;
-    additions, normalisation and activation functions are not.
+    additions, normalization and activation functions are not.
+
+    Example:
+        >>> from torch import nn
+        >>> count_macs(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), InputSpec(1, 8, 8))
+        640
     """
-    # Fused attention kernels are opaque to the counter and would count as nothing.
+    # Fused attention kernels are opaque to the counter and would not be counted.
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         # With gradients: without, some operations would come in one piece that has no formula.
         with evaluating(model), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _Operations() as counter:
-            model(blank(model, shape))
+            model(blank_input(model, inputs))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return int(counter.flops) // 2
@@ -40,7 +52,7 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up floating-point operations by torch's own formulas.
 
-    torch's ``FlopCounterMode`` does as much, but imports the compiler, which takes a processor a second.
+    torch's ``FlopCounterMode`` does the same, but imports the compiler, which takes a second.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Networks that others wrote: from timm, from torchvision, from anyone's module."""
+"""Networks from elsewhere: timm, torchvision, and any Python module."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError, unknown_name
+from distillab.models.input_spec import InputSpec
 from distillab.models.stems import (
     FITTED_UP_TO,
     first_convolution,
@@ -24,7 +25,7 @@ from distillab.models.stems import (
     with_channels,
 )
 
-# What others call the three facts that a factory is told.
+# The names that timm and torchvision, too, use for what a factory is called with.
 SPELLINGS = {
     "classes": ("classes", "num_classes", "n_classes"),
     "channels": ("channels", "in_channels", "in_chans"),
@@ -32,8 +33,12 @@ SPELLINGS = {
 }
 
 
-def from_timm(name: str, *, classes: int, channels: int, resolution: int) -> nn.Module:
-    """``timm:NAME``, untrained. Raises RequestError: no timm, an unknown name, or an unfit stem."""
+def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+    """Return the untrained network ``timm:NAME``.
+
+    Raises:
+        RequestError: timm is not installed or has no such model, or its stem does not fit the inputs.
+    """
     try:
         import timm
     except ImportError as error:
@@ -43,35 +48,38 @@ def from_timm(name: str, *, classes: int, channels: int, resolution: int) -> nn.
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
     full = f"timm:{name}"
-    facts: dict[str, Any] = {"pretrained": False, "num_classes": classes, "in_chans": channels}
-    with torch.device("meta"):  # to ask what the network is like: no memory, no random numbers
+    facts: dict[str, Any] = {"pretrained": False, "num_classes": classes, "in_chans": inputs.channels}
+    with torch.device("meta"):  # to look at the network: this takes no memory and no random numbers
         plan = timm.create_model(name, **facts)
     options = {key for kind in type(plan).__mro__ for key in inspect.signature(kind).parameters}
     if "img_size" not in options:
         model: nn.Module = timm.create_model(name, **facts)
-        fit_stem(model, full, resolution)
+        fit_stem(model, full, inputs)
         return model
-    facts["img_size"] = resolution
+    facts["img_size"] = inputs.height if inputs.is_square else (inputs.height, inputs.width)
     found = first_convolution(plan)
     stride = found[1].stride if found else (1, 1)
     if found and "patch_size" in options and found[1].kernel_size == stride:
-        patch = fitting_patch(full, stride[0], resolution)
+        patch = fitting_patch(full, stride[0], inputs)
         if patch != stride[0]:
             facts["patch_size"] = patch
-    elif resolution <= FITTED_UP_TO and max(stride) > 1:
-        raise unfit_stem(full, resolution, f"its first layer moves in steps of {max(stride)}")
+    elif inputs.shorter_side <= FITTED_UP_TO and max(stride) > 1:
+        raise unfit_stem(full, inputs, f"its first layer has a stride of {max(stride)}")
     try:
         model = timm.create_model(name, **facts)
     except TypeError as error:
-        why = f"its first layer moves in steps of {stride[0]} and cannot be told otherwise"
-        raise unfit_stem(full, resolution, why) from error
+        raise unfit_stem(full, inputs, f"its first layer has a fixed stride of {stride[0]}") from error
     except Exception as error:  # each family of timm refuses sizes in its own way
-        raise RequestError(f"cannot be built for {resolution}x{resolution}: {error}", where=full) from error
+        raise RequestError(f"cannot be built for {inputs.size}: {error}", where=full) from error
     return model
 
 
-def from_torchvision(name: str, *, classes: int, channels: int, resolution: int) -> nn.Module:
-    """``torchvision:NAME`` (classification), untrained. Raises RequestError if unknown or the stem unfit."""
+def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+    """Return the untrained classifier ``torchvision:NAME``.
+
+    Raises:
+        RequestError: torchvision has no such model, or its stem does not fit the inputs.
+    """
     import torchvision
 
     known = torchvision.models.list_models(module=torchvision.models)
@@ -83,30 +91,47 @@ def from_torchvision(name: str, *, classes: int, channels: int, resolution: int)
         facts |= {"aux_logits": False, "init_weights": True}
     transformer = name.startswith("vit_")
     if transformer:
+        if not inputs.is_square:
+            raise RequestError(
+                f"takes square inputs only, not {inputs.size}",
+                where=full,
+                allowed=f"{full}@224, which resizes them, or a vision transformer of timm",
+            )
         patch = int(name.rsplit("_", 1)[1])
-        if fitting_patch(full, patch, resolution) != patch:
-            raise unfit_stem(full, resolution, f"its patches are {patch}x{patch} pixels")
-        facts["image_size"] = resolution
+        if fitting_patch(full, patch, inputs) != patch:
+            raise unfit_stem(full, inputs, f"its patches are {patch}x{patch} pixels")
+        facts["image_size"] = inputs.height
     model: nn.Module = torchvision.models.get_model(name, **facts)
     found = first_convolution(model)
-    if found and found[1].in_channels != channels:
-        replace_module(model, found[0], with_channels(found[1], channels))
+    if found and found[1].in_channels != inputs.channels:
+        replace_module(model, found[0], with_channels(found[1], inputs.channels))
     if not transformer:
-        fit_stem(model, full, resolution)
+        fit_stem(model, full, inputs)
     return model
 
 
-def from_module(module: str, factory: str, *, classes: int, channels: int, resolution: int) -> nn.Module:
-    """``MODULE:FACTORY``: import the module (the current directory counts too) and call the factory.
+def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+    """Import ``MODULE`` (the current directory counts too) and return what its ``FACTORY`` builds.
 
-    It is told ``classes``, ``channels`` and ``resolution``, as far as its signature takes them, or by the
-    names that timm and torchvision use for the same.
+    The factory is called with ``classes``, ``channels`` and ``resolution``, as far as its signature takes
+    them, under these names or those of timm and torchvision. One with a parameter ``inputs`` gets the
+    :class:`InputSpec` in the place of the resolution.
+
+    Raises:
+        RequestError: there is no such factory, it fails or returns no network, or it takes a resolution and
+            the inputs are not square.
     """
     name = f"{module}:{factory}"
     build = _factory(module, factory)
-    facts = {"classes": classes, "channels": channels, "resolution": resolution}
+    arguments = _arguments(build, classes, inputs)
+    if not inputs.is_square and not {*SPELLINGS["resolution"]}.isdisjoint(arguments):
+        raise RequestError(
+            f"takes a resolution, and inputs of {inputs.size} have none",
+            where=name,
+            allowed="square inputs, or a factory with the parameter `inputs`",
+        )
     try:
-        model = build(**_accepted(build, facts))
+        model = build(**arguments)
     except Exception as error:
         raise RequestError(f"could not be called: {type(error).__name__}: {error}", where=name) from error
     if not isinstance(model, nn.Module):
@@ -145,23 +170,26 @@ def _factory(module: str, factory: str) -> Callable[..., Any]:
     return build  # type: ignore[no-any-return]
 
 
-def _accepted(build: Callable[..., Any], facts: dict[str, int]) -> dict[str, int]:
-    """The facts by the names under which the signature takes them."""
+def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> dict[str, Any]:
+    """The arguments of a factory by the names in its signature."""
     parameters = inspect.signature(build).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    rest = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    accepted = {}
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    facts = {"classes": classes, "channels": inputs.channels, "resolution": inputs.height}
+    arguments: dict[str, Any] = {}
+    if "inputs" in named:
+        arguments["inputs"] = inputs
+        del facts["resolution"]
     for fact, value in facts.items():
-        spelling = next(
-            (spelling for spelling in SPELLINGS[fact] if spelling in named), fact if rest else None
-        )
+        default = fact if anything else None
+        spelling = next((spelling for spelling in SPELLINGS[fact] if spelling in named), default)
         if spelling:
-            accepted[spelling] = value
-    return accepted
+            arguments[spelling] = value
+    return arguments
 
 
 def _unknown(library: str, name: str, known: Iterable[str]) -> RequestError:
-    """Like :func:`unknown_name`, without listing a thousand names."""
+    """Return the error of :func:`unknown_name` without its list of a thousand names."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f", did you mean '{library}:{near[0]}'?" if near else ""
     return RequestError(

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from distillab.models.input_spec import InputSpec
+
 Layout = Literal["NCHW", "NHWC", "tokens"]
 Shape = tuple[int, ...]
 
@@ -19,7 +21,14 @@ MOST_PREFIX_TOKENS = 2  # a class token, a distillation token
 
 @dataclass(frozen=True)
 class Event:
-    """One module finishing its work in a forward pass, with the shapes of its first input and its output."""
+    """One module returning in a forward pass.
+
+    Attributes:
+        path: path of the module in the network.
+        module: the module.
+        input_shape: shape of its first argument, empty if that is no tensor.
+        shape: shape of its output.
+    """
 
     path: str
     module: nn.Module
@@ -31,34 +40,56 @@ class Event:
 class Stage:
     """A module whose output is a feature map, perhaps laid out otherwise than ``[N, C, H, W]``.
 
-    ``prefix`` tokens (class, distillation) stand before the patches if the layout is ``tokens``. ``relu`` is
-    the path of the activation that ends the stage, if that is a ReLU.
+    Attributes:
+        path: path of the module in the network.
+        layout: order of the dimensions of its output; ``tokens`` is ``[N, prefix + patches, C]``.
+        prefix: tokens (class, distillation) before the patches, for ``tokens``.
+        grid: rows and columns of the patches, for ``tokens``; None for a square of them.
+        relu: path of the activation that ends the stage, if that is a ReLU.
     """
 
     path: str
     layout: Layout = "NCHW"
     prefix: int = 0
+    grid: tuple[int, int] | None = None
     relu: str | None = None
 
     def as_map(self, output: Tensor) -> Tensor:
-        """The output as ``[N, C, H, W]``, a view where possible."""
+        """Return the output as ``[N, C, H, W]``, a view where possible."""
         if self.layout == "NHWC":
             return output.permute(0, 3, 1, 2)
         if self.layout == "tokens":
-            side = math.isqrt(output.shape[1] - self.prefix)
             patches = output[:, self.prefix :].transpose(1, 2)
-            return patches.reshape(*patches.shape[:2], side, side)
+            return patches.reshape(*patches.shape[:2], *self._grid(patches.shape[2]))
         return output
 
+    def map_shape(self, shape: Shape) -> tuple[int, int, int]:
+        """Return (channels, height, width) of the map in an output of ``shape``."""
+        if self.layout == "NHWC":
+            return shape[3], shape[1], shape[2]
+        if self.layout == "tokens":
+            return shape[2], *self._grid(shape[1] - self.prefix)
+        return shape[1], shape[2], shape[3]
 
-def find_stages(model: nn.Module, events: Sequence[Event]) -> tuple[Stage, ...]:
-    """The stages of ``model``, shallow to deep, given what its modules did in one pass; empty if none.
+    def _grid(self, patches: int) -> tuple[int, int]:
+        side = math.isqrt(patches)
+        return self.grid or (side, side)
 
-    Known families first: the children of ``stages`` (the CIFAR networks here), ``layer1``... (ResNets of
-    torchvision and timm), the blocks of torchvision's vision transformers, and what timm says in
-    ``feature_info``. Else every spatial size is a stage, and its map the last one of that size, outside of
-    blocks if that gives two stages at least. Images are square, and so are their maps.
+
+def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) -> tuple[Stage, ...]:
+    """Return the stages of a network, shallow to deep; empty if none are found.
+
+    Known families come first: the children of ``stages`` (the CIFAR networks here), ``layer1``... (ResNets of
+    torchvision and timm), the blocks of torchvision's vision transformers, and timm's ``feature_info``.
+    Otherwise every spatial size is a stage, and its map the last one of that size, outside of blocks if that
+    gives at least two stages. A feature map is recognized by having the proportions of the input.
+
+    Args:
+        model: the network.
+        events: what its modules did in one forward pass, in the order of returning.
+        inputs: shape of the input of that pass.
     """
+    proportions = Proportions.of(inputs, events)
     last = {event.path: event for event in events}
     for paths in (
         _children(model, "stages"),
@@ -66,12 +97,47 @@ def find_stages(model: nn.Module, events: Sequence[Event]) -> tuple[Stage, ...]:
         _torchvision_blocks(model),
         _timm(model),
     ):
-        stages = [_stage(model, last[path]) for path in paths if path in last]
+        stages = [_stage(model, last[path], proportions) for path in paths if path in last]
         found = [stage for stage in stages if stage]
         if found:
             return _with_relu(_thinned(found), events)
-    spine = _by_size([event for event in events if _on_spine(model, event.path)])
-    return _with_relu(spine if len(spine) > 1 else _by_size(events), events)
+    spine = _by_size([event for event in events if _on_spine(model, event.path)], proportions)
+    return _with_relu(spine if len(spine) > 1 else _by_size(events, proportions), events)
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """The sides of the input that the layers of a network see.
+
+    A map of a square input is square. One of another input has lost the same factor in height and in width,
+    up to the rounding of a layer that divides by two.
+    """
+
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, inputs: InputSpec, events: Sequence[Event]) -> Proportions:
+        """Return those of ``inputs``, or of what the first layer sees if these are resized before."""
+        seen = next((event.input_shape[2:] for event in events if len(event.input_shape) == 4), None)
+        if inputs.is_square or seen is None:
+            return cls(inputs.height, inputs.width)
+        return cls(*seen)
+
+    def fit(self, height: int, width: int) -> bool:
+        """Return True if a map of these sides has the proportions of the input."""
+        if self.height == self.width:
+            return height == width
+        least = max(self.height / (height + 1), self.width / (width + 1))
+        most = min(self.height / max(height - 1, 0.5), self.width / max(width - 1, 0.5))
+        return least < most
+
+    def grid(self, patches: int) -> tuple[int, int] | None:
+        """Return rows and columns of so many patches, or None if no grid of them has the proportions."""
+        rows = (rows for rows in range(1, patches + 1) if patches % rows == 0)
+        grids = [(each, patches // each) for each in rows if self.fit(each, patches // each)]
+        ratio = math.log(self.height / self.width)
+        return min(grids, key=lambda grid: abs(math.log(grid[0] / grid[1]) - ratio), default=None)
 
 
 def _with_relu(stages: tuple[Stage, ...], events: Sequence[Event]) -> tuple[Stage, ...]:
@@ -123,20 +189,21 @@ def _timm(model: nn.Module) -> list[str]:
     return paths[1:] if stem and len(paths) > 1 else paths
 
 
-def _stage(model: nn.Module, event: Event) -> Stage | None:
-    """How the output of a module reads as a map, or None if it does not."""
+def _stage(model: nn.Module, event: Event, proportions: Proportions) -> Stage | None:
+    """The stage that a module is, by how its output reads as a map; None if it does not."""
     shape = event.shape
-    if len(shape) == 4 and getattr(model, "output_fmt", None) == "NHWC" and shape[1] == shape[2]:
-        return Stage(event.path, "NHWC")
-    if len(shape) == 4 and shape[2] == shape[3]:
-        return Stage(event.path)
-    if len(shape) == 4 and shape[1] == shape[2]:
-        return Stage(event.path, "NHWC")
+    if len(shape) == 4:
+        channels_last = proportions.fit(shape[1], shape[2])
+        if channels_last and getattr(model, "output_fmt", None) == "NHWC":
+            return Stage(event.path, "NHWC")
+        if proportions.fit(shape[2], shape[3]):
+            return Stage(event.path)
+        return Stage(event.path, "NHWC") if channels_last else None
     if len(shape) == 3:
         for prefix in (getattr(model, "num_prefix_tokens", 0), *range(MOST_PREFIX_TOKENS + 1)):
-            patches = shape[1] - prefix
-            if patches > 0 and math.isqrt(patches) ** 2 == patches:
-                return Stage(event.path, "tokens", prefix)
+            grid = proportions.grid(shape[1] - prefix)
+            if grid:
+                return Stage(event.path, "tokens", prefix, None if grid[0] == grid[1] else grid)
     return None
 
 
@@ -155,7 +222,7 @@ def _on_spine(model: nn.Module, path: str) -> bool:
     return not dot or (isinstance(model.get_submodule(parent), nn.Sequential) and _on_spine(model, parent))
 
 
-def _by_size(events: Sequence[Event]) -> tuple[Stage, ...]:
+def _by_size(events: Sequence[Event], proportions: Proportions) -> tuple[Stage, ...]:
     """The last map of every spatial size, found from the end of the network backwards.
 
     Going backwards, only growing sizes count: the 1x1 maps inside squeeze-and-excitation are passed over. So
@@ -164,21 +231,26 @@ def _by_size(events: Sequence[Event]) -> tuple[Stage, ...]:
     maps = [
         event
         for event in events
-        if len(event.shape) == 4 and event.shape[2] == event.shape[3] and not _resizes(event)
+        if len(event.shape) == 4 and proportions.fit(event.shape[2], event.shape[3]) and not _resizes(event)
     ]
-    end = _last(maps, lambda event: event.shape[2] > 1) + 1
+    end = _last(maps, lambda event: _area(event) > 1) + 1
     if end and any("pool" in type(event.module).__name__.lower() for event in maps[end:]):
         maps = maps[:end]
     found: list[Event] = []
     for event in reversed(maps):
-        if not found or event.shape[2] > found[-1].shape[2]:
+        if not found or _area(event) > _area(found[-1]):
             found.append(event)
     return tuple(Stage(event.path) for event in reversed(found))
 
 
+def _area(event: Event) -> int:
+    """Positions of the map ``[N, C, H, W]`` that a module gave."""
+    return event.shape[2] * event.shape[3]
+
+
 def _resizes(event: Event) -> bool:
     """Whether it is the pooling of VGG and its kin, which brings any map to the size the classifier takes."""
-    return "adaptive" in type(event.module).__name__.lower() and event.shape[2] > 1
+    return "adaptive" in type(event.module).__name__.lower() and _area(event) > 1
 
 
 def _last(events: list[Event], accept: Callable[[Event], bool]) -> int:

@@ -1,14 +1,15 @@
-"""Stems that fit the resolution: small images are not thrown away by the first layer.
+"""Stems that fit the resolution, so that the first layer does not throw small images away.
 
 Networks made for 224-pixel images shrink their input four times or more before the first stage, which leaves
-a 32x32 image 1x1 at the end. In images of at most 64 pixels a side, as the literature on CIFAR does it,
+1x1 of a 32x32 image at the end. For inputs whose shorter side has at most 64 pixels, as usual in the
+literature on CIFAR,
 
 - a 3x3 stem convolution gets stride 1;
 - a 7x7 stem convolution with stride 2 that is followed by pooling becomes 3x3 with stride 1;
-- the pooling after the stem is taken out;
-- a transformer's patches shrink until there are at least 7 a side.
+- the pooling after the stem is removed;
+- the patches of a transformer shrink until there are at least 7 per side.
 
-Stems of other kinds are refused rather than met silently.
+Stems of other kinds are refused.
 """
 
 from __future__ import annotations
@@ -16,31 +17,34 @@ from __future__ import annotations
 from torch import nn
 
 from distillab.errors import RequestError
+from distillab.models.input_spec import InputSpec
 
-FITTED_UP_TO = 64  # pixels a side
-# 7 a side is what the coarsest of the published vision transformers see (patches of 32 in 224 pixels). Twice
-# as many as the usual 14 cost 16 times the attention: then the resolution does not suit the network.
+FITTED_UP_TO = 64  # pixels of the shorter side
+# The coarsest of the published vision transformers have 7 patches per side (of 32 in 224 pixels). Twice as
+# many as the usual 14 cost 16 times the attention: then the resolution does not suit the network.
 FEWEST_PATCHES, MOST_PATCHES = 7, 28
 POOLINGS = ("maxpool", "maxpool1", "features.pool0", "stem.pool")
-WHAT_SERVES = "images above 64 pixels, or a network such as resnet8x4, torchvision:resnet18, timm:resnet18"
+FITTING_NETWORKS = (
+    "images above 64 pixels, or networks such as resnet8x4, torchvision:resnet18 or timm:resnet18"
+)
 
 
 def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:
-    """Path and module of the convolution that meets the image: the first one that the network defines."""
+    """Return path and module of the first convolution that the network defines, or None."""
     for path, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
             return path, module
     return None
 
 
-def fit_stem(model: nn.Module, name: str, resolution: int) -> None:
-    """Fit the stem of a freshly built convolutional network to small images, in place.
+def fit_stem(model: nn.Module, name: str, inputs: InputSpec) -> None:
+    """Fit the stem of a freshly built convolutional network to small inputs, in place.
 
     Raises:
-        RequestError: its first layer shrinks the image in a way that has no customary small-image form.
+        RequestError: its first layer shrinks the input in a way that has no customary small-image form.
     """
     found = first_convolution(model)
-    if resolution > FITTED_UP_TO or found is None:
+    if inputs.shorter_side > FITTED_UP_TO or found is None:
         return
     path, conv = found
     pooling = [pool for pool in POOLINGS if _has(model, pool)]
@@ -51,58 +55,62 @@ def fit_stem(model: nn.Module, name: str, resolution: int) -> None:
         elif size == 7 and stride == 2 and pooling and type(conv) is nn.Conv2d:
             replace_module(model, path, _convolution_3x3(conv))
         else:
-            raise unfit_stem(
-                name, resolution, f"its first layer takes {size}x{size} pixels in steps of {stride}"
-            )
+            raise unfit_stem(name, inputs, f"its first layer is {size}x{size} with a stride of {stride}")
     for pool in pooling:
         replace_module(model, pool, nn.Identity())
 
 
-def unfit_stem(name: str, resolution: int, why: str) -> RequestError:
-    """The RequestError that says why ``name`` does not serve images of this size, and what would."""
+def unfit_stem(name: str, inputs: InputSpec, why: str) -> RequestError:
+    """Return the error of a network that cannot take inputs of this size, with what can."""
     return RequestError(
-        f"is made for larger images than {resolution}x{resolution}: {why}", where=name, allowed=WHAT_SERVES
+        f"is made for larger images than {inputs.size}: {why}", where=name, allowed=FITTING_NETWORKS
     )
 
 
-def fitting_patch(name: str, patch: int, resolution: int) -> int:
-    """The side of the patches that a transformer, published with ``patch``, cuts its images into.
+def fitting_patch(name: str, patch: int, inputs: InputSpec) -> int:
+    """Return the side of the patches into which a transformer cuts its inputs.
 
-    In images of at most 64 pixels: the largest divisor of the resolution, ``patch`` at most, that leaves 7
-    patches a side. Above: ``patch`` itself, which must divide the resolution.
+    For inputs whose shorter side has at most 64 pixels: the largest divisor of both sides, at most ``patch``,
+    that leaves 7 patches along the shorter one. For others: ``patch`` itself, which must divide both sides.
+
+    Args:
+        name: the network's name in errors.
+        patch: the side of the published patches.
+        inputs: shape of one input.
 
     Raises:
-        RequestError: no such patch.
+        RequestError: there is no such patch.
     """
-    if resolution > FITTED_UP_TO:
-        if resolution % patch:
-            below = resolution // patch * patch
+    shorter, longer = inputs.shorter_side, max(inputs.height, inputs.width)
+    if shorter > FITTED_UP_TO:
+        if inputs.height % patch or inputs.width % patch:
+            below = shorter // patch * patch
             raise RequestError(
-                f"cuts images into patches of {patch}x{patch} pixels, which do not divide {resolution}",
+                f"cuts images into patches of {patch}x{patch} pixels, which do not divide {inputs.size}",
                 where=name,
-                allowed=f"a resolution of {below} or {below + patch}",
+                allowed=f"multiples of {patch} pixels, such as a resolution of {below} or {below + patch}",
             )
         return patch
-    for side in range(min(patch, resolution // FEWEST_PATCHES), 0, -1):
-        if resolution % side == 0:
-            if resolution // side > MOST_PATCHES:
+    for side in range(min(patch, shorter // FEWEST_PATCHES), 0, -1):
+        if inputs.height % side == 0 and inputs.width % side == 0:
+            if longer // side > MOST_PATCHES:
                 break
             return side
     raise RequestError(
-        f"finds no patches that divide {resolution} pixels into {FEWEST_PATCHES} to {MOST_PATCHES} a side",
+        f"has no patches that divide {inputs.size} pixels into {FEWEST_PATCHES} to {MOST_PATCHES} per side",
         where=name,
         allowed="a resolution such as 28, 32, 48 or 64",
     )
 
 
 def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
-    """Put ``module`` where ``path`` points."""
+    """Put ``module`` in the place of the one at ``path``."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, module)
 
 
 def with_channels(conv: nn.Conv2d, channels: int) -> nn.Conv2d:
-    """A convolution like ``conv`` for images of ``channels`` channels, freshly initialised (He, fan out)."""
+    """Return a convolution like ``conv`` with other input channels, freshly initialized (He, fan out)."""
     return _like(conv, channels, conv.kernel_size, conv.stride, conv.padding)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from distillab.models.cifar_resnet import initialise
 from distillab.models.cpu_kernels.norm_relu import norm_relu
+from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 
 SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)
@@ -62,8 +63,8 @@ class WideResNet(nn.Module):
 
 
 def _register(depth: int, widen: int) -> None:
-    def build(*, classes: int, channels: int, resolution: int) -> nn.Module:
-        return WideResNet(depth, widen, classes, channels)
+    def build(*, classes: int, inputs: InputSpec) -> nn.Module:
+        return WideResNet(depth, widen, classes, inputs.channels)
 
     build.__doc__ = f"wide ResNet, depth {depth}, {widen} times as wide as a CIFAR ResNet, pre-activation"
     models.register(f"wrn{depth}-{widen}")(build)

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from distillab.artefacts import RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
-from distillab.study.running.job_runner import class_map_of
+from distillab.study.job import TeacherJob
+from distillab.study.job_parts import WeightsOrigin
 from distillab.study.status import LEDGER_FILE
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
-from distillab.training.stages.artefacts import read_record
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -77,7 +77,7 @@ def given_teacher(
         RequestError: there is no such teacher, or it does not fit the images.
     """
     folder = Path(asked)
-    channels, height, width = images.shape
+    _, height, width = images.shape
     if height != width:
         raise RequestError(
             f"images are {width}x{height}, and networks take squares", allowed="--set resolution=SIDE"
@@ -97,7 +97,7 @@ def given_teacher(
             allowed="--weights FILE.safetensors",
         )
     model = str(asked)
-    network = build_model(model, classes=len(images.classes), channels=channels, resolution=height)
+    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
     load_state(network, weights)
     return GivenTeacher(model, network.to(device).eval(), normalise, device)
 
@@ -112,13 +112,13 @@ def _of_study(study: StudyFolder, images: Examples, device: torch.device) -> Giv
         )
     with study.ledger() as ledger:
         done = {name for name, (state, *_) in ledger.states().items() if state == "done"}
-        teachers = (cell["teacher_run"] for cell in ledger.cells())
+        teachers = (cell.teacher_run for cell in ledger.cells())
         first = next((teacher for teacher in teachers if teacher in done), None)
         job = ledger.job(first) if first else None
-    if job is None:
+    if not isinstance(job, TeacherJob):
         raise RequestError("no teacher of this study is done", where=f"--teacher {study.path}")
     place = study.store.folder("teacher", job.id)
-    class_map = class_map_of(job.spec.get("fixed", {}))
+    class_map = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
     if class_map is None and teacher_class_count(place, images) != len(images.classes):
         raise RequestError(
             f"its teacher tells {teacher_class_count(place, images)} classes apart, and the data have "
@@ -128,4 +128,4 @@ def _of_study(study: StudyFolder, images: Examples, device: torch.device) -> Giv
         )
     network = open_teacher(place, images, device)
     normalise = Normalize(*study.dataset.normalisation())
-    return GivenTeacher(str(read_record(place)["model"]), network, normalise, device, class_map)
+    return GivenTeacher(RunRecord.read(place).model, network, normalise, device, class_map)

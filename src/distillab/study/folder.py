@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cached_property
 from pathlib import Path
 
 import torch
 import yaml
 
+from distillab.artefacts import write_atomically
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.study.ledger.interim import runs_of_first
@@ -137,9 +137,8 @@ class StudyFolder:
             return ledger.meta("schema") is not None
 
     def _write_study(self, spec: StudySpec) -> None:
-        draft = self.path / f".study.{os.getpid()}.yaml"
-        draft.write_text(yaml.safe_dump(spec.canonical(), sort_keys=False, allow_unicode=True))
-        draft.replace(self.study_file)
+        with write_atomically(self.study_file) as draft:
+            draft.write_text(yaml.safe_dump(spec.canonical(), sort_keys=False, allow_unicode=True))
 
     def _write_plan(self, spec: StudySpec, dataset: Dataset, plan: Plan) -> None:
         if not self.store.has("data", dataset.digest):

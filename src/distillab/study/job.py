@@ -1,27 +1,353 @@
-"""Job: a unit of work of a study."""
+"""Jobs: the units of work of a study, as a plan describes them and a ledger keeps them.
+
+A job's id is the content address of its specification (``spec_dict``). Its condition and its ``inputs`` make
+again what it reads, and are in no id. Dictionaries are used at the edge of the ledger alone.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from distillab.canonical import spec_id
+from distillab.study.job_parts import (
+    TRAINED,
+    ConditionSpec,
+    Origin,
+    RunSeeds,
+    SetDigests,
+    TeacherSource,
+    ViewStream,
+    Written,
+    read_class_map,
+    read_origin,
+)
+
+# Raise when the same specification would give other numbers than before: it is part of every run's id.
+SPEC_VERSION = 1
 
 Kind = Literal["teacher", "outputs", "student"]
+KINDS: tuple[Kind, ...] = ("teacher", "outputs", "student")
+TrainSet = Literal["transfer", "same", "full", "self"]
+LOGITS_ONLY = ("logits",)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A unit of work. ``spec`` is what its id is the hash of; ``condition`` tells how to make its image sets
-    again; ``needs`` are ids of jobs to be done before; ``cost`` is an estimate in multiply-accumulates.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work(ABC):
+    """What all jobs have.
 
-    ``cohort``, if not empty, names the students that ask one teacher live about one stream of batches: they
-    can be trained in step, and the teacher is then asked once for all of them.
+    Attributes:
+        id: the content address of :meth:`spec_dict`, unless it is given, as by a ledger of an older version.
+        condition: the condition whose sets the job reads.
+        needs: ids of jobs to be done before.
+        cost: an estimate in multiply-accumulates.
+        threads: compute threads of the worker that does it.
+    """
+
+    id: str = ""
+    condition: ConditionSpec
+    needs: tuple[str, ...] = ()
+    cost: float = 0.0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", spec_id(self.spec_dict()))
+
+    @abstractmethod
+    def spec_dict(self) -> dict[str, Any]:
+        """Return the canonical specification: everything that can change the numbers of the job."""
+
+    @abstractmethod
+    def inputs_dict(self) -> Written:
+        """Return the condition and the inputs as the ledger stores them, in one mapping."""
+
+    def _general(self, kind: Kind) -> dict[str, Any]:
+        threads = {"threads": self.threads} if self.threads != 1 else {}
+        return {"kind": kind, "schema": SPEC_VERSION, **threads}
+
+
+@dataclass(frozen=True)
+class TeacherInputs:
+    """What makes a teacher again, beside its specification.
+
+    Attributes:
+        train: which of the condition's sets it learns from: by provenance, or ``self``.
+        weights: the file of given weights.
+        code: files of methods that are not registered, by the digest of their code.
+    """
+
+    train: TrainSet
+    weights: str | None = None
+    code: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherJob(_Work):
+    """A teacher: trained, distilled, given, or made of several.
+
+    Attributes:
+        model: the network by name.
+        seeds: of its training.
+        recipe: the resolved recipe it is trained with.
+        sets: what it learns from and is tested on.
+        origin: how it comes to be.
+        task: the task, if it is not classification.
+    """
+
+    kind: ClassVar[Kind] = "teacher"
+    cohort: ClassVar[str] = ""
+
+    model: str
+    seeds: RunSeeds
+    recipe: Written
+    sets: SetDigests
+    origin: Origin = TRAINED
+    task: Written | None = None
+    inputs: TeacherInputs
+
+    def spec_dict(self) -> dict[str, Any]:
+        return {
+            **self._general("teacher"),
+            **({"task": self.task} if self.task else {}),
+            **self.origin.as_dict(),
+            "model": self.model,
+            "seeds": self.seeds.as_dict(),
+            "recipe": self.recipe,
+            "sets": self.sets.canonical,
+        }
+
+    def inputs_dict(self) -> Written:
+        weights = {"weights": self.inputs.weights} if self.inputs.weights else {}
+        code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
+        return {**self.condition.as_dict(), "train": self.inputs.train, **code, **weights}
+
+
+@dataclass(frozen=True)
+class OutputsInputs:
+    """What makes a teacher's outputs again, beside their specification.
+
+    Attributes:
+        recipe: the resolved recipe of the students that the teacher serves.
+        keep: the outputs that are stored. They follow from the methods of the study, and are in no id.
+    """
+
+    recipe: Written
+    keep: tuple[str, ...] = LOGITS_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputsJob(_Work):
+    """A teacher's outputs for the transfer set under every view, and for the test sets.
+
+    Attributes:
+        teacher: the job of the teacher.
+        images: content address of the transfer images. Labels are left out, since outputs do not depend on
+            them, so that conditions which differ in labels alone share a job.
+        eval: content addresses of the images of the test sets.
+        views: the views that outputs are stored for; None if none are.
+        view_seed: the seed of the views.
+        normalization: content address of the channel statistics.
+        class_map: from the teacher's classes to the student's, if they differ.
+        top_k: of the logits, how many are stored; None for all.
+        endless: whether views are drawn without end, so that they are known by an example's id.
+    """
+
+    kind: ClassVar[Kind] = "outputs"
+    cohort: ClassVar[str] = ""
+
+    teacher: str
+    images: str
+    eval: Mapping[str, str]
+    views: ViewStream | None
+    view_seed: int
+    normalization: str
+    class_map: tuple[int, ...] | None = None
+    top_k: int | None = None
+    endless: bool = False
+    inputs: OutputsInputs
+
+    def spec_dict(self) -> dict[str, Any]:
+        spec = {
+            **self._general("outputs"),
+            "teacher": self.teacher,
+            "images": self.images,
+            "eval": dict(self.eval),
+            "views": self.views.as_list() if self.views else None,
+            "view_seed": self.view_seed,
+            "normalisation": self.normalization,
+        }
+        if self.class_map:
+            spec["class_map"] = list(self.class_map)
+        # Both were once stored in another way, under ids without these keys.
+        if self.top_k is not None:
+            spec |= {"top_k": self.top_k, "rest": "kept"}
+        if self.endless:
+            spec["views known by"] = "id"
+        return spec
+
+    def inputs_dict(self) -> Written:
+        values = {**self.condition.of_transfer, "recipe": self.inputs.recipe}
+        if self.views and self.inputs.keep != LOGITS_ONLY:
+            values["keep"] = list(self.inputs.keep)
+        return values
+
+
+@dataclass(frozen=True)
+class StudentInputs:
+    """What makes a student again, beside its specification: files of methods that are not registered, by the
+    digest of their code."""
+
+    code: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudentJob(_Work):
+    """A student, plain or distilled.
+
+    Attributes:
+        model: the network by name.
+        method: the method it is trained with.
+        recipe: its resolved recipe.
+        sets: what it learns from and is tested on.
+        seeds: of its training.
+        teacher: where its teacher's outputs come from; None for a student without a teacher.
+        class_map: from its teacher's classes to its own, if they differ.
+        task: the task, if it is not classification.
+        cohort: names the students that share a live teacher and every batch: they can be trained in step,
+            with one forward pass of the teacher for all of them. Empty for a student that is trained alone.
+    """
+
+    kind: ClassVar[Kind] = "student"
+
+    model: str
+    method: Written
+    recipe: Written
+    sets: SetDigests
+    seeds: RunSeeds
+    teacher: TeacherSource | None = None
+    class_map: tuple[int, ...] | None = None
+    task: Written | None = None
+    inputs: StudentInputs = StudentInputs()
+    cohort: str = ""
+
+    def spec_dict(self) -> dict[str, Any]:
+        spec: dict[str, Any] = self._general("student")
+        spec["model"] = self.model
+        spec["method"] = self.method
+        spec["recipe"] = self.recipe
+        spec["sets"] = self.sets.canonical
+        spec["seeds"] = self.seeds.canonical
+        spec["teacher"] = self.teacher.canonical if self.teacher else None
+        if self.class_map:
+            spec["class_map"] = list(self.class_map)
+        if self.task:
+            spec["task"] = self.task
+        return spec
+
+    def inputs_dict(self) -> Written:
+        if not self.inputs.code:
+            return self.condition.of_transfer
+        return {**self.condition.of_transfer, "code": dict(self.inputs.code)}
+
+
+Job = TeacherJob | OutputsJob | StudentJob
+
+
+# -- the edge of the ledger --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredJob:
+    """A job in the form in which a ledger stores it.
+
+    Attributes:
+        spec: its specification, which its id is the content address of.
+        inputs: its condition and its other inputs, in one mapping.
     """
 
     id: str
     kind: Kind
-    spec: Mapping[str, Any]
-    condition: Mapping[str, Any]
+    spec: Written
+    inputs: Written
     needs: tuple[str, ...] = ()
     cost: float = 0.0
     cohort: str = ""
+
+    @classmethod
+    def of(cls, job: Job) -> StoredJob:
+        """Return the stored form of a job."""
+        return cls(
+            id=job.id,
+            kind=job.kind,
+            spec=job.spec_dict(),
+            inputs=job.inputs_dict(),
+            needs=job.needs,
+            cost=job.cost,
+            cohort=job.cohort,
+        )
+
+    def job(self) -> Job:
+        """Return the job, also of a ledger of an older version: its id is kept."""
+        if self.kind == "teacher":
+            return self._teacher()
+        return self._outputs() if self.kind == "outputs" else self._student()
+
+    def _teacher(self) -> TeacherJob:
+        spec, inputs = self.spec, self.inputs
+        weights = inputs.get("weights") or spec.get("fixed", {}).get("weights")
+        return TeacherJob(
+            **self._general(),
+            model=spec["model"],
+            seeds=RunSeeds(**spec["seeds"]),
+            recipe=spec["recipe"],
+            sets=SetDigests.from_dict(spec["sets"]),
+            origin=read_origin(spec),
+            task=spec.get("task"),
+            inputs=TeacherInputs(inputs["train"], weights, inputs.get("code", {})),
+        )
+
+    def _outputs(self) -> OutputsJob:
+        spec, inputs = self.spec, self.inputs
+        views = ViewStream(*spec["views"]) if spec["views"] is not None else None
+        keep = inputs.get("keep", LOGITS_ONLY) if views else ()
+        return OutputsJob(
+            **self._general(),
+            teacher=spec["teacher"],
+            images=spec["images"],
+            eval=spec["eval"],
+            views=views,
+            view_seed=spec["view_seed"],
+            normalization=spec["normalisation"],
+            class_map=read_class_map(spec),
+            top_k=spec.get("top_k"),
+            endless="views known by" in spec,
+            inputs=OutputsInputs(inputs["recipe"], tuple(keep)),
+        )
+
+    def _student(self) -> StudentJob:
+        spec = self.spec
+        return StudentJob(
+            **self._general(),
+            cohort=self.cohort,
+            model=spec["model"],
+            method=spec["method"],
+            recipe=spec["recipe"],
+            sets=SetDigests.from_dict(spec["sets"]),
+            seeds=RunSeeds(**spec["seeds"]),
+            teacher=TeacherSource.from_dict(spec["teacher"]) if spec["teacher"] else None,
+            class_map=read_class_map(spec),
+            task=spec.get("task"),
+            inputs=StudentInputs(self.inputs.get("code", {})),
+        )
+
+    def _general(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "condition": ConditionSpec.from_dict(self.inputs),
+            "needs": self.needs,
+            "cost": self.cost,
+            "threads": self.spec.get("threads", 1),
+        }

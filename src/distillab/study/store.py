@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 import socket
@@ -12,11 +11,13 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from distillab.artefacts import RECORD, OutputsRecord, RunRecord
 from distillab.errors import DiskFullError
 from distillab.study.liveness import is_alive
-from distillab.training.stages import RECORD
+
+TrainedKind = Literal["teacher", "student"]
 
 
 @contextlib.contextmanager
@@ -58,14 +59,20 @@ class Store:
     def has(self, kind: str, name: str) -> bool:
         return self.folder(kind, name).is_dir()
 
-    def record(self, kind: str, name: str) -> dict[str, Any]:
-        """The record that the artefact was written with."""
-        return json.loads((self.folder(kind, name) / RECORD).read_text())  # type: ignore[no-any-return]
+    def run_record(self, kind: TrainedKind, name: str) -> RunRecord:
+        """Return the record of a trained teacher or student."""
+        return RunRecord.read(self.folder(kind, name))
 
-    def records(self, kind: str) -> Iterator[dict[str, Any]]:
-        """The records of all artefacts of a kind."""
-        for file in sorted((self.root / kind).glob(f"*/{RECORD}")):
-            yield json.loads(file.read_text())
+    def run_records(self, kind: TrainedKind) -> Iterator[RunRecord]:
+        """Yield the records of all teachers or students, by id."""
+        return (RunRecord.read(folder) for folder in self._recorded(kind))
+
+    def outputs_records(self) -> Iterator[OutputsRecord]:
+        """Yield the records of all stored outputs, by id."""
+        return (OutputsRecord.read(folder) for folder in self._recorded("outputs"))
+
+    def _recorded(self, kind: str) -> list[Path]:
+        return [file.parent for file in sorted((self.root / kind).glob(f"*/{RECORD}"))]
 
     @contextlib.contextmanager
     def drafts(self) -> Iterator[Path]:

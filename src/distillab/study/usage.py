@@ -1,4 +1,4 @@
-"""The account of a study: what its teachers were asked, what was saved, and where the seconds went."""
+"""How much a study used its teachers, and where the seconds of training went."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from distillab.training.loop.phases import PHASES
 
 @dataclass(frozen=True)
 class TeacherUsage:
-    """What the finished jobs of a study did.
+    """What the finished jobs of a study wanted of teachers, and what that took.
 
     Attributes:
-        told: images with their views about which a student was told something by a teacher.
-        computed: images that went through a teacher, for that and for the test sets.
-        stored_bytes: what is kept of the teachers' outputs.
-        phases: seconds of training by phase, teachers and students together.
+        queries: Examples, once per step, for which a student used a teacher's outputs.
+        forward_passes: Examples that went through a teacher, for that and for the test sets.
+        stored_bytes: Size of the cached teacher outputs.
+        phases: Seconds of training by phase, teachers and students together.
+
+    Example:
+        >>> TeacherUsage(queries=1000, forward_passes=300).saved
+        700
     """
 
-    told: int = 0
-    computed: int = 0
+    queries: int = 0
+    forward_passes: int = 0
     stored_bytes: int = 0
     phases: dict[str, float] = field(default_factory=dict)
 
     @property
     def saved(self) -> int:
-        """Teacher forwards that a study would have needed more if every student asked for itself."""
-        return max(0, self.told - self.computed)
+        """Forward passes that caching and cohorts saved, compared with one per query."""
+        return max(0, self.queries - self.forward_passes)
 
 
 def teacher_usage(folder: StudyFolder) -> TeacherUsage:
-    """Read the account from the records of the finished jobs."""
-    told = computed = 0
-    phases = dict.fromkeys(PHASES, 0.0)
-    for kind in ("teacher", "outputs", "student"):
-        for record in folder.store.records(kind):
-            told += record.get("teacher_images", 0)
-            computed += sum(record.get(key, 0) for key in ("forwards", "eval_forwards", "teacher_forwards"))
-            for phase, seconds in record.get("phases", {}).items():
-                phases[phase] += seconds
+    """Return the usage that the records of the finished jobs add up to."""
+    queries = forward_passes = 0
+    seconds = dict.fromkeys(PHASES, 0.0)
+    for kind in ("teacher", "student"):
+        for record in folder.store.run_records(kind):
+            queries += record.teacher_images
+            forward_passes += record.teacher_forwards
+            for phase in PHASES:
+                seconds[phase] += record.phases.get(phase, 0.0)
+    for outputs in folder.store.outputs_records():
+        forward_passes += outputs.forwards + outputs.eval_forwards
     caches = folder.store.caches
-    stored = (
-        sum(file.stat().st_size for file in caches.rglob("*") if file.is_file()) if caches.exists() else 0
-    )
-    return TeacherUsage(
-        told, computed, stored, {name: seconds for name, seconds in phases.items() if seconds > 0}
-    )
+    stored = sum(file.stat().st_size for file in caches.rglob("*") if file.is_file())
+    phases = {str(phase): total for phase, total in seconds.items() if total > 0}
+    return TeacherUsage(queries, forward_passes, stored, phases)

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
 from distillab.data.derived import StackedPixels, derived, stacked
-from distillab.data.examples import UNLABELLED, Examples, Indices
+from distillab.data.examples import Examples, Indices
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Amount, Aspect, Factor, FactorContext, Manipulation, factor
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, check_corruptible

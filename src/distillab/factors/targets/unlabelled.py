@@ -9,9 +9,10 @@ from PIL import UnidentifiedImageError
 from pydantic import Field, model_validator
 
 from distillab.data.derived import stacked
-from distillab.data.examples import UNLABELLED, Examples, Pixels
+from distillab.data.examples import Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import rounded

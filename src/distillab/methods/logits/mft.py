@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from distillab.data.targets import UNLABELLED
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import UNLABELLED, Batch, Method, Share, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
 from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from distillab.data.targets import UNLABELLED
 from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import UNLABELLED, Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
 from distillab.methods.outputs import told
 from distillab.models.outputs import Outputs
 

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from distillab.data.targets import UNLABELLED
 from distillab.methods.divergence import label_loss
 from distillab.methods.method import (
-    UNLABELLED,
     Batch,
     Method,
     Need,

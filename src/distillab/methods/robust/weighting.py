@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from distillab.data.targets import UNLABELLED
 from distillab.methods.divergence import by_labels, cross_entropy
-from distillab.methods.method import UNLABELLED, Batch
+from distillab.methods.method import Batch
 
 
 def counts(of: Tensor | None, kinds: int) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from scipy.special import softmax
 
 from distillab.data.examples import Examples, Indices
-from distillab.evidence.metrics import classification_metrics
 from distillab.modalities.image.views import Views
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import jackknife, normal_mean, wilson
 from distillab.profile.measure import Family, Gallery
 from distillab.profile.subject import SEED, Subject
 from distillab.profile.teacher import GivenTeacher
+from distillab.tasks.classification_metrics import classification_metrics
 
 Values = npt.NDArray[np.float64]
 FROM = 5_000  # images of a transfer set

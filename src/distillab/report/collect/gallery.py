@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from distillab.data.examples import UNLABELLED, Examples, Indices, Pixels
+from distillab.data.examples import Examples, Indices, Pixels
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
-from distillab.factors import Factor, Manipulation, apply_chain, level_text
+from distillab.factors import Factor, apply_chain, level_text
 from distillab.report.contents.question import Check, Pictures, Strip, Tile
+from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 
 TILES = 24  # pictures in a strip
@@ -20,7 +21,7 @@ ADDED = 8  # pictures of images that a factor added
 MOST_LEVELS = 6  # strips after a factor; of more levels the first, the last and some between are shown
 
 
-def galleries(folder: StudyFolder, conditions: Sequence[Mapping[str, Any]]) -> tuple[Pictures, ...]:
+def galleries(folder: StudyFolder, conditions: Sequence[ConditionRecord]) -> tuple[Pictures, ...]:
     """For every factor: the same real images as read and at each level, drawn with the first seed.
 
     Each factor is shown alone, on the role it names first, so that what it does can be seen by itself; one
@@ -38,7 +39,7 @@ def _gallery(
     levels: Sequence[Factor],
     earlier: Sequence[Factor],
     seed: int,
-    conditions: Sequence[Mapping[str, Any]],
+    conditions: Sequence[ConditionRecord],
 ) -> Pictures:
     role = levels[0].roles[0]
     read, making = _images_of(folder, role), folder.making
@@ -146,13 +147,13 @@ def _counts(images: Examples, names: Sequence[str]) -> tuple[int, ...]:
     return tuple(counts.get(name, 0) for name in names)
 
 
-def _checks(factor: str, dataset: str, conditions: Sequence[Mapping[str, Any]]) -> tuple[Check, ...]:
+def _checks(factor: str, dataset: str, conditions: Sequence[ConditionRecord]) -> tuple[Check, ...]:
     """The checks of all conditions; those of several seeds that measured the same are told once."""
     found: dict[Check, None] = {}
     for condition in conditions:
-        for check in map(Manipulation.from_dict, condition["checks"]):
+        for check in condition.checks:
             if check.factor == factor:
-                level = level_text(condition["levels"][factor])
+                level = level_text(condition.levels[factor])
                 shown = Check(
                     factor=factor,
                     where=f"{dataset}, level {level}",

@@ -16,7 +16,9 @@ from distillab.methods import MethodSpec
 from distillab.methods.spec import written
 from distillab.modalities.image.views import Views
 from distillab.report.contents import question as view
+from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
+from distillab.study.job import StudentJob
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.spec.study import PLAIN
 from distillab.training.numerics.config import NumericsConfig
@@ -69,10 +71,10 @@ def roles(folder: StudyFolder) -> tuple[view.Role, ...]:
     )
 
 
-def factor(levels: Sequence[FactorLevel], conditions: Sequence[Mapping[str, Any]]) -> view.Factor:
+def factor(levels: Sequence[FactorLevel], conditions: Sequence[ConditionRecord]) -> view.Factor:
     """A factor with its levels; what a level measures is what its manipulation checks measured."""
     first = levels[0]
-    measures = (c["measure"] for each in conditions for c in each["checks"] if c["factor"] == first.name)
+    measures = (c.measure for each in conditions for c in each.checks if c.factor == first.name)
     settings = first.model_dump(mode="json", exclude={"level", "roles"})
     return view.Factor(
         name=first.name,
@@ -112,10 +114,10 @@ def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
     written = {key for key in asked.model_fields_set if getattr(asked, key) not in ("auto", None)}
     seen: dict[int, Mapping[str, Any]] = {}
     for cell in ledger.cells():
-        if cell["run"] and cell["n_train"] not in seen:
-            job = ledger.job(cell["run"])
-            if job:
-                seen[cell["n_train"]] = job.spec["recipe"]
+        if cell.run and cell.n_train not in seen:
+            job = ledger.job(cell.run)
+            if isinstance(job, StudentJob):
+                seen[cell.n_train] = job.recipe
     settings = []
     chosen = json.loads(ledger.meta("arithmetic") or "{}")
     of_arithmetic = {field.name for field in fields(NumericsConfig)} if chosen else set()

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from distillab.evidence.harms import ClassHarm
-from distillab.evidence.metrics import elsewhere
 from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.study import (
     Cell,
@@ -28,6 +27,7 @@ from distillab.report.contents.study import (
     Verdict,
 )
 from distillab.report.page import wording
+from distillab.tasks.classification import METRICS
 
 Row = Mapping[str, Any]
 
@@ -91,7 +91,7 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
 
 def runs_of(rows: Sequence[Row], phrases: Phrases = PHRASES) -> tuple[Run, ...]:
     """Runs from rows of ``results.parquet``."""
-    measures = [*MEASURES, *elsewhere(rows)]
+    measures = [*MEASURES, *METRICS.of_further_tests(rows)]
     return tuple(
         Run(
             run_id=row["run_id"],

@@ -16,7 +16,6 @@ from distillab.canonical import canonical_json
 from distillab.evidence import answer as answers
 from distillab.evidence.curves import curves
 from distillab.evidence.harms import class_harms
-from distillab.evidence.metrics import Values
 from distillab.evidence.results import Measurements, Tables, looks_of
 from distillab.factors import Level, level_text
 from distillab.report.collect import question
@@ -27,6 +26,7 @@ from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.usage import teacher_usage
+from distillab.tasks.classification_metrics import Values
 
 Row = dict[str, Any]
 KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
@@ -118,7 +118,9 @@ def _teacher_caveats(folder: StudyFolder) -> list[str]:
 
 def _work(folder: StudyFolder) -> view.Work:
     done = teacher_usage(folder)
-    return view.Work(done.told, done.computed, done.saved, done.stored_bytes, tuple(done.phases.items()))
+    return view.Work(
+        done.queries, done.forward_passes, done.saved, done.stored_bytes, tuple(done.phases.items())
+    )
 
 
 # --- what came out ---------------------------------------------------------------------------------------
@@ -185,15 +187,17 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
     for cell in measured.cells:
         accuracies = measured.class_accuracies(cell)
         if accuracies is not None:
-            by_arm.setdefault(_arm(cell, cell["method"]), {})[cell["seed"]] = accuracies
+            arm = _arm(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)
+            by_arm.setdefault(arm, {})[cell.seed] = accuracies
     panels = []
     for row in effects:
         if row["metric"] != "accuracy" or row["baseline"] != baseline:
             continue
-        cell = {
-            "levels": {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
-        } | row
-        mine, plain = by_arm.get(_arm(cell, row["method"]), {}), by_arm.get(_arm(cell, baseline), {})
+        levels = {k.removeprefix("factor."): v for k, v in row.items() if k.startswith("factor.")}
+        mine, plain = (
+            by_arm.get(_arm(levels, row["provenance"], row["teacher"], row["student"], method), {})
+            for method in (row["method"], baseline)
+        )
         until = looks[(row["look"] or 1) - 1].seeds if looks else math.inf
         seeds = sorted(seed for seed in mine.keys() & plain.keys() if seed < until)
         if seeds:
@@ -219,42 +223,44 @@ def _by_class(
     return np.array([[arm[seed].get(name, (np.nan, 0))[0] for name in names] for seed in seeds])
 
 
-def _arm(cell: Mapping[str, Any], method: str) -> tuple[Any, ...]:
-    return (canonical_json(cell["levels"]), cell["provenance"], cell["teacher"], cell["student"], method)
+def _arm(
+    levels: Mapping[str, Level], provenance: str, teacher: str, student: str, method: str
+) -> tuple[str, ...]:
+    return canonical_json(levels), provenance, teacher, student, method
 
 
 def _teachers(folder: StudyFolder, ledger: Ledger) -> tuple[view.Teacher, ...]:
     """Every teacher of the study that has been trained, tested on the test images as read."""
     dataset, measured, found = folder.dataset, Measurements(folder), {}
     for cell in ledger.cells():
-        name = cell["teacher_run"]
+        name = cell.teacher_run
         if name is None or name in found or not folder.store.has("teacher", name):
             continue
-        record = folder.store.record("teacher", name)
+        record = folder.store.run_record("teacher", name)
         quality = measured.teacher_metrics(cell)
-        same = cell["provenance"] == "same"
-        levels = _levels_text(cell["levels"]) if same else ""
+        same = cell.provenance == "same"
+        levels = _levels_text(cell.levels) if same else ""
         found[name] = view.Teacher(
-            name=cell["teacher"],
-            provenance=cell["provenance"],
+            name=cell.teacher,
+            provenance=cell.provenance,
             dataset=dataset.name,
-            trained_on=f"{record['n_train']:,} images" + (f" ({levels})" if levels else ""),
-            seed=cell["seed"] if same else None,
-            params=record["params"],
-            macs=record["macs"],
-            seconds=record["seconds"],
+            trained_on=f"{record.n_train:,} images" + (f" ({levels})" if levels else ""),
+            seed=cell.seed if same else None,
+            params=record.params,
+            macs=record.macs,
+            seconds=record.seconds,
             **{key: quality[key] for key in ("accuracy", "nll", "ece", "brier")},
         )
     return tuple(found.values())
 
 
 def _failures(ledger: Ledger) -> tuple[view.Failure, ...]:
-    places = {cell["run"]: cell for cell in ledger.cells()}
+    places = {cell.run: cell for cell in ledger.cells()}
     failures = []
     for failure in ledger.failures():
         cell = places.get(failure.id)
-        levels = _levels_text(cell["levels"]) if cell else ""
-        what = f"{cell['student']}, {cell['method']}, {levels}, seed {cell['seed']}" if cell else failure.kind
+        levels = _levels_text(cell.levels) if cell else ""
+        what = f"{cell.student}, {cell.method}, {levels}, seed {cell.seed}" if cell else failure.kind
         failures.append(view.Failure(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 
@@ -263,9 +269,9 @@ def _exclusions(rows: Sequence[Row], folder: StudyFolder) -> tuple[view.Exclusio
     with folder.ledger() as ledger:
         reasons: dict[tuple[str, str], int] = {}
         for cell in ledger.cells():
-            if cell["excluded"]:
-                where = _levels_text(cell["levels"])
-                reasons[where, cell["excluded"]] = reasons.get((where, cell["excluded"]), 0) + 1
+            if cell.excluded:
+                where = _levels_text(cell.levels)
+                reasons[where, cell.excluded] = reasons.get((where, cell.excluded), 0) + 1
     return tuple(view.Exclusion(where, reason, runs) for (where, reason), runs in reasons.items())
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +12,7 @@ import jinja2
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
+from distillab.artefacts import write_atomically
 from distillab.report.collect.stopping import stopping_table
 from distillab.report.contents.study import VERDICTS, Effect, Pictures, ReportContents
 from distillab.report.page import tables, wording
@@ -67,15 +66,8 @@ def write_report(contents: ReportContents, path: Path | str) -> None:
 
 def put_page(text: str, target: Path) -> None:
     """Write a page whole or not at all. Raises OSError as :func:`write_report`."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.chmod(0o644)  # mkstemp gives the owner alone access
-        os.replace(temporary, target)  # noqa: PTH105 - the one call that is promised to be atomic
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_atomically(target) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 @cache

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+
+from distillab.study.design import Cell
 
 
-def runs_of_first(cells: Iterable[Mapping[str, Any]], seeds: int) -> set[str]:
+def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
     """The student runs of a plan's cells that have one of the first seeds."""
-    return {cell["run"] for cell in cells if cell["run"] and cell["seed"] < seeds}
+    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
 
 
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from distillab.errors import RequestError
-from distillab.study.job import Job, Kind
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, Kind, StoredJob
 from distillab.study.ledger.interim import admit, hold
 from distillab.study.ledger.propagation import anybody_is_untold, tell, tell_on
 from distillab.study.ledger.schema import SCHEMA, fill, read_spec, upgrade
@@ -68,8 +69,8 @@ class Ledger:
         self,
         meta: Mapping[str, str],
         jobs: Iterable[Job],
-        conditions: Iterable[Mapping[str, Any]],
-        cells: Iterable[Mapping[str, Any]],
+        conditions: Iterable[ConditionRecord],
+        cells: Iterable[Cell],
         *,
         first: Iterable[str] | None = None,
     ) -> None:
@@ -78,7 +79,7 @@ class Ledger:
 
         def enter() -> None:
             if self.meta("schema") is None:
-                fill(self.db, meta, jobs, conditions, cells)
+                fill(self.db, meta, map(StoredJob.of, jobs), conditions, cells)
                 if first is not None:
                     hold(self.db, first)
 
@@ -284,14 +285,15 @@ class Ledger:
         # What was added and taken away in another order leaves a rounding error behind.
         return costs[True], costs[True] + (costs[False] if unsettled else 0.0)
 
-    def conditions(self) -> list[dict[str, Any]]:
+    def conditions(self) -> list[ConditionRecord]:
         """The conditions of the design with their manipulation checks, in planned order."""
         rows = self.db.execute("SELECT condition FROM conditions ORDER BY rank")
-        return [json.loads(condition) for (condition,) in rows]
+        return [ConditionRecord.from_dict(json.loads(condition)) for (condition,) in rows]
 
-    def cells(self) -> list[dict[str, Any]]:
+    def cells(self) -> list[Cell]:
         """The rows of the design, in planned order."""
-        return [json.loads(cell) for (cell,) in self.db.execute("SELECT cell FROM cells ORDER BY rank")]
+        rows = self.db.execute("SELECT cell FROM cells ORDER BY rank")
+        return [Cell.from_dict(json.loads(cell)) for (cell,) in rows]
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -319,7 +321,8 @@ class Ledger:
         if row is None:
             return None
         rank, name, kind, cohort = row
-        return Job(name, kind, *read_spec(self.db, rank), cohort=cohort)
+        spec, inputs = read_spec(self.db, rank)
+        return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()
 
     def _bring_up_to_date(self) -> None:
         """Ledgers of before hold the same jobs in other tables."""

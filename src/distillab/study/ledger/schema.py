@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from distillab.canonical import canonical_json
-from distillab.study.job import Job
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import StoredJob
 
 SCHEMA = 2
 
@@ -55,23 +56,27 @@ _INDICES = (
 def fill(
     db: sqlite3.Connection,
     meta: Mapping[str, str],
-    jobs: Iterable[Job],
-    conditions: Iterable[Mapping[str, Any]],
-    cells: Iterable[Mapping[str, Any]],
+    jobs: Iterable[StoredJob],
+    conditions: Iterable[ConditionRecord],
+    cells: Iterable[Cell],
 ) -> None:
     """Make the tables and enter a plan, inside a transaction. Each job comes after those it needs."""
     for statement in _TABLES:
         db.execute(statement)
     db.executemany("INSERT INTO meta VALUES (?, ?)", {"schema": str(SCHEMA), **meta}.items())
     _enter_jobs(db, jobs)
-    for table, rows in (("conditions", conditions), ("cells", cells)):
+    designs = {
+        "conditions": map(ConditionRecord.as_dict, conditions),
+        "cells": map(Cell.as_dict, cells),
+    }
+    for table, rows in designs.items():
         numbered = ((rank, canonical_json(row)) for rank, row in enumerate(rows))
         db.executemany(f"INSERT INTO {table} VALUES (?, ?)", numbered)
     for statement in _INDICES:
         db.execute(statement)
 
 
-def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
     parts: dict[str, int] = {}
     ranks: dict[str, int] = {}
 
@@ -83,7 +88,7 @@ def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[Job]) -> None:
             ranks[job.id] = rank
             held = {key: number(part) for key, part in job.spec.items() if isinstance(part, dict)}
             plain = number({key: value for key, value in job.spec.items() if key not in held})
-            place = number(job.condition)
+            place = number(job.inputs)
             db.execute("INSERT INTO specs VALUES (?, ?, ?, ?)", (rank, plain, canonical_json(held), place))
             db.executemany("INSERT INTO needs VALUES (?, ?)", [(ranks[need], rank) for need in job.needs])
             yield rank, job.id, job.kind, job.cohort, len(job.needs), job.cost
@@ -119,7 +124,14 @@ def upgrade(db: sqlite3.Connection) -> None:
         needs.setdefault(job, []).append(needed)
     rows = db.execute("SELECT id, kind, spec, condition, cost FROM jobs_before ORDER BY rank")
     jobs = [
-        Job(name, kind, json.loads(spec), json.loads(condition), tuple(needs.get(name, ())), cost)
+        StoredJob(
+            id=name,
+            kind=kind,
+            spec=json.loads(spec),
+            inputs=json.loads(condition),
+            needs=tuple(needs.get(name, ())),
+            cost=cost,
+        )
         for name, kind, spec, condition, cost in rows
     ]
     fill(db, meta, jobs, (), ())

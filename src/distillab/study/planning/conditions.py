@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
-from distillab.canonical import Canonical
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
@@ -24,6 +23,7 @@ from distillab.factors import (
     generator,
 )
 from distillab.factors.factor import Probabilities
+from distillab.study.job_parts import ConditionSpec, FactorSpec
 
 PRIMARY = "test"  # the test set that conclusions rest on
 Asked = Callable[[Examples], Probabilities]
@@ -41,21 +41,21 @@ class Condition:
         """Level by factor name."""
         return {factor.name: factor.level for factor in self.chain}
 
-    def as_dict(self) -> dict[str, Any]:
-        """A JSON-able form."""
-        return {"chain": [_written(factor) for factor in self.chain], "seed": self.seed}
+    def written(self) -> ConditionSpec:
+        """Return the condition as jobs and ledgers hold it."""
+        return ConditionSpec(tuple(_written(factor) for factor in self.chain), self.seed)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Condition:
-        """The condition that :meth:`as_dict` described."""
-        chain = tuple(factors[entry["name"]].model_validate(entry["config"]) for entry in values["chain"])
-        return cls(chain, values["seed"])
+    def read(cls, spec: ConditionSpec) -> Condition:
+        """Return the condition that :meth:`written` described."""
+        chain = tuple(factors[each.name].model_validate(each.config) for each in spec.chain)
+        return cls(chain, spec.seed)
 
 
 @lru_cache(maxsize=256)
-def _written(factor: Factor) -> Canonical:
-    """A factor at its level in a JSON-able form; a study's conditions are made of few of them."""
-    return Canonical({"name": factor.name, "config": factor.model_dump(mode="json")})
+def _written(factor: Factor) -> FactorSpec:
+    """Return a factor as jobs hold it; the conditions of a study share few of them."""
+    return FactorSpec(factor.name, factor.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, eq=False)

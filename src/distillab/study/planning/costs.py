@@ -10,39 +10,38 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from distillab.data.examples import UNLABELLED
+from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method
-from distillab.models import OutputShapes, build_model, count_macs, output_shapes
+from distillab.models import InputSpec, OutputShapes, build_model, count_macs, inspect_network
 
 
 class ModelCosts:
     """Costs of models for one kind of image. Each model is built once, which also shows that it can be."""
 
-    def __init__(self, classes: int, channels: int, resolution: int) -> None:
-        self.classes, self.channels, self.resolution = classes, channels, resolution
+    def __init__(self, classes: int, inputs: InputSpec) -> None:
+        self.classes, self.inputs = classes, inputs
         self.macs = cache(self._macs)
         self.shapes = cache(self._shapes)
 
     def build(self, name: str) -> nn.Module:
         """A new network. Raises RequestError if it cannot serve these images."""
         with torch.random.fork_rng(devices=[]):
-            return build_model(name, classes=self.classes, channels=self.channels, resolution=self.resolution)
+            return build_model(name, classes=self.classes, inputs=self.inputs)
 
     def check(self, name: str) -> None:
         """Raise RequestError if the model cannot be built for these images."""
         self.macs(name)
 
     def _macs(self, name: str) -> int:
-        return count_macs(self.build(name), (self.channels, self.resolution, self.resolution))
+        return count_macs(self.build(name), self.inputs)
 
     def _shapes(self, name: str) -> OutputShapes:
-        model = self.build(name)
-        return output_shapes(model, channels=self.channels, resolution=self.resolution, classes=self.classes)
+        return inspect_network(self.build(name), self.inputs, classes=self.classes, name=name).shapes
 
 
-# From classes, channels and side in pixels.
-CostsOf = Callable[[int, int, int], ModelCosts]
+# From the number of classes and the shape of one input.
+CostsOf = Callable[[int, InputSpec], ModelCosts]
 
 
 def check_pair(

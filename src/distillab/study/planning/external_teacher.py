@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import softmax
 
+from distillab.artefacts import load_state
 from distillab.data.dataset import ChannelStatistics as Statistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.models.inputs import rescaling
+from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import Asked
 from distillab.study.spec.study import StudySpec
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.evaluation import predict
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import new_model
@@ -44,8 +44,8 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
         classes = len(spec.teacher.classes) or None
         made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
         load_state(made, weights)
-        scaling = inputs_of_given(spec, dataset.normalisation()).get("inputs")
-        return (rescaling(made, **scaling) if scaling else made).eval()
+        scaling = inputs_of_given(spec, dataset.normalisation())
+        return (rescaling(made, scaling.scale, scaling.shift) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
 
@@ -58,16 +58,16 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     return asked
 
 
-def inputs_of_given(spec: StudySpec, statistics: Statistics) -> dict[str, Any]:
-    """How the study's normalised images, of these means and standard deviations, become what given weights
-    were trained on: ``inputs``, x * scale + shift. Empty if the teacher has no normalisation of its own.
+def inputs_of_given(spec: StudySpec, statistics: Statistics) -> InputScaling | None:
+    """Return how the study's normalized images, of these means and standard deviations, become what given
+    weights were trained on; None if the teacher has no normalization of its own.
 
     Raises:
         RequestError: the numbers are not as many as the images have channels.
     """
     wanted = spec.teacher.normalisation
     if wanted is None:
-        return {}
+        return None
     mean, std = (each.astype(np.float64) for each in statistics)
     if not len(wanted.mean) == len(wanted.std) == len(mean):
         raise RequestError(
@@ -77,4 +77,4 @@ def inputs_of_given(spec: StudySpec, statistics: Statistics) -> dict[str, Any]:
             allowed="a number of each for every channel",
         )
     own_mean, own_std = np.array(wanted.mean), np.array(wanted.std)
-    return {"inputs": {"scale": (std / own_std).tolist(), "shift": ((mean - own_mean) / own_std).tolist()}}
+    return InputScaling(tuple((std / own_std).tolist()), tuple(((mean - own_mean) / own_std).tolist()))

@@ -11,7 +11,8 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.machine import usable_cores
-from distillab.study.job import Job
+from distillab.models import InputSpec
+from distillab.study.job import Job, OutputsJob, TeacherJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec
@@ -58,12 +59,12 @@ class Work:
         self._batches: dict[str, Counter[int]] = {}
         for job in by_id.values():
             self.macs += job.cost
-            if job.kind == "outputs":
-                teacher = by_id[job.spec["teacher"]]
-                if not teacher.cost and job.spec["views"]:
-                    self._ask(teacher.spec["model"], job.condition["recipe"])
+            if isinstance(job, OutputsJob):
+                teacher = by_id[job.teacher]
+                if isinstance(teacher, TeacherJob) and not teacher.cost and job.views:
+                    self._ask(teacher.model, job.inputs.recipe)
             elif job.cost:
-                self._train(job.spec["model"], job.spec["recipe"])
+                self._train(job.model, job.recipe)
         self.asked = {model: seen for model, seen in self.asked.items() if model not in self.images}
 
     def _train(self, model: str, recipe: Mapping[str, Any]) -> None:
@@ -85,7 +86,7 @@ def choose_numerics(
     """For each network that jobs train or ask, how it computes. Times short studies not at all, others for
     some seconds a network, and a minute where compiling is worth a trial."""
     work = Work(jobs)
-    channels, height, _ = dataset.train.shape
+    inputs = InputSpec(*dataset.train.shape)
     workers = usable_cores() if device.type == "cpu" else 1
     chosen = {}
     for model, images in sorted({**work.images, **work.asked}.items()):
@@ -95,8 +96,7 @@ def choose_numerics(
             Workload(
                 model,
                 len(dataset.classes),
-                channels,
-                height,
+                inputs,
                 work.batch(model),
                 spec.worker_threads,
                 trained,

@@ -7,12 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 import torch
 
 from distillab.data.dataset import Dataset
-from distillab.study.job import Job
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.costs import CostsOf, ModelCosts
 from distillab.study.planning.planner import Planner
 from distillab.study.spec.study import StudySpec
@@ -27,14 +27,29 @@ class Plan:
     outputs of teachers can take."""
 
     jobs: dict[str, Job] = field(default_factory=dict)
-    conditions: list[dict[str, Any]] = field(default_factory=list)
-    cells: list[dict[str, Any]] = field(default_factory=list)
+    conditions: list[ConditionRecord] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     numerics: dict[str, Choice] = field(default_factory=dict)
     stored_bytes: int = 0
 
-    def count(self, kind: str) -> int:
-        """Number of jobs of a kind."""
+    def count(self, kind: Kind) -> int:
+        """Return the number of jobs of a kind."""
         return sum(job.kind == kind for job in self.jobs.values())
+
+    @property
+    def teachers(self) -> list[TeacherJob]:
+        """The jobs of teachers, in planned order."""
+        return [job for job in self.jobs.values() if isinstance(job, TeacherJob)]
+
+    @property
+    def outputs(self) -> list[OutputsJob]:
+        """The jobs of teachers' outputs, in planned order."""
+        return [job for job in self.jobs.values() if isinstance(job, OutputsJob)]
+
+    @property
+    def students(self) -> list[StudentJob]:
+        """The jobs of students, in planned order."""
+        return [job for job in self.jobs.values() if isinstance(job, StudentJob)]
 
 
 def make_plan(
@@ -71,5 +86,5 @@ def make_plan(
 
 def shared_teachers(plan: Plan) -> int:
     """How many student runs each stored teacher output saves from asking the teacher: used by ``plan``."""
-    users = Counter(need for job in plan.jobs.values() if job.kind == "student" for need in job.needs)
+    users = Counter(need for job in plan.students for need in job.needs)
     return sum(users.values()) - len(users)

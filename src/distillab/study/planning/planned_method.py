@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from distillab.canonical import Canonical
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.study.job import StudentInputs
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe, ResolvedRecipe
 
@@ -21,10 +22,12 @@ class PlannedMethod:
     teacher_needs: frozenset[str]
     written: Canonical
     files: Mapping[str, str]
+    inputs: StudentInputs
 
     @classmethod
     def of(cls, spec: MethodSpec) -> PlannedMethod:
-        return cls(spec.label, spec.teacher, spec.teacher_needs, Canonical(spec.as_dict()), spec.files)
+        written, files = Canonical(spec.as_dict()), spec.files
+        return cls(spec.label, spec.teacher, spec.teacher_needs, written, files, StudentInputs(files))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from distillab.canonical import Canonical, seed_from, spec_id
+from distillab.canonical import seed_from, spec_id
 from distillab.data.class_map import ClassMap
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.factors import apply_factor
+from distillab.models import InputSpec
 from distillab.models.outputs import LIVE, STORABLE, OutputShapes
+from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job
 from distillab.study.planning import teacher_jobs as teachers
 from distillab.study.planning.conditions import Condition, Conditions
@@ -25,8 +27,6 @@ from distillab.study.planning.student_jobs import Pairing
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
 
-# Raise when the same spec would give other numbers than before: it is part of every run's id.
-SCHEMA = 1
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
 
@@ -66,44 +66,44 @@ class Planner:
         self.class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
         self.checked: set[tuple[Any, ...]] = set()
         self.jobs: dict[str, Job] = {}
-        self.conditions: list[dict[str, Any]] = []
-        self.cells: list[dict[str, Any]] = []
+        self.conditions: list[ConditionRecord] = []
+        self.cells: list[Cell] = []
 
     def expand(self) -> None:
         """Fill ``jobs``, ``conditions`` and ``cells``. Raises RequestError for what the data, or the models,
         cannot give."""
         spec = self.spec
         teachers.check(self)
-        table: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        table: dict[tuple[int, int], list[Cell]] = {}
         # Seeds run in the outer loop: a study stopped half way holds whole replicates of every condition.
         for replicate, seed in enumerate(spec.seed_list):
             for number, chain in enumerate(itertools.product(*self.levels)):
                 condition = Condition(chain, seed)
                 setting = Replicate(self, condition, self.making.roles(condition), replicate)
-                self.conditions.append(setting.told())
+                self.conditions.append(setting.record())
                 for place, cell in enumerate(self._cells(setting)):
                     table.setdefault((number, place), []).append(cell)
         # The table reads by condition, then arm, then seed.
         self.cells = [cell for row in sorted(table) for cell in table[row]]
 
-    def _cells(self, setting: Replicate) -> Iterator[dict[str, Any]]:
+    def _cells(self, setting: Replicate) -> Iterator[Cell]:
         for provenance, student in itertools.product(self.spec.teacher.provenance, self.spec.students):
             pairing = None if setting.excluded else Pairing(setting, provenance, student)
             for arm in self.arms:
-                yield {
-                    "levels": setting.levels,
-                    "provenance": provenance,
-                    "teacher": self.spec.teacher.label,
-                    "student": student,
-                    "method": arm.label,
-                    "seed": setting.condition.seed,
-                    "n_train": setting.labelled,
-                    "n_unlabelled": setting.unlabelled,
-                    "run": pairing and pairing.student_job(arm),
-                    "outputs": pairing and pairing.study_outputs,
-                    "teacher_run": pairing and pairing.study_teacher,
-                    "excluded": setting.excluded,
-                }
+                yield Cell(
+                    levels=setting.levels,
+                    provenance=provenance,
+                    teacher=self.spec.teacher.label,
+                    student=student,
+                    method=arm.label,
+                    seed=setting.condition.seed,
+                    n_train=setting.labelled,
+                    n_unlabelled=setting.unlabelled,
+                    run=pairing.student_job(arm) if pairing else None,
+                    outputs=pairing.study_outputs if pairing else None,
+                    teacher_run=pairing.study_teacher if pairing else None,
+                    excluded=setting.excluded,
+                )
 
     def recipe(self, whose: str, model: str, images: Examples) -> PlannedRecipe:
         """The recipe of the students, or of the teachers of a provenance, for a network and a training set.
@@ -115,8 +115,8 @@ class Planner:
 
     def costs(self, images: Examples, *, seen: bool = False, classes: int | None = None) -> ModelCosts:
         """Costs of networks for images as they are, or as a student has ``seen`` them."""
-        channels, side, _ = images.student_shape if seen else images.shape
-        return self.costs_of(classes or len(images.classes), channels, side)
+        inputs = InputSpec(*(images.student_shape if seen else images.shape))
+        return self.costs_of(classes or len(images.classes), inputs)
 
     def check(
         self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool, mixes: bool
@@ -148,19 +148,6 @@ class Planner:
             self.can_be_stored[key] = fits
         return self.can_be_stored[key]
 
-    def add(
-        self,
-        spec: dict[str, Any],
-        condition: Canonical,
-        needs: tuple[str, ...],
-        cost: float,
-        cohort: str = "",
-    ) -> str:
-        """Enter a job unless the same one is planned already; its id."""
-        spec["schema"] = SCHEMA
-        if self.spec.worker_threads != 1:
-            spec["threads"] = self.spec.worker_threads
-        name = spec_id(spec)
-        if name not in self.jobs:
-            self.jobs[name] = Job(name, spec["kind"], spec, condition, needs, cost, cohort)
-        return name
+    def add(self, job: Job) -> str:
+        """Enter a job unless the same one is planned already; return its id."""
+        return self.jobs.setdefault(job.id, job).id

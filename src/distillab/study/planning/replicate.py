@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distillab.canonical import Canonical
 from distillab.data.class_map import ClassMap, class_map
 from distillab.data.examples import Examples
+from distillab.study.design import CheckRecord, ConditionRecord
+from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 from distillab.study.planning.conditions import Condition, Roles
 
 if TYPE_CHECKING:
@@ -25,17 +27,27 @@ class Replicate:
     roles: Roles
     replicate: int
 
-    def told(self) -> dict[str, Any]:
-        """The condition with its manipulation checks, for the report."""
-        return {
-            **self.where,
-            "levels": self.levels,
-            "n_train": self.labelled,
-            # What conclusions need to know without making the image sets again.
-            "own_tests": self._own_tests,
-            "counts": self._unequal,
-            "checks": [check.as_dict() for check in self.roles.checks],
-        }
+    def record(self) -> ConditionRecord:
+        """Return the condition with its manipulation checks, and what conclusions need to know of it."""
+        return ConditionRecord(
+            self.where,
+            self.levels,
+            self.labelled,
+            self._own_tests,
+            self._unequal,
+            tuple(
+                CheckRecord(
+                    check.factor,
+                    check.measure,
+                    check.requested,
+                    check.measured,
+                    check.tolerance,
+                    check.passed,
+                    check.note,
+                )
+                for check in self.roles.checks
+            ),
+        )
 
     @cached_property
     def labelled(self) -> int:
@@ -53,17 +65,17 @@ class Replicate:
         return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
 
     @property
-    def _unequal(self) -> list[int] | None:
+    def _unequal(self) -> tuple[int, ...] | None:
         """Transfer images by class, where ``imbalance`` set how unequal they are, or another factor made them
         more than twice as unequal."""
         counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
         ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
         least = 1 if "imbalance" in self.condition.levels else 2 * was
-        return counts.tolist() if ratio > least else None
+        return tuple(counts.tolist()) if ratio > least else None
 
     @cached_property
-    def where(self) -> dict[str, Any]:
-        return self.condition.as_dict()
+    def where(self) -> ConditionSpec:
+        return self.condition.written()
 
     @cached_property
     def levels(self) -> Canonical:
@@ -77,10 +89,6 @@ class Replicate:
         worst = self.roles.failed_checks[0]
         return f"{worst.factor}: requested {worst.measure} {worst.requested:g}, measured {worst.measured:g}"
 
-    @cached_property
-    def student_condition(self) -> Canonical:
-        return Canonical({**self.where, "train": "transfer"})
-
     def class_map(self, theirs: Sequence[str]) -> ClassMap | None:
         """From a teacher's classes to the student's. Raises RequestError."""
         key = tuple(theirs), self.roles.transfer.classes
@@ -91,31 +99,20 @@ class Replicate:
         return known[key]
 
     @cached_property
-    def student_seeds(self) -> Canonical:
+    def student_seeds(self) -> RunSeeds:
         seed, study = self.planner.seed, self.planner.spec.seed
         if self.planner.spec.order == "shared":
             order = seed("student order", study, "shared")
         else:
             order = seed("student order", study, "", self.condition.seed)
-        return Canonical(
-            {
-                "init": seed("student init", study, "", self.condition.seed),
-                "order": order,
-                "views": self.planner.view_seed,
-            }
-        )
+        init = seed("student init", study, "", self.condition.seed)
+        return RunSeeds(init, order, self.planner.view_seed)
 
     @cached_property
-    def student_sets(self) -> Canonical:
+    def student_sets(self) -> SetDigests:
         return self.sets(self.roles.transfer, self.roles.val, self.roles.eval)
 
-    def sets(self, train: Examples, val: Examples, evals: Mapping[str, Examples]) -> Canonical:
-        """The content of what a run reads."""
-        return Canonical(
-            {
-                "train": train.digest,
-                "val": val.digest,
-                "eval": {name: images.digest for name, images in evals.items()},
-                "normalisation": self.planner.normalisation,
-            }
-        )
+    def sets(self, train: Examples, val: Examples, evals: Mapping[str, Examples]) -> SetDigests:
+        """Return the content of what a run reads."""
+        tests = {name: images.digest for name, images in evals.items()}
+        return SetDigests(train.digest, val.digest, tests, self.planner.normalisation)

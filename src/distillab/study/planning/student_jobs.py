@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import cast
 
-from distillab.canonical import Canonical, spec_id
+from distillab.canonical import spec_id
 from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.models.outputs import STORABLE
+from distillab.study.job import (
+    OutputsInputs,
+    OutputsJob,
+    StudentJob,
+    TeacherInputs,
+    TeacherJob,
+    TrainSet,
+)
+from distillab.study.job_parts import EnsembleOrigin, RunSeeds, TeacherSource, ViewStream, WeightsOrigin
 from distillab.study.planning import teacher_jobs as teachers
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.external_teacher import inputs_of_given
@@ -31,7 +41,7 @@ class Pairing:
         self._must_serve()
         self.stored = self.planner.stored(self)
         self.asked: dict[str, tuple[str, str]] = {}
-        self.sources: dict[tuple[str, bool], tuple[str, Canonical]] = {}
+        self.sources: dict[tuple[str, bool], TeacherSource] = {}
         self.study_teacher: str | None = None
         self.study_outputs: str | None = None
         if any(arm.teacher == "study" for arm in self.planner.arms):
@@ -40,45 +50,45 @@ class Pairing:
     def student_job(self, arm: PlannedMethod) -> str:
         """Enter a student's job and all that it needs; its id."""
         setting, recipe = self.setting, self.recipe
-        source, teacher, cohort = None, None, ""
+        teacher, cohort = None, ""
         if arm.teacher != "none":
             stored = self.stored[arm]
-            source, teacher = self._source(arm.teacher, stored)
-            cohort = "" if stored else self._cohort(source)
+            teacher = self._source(arm.teacher, stored)
+            cohort = "" if stored else self._cohort(teacher.job)
             if arm.teacher == "study" and self.planner.spec.teacher.generations > 1:
-                source, cohort = teachers.last_generation(self, arm), ""
-                teacher = Canonical({"live": source})
-        spec: dict[str, Any] = {
-            "kind": "student",
-            "model": self.student,
-            "method": arm.written,
-            "recipe": recipe.written,
-            "sets": setting.student_sets,
-            "seeds": setting.student_seeds,
-            "teacher": teacher,
-        }
-        if arm.teacher == "study" and self.class_map and self.planner.spec.teacher.generations == 1:
-            spec["class_map"] = list(self.class_map)
-        cost = recipe.images_seen * 3 * self.costs.macs(self.student)
+                teacher, cohort = TeacherSource(teachers.last_generation(self, arm), live=True), ""
+        mapped = arm.teacher == "study" and self.planner.spec.teacher.generations == 1
         # What the teacher says about the test images is compared with what the student says, live or not.
         compared = self.study_outputs if arm.teacher == "study" else None
-        needs = tuple(dict.fromkeys(job for job in (source, compared) if job is not None))
-        condition = setting.student_condition
-        if arm.files:
-            condition = Canonical({**condition, "code": arm.files})
-        return self.planner.add(spec, condition, needs, cost, cohort)
+        needs = dict.fromkeys(job for job in (teacher.job if teacher else None, compared) if job)
+        return self.planner.add(
+            StudentJob(
+                condition=setting.where,
+                model=self.student,
+                method=arm.written,
+                recipe=recipe.written,
+                sets=setting.student_sets,
+                seeds=setting.student_seeds,
+                teacher=teacher,
+                class_map=(self.class_map if mapped else None) or None,
+                inputs=arm.inputs,
+                needs=tuple(needs),
+                cost=recipe.images_seen * 3 * self.costs.macs(self.student),
+                cohort=cohort,
+                threads=self.planner.spec.worker_threads,
+            )
+        )
 
-    def _source(self, kind: str, stored: bool) -> tuple[str, Canonical]:
-        """The job that a student learns from, the stored outputs or the teacher, and how it is written."""
+    def _source(self, kind: str, stored: bool) -> TeacherSource:
+        """The job that a student learns from: the stored outputs, or the teacher."""
         if (kind, stored) not in self.sources:
-            job = self.ask(kind)[stored]
-            self.sources[kind, stored] = job, Canonical({"outputs" if stored else "live": job})
+            self.sources[kind, stored] = TeacherSource(self.ask(kind)[stored], live=not stored)
         return self.sources[kind, stored]
 
     def _cohort(self, teacher: str) -> str:
         """What students must share to be trained in step: a live teacher, and every batch of images."""
         recipe, seeds = self.recipe.resolved, self.setting.student_seeds
-        stream = [*recipe.stream_facts, recipe.precision, seeds["order"], seeds["views"]]
+        stream = [*recipe.stream_facts, recipe.precision, seeds.order, seeds.views]
         theirs = [list(self.class_map)] if self.class_map else []
         return spec_id([teacher, self.roles.transfer.image_digest, stream, *theirs])
 
@@ -146,32 +156,47 @@ class Pairing:
 
     def teacher_job(self, kind: str, one: teachers.One = teachers.THE_TEACHER) -> str:
         planner = self.planner
-        seeds = {part: self._teacher_seed(f"{one.whose} {part}", kind) for part in ("init", "order", "views")}
-        model = one.model or self._model(kind)
-        spec: dict[str, Any] = {"kind": "teacher", "seeds": seeds, "model": model, **one.facts}
+        init, order, views = (
+            self._teacher_seed(f"{one.whose} {part}", kind) for part in ("init", "order", "views")
+        )
+        model, origin, weights = one.model or self._model(kind), one.origin, None
         given = kind == "study" and self.provenance == "external"
         fixed = kind == "untrained" or (given and not one.needs)
+        train: TrainSet
         if fixed or given or kind == "self":
             train, images = "self", self.roles.teacher["self"]
-            recipe = planner.recipe("student", spec["model"], self.roles.transfer)
+            recipe = planner.recipe("student", model, self.roles.transfer)
         else:
-            train, images = self.provenance, self.roles.teacher[self.provenance]
-            recipe = planner.recipe(self.provenance, spec["model"], images)
+            train, images = cast(TrainSet, self.provenance), self.roles.teacher[self.provenance]
+            recipe = planner.recipe(self.provenance, model, images)
         if fixed:
             weights = planner.spec.weights_path() if kind == "study" else None
-            # A run is what the weights are, wherever they lie.
-            spec["fixed"] = {"weights": None, "digest": planner.file_digest(weights) if weights else None}
-            spec["fixed"] |= inputs_of_given(planner.spec, planner.statistics) if kind == "study" else {}
-            if kind == "study" and planner.spec.teacher.classes:
-                spec["fixed"] |= {"classes": len(planner.spec.teacher.classes), "class_map": self.class_map}
-        sets = self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images))
-        condition = {**self.setting.where, "train": train, **one.condition}
-        if fixed and weights:
-            condition["weights"] = str(weights)
-        free = fixed or "members" in spec
-        cost = 0 if free else recipe.images_seen * 3 * planner.costs(images).macs(spec["model"])
-        spec |= {"recipe": recipe.written, "sets": sets}
-        return planner.add(spec, Canonical(condition), one.needs, cost)
+            origin = self._given(weights) if kind == "study" else WeightsOrigin()
+        free = isinstance(origin, WeightsOrigin | EnsembleOrigin)
+        return planner.add(
+            TeacherJob(
+                condition=self.setting.where,
+                model=model,
+                seeds=RunSeeds(init, order, views),
+                recipe=recipe.written,
+                sets=self.setting.sets(images, *self.roles.tests_of_teacher(planner.dataset, images)),
+                origin=origin,
+                inputs=TeacherInputs(train, str(weights) if weights else None, one.code),
+                needs=one.needs,
+                cost=0 if free else recipe.images_seen * 3 * planner.costs(images).macs(model),
+                threads=planner.spec.worker_threads,
+            )
+        )
+
+    def _given(self, weights: Path | None) -> WeightsOrigin:
+        """The study's teacher, by the content of its weights, wherever they lie."""
+        planner, classes = self.planner, self.planner.spec.teacher.classes
+        return WeightsOrigin(
+            planner.file_digest(weights) if weights else None,
+            inputs_of_given(planner.spec, planner.statistics),
+            len(classes) if classes else None,
+            self.class_map if classes else None,
+        )
 
     def _teacher_seed(self, part: str, kind: str) -> int:
         """The seed of a part of a teacher. ``full`` teachers belong to the study, in turn if several."""
@@ -185,17 +210,6 @@ class Pairing:
         written = self.planner.recipe("student", self._model(kind), images)
         recipe = written.resolved
         stream = any(self.stored.values())
-        spec = {
-            "kind": "outputs",
-            "teacher": teacher,
-            # Labels are left out: what a teacher says does not depend on them, so noise levels share it.
-            "images": images.image_digest,
-            "eval": {name: each.image_digest for name, each in self.roles.eval.items()},
-            "views": [recipe.views, recipe.pad, recipe.epochs, recipe.precision] if stream else None,
-            "view_seed": self.planner.view_seed,
-            "normalisation": self.planner.normalisation,
-        }
-        condition = {**self.setting.where, "train": "transfer", "recipe": written.written}
         # How much of what a teacher says is kept follows from the company of methods, and so is in no id.
         keep = sorted(
             {
@@ -205,18 +219,26 @@ class Pairing:
                 for need in arm.teacher_needs & STORABLE
             }
         )
-        if stream and keep != ["logits"]:
-            condition["keep"] = keep
-        if kind == "study" and self.class_map:
-            spec["class_map"] = list(self.class_map)
-        # Both were kept in another way once, under ids without these words.
-        if stream and self.planner.spec.teacher.outputs.top_k is not None:
-            spec |= {"top_k": self.planner.spec.teacher.outputs.top_k, "rest": "kept"}
-        if stream and recipe.view_spec.count is None:
-            spec["views known by"] = "id"
         forwards = recipe.epochs * len(images) * stream + sum(len(each) for each in self.roles.eval.values())
-        cost = forwards * self.teacher_costs(kind).macs(self._model(kind))
-        name = self.planner.add(spec, Canonical(condition), (teacher,), cost)
+        views = ViewStream(recipe.views, recipe.pad, recipe.epochs, recipe.precision)
+        name = self.planner.add(
+            OutputsJob(
+                condition=self.setting.where,
+                teacher=teacher,
+                images=images.image_digest,
+                eval={name: each.image_digest for name, each in self.roles.eval.items()},
+                views=views if stream else None,
+                view_seed=self.planner.view_seed,
+                normalization=self.planner.normalisation,
+                class_map=(self.class_map if kind == "study" else None) or None,
+                top_k=self.planner.spec.teacher.outputs.top_k if stream else None,
+                endless=stream and recipe.view_spec.count is None,
+                inputs=OutputsInputs(written.written, tuple(keep)),
+                needs=(teacher,),
+                cost=forwards * self.teacher_costs(kind).macs(self._model(kind)),
+                threads=self.planner.spec.worker_threads,
+            )
+        )
         if stream and keep:
             self.planner.stored_bytes[name] = self.stored_bytes(keep, kind)
         return name

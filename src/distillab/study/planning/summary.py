@@ -11,7 +11,8 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
-from distillab.study.job import Job
+from distillab.models import InputSpec
+from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.ledger.interim import needed_for, runs_of_first
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.numerics import Work
@@ -89,8 +90,8 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         cells=len(plan.cells) // max(1, len(spec.seed_list)),
         arms=len(spec.method_specs()),
         seeds=len(spec.seed_list),
-        runs={kind: plan.count(kind) for kind in ("teacher", "outputs", "student")},
-        excluded=tuple(sorted({cell["excluded"] for cell in plan.cells if cell["excluded"]})),
+        runs={kind: plan.count(kind) for kind in KINDS},
+        excluded=tuple(sorted({cell.excluded for cell in plan.cells if cell.excluded})),
         reused_outputs=shared_teachers(plan),
         stored_bytes=plan.stored_bytes,
         live=sum(bool(job.cohort) for job in plan.jobs.values()),
@@ -116,14 +117,14 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
 
 def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Callable[[Job], float]:
     """Estimated seconds of a job: its cost at the rate measured for its model."""
-    channels, height, _ = dataset.train.shape
+    inputs = InputSpec(*dataset.train.shape)
     classes, threads = len(dataset.classes), spec.worker_threads
-    costs, work = ModelCosts(classes, channels, height), Work(plan.jobs.values())
+    costs, work = ModelCosts(classes, inputs), Work(plan.jobs.values())
     usual = Choice(standard(device), "not chosen")
     choices = {model: plan.numerics.get(model, usual) for model in work.images}
 
     def workload(model: str, trained: bool = True) -> Workload:
-        return Workload(model, classes, channels, height, work.batch(model), threads, trained)
+        return Workload(model, classes, inputs, work.batch(model), threads, trained)
 
     training = {
         model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
@@ -135,7 +136,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)
 
     def seconds(job: Job) -> float:
-        rate = forward if job.kind == "outputs" else training.get(job.spec["model"])
+        rate = forward if isinstance(job, OutputsJob) else training.get(job.model)
         return job.cost / (rate or max(training.values()))
 
     return seconds
@@ -143,7 +144,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
 
 def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, float]:
     """Estimated seconds by kind of job."""
-    seconds = dict.fromkeys(("teacher", "outputs", "student"), 0.0)
+    seconds = dict.fromkeys(map(str, KINDS), 0.0)
     for job in jobs:
         if job.cost:
             seconds[job.kind] += pace(job)
@@ -165,7 +166,9 @@ def _uses_study_teacher(spec: StudySpec) -> list[bool]:
 
 def _recipes(plan: Plan) -> dict[int, dict[str, Any]]:
     sizes: dict[int, dict[str, Any]] = {}
-    by_run = {cell["run"]: cell["n_train"] for cell in plan.cells if cell["run"]}
+    by_run = {cell.run: cell.n_train for cell in plan.cells if cell.run}
     for run, images in by_run.items():
-        sizes.setdefault(images, dict(plan.jobs[run].spec["recipe"]))
+        job = plan.jobs[run]
+        if isinstance(job, StudentJob):
+            sizes.setdefault(images, dict(job.recipe))
     return dict(sorted(sizes.items()))

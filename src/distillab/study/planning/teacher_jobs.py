@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.models import OutputShapes
+from distillab.study.job_parts import TRAINED, DistilledOrigin, EnsembleOrigin, Origin
 from distillab.study.spec.study import StudySpec
 from distillab.study.spec.teacher import TeacherSpec
 
@@ -23,14 +24,14 @@ FEATURES = frozenset({"embedding", "maps", "attention", "preactivations", "class
 
 @dataclass(frozen=True)
 class One:
-    """What tells a teacher's job from that of the study's only one: ``whose`` seeds, its ``model``, ``facts``
-    of its specification and of its ``condition``, and the jobs that it ``needs``."""
+    """What tells a teacher's job from that of the study's only one: ``whose`` seeds, its ``model``, its
+    ``origin``, the jobs that it ``needs``, and the ``code`` of its method."""
 
     whose: str = "teacher"
     model: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin = TRAINED
     needs: tuple[str, ...] = ()
-    condition: Mapping[str, Any] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
 
 
 THE_TEACHER = One()
@@ -80,8 +81,8 @@ def study_teacher(pairing: Pairing) -> str:
     teacher = pairing.planner.spec.teacher
     job = _together(pairing) if teacher.models else pairing.teacher_job("study", One(model=teacher.whole))
     for place, assistant in enumerate(teacher.assistants, 1):
-        taught = {"by": job, "method": parse_method("kd", "teacher.assistants").as_dict()}
-        job = pairing.teacher_job("study", One(f"assistant {place}", assistant, {"taught": taught}, (job,)))
+        origin = DistilledOrigin(job, parse_method("kd", "teacher.assistants").as_dict())
+        job = pairing.teacher_job("study", One(f"assistant {place}", assistant, origin, (job,)))
     return job
 
 
@@ -91,16 +92,15 @@ def _together(pairing: Pairing) -> str:
         pairing.teacher_job("study", One(f"teacher {place}" if place else "teacher", model))
         for place, model in enumerate(teacher.models)
     )
-    return pairing.teacher_job("study", One("teachers", teacher.whole, {"members": list(jobs)}, jobs))
+    return pairing.teacher_job("study", One("teachers", teacher.whole, EnsembleOrigin(jobs), jobs))
 
 
 def last_generation(pairing: Pairing, arm: PlannedMethod) -> str:
     """Enter the generations before a student, each distilled by the arm's method from the one before, the
     first from the study's teacher; the id of the last of them."""
     job, _ = pairing.ask("study")
-    code = {"code": arm.files} if arm.files else {}
     for number in range(1, pairing.planner.spec.teacher.generations):
-        first = {"class_map": list(pairing.class_map)} if pairing.class_map and number == 1 else {}
-        facts = {"taught": {"by": job, "method": arm.written, **first}}
-        job = pairing.teacher_job("self", One(f"generation {number}", pairing.student, facts, (job,), code))
+        origin = DistilledOrigin(job, arm.written, pairing.class_map if number == 1 else None)
+        generation = One(f"generation {number}", pairing.student, origin, (job,), arm.files)
+        job = pairing.teacher_job("self", generation)
     return job

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from distillab.canonical import canonical_json
-from distillab.data.class_map import ClassMap
+from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Job
+from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
+from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
 from distillab.training.loop.stream import Normalize
@@ -69,82 +68,75 @@ class JobRunner:
                 ended[job.id] = (timer() - started) / len(missing)
         return ended
 
-    def make(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
+    def make(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | OutputsRecord | DivergenceError]:
         """Fill a folder in ``drafts`` with what each job makes; their records. Several jobs are a cohort."""
         for job in jobs:
             (drafts / job.id).mkdir()
-        if jobs[0].kind == "student":
-            return self._students(jobs, drafts)
+        students = [job for job in jobs if isinstance(job, StudentJob)]
+        if len(students) == len(jobs):
+            return list(self._students(students, drafts))
         [job] = jobs
-        stage = {"teacher": self._teacher, "outputs": self._outputs}[job.kind]
         try:
-            return [stage(job, self._sets(job), drafts / job.id)]
+            if isinstance(job, TeacherJob):
+                return [self._teacher(job, self._sets(job), drafts / job.id)]
+            assert isinstance(job, OutputsJob)
+            return [self._outputs(job, self._sets(job), drafts / job.id)]
         except DivergenceError as error:
             return [error]
 
     # -- stages ---------------------------------------------------------------------------------------------
 
-    def _teacher(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
-        spec = job.spec
-        recipe, seeds = ResolvedRecipe.from_dict(spec["recipe"]), Seeds(**spec["seeds"])
-        if "fixed" in spec:
-            weights = job.condition.get("weights", spec["fixed"]["weights"])
-            path = Path(weights) if weights else None
-            if path and file_digest(path) != spec["fixed"]["digest"]:
+    def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> RunRecord:
+        model, origin = job.model, job.origin
+        recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
+        if isinstance(origin, WeightsOrigin):
+            path = Path(job.inputs.weights) if job.inputs.weights else None
+            if path and file_digest(path) != origin.digest:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
-            given = ExternalWeights(
-                path,
-                spec["fixed"].get("classes"),
-                class_map_of(spec["fixed"]),
-                spec["fixed"].get("inputs"),
-            )
-            return fixed_teacher(draft, spec["model"], sets, recipe, seeds, given=given, device=self.device)
+            scaling = origin.scaling.as_dict() if origin.scaling else None
+            given = ExternalWeights(path, origin.classes, origin.class_map, scaling)
+            return fixed_teacher(draft, model, sets, recipe, seeds, given=given, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
-        if "members" in spec:
-            members = [folder(name) for name in spec["members"]]
-            return joint_teacher(
-                draft, spec["model"], sets, recipe, seeds, members=members, device=self.device
-            )
-        if "taught" in spec:
-            method = MethodSpec.from_dict(spec["taught"]["method"], job.condition.get("code"))
-            taught = DistilledFrom(method, folder(spec["taught"]["by"]), class_map_of(spec["taught"]))
-            return train_teacher(draft, spec["model"], sets, recipe, seeds, taught=taught, device=self.device)
-        return train_teacher(draft, spec["model"], sets, recipe, seeds, device=self.device)
+        if isinstance(origin, EnsembleOrigin):
+            members = [folder(name) for name in origin.members]
+            return joint_teacher(draft, model, sets, recipe, seeds, members=members, device=self.device)
+        if isinstance(origin, DistilledOrigin):
+            method = MethodSpec.from_dict(origin.method, job.inputs.code)
+            taught = DistilledFrom(method, folder(origin.by), origin.class_map)
+            return train_teacher(draft, model, sets, recipe, seeds, taught=taught, device=self.device)
+        return train_teacher(draft, model, sets, recipe, seeds, device=self.device)
 
-    def _outputs(self, job: Job, sets: RoleSets, draft: Path) -> dict[str, Any]:
-        spec, store = job.spec, self.folder.store
-        needs = frozenset(job.condition.get("keep", ["logits"])) if spec["views"] is not None else frozenset()
+    def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> OutputsRecord:
+        store = self.folder.store
         return teacher_outputs(
             draft,
-            store.folder("teacher", spec["teacher"]),
+            store.folder("teacher", job.teacher),
             sets,
-            ResolvedRecipe.from_dict(job.condition["recipe"]),
-            view_seed=spec["view_seed"],
-            keep=OutputsToStore(store.caches, needs, spec.get("top_k")),
+            ResolvedRecipe.from_dict(dict(job.inputs.recipe)),
+            view_seed=job.view_seed,
+            keep=OutputsToStore(store.caches, frozenset(job.inputs.keep), job.top_k),
             device=self.device,
-            class_map=class_map_of(spec),
+            class_map=job.class_map,
         )
 
-    def _students(self, jobs: Sequence[Job], drafts: Path) -> list[dict[str, Any] | DivergenceError]:
-        store = self.folder.store
-        teacher = jobs[0].spec["teacher"] or {}
-        outputs, live = teacher.get("outputs"), teacher.get("live")
+    def _students(self, jobs: Sequence[StudentJob], drafts: Path) -> list[RunRecord | DivergenceError]:
+        store, teacher = self.folder.store, jobs[0].teacher
         students = [
             Student(
                 drafts / job.id,
-                job.spec["model"],
+                job.model,
                 method_of(job),
                 self._sets(job),
-                ResolvedRecipe.from_dict(job.spec["recipe"]),
-                Seeds(**job.spec["seeds"]),
-                class_map_of(job.spec),
+                ResolvedRecipe.from_dict(dict(job.recipe)),
+                _seeds(job),
+                job.class_map,
             )
             for job in jobs
         ]
         return train_students(
             students,
-            outputs_folder=store.folder("outputs", outputs) if outputs else None,
-            teacher_folder=store.folder("teacher", live) if live else None,
+            outputs_folder=store.folder("outputs", teacher.job) if teacher and not teacher.live else None,
+            teacher_folder=store.folder("teacher", teacher.job) if teacher and teacher.live else None,
             device=self.device,
             caches=store.caches,
         )
@@ -153,7 +145,7 @@ class JobRunner:
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
-        which = job.condition["train"]
+        which = job.inputs.train if isinstance(job, TeacherJob) else "transfer"
         train = roles.transfer if which == "transfer" else roles.teacher[which]
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
@@ -162,29 +154,28 @@ class JobRunner:
         sets = RoleSets(train, val, tests, self._normalise)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 
-    def _roles_of(self, condition: Mapping[str, Any]) -> Roles:
-        key = canonical_json([condition["chain"], condition["seed"]])
+    def _roles_of(self, condition: ConditionSpec) -> Roles:
+        key = condition.canonical.text
         if key not in self._roles:
-            self._roles[key] = self.folder.roles(Condition.from_dict(condition))
+            self._roles[key] = self.folder.roles(Condition.read(condition))
             if len(self._roles) > ROLES_KEPT:
                 self._roles.popitem(last=False)
         self._roles.move_to_end(key)
         return self._roles[key]
 
 
-def class_map_of(spec: Mapping[str, Any]) -> ClassMap | None:
-    """From the teacher's classes to the student's, if a specification says that they differ."""
-    return tuple(spec["class_map"]) if spec.get("class_map") else None
-
-
-def method_of(job: Job) -> MethodSpec:
+def method_of(job: StudentJob) -> MethodSpec:
     """The method of a student job. Raises RequestError if it is one's own and its code has changed."""
-    return MethodSpec.from_dict(job.spec["method"], job.condition.get("code"))
+    return MethodSpec.from_dict(job.method, job.inputs.code)
+
+
+def _seeds(job: TeacherJob | StudentJob) -> Seeds:
+    return Seeds(job.seeds.init, job.seeds.order, job.seeds.views)
 
 
 def _must_be_planned(job: Job, train: Examples) -> None:
     """The images are made anew in every worker; they must be those that the job's id stands for."""
-    planned = job.spec["images"] if job.kind == "outputs" else job.spec["sets"]["train"]
-    made = train.image_digest if job.kind == "outputs" else train.digest
+    planned = job.images if isinstance(job, OutputsJob) else job.sets.train
+    made = train.image_digest if isinstance(job, OutputsJob) else train.digest
     if planned != made:
         raise RuntimeError(f"the images of job {job.id} are not those it was planned with")

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from distillab.artefacts import LOGITS, RunRecord, load_logits
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import JobRunner
-from distillab.training.checkpoints import load_logits
 from distillab.training.loop.trainee import DivergenceError
 from distillab.training.numerics.device import pick_device
-from distillab.training.stages import LOGITS
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,11 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
         [now] = JobRunner(folder, pick_device(device)).make([job], Path(scratch))
         if isinstance(now, DivergenceError):
             raise now
+        assert isinstance(now, RunRecord)
         logits = load_logits(Path(scratch) / job.id / LOGITS)
     before = load_logits(folder.store.folder(job.kind, job.id) / LOGITS)
     gap = max(
         float(np.abs(logits[k].astype(np.float64) - before[k].astype(np.float64)).max()) for k in before
     )
-    stored = folder.store.record(job.kind, job.id)
-    return Comparison(run_id, stored.get("accuracy", {}), now.get("accuracy", {}), gap)
+    stored = folder.store.run_record(job.kind, job.id)
+    return Comparison(run_id, dict(stored.accuracy), dict(now.accuracy), gap)

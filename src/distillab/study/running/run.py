@@ -39,7 +39,7 @@ def outcome(folder: StudyFolder) -> Outcome:
     """How the study stands now."""
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
-        excluded = sum(cell["excluded"] is not None for cell in ledger.cells())
+        excluded = sum(cell.excluded is not None for cell in ledger.cells())
         return Outcome(
             done=tally.get("done", 0),
             failed=tally.get("failed", 0),

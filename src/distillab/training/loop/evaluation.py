@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from distillab.artefacts import Logits
 from distillab.data.examples import Examples
 from distillab.models.dry_run import logits_of
 from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, forward_batch
-
-Logits = npt.NDArray[np.float16]
 
 
 @torch.inference_mode()

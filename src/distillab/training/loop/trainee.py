@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distillab.artefacts import EpochRecord
 from distillab.canonical import seed_from
 from distillab.data.examples import Examples, Indices
 from distillab.methods import Batch, Method, MethodSpec, Mixed, Pair, build_method
-from distillab.models import OutputShapes, build_model, output_shapes
+from distillab.models import InputSpec, NetworkInfo, OutputShapes, build_model, inspect_network
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
 from distillab.training.checkpoints import State, snapshot
@@ -38,15 +39,6 @@ class Seeds:
     init: int
     order: int
     views: int
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One look at the course of training: mean loss terms since the last look, and accuracy on val."""
-
-    epoch: int
-    losses: dict[str, float]
-    val_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -97,11 +89,9 @@ def new_model(
 ) -> nn.Module:
     """A network for the images as their lens shows them, with ``classes`` outputs if not one for each of
     theirs. Its initial weights depend on ``init_seed`` alone, on the CPU's random stream."""
-    channels, height, _ = images.student_shape
+    inputs = InputSpec(*images.student_shape)
     with deterministic(torch.device("cpu"), init_seed):
-        model = build_model(
-            name, classes=classes or len(images.classes), channels=channels, resolution=height
-        )
+        model = build_model(name, classes=classes or len(images.classes), inputs=inputs)
     return placed(model, device, memory_format)
 
 
@@ -117,15 +107,19 @@ class Trainee:
         self.model = new_model(
             member.model, member.data, member.seeds.init, device, self.recipe.memory_format
         )
-        self.method = _method(member, self.model).to(device)
+        info = _inspected(member, self.model)
+        self.method = _method(member, info.shapes).to(device)
+        built = tuple(self.model.modules())
         self.model = self.method.network(self.model)
+        if tuple(self.model.modules()) != built:
+            info = _inspected(member, self.model)
         self.phases = Phases(device)
         self._normalise, self._device = normalise, device
         learning = [
             each for each in (*self.model.parameters(), *self.method.parameters()) if each.requires_grad
         ]
         self._optimiser = _optimiser(learning, self.recipe)
-        self._tapped = TappedModel(self.model, member.method.needs)
+        self._tapped = TappedModel(self.model, member.method.needs, info.taps)
         self._forward = compiled(self._tapped, self.recipe.compile)
         self._random = RandomState.seeded(member.seeds.order, device)
         self._totals = _Totals()
@@ -227,12 +221,16 @@ class Trainee:
         )
 
 
-def _method(member: Member, model: nn.Module) -> Method:
+def _inspected(member: Member, model: nn.Module) -> NetworkInfo:
+    return inspect_network(
+        model, InputSpec(*member.data.student_shape), classes=len(member.data.classes), name=member.model
+    )
+
+
+def _method(member: Member, shapes: OutputShapes) -> Method:
     """The method, with its connectors initialised from a random stream of its own, so that what a method
     owns never moves the student's initial weights."""
     data = member.data
-    channels, height, _ = data.student_shape
-    shapes = output_shapes(model, channels=channels, resolution=height, classes=len(data.classes))
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
         pair = Pair(
             shapes,

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from distillab.models import build_model
+from distillab.models import InputSpec, build_model
 from distillab.models.taps import TappedModel
 from distillab.training.numerics.config import NumericsConfig, compiled, laid_out, placed, tune_allocator
 from distillab.training.numerics.device import autocast as autocast
@@ -36,13 +36,12 @@ Rates = dict[NumericsConfig, float | None]
 class Workload:
     """What is timed: training steps of a network on batches of images, or forwards if it is not ``trained``.
 
-    ``resolution`` is a side in pixels, ``batch`` a number of images, ``threads`` a worker's compute threads.
+    ``inputs`` is the shape of one, ``batch`` a number of images, ``threads`` a worker's compute threads.
     """
 
     model: str
     classes: int
-    channels: int
-    resolution: int
+    inputs: InputSpec
     batch: int
     threads: int = 1
     trained: bool = True
@@ -128,14 +127,8 @@ def _made(workload: Workload, chosen: NumericsConfig, device: torch.device) -> t
     """A new network and a batch of random images."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model: nn.Module = build_model(
-            workload.model,
-            classes=workload.classes,
-            channels=workload.channels,
-            resolution=workload.resolution,
-        )
-        side = workload.resolution
-        images = torch.randn(workload.batch, workload.channels, side, side).to(device)
+        model = build_model(workload.model, classes=workload.classes, inputs=workload.inputs)
+        images = torch.randn(workload.batch, *workload.inputs.shape).to(device)
     return placed(model, device, chosen.memory_format), laid_out(images, chosen.memory_format)
 
 

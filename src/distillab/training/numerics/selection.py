@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from distillab.artefacts import write_atomically
 from distillab.data.storage import cache_folder
 from distillab.training.numerics.benchmark import Rates, Workload, bf16_is_worth_timing, can_compile, measure
 from distillab.training.numerics.config import NumericsConfig
@@ -171,11 +171,8 @@ class Memory:
         everything[key] = self.recall(key) | dict(rates)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self.path.parent, suffix=".json", delete=False, encoding="utf-8"
-            ) as draft:
-                json.dump(everything, draft, indent=1, sort_keys=True)
-            Path(draft.name).replace(self.path)
+            with write_atomically(self.path) as draft:
+                draft.write_text(json.dumps(everything, indent=1, sort_keys=True), encoding="utf-8")
         except OSError:
             return  # a cache folder that cannot be written costs a trial a study, and no result
 
@@ -228,7 +225,5 @@ def machine(device: torch.device) -> str:
 
 
 def _told(workload: Workload) -> str:
-    side = workload.resolution
-    shape = f"{workload.channels}x{side}x{side}"
-    what = f"{workload.model}; {shape}; batch {workload.batch}; {workload.threads} threads"
+    what = f"{workload.model}; {workload.inputs}; batch {workload.batch}; {workload.threads} threads"
     return what if workload.trained else f"{what}; forwards"

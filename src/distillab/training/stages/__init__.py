@@ -3,16 +3,7 @@
 Each stage reads image sets and files and writes a folder; none knows of studies or ledgers.
 """
 
-from distillab.training.stages.artefacts import (
-    CACHE,
-    LOGITS,
-    RECORD,
-    SELECTED_WEIGHTS,
-    WEIGHTS,
-    RoleSets,
-    Student,
-    read_record,
-)
+from distillab.training.stages.artefacts import RoleSets, Student
 from distillab.training.stages.outputs import OutputsToStore, open_teacher, teacher_outputs
 from distillab.training.stages.students import train_student, train_students
 from distillab.training.stages.teachers import (
@@ -24,11 +15,6 @@ from distillab.training.stages.teachers import (
 )
 
 __all__ = [
-    "CACHE",
-    "LOGITS",
-    "RECORD",
-    "SELECTED_WEIGHTS",
-    "WEIGHTS",
     "DistilledFrom",
     "ExternalWeights",
     "OutputsToStore",
@@ -37,7 +23,6 @@ __all__ = [
     "fixed_teacher",
     "joint_teacher",
     "open_teacher",
-    "read_record",
     "teacher_outputs",
     "train_student",
     "train_students",

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
+from distillab.artefacts import (
+    LOGITS,
+    SELECTED_WEIGHTS,
+    WEIGHTS,
+    Logits,
+    RunRecord,
+    save_logits,
+    save_state,
+)
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
-from distillab.models import count_macs, count_parameters
-from distillab.training.checkpoints import same_state, save_logits, save_state
-from distillab.training.loop.evaluation import Logits, accuracy, predict
+from distillab.models import InputSpec, count_macs, count_parameters
+from distillab.training.checkpoints import same_state
+from distillab.training.loop.evaluation import accuracy, predict
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import Seeds, Trained
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teachers.class_mapping import to_student_classes
-
-WEIGHTS = "weights.safetensors"
-SELECTED_WEIGHTS = "selected.safetensors"
-LOGITS = "logits.safetensors"
-RECORD = "record.json"
-CACHE = "cache.json"
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,18 @@ def write_trained(
     student: Student,
     trained: Trained,
     device: torch.device,
-    told: Mapping[str, Any],
     *,
     keep_selected: bool,
     as_teacher: ClassMap | None = None,
-) -> dict[str, Any]:
+    inputs: Mapping[str, Sequence[float]] | None = None,
+    teacher_images: int = 0,
+    teacher_forwards: int = 0,
+    cohort: int = 1,
+) -> RunRecord:
     """Test the last (and the selected) weights, once each, and write weights, logits and record.
 
-    ``as_teacher`` leads from the network's classes to those of the data, if they differ.
+    ``as_teacher`` leads from the network's classes to those of the data, if they differ. The last four are
+    entered in the record as they are.
     """
     folder, sets, recipe = student.folder, student.sets, student.recipe
     network = trained.model
@@ -88,27 +93,29 @@ def write_trained(
             network.load_state_dict(trained.selected)
             logits |= _test(network, sets, recipe, device, "selected")
     save_logits(logits, folder / LOGITS)
-    channels, height, width = sets.train.student_shape
-    record = {
-        "model": student.model,
-        "classes": logits[f"{next(iter(sets.eval))}.last"].shape[1],
-        "params": count_parameters(network),
-        "macs": count_macs(network, (channels, height, width)),
-        "epochs": recipe.epochs,
-        "steps": recipe.steps if trained.curve else 0,
-        "n_train": int(sets.train.labelled.sum()),
-        "selected_epoch": trained.selected_epoch,
-        "curve": [asdict(point) for point in trained.curve],
-        "seconds": trained.seconds,
-        "phases": trained.phases,
-        "tested": {name: [images.image_digest, recipe.precision] for name, images in sets.eval.items()},
-        "accuracy": {
+    record = RunRecord(
+        model=student.model,
+        classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
+        params=count_parameters(network),
+        macs=count_macs(network, InputSpec(*sets.train.student_shape)),
+        epochs=recipe.epochs,
+        steps=recipe.steps if trained.curve else 0,
+        n_train=int(sets.train.labelled.sum()),
+        selected_epoch=trained.selected_epoch,
+        curve=trained.curve,
+        seconds=trained.seconds,
+        phases=trained.phases,
+        tested={name: (images.image_digest, recipe.precision) for name, images in sets.eval.items()},
+        accuracy={
             name: accuracy(to_student_classes(logits[f"{name}.last"], as_teacher), images)
             for name, images in sets.eval.items()
         },
-        **told,
-    }
-    write_record(folder, record)
+        inputs=inputs,
+        teacher_images=teacher_images,
+        teacher_forwards=teacher_forwards,
+        cohort=cohort,
+    )
+    record.write(folder)
     return record
 
 
@@ -119,13 +126,3 @@ def _test(
         f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
         for name, images in sets.eval.items()
     }
-
-
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write the facts of an artefact."""
-    (folder / RECORD).write_text(json.dumps(record, indent=1))
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The facts of an artefact."""
-    return json.loads((folder / RECORD).read_text())  # type: ignore[no-any-return]

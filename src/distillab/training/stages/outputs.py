@@ -10,23 +10,27 @@ from typing import Any
 import torch
 from torch import nn
 
-from distillab.data.class_map import ClassMap
-from distillab.data.examples import Examples
-from distillab.models import Ensemble, OutputShapes, output_shapes
-from distillab.models.inputs import rescaling
-from distillab.training.checkpoints import load_logits, load_state, save_logits, weights_digest
-from distillab.training.loop.evaluation import Logits, predict
-from distillab.training.loop.trainee import new_model
-from distillab.training.numerics.device import clock, forward_batch
-from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.artefacts import (
+from distillab.artefacts import (
     CACHE,
     LOGITS,
     WEIGHTS,
-    RoleSets,
-    read_record,
-    write_record,
+    Logits,
+    OutputsRecord,
+    RunRecord,
+    load_logits,
+    load_state,
+    save_logits,
+    weights_digest,
 )
+from distillab.data.class_map import ClassMap
+from distillab.data.examples import Examples
+from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
+from distillab.models.inputs import rescaling
+from distillab.training.loop.evaluation import predict
+from distillab.training.loop.trainee import new_model
+from distillab.training.numerics.device import clock, forward_batch
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.artefacts import RoleSets
 from distillab.training.teachers.cache import Kept, TeacherCache
 from distillab.training.teachers.class_mapping import to_student_classes
 from distillab.training.teachers.feed import LiveTeacher
@@ -34,17 +38,17 @@ from distillab.training.teachers.feed import LiveTeacher
 
 def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Module:
     """The teacher that a stage 1 folder holds."""
-    record, classes = read_record(folder), teacher_class_count(folder, images)
-    network = new_model(record["model"], images, 0, device, classes=classes)
+    record, classes = RunRecord.read(folder), teacher_class_count(folder, images)
+    network = new_model(record.model, images, 0, device, classes=classes)
     load_state(network, folder / WEIGHTS)
-    if "inputs" in record:
-        rescaling(network, **record["inputs"])
+    if record.inputs:
+        rescaling(network, **record.inputs)
     return network.to(device).eval()
 
 
 def teacher_class_count(folder: Path, images: Examples) -> int:
     """How many classes the teacher of a stage 1 folder knows."""
-    return int(read_record(folder).get("classes", len(images.classes)))
+    return RunRecord.read(folder).classes or len(images.classes)
 
 
 def set_apart(network: nn.Module, *, apart: bool = True) -> int:
@@ -75,7 +79,7 @@ def teacher_outputs(
     keep: OutputsToStore,
     device: torch.device,
     class_map: ClassMap | None = None,
-) -> dict[str, Any]:
+) -> OutputsRecord:
     """Stage 2: what the teacher says about the transfer images under every view of ``recipe``, of which the
     cache may hold a part already; and about each test set as it is, which stage 1 may have asked before.
 
@@ -85,13 +89,14 @@ def teacher_outputs(
     timer = clock(device)
     started = timer()
     network = open_teacher(teacher_folder, sets.train, device)
-    record: dict[str, Any] = {"forwards": 0, "asked": 0, "cache": None}
+    queries, forwards, name = 0, 0, None
     if keep.needs:
         facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        shapes = teacher_shapes(network, sets, teacher_class_count(teacher_folder, sets.train))
+        info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
         members = set_apart(network)
-        kept = Kept.of(keep.needs, replace(shapes, classes=shapes.classes * members), keep.top_k)
-        teacher = LiveTeacher(network, kept.needs, device, recipe.precision)
+        stored = replace(info.shapes, classes=info.shapes.classes * members)
+        kept = Kept.of(keep.needs, stored, keep.top_k)
+        teacher = LiveTeacher(network, info.taps, kept.needs, device, recipe.precision)
         cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
         filled = cache.fill(
             sets.train,
@@ -102,15 +107,21 @@ def teacher_outputs(
             batch=forward_batch(device),
             device=device,
         )
-        record |= {"forwards": filled.computed, "asked": filled.asked, "cache": cache.folder.name}
+        queries, forwards, name = filled.asked, filled.computed, cache.folder.name
         held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
         held |= {"members": members} if members > 1 else {}
         (folder / CACHE).write_text(json.dumps(held))
         set_apart(network, apart=False)
-    logits, forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
+    logits, eval_forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
     save_logits({name: to_student_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
-    record |= {"eval_forwards": forwards, "seconds": timer() - started}
-    write_record(folder, record)
+    record = OutputsRecord(
+        queries=queries,
+        forwards=forwards,
+        eval_forwards=eval_forwards,
+        seconds=timer() - started,
+        cache=name,
+    )
+    record.write(folder)
     return record
 
 
@@ -118,12 +129,12 @@ def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
 ) -> dict[str, Any]:
     """All that decides what a teacher says about a view."""
-    views, record = recipe.view_spec, read_record(teacher_folder)
-    inputs = {"inputs": record["inputs"]} if "inputs" in record else {}
+    views, record = recipe.view_spec, RunRecord.read(teacher_folder)
+    inputs = {"inputs": record.inputs} if record.inputs else {}
     return {
         **inputs,
         "weights": weights_digest(teacher_folder / WEIGHTS),
-        "model": record["model"],
+        "model": record.model,
         "pixels": sets.train.pool.digest,
         "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
         "views": [recipe.views, recipe.pad],
@@ -140,11 +151,11 @@ def _eval_logits(
     teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
 ) -> tuple[dict[str, Logits], int]:
     """The teacher's logits for the test sets, and how many images it was asked about now."""
-    tested = read_record(teacher_folder)["tested"]
+    tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0
     for name, images in sets.eval.items():
-        if tested.get(name) == [images.image_digest, recipe.precision]:
+        if tested.get(name) == (images.image_digest, recipe.precision):
             logits[name] = before[f"{name}.last"]
         else:
             logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)
@@ -152,7 +163,6 @@ def _eval_logits(
     return logits, forwards
 
 
-def teacher_shapes(teacher: nn.Module, sets: RoleSets, classes: int) -> OutputShapes:
-    """The shapes of what a teacher gives for these images, in its own classes."""
-    channels, height, _ = sets.train.shape
-    return output_shapes(teacher, channels=channels, resolution=height, classes=classes)
+def inspect_teacher(teacher: nn.Module, sets: RoleSets, classes: int) -> NetworkInfo:
+    """Dry-run a teacher on these images: shapes of its outputs, in its own classes, and its taps."""
+    return inspect_network(teacher, InputSpec(*sets.train.shape), classes=classes)

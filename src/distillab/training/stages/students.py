@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from distillab.models import OutputShapes, last_layer
+from distillab.artefacts import CACHE, RunRecord
+from distillab.models import OutputShapes
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.trainee import DivergenceError, Member
-from distillab.training.stages.artefacts import CACHE, Student, write_trained
-from distillab.training.stages.outputs import open_teacher, set_apart, teacher_class_count, teacher_shapes
+from distillab.training.stages.artefacts import Student, write_trained
+from distillab.training.stages.outputs import inspect_teacher, open_teacher, set_apart, teacher_class_count
 from distillab.training.teachers.cache import Kept, TeacherCache
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
 from distillab.training.teachers.feed import LiveTeacher, StoredTeacher, TeacherFeed
@@ -32,7 +32,7 @@ def train_students(
     caches: Path | None = None,
     on_step: OnStep | None = None,
     keep_selected: bool = True,
-) -> list[dict[str, Any] | DivergenceError]:
+) -> list[RunRecord | DivergenceError]:
     """Stage 3: train students in step, each with its method; keep their last weights and those chosen on val.
 
     The teacher speaks from the cache that ``outputs_folder`` names if that holds all that the methods need,
@@ -43,10 +43,8 @@ def train_students(
         ValueError: the students do not share their stream of batches, or there is no teacher to ask.
     """
     feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
-    live = isinstance(feed, LiveTeacher)
-    classifier = (
-        last_layer(feed.model, students[0].sets.train.shape) if isinstance(feed, LiveTeacher) else None
-    )
+    live, sets = isinstance(feed, LiveTeacher), students[0].sets
+    classifier = feed.classifier if isinstance(feed, LiveTeacher) else None
     mapping = students[0].class_map
     if feed and shapes and mapping:
         feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
@@ -65,20 +63,24 @@ def train_students(
         )
         for each in students
     ]
-    ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
-    records: list[dict[str, Any] | DivergenceError] = []
+    ended = train_cohort(members, sets.normalise, device=device, teacher=feed, on_step=on_step)
+    records: list[RunRecord | DivergenceError] = []
     for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
         seen = student.recipe.steps * student.recipe.batch_size
-        told = {
-            "teacher_images": seen if feed else 0,
-            "teacher_forwards": seen if live else 0,
-            "cohort": len(students),
-        }
+        record = write_trained(
+            student,
+            trained,
+            device,
+            keep_selected=keep_selected,
+            teacher_images=seen if feed else 0,
+            teacher_forwards=seen if live else 0,
+            cohort=len(students),
+        )
+        records.append(record)
         live = False  # one forward serves a cohort, and is counted with the first that ended well
-        records.append(write_trained(student, trained, device, told, keep_selected=keep_selected))
     return records
 
 
@@ -91,7 +93,7 @@ def train_student(
     caches: Path | None = None,
     on_step: OnStep | None = None,
     keep_selected: bool = True,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Stage 3 for one student. Raises DivergenceError, and what :func:`train_students` raises."""
     [record] = train_students(
         [student],
@@ -135,6 +137,6 @@ def _teacher_feed(
         )
     sets = replace(sets, train=replace(sets.train, student_transform=None))  # a teacher sees images whole
     teacher = open_teacher(teacher_folder, sets.train, device)
-    shapes = teacher_shapes(teacher, sets, teacher_class_count(teacher_folder, sets.train))
+    info = inspect_teacher(teacher, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_apart(teacher)
-    return LiveTeacher(teacher, needs, device, recipe.precision), shapes, members
+    return LiveTeacher(teacher, info.taps, needs, device, recipe.precision), info.shapes, members

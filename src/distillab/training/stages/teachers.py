@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
+from distillab.artefacts import WEIGHTS, RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
 from distillab.models.inputs import rescaling
-from distillab.training.checkpoints import load_state
 from distillab.training.loop.trainee import Seeds, Trained, new_model
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.artefacts import WEIGHTS, RoleSets, Student, read_record, write_trained
+from distillab.training.stages.artefacts import RoleSets, Student, write_trained
 from distillab.training.stages.students import OnStep, train_student
 from distillab.training.teachers.ensembles import member_weights
 
@@ -44,7 +43,7 @@ def train_teacher(
     device: torch.device,
     taught: DistilledFrom | None = None,
     on_step: OnStep | None = None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Stage 1: train a teacher on ``sets.train`` with plain cross-entropy, unless it is ``taught``; weights,
     logits and record in ``folder``. Its last epoch is the teacher: a choice on val would tie its quality to
     val's size."""
@@ -86,14 +85,13 @@ def fixed_teacher(
     *,
     given: ExternalWeights,
     device: torch.device,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""
     network = new_model(model, sets.train, seeds.init, device, classes=given.classes)
     if given.weights is not None:
         load_state(network, given.weights)
-    told = {"inputs": dict(given.inputs)} if given.inputs else {}
     network = rescaling(network, **given.inputs) if given.inputs else network
-    return _as_it_is(folder, model, network, sets, recipe, seeds, device, given.class_map, told)
+    return _as_it_is(folder, model, network, sets, recipe, seeds, device, given.class_map, given.inputs)
 
 
 def joint_teacher(
@@ -105,14 +103,14 @@ def joint_teacher(
     *,
     members: Sequence[Path],
     device: torch.device,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Stage 1 of several networks that teach together: those of the stage 1 folders ``members``, weighed as
     the ensemble called ``model`` says. Their accuracies are those on val at the end of training."""
     network = new_model(model, sets.train, seeds.init, torch.device("cpu"))
     assert isinstance(network, Ensemble)
     for member, place in zip(network.members, members, strict=True):
         load_state(member, place / WEIGHTS)
-    accuracies = [read_record(place)["curve"][-1]["val_accuracy"] for place in members]
+    accuracies = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
     network.weights.copy_(member_weights(network.combine, accuracies))
     return _as_it_is(folder, model, network, sets, recipe, seeds, device)
 
@@ -126,10 +124,10 @@ def _as_it_is(
     seeds: Seeds,
     device: torch.device,
     class_map: ClassMap | None = None,
-    told: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    inputs: Inputs | None = None,
+) -> RunRecord:
     network.to(device)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     trained = Trained(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
     student = Student(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
-    return write_trained(student, trained, device, told or {}, keep_selected=False, as_teacher=class_map)
+    return write_trained(student, trained, device, keep_selected=False, as_teacher=class_map, inputs=inputs)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from distillab.artefacts import Logits
 from distillab.data.class_map import NOBODY, ClassMap, merges
 from distillab.models.outputs import Outputs
-from distillab.training.loop.evaluation import Logits, to_half
+from distillab.training.loop.evaluation import to_half
 from distillab.training.loop.stream import Step
 from distillab.training.teachers.feed import TeacherFeed
 

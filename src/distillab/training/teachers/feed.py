@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.models.outputs import Outputs
-from distillab.models.taps import TappedModel
+from distillab.models.taps import TappedModel, Taps
 from distillab.training.loop.stream import Normalize, Step
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast
@@ -37,10 +37,11 @@ class LiveTeacher:
     and for streams too large to store."""
 
     def __init__(
-        self, model: nn.Module, needs: Iterable[str], device: torch.device, precision: Precision
+        self, model: nn.Module, taps: Taps, needs: Iterable[str], device: torch.device, precision: Precision
     ) -> None:
         self.model = model.to(device).eval().requires_grad_(False)
-        self.tapped = TappedModel(self.model, frozenset(needs))
+        self.classifier = taps.classifier_of(self.model)
+        self.tapped = TappedModel(self.model, needs, taps)
         self.device, self.precision = device, precision
 
     @torch.no_grad()

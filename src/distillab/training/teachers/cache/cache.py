@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distillab.artefacts import CACHE, write_atomically
 from distillab.canonical import canonical_json, spec_id
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
@@ -78,11 +78,10 @@ class TeacherCache:
         self.shards = [Records(self.folder, f"{number:02d}", kept.parts) for number in range(shards)]
 
     def _state(self, stated: str) -> None:
-        file = self.folder / "cache.json"
+        file = self.folder / CACHE
         if not file.exists():
-            draft = self.folder / f".{os.getpid()}.json"
-            draft.write_text(stated)
-            draft.replace(file)
+            with write_atomically(file) as draft:
+                draft.write_text(stated)
         if json.loads(file.read_text()) != json.loads(stated):
             raise RuntimeError(f"{file} states other facts than those of the teacher that is asked")
 

@@ -11,8 +11,8 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from distillab.evidence.metrics import (
-    METRICS,
+from distillab.tasks.classification import METRICS
+from distillab.tasks.classification_metrics import (
     class_accuracies,
     classification_metrics,
     fidelity,

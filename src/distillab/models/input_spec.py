@@ -1,0 +1,55 @@
+"""The shape of one network input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The shape of one input of a network: an image, or a spectrogram seen as one.
+
+    Attributes:
+        channels: number of channels.
+        height: rows: pixels, or mel bins of a spectrogram.
+        width: columns: pixels, or frames of a spectrogram.
+
+    Example:
+        >>> spec = InputSpec(1, 64, 101)
+        >>> spec.shape, spec.is_square, spec.shorter_side
+        ((1, 64, 101), False, 64)
+        >>> str(InputSpec.square(3, 32))
+        '3x32x32'
+    """
+
+    channels: int
+    height: int
+    width: int
+
+    @classmethod
+    def square(cls, channels: int, side: int) -> InputSpec:
+        """Return the shape of a square input."""
+        return cls(channels, side, side)
+
+    def __str__(self) -> str:
+        return f"{self.channels}x{self.size}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.height, self.width
+
+    @property
+    def size(self) -> str:
+        """Height and width as text, such as ``32x32``."""
+        return f"{self.height}x{self.width}"
+
+    @property
+    def is_square(self) -> bool:
+        """True if height and width are equal."""
+        return self.height == self.width
+
+    @property
+    def shorter_side(self) -> int:
+        """The smaller of height and width."""
+        return min(self.height, self.width)

@@ -1,0 +1,145 @@
+"""The design of a study: its cells, and its conditions with their manipulation checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from distillab.study.job_parts import ConditionSpec, Written
+
+Levels = Mapping[str, float | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A row of the design: a student run under a condition, and what it is compared with.
+
+    Attributes:
+        levels: the level by factor name.
+        provenance: what the teacher learned from.
+        teacher: the teacher by name.
+        student: the student by name.
+        method: the label of the method.
+        seed: the seed of the replicate.
+        n_train: transfer examples with labels.
+        n_unlabelled: transfer examples without.
+        run: the student's job; None if the condition is excluded.
+        outputs: the job of the study teacher's outputs, if a method learns from it.
+        teacher_run: the job of the study's teacher, if a method learns from it.
+        excluded: why no conclusion may be drawn from the condition, or None.
+    """
+
+    levels: Levels
+    provenance: str
+    teacher: str
+    student: str
+    method: str
+    seed: int
+    n_train: int
+    n_unlabelled: int = 0
+    run: str | None = None
+    outputs: str | None = None
+    teacher_run: str | None = None
+    excluded: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The student's job. Raises ValueError if the condition is excluded."""
+        if self.run is None:
+            raise ValueError(f"no run is planned under an excluded condition ({self.excluded})")
+        return self.run
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, values: Written) -> Cell:
+        """Return the cell that :meth:`as_dict` described, also in a ledger of an older version."""
+        return cls(**{name: values[name] for name in cls.__slots__ if name in values})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRecord:
+    """A manipulation check: the strength that a level stands for, and the strength that was measured.
+
+    Attributes:
+        factor: the registered name of the factor.
+        measure: what was measured, such as ``"images a class"``.
+        requested: the value of that measure that the level stands for.
+        measured: its value in the data.
+        tolerance: the largest accepted absolute difference.
+        passed: whether the difference is accepted.
+        note: what else was measured, for the reader.
+    """
+
+    factor: str
+    measure: str
+    requested: float
+    measured: float
+    tolerance: float
+    passed: bool
+    note: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        values = asdict(self)
+        values["asked"] = values.pop("requested")
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Written) -> CheckRecord:
+        """Return the check that :meth:`as_dict` described."""
+        renamed = {("requested" if key == "asked" else key): value for key, value in values.items()}
+        return cls(**renamed)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRecord:
+    """A condition of the design with what was measured of it, which conclusions need to know.
+
+    Attributes:
+        condition: the factors at their levels, and the seed.
+        levels: the level by factor name.
+        n_train: transfer examples with labels.
+        own_tests: whether the test sets differ from those that were read.
+        counts: transfer examples per class, where a factor made them unequal; otherwise None.
+        checks: the manipulation checks.
+    """
+
+    condition: ConditionSpec
+    levels: Levels
+    n_train: int
+    own_tests: bool = False
+    counts: tuple[int, ...] | None = None
+    checks: tuple[CheckRecord, ...] = ()
+
+    @property
+    def seed(self) -> int:
+        """The seed of the condition's draws."""
+        return self.condition.seed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+        return {
+            **self.condition.as_dict(),
+            "levels": self.levels,
+            "n_train": self.n_train,
+            "own_tests": self.own_tests,
+            "counts": None if self.counts is None else list(self.counts),
+            "checks": [check.as_dict() for check in self.checks],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Written) -> ConditionRecord:
+        """Return the record that :meth:`as_dict` described, also in a ledger of an older version."""
+        counts = values.get("counts")
+        return cls(
+            ConditionSpec.from_dict(values),
+            values["levels"],
+            values["n_train"],
+            values.get("own_tests", False),
+            None if counts is None else tuple(counts),
+            tuple(CheckRecord.from_dict(check) for check in values["checks"]),
+        )

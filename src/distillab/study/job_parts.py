@@ -1,0 +1,232 @@
+"""Parts of a job's specification: typed, and each serialized once however many jobs hold it.
+
+Recipes, methods, tasks and factors stand here in their written form, which the packages that own them
+read: so the module is light to import, as the ledger is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from distillab.canonical import Canonical
+
+# The JSON-able form of a configuration; in a plan a `Canonical`, which is serialized once for all jobs.
+Written = Mapping[str, Any]
+
+
+class Part(ABC):
+    """A part that many specifications hold. Its canonical form is made, and serialized, once."""
+
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
+
+    @cached_property
+    def canonical(self) -> Canonical:
+        """The JSON-able form with its canonical JSON."""
+        return Canonical(self.as_dict())
+
+
+@dataclass(frozen=True)
+class FactorSpec(Part):
+    """A factor at one level.
+
+    Attributes:
+        name: the registered name.
+        config: its whole configuration.
+    """
+
+    name: str
+    config: Written
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "config": self.config}
+
+
+@dataclass(frozen=True)
+class ConditionSpec(Part):
+    """A condition as it is written: factors at one level each, in order, and the seed of their draws."""
+
+    chain: tuple[FactorSpec, ...]
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"chain": [factor.canonical for factor in self.chain], "seed": self.seed}
+
+    @classmethod
+    def from_dict(cls, values: Written) -> ConditionSpec:
+        """Return the condition that :meth:`as_dict` described; other keys are ignored."""
+        chain = tuple(FactorSpec(each["name"], each["config"]) for each in values.get("chain", ()))
+        return cls(chain, values["seed"])
+
+    @cached_property
+    def of_transfer(self) -> Canonical:
+        """The form in which the ledger stores the condition of a job that reads the transfer set."""
+        return Canonical({**self.as_dict(), "train": "transfer"})
+
+
+@dataclass(frozen=True)
+class RunSeeds(Part):
+    """Seeds of a training: of the initial weights, of the order of examples, of the views."""
+
+    init: int
+    order: int
+    views: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"init": self.init, "order": self.order, "views": self.views}
+
+
+@dataclass(frozen=True)
+class SetDigests(Part):
+    """Content addresses of the sets that a training reads, and of the channel statistics."""
+
+    train: str
+    val: str
+    eval: Mapping[str, str]
+    normalization: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "train": self.train,
+            "val": self.val,
+            "eval": dict(self.eval),
+            "normalisation": self.normalization,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Written) -> SetDigests:
+        return cls(values["train"], values["val"], values["eval"], values["normalisation"])
+
+
+@dataclass(frozen=True)
+class ViewStream:
+    """The views under which outputs are stored (operations, padding, epochs), and the teacher's precision."""
+
+    views: str | list[Any]
+    pad: int
+    epochs: int
+    precision: str
+
+    def as_list(self) -> list[Any]:
+        return [self.views, self.pad, self.epochs, self.precision]
+
+
+@dataclass(frozen=True)
+class TeacherSource(Part):
+    """Where a student finds its teacher's outputs: stored by a ``job``, or given by a ``live`` teacher."""
+
+    job: str
+    live: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"live" if self.live else "outputs": self.job}
+
+    @classmethod
+    def from_dict(cls, values: Written) -> TeacherSource:
+        live = "live" in values
+        return cls(values["live" if live else "outputs"], live)
+
+
+# -- how a teacher comes to be -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrainedOrigin:
+    """A teacher that is trained on labels."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class DistilledOrigin:
+    """A teacher that is itself distilled.
+
+    Attributes:
+        by: the job of its own teacher.
+        method: the method it is distilled by.
+        class_map: from its teacher's classes to its own, if they differ.
+    """
+
+    by: str
+    method: Written
+    class_map: tuple[int, ...] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        mapped = {"class_map": list(self.class_map)} if self.class_map else {}
+        return {"taught": {"by": self.by, "method": self.method, **mapped}}
+
+
+@dataclass(frozen=True)
+class EnsembleOrigin:
+    """A teacher that consists of the teachers of several jobs, its ``members``."""
+
+    members: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"members": list(self.members)}
+
+
+@dataclass(frozen=True)
+class InputScaling:
+    """``x * scale + shift`` per channel: from the study's normalized images to those of given weights."""
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, list[float]]:
+        return {"scale": list(self.scale), "shift": list(self.shift)}
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """A teacher whose weights are given, or initial.
+
+    Attributes:
+        digest: content address of the weights file; None for initial weights (a control).
+        scaling: how images are scaled for it, if not as for the other networks.
+        classes: how many classes it knows, if it is given classes of its own.
+        class_map: from those classes to the data's, if they differ.
+    """
+
+    digest: str | None = None
+    scaling: InputScaling | None = None
+    classes: int | None = None
+    class_map: tuple[int, ...] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        # The id names the content of the weights, so their path is always null in it.
+        fixed: dict[str, Any] = {"weights": None, "digest": self.digest}
+        if self.scaling is not None:
+            fixed["inputs"] = self.scaling.as_dict()
+        if self.classes is not None:
+            fixed |= {"classes": self.classes, "class_map": self.class_map}
+        return {"fixed": fixed}
+
+
+TRAINED = TrainedOrigin()
+Origin = TrainedOrigin | DistilledOrigin | EnsembleOrigin | WeightsOrigin
+
+
+def read_origin(spec: Written) -> Origin:
+    """Return how the teacher of a stored specification comes to be."""
+    if "fixed" in spec:
+        fixed = spec["fixed"]
+        given = fixed.get("inputs")
+        scaling = InputScaling(tuple(given["scale"]), tuple(given["shift"])) if given else None
+        return WeightsOrigin(fixed["digest"], scaling, fixed.get("classes"), read_class_map(fixed))
+    if "members" in spec:
+        return EnsembleOrigin(tuple(spec["members"]))
+    if "taught" in spec:
+        taught = spec["taught"]
+        return DistilledOrigin(taught["by"], taught["method"], read_class_map(taught))
+    return TRAINED
+
+
+def read_class_map(values: Written) -> tuple[int, ...] | None:
+    return tuple(values["class_map"]) if values.get("class_map") else None

@@ -1,0 +1,8 @@
+"""Tasks: what a network is trained to predict, one file per task."""
+
+from distillab.tasks.classification import Classification
+from distillab.tasks.metric import Metric, MetricTable
+from distillab.tasks.mixed_labels import Mixed
+from distillab.tasks.task import Task, parse_task, task, tasks
+
+__all__ = ["Classification", "Metric", "MetricTable", "Mixed", "Task", "parse_task", "task", "tasks"]

@@ -1,0 +1,180 @@
+"""The contract of a task: what a network is trained to predict, and how that is judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from distillab.data.targets import Targets
+from distillab.errors import RequestError, unknown_name, validation_error
+from distillab.registry import Registry
+from distillab.tasks.metric import MetricTable
+from distillab.tasks.mixed_labels import Mixed
+
+Logits = npt.NDArray[np.floating[Any]]
+Groups = npt.NDArray[np.int64]
+
+
+class Task(BaseModel, ABC):
+    """What a network is trained to predict of an example, and how that is judged.
+
+    A task is a frozen configuration. It is the only place that knows what targets look like.
+
+    Attributes:
+        name: The registered name.
+        primary: The column on which conclusions rest and by which an epoch is selected on val.
+        metrics: The columns that the task measures.
+        targets: The kind of targets that it learns from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    primary: ClassVar[str]
+    metrics: ClassVar[MetricTable]
+    targets: ClassVar[type[Targets]]
+
+    @property
+    def selected(self) -> str:
+        """The column of the primary metric at the epoch selected on val."""
+        return f"{self.primary}_selected"
+
+    @property
+    def of_teacher(self) -> str:
+        """The column of the primary metric of the teacher."""
+        return f"teacher_{self.primary}"
+
+    @abstractmethod
+    def head_width(self, classes: int) -> int:
+        """Return how many logits a network needs for ``classes`` classes."""
+
+    @abstractmethod
+    def loss(
+        self, logits: Tensor, labels: Tensor, *, mixed: Mixed | None = None, smoothing: float = 0.0
+    ) -> Tensor:
+        """Return the supervised loss of each example.
+
+        Args:
+            logits: float ``[N, head_width]``.
+            labels: The values of the targets of the batch.
+            mixed: The second labels, if two examples were mixed.
+            smoothing: Share of a label that is spread evenly over all classes.
+
+        Returns:
+            float ``[N]``, 0 for unlabelled examples; its mean is the mean over the labelled ones.
+        """
+
+    @abstractmethod
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return the divergence of the student's softened outputs from the teacher's, per example.
+
+        Args:
+            student: Logits, float ``[N, head_width]``.
+            teacher: Logits of the same shape; they get no gradient.
+            temperature: What logits are divided by.
+
+        Returns:
+            float ``[N]``, KL(teacher || student) in nats, not multiplied by the squared temperature.
+        """
+
+    @abstractmethod
+    def score(self, logits: Logits, targets: Targets) -> float:
+        """Return the primary metric of some outputs, over the labelled examples."""
+
+    @abstractmethod
+    def measure(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        groups: Groups | None = None,
+        val: tuple[Logits, Targets] | None = None,
+    ) -> dict[str, float]:
+        """Return the metrics of outputs on one test set, by column.
+
+        Args:
+            logits: float ``[N, head_width]``.
+            targets: The targets of the N examples.
+            groups: Optional int64 ``[N]``.
+            val: Outputs and targets of the validation set, for metrics that need a decision threshold.
+        """
+
+    @abstractmethod
+    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+        """Return the quality of the outputs per class, float64 ``[C]``, NaN where it is undefined."""
+
+    @abstractmethod
+    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+        """Return the quality of the outputs per group that occurs, by group number."""
+
+    @abstractmethod
+    def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
+        """Return how closely a student's outputs follow those of its teacher, by column.
+
+        Args:
+            student: Logits, float ``[N, head_width]``.
+            teacher: Logits of the same examples in the same order.
+        """
+
+    def by_frequency(
+        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
+    ) -> dict[str, float]:
+        """Return metrics of frequent, middle and rare classes, by column; empty if the task has none.
+
+        Args:
+            per_class: What :meth:`per_class` returned.
+            trained: Training examples per class, int64 ``[C]``.
+        """
+        return {}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the task as a study may write it, all settings included."""
+        return {"name": self.name, **self.model_dump(mode="json")}
+
+
+tasks: Registry[type[Task]] = Registry("task")
+
+
+def task(name: str) -> Callable[[type[Task]], type[Task]]:
+    """Return a class decorator that registers a task under ``name``."""
+
+    def register(cls: type[Task]) -> type[Task]:
+        cls.name = name
+        return tasks.register(name)(cls)
+
+    return register
+
+
+def parse_task(entry: Any, where: str = "task") -> Task:
+    """Return the task that a study describes.
+
+    Args:
+        entry: A name, or a mapping of ``name`` and the task's settings.
+        where: The place of the entry, such as ``study.yaml: task``.
+
+    Raises:
+        RequestError: The task or a setting is unknown, or a value is not accepted.
+
+    Example:
+        >>> parse_task("classification").primary
+        'accuracy'
+        >>> parse_task({"name": "classification"}).as_dict()
+        {'name': 'classification'}
+    """
+    settings = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
+        allowed = "a name such as classification, or a mapping such as {name: multilabel, uncertain: ignore}"
+        raise RequestError(f"{entry!r} is not a task", where=where, allowed=allowed)
+    if settings["name"] not in tasks:
+        raise unknown_name("task", settings["name"], tasks, where=where)
+    kind = tasks[settings["name"]]
+    try:
+        return kind.model_validate({key: value for key, value in settings.items() if key != "name"})
+    except ValidationError as error:
+        raise validation_error(error, where, kind.model_fields) from error
