@@ -29,7 +29,7 @@ from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:
-    from distillab.profile import GivenTeacher, Profile
+    from distillab.profile import LoadedTeacher, Profile
 
 
 def _silent(_share: float) -> None:
@@ -170,7 +170,7 @@ def profile(
         RequestError: the request cannot be done as written.
     """
     # Here, since cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import given_teacher, profile_source
+    from distillab.profile import load_teacher, profile_source
 
     embeddings[embedding]  # an unknown name is told before anything is read
     if weights is not None and teacher is None:
@@ -178,16 +178,16 @@ def profile(
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
-    def ask(dataset: Dataset) -> GivenTeacher:
+    def load(dataset: Dataset) -> LoadedTeacher:
         normalise = Normalize(*dataset.normalisation())
         file = None if weights is None else Path(weights)
-        return given_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
+        return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 
     return profile_source(
         _source(data, chosen),
         against=None if against is None else _source(against, common),
         embedding=embedding,
-        teacher=None if teacher is None else ask,
+        teacher=None if teacher is None else load,
         progress=on_load,
     )
 
