@@ -179,7 +179,7 @@ def profile(
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = Normalize(*dataset.normalisation())
+        normalise = Normalize(*dataset.normalization())
         file = None if weights is None else Path(weights)
         return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 

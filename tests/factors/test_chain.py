@@ -122,7 +122,7 @@ def test_factors_compose_and_noise_of_an_example_stays_the_same(seed: int) -> No
     assert [check.factor for check in checks] == ["size", "label_noise"]
     assert all(check.passed for check in checks)
     cut, _ = apply_chain(images, [size], "transfer", seed)
-    assert cut_then_noisy.image_digest == cut.image_digest
+    assert cut_then_noisy.input_digest == cut.input_digest
     was, alone, composed = labels_by_id(images), labels_by_id(noisy), labels_by_id(cut_then_noisy)
     both = [i for i in composed if composed[i] != was[i] and alone[i] != was[i]]
     assert both and all(composed[i] == alone[i] for i in both)

@@ -133,7 +133,7 @@ def test_coarse_labels_are_the_parents_of_the_fine_ones() -> None:
     for role, images in fine.items():
         assert coarse[role].classes == ("parent 0", "parent 1", "parent 2")
         assert np.array_equal(coarse[role].labels, images.labels // 2)
-        assert coarse[role].image_digest == images.image_digest
+        assert coarse[role].input_digest == images.input_digest
         assert images.classes == context.dataset.classes
 
 

@@ -289,7 +289,7 @@ def test_noise_changes_the_requested_share_of_every_class(
     images = examples_of(counts)
     factor = LabelNoise(level=level, kind=kind)
     after = apply(factor, images, seed)
-    assert after.image_digest == images.image_digest
+    assert after.input_digest == images.input_digest
     changed = after.labels != images.labels
     by_class = np.bincount(images.labels[changed], minlength=len(counts))
     assert (np.abs(by_class - level * np.array(counts)) <= 0.5 + 1e-9).all()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillab.data.derived import DerivedPixels, stacked
+from distillab.data.derived import DerivedItems, stacked
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
@@ -85,7 +85,7 @@ def test_near_copies_differ_slightly_from_their_original() -> None:
     shared = made(images, level=0.25, kind="near")
     assert shared.pool.digest == after.pool.digest  # levels and seeds share teacher outputs
     assert made(images, 5, level=0.25, kind="near").pool.digest == after.pool.digest
-    assert isinstance(after.pool.pixels, DerivedPixels) and after.pool.pixels.base is images.pool.pixels
+    assert isinstance(after.pool.items, DerivedItems) and after.pool.items.base is images.pool.items
 
 
 @given(copy=st.integers(1, 200), row=st.integers(0, 10**6), seed=SEEDS)

@@ -42,7 +42,7 @@ def test_teacher_sees_full_images_when_only_the_student_is_resized(hold: Any) ->
     assert after.pool is images.pool and after.rows is images.rows
     assert after.shape == (3, 8, 8)
     assert after.student_shape == ((3, 4, 4) if hold == "architecture" else (3, 8, 8))
-    assert after.image_digest == images.image_digest and after.digest != images.digest
+    assert after.input_digest == images.input_digest and after.digest != images.digest
 
 
 @pytest.mark.parametrize("hold", ["architecture", "compute"])

@@ -218,11 +218,11 @@ def test_embedding_of_a_set_is_computed_once(monkeypatch: pytest.MonkeyPatch) ->
     embed = module.embed
 
     def counted(embedded: Examples) -> Any:
-        embedded_sets.append(embedded.image_digest)
+        embedded_sets.append(embedded.input_digest)
         return embed(embedded)
 
     monkeypatch.setattr(module, "embed", counted)
     for rule in ("herding", "k_centre", "easiest", "hardest"):
         for seed in (0, 1):
             chosen(images.select(np.arange(len(images))), seed, level=rule, budget=3)
-    assert embedded_sets == [images.image_digest]
+    assert embedded_sets == [images.input_digest]

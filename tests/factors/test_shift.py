@@ -105,7 +105,7 @@ def test_corruption_without_effect_measures_severity_zero() -> None:
 def test_corrupted_pixels_are_shared_across_seeds() -> None:
     images = photographs()
     first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
-    assert second.pool.pixels is first.pool.pixels
+    assert second.pool.items is first.pool.items
 
 
 def test_check_reports_the_energy_distance() -> None:

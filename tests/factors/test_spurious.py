@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from distillab.data.derived import derived
 from distillab.data.examples import Examples, Pool
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.factors import Size, Spurious
 from distillab.factors.inputs.cues import OPACITY, CueKind, CueOverlay
@@ -35,7 +36,7 @@ def evals_of(factor: Spurious, images: Examples, seed: int = 0) -> dict[str, Exa
 
 
 def gray(images: Examples) -> Examples:
-    return replace(images, pool=Pool.of(images.pool.pixels[:, :1]))
+    return replace(images, pool=Pool.of(images.pool.items[:, :1]))
 
 
 def seen_in_pixels(before: Examples, after: Examples, kind: CueKind) -> npt.NDArray[np.int64]:
@@ -157,7 +158,7 @@ def test_check_reports_the_association() -> None:
 def test_levels_and_test_sets_share_one_pool_without_reading_pixels() -> None:
     labels = np.arange(160) % 4
     rows = np.arange(160)
-    images = Examples(Pool(Unreadable(), "unread"), rows, labels, tuple("abcd"), rows + 50)
+    images = Examples(Pool(Unreadable(), "unread"), rows, Labels(labels, 4), tuple("abcd"), rows + 50)
     sets = [apply(Spurious(level=level), images) for level in (0, 0.4, 1)]
     sets += evals_of(Spurious(level=0.4), images).values()
     assert len({each.pool.digest for each in sets}) == 1

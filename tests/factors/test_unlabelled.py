@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from distillab.data.dataset import Dataset
-from distillab.data.derived import StackedPixels
+from distillab.data.derived import StackedItems
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
@@ -38,7 +38,7 @@ def added(
 ) -> Examples:
     after, check = apply_factor(images, factor, seed, context or context_around(images))
     assert check.passed, check
-    assert after.select(after.labelled).image_digest == after.select(np.arange(len(images))).image_digest
+    assert after.select(after.labelled).input_digest == after.select(np.arange(len(images))).input_digest
     return after.select(~after.labelled)
 
 
@@ -105,7 +105,7 @@ def test_pools_are_shared_across_levels() -> None:
             apply_factor(images, Unlabelled(level=level, kind=kind), 0, context)[0] for level in (0.2, 0.4)
         )
         assert few.pool.digest == many.pool.digest != images.pool.digest
-        assert isinstance(few.pool.pixels, StackedPixels) and few.pool.pixels.parts[0] is images.pool.pixels
+        assert isinstance(few.pool.items, StackedItems) and few.pool.items.parts[0] is images.pool.items
         np.testing.assert_array_equal(few.rows, many.rows[: len(few)])
 
 

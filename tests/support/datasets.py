@@ -9,6 +9,7 @@ import numpy as np
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.derived import stacked
 from distillab.data.examples import Examples
+from distillab.data.targets import Labels
 from distillab.factors import FactorContext, Role
 from distillab.factors.factor import Probabilities
 
@@ -47,7 +48,7 @@ def context_around(train: Examples, role: Role = "transfer") -> FactorContext:
 
     def some(each: int, shuffle: int, first_id: int) -> Examples:
         images = examples_of([each] * len(train.classes), shuffle=shuffle, first_id=first_id)
-        return replace(images, classes=train.classes, parents=train.parents)
+        return with_classes(images, train.classes, train.parents)
 
     def dataset(name: str, train: Examples, first_id: int, others: dict[str, Dataset]) -> Dataset:
         val, test = some(4, 77, first_id), some(8, 78, first_id + 10_000)
@@ -61,7 +62,12 @@ def _with_more(train: Examples) -> Examples:
     more = examples_of([40] * len(train.classes) + [80, 80], shuffle=80, first_id=2_000_000)
     classes = (*train.classes, "left out 1", "left out 2")
     parents = (*train.parents, "parent left", "parent left") if train.parents else ()
-    return stacked(replace(train, classes=classes, parents=parents), replace(more, classes=classes))
+    return stacked(with_classes(train, classes, parents), with_classes(more, classes))
+
+
+def with_classes(images: Examples, classes: tuple[str, ...], parents: tuple[str, ...] = ()) -> Examples:
+    """The same images and labels under other class names, of which there may be more."""
+    return replace(images, targets=Labels(images.labels, len(classes)), classes=classes, parents=parents)
 
 
 def teacher(images: Examples) -> Probabilities:

@@ -35,7 +35,7 @@ class Resampled:
         }
 
     def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
-        return self.student_transform.seen(before)
+        return self.student_transform.output_shape(before)
 
     def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
         return (_through(self.student_transform, pixels) + np.float32(0.5)).clip(0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
-from distillab.data.derived import StackedPixels, derived, stacked
+from distillab.data.derived import StackedItems, derived, stacked
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
@@ -208,7 +208,7 @@ class Shift(Factor):
         known = np.flatnonzero(label != UNLABELLED)
         return replace(
             other.select(known),
-            labels=label[known],
+            targets=own.targets.with_values(label[known]),
             classes=own.classes,
             parents=own.parents,
             groups=None,
@@ -285,9 +285,9 @@ def _evenly(n: int, most: int = _CHECKED_IMAGES) -> Indices:
 
 def _from_elsewhere(before: Examples, after: Examples) -> npt.NDArray[np.bool_]:
     """Return which images are in a part of the pool that was added after ``before``, bool ``[N]``."""
-    own = len(before.pool.pixels)
-    pixels = after.pool.pixels
-    grown = isinstance(pixels, StackedPixels) and len(pixels.parts[0]) == own
+    own = len(before.pool.items)
+    items = after.pool.items
+    grown = isinstance(items, StackedItems) and len(items.parts[0]) == own
     return after.rows >= own if grown else np.zeros(len(after), bool)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from distillab.data.derived import DerivedPixels, PixelOperation, Unchanged, derived
+from distillab.data.derived import DerivedItems, ItemOperation, Unchanged, derived
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
@@ -128,7 +128,7 @@ class Spurious(Factor):
         step = 1 + (uniform(examples.ids, key) * (classes - 1)).astype(np.int64)
         return np.asarray((examples.labels + step) % classes)
 
-    def _operations(self, classes: int) -> tuple[PixelOperation, ...]:
+    def _operations(self, classes: int) -> tuple[ItemOperation, ...]:
         """Return the variants of an image: unchanged, and with the cue of each class."""
         opacity = OPACITY[self.cue] if self.opacity is None else self.opacity
         return (Unchanged(), *(CueOverlay(self.cue, number, classes, opacity) for number in range(classes)))
@@ -156,9 +156,9 @@ class Spurious(Factor):
 
     def _base(self, examples: Examples) -> int | None:
         """Return the size of the pool below the cues, or None if these images have no cues."""
-        pixels = examples.pool.pixels
-        if isinstance(pixels, DerivedPixels) and pixels.operations == self._operations(len(examples.classes)):
-            return len(pixels.base)
+        items = examples.pool.items
+        if isinstance(items, DerivedItems) and items.operations == self._operations(len(examples.classes)):
+            return len(items.base)
         return None
 
 

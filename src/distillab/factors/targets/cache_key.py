@@ -27,4 +27,4 @@ class CacheKey:
     @classmethod
     def of_inputs(cls, examples: Examples) -> CacheKey:
         """Return the key of values that depend on the examples alone, whatever their labels."""
-        return cls(examples.image_digest, examples)
+        return cls(examples.input_digest, examples)

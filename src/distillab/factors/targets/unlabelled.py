@@ -12,7 +12,6 @@ from distillab.data.derived import stacked
 from distillab.data.examples import Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
-from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import rounded
@@ -142,7 +141,7 @@ class Unlabelled(Factor):
                 where="unlabelled",
                 allowed="images of one shape",
             )
-        return stacked(examples, added.relabel(np.full(len(added), UNLABELLED)))
+        return stacked(examples, added.unlabelled_like(examples))
 
     def _generated(
         self, examples: Examples, number: int, key: int, context: FactorContext

@@ -43,7 +43,7 @@ class JobRunner:
     def __init__(self, folder: StudyFolder, device: torch.device) -> None:
         self.folder, self.device = folder, device
         self._roles: OrderedDict[str, Roles] = OrderedDict()
-        self._normalise = Normalize(*folder.dataset.normalisation())
+        self._normalise = Normalize(*folder.dataset.normalization())
 
     def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
         """Do a job, or a cohort of students in step, unless the artefacts are there already. For each, the
@@ -176,6 +176,6 @@ def _seeds(job: TeacherJob | StudentJob) -> Seeds:
 def _must_be_planned(job: Job, train: Examples) -> None:
     """The images are made anew in every worker; they must be those that the job's id stands for."""
     planned = job.images if isinstance(job, OutputsJob) else job.sets.train
-    made = train.image_digest if isinstance(job, OutputsJob) else train.digest
+    made = train.input_digest if isinstance(job, OutputsJob) else train.digest
     if planned != made:
         raise RuntimeError(f"the images of job {job.id} are not those it was planned with")
