@@ -28,7 +28,7 @@ from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:
-    from distillab.profile import GivenTeacher, Profile
+    from distillab.profile import LoadedTeacher, Profile
 
 
 def _ignore(_share: float) -> None:
@@ -214,7 +214,7 @@ def profile(
         distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import given_teacher, profile_source
+    from distillab.profile import load_teacher, profile_source
 
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
@@ -222,16 +222,16 @@ def profile(
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
-    def open_given(dataset: Dataset) -> GivenTeacher:
-        normalise = Normalize(*dataset.normalisation())
+    def load(dataset: Dataset) -> LoadedTeacher:
+        normalise = Normalize(*dataset.normalization())
         file = None if weights is None else Path(weights)
-        return given_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
+        return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 
     return profile_source(
         _source(data, chosen),
         against=None if against is None else _source(against, common),
         embedding=embedding,
-        teacher=None if teacher is None else open_given,
+        teacher=None if teacher is None else load,
         progress=on_load,
     )
 

@@ -165,7 +165,7 @@ def profile(
     if out is not None:
         write_profile(found, out)
     if as_json:
-        _print_json(found.facts())
+        _print_json(found.as_dict())
     else:
         print_profile(found, out)
 

@@ -254,6 +254,8 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
             console.print(note)
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
     console.print(f"\n{found.seconds:.1f} seconds; shared by several measures: {shared}")
+    if found.claims:
+        console.print(f"{', '.join(found.claims)}: published claims, see docs/claims.md", soft_wrap=True)
     if page is not None:
         console.print(f"page: {page}", soft_wrap=True)
 

@@ -74,7 +74,7 @@ def test_class_accuracies_are_of_the_last_weights(undisturbed: Undisturbed) -> N
     measured = Measurements(undisturbed.folder)
     test = undisturbed.folder.dataset.eval["test"]
     for cell, row in zip(measured.cells, undisturbed.rows, strict=True):
-        accuracies = measured.class_accuracies(cell)
+        accuracies = measured.per_class(cell)
         assert accuracies is not None
         assert [count for _, count in accuracies.values()] == test.counts.tolist()
         shares = [accuracy for accuracy, _ in accuracies.values()]

@@ -1,4 +1,4 @@
-"""A dataset in which only the middle of an image tells its class, and ways to spoil it."""
+"""Images whose class is visible in their center only, and datasets made of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples
-from distillab.profile.measure import Family
-from distillab.profile.subject import Subject
+from distillab.profile import Family, ProfiledDataset
 
 CLASSES = ("upright", "level", "rising", "falling")
 Pixels = npt.NDArray[np.uint8]
@@ -19,9 +18,10 @@ Labels = npt.NDArray[np.int64]
 
 
 def gratings(count: int = 480, side: int = 32, seed: int = 0, classes: int = 4) -> tuple[Pixels, Labels]:
-    """Gratings in the middle of images, their direction the class; ground and phase are random.
+    """Draw gratings in the center of images; direction is the class, background and phase are random.
 
-    Images uint8 ``[count, 3, side, side]``, labels int64 ``[count]`` in turn.
+    Returns:
+        Images uint8 ``[count, 3, side, side]``, and labels int64 ``[count]`` that alternate.
     """
     rng = np.random.default_rng(seed)
     labels = (np.arange(count) % classes).astype(np.int64)
@@ -35,10 +35,14 @@ def gratings(count: int = 480, side: int = 32, seed: int = 0, classes: int = 4) 
     return images.clip(0, 255).astype(np.uint8), labels
 
 
-def subject(
-    images: Pixels, labels: Labels, *, test: tuple[Pixels, Labels] | None = None, **more: Any
-) -> Subject:
-    """What a source with these arrays would be, with a test split or without."""
+def profiled(
+    images: Pixels,
+    labels: Labels,
+    *,
+    test: tuple[Pixels, Labels] | None = None,
+    against: tuple[str, Examples] | None = None,
+) -> ProfiledDataset:
+    """Return the dataset that a source with these arrays would give, with or without a test split."""
     classes = CLASSES[: int(labels.max()) + 1]
     held = [] if test is None else [test]
     pixels = np.concatenate([images, *(part for part, _ in held)])
@@ -50,23 +54,23 @@ def subject(
     data = Dataset(
         "planted", train, empty, {"test": empty if test is None else tested}, DataReport(carved=carved)
     )
-    return Subject.of(data, **more)
+    return ProfiledDataset.of(data, against=against)
 
 
 def values(family: Family | None) -> dict[str, float]:
-    """The numbers of a family by key."""
+    """Return the values of a family by key."""
     assert family is not None
     return {measure.key: measure.value for measure in family.measures}
 
 
 def alarms(family: Family | None) -> list[str]:
-    """What stands out in a family."""
+    """Return the alarms of a family."""
     assert family is not None
     return [measure.alarm for measure in family.measures if measure.alarm]
 
 
 def write(path: Path, images: Pixels, labels: Labels, test: tuple[Pixels, Labels] | None = None) -> Path:
-    """The arrays as a file of the ``npz`` source."""
+    """Write the arrays as a file of the ``npz`` source."""
     arrays: dict[str, Any] = {"x_train": images, "y_train": labels}
     if test is not None:
         arrays |= {"x_test": test[0], "y_test": test[1]}

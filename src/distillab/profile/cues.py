@@ -1,4 +1,4 @@
-"""Cues: what is to be seen of an image without looking at its subject."""
+"""Features of an image that leave out its subject: border, background, color, focus, file."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from distillab.data.examples import Examples, Indices, Pixels
 from distillab.modalities.image.embedding.embedding import batches
 from distillab.profile.image_statistics import luma
 
-Features = npt.NDArray[np.float64]
-SMALLEST_SIDE = 16  # pixels; below it there is no border that is not the subject
-COLOURS = 4  # bins a channel of the colours of the background
+CueFeatures = npt.NDArray[np.float64]
+_BORDER_SIDE = 16  # pixels; smaller images have no border apart from the subject
+_COLOR_BINS = 4  # per channel, in the color histogram of the background
 
 
 @dataclass(frozen=True)
-class Cue:
-    """One cue.
+class ImageCue:
+    """A feature that should not reveal the class.
 
     Attributes:
-        label: its name for people.
-        about: what is looked at.
-        see: from uint8 ``[B, C, H, W]`` to float ``[B, F]``; None if it is not in the pixels.
-        smallest: side in pixels from which it means anything.
+        label: Name shown to users.
+        about: What it consists of.
+        extract: From uint8 ``[B, C, H, W]`` to float ``[B, F]``; None if it comes from the file.
+        smallest: Side in pixels from which it is meaningful.
     """
 
     label: str
     about: str
-    see: Callable[[Pixels], npt.NDArray[np.floating[Any]]] | None = None
+    extract: Callable[[Pixels], npt.NDArray[np.floating[Any]]] | None = None
     smallest: int = 0
 
 
 def border(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Colours along the outermost sixteenth of the image (at least one pixel), eight places a side."""
+    """Return colors along the outermost sixteenth of the image (at least one pixel), 8 places per side."""
     height, width = pixels.shape[2:]
     high, wide = max(1, height // 16), max(1, width // 16)
     scaled = torch.from_numpy(pixels).float() / 255
@@ -54,7 +54,7 @@ def border(pixels: Pixels) -> npt.NDArray[np.float32]:
 
 
 def background(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """How often each of 64 colours (16 greys) occurs outside of the ellipse that fills the image."""
+    """Return square roots of the shares of 64 colors (16 grays) outside of the inscribed ellipse."""
     height, width = pixels.shape[2:]
     down = (np.arange(height) + 0.5) / height * 2 - 1
     across = (np.arange(width) + 0.5) / width * 2 - 1
@@ -63,65 +63,72 @@ def background(pixels: Pixels) -> npt.NDArray[np.float32]:
     if pixels.shape[1] == 1:
         bins, codes = 16, seen[:, 0].astype(np.int64) // 16
     else:
-        steps = seen.astype(np.int64) // (256 // COLOURS)
-        bins, codes = COLOURS**3, (steps[:, 0] * COLOURS + steps[:, 1]) * COLOURS + steps[:, 2]
+        steps = seen.astype(np.int64) // (256 // _COLOR_BINS)
+        bins, codes = _COLOR_BINS**3, (steps[:, 0] * _COLOR_BINS + steps[:, 1]) * _COLOR_BINS + steps[:, 2]
     codes += np.arange(len(pixels))[:, None] * bins
     counts = np.bincount(codes.reshape(-1), minlength=len(pixels) * bins).reshape(len(pixels), bins)
     return np.sqrt(counts / len(outside)).astype(np.float32)
 
 
-def mean_colour(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Mean and spread of each channel over the whole image."""
+def mean_color(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return mean and standard deviation of each channel over the whole image."""
     scaled = pixels.astype(np.float32) / 255
     return np.hstack([scaled.mean(axis=(2, 3)), scaled.std(axis=(2, 3))])
 
 
 def acquisition(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Focus, noise and compression: moments of the detail of luma at four scales, few strong edges told from
-    many weak ones."""
-    grey = torch.from_numpy(luma(pixels))[:, None]
+    """Return features of focus, noise and compression: moments of the detail of luma at four scales.
+
+    Three moments per scale separate few strong edges from many weak ones.
+    """
+    gray = torch.from_numpy(luma(pixels))[:, None]
     found = []
     for _ in range(4):
-        if min(grey.shape[2:]) < 4:
+        if min(gray.shape[2:]) < 4:
             break
-        small = adaptive_avg_pool2d(grey, (max(2, grey.shape[2] // 2), max(2, grey.shape[3] // 2)))
-        detail = (grey - interpolate(small, grey.shape[2:], mode="bilinear")).abs().flatten(1)
+        small = adaptive_avg_pool2d(gray, (max(2, gray.shape[2] // 2), max(2, gray.shape[3] // 2)))
+        detail = (gray - interpolate(small, gray.shape[2:], mode="bilinear")).abs().flatten(1)
         means = detail.sqrt().mean(dim=1), detail.mean(dim=1), detail.square().mean(dim=1).sqrt()
         found += [torch.log(mean + 1e-3) for mean in means]
-        grey = small
+        gray = small
     values: npt.NDArray[np.float32] = torch.stack(found, dim=1).numpy()
     return values
 
 
-CUES: dict[str, Cue] = {
-    "border": Cue("border", "colours of the outermost sixteenth", border, SMALLEST_SIDE),
-    "background": Cue("background", "colours outside of the largest ellipse", background, SMALLEST_SIDE),
-    "mean_colour": Cue("mean colour", "mean and spread of each channel", mean_colour),
-    "acquisition": Cue(
-        "focus and noise", "strength of fine detail at four scales", acquisition, SMALLEST_SIDE
+CUES: dict[str, ImageCue] = {
+    "border": ImageCue("border", "colors of the outermost sixteenth", border, _BORDER_SIDE),
+    "background": ImageCue("background", "colors outside of the largest ellipse", background, _BORDER_SIDE),
+    "mean_colour": ImageCue("mean color", "mean and standard deviation of each channel", mean_color),
+    "acquisition": ImageCue(
+        "focus and noise", "strength of fine detail at four scales", acquisition, _BORDER_SIDE
     ),
-    "file_size": Cue("file size", "bytes of the file, and bytes a pixel"),
-    "image_size": Cue("image size", "width, height and their ratio before resizing"),
+    "file_size": ImageCue("file size", "bytes of the file, and bytes per pixel"),
+    "image_size": ImageCue("image size", "width, height and their ratio before resizing"),
 }
+"""The keys are part of ``profile --json``."""
 
 
 def cue_features(
     name: str, images: Examples, positions: Indices, columns: dict[str, Indices]
-) -> Features | None:
-    """A cue of the images at ``positions``: float64 ``[len(positions), F]``; None if it does not vary.
+) -> CueFeatures | None:
+    """Return a cue of the images at ``positions``: float64 ``[len(positions), F]``.
 
     Args:
-        name: a key of :data:`CUES`.
-        images: the set.
+        name: A key of :data:`CUES`.
+        images: The images.
         positions: int64.
-        columns: facts of the files of all images, as far as known: ``bytes``, ``width``, ``height``.
+        columns: Those of ``bytes``, ``width`` and ``height`` that are known for the files of all images.
+
+    Returns:
+        The features that vary between images; None if none does or the cue is not available.
     """
     cue = CUES[name]
-    if cue.see is not None:
+    if cue.extract is not None:
         if min(images.shape[1:]) < cue.smallest:
             return None
         chosen = images.select(positions)
-        found = np.concatenate([cue.see(chosen.pixels(rows)) for rows in batches(chosen)]).astype(np.float64)
+        parts = [cue.extract(chosen.pixels(rows)) for rows in batches(chosen)]
+        found = np.concatenate(parts).astype(np.float64)
     else:
         needed = ("bytes",) if name == "file_size" else ("width", "height")
         if not all(column in columns for column in needed):
@@ -132,12 +139,12 @@ def cue_features(
     return found[:, varying] if varying.any() else None
 
 
-def _file_size(logs: dict[str, Features]) -> Features:
+def _file_size(logs: dict[str, CueFeatures]) -> CueFeatures:
     parts = [logs["bytes"]]
     if "width" in logs and "height" in logs:
         parts.append(logs["bytes"] - logs["width"] - logs["height"])
     return np.stack(parts, axis=1)
 
 
-def _image_size(logs: dict[str, Features]) -> Features:
+def _image_size(logs: dict[str, CueFeatures]) -> CueFeatures:
     return np.stack([logs["width"], logs["height"], logs["width"] - logs["height"]], axis=1)

@@ -1,4 +1,4 @@
-"""Notebook: measures written down as they are made, each with what it cost."""
+"""Build a family measure by measure and charge each measure for its own time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from distillab.profile.measure import Family, Gallery, Grid, Interval, Measure, 
 
 
 class Stopwatch:
-    """Seconds of the work that several measures share, by name, so that none of them is charged for it."""
+    """Time the work that several measures share, so that no single measure is charged for it.
+
+    Attributes:
+        shared: Seconds by name of the work.
+
+    Example:
+        >>> watch = Stopwatch()
+        >>> with watch.charging("embedding"):
+        ...     pass
+        >>> list(watch.shared)
+        ['embedding']
+    """
 
     def __init__(self) -> None:
         self.shared: dict[str, float] = {}
-        self._depth = 0
 
     @property
     def total(self) -> float:
@@ -23,7 +33,7 @@ class Stopwatch:
 
     @contextmanager
     def charging(self, name: str) -> Iterator[None]:
-        """The body is shared work. Work inside of shared work is charged to the inner name alone."""
+        """Charge the body to ``name``. Nested shared work is charged to the inner name only."""
         started, before = time.perf_counter(), self.total
         yield
         inner = self.total - before
@@ -31,7 +41,23 @@ class Stopwatch:
 
 
 class FamilyBuilder:
-    """Collects the measures of one family. What passes between two entries is the cost of the second."""
+    """Collect the measures, galleries, tables and notes of one family.
+
+    The time that passes between two calls of :meth:`add`, without shared work, is the cost of the second
+    measure.
+
+    Args:
+        key: Name of the family in JSON.
+        title: Heading of the family.
+        watch: Times the shared work.
+
+    Example:
+        >>> from distillab.profile.measure import exact_interval
+        >>> family = FamilyBuilder("size", "Size and shape", Stopwatch())
+        >>> family.add("images", "images", 300, exact_interval(300), 300, "The size.", unit="count")
+        >>> family.build().measures[0].value
+        300.0
+    """
 
     def __init__(self, key: str, title: str, watch: Stopwatch) -> None:
         self._key, self._title, self._watch = key, title, watch
@@ -39,7 +65,7 @@ class FamilyBuilder:
         self._galleries: list[Gallery] = []
         self._grids: list[Grid] = []
         self._notes: list[str] = []
-        self._mark()
+        self._restart_clock()
 
     def add(
         self,
@@ -55,7 +81,7 @@ class FamilyBuilder:
         claims: tuple[str, ...] = (),
         alarm: str = "",
     ) -> None:
-        """Write down a measure; see :class:`~distillab.profile.measure.Measure`."""
+        """Add a measure; see :class:`~distillab.profile.measure.Measure` for the arguments."""
         now = time.perf_counter()
         seconds = max(0.0, now - self._started - (self._watch.total - self._shared))
         self._measures.append(
@@ -73,23 +99,23 @@ class FamilyBuilder:
                 alarm=alarm,
             )
         )
-        self._mark()
+        self._restart_clock()
 
-    def show(self, gallery: Gallery) -> None:
-        """Write down pictures, if there are any."""
+    def add_gallery(self, gallery: Gallery) -> None:
+        """Add a gallery unless it holds no pictures."""
         if any(row for _, row in gallery.rows):
             self._galleries.append(gallery)
 
-    def tabulate(self, grid: Grid) -> None:
-        """Write down a table."""
+    def add_grid(self, grid: Grid) -> None:
+        """Add a table."""
         self._grids.append(grid)
 
-    def note(self, sentence: str) -> None:
-        """Write down what was left out, and why."""
+    def add_note(self, sentence: str) -> None:
+        """Add a sentence about what was left out, and why."""
         self._notes.append(sentence)
 
-    def close(self) -> Family:
-        """The family."""
+    def build(self) -> Family:
+        """Return the family."""
         return Family(
             self._key,
             self._title,
@@ -99,5 +125,5 @@ class FamilyBuilder:
             tuple(self._notes),
         )
 
-    def _mark(self) -> None:
+    def _restart_clock(self) -> None:
         self._started, self._shared = time.perf_counter(), self._watch.total

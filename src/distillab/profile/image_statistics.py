@@ -1,4 +1,4 @@
-"""Statistics of single images: colour, sharpness, texture."""
+"""Statistics of single images: color, sharpness, texture."""
 
 from __future__ import annotations
 
@@ -11,85 +11,99 @@ import numpy.typing as npt
 from distillab.data.examples import Examples, Indices, Pixels
 from distillab.modalities.image.embedding.embedding import batches
 
-Values = npt.NDArray[np.float64]
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
-SPECTRUM_SIDE = 64  # pixels; larger images are cut to their middle
+StatisticValues = npt.NDArray[np.float64]
+_LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+_SPECTRUM_SIDE = 64  # pixels; larger images are cropped to their center
 
 
 @dataclass(frozen=True)
-class Statistic:
-    """What a statistic is called, and what it means for distillation."""
+class ImageStatistic:
+    """Name of a statistic and its meaning for distillation."""
 
     label: str
     means: str
 
 
-STATISTICS: dict[str, Statistic] = {
-    "brightness": Statistic(
-        "brightness", "Mean luma in [0, 1]. Normalisation takes it out unless it differs by class."
+STATISTICS: dict[str, ImageStatistic] = {
+    "brightness": ImageStatistic(
+        "brightness", "Mean luma in [0, 1]. Normalization removes it unless it differs between classes."
     ),
-    "contrast": Statistic(
-        "contrast", "Standard deviation of luma. Low contrast asks for normalisation by image."
+    "contrast": ImageStatistic(
+        "contrast", "Standard deviation of luma. If it is low, consider normalizing each image."
     ),
-    "saturation": Statistic("saturation", "0 is grey. Near 0 colour says little: try `channels: 1`."),
-    "colourfulness": Statistic(
-        "colourfulness", "After Hasler and Suesstrunk (2003). High: colour views may erase classes."
+    "saturation": ImageStatistic(
+        "saturation", "0 is gray. Near 0 color carries little information: try `channels: 1`."
     ),
-    "edges": Statistic(
+    "colourfulness": ImageStatistic(
+        "colorfulness",
+        "After Hasler and Suesstrunk (2003). If it is high, color augmentation may remove class information.",
+    ),
+    "edges": ImageStatistic(
         "edge strength",
-        "Mean gradient of luma. What is lost first when a student sees fewer pixels than its teacher.",
+        "Mean gradient of luma: what is lost first when a student gets fewer pixels than its teacher.",
     ),
-    "sharpness": Statistic(
+    "sharpness": ImageStatistic(
         "sharpness",
-        "Spread of the Laplacian of luma: low for blurred or enlarged images, which bear a lower resolution.",
+        "Standard deviation of the Laplacian of luma: low for blurred or enlarged images, which lose little "
+        "at a lower resolution.",
     ),
-    "spectral_slope": Statistic(
+    "spectral_slope": ImageStatistic(
         "spectral slope",
-        "Of log power over log frequency; photographs lie near -2 to -3, noise at 0, drawings between.",
+        "Slope of log power over log frequency: -2 to -3 for photographs, 0 for noise, between them for "
+        "drawings.",
     ),
-    "roughness": Statistic(
-        "fine noise", "Median absolute difference from the mean of neighbours: sensor noise and compression."
+    "roughness": ImageStatistic(
+        "fine noise",
+        "Median absolute difference from the mean of neighboring pixels: sensor noise and compression.",
     ),
 }
+"""The keys are part of ``profile --json``."""
 
 
-def statistics_of(images: Examples, positions: Indices) -> dict[str, Values]:
-    """Every statistic of the images at ``positions``, float64 ``[len(positions)]`` each; those of colour for
-    colour images only."""
-    parts: list[dict[str, Values]] = []
+def image_statistics(images: Examples, positions: Indices) -> dict[str, StatisticValues]:
+    """Return every statistic of the images at ``positions``, float64 ``[len(positions)]`` each.
+
+    Statistics of color are left out for gray images.
+
+    Example:
+        >>> gray = Examples.of(np.full((1, 1, 8, 8), 51, np.uint8), [0], ("a", "b"))
+        >>> image_statistics(gray, np.array([0]))["brightness"].round(3)
+        array([0.2])
+    """
+    parts: list[dict[str, StatisticValues]] = []
     for rows in batches(images.select(positions)):
-        parts.append(_of(images.pixels(positions[rows])))
+        parts.append(_statistics_of_batch(images.pixels(positions[rows])))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def luma(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """Brightness of each pixel, float32 ``[B, H, W]`` in [0, 1]."""
+    """Return the brightness of each pixel, float32 ``[B, H, W]`` in [0, 1]."""
     scaled = pixels.astype(np.float32) / 255
-    grey = scaled[:, 0] if pixels.shape[1] == 1 else np.tensordot(LUMA, scaled, axes=(0, 1))
-    return np.asarray(grey, dtype=np.float32)
+    gray = scaled[:, 0] if pixels.shape[1] == 1 else np.tensordot(_LUMA_WEIGHTS, scaled, axes=(0, 1))
+    return np.asarray(gray, dtype=np.float32)
 
 
-def _of(pixels: Pixels) -> dict[str, Values]:
-    grey = luma(pixels)
-    down, across = np.diff(grey, axis=1)[:, :, :-1], np.diff(grey, axis=2)[:, :-1]
-    around = (grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]) / 4
-    rough = grey[:, 1:-1, 1:-1] - around
+def _statistics_of_batch(pixels: Pixels) -> dict[str, StatisticValues]:
+    gray = luma(pixels)
+    down, across = np.diff(gray, axis=1)[:, :, :-1], np.diff(gray, axis=2)[:, :-1]
+    around = (gray[:, :-2, 1:-1] + gray[:, 2:, 1:-1] + gray[:, 1:-1, :-2] + gray[:, 1:-1, 2:]) / 4
+    rough = gray[:, 1:-1, 1:-1] - around
     found: dict[str, npt.NDArray[np.floating[Any]]] = {
-        "brightness": grey.mean(axis=(1, 2)),
-        "contrast": grey.std(axis=(1, 2)),
+        "brightness": gray.mean(axis=(1, 2)),
+        "contrast": gray.std(axis=(1, 2)),
     }
     if pixels.shape[1] == 3:
-        found |= _colour(pixels)
+        found |= _color_statistics(pixels)
     found |= {
         "edges": np.hypot(down, across).mean(axis=(1, 2)),
         "sharpness": rough.std(axis=(1, 2)),
-        "spectral_slope": spectral_slope(grey),
+        "spectral_slope": spectral_slope(gray),
         "roughness": np.median(np.abs(rough), axis=(1, 2)),
     }
     return {name: values.astype(np.float64) for name, values in found.items()}
 
 
-def _colour(pixels: Pixels) -> dict[str, Values]:
+def _color_statistics(pixels: Pixels) -> dict[str, StatisticValues]:
     red, green, blue = (pixels[:, channel].astype(np.float32) / 255 for channel in range(3))
     high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     saturation = ((high - low) / np.maximum(high, 1e-6)).mean(axis=(1, 2))
@@ -99,15 +113,17 @@ def _colour(pixels: Pixels) -> dict[str, Values]:
     return {"saturation": saturation, "colourfulness": spread + 0.3 * shift}
 
 
-def spectral_slope(grey: npt.NDArray[np.floating[Any]]) -> Values:
-    """Slope of log power over log frequency, all directions together: float64 ``[B]``; 0 for flat images.
+def spectral_slope(gray: npt.NDArray[np.floating[Any]]) -> StatisticValues:
+    """Return the slope of log power over log frequency, averaged over directions: float64 ``[B]``.
+
+    A Hann window keeps the image edges out of the spectrum. The slope of a flat image is 0.
 
     Args:
-        grey: float ``[B, H, W]``; a Hann window keeps the edges of the image out of the spectrum.
+        gray: float ``[B, H, W]``.
     """
-    side = min(grey.shape[1], grey.shape[2], SPECTRUM_SIDE)
-    top, left = (grey.shape[1] - side) // 2, (grey.shape[2] - side) // 2
-    square = grey[:, top : top + side, left : left + side]
+    side = min(gray.shape[1], gray.shape[2], _SPECTRUM_SIDE)
+    top, left = (gray.shape[1] - side) // 2, (gray.shape[2] - side) // 2
+    square = gray[:, top : top + side, left : left + side]
     window = np.hanning(side + 2)[1:-1]
     power = (
         np.abs(np.fft.fft2((square - square.mean(axis=(1, 2), keepdims=True)) * np.outer(window, window)))
@@ -118,8 +134,8 @@ def spectral_slope(grey: npt.NDArray[np.floating[Any]]) -> Values:
     inside = (ring >= 1) & (ring <= side // 2)
     rings = ring[inside]
     sums = np.stack([np.bincount(rings, weights=each[inside]) for each in power])[:, 1:]
-    profile = np.log(sums / np.bincount(rings)[1:] + 1e-8)
-    x = np.log(np.arange(1, profile.shape[1] + 1))
+    log_power = np.log(sums / np.bincount(rings)[1:] + 1e-8)
+    x = np.log(np.arange(1, log_power.shape[1] + 1))
     x = x - x.mean()
-    slopes: Values = profile @ x / (x @ x) if len(x) > 1 else np.zeros(len(grey))
+    slopes: StatisticValues = log_power @ x / (x @ x) if len(x) > 1 else np.zeros(len(gray))
     return slopes

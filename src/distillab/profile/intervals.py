@@ -1,4 +1,4 @@
-"""95 % intervals: in closed form where there is one, else from the bootstrap."""
+"""95 % intervals: in closed form where one exists, otherwise by resampling."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from scipy.special import chdtri, ndtri, stdtrit
 
 from distillab.profile.measure import Interval
 
-Values = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
-RESAMPLES = 200
-GROUPS = 20
+_RESAMPLES = 200
+_JACKKNIFE_GROUPS = 20
 _Z = float(ndtri(0.5 + CONFIDENCE / 2))
 
 
-def wilson(hits: float, n: int) -> Interval:
-    """Of a share ``hits / n`` (Wilson 1927)."""
+def wilson_interval(hits: float, n: int) -> Interval:
+    """Return the interval of a share ``hits / n`` (Wilson 1927).
+
+    Example:
+        >>> found = wilson_interval(5, 10)
+        >>> round(found.low, 3), round(found.high, 3)
+        (0.237, 0.763)
+    """
     if not n:
         return Interval(math.nan, math.nan, "none: no image")
     share = hits / n
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    center = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half), "Wilson")
+    return Interval(max(0.0, center - half), min(1.0, center + half), "Wilson")
 
 
-def normal_mean(values: npt.ArrayLike) -> Interval:
-    """Of a mean of many values: the normal approximation."""
+def mean_interval(values: npt.ArrayLike) -> Interval:
+    """Return the interval of the mean of many values, by the normal approximation."""
     sample = np.asarray(values, dtype=np.float64)
     if len(sample) < 2:
         return Interval(math.nan, math.nan, "none: fewer than two values")
@@ -37,17 +42,28 @@ def normal_mean(values: npt.ArrayLike) -> Interval:
     return Interval(float(sample.mean() - half), float(sample.mean() + half), "normal")
 
 
-def balanced(recalls: Values, counts: npt.NDArray[np.int64]) -> Interval:
-    """Of a mean of recalls, one a class: the normal approximation, classes independent."""
+def balanced_accuracy_interval(recalls: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> Interval:
+    """Return the interval of the mean recall over classes, by the normal approximation.
+
+    Classes are treated as independent.
+
+    Args:
+        recalls: float64 ``[C]``, accuracy of each class.
+        counts: int64 ``[C]``, images per class; classes without images are ignored.
+    """
     kept = counts > 0
-    shares = (recalls[kept] * counts[kept] + 1) / (counts[kept] + 2)  # a recall of 0 or 1 has a spread too
+    # One success and one failure are added, so that a recall of 0 or 1 has a variance too.
+    shares = (recalls[kept] * counts[kept] + 1) / (counts[kept] + 2)
     half = _Z * math.sqrt(float((shares * (1 - shares) / counts[kept]).sum())) / int(kept.sum())
     value = float(recalls[kept].mean())
     return Interval(max(0.0, value - half), min(1.0, value + half), "normal, by class")
 
 
-def rate(value: float, events: int) -> Interval:
-    """Of a rate that ``events`` exponential waiting times gave: exact, from the chi-squared law."""
+def rate_interval(value: float, events: int) -> Interval:
+    """Return the exact interval of a rate estimated from ``events`` exponential waiting times.
+
+    The ends are quantiles of the chi-squared distribution with ``2 * events`` degrees of freedom.
+    """
     if events < 1:
         return Interval(math.nan, math.nan, "none: no event")
     tail = (1 - CONFIDENCE) / 2
@@ -55,20 +71,20 @@ def rate(value: float, events: int) -> Interval:
     return Interval(value * low, value * high, "chi-squared")
 
 
-def bootstrap(
+def bootstrap_interval(
     statistic: Callable[[npt.NDArray[np.int64]], float],
     n: int,
     *,
     seed: int,
-    resamples: int = RESAMPLES,
+    resamples: int = _RESAMPLES,
 ) -> Interval:
-    """The percentile bootstrap.
+    """Return the percentile bootstrap interval.
 
     Args:
-        statistic: of positions in ``[0, n)``, int64 ``[n]``, with repeats.
-        n: images.
-        seed: of the draws.
-        resamples: how many.
+        statistic: Function of positions in ``[0, n)``, int64 ``[n]``, with repeats.
+        n: Number of images.
+        seed: Seed of the resampling.
+        resamples: Number of resamples.
     """
     rng = np.random.default_rng(seed)
     found = [statistic(rng.integers(0, n, n)) for _ in range(resamples)]
@@ -81,26 +97,27 @@ def bootstrap(
     return Interval(float(low), float(high), "bootstrap")
 
 
-def jackknife(
+def jackknife_interval(
     statistic: Callable[[npt.NDArray[np.int64]], float],
     n: int,
     value: float,
     *,
-    groups: int = GROUPS,
-    least: float = -math.inf,
-    most: float = math.inf,
+    groups: int = _JACKKNIFE_GROUPS,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
 ) -> Interval:
-    """Leaving out one of G equal groups of images at a time: the delete-a-group jackknife.
+    """Return the delete-a-group jackknife interval: one of G equal groups of images is left out at a time.
 
-    For statistics of class means, tables and neighbourhoods, which are biased by noise: a bootstrap, which
-    repeats images, would add that bias once more, and its interval may lie beside the value.
+    Suits statistics of class means, tables and neighborhoods, which noise biases. A bootstrap repeats images
+    and would add that bias a second time, so that its interval may not contain the value.
 
     Args:
-        statistic: of positions in ``[0, n)``, int64.
-        n: images, in random order.
-        value: the statistic of all of them.
+        statistic: Function of positions in ``[0, n)``, int64.
+        n: Number of images, in random order.
+        value: The statistic of all images.
         groups: G, at most n.
-        least, most: what the statistic cannot pass.
+        minimum: Lower bound of the statistic.
+        maximum: Upper bound of the statistic.
     """
     count = min(groups, n)
     group = np.arange(n) % max(1, count)
@@ -110,4 +127,4 @@ def jackknife(
         return Interval(math.nan, math.nan, "none: too few images")
     spread = math.sqrt((count - 1) / count * float(((sample - sample.mean()) ** 2).sum()))
     half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * spread
-    return Interval(max(least, value - half), min(most, value + half), "jackknife")
+    return Interval(max(minimum, value - half), min(maximum, value + half), "jackknife")

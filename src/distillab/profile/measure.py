@@ -1,13 +1,14 @@
-"""What a profile is made of: measures with their intervals, pictures, and the families they come in."""
+"""The parts of a profile: measures with intervals, pictures, tables, and the families that hold them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from pydantic import JsonValue
 
 from distillab.data.examples import Pixels
 
@@ -16,12 +17,17 @@ Unit = Literal["", "share", "count", "pixels", "bytes", "nats", "bits"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval, or why there is none.
+    """A 95 % interval, or the reason why there is none.
 
     Attributes:
-        low, high: its ends; NaN if there is none.
-        how: where it comes from: ``Wilson``, ``bootstrap``, ``exact`` (a count of all images, which has no
-            error of sampling), ...
+        low: Lower end; NaN if there is no interval.
+        high: Upper end; NaN if there is no interval.
+        how: Where the interval comes from, such as ``Wilson``, ``bootstrap`` or ``exact`` (a count over all
+            images, which has no sampling error); ``none: REASON`` if there is no interval.
+
+    Example:
+        >>> Interval(0.1, 0.3, "Wilson").high
+        0.3
     """
 
     low: float
@@ -29,8 +35,13 @@ class Interval:
     how: str
 
 
-def exact(value: float) -> Interval:
-    """Of a number that is known, not estimated."""
+def exact_interval(value: float) -> Interval:
+    """Return the interval of a number that was counted rather than estimated.
+
+    Example:
+        >>> exact_interval(4)
+        Interval(low=4, high=4, how='exact')
+    """
     return Interval(value, value, "exact")
 
 
@@ -39,17 +50,22 @@ class Measure:
     """One number about a dataset.
 
     Attributes:
-        key: its name in JSON, unique in a profile.
-        label: its name for people.
-        value: the number; NaN if the data do not allow it.
-        interval: what is known about it.
-        n: images (or pairs, classes) that it was computed from.
-        seconds: what it cost, without the work that several measures share.
-        means: one line: what it means for distillation.
-        unit: how it is written: ``share`` as a percentage.
-        hypothesis: whether ``means`` states something that this lab has not shown.
-        claims: ids of published claims behind ``means``.
-        alarm: what stands out, as a sentence; empty if nothing does.
+        key: Name in JSON, unique within a profile.
+        label: Name shown to users.
+        value: The number; NaN if the data do not determine it.
+        interval: 95 % interval of ``value``.
+        n: Number of images (or pairs, or classes) that the value was computed from.
+        seconds: Cost, without the work that several measures share.
+        means: One line about the meaning for distillation.
+        unit: How the value is formatted; ``share`` as a percentage.
+        hypothesis: Whether ``means`` states something that this dataset has not shown.
+        claims: Ids of the published claims behind ``means``; docs/claims.md lists them with their sources.
+        alarm: A sentence if the value crosses its alarm threshold, otherwise empty.
+
+    Example:
+        >>> size = Measure("images", "images", 300, exact_interval(300), 300, 0.0, "The size.", unit="count")
+        >>> size.as_dict()["value"]
+        300
     """
 
     key: str
@@ -64,14 +80,14 @@ class Measure:
     claims: tuple[str, ...] = ()
     alarm: str = ""
 
-    def facts(self) -> dict[str, Any]:
-        """The plain form, for JSON."""
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the measure as JSON values."""
         return {
             "key": self.key,
             "label": self.label,
-            "value": _plain(self.value),
-            "low": _plain(self.interval.low),
-            "high": _plain(self.interval.high),
+            "value": _finite_or_none(self.value),
+            "low": _finite_or_none(self.interval.low),
+            "high": _finite_or_none(self.interval.high),
             "interval": self.interval.how,
             "unit": self.unit,
             "n": self.n,
@@ -85,7 +101,17 @@ class Measure:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image of the dataset. ``name`` is what its file or row is called, or its id."""
+    """An image of the dataset.
+
+    Attributes:
+        pixels: uint8 ``[C, H, W]``.
+        name: Name of its file or row, or its id.
+        caption: Text below the picture.
+
+    Example:
+        >>> Picture(np.zeros((1, 8, 8), np.uint8), "train/cat/12.jpg", "cat").caption
+        'cat'
+    """
 
     pixels: Pixels
     name: str
@@ -94,15 +120,26 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Pictures under a title; each row of ``rows`` belongs together, under its own title."""
+    """Titled rows of pictures.
+
+    Attributes:
+        title: Heading.
+        note: Text below the heading; may be empty.
+        rows: ``(title, pictures)`` of each row.
+
+    Example:
+        >>> cat = Picture(np.zeros((1, 8, 8), np.uint8), "cat.jpg")
+        >>> Gallery("Drawn at random", "", (("cats", (cat,)),)).as_dict()["rows"]
+        [{'title': 'cats', 'images': [{'name': 'cat.jpg', 'caption': ''}]}]
+    """
 
     title: str
     note: str
     rows: tuple[tuple[str, tuple[Picture, ...]], ...]
 
-    def facts(self) -> dict[str, Any]:
-        """The plain form, for JSON: names instead of pixels."""
-        rows = [
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the gallery as JSON values, with names in place of pixels."""
+        rows: list[JsonValue] = [
             {"title": title, "images": [{"name": p.name, "caption": p.caption} for p in row]}
             for title, row in self.rows
         ]
@@ -111,23 +148,45 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: text and numbers as they are to be read."""
+    """A table whose cells are formatted text or numbers.
+
+    Attributes:
+        title: Heading.
+        columns: Column titles.
+        rows: One tuple per row, one cell per column.
+
+    Example:
+        >>> Grid("Images per class", ("class", "images"), (("cat", 3), ("dog", 5))).as_dict()["rows"]
+        [['cat', 3], ['dog', 5]]
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | int, ...], ...]
 
-    def facts(self) -> dict[str, Any]:
-        """The plain form, for JSON."""
-        rows = [[_plain(v) if isinstance(v, float) else v for v in row] for row in self.rows]
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the table as JSON values."""
+        rows: list[JsonValue] = [
+            [_finite_or_none(cell) if isinstance(cell, float) else cell for cell in row] for row in self.rows
+        ]
         return {"title": self.title, "columns": list(self.columns), "rows": rows}
 
 
 @dataclass(frozen=True)
 class Family:
-    """Measures that belong together, and what there is to see.
+    """Measures that belong together, with their pictures and tables.
 
-    ``notes`` say what was left out and why, one sentence each.
+    Attributes:
+        key: Name in JSON.
+        title: Heading.
+        measures: In the order in which they are shown.
+        galleries: Pictures.
+        grids: Tables.
+        notes: What was left out and why, one sentence each.
+
+    Example:
+        >>> Family("size", "Size and shape", (), notes=("No image was read.",)).as_dict()["notes"]
+        ['No image was read.']
     """
 
     key: str
@@ -137,25 +196,25 @@ class Family:
     grids: tuple[Grid, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def facts(self) -> dict[str, Any]:
-        """The plain form, for JSON."""
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the family as JSON values."""
         return {
             "key": self.key,
             "title": self.title,
-            "measures": [measure.facts() for measure in self.measures],
-            "galleries": [gallery.facts() for gallery in self.galleries],
-            "grids": [grid.facts() for grid in self.grids],
+            "measures": [measure.as_dict() for measure in self.measures],
+            "galleries": [gallery.as_dict() for gallery in self.galleries],
+            "grids": [grid.as_dict() for grid in self.grids],
             "notes": list(self.notes),
         }
 
 
-def measures_of(families: tuple[Family, ...]) -> Mapping[str, Measure]:
-    """All measures by their keys."""
+def measures_by_key(families: tuple[Family, ...]) -> Mapping[str, Measure]:
+    """Return all measures of several families by their keys."""
     return {measure.key: measure for family in families for measure in family.measures}
 
 
-def _plain(value: float | int) -> float | int | None:
-    """JSON has no NaN and no infinity."""
+def _finite_or_none(value: float | int) -> float | int | None:
+    """Return the number to six significant digits, or None for NaN and infinity, which JSON lacks."""
     number = float(value)
     if not math.isfinite(number):
         return None

@@ -1,44 +1,49 @@
-"""Profile: everything that was measured of a dataset."""
+"""Measure a dataset, family by family."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import JsonValue
 
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Indices
-from distillab.data.raw import RawImage
+from distillab.data.raw import Progress, RawImage
 from distillab.errors import RequestError
-from distillab.profile.families import FAMILIES
-from distillab.profile.measure import Family, Measure, measures_of
-from distillab.profile.subject import Subject
-from distillab.profile.teacher import GivenTeacher
+from distillab.profile.families import FAMILIES, MeasureFamily
+from distillab.profile.loaded_teacher import LoadedTeacher
+from distillab.profile.measure import Family, Measure, measures_by_key
+from distillab.profile.profiled_dataset import ProfiledDataset
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.sources.source import Source
 
-SCHEMA = 1
-Progress = Callable[[str, int, int], None]
+JSON_VERSION = 1  # counts changes of meaning
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What a dataset is like.
+    """All measures of a dataset.
 
     Attributes:
-        dataset: its name.
-        digest: content address of the profiled images.
+        dataset: Name of the dataset.
+        digest: Content address of the profiled images.
         shape: (channels, height, width).
-        images: how many were profiled.
-        embedding: the kind of reference embedding.
-        families: what was measured.
-        shared: seconds of the work that several measures share, by name.
-        seconds: of all of it, reading included.
-        against: name of the dataset it was compared with, if any.
-        teacher: name of the teacher that was asked, if any.
+        images: Number of profiled images.
+        embedding: Registered name of the reference embedding.
+        families: The measures, by family.
+        shared: Seconds of the work that several measures share, by name.
+        seconds: Seconds in total, reading included.
+        against: Name of the dataset it was compared with, if any.
+        teacher: Name of the profiled teacher, if any.
+
+    Example:
+        >>> empty = Profile("digits", "c0ffee", (1, 8, 8), 1797, "patches", (), {}, 0.5)
+        >>> empty.alarms, empty.as_dict()["shape"]
+        ((), [1, 8, 8])
     """
 
     dataset: str
@@ -55,17 +60,23 @@ class Profile:
     @property
     def measures(self) -> dict[str, Measure]:
         """All measures by their keys."""
-        return dict(measures_of(self.families))
+        return dict(measures_by_key(self.families))
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What stands out, one sentence each."""
+        """Everything that crossed its alarm threshold, one sentence each."""
         return tuple(measure.alarm for measure in self.measures.values() if measure.alarm)
 
-    def facts(self) -> dict[str, Any]:
-        """The plain form, for JSON. Keys are added, never renamed; ``schema`` counts changes of meaning."""
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """Ids of the published claims that the measures refer to, in numerical order."""
+        ids = {claim for measure in self.measures.values() for claim in measure.claims}
+        return tuple(sorted(ids, key=lambda claim: int(claim[1:])))
+
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the profile as JSON values. Keys are added, never renamed."""
         return {
-            "schema": SCHEMA,
+            "schema": JSON_VERSION,
             "dataset": self.dataset,
             "digest": self.digest,
             "images": self.images,
@@ -76,12 +87,12 @@ class Profile:
             "seconds": round(self.seconds, 2),
             "shared_seconds": {name: round(value, 2) for name, value in self.shared.items()},
             "alarms": list(self.alarms),
-            "families": [family.facts() for family in self.families],
+            "families": [family.as_dict() for family in self.families],
         }
 
     def json(self) -> str:
-        """The facts as JSON text."""
-        return json.dumps(self.facts(), indent=1, ensure_ascii=False, allow_nan=False)
+        """Return the profile as JSON text."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def profile_source(
@@ -89,22 +100,31 @@ def profile_source(
     *,
     against: Source | None = None,
     embedding: str = "patches",
-    teacher: Callable[[Dataset], GivenTeacher] | None = None,
+    teacher: Callable[[Dataset], LoadedTeacher] | None = None,
+    families: Mapping[str, MeasureFamily] = FAMILIES,
     progress: Progress | None = None,
 ) -> Profile:
     """Read a source and measure it.
 
-    Broken files are counted rather than refused, and duplicates across splits are kept to be found.
+    Broken files are counted instead of refused, and duplicates across splits are kept so that they can be
+    found.
 
     Args:
-        source: what to read.
-        against: another source to measure the distance to.
-        embedding: a registered embedding.
-        teacher: makes the network to ask, given the data.
-        progress: called with (stage, done, total).
+        source: The source to read.
+        against: Another source to measure the distance to.
+        embedding: Registered name of an embedding.
+        teacher: Loads the teacher to profile, given the data.
+        families: The families to measure.
+        progress: Called with (stage, done, total).
 
     Raises:
-        RequestError: the data cannot be read, or the other set or the teacher does not fit them.
+        RequestError: The data cannot be read, or the other dataset or the teacher does not fit them.
+
+    Example:
+        >>> from distillab.sources.parsing import source_from_argument
+        >>> found = profile_source(source_from_argument("digits"), families={"size": FAMILIES["size"]})
+        >>> found.measures["images"].value, found.measures["classes"].value
+        (1797.0, 10.0)
     """
     started = time.perf_counter()
     read: list[FileFacts] = []
@@ -112,57 +132,62 @@ def profile_source(
     def on_files(images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> None:
         read.append(FileFacts.of(images, names, ids))
 
-    dataset = load_dataset(_leniently(source), progress, on_files)
-    other = None if against is None else _other(against, dataset, progress)
-    subject = Subject.of(
+    dataset = load_dataset(_lenient(source), progress, on_files)
+    other = None if against is None else _load_other(against, dataset, progress)
+    data = ProfiledDataset.of(
         dataset,
         read[0],
         kind=embedding,
         against=other,
         teacher=None if teacher is None else teacher(dataset),
     )
-    subject.watch.shared["reading"] = time.perf_counter() - started
-    families = measure_all(subject, progress)
+    data.watch.shared["reading"] = time.perf_counter() - started
+    measured = measure_families(data, families, progress)
     return Profile(
-        dataset=subject.name,
-        digest=subject.images.digest,
-        shape=subject.images.shape,
-        images=len(subject.images),
+        dataset=data.name,
+        digest=data.images.digest,
+        shape=data.images.shape,
+        images=len(data.images),
         embedding=embedding,
-        families=families,
-        shared=subject.watch.shared,
+        families=measured,
+        shared=data.watch.shared,
         seconds=time.perf_counter() - started,
         against=None if other is None else other[0],
-        teacher=None if subject.teacher is None else subject.teacher.name,
+        teacher=None if data.teacher is None else data.teacher.name,
     )
 
 
-def measure_all(subject: Subject, progress: Progress | None = None) -> tuple[Family, ...]:
-    """Every family that has something to say about the subject."""
+def measure_families(
+    data: ProfiledDataset,
+    families: Mapping[str, MeasureFamily] = FAMILIES,
+    progress: Progress | None = None,
+) -> tuple[Family, ...]:
+    """Measure every family that applies to the data."""
     found = []
-    for place, (name, measure) in enumerate(FAMILIES.items()):
+    for place, (name, measure) in enumerate(families.items()):
         if progress:
-            progress(f"measuring {name}", place, len(FAMILIES))
-        family = measure(subject)
+            progress(f"measuring {name}", place, len(families))
+        family = measure(data)
         if family is not None and (family.measures or family.notes):
             found.append(family)
     if progress:
-        progress("measuring", len(FAMILIES), len(FAMILIES))
+        progress("measuring", len(families), len(families))
     return tuple(found)
 
 
-def _leniently(source: Source) -> Source:
+def _lenient(source: Source) -> Source:
+    """Return the source with broken files skipped and duplicates kept."""
     return source.model_copy(update={"on_broken": "skip", "duplicates": "keep"})
 
 
-def _other(source: Source, dataset: Dataset, progress: Progress | None) -> tuple[str, Examples]:
-    """The other set, resized to the images of this one if those are square."""
+def _load_other(source: Source, dataset: Dataset, progress: Progress | None) -> tuple[str, Examples]:
+    """Load the other dataset, with examples of the shape of this one where the source allows it."""
     channels = dataset.train.shape[0]
-    other = load_dataset(_leniently(source.with_shape_of(dataset.train.shape)), progress)
+    other = load_dataset(_lenient(source.with_shape_of(dataset.train.shape)), progress)
     if other.train.shape[0] != channels:
         raise RequestError(
             f"{other.name} has {other.train.shape[0]} channels and {dataset.name} has {channels}",
             where="--against",
-            allowed="sets with equally many, or `--set channels=1` for both",
+            allowed="datasets with the same number of channels, or `--set channels=1` for both",
         )
-    return other.name, Subject.of(other).images
+    return other.name, ProfiledDataset.of(other).images

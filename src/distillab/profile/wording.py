@@ -1,4 +1,4 @@
-"""How measures are written, in the terminal as on the page."""
+"""Format measures, in the same way in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -6,34 +6,40 @@ import math
 
 from distillab.profile.measure import Measure, Unit
 
-DASH = "–"
-MINUS = "−"
+_DASH = "–"
+_MINUS = "−"
 
 
 def format_value(value: float, unit: Unit) -> str:
-    """A number in its unit: a share as a percentage, others with three or four significant digits."""
+    """Format a number in its unit: a share as a percentage, others with three or four significant digits.
+
+    Example:
+        >>> format_value(0.1234, "share"), format_value(1234567.0, "count")
+        ('12.3 %', '1,234,567')
+    """
     if not math.isfinite(value):
-        return DASH
+        return _DASH
     if unit == "share":
-        return f"{_digits(100 * value)} %"
+        return f"{_significant(100 * value)} %"
     if unit in ("count", "pixels", "bytes"):
         return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-    return _digits(value)
+    return _significant(value)
 
 
 def format_interval(measure: Measure) -> str:
-    """``2.1 to 2.5``; ``exact`` for what was counted; a dash where there is no interval."""
+    """Format an interval: ``2.1 to 2.5``, ``exact`` for a count, a dash where there is no interval."""
     interval = measure.interval
     if interval.how == "exact":
         return "exact"
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
-        return DASH
+        return _DASH
     low, high = (format_value(end, measure.unit) for end in (interval.low, interval.high))
     return f"{low.removesuffix(' %')} to {high}"
 
 
-def _digits(value: float) -> str:
+def _significant(value: float) -> str:
+    """Format with three significant digits, or more before the decimal point."""
     if not value:
         return "0"
     places = max(0, min(6, 2 - math.floor(math.log10(abs(value)))))
-    return f"{value:,.{places}f}".replace("-", MINUS)
+    return f"{value:,.{places}f}".replace("-", _MINUS)

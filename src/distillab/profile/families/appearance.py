@@ -1,4 +1,4 @@
-"""Colour and texture, and how much of them goes with the class."""
+"""Color and texture, and how much of their variance the class explains."""
 
 from __future__ import annotations
 
@@ -7,66 +7,80 @@ import numpy.typing as npt
 
 from distillab.data.examples import Indices
 from distillab.profile.family_builder import FamilyBuilder
-from distillab.profile.image_statistics import STATISTICS, statistics_of
-from distillab.profile.intervals import jackknife, normal_mean
+from distillab.profile.image_statistics import STATISTICS, image_statistics
+from distillab.profile.intervals import jackknife_interval, mean_interval
 from distillab.profile.measure import Family, Grid
-from distillab.profile.subject import Subject
+from distillab.profile.profiled_dataset import ProfiledDataset
 
-FROM = 4_000
-TELLING = 0.5  # share of the variance of a statistic that goes with class, from which it is said aloud
+_SAMPLE_SIZE = 4_000
+_ALARM_SHARE = 0.5  # of the variance of a statistic
 
 
 def correlation_ratio(values: npt.NDArray[np.float64], labels: Indices) -> float:
-    """Share of the variance of ``values`` that goes with ``labels``: eta squared, corrected for the chance of
-    many classes (epsilon squared, Kelley 1935); not below 0."""
+    """Return the share of the variance of ``values`` that ``labels`` explain, at least 0.
+
+    This is eta squared, corrected for the number of classes (epsilon squared, Kelley 1935).
+
+    Args:
+        values: float64 ``[N]``.
+        labels: int64 ``[N]``.
+
+    Example:
+        >>> correlation_ratio(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
+        1.0
+    """
     n, counts = len(values), np.bincount(labels)
-    seen = counts > 0
+    present = counts > 0
     sums = np.bincount(labels, weights=values)
     total = float(((values - values.mean()) ** 2).sum())
-    between = float((counts[seen] * (sums[seen] / counts[seen] - values.mean()) ** 2).sum())
-    classes = int(seen.sum())
+    between = float((counts[present] * (sums[present] / counts[present] - values.mean()) ** 2).sum())
+    classes = int(present.sum())
     if total <= 1e-12 * max(1.0, n * float(values.mean()) ** 2) or n <= classes:
         return 0.0
     return max(0.0, 1 - (total - between) / (n - classes) / (total / (n - 1)))
 
 
-def measure(subject: Subject) -> Family:
-    """Means of each statistic, and how far the class decides it."""
-    book = FamilyBuilder("appearance", "Colour and texture", subject.watch)
-    some = subject.sample(FROM)
-    labels = subject.images.labels[some]
-    with subject.watch.charging("colour and texture"):
-        table = statistics_of(subject.images, some)
+def measure_appearance(data: ProfiledDataset) -> Family:
+    """Measure the mean of each statistic, and how much of its variance the class explains."""
+    family = FamilyBuilder("appearance", "Color and texture", data.watch)
+    sample = data.sample(_SAMPLE_SIZE)
+    labels = data.images.labels[sample]
+    with data.watch.charging("colour and texture"):
+        table = image_statistics(data.images, sample)
     rows = []
-    strongest, best = "", -1.0
+    strongest, largest = "", -1.0
     for name, statistic in STATISTICS.items():
         if name not in table:
             continue
         values = table[name]
         ratio = correlation_ratio(values, labels)
-        if ratio > best:
-            strongest, best = name, ratio
-        book.add(name, statistic.label, float(values.mean()), normal_mean(values), len(some), statistic.means)
+        if ratio > largest:
+            strongest, largest = name, ratio
+        mean = float(values.mean())
+        family.add(name, statistic.label, mean, mean_interval(values), len(sample), statistic.means)
         rows.append((statistic.label, float(f"{values.std():.4g}"), f"{100 * ratio:.1f} %"))
     values = table[strongest]
     label = STATISTICS[strongest].label
-    book.add(
+    family.add(
         "appearance_class_share",
-        f"most telling: share of the variance of {label} that goes with class",
-        best,
-        jackknife(lambda i: correlation_ratio(values[i], labels[i]), len(some), best, least=0.0, most=1.0),
-        len(some),
-        "A student can get that far by one number an image. If it is not what the class means, it is a "
-        "cue: see "
-        "Shortcuts.",
+        f"strongest: share of the variance of {label} explained by class",
+        largest,
+        jackknife_interval(
+            lambda i: correlation_ratio(values[i], labels[i]), len(sample), largest, minimum=0.0, maximum=1.0
+        ),
+        len(sample),
+        "A student can get that far from one number per image. If it is not what defines the class, it is a "
+        "cue: see Shortcuts.",
         unit="share",
-        alarm=f"{100 * best:.0f} % of the variance of {label} goes with class." if best >= TELLING else "",
+        alarm=f"Class explains {100 * largest:.0f} % of the variance of {label}."
+        if largest >= _ALARM_SHARE
+        else "",
     )
-    book.tabulate(
+    family.add_grid(
         Grid(
-            "How far the class decides looks",
-            ("statistic", "spread (sd)", "share that goes with class"),
+            "How much of color and texture the class explains",
+            ("statistic", "standard deviation", "variance explained by class"),
             tuple(rows),
         )
     )
-    return book.close()
+    return family.build()

@@ -1,4 +1,4 @@
-"""The same image more than once, to the pixel or nearly, within a split and across splits."""
+"""Exact duplicates and near copies, within a split and across splits."""
 
 from __future__ import annotations
 
@@ -10,166 +10,166 @@ from distillab.data.duplicates import content
 from distillab.data.examples import Examples, Indices
 from distillab.evidence.wording import listed
 from distillab.profile.family_builder import FamilyBuilder
-from distillab.profile.intervals import wilson
-from distillab.profile.measure import Family, Gallery, Picture, exact
-from distillab.profile.near_copies import copies
-from distillab.profile.subject import Subject, joined
+from distillab.profile.intervals import wilson_interval
+from distillab.profile.measure import Family, Gallery, Picture, exact_interval
+from distillab.profile.near_copies import find_near_copies
+from distillab.profile.profiled_dataset import ProfiledDataset, merge_splits
 
-SHOWN = 8  # pairs
-LEAKED = 0.005  # share of a test set from which it is said aloud
+_PAIRS_SHOWN = 8
+_ALARM_LEAK = 0.005  # share of a held-out split
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs of images of a set, int64 ``[P]`` each, and whether they are equal to the pixel, bool ``[P]``."""
+class DuplicatePairs:
+    """Pairs of duplicates in a set of images.
+
+    Attributes:
+        first: int64 ``[P]``, positions.
+        second: int64 ``[P]``, positions, larger than ``first``.
+        exact: bool ``[P]``, whether all pixels are equal.
+    """
 
     first: Indices
     second: Indices
-    equal: np.ndarray
+    exact: np.ndarray
 
-    def of(self, mask: np.ndarray) -> Pairs:
-        """Those of a mask, bool ``[P]``."""
-        return Pairs(self.first[mask], self.second[mask], self.equal[mask])
+    def select(self, mask: np.ndarray) -> DuplicatePairs:
+        """Return the pairs selected by a mask, bool ``[P]``."""
+        return DuplicatePairs(self.first[mask], self.second[mask], self.exact[mask])
 
 
-def measure(subject: Subject) -> Family:
-    """Exact and near duplicates; those with different labels; and test images that stand in train."""
-    book = FamilyBuilder("duplicates", "Duplicates and leaks", subject.watch)
-    everything = joined([subject.images, *subject.held_out.values()])
-    split = np.zeros(len(everything), dtype=np.int64)
-    for number, part in enumerate(subject.held_out.values(), 1):
-        split[np.isin(everything.ids, part.ids)] = number
-    with subject.watch.charging("duplicates"):
-        found = _pairs(everything, split)
-    inside = found.of((split[found.first] == 0) & (split[found.second] == 0))
-    n = len(subject.images)
-    _within(book, everything, inside, n)
-    labels = everything.labels
-    conflicts = int((labels[inside.first] != labels[inside.second]).sum())
-    book.add(
+def measure_duplicates(data: ProfiledDataset) -> Family:
+    """Measure exact duplicates and near copies, conflicting labels, and test images that occur in train."""
+    family = FamilyBuilder("duplicates", "Duplicates and leaks", data.watch)
+    images = merge_splits([data.images, *data.held_out.values()])
+    split = np.zeros(len(images), dtype=np.int64)
+    for number, part in enumerate(data.held_out.values(), 1):
+        split[np.isin(images.ids, part.ids)] = number
+    with data.watch.charging("duplicates"):
+        pairs = _find_pairs(images, split)
+    within = pairs.select((split[pairs.first] == 0) & (split[pairs.second] == 0))
+    _add_repeats(family, within, len(data.images))
+    conflicting = images.labels[within.first] != images.labels[within.second]
+    conflicts = int(conflicting.sum())
+    family.add(
         "duplicate_label_conflicts",
         "pairs of duplicates with different labels",
         conflicts,
-        exact(conflicts),
-        len(inside.first),
-        "One of the two labels is wrong, or the classes overlap: see them before training.",
+        exact_interval(conflicts),
+        len(within.first),
+        "One of the two labels is wrong, or the classes overlap: review these pairs before training.",
         unit="count",
-        alarm=_conflicts(conflicts) if conflicts else "",
+        alarm=_conflict_alarm(conflicts) if conflicts else "",
     )
-    book.show(
-        _gallery(
-            subject,
-            everything,
-            inside,
-            "Duplicates within the profiled images",
-            prefer=labels[inside.first] != labels[inside.second],
+    title = "Duplicates within the profiled images"
+    family.add_gallery(_gallery(data, images, within, title, first_shown=conflicting))
+    for number in range(1, len(data.held_out) + 1):
+        across = pairs.select(
+            (split[pairs.first] != split[pairs.second])
+            & ((split[pairs.first] == number) | (split[pairs.second] == number))
         )
-    )
-    for number in range(1, len(subject.held_out) + 1):
-        across = found.of(
-            (split[found.first] != split[found.second])
-            & ((split[found.first] == number) | (split[found.second] == number))
-        )
-        _across(book, subject, everything, across, split, number)
-    return book.close()
+        _add_leaks(family, data, images, across, split, number)
+    return family.build()
 
 
-def _conflicts(count: int) -> str:
+def _conflict_alarm(count: int) -> str:
     return (
         f"{count} pair{'s' if count > 1 else ''} of duplicates {'have' if count > 1 else 'has'} two labels."
     )
 
 
-def _pairs(images: Examples, split: Indices) -> Pairs:
-    """Pairs that look alike; and of images that are equal, each with the first such one of every split. There
-    are images in which nothing can be compared but every pixel: blank pages, black scans."""
-    _, codes = content(images.pool.pixels)
+def _find_pairs(images: Examples, split: Indices) -> DuplicatePairs:
+    """Return near copies, and each image with the first equal image of every split.
+
+    Equal images are found separately, since near copies cannot be found among images without any detail, such
+    as blank pages and black scans.
+    """
+    _, codes = content(images.pool.items)
     codes, n = codes[images.rows], len(images)
-    alike = [np.stack(copies(images))]
+    parts = [np.stack(find_near_copies(images))]
     for number in np.unique(split):
-        first_of = np.full(int(codes.max()) + 1, -1)
+        first_with_code = np.full(int(codes.max()) + 1, -1)
         inside = np.flatnonzero(split == number)
-        first_of[codes[inside[::-1]]] = inside[::-1]
-        first = first_of[codes]
+        first_with_code[codes[inside[::-1]]] = inside[::-1]
+        first = first_with_code[codes]
         repeated = np.flatnonzero((first >= 0) & (first != np.arange(n)))
-        alike.append(np.sort(np.stack([first[repeated], repeated]), axis=0))
-    pairs = np.unique(np.concatenate(alike, axis=1), axis=1)
-    return Pairs(pairs[0], pairs[1], codes[pairs[0]] == codes[pairs[1]])
+        parts.append(np.sort(np.stack([first[repeated], repeated]), axis=0))
+    pairs = np.unique(np.concatenate(parts, axis=1), axis=1)
+    return DuplicatePairs(pairs[0], pairs[1], codes[pairs[0]] == codes[pairs[1]])
 
 
-def _within(book: FamilyBuilder, images: Examples, inside: Pairs, n: int) -> None:
+def _add_repeats(family: FamilyBuilder, within: DuplicatePairs, n: int) -> None:
     repeats = {
-        "exact": np.unique(inside.second[inside.equal]),
-        "near": np.setdiff1d(inside.second[~inside.equal], inside.second[inside.equal]),
+        "exact": np.unique(within.second[within.exact]),
+        "near": np.setdiff1d(within.second[~within.exact], within.second[within.exact]),
     }
     for kind, positions in repeats.items():
-        what = "equal to the pixel" if kind == "exact" else "nearly equal"
-        book.add(
+        what = "exact duplicates" if kind == "exact" else "near copies"
+        family.add(
             f"{kind}_duplicates",
-            f"images that repeat another one, {what}",
+            f"images that are {what} of another one",
             len(positions) / n,
-            wilson(len(positions), n),
+            wilson_interval(len(positions), n),
             n,
-            "They count twice in the loss and in teacher outputs, and make a set look larger than it is.",
+            "They count twice in the loss, and make the dataset look larger than it is.",
             unit="share",
         )
-    repeated = len(np.unique(inside.second))
-    book.add(
+    repeated = len(np.unique(within.second))
+    family.add(
         "effective_images",
         "different images",
         n - repeated,
-        exact(n - repeated),
+        exact_interval(n - repeated),
         n,
-        "The size that counts where the size of a dataset is what decides.",
+        "The relevant size wherever conclusions depend on dataset size.",
         unit="count",
         claims=("C1",),
         hypothesis=True,
     )
 
 
-def _across(
-    book: FamilyBuilder,
-    subject: Subject,
+def _add_leaks(
+    family: FamilyBuilder,
+    data: ProfiledDataset,
     images: Examples,
-    across: Pairs,
+    across: DuplicatePairs,
     split: Indices,
     number: int,
 ) -> None:
-    names, inside = ["train", *subject.held_out], split == number
+    names, inside = ["train", *data.held_out], split == number
     name, size = names[number], int(inside.sum())
-    for kind, chosen in {"exact": across.of(across.equal), "near": across.of(~across.equal)}.items():
-        leaked = np.unique(np.concatenate([chosen.first, chosen.second]))
-        met = listed(names[other] for other in np.unique(split[leaked]) if other != number)
+    for kind, pairs in {"exact": across.select(across.exact), "near": across.select(~across.exact)}.items():
+        leaked = np.unique(np.concatenate([pairs.first, pairs.second]))
+        others = listed(names[other] for other in np.unique(split[leaked]) if other != number)
         leaked = leaked[inside[leaked]]
         share = len(leaked) / size
-        what = "to the pixel" if kind == "exact" else "nearly"
-        book.add(
+        what = "exact duplicates" if kind == "exact" else "near copies"
+        family.add(
             f"{kind}_leak_{name}",
-            f"{name} images that also stand outside of it, {what}",
+            f"{name} images that also occur in another split, {what}",
             share,
-            wilson(len(leaked), size),
+            wilson_interval(len(leaked), size),
             size,
-            "Students that remember are rewarded, and gains of distilling are understated. Exact copies are "
-            "dropped from train by default (`duplicates: drop`), near ones are not.",
+            "Memorization is rewarded, and gains of distillation are underestimated. Exact duplicates are "
+            "removed from train by default (`duplicates: drop`), near copies are not.",
             unit="share",
-            alarm=f"{100 * share:.1f} % of {name} also stands in {met} ({what})." if share >= LEAKED else "",
+            alarm=f"{100 * share:.1f} % of {name} also occurs in {others} ({what})."
+            if share >= _ALARM_LEAK
+            else "",
         )
-    book.show(_gallery(subject, images, across, f"Duplicates across splits: {name}", prefer=~across.equal))
+    title = f"Duplicates across splits: {name}"
+    family.add_gallery(_gallery(data, images, across, title, first_shown=~across.exact))
 
 
 def _gallery(
-    subject: Subject,
-    images: Examples,
-    pairs: Pairs,
-    title: str,
-    prefer: np.ndarray,
+    data: ProfiledDataset, images: Examples, pairs: DuplicatePairs, title: str, first_shown: np.ndarray
 ) -> Gallery:
-    """Some pairs, the preferred first."""
-    order = np.lexsort((images.ids[pairs.first], ~prefer))[:SHOWN]
+    """Show some pairs, beginning with those of the mask ``first_shown``."""
+    order = np.lexsort((images.ids[pairs.first], ~first_shown))[:_PAIRS_SHOWN]
     rows: list[tuple[str, tuple[Picture, ...]]] = []
     for p in order:
         both = (int(pairs.first[p]), int(pairs.second[p]))
-        pictures = tuple(subject.picture(i, subject.classes[images.labels[i]], images) for i in both)
-        rows.append(("equal" if pairs.equal[p] else "nearly equal", pictures))
+        pictures = tuple(data.picture(i, data.classes[images.labels[i]], images) for i in both)
+        rows.append(("exact duplicate" if pairs.exact[p] else "near copy", pictures))
     more = len(pairs.first) - len(rows)
     return Gallery(title, f"{more:,} more pairs are not shown." if more > 0 else "", tuple(rows))

@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: confident learning on what a probe says of images it was not fitted on."""
+"""Labels that are probably wrong: confident learning on out-of-fold predictions of a linear probe."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label
 
 from distillab.profile.family_builder import FamilyBuilder
-from distillab.profile.intervals import bootstrap, wilson
-from distillab.profile.measure import Family, Gallery, Interval, exact
-from distillab.profile.probe import Probed
-from distillab.profile.subject import SEED, Subject
+from distillab.profile.intervals import bootstrap_interval, wilson_interval
+from distillab.profile.measure import Family, Gallery, Interval, exact_interval
+from distillab.profile.probe import ProbePredictions
+from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
 
-SHOWN = 16
-WEAK = 0.6  # accuracy of the probe below which it has little to say about single labels
-MANY = 0.03
-MEANS = (
-    "Hypothesis: the noisier the labels, the more weight a teacher that has not learned the noise deserves. "
-    "The interval is that of the count, not of the probe's own errors."
-)
+_IMAGES_SHOWN = 16
+_RELIABLE_ACCURACY = 0.6  # accuracy of the probe below which it does not judge single labels
+_ALARM_SHARE = 0.03
 
 
-def issues(probed: Probed) -> np.ndarray:
-    """Positions of images whose label is probably wrong, the worst first, by cleanlab's confident learning
-    (Northcutt, Jiang and Chuang, "Confident Learning", JAIR 2021), both of its counts agreeing."""
+def suspicious_labels(probed: ProbePredictions) -> np.ndarray:
+    """Return positions of images whose label is probably wrong, the most suspicious first.
+
+    Both counts of cleanlab's confident learning must agree (Northcutt, Jiang and Chuang, "Confident
+    Learning", JAIR 2021).
+    """
     found = find_label_issues(
         probed.labels, probed.probabilities, filter_by="both", n_jobs=1, min_examples_per_class=1
     )
@@ -34,82 +33,100 @@ def issues(probed: Probed) -> np.ndarray:
     return positions[np.argsort(margins[positions], kind="stable")]
 
 
-def measure(subject: Subject) -> Family:
-    """Share of probably wrong labels, the probe's confidence in given labels, and the worst images."""
-    book = FamilyBuilder("labels", "Labels", subject.watch)
-    probed, n = subject.probe, len(subject.images)
-    present = probed.counts >= 2
-    if not present.all():
-        book.note("Classes of a single image cannot be judged and are left out.")
-    worst = issues(probed) if present.all() else _issues_of(probed, present)
-    weak = probed.accuracy < WEAK
-    share = math.nan if weak else len(worst) / n
-    means = (
-        f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only, and would suspect what "
-        "it does not "
-        "understand. With the extra `imagenet`, --embedding imagenet may judge."
-    )
-    book.add(
-        "label_issues",
-        "labels that look wrong",
-        share,
-        Interval(math.nan, math.nan, "none: the probe is too weak") if weak else wilson(len(worst), n),
-        n,
-        means if weak else MEANS,
-        unit="share",
-        hypothesis=not weak,
-        claims=() if weak else ("C21", "C22"),
-        alarm=f"{100 * share:.1f} % of the labels look wrong: see the pictures." if share >= MANY else "",
-    )
+def measure_label_issues(data: ProfiledDataset) -> Family:
+    """Measure the share of probably wrong labels and the confidence in given labels; show the worst."""
+    family = FamilyBuilder("labels", "Labels", data.watch)
+    probed, n = data.probe, len(data.images)
+    judged = probed.counts >= 2
+    if not judged.all():
+        family.add_note("Classes of a single image cannot be judged and are left out.")
+    worst = suspicious_labels(probed) if judged.all() else _suspicious_among(probed, judged)
+    reliable = probed.accuracy >= _RELIABLE_ACCURACY
+    _add_share(family, probed, worst, reliable)
     given = probed.probabilities[np.arange(n), probed.labels]
-    book.add(
+    family.add(
         "self_confidence",
         "median probability of the given label",
         float(np.median(given)),
-        bootstrap(lambda i: float(np.median(given[i])), n, seed=SEED, resamples=100),
+        bootstrap_interval(lambda i: float(np.median(given[i])), n, seed=SAMPLING_SEED, resamples=100),
         n,
-        "How sure the images make a plain probe of their labels: low for hard classes and for wrong "
-        "labels alike.",
+        "How confident a linear probe is in the labels: low both for difficult classes and for wrong labels.",
     )
-    pairs = _swaps(probed, worst)
-    if pairs and not weak:
-        first, second, count = pairs[0]
-        book.add(
-            "label_issue_pair",
-            f"of these, {subject.classes[first]} that look like {subject.classes[second]}",
-            count,
-            exact(count),
-            len(worst),
-            "Noise between two classes teaches a student to mix them; noise all over merely slows it down.",
-            unit="count",
-        )
+    if reliable:
+        _add_frequent_pair(family, data, probed, worst)
     pictures = tuple(
-        subject.picture(
-            int(p), f"labelled {subject.label(int(p))}, looks like {subject.classes[probed.predicted[p]]}"
+        data.picture(
+            int(p), f"labelled {data.class_name(int(p))}, looks like {data.classes[probed.predicted[p]]}"
         )
-        for p in worst[:SHOWN]
+        for p in worst[:_IMAGES_SHOWN]
     )
-    note = "The images whose label the probe contradicts most." + (
-        " It is a weak judge here: read them as hard images." if weak else ""
+    note = "The images whose labels the probe contradicts most." + (
+        "" if reliable else " The probe is unreliable here: read them as difficult images."
     )
-    book.show(Gallery("Labels to check first", note, (("", pictures),)))
-    return book.close()
+    family.add_gallery(Gallery("Labels to check first", note, (("", pictures),)))
+    return family.build()
 
 
-def _issues_of(probed: Probed, present: np.ndarray) -> np.ndarray:
-    """Among the classes with enough images only."""
-    rows = np.flatnonzero(present[probed.labels])
-    probabilities = probed.probabilities[rows][:, present]
-    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
-    labels = (np.cumsum(present) - 1)[probed.labels[rows]]
-    found: np.ndarray = rows[issues(Probed(probabilities, labels.astype(np.int64)))]
-    return found
+def _add_share(family: FamilyBuilder, probed: ProbePredictions, worst: np.ndarray, reliable: bool) -> None:
+    n = len(probed.labels)
+    if not reliable:
+        family.add(
+            "label_issues",
+            "labels that look wrong",
+            math.nan,
+            Interval(math.nan, math.nan, "none: the probe is too weak"),
+            n,
+            f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only and would flag images "
+            "that it cannot classify. With the extra `imagenet`, try --embedding imagenet.",
+            unit="share",
+        )
+        return
+    share = len(worst) / n
+    family.add(
+        "label_issues",
+        "labels that look wrong",
+        share,
+        wilson_interval(len(worst), n),
+        n,
+        "Hypothesis: the noisier the labels, the more weight a teacher that has not learned the noise "
+        "deserves. The interval is that of the count; errors of the probe are not included.",
+        unit="share",
+        hypothesis=True,
+        claims=("C21",),
+        alarm=f"{100 * share:.1f} % of the labels look wrong: see the pictures."
+        if share >= _ALARM_SHARE
+        else "",
+    )
 
 
-def _swaps(probed: Probed, worst: np.ndarray) -> list[tuple[int, int, int]]:
-    """(given class, class it looks like, how many), the most frequent first."""
+def _add_frequent_pair(
+    family: FamilyBuilder, data: ProfiledDataset, probed: ProbePredictions, worst: np.ndarray
+) -> None:
+    """Add the most frequent pair of given class and predicted class among suspicious labels, if any."""
+    if not len(worst):
+        return
     pairs, counts = np.unique(
         np.stack([probed.labels[worst], probed.predicted[worst]], axis=1), axis=0, return_counts=True
     )
-    order = np.argsort(-counts, kind="stable")
-    return [(int(pairs[i, 0]), int(pairs[i, 1]), int(counts[i])) for i in order]
+    most = int(counts.argmax())
+    first, second = pairs[most]
+    count = int(counts[most])
+    family.add(
+        "label_issue_pair",
+        f"of these, {data.classes[first]} that look like {data.classes[second]}",
+        count,
+        exact_interval(count),
+        len(worst),
+        "Noise between two classes teaches a student to confuse them; uniform noise only slows it down.",
+        unit="count",
+    )
+
+
+def _suspicious_among(probed: ProbePredictions, judged: np.ndarray) -> np.ndarray:
+    """Return suspicious labels among the classes of a mask, bool ``[C]``."""
+    rows = np.flatnonzero(judged[probed.labels])
+    probabilities = probed.probabilities[rows][:, judged]
+    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
+    labels = (np.cumsum(judged) - 1)[probed.labels[rows]]
+    found: np.ndarray = rows[suspicious_labels(ProbePredictions(probabilities, labels.astype(np.int64)))]
+    return found

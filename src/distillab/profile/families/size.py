@@ -1,104 +1,117 @@
-"""How much there is: images, classes, pixels, files."""
+"""Number of images and classes, pixels, files."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from distillab.profile.family_builder import FamilyBuilder
-from distillab.profile.intervals import wilson
-from distillab.profile.measure import Family, Grid, exact
-from distillab.profile.subject import Subject
-
-SMALL = (
-    "Hypothesis: the fewer images, the more a teacher that has seen more data adds; with a teacher of "
-    "the same few "
-    "images the sign is open."
-)
+from distillab.profile.intervals import wilson_interval
+from distillab.profile.measure import Family, Grid, exact_interval
+from distillab.profile.profiled_dataset import ProfiledDataset
 
 
-def measure(subject: Subject) -> Family:
-    """Counts and shapes; and files that could not be read."""
-    book = FamilyBuilder("size", "Size and shape", subject.watch)
-    images, counts = subject.images, subject.images.counts
-    n, classes = len(images), len(subject.classes)
-    channels, height, width = images.shape
-
-    def count(key: str, label: str, value: float, means: str, **more: object) -> None:
-        book.add(key, label, value, exact(value), n, means, unit="count", **more)  # type: ignore[arg-type]
-
-    count("images", "images", n, SMALL, hypothesis=True, claims=("C1",))
-    count(
+def measure_size(data: ProfiledDataset) -> Family:
+    """Count images, classes, pixels and unreadable files."""
+    family = FamilyBuilder("size", "Size and shape", data.watch)
+    images, counts = data.images, data.images.counts
+    n, classes = len(images), len(data.classes)
+    family.add(
+        "images",
+        "images",
+        n,
+        exact_interval(n),
+        n,
+        "Hypothesis: the fewer images, the more a teacher trained on more data adds; for a teacher trained "
+        "on the same images the sign is open.",
+        unit="count",
+        hypothesis=True,
+        claims=("C1",),
+    )
+    family.add(
         "classes",
         "classes",
         classes,
-        "Hypothesis: the gain of distilling logits grows with the number of classes; with two to five "
-        "there is "
-        "little to tell beyond the label, and methods on features have more to give.",
+        exact_interval(classes),
+        n,
+        "Hypothesis: the gain of distilling logits grows with the number of classes; with two to five there "
+        "is little information beyond the label, and feature methods have more to transfer.",
+        unit="count",
         hypothesis=True,
         claims=("C9",),
     )
-    count(
+    family.add(
         "images_per_class_min",
         "images in the smallest class",
         int(counts.min()),
-        "What the worst class has to learn from; below some 20 its accuracy cannot be measured well either.",
+        exact_interval(int(counts.min())),
+        n,
+        "The training data of the rarest class; below about 20 images its accuracy cannot be measured well.",
+        unit="count",
     )
-    count(
+    median = float(np.median(counts))
+    family.add(
         "images_per_class_median",
         "images in the median class",
-        float(np.median(counts)),
-        "The level of the factor `size` that this dataset stands at.",
-    )
-    side = f"{width}x{height}"
-    book.add(
-        "height",
-        f"height in pixels ({side}, {channels} channel{'s' if channels > 1 else ''})",
-        height,
-        exact(height),
+        median,
+        exact_interval(median),
         n,
-        "Up to 64 pixels the first layers of networks must be fitted to small images; a teacher may see more "
-        "pixels than its student.",
-        unit="pixels",
-        claims=("C12", "C15"),
+        "The level of the factor `size` that corresponds to this dataset.",
+        unit="count",
     )
-    _files(book, subject)
-    _broken(book, subject)
-    splits = {"profiled": images, **subject.held_out}
+    _add_shape(family, data)
+    _note_file_sizes(family, data)
+    _add_broken(family, data)
+    splits = {"profiled": images, **data.held_out}
     rows = tuple(
         (name, len(part), int(part.counts.min()), int(part.counts.max())) for name, part in splits.items()
     )
-    book.tabulate(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
-    for sentence in subject.report.notes:
-        book.note(sentence)
-    return book.close()
+    family.add_grid(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
+    for sentence in data.report.notes:
+        family.add_note(sentence)
+    return family.build()
 
 
-def _broken(book: FamilyBuilder, subject: Subject) -> None:
-    """Files that could not be decoded, of those of all splits."""
-    n = len(subject.images) + sum(map(len, subject.held_out.values()))
-    broken = len(subject.report.broken)
-    book.add(
-        "broken_share",
-        "files that cannot be decoded",
-        broken / (n + broken),
-        wilson(broken, n + broken),
-        n + broken,
-        "They are left out here; a study stops at them unless told `on_broken: skip`.",
-        unit="share",
-        alarm=f"{broken} files cannot be decoded." if broken else "",
+def _add_shape(family: FamilyBuilder, data: ProfiledDataset) -> None:
+    channels, height, width = data.images.shape
+    family.add(
+        "height",
+        f"height in pixels ({width}x{height}, {channels} channel{'s' if channels > 1 else ''})",
+        height,
+        exact_interval(height),
+        len(data.images),
+        "Up to 64 pixels, the first layers of a network must be adapted to small images; a teacher may get "
+        "more pixels than its student.",
+        unit="pixels",
+        claims=("C12", "C15"),
     )
 
 
-def _files(book: FamilyBuilder, subject: Subject) -> None:
-    """Sizes of the files and of the images in them before any resizing."""
-    columns = subject.file_columns()
+def _add_broken(family: FamilyBuilder, data: ProfiledDataset) -> None:
+    """Add the share of files of all splits that could not be decoded."""
+    n = len(data.images) + sum(map(len, data.held_out.values()))
+    broken = len(data.report.broken)
+    family.add(
+        "broken_share",
+        "files that cannot be decoded",
+        broken / (n + broken),
+        wilson_interval(broken, n + broken),
+        n + broken,
+        "They are left out here; a study refuses them unless `on_broken: skip` is set.",
+        unit="share",
+        alarm=f"{broken} file{'s' if broken > 1 else ''} cannot be decoded." if broken else "",
+    )
+
+
+def _note_file_sizes(family: FamilyBuilder, data: ProfiledDataset) -> None:
+    """Note the sizes of the files, and of the images in them before resizing."""
+    columns = data.file_columns()
     if "bytes" in columns and "width" in columns:
         sizes = columns["bytes"]
         pixels = columns["width"] * columns["height"]
-        least, most = f"{int(pixels.min()):,}", f"{int(pixels.max()):,}"
+        smallest, largest = f"{int(pixels.min()):,}", f"{int(pixels.max()):,}"
         low, high = np.percentile(sizes, [2.5, 97.5])
-        book.note(
-            f"Files hold {int(np.median(sizes)):,} bytes in the median; 95 % of them {int(low):,} to "
-            f"{int(high):,}. "
-            f"Images have {least if least == most else f'{least} to {most}'} pixels before resizing."
+        family.add_note(
+            f"Median file size: {int(np.median(sizes)):,} bytes; 95 % of the files have {int(low):,} to "
+            f"{int(high):,}. Images have {smallest if smallest == largest else f'{smallest} to {largest}'} "
+            "pixels before resizing."
         )

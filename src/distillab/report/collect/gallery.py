@@ -62,7 +62,7 @@ def _gallery(
         ),
         after=tuple(
             Strip(
-                factor.words,
+                factor.description,
                 _tiles(before, made[factor.level], shown),
                 _counts(made[factor.level], names),
             )

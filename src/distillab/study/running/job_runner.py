@@ -161,7 +161,7 @@ class JobRunner:
 
     @cached_property
     def _normalize(self) -> Normalize:
-        return Normalize(*self.folder.dataset.normalisation())
+        return Normalize(*self.folder.dataset.normalization())
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
@@ -200,6 +200,6 @@ def _seeds(job: TeacherJob | StudentJob) -> Seeds:
 def _check_planned(job: Job, train: Examples) -> None:
     """Raise RuntimeError unless the examples, derived again in every worker, are those of the job's id."""
     planned = job.images if isinstance(job, OutputsJob) else job.sets.train
-    made = train.image_digest if isinstance(job, OutputsJob) else train.digest
+    made = train.input_digest if isinstance(job, OutputsJob) else train.digest
     if planned != made:
         raise RuntimeError(f"the examples of job {job.id} are not those it was planned with")

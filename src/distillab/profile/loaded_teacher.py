@@ -1,0 +1,152 @@
+"""Load the teacher whose outputs are profiled: a model with weights, or the teacher of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from distillab.artefacts import RunRecord, load_state
+from distillab.data.class_map import ClassMap
+from distillab.data.examples import Examples
+from distillab.errors import RequestError
+from distillab.models import InputSpec, build_model
+from distillab.study.folder import StudyFolder
+from distillab.study.job import TeacherJob
+from distillab.study.job_parts import WeightsOrigin
+from distillab.study.status import LEDGER_FILE
+from distillab.training.loop.evaluation import predict
+from distillab.training.loop.stream import Normalize
+from distillab.training.stages.outputs import open_teacher, teacher_class_count
+from distillab.training.teachers.class_mapping import map_logits, to_student_classes
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedTeacher:
+    """A trained network that classifies the images of a dataset.
+
+    Attributes:
+        name: Name of its model.
+        network: In evaluation mode, on ``device``.
+        normalize: Normalization of its inputs, as in its training.
+        device: Where it computes.
+        class_map: From its classes to those of the dataset, if they differ.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> from distillab.sources.parsing import source_from_argument
+        >>> digits = load_dataset(source_from_argument("digits"))
+        >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
+        >>> normalize = Normalize(*digits.normalization())
+        >>> teacher = LoadedTeacher("resnet8", network, normalize, torch.device("cpu"))
+        >>> teacher.logits(digits.val.select(np.arange(3))).shape
+        (3, 10)
+    """
+
+    name: str
+    network: nn.Module
+    normalize: Normalize
+    device: torch.device
+    class_map: ClassMap | None = None
+
+    def logits(self, images: Examples) -> np.ndarray:
+        """Return its logits for the classes of the dataset, float64 ``[N, C]``."""
+        logits = predict(self.network, images, self.normalize, self.device, "fp32")
+        return to_student_classes(logits, self.class_map).astype(np.float64)
+
+    @torch.inference_mode()
+    def probabilities(self, pixels: torch.Tensor) -> np.ndarray:
+        """Return its probabilities for views, uint8 ``[B, C, H, W]``: float64 ``[B, classes]``."""
+        logits = self.network(self.normalize(pixels.to(self.device)))
+        if self.class_map is not None:
+            logits = map_logits(logits, self.class_map)
+        found: np.ndarray = torch.softmax(logits.cpu().double(), dim=1).numpy()
+        return found
+
+
+def load_teacher(
+    model_or_study: str | Path,
+    weights: Path | None,
+    images: Examples,
+    normalize: Normalize,
+    device: torch.device,
+) -> LoadedTeacher:
+    """Load a model with its weights, or the first finished teacher of a study.
+
+    Args:
+        model_or_study: A model as in a study file (``resnet20``, ``timm:NAME``), with ``weights``; or the
+            folder of a study.
+        weights: A safetensors file.
+        images: The images that it has to classify.
+        normalize: Normalization of the dataset; a study brings its own.
+        device: Where it computes.
+
+    Raises:
+        RequestError: There is no such teacher, or it does not fit the images.
+
+    Example:
+        >>> import tempfile
+        >>> from distillab.artefacts import save_state
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
+        >>> unit = Normalize(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> weights = Path(tempfile.mkdtemp()) / "resnet8.safetensors"
+        >>> save_state(build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8)).state_dict(), weights)
+        >>> load_teacher("resnet8", weights, images, unit, torch.device("cpu")).logits(images).shape
+        (2, 2)
+    """
+    folder = Path(model_or_study)
+    _, height, width = images.shape
+    if height != width:
+        raise RequestError(
+            f"images are {width}x{height}, but networks need square images", allowed="--set resolution=SIDE"
+        )
+    if (folder / LEDGER_FILE).is_file():
+        if weights is not None:
+            raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
+        return _load_from_study(StudyFolder.open(folder), images, device)
+    if folder.is_dir():
+        raise RequestError(
+            "this folder is not a study", where=f"--teacher {model_or_study}", allowed="the DIR of a study"
+        )
+    if weights is None:
+        raise RequestError(
+            "a model name alone has no weights",
+            where=f"--teacher {model_or_study}",
+            allowed="--weights FILE.safetensors",
+        )
+    model = str(model_or_study)
+    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
+    load_state(network, weights)
+    return LoadedTeacher(model, network.to(device).eval(), normalize, device)
+
+
+def _load_from_study(study: StudyFolder, images: Examples, device: torch.device) -> LoadedTeacher:
+    """Load the first finished teacher of the design, not a control nor an assistant."""
+    if study.dataset.classes != images.classes:
+        raise RequestError(
+            "the classes of this study are not those of the data",
+            where=f"--teacher {study.path}",
+            allowed="the data of the study",
+        )
+    with study.ledger() as ledger:
+        done = {name for name, (state, *_) in ledger.states().items() if state == "done"}
+        teachers = (cell.teacher_run for cell in ledger.cells())
+        first = next((teacher for teacher in teachers if teacher in done), None)
+        job = ledger.job(first) if first else None
+    if not isinstance(job, TeacherJob):
+        raise RequestError("no teacher of this study is done", where=f"--teacher {study.path}")
+    folder = study.store.folder("teacher", job.id)
+    class_map = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
+    if class_map is None and teacher_class_count(folder, images) != len(images.classes):
+        raise RequestError(
+            f"its teacher has {teacher_class_count(folder, images)} classes, but the data have "
+            f"{len(images.classes)}",
+            where=f"--teacher {study.path}",
+            allowed="a teacher with the classes of the data",
+        )
+    network = open_teacher(folder, images, device)
+    normalize = Normalize(*study.dataset.normalization())
+    return LoadedTeacher(RunRecord.read(folder).model, network, normalize, device, class_map)

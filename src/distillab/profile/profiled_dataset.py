@@ -1,0 +1,171 @@
+"""The dataset that is profiled, with the work on it that several families share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distillab.data.dataset import DataReport, Dataset
+from distillab.data.examples import Examples, Indices
+from distillab.data.randomness import random_bits
+from distillab.data.targets import Targets
+from distillab.modalities.image.embedding import Embedding, fit_embedding
+from distillab.modalities.image.embedding.principal import Vectors
+from distillab.profile.family_builder import Stopwatch
+from distillab.profile.measure import Picture
+from distillab.profile.neighbors import Neighbors, nearest_neighbors, unit_vectors
+from distillab.profile.probe import ProbePredictions, probe_out_of_fold
+from distillab.sources.file_facts import FileFacts
+
+if TYPE_CHECKING:
+    from distillab.profile.loaded_teacher import LoadedTeacher
+
+SAMPLING_SEED = 0
+_QUERIES = 5_000  # images whose neighbors are searched
+_CANDIDATES = 50_000  # images that are searched for neighbors
+_SAMPLE_SIZE = 5_000  # images for statistics whose error is small already
+
+
+@dataclass(frozen=True, eq=False)
+class ProfiledDataset:
+    """The input of every family.
+
+    Attributes:
+        name: Name of the dataset.
+        images: Profiled images: train, together with the splits that a study would carve from it.
+        held_out: Splits that the source itself has beside train, by name.
+        tested: Images that a teacher is tested on: the test split, given or carved.
+        transfer: Images that a student would be distilled on: train without carved splits.
+        report: What was found while reading.
+        files: Facts about the files; None if the data came as arrays in memory.
+        kind: Registered name of the embedding.
+        against: Name and images of another dataset to compare with.
+        teacher: A trained network whose outputs are measured.
+        watch: Times the shared work.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> from distillab.sources.parsing import source_from_argument
+        >>> digits = ProfiledDataset.of(load_dataset(source_from_argument("digits")))
+        >>> len(digits.images), digits.class_name(0) in digits.classes
+        (1797, True)
+    """
+
+    name: str
+    images: Examples
+    held_out: Mapping[str, Examples]
+    tested: Examples
+    transfer: Examples
+    report: DataReport
+    files: FileFacts | None = None
+    kind: str = "patches"
+    against: tuple[str, Examples] | None = None
+    teacher: LoadedTeacher | None = None
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        files: FileFacts | None = None,
+        *,
+        kind: str = "patches",
+        against: tuple[str, Examples] | None = None,
+        teacher: LoadedTeacher | None = None,
+    ) -> ProfiledDataset:
+        """Put carved splits back into train; keep the splits that the source has."""
+        carved = dataset.report.carved
+        splits = {"val": dataset.val, "test": dataset.eval["test"]}
+        return cls(
+            name=dataset.name,
+            images=merge_splits([dataset.train, *(splits[name] for name in carved)]),
+            held_out={name: split for name, split in splits.items() if name not in carved},
+            tested=splits["test"],
+            transfer=dataset.train,
+            report=dataset.report,
+            files=files,
+            kind=kind,
+            against=against,
+            teacher=teacher,
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.images.classes
+
+    @cached_property
+    def embedding(self) -> Embedding:
+        """The embedding, fitted on the profiled images."""
+        with self.watch.charging("embedding"):
+            return fit_embedding(self.images, kind=self.kind)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Embeddings of the images as unit vectors, float32 ``[N, D]``."""
+        embedding = self.embedding
+        with self.watch.charging("embedding"):
+            return unit_vectors(embedding.vectors(self.images))
+
+    @cached_property
+    def neighbors(self) -> Neighbors:
+        """Nearest neighbors of a sample of the images, among all images or a larger sample."""
+        vectors = self.vectors
+        with self.watch.charging("nearest neighbours"):
+            candidates = self.sample(_CANDIDATES)
+            queries = candidates[: min(_QUERIES, len(candidates))]
+            return nearest_neighbors(vectors, queries, np.sort(candidates))
+
+    @cached_property
+    def probe(self) -> ProbePredictions:
+        """Out-of-fold predictions of a linear probe on the embedding, for all images."""
+        vectors = self.vectors
+        with self.watch.charging("linear probe"):
+            return probe_out_of_fold(vectors, self.images.labels, self.images.ids, len(self.classes))
+
+    def sample(self, size: int = _SAMPLE_SIZE, images: Examples | None = None) -> Indices:
+        """Return positions of at most ``size`` images, drawn by their ids: int64, in random order."""
+        chosen = self.images if images is None else images
+        return np.argsort(random_bits(chosen.ids, SAMPLING_SEED, 0x5A), kind="stable")[:size].astype(np.int64)
+
+    def picture(self, position: int, caption: str = "", images: Examples | None = None) -> Picture:
+        """Return the image at ``position`` with the name of its file."""
+        chosen = self.images if images is None else images
+        pixels = chosen.pixels(np.array([position]))[0]
+        return Picture(pixels, self.file_name(int(chosen.ids[position])), caption)
+
+    def file_name(self, image_id: int) -> str:
+        """Return the name of the file or row of an image, or its id if it has none."""
+        if self.files is None:
+            return f"image {image_id}"
+        return self.files.names[int(self.files.rows(np.array([image_id]))[0])]
+
+    def class_name(self, position: int) -> str:
+        """Return the name of the class of the image at ``position``."""
+        return self.classes[int(self.images.labels[position])]
+
+    def file_columns(self) -> dict[str, Indices]:
+        """Return ``bytes``, ``width`` and ``height``, int64 ``[N]``, as far as known for all images."""
+        if self.files is None:
+            return {}
+        rows = self.files.rows(self.images.ids)
+        columns = {"bytes": self.files.sizes, "width": self.files.widths, "height": self.files.heights}
+        return {name: column[rows] for name, column in columns.items() if (column[rows] > 0).all()}
+
+
+def merge_splits(parts: list[Examples]) -> Examples:
+    """Return splits of one dataset as one set, ordered by id."""
+    ids = np.concatenate([part.ids for part in parts])
+    order = np.argsort(ids, kind="stable")
+    groups = [part.groups for part in parts if part.groups is not None]
+    return replace(
+        parts[0],
+        rows=np.concatenate([part.rows for part in parts])[order],
+        targets=reduce(Targets.joined, [part.targets for part in parts]).take(order),
+        ids=ids[order],
+        groups=np.concatenate(groups)[order] if len(groups) == len(parts) else None,
+    )
