@@ -11,6 +11,7 @@ from distillab.factors import factors
 from distillab.methods import methods
 from distillab.models import list_models
 from distillab.sources import sources
+from distillab.tasks import tasks
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,25 @@ def _methods() -> list[CatalogueEntry]:
     ]
 
 
+def _tasks() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(tasks[name]),
+            {
+                "keys": list(tasks[name].model_fields),
+                "primary": tasks[name].primary,
+                "metrics": list(tasks[name].metrics),
+            },
+        )
+        for name in tasks
+    ]
+
+
 CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "sources": _sources,
     "factors": _factors,
     "models": _models,
     "methods": _methods,
+    "tasks": _tasks,
 }
