@@ -15,7 +15,7 @@ from distillab.errors import RequestError
 from distillab.factors.subsets import first_of_each_class
 
 if TYPE_CHECKING:
-    from distillab.modalities.image.embedding import Embedding
+    from distillab.modalities.embedding import Embedding
 
 Cosines = npt.NDArray[np.float64]
 
@@ -75,7 +75,7 @@ class _Known:
 
 @lru_cache(maxsize=16)
 def _placed(known: _Known) -> ClassCentroids:
-    from distillab.modalities.image.embedding import (
+    from distillab.modalities.embedding import (
         fit_embedding,  # torch is imported only where images are looked at
     )
 

@@ -21,7 +21,7 @@ from distillab.factors.dynamics import confidence
 from distillab.factors.factor import Factor, FactorContext, Manipulation, Probabilities, factor
 from distillab.factors.orders import herding, k_centre
 from distillab.factors.subsets import must_have_each, ranks_in_class, rounded
-from distillab.modalities.image.embedding import embed
+from distillab.modalities.embedding import embed
 from distillab.sources.source import SourcePath
 
 Reals = npt.NDArray[np.float64]

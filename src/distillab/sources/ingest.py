@@ -16,7 +16,7 @@ from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
 from distillab.data.targets import Labels
 from distillab.errors import RequestError, unknown_name
-from distillab.modalities.image.decoding import Decoded
+from distillab.modalities import Decoded
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -59,7 +59,7 @@ def load_dataset(
         on_files(table.items, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    pool, codes = content(decoded.pixels, progress)
+    pool, codes = content(decoded.items, progress)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"

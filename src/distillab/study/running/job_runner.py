@@ -12,12 +12,12 @@ import torch
 from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.modalities import normalization_of
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
-from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Seeds
 from distillab.training.numerics.device import clock
 from distillab.training.recipe import ResolvedRecipe
@@ -43,7 +43,7 @@ class JobRunner:
     def __init__(self, folder: StudyFolder, device: torch.device) -> None:
         self.folder, self.device = folder, device
         self._roles: OrderedDict[str, Roles] = OrderedDict()
-        self._normalise = Normalize(*folder.dataset.normalization())
+        self._normalise = normalization_of(folder.dataset)
 
     def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
         """Do a job, or a cohort of students in step, unless the artefacts are there already. For each, the
