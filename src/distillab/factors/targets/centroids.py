@@ -1,9 +1,9 @@
-"""Where classes lie in the reference embedding: which look alike, and which images look like several."""
+"""Class centroids in the reference embedding: which classes, and which examples, resemble which."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,27 +13,27 @@ import numpy.typing as npt
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
 from distillab.factors.subsets import first_of_each_class
+from distillab.factors.targets.cache_key import CacheKey
 
 if TYPE_CHECKING:
     from distillab.modalities.embedding import Embedding
 
 Cosines = npt.NDArray[np.float64]
 
-IMAGES = 5_000  # that classes are placed by, at most, and at least FEWEST a class
-FEWEST = 10
+_MOST_EXAMPLES = 5_000  # over all classes, but at least _FEWEST_PER_CLASS of each
+_FEWEST_PER_CLASS = 10
 _DRAW = 0xC1A55
 
 
 @dataclass(frozen=True, eq=False)
 class ClassCentroids:
-    """The mean direction of each class, in the embedding that its images gave.
+    """The mean direction of each class in an embedding fitted to its examples.
 
     Attributes:
-        embedding: images to vectors.
+        embedding: maps examples to vectors.
         centroids: float64 ``[K, D]`` of length 1, in the order of ``classes``.
         classes: K names.
-        spread: the standard deviation, over the images that gave them, of the margins of
-            :func:`nearest_other`.
+        spread: the standard deviation of the margins of :func:`nearest_other` over the fitted examples.
     """
 
     embedding: Embedding
@@ -41,15 +41,15 @@ class ClassCentroids:
     classes: tuple[str, ...]
     spread: float
 
-    def cosines(self, images: Examples) -> Cosines:
-        """How near each image is to each class: float64 ``[N, K]`` in [-1, 1]. Images are looked at once."""
-        return _directions_of(self.embedding, _Known(images.input_digest, images)) @ self.centroids.T
+    def cosines(self, examples: Examples) -> Cosines:
+        """Return the cosine of each example with each class, float64 ``[N, K]``. Embeddings are cached."""
+        return _directions_of(self.embedding, CacheKey.of_inputs(examples)) @ self.centroids.T
 
     def of(self, classes: Sequence[str], where: str) -> ClassCentroids:
-        """Those of some classes, by name. Raises RequestError for a class that is not known."""
+        """Return the centroids of some classes, by name. Raises RequestError for an unknown class."""
         if missing := [name for name in classes if name not in self.classes]:
             raise RequestError(
-                f"class {missing[0]!r} is not a class of the training images as read",
+                f"class {missing[0]!r} is not a class of the training examples as read",
                 where=where,
                 allowed="factors that make other classes written after this one",
             )
@@ -62,42 +62,43 @@ class ClassCentroids:
         return self.centroids @ self.centroids.T
 
 
-def class_centroids(images: Examples) -> ClassCentroids:
-    """The classes of ``images``, placed by at most :data:`IMAGES` of them, drawn by id. Kept by content."""
-    return _placed(_Known(images.digest, images))
-
-
-@dataclass(frozen=True)
-class _Known:
-    digest: str
-    images: Examples = field(compare=False)
+def class_centroids(examples: Examples) -> ClassCentroids:
+    """Return the centroids of the classes of ``examples``, from at most 5,000 of them. Cached by digest."""
+    return _fitted(CacheKey.of(examples))
 
 
 @lru_cache(maxsize=16)
-def _placed(known: _Known) -> ClassCentroids:
-    from distillab.modalities.embedding import (
-        fit_embedding,  # torch is imported only where images are looked at
-    )
+def _fitted(key: CacheKey) -> ClassCentroids:
+    from distillab.modalities.embedding import fit_embedding  # imports torch
 
-    images = known.images
-    sample = first_of_each_class(images, _DRAW, max(FEWEST, IMAGES // len(images.classes)))
+    examples = key.examples
+    each = max(_FEWEST_PER_CLASS, _MOST_EXAMPLES // len(examples.classes))
+    sample = first_of_each_class(examples, _DRAW, each)
     embedding = fit_embedding(sample)
     vectors = _directions(embedding.vectors(sample))
-    sums = np.zeros((len(images.classes), vectors.shape[1]))
+    sums = np.zeros((len(examples.classes), vectors.shape[1]))
     np.add.at(sums, sample.labels, vectors)
     centroids = _directions(sums)
     _, margins = nearest_other(vectors @ centroids.T, sample.labels)
-    return ClassCentroids(embedding, centroids, images.classes, max(float(margins.std()), 1e-9))
+    return ClassCentroids(embedding, centroids, examples.classes, max(float(margins.std()), 1e-9))
 
 
 @lru_cache(maxsize=16)
-def _directions_of(embedding: Embedding, known: _Known) -> npt.NDArray[np.float64]:
-    return _directions(embedding.vectors(known.images))
+def _directions_of(embedding: Embedding, key: CacheKey) -> npt.NDArray[np.float64]:
+    return _directions(embedding.vectors(key.examples))
 
 
 def nearest_other(cosines: Cosines, labels: Indices) -> tuple[Indices, npt.NDArray[np.float64]]:
-    """The nearest class that is not an image's own, int64 ``[N]``, and how much nearer its own is, float64
-    ``[N]``, below 0 where the other is nearer."""
+    """Return the nearest class that is not an example's own, and the margin by which its own is nearer.
+
+    Args:
+        cosines: float64 ``[N, K]``.
+        labels: int64 ``[N]``.
+
+    Returns:
+        The nearest other class, int64 ``[N]``, and the margin, float64 ``[N]``, negative where the other
+        class is nearer.
+    """
     rows = np.arange(len(labels))
     own = cosines[rows, labels]
     rest = cosines.copy()
@@ -107,6 +108,6 @@ def nearest_other(cosines: Cosines, labels: Indices) -> tuple[Indices, npt.NDArr
 
 
 def _directions(vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Vectors ``[N, D]`` at length 1; those of no length stay."""
+    """Scale vectors ``[N, D]`` to length 1; vectors of length 0 stay."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float64)

@@ -10,30 +10,36 @@ from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.centroids import Cosines, class_centroids
-from distillab.factors.factor import Change, Factor, FactorContext, Manipulation, Role, factor
-from distillab.factors.subsets import first_of_each_class
+from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.subsets import check_class_sizes, first_of_each_class
+from distillab.factors.targets.centroids import Cosines, class_centroids
 
 TOLERANCE = 0.1  # of the level
-NEAR = 0.02  # an asked level is taken to be reached
+_REACHED = 0.02  # distance at which the search stops
 
 
 @factor("similarity")
 class Similarity(Factor):
     """How much the classes look alike. Level: from 0, drawn at random, to 1, the most similar ones.
 
-    Classes and images are as many at every level.
-    ``classes`` is how many are kept. A set of them is as similar as the mean cosine between its class
-    centroids in the reference embedding of the training images: 0 is the mean over all pairs of classes,
-    which is what a random draw has on average, and 1 the largest mean that a greedy search with exchanges
-    finds. Each seed draws a set at random and exchanges classes, the most effective first, until the level is
-    reached; level 1 is the same set for all.
+    The numbers of classes and examples are the same at every level. The similarity of a set of classes is
+    the mean cosine between its class centroids in the reference embedding of the training examples: 0 is the
+    mean over all pairs of classes, which is the expectation of a random draw, and 1 the largest mean that a
+    greedy search with exchanges finds. Each seed draws a set at random and exchanges classes, the most
+    effective first, until the level is reached; level 1 is the same set for all seeds.
 
-    Every class keeps ``images_per_class`` transfer and teacher images, by default as many as the smallest
-    class of the data has. Val and test images only lose classes.
+    Attributes:
+        level: similarity, in [0, 1].
+        classes: number of classes that are kept.
+        images_per_class: examples per class that transfer and teacher keep, by default as many as the
+            smallest class of the data has. Val and test examples only lose classes.
+
+    Example:
+        >>> Similarity(level=1, classes=5).description
+        '5 classes of similarity 1'
     """
 
-    changes: ClassVar[frozenset[Change]] = frozenset({"selection", "classes"})
+    changes: ClassVar[frozenset[Aspect]] = frozenset({"selection", "classes"})
     needs_context: ClassVar[bool] = True
     nested: ClassVar[bool] = False
     examples: ClassVar[tuple[dict[str, Any], ...]] = (
@@ -51,35 +57,33 @@ class Similarity(Factor):
         return f"{self.classes} classes of similarity {{}}"
 
     def apply(
-        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
     ) -> Examples:
-        """The images of some classes. Raises RequestError if no set of classes, or no class, is that large,
-        or no set of classes is near the level."""
-        around = self.context_of(context)
-        key = int(rng.integers(2**63))
-        start = rng.permutation(len(images.classes))[: self.classes]
-        if self.classes >= len(images.classes):
-            raise RequestError(
-                f"{self.classes} classes were asked for",
-                where="similarity.classes",
-                allowed=f"2 to {len(images.classes) - 1}, fewer than there are",
-            )
-        placed = class_centroids(around.dataset.train).of(images.classes, "similarity")
-        chosen = self._choose(placed.similarity, start)
-        if around.role in ("transfer", "teacher"):
-            images = first_of_each_class(images, key, self._each(images))
-        return images.of_classes(np.sort(chosen))
+        """Return the examples of some classes.
 
-    def _each(self, images: Examples) -> int:
-        scarcest = int(images.counts.argmin())
-        most = int(images.counts[scarcest])
-        if self.images_per_class is not None and self.images_per_class > most:
+        Raises:
+            RequestError: there are too few classes or examples, or no set of classes is near the level.
+        """
+        context = self.require_context(context)
+        key = int(rng.integers(2**63))
+        start = rng.permutation(len(examples.classes))[: self.classes]
+        if self.classes >= len(examples.classes):
             raise RequestError(
-                f"{self.images_per_class} images a class were asked for",
-                where="similarity.images_per_class",
-                allowed=f"at most {most}: {images.classes[scarcest]!r} has {most}",
+                f"{self.classes} classes were requested",
+                where="similarity.classes",
+                allowed=f"2 to {len(examples.classes) - 1}, fewer than there are",
             )
-        return self.images_per_class or most
+        placed = class_centroids(context.dataset.train).of(examples.classes, "similarity")
+        chosen = self._choose(placed.similarity, start)
+        if context.role in ("transfer", "teacher"):
+            examples = first_of_each_class(examples, key, self._each(examples))
+        return examples.of_classes(np.sort(chosen))
+
+    def _each(self, examples: Examples) -> int:
+        if self.images_per_class is None:
+            return int(examples.counts.min())
+        check_class_sizes(examples, self.images_per_class, "similarity.images_per_class")
+        return self.images_per_class
 
     def _choose(self, cosines: Cosines, start: Indices) -> Indices:
         scale = _Scale.of(cosines, self.classes)
@@ -88,16 +92,18 @@ class Similarity(Factor):
         chosen, score = scale.towards(self.level, start)
         if abs(score - self.level) > TOLERANCE:
             raise RequestError(
-                f"no {self.classes} classes were found whose similarity is near {self.level:g}",
+                f"no {self.classes} classes of a similarity near {self.level:g} were found",
                 where="similarity",
                 allowed=f"a level such as {score:.2g} or 1, or other numbers of classes",
             )
         return chosen
 
     def check(self, before: Examples, after: Examples) -> Manipulation:
-        """How many classes there are; if that is right, how similar they are in an embedding of the images
-        before. Centroids of n images a class are known to about 1 / sqrt(n), which is added to the
-        tolerance."""
+        """Count the classes; if their number is right, measure their similarity.
+
+        The embedding is fitted to the examples before the factor. Centroids of n examples per class are known
+        to about 1 / sqrt(n), which is added to the tolerance.
+        """
         found = [before.classes.index(name) for name in after.classes]
         if len(found) != self.classes:
             return Manipulation(self.name, "classes", float(self.classes), float(len(found)), 0.0)
@@ -109,7 +115,7 @@ class Similarity(Factor):
 
 @dataclass(frozen=True, eq=False)
 class _Scale:
-    """Sets of k classes between the mean and the most similar.
+    """The scale of similarity of sets of k classes, from the mean of all pairs to the most similar set.
 
     Attributes:
         cosines: float64 ``[K, K]`` between all classes, 0 on the diagonal.
@@ -125,7 +131,7 @@ class _Scale:
 
     @classmethod
     def of(cls, cosines: Cosines, k: int) -> _Scale:
-        """The scale of sets of ``k`` classes. Raises RequestError if all are equally similar."""
+        """Return the scale of sets of ``k`` classes. Raises RequestError if all are equally similar."""
         off = cosines * (1 - np.eye(len(cosines)))
         pairs = len(off) * (len(off) - 1)
         mean = float(off.sum() / pairs)
@@ -141,14 +147,20 @@ class _Scale:
         return float(self.cosines[np.ix_(chosen, chosen)].sum() / (len(chosen) * (len(chosen) - 1)))
 
     def score(self, chosen: Indices) -> float:
-        """0 for the mean over all pairs, 1 for the most similar set."""
+        """Return the similarity of a set: 0 for the mean over all pairs, 1 for the most similar set."""
         return (self.mean_cosine(chosen) - self.mean) / (self.most - self.mean)
 
     def towards(self, level: float, start: Indices) -> tuple[Indices, float]:
-        """Exchange classes, each time the pair that brings the score nearest to ``level``, while that helps
-        and it is not reached; the set and its score."""
+        """Exchange classes one by one to bring the score near ``level``.
+
+        Each step makes the exchange that brings the score nearest to the level, until the level is reached or
+        no exchange helps.
+
+        Returns:
+            The classes, int64 ``[k]``, and their score.
+        """
         chosen, score = start, self.score(start)
-        while abs(score - level) > NEAR:
+        while abs(score - level) > _REACHED:
             rest = np.setdiff1d(np.arange(len(self.cosines)), chosen)
             to_set = self.cosines[:, chosen].sum(axis=1)
             gained = to_set[rest][None, :] - to_set[chosen][:, None] - self.cosines[np.ix_(chosen, rest)]
@@ -167,7 +179,7 @@ class _Scale:
 
 
 def _grow(cosines: Cosines, first: int, k: int) -> Indices:
-    """``k`` classes, beginning with one and adding the class nearest to those there are."""
+    """Return ``k`` classes, starting with one and adding the class nearest to those chosen."""
     chosen, nearness = [first], cosines[first].copy()
     for _ in range(k - 1):
         nearness[chosen] = -np.inf

@@ -1,4 +1,4 @@
-"""Corruptions of images by name and severity, as robustness benchmarks have them."""
+"""Corruptions of images by name and severity, as in robustness benchmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PACKAGE = "imagecorruptions-imaug"
-SMALLEST = 32  # pixels a side, for all of them
+_SMALLEST_SIDE = 32  # pixels that every corruption accepts
 
 Corruption = Literal[
     "gaussian_noise",
@@ -43,8 +43,8 @@ Corruption = Literal[
     "pixelate",
     "jpeg_compression",
 ]
-# These do not draw from numpy's global state, but from a seed that they are given.
-SEEDED = frozenset({"impulse_noise", "glass_blur"})
+# These take a seed instead of drawing from NumPy's global state.
+_SEEDED = frozenset({"impulse_noise", "glass_blur"})
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,12 @@ class Corrupted:
     """Images corrupted by the package imagecorruptions-imaug (Hendrycks and Dietterich, "Benchmarking neural
     network robustness to common corruptions and perturbations", ICLR 2019).
 
-    Which of several corruptions an image meets, and what that draws, is a function of its row alone: it is
-    the same under every seed of a study, as in a benchmark, and teachers are asked about an image once.
+    The choice among several corruptions, and the draws of the one chosen, are functions of the image's row
+    alone: they are the same for every seed of a study, as in a benchmark, so teacher outputs are reused.
+
+    Attributes:
+        corruptions: names; of several, each image gets one.
+        severity: 1 to 5.
     """
 
     corruptions: tuple[Corruption, ...]
@@ -82,19 +86,19 @@ class Corrupted:
         return out
 
     def _one(self, image: Pixels, name: Corruption, seed: int) -> Pixels:
-        """One image, uint8 ``[C, H, W]``. Grey images are corrupted as RGB, and give its green channel."""
-        grey = image.shape[0] == 1
-        colour = np.repeat(image, 3, axis=0) if grey else image
-        np.random.seed(seed)  # what the package draws from
-        extra = {"seed": seed} if name in SEEDED else {}
+        """Corrupt one image, uint8 ``[C, H, W]``; of a gray image, the green channel of its RGB version."""
+        gray = image.shape[0] == 1
+        color = np.repeat(image, 3, axis=0) if gray else image
+        np.random.seed(seed)  # the package draws from the global state
+        extra = {"seed": seed} if name in _SEEDED else {}
         made = corrupt()(
-            np.ascontiguousarray(colour.transpose(1, 2, 0)),
+            np.ascontiguousarray(color.transpose(1, 2, 0)),
             severity=self.severity,
             corruption_name=name,
             **extra,
         )
         back = made.transpose(2, 0, 1)
-        return back[1:2] if grey else back
+        return back[1:2] if gray else back
 
 
 @contextmanager
@@ -108,7 +112,7 @@ def _global_state_restored() -> Iterator[None]:
 
 @cache
 def corrupt() -> Callable[..., npt.NDArray[np.uint8]]:
-    """The package's function. Raises RequestError if it is not installed."""
+    """Return the package's function. Raises RequestError if the package is not installed."""
     try:
         import cv2
         import imagecorruptions
@@ -118,20 +122,20 @@ def corrupt() -> Callable[..., npt.NDArray[np.uint8]]:
             where="shift",
             allowed="pip install 'distillab[corruptions]'",
         ) from error
-    cv2.setNumThreads(0)  # images are small, and workers are forked: threads would not come along
+    cv2.setNumThreads(0)  # images are small, and threads do not survive the fork of workers
     function: Callable[..., npt.NDArray[np.uint8]] = imagecorruptions.corrupt
     return function
 
 
-def must_be_possible(shape: tuple[int, int, int]) -> None:
-    """Raise RequestError unless the package is there and takes images of (channels, height, width)."""
+def check_corruptible(shape: tuple[int, int, int]) -> None:
+    """Raise RequestError unless the package is installed and accepts images of (channels, height, width)."""
     corrupt()
     channels, height, width = shape
-    if min(height, width) < SMALLEST:
+    if min(height, width) < _SMALLEST_SIDE:
         raise RequestError(
             f"images of {height}x{width} pixels are too small to corrupt",
             where="shift",
-            allowed=f"images of at least {SMALLEST}x{SMALLEST}",
+            allowed=f"images of at least {_SMALLEST_SIDE}x{_SMALLEST_SIDE}",
         )
     if channels not in (1, 3):
         raise RequestError(

@@ -1,4 +1,4 @@
-"""What factors leave behind, in words."""
+"""Whether factors leave the labels of a role clean."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from distillab.factors.factor import Factor, Role
 
 
 def describe_label_quality(factors: Sequence[Factor], role: Role) -> str:
-    """Whether labels of a role are noisy or clean; nothing if no factor changes labels alone.
+    """Return whether the labels of a role are noisy or clean, or an empty string if no factor adds noise.
 
     Coarser labels are other classes, not noise.
+
+    Example:
+        >>> from distillab.factors import LabelNoise
+        >>> noise = LabelNoise(level=0.4, roles=("transfer",))
+        >>> describe_label_quality([noise], "transfer"), describe_label_quality([noise], "val")
+        ('labels noisy (label_noise)', 'labels clean')
     """
     noisy = [factor for factor in factors if "labels" in factor.changes and "classes" not in factor.changes]
     here = [factor.name for factor in noisy if role in factor.roles]

@@ -1,9 +1,8 @@
-"""Which images there are, at an equal number of them."""
+"""Which examples there are, at an equal number of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,34 +16,46 @@ from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.dynamics import confidence
 from distillab.factors.factor import Factor, FactorContext, Manipulation, Probabilities, factor
-from distillab.factors.orders import herding, k_centre
-from distillab.factors.subsets import must_have_each, ranks_in_class, rounded
+from distillab.factors.subsets import check_class_sizes, places_in_class, ranks_in_class, rounded
+from distillab.factors.targets.cache_key import CacheKey
+from distillab.factors.targets.dynamics import mean_confidence
+from distillab.factors.targets.orders import herding, k_centre
 from distillab.modalities.embedding import embed
 from distillab.sources.source import SourcePath
 
-Reals = npt.NDArray[np.float64]
-_DECIMALS = 6  # of scores: what differs by less is a tie, which ids decide
+_Floats = npt.NDArray[np.float64]
+_DECIMALS = 6  # of scores: smaller differences are ties, which ids decide
 
 
 @factor("selection")
 class Selection(Factor):
-    """Which images there are, at an equal number of them. Level: the name of a rule.
+    """Which examples there are, at an equal number of them. Level: the name of a rule.
 
-    ``budget`` images of every class are taken, or that share of every class:
+    ``budget`` examples of every class are taken, or that share of every class:
 
     - ``random``: the first in a random order, drawn anew for every seed;
     - ``herding``: so that their mean is near the class's (Welling, ICML 2009; Rebuffi et al., CVPR 2017);
-    - ``k_centre``: so that none of the class is far from one of them (Sener and Savarese, ICLR 2018);
+    - ``k_centre``: so that no example of the class is far from a chosen one (Sener and Savarese, ICLR 2018);
     - ``easiest``, ``hardest``: those whose label a small classifier gives the highest or the lowest
       probability on average over its training (Swayamdipta et al., EMNLP 2020, with a proxy as in Coleman et
       al., ICLR 2020);
     - ``uncertain``: those for which the teacher's probabilities have the highest entropy, or that have the
       highest ``score`` in a file ``scores`` (Parquet or CSV, columns ``id`` and ``score``).
 
-    Likeness is that of the reference embedding. All rules but ``random`` choose the same images for every
-    seed, and a smaller budget takes a subset of what a larger one takes.
+    Distances are those of the reference embedding. All rules but ``random`` choose the same examples for
+    every seed, and a smaller budget takes a subset of what a larger one takes.
+
+    Attributes:
+        level: the rule.
+        budget: examples per class (int), or share of every class (float in (0, 1)).
+        scores: the file of scores for the rule ``uncertain``.
+
+    Example:
+        >>> examples = Examples.of(np.zeros((6, 1, 4, 4), np.uint8), [0, 0, 0, 1, 1, 1], ("a", "b"))
+        >>> rule = Selection(level="random", budget=1)
+        >>> rule.apply(examples, np.random.default_rng(0)).counts
+        array([1, 1])
     """
 
     needs_context: ClassVar[bool] = True
@@ -71,117 +82,93 @@ class Selection(Factor):
         return f"{amount} each class, chosen by the rule {{}}"
 
     def apply(
-        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
     ) -> Examples:
-        """A subset. Raises RequestError if a class is too small, or nobody says what is uncertain."""
+        """Return a subset. Raises RequestError if a class is too small, or uncertainty is not known."""
         key = int(rng.integers(2**63))
-        sizes = self._sizes(images)
+        sizes = self._sizes(examples)
         if self.level == "random":
-            return images.select(ranks_in_class(images, key) < sizes[images.labels])
+            return examples.select(ranks_in_class(examples, key) < sizes[examples.labels])
         if self.level in ("herding", "k_centre"):
-            return images.select(
-                _greedy(images, {"herding": herding, "k_centre": k_centre}[self.level], sizes)
-            )
-        scores = {"easiest": 1, "hardest": -1}.get(self.level, 0) * _confidence(_Named.of(images))
+            order = {"herding": herding, "k_centre": k_centre}[self.level]
+            return examples.select(_greedy(examples, order, sizes))
         if self.level == "uncertain":
-            scores = self._uncertainty(images, context)
-        return images.select(_ranks(images, scores) < sizes[images.labels])
+            scores = self._uncertainty(examples, context)
+        else:
+            scores = {"easiest": 1, "hardest": -1}[self.level] * _confidence(CacheKey.of(examples))
+        return examples.select(places_in_class(examples, -scores) < sizes[examples.labels])
 
-    def _sizes(self, images: Examples) -> Indices:
-        """Images to take of each class, int64 ``[K]``."""
+    def _sizes(self, examples: Examples) -> Indices:
+        """Return the examples to take of each class, int64 ``[K]``."""
         if isinstance(self.budget, float):
-            least = np.minimum(images.counts, 1)  # a class that has images keeps one
-            return np.maximum(rounded(self.budget * images.counts), least)
-        must_have_each(images, self.budget, "selection.budget")
-        return np.full(len(images.classes), self.budget, dtype=np.int64)
+            least = np.minimum(examples.counts, 1)  # a class that has examples keeps one
+            return np.maximum(rounded(self.budget * examples.counts), least)
+        check_class_sizes(examples, self.budget, "selection.budget")
+        return np.full(len(examples.classes), self.budget, dtype=np.int64)
 
-    def _uncertainty(self, images: Examples, context: FactorContext | None) -> Reals:
+    def _uncertainty(self, examples: Examples, context: FactorContext | None) -> _Floats:
         if self.scores is not None:
-            return _scores_in(self.scores, images.ids)
-        teacher = self.context_of(context).teacher
+            return _scores_in(self.scores, examples.ids)
+        teacher = self.require_context(context).teacher
         if teacher is None:
             raise RequestError(
-                "the study's teacher is trained after images are chosen and cannot say what is uncertain",
+                "uncertainty needs a teacher, and this study trains its teacher after examples are selected",
                 where="selection",
                 allowed="a teacher whose weights are given (provenance: external), or a file of scores under "
                 "the key 'scores' (columns id, score)",
             )
-        return _entropy(_Named.of(images), teacher)
+        return _entropy(CacheKey.of(examples), teacher)
 
     def check(self, before: Examples, after: Examples) -> Manipulation:
-        """Count: the class count that is furthest from the budget, or the share of images kept."""
+        """Measure the class count furthest from the budget, or the share of examples kept."""
         if isinstance(self.budget, int):
             worst = after.counts[np.abs(after.counts - self.budget).argmax()]
-            return Manipulation(self.name, "images a class", float(self.budget), float(worst), 0.0)
+            return Manipulation(self.name, "examples per class", float(self.budget), float(worst), 0.0)
         measured = np.isin(before.ids, after.ids).mean()
-        # Each class is rounded to a whole image, and to at least one.
+        # Each class is rounded to a whole example, and to at least one.
         tolerance = float(np.maximum(0.5, 1 - self.budget * before.counts).sum() / len(before)) + 1e-9
-        return Manipulation(self.name, "share of images kept", self.budget, float(measured), tolerance)
-
-
-@dataclass(frozen=True)
-class _Named:
-    """A set by its name, so that what was computed about it once is found again."""
-
-    digest: str
-    images: Examples = field(compare=False)
-
-    @classmethod
-    def of(cls, images: Examples) -> _Named:
-        return cls(images.digest, images)
-
-    @classmethod
-    def by_pixels(cls, images: Examples) -> _Named:
-        return cls(images.input_digest, images)
+        return Manipulation(self.name, "share of examples kept", self.budget, float(measured), tolerance)
 
 
 @lru_cache(maxsize=4)
-def _vectors(named: _Named) -> Reals:
-    """The reference embedding, every vector of length 1: float64 ``[N, D]``."""
-    vectors = embed(named.images).astype(np.float64)
+def _vectors(key: CacheKey) -> _Floats:
+    """Return the reference embedding, every vector of length 1: float64 ``[N, D]``."""
+    vectors = embed(key.examples).astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Reals = (vectors / np.maximum(lengths, 1e-12)).round(_DECIMALS)
+    unit: _Floats = (vectors / np.maximum(lengths, 1e-12)).round(_DECIMALS)
     return unit
 
 
 @lru_cache(maxsize=16)
-def _confidence(named: _Named) -> Reals:
-    images = named.images
-    return confidence(_vectors(_Named.by_pixels(images)), images.labels, images.ids).round(_DECIMALS)
+def _confidence(key: CacheKey) -> _Floats:
+    examples = key.examples
+    vectors = _vectors(CacheKey.of_inputs(examples))
+    return mean_confidence(vectors, examples.labels, examples.ids).round(_DECIMALS)
 
 
 @lru_cache(maxsize=4)
-def _entropy(named: _Named, teacher: Callable[[Examples], Probabilities]) -> Reals:
-    """Shannon entropy of the teacher's probabilities in nats, float64 ``[N]``."""
-    shares = np.maximum(teacher(named.images).astype(np.float64), 1e-12)
-    entropies: Reals = -(shares * np.log(shares)).sum(axis=1).round(_DECIMALS)
+def _entropy(key: CacheKey, teacher: Callable[[Examples], Probabilities]) -> _Floats:
+    """Return the Shannon entropy of the teacher's probabilities in nats, float64 ``[N]``."""
+    shares = np.maximum(teacher(key.examples).astype(np.float64), 1e-12)
+    entropies: _Floats = -(shares * np.log(shares)).sum(axis=1).round(_DECIMALS)
     return entropies
 
 
 def _greedy(
-    images: Examples, order: Callable[[Reals, int], Indices], sizes: Indices
+    examples: Examples, order: Callable[[_Floats, int], Indices], sizes: Indices
 ) -> npt.NDArray[np.bool_]:
-    """Which images are among the first ``sizes[c]`` of their class, as ``order`` has them: bool ``[N]``."""
-    vectors = _vectors(_Named.by_pixels(images))
-    by_id = np.argsort(images.ids, kind="stable")
-    chosen = np.zeros(len(images), dtype=bool)
+    """Return whether each example is among the first ``sizes[c]`` of its class in ``order``: bool ``[N]``."""
+    vectors = _vectors(CacheKey.of_inputs(examples))
+    by_id = np.argsort(examples.ids, kind="stable")
+    chosen = np.zeros(len(examples), dtype=bool)
     for label in np.flatnonzero(sizes):
-        members = by_id[images.labels[by_id] == label]
+        members = by_id[examples.labels[by_id] == label]
         chosen[members[order(vectors[members], int(sizes[label]))]] = True
     return chosen
 
 
-def _ranks(images: Examples, scores: Reals) -> Indices:
-    """The place of every image in its class, from the highest score (0) downwards: int64 ``[N]``."""
-    order = np.lexsort((images.ids, -scores, images.labels))
-    ranks = np.empty(len(images), dtype=np.int64)
-    starts = np.cumsum(images.counts) - images.counts
-    ranks[order] = np.arange(len(images)) - np.repeat(starts, images.counts)
-    return ranks
-
-
-def _scores_in(path: Path, ids: Indices) -> Reals:
-    """The scores that a file gives images, float64 ``[N]``. Raises RequestError."""
+def _scores_in(path: Path, ids: Indices) -> _Floats:
+    """Return the scores that a file gives examples, float64 ``[N]``. Raises RequestError."""
     place = "selection.scores"
     try:
         read = pa.parquet.read_table if path.suffix == ".parquet" else pa.csv.read_csv
@@ -208,7 +195,7 @@ def _scores_in(path: Path, ids: Indices) -> Reals:
     missing = len(ids) if found is None else int((named[found] != ids).sum())
     if found is None or missing:
         raise RequestError(
-            f"{path.name} has no score for {missing} of {len(ids)} images",
+            f"{path.name} has no score for {missing} of {len(ids)} examples",
             where=place,
             allowed="one for each",
         )
