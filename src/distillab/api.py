@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
@@ -188,7 +189,7 @@ def profile(
     teacher: str | Path | None = None,
     weights: str | Path | None = None,
     embedding: str = "patches",
-    keys: Mapping[str, Any] | None = None,
+    keys: JsonObject | None = None,
     device: str = "auto",
     on_load: LoadProgress | None = None,
 ) -> Profile:
@@ -236,6 +237,6 @@ def profile(
     )
 
 
-def _source(data: str | Path, keys: Mapping[str, Any]) -> Source:
+def _source(data: str | Path, keys: JsonObject) -> Source:
     source = source_from_argument(str(data))
     return parse_source(source.entry() | dict(keys), Path(), str(data)) if keys else source

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from distillab.canonical import JsonObject
 from distillab.factors import factors
 from distillab.methods import methods
 from distillab.modalities import modalities
@@ -27,9 +27,9 @@ class CatalogueEntry:
 
     name: str
     about: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab list --json`` prints."""
         return {"name": self.name, "about": self.about, **self.details}
 
