@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import Logits
+from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples
 from distillab.models.dry_run import logits_of
 from distillab.training.loop.stream import Normalize
@@ -17,7 +17,7 @@ from distillab.training.numerics.device import autocast, forward_batch
 @torch.inference_mode()
 def predict(
     model: nn.Module, images: Examples, normalise: Normalize, device: torch.device, precision: Precision
-) -> Logits:
+) -> StoredLogits:
     """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards.
 
     The images are seen through their lens if they have one: a teacher is given those without.
@@ -36,12 +36,12 @@ def predict(
     return np.concatenate(parts)
 
 
-def to_half(logits: torch.Tensor) -> Logits:
+def to_half(logits: torch.Tensor) -> StoredLogits:
     """Logits as float16 on the CPU; finite values stay finite (float16 ends at 65504)."""
     limit = torch.finfo(torch.float16).max
     return logits.float().clamp(-limit, limit).half().cpu().numpy()
 
 
-def accuracy(logits: Logits, images: Examples) -> float:
+def accuracy(logits: StoredLogits, images: Examples) -> float:
     """Share of images whose largest logit is their label's."""
     return float((logits.argmax(axis=1) == images.labels).mean())

@@ -13,8 +13,8 @@ from distillab.artefacts import (
     LOGITS,
     SELECTED_WEIGHTS,
     WEIGHTS,
-    Logits,
     RunRecord,
+    StoredLogits,
     save_logits,
     save_state,
 )
@@ -121,7 +121,7 @@ def write_trained(
 
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
-) -> dict[str, Logits]:
+) -> dict[str, StoredLogits]:
     return {
         f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
         for name, images in sets.eval.items()
