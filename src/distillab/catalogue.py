@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from distillab.canonical import JsonObject
 from distillab.factors import factors
 from distillab.methods import methods
+from distillab.modalities import modalities
+from distillab.modalities.views import operations
 from distillab.models import list_models
 from distillab.sources import sources
 from distillab.tasks import tasks
@@ -90,10 +92,26 @@ def _tasks() -> list[CatalogueEntry]:
     ]
 
 
+def _modalities() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(type(modalities[name])),
+            {"embedding": modalities[name].embedding, "views": _views(name)},
+        )
+        for name in modalities
+    ]
+
+
+def _views(modality: str) -> list[str]:
+    return [name for name in operations if operations[name].modality in (None, modality)]
+
+
 CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "sources": _sources,
     "factors": _factors,
     "models": _models,
     "methods": _methods,
     "tasks": _tasks,
+    "modalities": _modalities,
 }

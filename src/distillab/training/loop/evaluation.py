@@ -8,15 +8,15 @@ from torch import nn
 
 from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples
+from distillab.modalities import Normalization
 from distillab.models.dry_run import logits_of
-from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, forward_batch
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Examples, normalise: Normalize, device: torch.device, precision: Precision
+    model: nn.Module, images: Examples, normalise: Normalization, device: torch.device, precision: Precision
 ) -> StoredLogits:
     """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards.
 
@@ -27,7 +27,7 @@ def predict(
     parts, batch = [], forward_batch(device)
     for start in range(0, len(images), batch):
         positions = np.arange(start, min(start + batch, len(images)))
-        inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
+        inputs = normalise(torch.from_numpy(images.items(positions)).to(device))
         if images.student_transform:
             inputs = images.student_transform(inputs)
         with autocast(device, precision):
