@@ -44,8 +44,9 @@ from distillab.evidence.schema import read_rows
 from distillab.methods import methods, parse_method
 from distillab.models import InputSpec, TappedModel, build_model, inspect_network
 from distillab.models.outputs import Outputs
-from distillab.training.loop.stream import Normalize, Step, stream
-from distillab.training.loop.trainee import Member, Seeds, Trainee
+from distillab.training.batches import Normalize, TrainingBatch, training_batches
+from distillab.training.loop.member import CohortMember, Seeds
+from distillab.training.loop.member_training import MemberTraining
 from distillab.training.recipe import Recipe
 
 CLASSES, IMAGES, ROUNDS = 20, 100, 7
@@ -129,7 +130,7 @@ def _step_cost(pair: str, name: str) -> Row:
     normalise = _normalisation()
     learning, peaks = {}, {}
     for each, member in members.items():
-        learning[each] = Trainee(member, normalise, torch.device("cpu"))
+        learning[each] = MemberTraining(member, normalise, torch.device("cpu"))
         told = said if member.method.teacher != "none" else None
         for step in steps[:2]:
             learning[each].learn(step, told)
@@ -148,7 +149,7 @@ def _step_cost(pair: str, name: str) -> Row:
     }
 
 
-def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
+def _scene(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
     """Images, batches, and what a teacher says of one of them, everything that methods can ask for."""
     rng = np.random.default_rng(0)
     n = PAIRS[pair][1]["batch_size"] * (ROUNDS + 2)
@@ -158,7 +159,9 @@ def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
     images = replace(images, groups=images.labels % 2, group_names=("even", "odd"))
     recipe = _recipe(pair, images)
     steps = list(
-        stream(images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu"))
+        training_batches(
+            images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu")
+        )
     )
     teacher = build_model(TEACHER, classes=CLASSES, inputs=InputSpec.square(3, 32)).eval()
     info = inspect_network(teacher, InputSpec.square(3, 32), classes=CLASSES)
@@ -177,10 +180,10 @@ def _normalisation() -> Normalize:
     return Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 
 
-def _member(pair: str, name: str, images: Examples, shapes: Any) -> Member:
+def _member(pair: str, name: str, images: Examples, shapes: Any) -> CohortMember:
     # Looks at val are not part of a step: one image keeps them short.
     val = Examples.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
-    return Member(
+    return CohortMember(
         PAIRS[pair][0],
         parse_method(name, "--methods"),
         images,

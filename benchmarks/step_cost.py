@@ -24,10 +24,11 @@ from distillab.artefacts import save_state
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import InputSpec, inspect_network
+from distillab.training.batches import Normalize
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.stream import Normalize
-from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
+from distillab.training.loop.member import CohortMember, Seeds, new_model
+from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.config import Precision, tune_allocator
 from distillab.training.recipe import Recipe
 from distillab.training.teachers.feed import LiveTeacher
@@ -81,7 +82,7 @@ def distillab_steps(
         teacher = new_model(PAIRS[pair][0], train, 0, CPU)
         info = inspect_network(teacher, InputSpec.square(3, 32), classes=len(train.classes))
         members = [
-            Member(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
+            CohortMember(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
             for each in methods
             for method in methods
         ]

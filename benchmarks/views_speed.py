@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 
 from distillab.data.examples import Examples
 from distillab.modalities.image.views import Views
-from distillab.training.loop.stream import Normalize
+from distillab.training.batches import Normalize
 
 SIDE, POOL, BATCH, CLASSES = 32, 4096, 64, 10
 SECONDS_A_ROUND, ROUNDS = 0.15, 7

@@ -25,7 +25,7 @@ from distillab.study.running.executors import Watch
 from distillab.study.running.run import Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
-from distillab.training.loop.stream import Normalize
+from distillab.training.batches import Normalize
 from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, must_be_begun
 from distillab.study.store import Store, raising_disk_full
-from distillab.training.numerics.device import one_thread
+from distillab.training.numerics.device import single_threaded
 
 
 class StudyFolder:
@@ -100,7 +100,7 @@ class StudyFolder:
 
     def roles(self, condition: Condition) -> Roles:
         """The image sets of a condition, the same in every process."""
-        with one_thread():
+        with single_threaded():
             return self.making.roles(condition)
 
     @cached_property

@@ -17,9 +17,9 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import HEARTBEAT_SECONDS, Job, Ledger
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.store import raising_disk_full
-from distillab.training.loop.trainee import DivergenceError
+from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.config import tune_allocator
-from distillab.training.numerics.device import empty_device_cache, is_lost, pick_device
+from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
 
 IDLE_SECONDS = 0.2
 
@@ -83,7 +83,7 @@ def _together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
     except DiskFullError:
         raise
     except Exception as error:
-        if is_lost(error):
+        if is_gpu_lost(error):
             _give_up(ledger, jobs, error)
             raise  # every other job would fail here as well: another process has to do them
         return _told(error)
