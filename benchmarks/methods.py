@@ -118,7 +118,7 @@ def _gain(row: Row) -> Row:
 def step_cost(pair: str, name: str) -> Row:
     """Seconds of a student's step over those of ce, and MiB by which it raises the peak of memory."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["distillab.api", "distillab.training.loop.trainee"])
+    context.set_forkserver_preload(["distillab.api", "distillab.training.loop.member_training"])
     with context.Pool(1) as pool:
         return pool.apply(_step_cost, (pair, name))
 
@@ -133,14 +133,14 @@ def _step_cost(pair: str, name: str) -> Row:
         learning[each] = MemberTraining(member, normalise, torch.device("cpu"))
         told = said if member.method.teacher != "none" else None
         for step in steps[:2]:
-            learning[each].learn(step, told)
+            learning[each].step(step, told)
         gc.collect()
         peaks[each] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds: dict[str, list[float]] = {each: [] for each in members}
     for step in steps[2:]:
         for each, member in members.items():
             started = time.process_time()
-            learning[each].learn(step, said if member.method.teacher != "none" else None)
+            learning[each].step(step, said if member.method.teacher != "none" else None)
             seconds[each].append(time.process_time() - started)
     medians = {each: statistics.median(values) for each, values in seconds.items()}
     return {
@@ -182,7 +182,7 @@ def _normalisation() -> Normalize:
 
 def _member(pair: str, name: str, images: Examples, shapes: Any) -> CohortMember:
     # Looks at val are not part of a step: one image keeps them short.
-    val = Examples.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
+    val = Examples.of(images.pool.items[:1], images.labels[:1], images.classes, first_id=10**6)
     return CohortMember(
         PAIRS[pair][0],
         parse_method(name, "--methods"),

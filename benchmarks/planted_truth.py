@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from distillab.api import Study
 from distillab.evidence.gains import paired_gain
-from distillab.evidence.verdicts import verdict
+from distillab.evidence.verdicts import judge
 
 MARGIN = 0.005  # of accuracy: half a point, the default of a study
 SIGNS = {"helps": 1, "harms": -1, "equivalent": 0, "undecided": 0}
@@ -176,7 +176,7 @@ def _accuracies(rows: Rows, method: str, level: int, column: str = "accuracy") -
 
 def _compared(after: Iterable[float], before: Iterable[float]) -> Found:
     gain = paired_gain(list(after), list(before))
-    return Found(gain.gain, gain.ci_low, gain.ci_high, verdict(gain, MARGIN, higher_is_better=True))
+    return Found(gain.gain, gain.ci_low, gain.ci_high, judge(gain, MARGIN, higher_is_better=True))
 
 
 def level(column: str = "accuracy", method: str = "ce") -> Question:

@@ -1,8 +1,10 @@
-"""Tables: the promised columns, whole files or none, and a version that is checked."""
+"""Tables: the promised columns, atomic writes, and a version that is checked."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +12,9 @@ import pytest
 
 from distillab.errors import RequestError
 from distillab.evidence.schema import VERSION, effects_schema, read_rows, results_schema, write_table
+from distillab.tasks import Classification
+
+TASK = Classification()
 
 RESULTS = """
 run_id study dataset factor.size factor.label_noise provenance teacher student method seed status n_train
@@ -23,14 +28,16 @@ ci_high p_value p_adjusted verdict gap_closed error_ratio
 
 
 @pytest.mark.parametrize(("schema", "promised"), [(results_schema, RESULTS), (effects_schema, EFFECTS)])
-def test_promised_columns_come_first_in_the_promised_order(schema, promised):
-    made, names = schema(["size", "label_noise"]), promised.split()
+def test_promised_columns_come_first_in_the_promised_order(
+    schema: Callable[..., pa.Schema], promised: str
+) -> None:
+    made, names = schema(["size", "label_noise"], TASK), promised.split()
     assert made.names[: len(names)] == names
     assert made.metadata[b"version"] == str(VERSION).encode()
 
 
-def test_rows_survive_the_file(tmp_path):
-    schema = effects_schema(["size"])
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
+    schema = effects_schema(["size"], TASK)
     row = dict.fromkeys(schema.names) | {
         "dataset": "d",
         "factor.size": 25.0,
@@ -46,25 +53,29 @@ def test_rows_survive_the_file(tmp_path):
     assert read_rows(path) == []
 
 
-def test_nan_and_missing_become_null_and_whole_levels_become_numbers(tmp_path):
+def test_nan_and_missing_values_become_null(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
-    write_table([{"run_id": "a", "factor.size": 25, "accuracy": math.nan}], results_schema(["size"]), path)
+    write_table(
+        [{"run_id": "a", "factor.size": 25, "accuracy": math.nan}], results_schema(["size"], TASK), path
+    )
     (row,) = read_rows(path)
     assert row["accuracy"] is None and row["seed"] is None
     assert row["factor.size"] == 25.0
 
 
-def test_a_key_that_is_no_column_is_refused(tmp_path):
+def test_key_that_is_not_a_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"results table: accurracy"):
-        write_table([{"accurracy": 0.5}], results_schema([]), tmp_path / "results.parquet")
+        write_table([{"accurracy": 0.5}], results_schema([], TASK), tmp_path / "results.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_old_table_and_no_debris(tmp_path, monkeypatch):
-    path, schema = tmp_path / "results.parquet", results_schema([])
+def test_failed_write_leaves_the_old_table_and_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, schema = tmp_path / "results.parquet", results_schema([], TASK)
     write_table([{"run_id": "old"}], schema, path)
 
-    def broken(table, where):
+    def broken(table: pa.Table, where: Path) -> None:
         where.write_bytes(b"half a table")
         raise OSError("no space left")
 
@@ -75,12 +86,12 @@ def test_a_write_that_fails_leaves_the_old_table_and_no_debris(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_wrong_types_are_refused(tmp_path):
+def test_wrong_types_are_refused(tmp_path: Path) -> None:
     with pytest.raises(pa.ArrowException):
-        write_table([{"seed": "first"}], results_schema([]), tmp_path / "results.parquet")
+        write_table([{"seed": "first"}], results_schema([], TASK), tmp_path / "results.parquet")
 
 
-def test_foreign_tables_are_refused_in_one_line(tmp_path):
+def test_foreign_tables_are_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     with pytest.raises(RequestError, match="no such table"):
         read_rows(path)

@@ -85,8 +85,8 @@ def test_a_dose_panel_holds_everything_else_fixed() -> None:
     assert [(p.factor, p.held) for p in panels] == [
         ("size", "label noise 0"),
         ("size", "label noise 0.4"),
-        ("label_noise", "10 images a class"),
-        ("label_noise", "100 images a class"),
+        ("label_noise", "10 images per class"),
+        ("label_noise", "100 images per class"),
     ]
     kd = next(curve for curve in panels[1].gains if curve.name == "kd")
     wanted = {
@@ -206,7 +206,7 @@ def test_metrics_are_shown_as_the_evidence_defines_them() -> None:
         (wording.levels_text(()), "data as given"),
         (
             wording.levels_text((Level("size", 25.0), Level("label_noise", 0.4))),
-            "25 images a class · label noise 0.4",
+            "25 images per class · label noise 0.4",
         ),
     ],
 )
@@ -217,8 +217,8 @@ def test_numbers_in_words(said: str, words: str) -> None:
 def test_places_are_named_by_what_differs() -> None:
     cells = [Cell("d", "t", "s", p, (Level("size", 10.0),)) for p in ("same", "full")]
     naming = wording.Naming.of(cells)
-    assert naming.full(cells[0]) == "teacher of the same data · 10 images a class"
-    assert wording.Naming.of(cells[:1]).full(cells[0]) == "10 images a class"
+    assert naming.full(cells[0]) == "teacher of the same data · 10 images per class"
+    assert wording.Naming.of(cells[:1]).full(cells[0]) == "10 images per class"
     pairs = [Cell("d", "t", "a"), Cell("e", "u", "a"), Cell("d", "", "a")]
     assert [wording.Naming.of(pairs).group(c) for c in pairs] == [
         "d · t → a",

@@ -1,4 +1,4 @@
-"""What a reader must know before believing the answer."""
+"""What a reader must know before relying on an answer."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from scipy import stats
 
 from distillab.evidence.comparisons import Comparisons, grouped
-from distillab.evidence.gains import MOST_ENUMERATED, smallest_p
+from distillab.evidence.gains import MAX_ENUMERATED, smallest_p
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
-from distillab.evidence.wording import amount, count, listed
-from distillab.tasks.classification import METRICS
+from distillab.evidence.wording import amount, counted, listed
 
 
 def caveats(study: Comparisons) -> list[str]:
-    """Tests made and corrected for, teachers with little to teach, comparisons without a finished pair."""
-    return [*_testing(study), *_teachers(study), *_gaps(study)]
+    """Return the caveats: tests made and their correction, weak teachers, comparisons without a pair."""
+    return [*_testing(study), *_teachers(study), *_without_pairs(study)]
 
 
 def what_would_decide(study: Comparisons) -> list[str]:
-    """How many pairs the open comparisons ask for, from the spread that was seen; nothing if none is open.
+    """Return how many pairs the undecided comparisons need, given the observed spread.
 
-    The spread is the median over the open comparisons of the standard deviation that their intervals imply.
+    The spread is the median, over the undecided comparisons, of the standard deviation that their intervals
+    imply. The result is empty if all comparisons are decided.
     """
     spreads = [
         (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row, study)
@@ -34,16 +34,15 @@ def what_would_decide(study: Comparisons) -> list[str]:
     ]
     if not spreads or study.margin == 0:
         return []
-    spread = statistics.median(spreads)
-    unit = METRICS[study.metric].unit
-    # A verdict asks for an interval beyond the margin: what must be told from it is the other half of a gain
-    # of twice the margin.
+    spread, unit = statistics.median(spreads), study.metric.unit
+    # A verdict needs an interval beyond the margin: of a gain of twice the margin, the half beyond it must be
+    # detected.
     needed = pairs_needed(spread, study.margin, alpha=study.alpha)
     return [
-        f"Gains differ between seeds by about {amount(spread, study.metric, signed=False)} {unit} (sd) where "
-        f"the evidence does not decide: {needed} pairs would show that a gain of "
-        f"{amount(2 * study.margin, study.metric, signed=False)} {unit} is beyond the margin with a chance "
-        "of 80 %."
+        "In the undecided comparisons, gains vary between seeds by about "
+        f"{amount(spread, study.metric, sign=False)} {unit} (standard deviation). With {needed} pairs, a "
+        f"gain of {amount(2 * study.margin, study.metric, sign=False)} {unit} would be shown to exceed the "
+        "margin with a probability of 80 %."
     ]
 
 
@@ -53,49 +52,56 @@ def _critical(row: Row, study: Comparisons) -> float:
 
 
 def tests_made(effects: Sequence[Row]) -> int:
-    """Distinct tests: the sizes of the families corrected for, or their rows where those are not known."""
+    """Return the number of distinct tests: the sizes of their families, or of their rows where unknown."""
     families = grouped((row for row in effects if row["p_value"] is not None), ["metric", "baseline"])
     return sum(family[0].get("n_tests") or len(family) for family in families.values())
 
 
 def _testing(study: Comparisons) -> list[str]:
-    """How many tests, how corrected, what survives, and whether anything could."""
+    """Return how many tests were made, how they are corrected, and what can survive the correction."""
     tested = [row for row in study.main if row["p_value"] is not None]
     if not tested:
-        return ["No pair of runs has finished: nothing was tested."]
-    level = f"{study.alpha:g}"
-    found = [
-        f"{count(tests_made(study.effects), 'test')} made in all; p-values are corrected by Holm's method "
-        "within each metric and baseline, intervals and verdicts are for one comparison each."
+        return ["No pair of runs has finished, so nothing was tested."]
+    sentences = [
+        f"{counted(tests_made(study.effects), 'test')} made in total. P-values are corrected with Holm's "
+        "method within each metric and baseline; intervals and verdicts are for single comparisons."
     ]
-    beyond = [row for row in tested if row["verdict"] in ("helps", "harms")]
-    keeping = sum(row["p_adjusted"] is not None and row["p_adjusted"] <= study.alpha for row in beyond)
+    if "look" in tested[0]:
+        sentences.append(
+            "Seeds were added until each comparison was decided. Intervals use the stricter levels of their "
+            "looks, and p-values are divided by the error share of their look, so both are valid whenever "
+            "the study stopped."
+        )
+    sentences += _reachable_p(tested, study)
+    if any(row["n_pairs"] == 1 for row in tested):
+        sentences.append(
+            "A single pair says nothing about the variation between seeds: such comparisons have no interval "
+            "and stay undecided."
+        )
+    return sentences
+
+
+def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:
+    """Return whether corrected p-values can reach the level, or how many verdicts survive the correction."""
+    level = f"{study.alpha:g}"
     family = tests_made([row for row in study.effects if _same_family(row, tested[0])])
     most = max(row["n_pairs"] for row in tested)
     least = smallest_p(most)
-    sequential = "look" in tested[0]
-    if sequential:
-        found.append(
-            "Seeds were added until a contrast was decided: intervals have the stricter levels of their "
-            "looks, and p-values are divided by the share of their look; both hold however it stopped."
-        )
-    if least * family > study.alpha and not sequential:
-        enough = (n for n in range(most, MOST_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
+    if least * family > study.alpha and "look" not in tested[0]:
+        enough = (n for n in range(most, MAX_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
         needed = next(enough, None)
-        would = f"That would take {needed} pairs; until then" if needed else "More pairs would not change it:"
-        corrected = f"; corrected for {family} tests," if family > 1 else ":"
-        found.append(
-            f"With {count(most, 'pair')} the smallest possible p-value is {least:.2g}{corrected} none can "
-            f"reach {level}. {would} the intervals are the evidence."
-        )
-    elif beyond:
-        verdicts = count(len(beyond), "verdict")
-        found.append(f"{keeping} of the {verdicts} of help or harm keep p <= {level} after correction.")
-    if any(row["n_pairs"] == 1 for row in tested):
-        found.append(
-            "One pair says nothing about chance: such comparisons have no interval and stay undecided."
-        )
-    return found
+        after = f" after correction for {family} tests" if family > 1 else ""
+        remedy = f"At least {needed} pairs are needed; until then" if needed else "More pairs do not help;"
+        return [
+            f"With {counted(most, 'pair')} the smallest possible p-value is {least:.2g}, so{after} none can "
+            f"reach {level}. {remedy} rely on the intervals."
+        ]
+    beyond = [row for row in tested if row["verdict"] in ("helps", "harms")]
+    if not beyond:
+        return []
+    keeping = sum(row["p_adjusted"] is not None and row["p_adjusted"] <= study.alpha for row in beyond)
+    verdicts = counted(len(beyond), "verdict")
+    return [f"{keeping} of {verdicts} of help or harm keep p <= {level} after correction."]
 
 
 def _same_family(row: Row, other: Row) -> bool:
@@ -103,10 +109,10 @@ def _same_family(row: Row, other: Row) -> bool:
 
 
 def _teachers(study: Comparisons) -> list[str]:
-    """Where the teacher is no better than the plainly trained student."""
+    """Return where the teacher is no better than the plain student."""
     weak: dict[str, list[str]] = defaultdict(list)
     for row in study.main:
-        if row["metric"] == "accuracy" and row["n_pairs"] and _no_better_teacher(row, study.margin):
+        if row["n_pairs"] and _weak_teacher(row, study):
             place = study.place(row)
             if place not in weak[study.setting(row)]:
                 weak[study.setting(row)].append(place)
@@ -115,25 +121,26 @@ def _teachers(study: Comparisons) -> list[str]:
         where = f" at {listed(places)}" if any(places) else ""
         which = f" ({setting})" if setting else ""
         sentences.append(
-            f"The teacher is not better than the plain student{where}{which}: it has little to teach there."
+            f"The teacher is no better than the plain student{where}{which}, so it has little to teach there."
         )
     return sentences
 
 
-def _no_better_teacher(row: Row, margin: float) -> bool:
-    if "teacher_accuracy" not in row:
+def _weak_teacher(row: Row, study: Comparisons) -> bool:
+    if study.of_teacher not in row:
         return row["gap_closed"] is None
-    if row["teacher_accuracy"] is None or row.get("plain_mean") is None:
+    if row[study.of_teacher] is None or row.get("plain_mean") is None:
         return False
-    return bool(row["teacher_accuracy"] - row["plain_mean"] <= margin)
+    return bool(row[study.of_teacher] - row["plain_mean"] <= study.margin)
 
 
-def _gaps(study: Comparisons) -> list[str]:
+def _without_pairs(study: Comparisons) -> list[str]:
+    """Return how many comparisons have no finished pair."""
     missing = sum(not row["n_pairs"] for row in study.main + study.controls)
     if not missing:
         return []
-    total = len(study.main) + len(study.controls)
+    total = counted(len(study.main) + len(study.controls), "comparison")
+    have, their = ("has", "its") if missing == 1 else ("have", "their")
     return [
-        f"{missing} of {count(total, 'comparison')} rest on no finished pair: the runs failed, were excluded "
-        "or are still to come."
+        f"{missing} of {total} {have} no finished pair: {their} runs failed, were excluded or are pending."
     ]

@@ -1,4 +1,4 @@
-"""Effect rows sorted by what the answer asks of them."""
+"""Effect rows grouped into what an answer is about: methods, controls, and what varies among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from distillab.evidence.pairs import Row, factor_columns
 from distillab.evidence.wording import PHRASES, Phrases, describe_level, listed
-from distillab.tasks.classification import METRICS
+from distillab.tasks import Metric, MetricTable, Task
 
 CONTROLS = ("random_teacher", "label_smoothing")
 SETTING = ("dataset", "provenance", "teacher", "student")
@@ -17,19 +17,21 @@ SETTING = ("dataset", "provenance", "teacher", "student")
 
 @dataclass(frozen=True)
 class Comparisons:
-    """The contrasts of a study with one baseline on one metric, and what varies among them.
+    """The contrasts of a study with one baseline on the primary metric, and what varies among them.
 
     Attributes:
-        effects: all effect rows of the study.
-        main: rows of distilling methods against the baseline, on the metric.
-        controls: the same of methods that carry no knowledge of the teacher.
-        factors: factor columns with more than one level.
-        settings: which of ``SETTING`` have more than one value.
-        baseline: the method that plain students were trained with.
-        metric: the metric that is compared.
-        margin: its margin of practical equivalence.
+        effects: All effect rows of the study.
+        main: Rows of distillation methods against the baseline, on the metric.
+        controls: The same of methods that use no knowledge of the teacher.
+        factors: Factor columns with more than one level.
+        settings: Columns of ``SETTING`` with more than one value.
+        baseline: The method that plain students are trained with.
+        metric: The metric that is compared.
+        of_teacher: The column of that metric of the teacher.
+        metrics: All metrics of the task.
+        margin: The margin of practical equivalence of ``metric``.
         alpha: 1 - confidence.
-        phrases: what people call the levels of each factor.
+        phrases: How the levels of each factor are written.
     """
 
     effects: Sequence[Row]
@@ -38,37 +40,40 @@ class Comparisons:
     factors: list[str]
     settings: list[str]
     baseline: str
-    metric: str
+    metric: Metric
+    of_teacher: str
+    metrics: MetricTable
     margin: float
     alpha: float
     phrases: Phrases
 
     @property
     def plain(self) -> str:
-        """The baseline, for people."""
+        """The baseline in plain words."""
         return "plain training" if self.baseline == "ce" else self.baseline
 
     def place(self, row: Row) -> str:
-        """The condition of a row: ``25 images a class and label noise 0.4``; empty if nothing varies."""
+        """Return the condition of a row: ``25 images per class and label noise 0.4``, or an empty text."""
         return listed(describe_level(factor, row.get(factor), self.phrases) for factor in self.factors)
 
     def setting(self, row: Row) -> str:
-        """What else tells a row from others: ``provenance full, student resnet8``."""
+        """Return what else distinguishes a row: ``provenance full, student resnet8``."""
         return ", ".join(f"{column} {row.get(column)}" for column in self.settings)
 
 
 def compare(
     effects: Sequence[Row],
+    task: Task,
     *,
     baseline: str,
-    metric: str,
     controls: Sequence[str],
     margin: float,
     confidence: float,
     phrases: Phrases = PHRASES,
 ) -> Comparisons:
-    """Sort effect rows; ``margin`` is the study's margin for accuracies."""
-    rows = [row for row in effects if row["metric"] == metric and row["baseline"] == baseline]
+    """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets."""
+    metric = task.metrics[task.primary]
+    rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
     return Comparisons(
         effects=effects,
         main=[row for row in rows if row["method"] not in controls],
@@ -77,14 +82,16 @@ def compare(
         settings=[name for name in SETTING if len({row.get(name) for row in rows}) > 1],
         baseline=baseline,
         metric=metric,
-        margin=METRICS[metric].margin_for(margin),
+        of_teacher=task.of_teacher,
+        metrics=task.metrics,
+        margin=metric.margin_for(margin),
         alpha=round(1.0 - confidence, 10),
         phrases=phrases,
     )
 
 
 def grouped(rows: Iterable[Row], columns: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
-    """Rows by their values of some columns, in order of appearance."""
+    """Return rows by their values of some columns, in order of appearance."""
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row.get(column) for column in columns)].append(row)

@@ -1,4 +1,4 @@
-"""Dose and response: the gain over the levels of one factor, everything else held."""
+"""Dose-response curves: the gain over the levels of one factor, with everything else held fixed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from distillab.evidence.gains import Gain, paired_gain
+from distillab.evidence.gains import NO_DIFFERENCE, FloatArray, Gain, paired_gain
 from distillab.evidence.pairs import (
     FACTOR,
     Row,
@@ -23,18 +22,16 @@ from distillab.evidence.pairs import (
     pairs,
     resolution_of,
 )
-from distillab.evidence.verdicts import Verdict, verdict
-from distillab.tasks.classification import METRICS
-
-Values = npt.NDArray[np.float64]
+from distillab.evidence.verdicts import Verdict, judge
+from distillab.tasks import Metric
 
 PERMUTATIONS = 9_999
-BATCH = 3_333
+PERMUTATION_BATCH = 3_333
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One level of a factor: the paired gain there, and the mean metric of both arms over the same seeds."""
+    """One level of a factor: the paired gain, and the mean metric of both methods over the same seeds."""
 
     level: float
     gain: Gain
@@ -45,16 +42,21 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Trend:
-    """How the per-seed gains move with the level.
+    """How the gains of single seeds change with the level.
 
     Attributes:
-        slope: least-squares slope within seeds: change of the gain a tenfold of the level if ``log_scale``,
-            else a unit of it.
-        log_scale: whether the levels are positive and span a decade or more.
-        rank_correlation: Spearman's, over all per-seed gains; 0 if the gains are all equal.
-        p_value: two-sided permutation p of the slope, levels permuted within seeds.
-        p_any: permutation p of any dependence on the level, also one that rises and falls.
-        n_seeds: seeds with at least two levels.
+        slope: Least-squares slope within seeds: change of the gain per tenfold increase of the level if
+            ``log_scale``, else per unit.
+        log_scale: Whether the levels are positive and span at least a decade.
+        rank_correlation: Spearman's, over all gains of single seeds; 0 if they are all equal.
+        p_value: Two-sided permutation p-value of the slope, levels permuted within seeds.
+        p_any: Permutation p-value of any dependence on the level, including one that rises and falls.
+        n_seeds: Seeds with at least two levels.
+
+    Example:
+        >>> gains = {1.0: {0: 0.01, 1: 0.02}, 2.0: {0: 0.03, 1: 0.04}}
+        >>> round(fit_trend(gains).slope, 3)
+        0.02
     """
 
     slope: float
@@ -69,8 +71,18 @@ class Trend:
 class Curve:
     """The gain of one method over the levels of one factor, in one setting.
 
-    ``held`` names the levels at which the other factors stood, as (factor, level) pairs. ``trend`` is None if
-    fewer than two seeds have two levels or more.
+    Attributes:
+        factor: Registered name of the factor.
+        dataset: Name of the dataset.
+        provenance: What the teacher learned from.
+        teacher: Model of the teacher.
+        student: Model of the student.
+        method: The method, compared with ``baseline``.
+        baseline: The method that plain students are trained with.
+        metric: Column of the metric.
+        held: Levels at which the other factors are held, as (factor, level) pairs.
+        points: The points, by level.
+        trend: The trend over levels; None if fewer than two seeds have at least two levels.
     """
 
     factor: str
@@ -86,30 +98,35 @@ class Curve:
     trend: Trend | None
 
 
-def curves(
+def compute_curves(
     rows: Sequence[Row],
+    metric: Metric,
     *,
     baseline: str = "ce",
-    metric: str = "accuracy",
     margin: float = 0.005,
     confidence: float = 0.95,
 ) -> list[Curve]:
-    """One curve for each factor with two levels or more, method and setting.
+    """Return one curve per factor with at least two levels, method and setting.
 
-    Nothing is averaged over levels of other factors, data sets, provenances, teachers or students: each
-    combination has its own curve. A level that is not a number has no place on the axis and is left out, and
-    so is a level without a finished pair.
+    Nothing is averaged over levels of other factors, datasets, provenances, teachers or students: each
+    combination has its own curve. Levels that are not numbers cannot be placed on the axis and are omitted,
+    and so are levels without a finished pair.
 
     Args:
-        rows: result rows, as for :func:`distillab.evidence.effects.effects`.
-        baseline: the method to compare with.
-        metric: a key of ``METRICS``.
-        margin: the study's margin for accuracies.
-        confidence: nominal coverage of the intervals.
+        rows: Result rows, as for :func:`distillab.evidence.effects.compute_effects`.
+        metric: The metric whose gain is followed.
+        baseline: The method to compare with.
+        margin: The margin that the study sets.
+        confidence: Nominal coverage of the intervals.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> compute_curves([], Classification.metrics["accuracy"])
+        []
     """
     columns = cell_columns(rows)
     cells = by_cell(rows, columns)
-    found = []
+    curves = []
     for factor in factor_columns(rows):
         settings: dict[tuple[tuple[str, Any], ...], dict[float, Runs]] = defaultdict(dict)
         for cell, runs in cells.items():
@@ -119,38 +136,38 @@ def curves(
                 settings[tuple(names.items())][float(level)] = runs
         for setting, by_level in settings.items():
             for method in dict.fromkeys(name for runs in by_level.values() for name in runs):
-                both = _pairs_by_level(by_level, method, baseline, metric)
-                if method == baseline or len(both) < 2:
+                paired = _pairs_by_level(by_level, method, baseline, metric.name)
+                if method == baseline or len(paired) < 2:
                     continue
-                points = tuple(_point(x, both[x], metric, margin, confidence) for x in sorted(both))
-                gains = {x: {d["seed"]: d[metric] - p[metric] for d, p in both[x]} for x in both}
-                found.append(
+                curves.append(
                     Curve(
                         factor=factor.removeprefix(FACTOR),
                         **{key: value for key, value in setting if not key.startswith(FACTOR)},
                         method=method,
                         baseline=baseline,
-                        metric=metric,
+                        metric=metric.name,
                         held=tuple((k.removeprefix(FACTOR), v) for k, v in setting if k.startswith(FACTOR)),
-                        points=points,
-                        trend=trend(gains),
+                        points=tuple(
+                            _point(x, paired[x], metric, margin, confidence) for x in sorted(paired)
+                        ),
+                        trend=fit_trend(_gains_by_seed(paired, metric.name)),
                     )
                 )
-    return found
+    return curves
 
 
-def trend(gains: dict[float, dict[int, float]]) -> Trend | None:
-    """The trend of paired gains over levels.
+def fit_trend(gains: dict[float, dict[int, float]]) -> Trend | None:
+    """Return the trend of paired gains over levels.
 
     Under the hypothesis that the gain does not depend on the level, the gains of one seed are exchangeable
-    among its levels: they are permuted within each seed, 9,999 times from a fixed seed, and the arrangement
-    seen is counted with them.
+    among its levels: they are permuted within each seed, 9,999 times with a fixed seed, and the observed
+    arrangement is counted with them.
 
     Args:
-        gains: level -> seed -> paired gain; seeds may lack levels.
+        gains: Level -> seed -> paired gain; seeds may lack levels.
 
     Returns:
-        None if fewer than two seeds have two levels or more.
+        The trend, or None if fewer than two seeds have at least two levels.
     """
     levels = sorted(gains)
     log_scale = bool(levels and levels[0] > 0 and levels[-1] >= 10 * levels[0])
@@ -164,55 +181,63 @@ def trend(gains: dict[float, dict[int, float]]) -> Trend | None:
         return None
     present = np.isfinite(table)
     x = np.broadcast_to(axis, table.shape)
-    centred = x - np.nanmean(np.where(present, x, np.nan), axis=1, keepdims=True)
-    rises = float((centred * table)[present].sum())
-    slope = rises / float((centred[present] ** 2).sum())
-    flat = np.ptp(table[present]) < 1e-12
+    centered = x - np.nanmean(np.where(present, x, np.nan), axis=1, keepdims=True)
+    rises = float((centered * table)[present].sum())
+    slope = rises / float((centered[present] ** 2).sum())
+    flat = np.ptp(table[present]) < NO_DIFFERENCE
     rank = 0.0 if flat else float(stats.spearmanr(x[present], table[present]).statistic)
-    p_value, p_any = _permutation_p(table, centred)
+    p_value, p_any = _permutation_p(table, centered)
     return Trend(slope, log_scale, rank, p_value, p_any, len(table))
 
 
-def _permutation_p(table: Values, centred: Values) -> tuple[float, float]:
-    """(p of the slope, p of any difference between levels); gains ``[seeds, levels]``, NaN where missing."""
+def _permutation_p(table: FloatArray, centered: FloatArray) -> tuple[float, float]:
+    """Return the p-values of the slope and of any difference between levels.
+
+    Args:
+        table: Gains, ``[seeds, levels]``, NaN where missing.
+        centered: Positions of the levels, centered per seed, of the same shape.
+    """
     rng = np.random.default_rng(len(table))
-    gains = table - np.nanmean(table, axis=1, keepdims=True)  # a shift of a whole seed says nothing of levels
+    gains = table - np.nanmean(table, axis=1, keepdims=True)  # the mean of a seed does not depend on levels
     present = np.isfinite(gains)
     counts = present.sum(axis=0)
     kept = counts > 0
 
-    def measure(sums: Values, rises: Values) -> tuple[Values, Values]:
+    def statistics(sums: FloatArray, rises: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.abs(rises), (sums[:, kept] ** 2 / counts[kept]).sum(axis=1)
 
     filled = np.where(present, gains, 0.0)
-    slope_seen, any_seen = measure(filled.sum(axis=0)[None], np.array([(filled * centred).sum()]))
-    tolerance = 1e-9 * (slope_seen + np.abs(filled * centred).sum()), 1e-9 * (any_seen + (filled**2).sum())
+    slope, spread = statistics(filled.sum(axis=0)[None], np.array([(filled * centered).sum()]))
+    tolerance = 1e-9 * (slope + np.abs(filled * centered).sum()), 1e-9 * (spread + (filled**2).sum())
     extreme = np.ones(2)
-    for _ in range(PERMUTATIONS // BATCH):
-        sums, rises = np.zeros((BATCH, table.shape[1])), np.zeros(BATCH)
-        for row, where, x in zip(gains, present, centred, strict=True):
-            shuffled = rng.permuted(np.broadcast_to(row[where], (BATCH, where.sum())), axis=1)
+    for _ in range(PERMUTATIONS // PERMUTATION_BATCH):
+        sums, rises = np.zeros((PERMUTATION_BATCH, table.shape[1])), np.zeros(PERMUTATION_BATCH)
+        for row, where, x in zip(gains, present, centered, strict=True):
+            shuffled = rng.permuted(np.broadcast_to(row[where], (PERMUTATION_BATCH, where.sum())), axis=1)
             sums[:, where] += shuffled
             rises += shuffled @ x[where]
-        slopes, spreads = measure(sums, rises)
-        extreme += [(slopes >= slope_seen - tolerance[0]).sum(), (spreads >= any_seen - tolerance[1]).sum()]
+        slopes, spreads = statistics(sums, rises)
+        extreme += [(slopes >= slope - tolerance[0]).sum(), (spreads >= spread - tolerance[1]).sum()]
     p_value, p_any = extreme / (PERMUTATIONS + 1)
     return float(p_value), float(p_any)
 
 
 def _pairs_by_level(
-    by_level: dict[float, Runs], method: str, baseline: str, metric: str
+    by_level: dict[float, Runs], method: str, baseline: str, column: str
 ) -> dict[float, list[tuple[Row, Row]]]:
-    """Level -> (distilled, plain) rows, for the levels that have a finished pair."""
-    both = {x: pairs(runs.get(method, {}), runs.get(baseline, {}), metric) for x, runs in by_level.items()}
-    return {x: found for x, found in both.items() if found}
+    """Return the (distilled, plain) rows of each level that has a finished pair."""
+    paired = {x: pairs(runs.get(method, {}), runs.get(baseline, {}), column) for x, runs in by_level.items()}
+    return {x: rows for x, rows in paired.items() if rows}
+
+
+def _gains_by_seed(paired: dict[float, list[tuple[Row, Row]]], column: str) -> dict[float, dict[int, float]]:
+    return {x: {d["seed"]: d[column] - p[column] for d, p in rows} for x, rows in paired.items()}
 
 
 def _point(
-    level: float, both: list[tuple[Row, Row]], metric: str, margin: float, confidence: float
+    level: float, paired: list[tuple[Row, Row]], metric: Metric, margin: float, confidence: float
 ) -> CurvePoint:
-    about = METRICS[metric]
-    after, before = [d[metric] for d, _ in both], [p[metric] for _, p in both]
-    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(both, metric))
-    said = verdict(gain, about.margin_for(margin), about.higher_is_better)
-    return CurvePoint(level, gain, said, float(np.mean(before)), float(np.mean(after)))
+    after, before = [d[metric.name] for d, _ in paired], [p[metric.name] for _, p in paired]
+    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(paired, metric))
+    verdict = judge(gain, metric.margin_for(margin), metric.higher_is_better)
+    return CurvePoint(level, gain, verdict, float(np.mean(before)), float(np.mean(after)))

@@ -1,4 +1,4 @@
-"""From result rows to effect rows: one row a contrast, paired by seed within a cell."""
+"""From result rows to effect rows: one row per contrast, paired by seed within a cell."""
 
 from __future__ import annotations
 
@@ -12,50 +12,39 @@ import numpy as np
 
 from distillab.errors import unknown_name
 from distillab.evidence.gains import paired_gain
-from distillab.evidence.pairs import Row, by_cell, cell_columns, number, pairs, resolution_of
-from distillab.evidence.sequential import Look, Standing, seen_at, standing
-from distillab.evidence.verdicts import holm, verdict
-from distillab.tasks.classification import METRICS
-
-__all__ = ["COMPUTED", "SEQUENTIAL", "Row", "contrasts", "effects"]
+from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs, resolution_of
+from distillab.evidence.sequential import ContrastState, Look, contrast_state, pairs_at
+from distillab.evidence.verdicts import holm, judge
+from distillab.tasks import Metric, Task
 
 TestKey = tuple[Any, ...]
 
-# The columns beside the names of a contrast. Those after error_ratio go beyond the promised ones.
-COMPUTED = (
-    "n_pairs",
-    "gain",
-    "ci_low",
-    "ci_high",
-    "p_value",
-    "p_adjusted",
-    "verdict",
-    "gap_closed",
-    "error_ratio",
-    "plain_mean",
-    "distilled_mean",
-    "teacher_accuracy",
-    "n_tests",
-)
-# What a study that stops when it is decided has beside them: the level of the interval, and the number of the
-# look that it belongs to, null before the first.
-SEQUENTIAL = ("confidence", "look")
+
+def computed_columns(task: Task) -> tuple[str, ...]:
+    """Return the columns of an effect row besides the names of the contrast.
+
+    Those after ``error_ratio`` were added to the promised ones.
+    """
+    promised = ("n_pairs", "gain", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict")
+    of_primary = ("gap_closed", "error_ratio")
+    return (*promised, *of_primary, "plain_mean", "distilled_mean", task.of_teacher, "n_tests")
 
 
-def effects(
+def compute_effects(
     rows: Sequence[Row],
+    task: Task,
     *,
     baselines: Sequence[str] = ("ce",),
     margin: float = 0.005,
     confidence: float = 0.95,
     looks: Sequence[Look] = (),
 ) -> list[Row]:
-    """All contrasts of a study, as rows of ``effects.parquet``.
+    """Return all contrasts of a study as rows of ``effects.parquet``.
 
     In every cell (dataset, factors, provenance, teacher, student) each method is compared with each baseline,
-    and each baseline with those before it in ``baselines``, on every metric that any run has. Runs pair by
-    seed where both are done and have the metric; a contrast without a pair stays in the table, undecided and
-    without a gain.
+    and each baseline with those before it in ``baselines``, on every metric that any run has. Runs are paired
+    by seed where both are done and have the metric. A contrast without a pair stays in the table, undecided
+    and without a gain.
 
     ``p_adjusted`` is Holm's, over the family of all contrasts of the study with the same metric and baseline.
     A contrast that rests on the same runs and values in several cells (label smoothing against plain training
@@ -63,47 +52,68 @@ def effects(
     is the number of distinct tests in the family.
 
     Args:
-        rows: result rows; see :func:`distillab.evidence.schema.results_schema`.
-        baselines: methods to compare with, in order.
-        margin: half-width of the region of practical equivalence for accuracies; other metrics bring their
-            own (``METRICS``).
-        confidence: nominal coverage of the intervals.
-        looks: of a study that stops when it is decided. Each contrast has the pairs, level and p-value of the
-            look at which it stopped, or the last complete one (:mod:`distillab.evidence.sequential`).
+        rows: Result rows; see :func:`distillab.evidence.schema.results_schema`.
+        task: The task of the study, for its metrics.
+        baselines: Methods to compare with, in order.
+        margin: Half-width of the region of practical equivalence that the study sets; metrics that do not use
+            it have their own.
+        confidence: Nominal coverage of the intervals.
+        looks: The looks of a study with sequential stopping. Each contrast has the pairs, level and p-value
+            of the look at which it stopped, or of the last complete one
+            (:mod:`distillab.evidence.sequential`), in two further columns ``confidence`` and ``look`` (null
+            before the first).
 
     Returns:
-        Effect rows, by cell in order of appearance. ``gain`` is distilled - plain, so it is good to be
-        negative where lower is better. Accuracy alone has ``gap_closed``, the gain over (teacher accuracy -
-        plain mean), None unless the teacher is better by more than the margin; and ``error_ratio``, the mean
-        error distilled over the mean error plain, below 1 if errors disappear.
+        Effect rows, by cell in order of appearance, the primary metric first. ``gain`` is distilled - plain,
+        so negative gains are good where lower is better. Only the primary metric has ``gap_closed``, the gain
+        over (teacher - plain mean), None unless the teacher is better by more than the margin; and
+        ``error_ratio``, the mean error (one minus the metric) distilled over that of plain training, below 1
+        if errors disappear.
 
     Raises:
-        RequestError: for a baseline that no run used.
-        ValueError: if a cell holds two different runs of one method and seed.
+        RequestError: No run used one of the baselines.
+        ValueError: A cell holds two different runs of one method and seed.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> shared = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s", "status": "done"}
+        >>> rows = [
+        ...     shared | {"run_id": f"{method}{seed}", "method": method, "seed": seed, "accuracy": value}
+        ...     for method, values in {"ce": [0.80, 0.82], "kd": [0.84, 0.85]}.items()
+        ...     for seed, value in enumerate(values)
+        ... ]
+        >>> [effect] = compute_effects(rows, Classification())
+        >>> effect["metric"], effect["n_pairs"], round(effect["gain"], 3), effect["verdict"]
+        ('accuracy', 2, 0.035, 'undecided')
     """
-    _must_have_run(baselines, rows)
+    _require_baselines(baselines, rows)
     columns = cell_columns(rows)
-    metrics = METRICS.measured(rows) or ["accuracy"]
+    primary = task.metrics[task.primary]
+    metrics = [primary, *(task.metrics[name] for name in task.metrics.measured(rows) if name != primary.name)]
     table: list[Row] = []
     families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():
         for method, baseline in contrasts(runs, baselines):
-            stand = standing(runs[method], runs[baseline], looks, margin) if looks else None
+            distilled, plain = runs[method], runs[baseline]
+            state = contrast_state(distilled, plain, looks, primary, margin) if looks else None
             for metric in metrics:
-                found = pairs(runs[method], runs[baseline], metric)
-                found = seen_at(stand.look, found) if stand else found
+                paired = pairs(distilled, plain, metric.name)
+                paired = pairs_at(state.look, paired) if state else paired
                 effect = dict(zip(columns, cell, strict=True))
-                effect |= {"method": method, "baseline": baseline, "metric": metric}
-                effect |= _told(found, stand, metric, margin, confidence)
+                effect |= {"method": method, "baseline": baseline, "metric": metric.name}
+                if state is None:
+                    effect |= _contrast(paired, metric, task, margin, confidence)
+                else:
+                    effect |= _contrast_at_look(state, paired, metric, task, margin)
                 table.append(effect)
-                if found:
-                    families[metric, baseline].append((_test_key(found, metric), effect))
+                if paired:
+                    families[metric.name, baseline].append((_test_key(paired, metric.name), effect))
     for family in families.values():
         _adjust(family)
     return table
 
 
-def _must_have_run(baselines: Sequence[str], rows: Sequence[Row]) -> None:
+def _require_baselines(baselines: Sequence[str], rows: Sequence[Row]) -> None:
     known = {row["method"] for row in rows}
     for name in baselines:
         if rows and name not in known:
@@ -111,7 +121,7 @@ def _must_have_run(baselines: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(method, baseline) for all that are present; of two baselines, the later against the earlier."""
+    """Yield (method, baseline) for all that are present; of two baselines, the later against the earlier."""
     present = list(methods)
     for method in present:
         earlier = baselines[: baselines.index(method)] if method in baselines else baselines
@@ -120,29 +130,34 @@ def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tupl
                 yield method, baseline
 
 
-def _test_key(found: list[tuple[Row, Row]], metric: str) -> TestKey:
-    """What a test rests on: its runs and their values; one run agrees differently with different teachers."""
-    return tuple((run["run_id"], run[metric]) for pair in found for run in pair)
+def _test_key(paired: list[tuple[Row, Row]], column: str) -> TestKey:
+    """Return what a test rests on: its runs and their values.
+
+    The values are part of it because one run has different agreements with different teachers.
+    """
+    return tuple((run["run_id"], run[column]) for pair in paired for run in pair)
 
 
-def _contrast(found: list[tuple[Row, Row]], metric: str, margin: float, confidence: float) -> Row:
-    """The columns of an effect row that are computed."""
-    if not found:
-        return dict.fromkeys(COMPUTED) | {"n_pairs": 0, "verdict": "undecided"}
-    about = METRICS[metric]
-    after = np.array([d[metric] for d, _ in found], dtype=np.float64)
-    before = np.array([p[metric] for _, p in found], dtype=np.float64)
-    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(found, metric))
-    teacher = _teacher_accuracy(d for d, _ in found)
+def _contrast(
+    paired: list[tuple[Row, Row]], metric: Metric, task: Task, margin: float, confidence: float
+) -> Row:
+    """Return the computed columns of an effect row."""
+    empty = dict.fromkeys(computed_columns(task))
+    if not paired:
+        return empty | {"n_pairs": 0, "verdict": "undecided"}
+    after = np.array([d[metric.name] for d, _ in paired], dtype=np.float64)
+    before = np.array([p[metric.name] for _, p in paired], dtype=np.float64)
+    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(paired, metric))
+    teacher = _mean_of((d for d, _ in paired), task.of_teacher)
     if teacher is None:
-        teacher = _teacher_accuracy(p for _, p in found)
-    effect = dict.fromkeys(COMPUTED) | asdict(gain)
+        teacher = _mean_of((p for _, p in paired), task.of_teacher)
+    effect = empty | asdict(gain)
     effect["ci_low"] = gain.ci_low if math.isfinite(gain.ci_low) else None
     effect["ci_high"] = gain.ci_high if math.isfinite(gain.ci_high) else None
-    effect["verdict"] = verdict(gain, about.margin_for(margin), about.higher_is_better)
+    effect["verdict"] = judge(gain, metric.margin_for(margin), metric.higher_is_better)
     plain, distilled = float(before.mean()), float(after.mean())
-    effect |= {"plain_mean": plain, "distilled_mean": distilled, "teacher_accuracy": teacher}
-    if metric == "accuracy":
+    effect |= {"plain_mean": plain, "distilled_mean": distilled, task.of_teacher: teacher}
+    if metric.name == task.primary:
         if teacher is not None and teacher - plain > margin:
             effect["gap_closed"] = gain.gain / (teacher - plain)
         if plain < 1.0:
@@ -150,24 +165,17 @@ def _contrast(found: list[tuple[Row, Row]], metric: str, margin: float, confiden
     return effect
 
 
-def _told(
-    found: list[tuple[Row, Row]], stand: Standing | None, metric: str, margin: float, confidence: float
+def _contrast_at_look(
+    state: ContrastState, paired: list[tuple[Row, Row]], metric: Metric, task: Task, margin: float
 ) -> Row:
-    """The computed columns of a contrast."""
-    if stand is None:
-        return _contrast(found, metric, margin, confidence)
-    return _at_look(stand, found, metric, margin)
-
-
-def _at_look(stand: Standing, found: list[tuple[Row, Row]], metric: str, margin: float) -> Row:
-    """The computed columns of a contrast in a study that stops when it is decided."""
-    look = stand.look
-    effect = _contrast(found, metric, margin, look.confidence)
+    """Return the computed columns of an effect row in a study with sequential stopping."""
+    look = state.look
+    effect = _contrast(paired, metric, task, margin, look.confidence)
     if effect["p_value"] is not None:
         effect["p_value"] = look.p_value(effect["p_value"])
-    if not stand.complete:
+    if not state.complete:
         effect["verdict"] = "undecided"
-    return effect | {"confidence": look.confidence, "look": look.number if stand.complete else None}
+    return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
 
 
 def _adjust(family: list[tuple[TestKey, Row]]) -> None:
@@ -179,7 +187,7 @@ def _adjust(family: list[tuple[TestKey, Row]]) -> None:
         effect["n_tests"] = len(tests)
 
 
-def _teacher_accuracy(rows: Iterable[Row]) -> float | None:
-    """Mean accuracy of the teachers of some runs, None if no run has one."""
-    known = [value for row in rows if (value := number(row, "teacher_accuracy")) is not None]
+def _mean_of(rows: Iterable[Row], column: str) -> float | None:
+    """Return the mean of a column over the rows that have it, or None if there are none."""
+    known = [value for row in rows if (value := finite_value(row, column)) is not None]
     return float(np.mean(known)) if known else None

@@ -1,4 +1,4 @@
-"""Who pays for a gain on average: the change of every class, or of every group."""
+"""Gains and losses of single classes, labels or groups behind an average."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from distillab.evidence.gains import grid_floor, paired_gain, smallest_gap
+from distillab.evidence.gains import NO_DIFFERENCE, FloatArray, grid_floor, paired_gain, smallest_gap
 from distillab.evidence.verdicts import benjamini_hochberg
 
-Values = npt.NDArray[np.float64]
-Change = Literal["loses", "gains", "undecided"]
+Direction = Literal["loses", "gains", "undecided"]
 
 
 @dataclass(frozen=True)
 class ClassHarm:
-    """What distillation did to one class (or group).
+    """The effect of distillation on one class (or label, or group).
 
     Attributes:
-        name: the class's name.
-        n_pairs: number of seeds; 0 if the class has no test image.
-        gain: mean accuracy gain, NaN without pairs.
-        ci_low, ci_high: interval of the gain (:func:`distillab.evidence.gains.guarded_interval`).
-        p_value: paired t test across seeds.
-        p_adjusted: the same after Benjamini and Hochberg over all classes.
-        change: ``loses`` or ``gains`` where ``p_adjusted`` is at most 1 - confidence, else ``undecided``.
+        name: Name of the class.
+        n_pairs: Number of seeds; 0 if the class does not occur in the test set.
+        gain: Mean gain in the metric per class, NaN without pairs.
+        ci_low: Lower end of the interval of the gain (:func:`distillab.evidence.gains.guarded_interval`).
+        ci_high: Upper end of that interval.
+        p_value: Paired t test across seeds.
+        p_adjusted: The p-value after correction over all classes (Benjamini and Hochberg).
+        direction: ``loses`` or ``gains`` where ``p_adjusted`` is at most 1 - confidence, else ``undecided``.
+
+    Example:
+        >>> ClassHarm("cat", 5, -0.04, -0.06, -0.02, 0.004, 0.008, "loses").direction
+        'loses'
     """
 
     name: str
@@ -38,7 +42,7 @@ class ClassHarm:
     ci_high: float
     p_value: float
     p_adjusted: float
-    change: Change
+    direction: Direction
 
 
 def class_harms(
@@ -49,42 +53,54 @@ def class_harms(
     resolution: npt.ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> list[ClassHarm]:
-    """Which classes lose and which gain, in class order. Serves groups as well.
+    """Return which classes lose and which gain, in class order. Labels and groups are treated alike.
 
-    The test is the paired t test across seeds: with 5 to 10 pairs no p-value of a sign-flip test is small
+    The test is the paired t test across seeds: with 5 to 10 pairs, no p-value of a sign-flip test is small
     enough to survive a correction over many classes. Where all seeds change a class by the same amount, the
-    step of the test set stands in for the spread (:func:`distillab.evidence.gains.grid_floor`).
+    step of the test set replaces the spread (:func:`distillab.evidence.gains.grid_floor`).
 
     Args:
-        distilled: float ``[n_seeds, C]``, accuracies in [0, 1]; NaN for a class without a test image.
-        plain: float ``[n_seeds, C]``, of the same seeds in the same order.
+        distilled: Metric per class of the distilled runs, float ``[n_seeds, C]``; NaN where a class does not
+            occur in the test set.
+        plain: The same of the plain runs, in the same order of seeds, float ``[n_seeds, C]``.
         class_names: ``C`` names.
-        resolution: one over the number of test images of each class, float or float ``[C]``, if known.
-        confidence: coverage of the intervals; 1 - confidence is the false discovery rate.
+        resolution: Step of the metric per class, float or float ``[C]``, if known: one over the number of
+            test examples of the class for an accuracy.
+        confidence: Coverage of the intervals; 1 - confidence is the false discovery rate.
 
     Raises:
-        ValueError: for shapes that do not fit.
+        ValueError: Shapes do not match.
+
+    Example:
+        >>> plain = [[0.80, 0.70], [0.82, 0.71], [0.81, 0.72]]
+        >>> distilled = [[0.70, 0.70], [0.73, 0.71], [0.71, 0.73]]
+        >>> [(harm.name, harm.direction) for harm in class_harms(distilled, plain, ["cat", "dog"])]
+        [('cat', 'loses'), ('dog', 'undecided')]
     """
     after, before = np.asarray(distilled, dtype=np.float64), np.asarray(plain, dtype=np.float64)
     if after.shape != before.shape or after.ndim != 2 or after.shape[1] != len(class_names):
-        raise ValueError(f"need [n_seeds, {len(class_names)}] twice, not {after.shape} and {before.shape}")
+        raise ValueError(
+            f"both arrays must be [n_seeds, {len(class_names)}], not {after.shape} and {before.shape}"
+        )
     steps: list[float | None] = [None] * len(class_names)
     if resolution is not None:
         steps = np.broadcast_to(np.asarray(resolution, dtype=np.float64), after.shape[1:]).tolist()
-    found = [
+    harms = [
         _one_class(name, after[:, c], before[:, c], step, confidence)
         for c, (name, step) in enumerate(zip(class_names, steps, strict=True))
     ]
-    tested = [c for c, harm in enumerate(found) if harm.n_pairs > 1]
-    adjusted = benjamini_hochberg([found[c].p_value for c in tested])
+    tested = [c for c, harm in enumerate(harms) if harm.n_pairs > 1]
+    adjusted = benjamini_hochberg([harms[c].p_value for c in tested])
     for c, p in zip(tested, adjusted.tolist(), strict=True):
-        decided = p <= 1.0 - confidence and found[c].gain != 0.0
-        change: Change = "undecided" if not decided else "gains" if found[c].gain > 0 else "loses"
-        found[c] = replace(found[c], p_adjusted=p, change=change)
-    return found
+        decided = p <= 1.0 - confidence and harms[c].gain != 0.0
+        direction: Direction = "undecided" if not decided else "gains" if harms[c].gain > 0 else "loses"
+        harms[c] = replace(harms[c], p_adjusted=p, direction=direction)
+    return harms
 
 
-def _one_class(name: str, after: Values, before: Values, step: float | None, confidence: float) -> ClassHarm:
+def _one_class(
+    name: str, after: FloatArray, before: FloatArray, step: float | None, confidence: float
+) -> ClassHarm:
     both = np.isfinite(after) & np.isfinite(before)
     nan = float("nan")
     if not both.any():
@@ -95,8 +111,11 @@ def _one_class(name: str, after: Values, before: Values, step: float | None, con
     return ClassHarm(name, gain.n_pairs, gain.gain, gain.ci_low, gain.ci_high, p, p, "undecided")
 
 
-def _paired_t(after: Values, before: Values, step: float | None, confidence: float) -> float:
-    """Two-sided p of the paired t test, its standard error kept above what the grid of the metric allows."""
+def _paired_t(after: FloatArray, before: FloatArray, step: float | None, confidence: float) -> float:
+    """Return the two-sided p-value of the paired t test.
+
+    The standard error is kept above what the step of the metric allows.
+    """
     differences = after - before
     n, mean = len(differences), float(differences.mean())
     if n < 2 or mean == 0.0:
@@ -105,6 +124,6 @@ def _paired_t(after: Values, before: Values, step: float | None, confidence: flo
     floor = 0.0 if known is None else grid_floor(n, known, confidence)
     least_error = floor / float(stats.t.ppf(0.5 + confidence / 2.0, n - 1))
     error = float(differences.std(ddof=1) / np.sqrt(n))
-    # The smallest gap is only a stand-in for the step: it must not widen a spread that was really seen.
-    error = max(error, least_error) if step is not None or np.ptp(differences) < 1e-12 else error
+    # The smallest gap only replaces an unknown step: it must not widen a spread that was observed.
+    error = max(error, least_error) if step is not None or np.ptp(differences) < NO_DIFFERENCE else error
     return float(2.0 * stats.t.sf(abs(mean) / error, n - 1)) if error > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Result rows put side by side: cells, and the pairs of runs in them that differ only in the loss."""
+"""Result rows arranged by cell, and pairs of runs that differ only in the loss."""
 
 from __future__ import annotations
 
@@ -6,32 +6,36 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from distillab.tasks.classification import METRICS
+from distillab.tasks import Metric
 
 Row = dict[str, Any]
-Cell = tuple[Any, ...]
-Runs = dict[str, dict[int, Row]]  # method -> seed -> row
+"""One row of ``results.parquet`` or ``effects.parquet``: column -> value, None where there is none."""
+CellKey = tuple[Any, ...]
+SeedRows = dict[int, Row]  # seed -> row
+Runs = dict[str, SeedRows]  # method -> seed -> row
 
 FACTOR = "factor."
 
 
 def factor_columns(rows: Iterable[Row]) -> list[str]:
-    """The ``factor.<name>`` columns that occur, in the order in which they occur first."""
+    """Return the ``factor.<name>`` columns that occur, in order of appearance."""
     return list(dict.fromkeys(key for row in rows for key in row if key.startswith(FACTOR)))
 
 
 def cell_columns(rows: Iterable[Row]) -> list[str]:
-    """The columns that name a cell: everything that the plain and distilled runs of a contrast share."""
+    """Return the columns that name a cell: everything that both runs of a contrast share."""
     return ["dataset", *factor_columns(rows), "provenance", "teacher", "student"]
 
 
-def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[Cell, Runs]:
-    """The runs of each cell (its values of ``columns``), in order of appearance.
+def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[CellKey, Runs]:
+    """Return the runs of each cell (its values of ``columns``), in order of appearance.
 
-    The same run may stand in several cells, and more than once in a cell. Raises ValueError if a cell holds
-    two different runs of one method and seed.
+    The same run may belong to several cells, and occur more than once in a cell.
+
+    Raises:
+        ValueError: A cell holds two different runs of one method and seed.
     """
-    cells: dict[Cell, Runs] = {}
+    cells: dict[CellKey, Runs] = {}
     for row in rows:
         cell = tuple(row.get(column) for column in columns)
         seeds = cells.setdefault(cell, {}).setdefault(row["method"], {})
@@ -41,11 +45,11 @@ def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[Cell, Runs]:
     return cells
 
 
-def pairs(distilled: dict[int, Row], plain: dict[int, Row], metric: str) -> list[tuple[Row, Row]]:
-    """The (distilled, plain) rows of the seeds where both are done and have the metric, by seed."""
+def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, Row]]:
+    """Return the (distilled, plain) rows, by seed, where both runs are done and have the metric."""
 
     def usable(row: Row) -> bool:
-        return row["status"] == "done" and number(row, metric) is not None
+        return row["status"] == "done" and finite_value(row, column) is not None
 
     return [
         (distilled[seed], plain[seed])
@@ -54,16 +58,19 @@ def pairs(distilled: dict[int, Row], plain: dict[int, Row], metric: str) -> list
     ]
 
 
-def number(row: Row, column: str) -> float | None:
-    """A measured value, or None if it is missing or NaN (a metric that does not apply to the run)."""
+def finite_value(row: Row, column: str) -> float | None:
+    """Return a measured value, or None if it is missing or NaN (a metric that does not apply to the run)."""
     value = row.get(column)
     return None if value is None or math.isnan(value) else float(value)
 
 
-def resolution_of(found: Iterable[tuple[Row, Row]], metric: str) -> float | None:
-    """The step of a metric that counts test images, 1 / ``n_test``; None for others or if it is not known, as
-    for ``accuracy.NAME``: ``n_test`` counts the images of the primary test set."""
-    if "." in metric or not METRICS[metric].counts_examples:
+def resolution_of(paired: Iterable[tuple[Row, Row]], metric: Metric) -> float | None:
+    """Return the step of a metric that counts test examples, 1 / ``n_test``.
+
+    The result is None for other metrics, and for those of further test sets (``accuracy.NAME``), because
+    ``n_test`` counts the examples of the primary one.
+    """
+    if "." in metric.name or not metric.counts_examples:
         return None
-    sizes = [row["n_test"] for pair in found for row in pair if row.get("n_test")]
+    sizes = [row["n_test"] for pair in paired for row in pair if row.get("n_test")]
     return 1.0 / min(sizes) if sizes else None

@@ -1,9 +1,9 @@
-"""The tables that a study leaves behind: their columns, their types, and how they are written."""
+"""The tables that a study writes: their columns, their types, and how they are read and written."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,67 +11,95 @@ import pyarrow.parquet as pq
 
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
-from distillab.evidence.pairs import Row
-from distillab.tasks.classification import METRICS
+from distillab.evidence.pairs import FACTOR, Row
+from distillab.tasks import Classification, Task
 
 VERSION = 1
+# The promised tables have the metrics of classification, whatever the task: null where a task has no such
+# metric. These came later and stand after the columns that follow the metrics.
+BY_FREQUENCY = ("head_accuracy", "middle_accuracy", "tail_accuracy")
 
 Columns = dict[str, pa.DataType]
 Factors = Sequence[str] | Mapping[str, bool]
 """The factors of a study; in a mapping, whether the levels of each are names."""
 
 
-def results_schema(factors: Factors, tests: Sequence[str] = ()) -> pa.Schema:
-    """Columns of ``results.parquet``, one row a student run, for a study with the named factors.
+def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> pa.Schema:
+    """Return the columns of ``results.parquet``, one row per student run.
 
-    Accuracies are fractions in [0, 1]. ``n_test`` (images in the test set) follows the columns that design
-    and documentation promise; new columns go after it: ``n_unlabelled`` (transfer images without a label, not
-    counted in ``n_train``), accuracies of the frequent, middle and rare classes, and for each of the further
-    ``tests`` ``accuracy.NAME`` and ``worst_group_accuracy.NAME``.
+    Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
+    set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), accuracies of
+    frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
+    further test sets, such as ``accuracy.NAME``.
+
+    Args:
+        factors: The factors of the study.
+        task: The task of the study.
+        tests: Names of the further test sets.
+
+    Example:
+        >>> results_schema(["size"], Classification()).names[:5]
+        ['run_id', 'study', 'dataset', 'factor.size', 'provenance']
     """
+    classification = Classification()
+    promised = [name for name in classification.metrics if name not in BY_FREQUENCY]
     return _schema(
         "results",
         {"run_id": pa.string(), "study": pa.string(), "dataset": pa.string()}
         | _factors(factors)
-        | _named("provenance teacher student method", pa.string())
+        | _texts("provenance", "teacher", "student", "method")
         | {"seed": pa.int64(), "status": pa.string(), "n_train": pa.int64()}
-        | _named("accuracy accuracy_selected balanced_accuracy macro_f1", pa.float64())
-        | _named("worst_class_accuracy worst_group_accuracy nll brier ece", pa.float64())
-        | _named("agreement teacher_kl teacher_accuracy", pa.float64())
+        | _numbers(promised)
+        | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64()}
-        | _named("head_accuracy middle_accuracy tail_accuracy", pa.float64())
-        | {f"{name}.{test}": pa.float64() for test in tests for name in METRICS.per_test},
+        | _numbers(BY_FREQUENCY)
+        | _numbers([*task.metrics, task.of_teacher])
+        | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),
     )
 
 
-def effects_schema(factors: Factors, *, looks: bool = False) -> pa.Schema:
-    """Columns of ``effects.parquet``, one row a contrast, for a study with the named factors.
+def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.Schema:
+    """Return the columns of ``effects.parquet``, one row per contrast.
 
-    ``plain_mean``, ``distilled_mean``, ``teacher_accuracy`` and ``n_tests`` (distinct tests in the family
-    that ``p_adjusted`` corrects for) follow the promised columns. A study that stops when it is decided
-    (``looks``) has two more: ``confidence``, the level of the interval, and ``look``, the number of the look
-    that it belongs to.
+    After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
+    (distinct tests in the family that ``p_adjusted`` corrects for), and the teacher's primary metric of a
+    task other than classification.
+
+    Args:
+        factors: The factors of the study.
+        task: The task of the study.
+        looks: Whether the study stops sequentially. It then has two more columns: ``confidence``, the level
+            of the interval, and ``look``, the number of the look that it belongs to.
+
+    Example:
+        >>> effects_schema([], Classification()).names[:6]
+        ['dataset', 'provenance', 'teacher', 'student', 'method', 'baseline']
     """
     return _schema(
         "effects",
         {"dataset": pa.string()}
         | _factors(factors)
-        | _named("provenance teacher student method baseline metric", pa.string())
+        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
         | {"n_pairs": pa.int64()}
-        | _named("gain ci_low ci_high p_value p_adjusted", pa.float64())
-        | {"verdict": pa.string()}
-        | _named("gap_closed error_ratio plain_mean distilled_mean teacher_accuracy", pa.float64())
+        | _numbers(["gain", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | _texts("verdict")
+        | _numbers(["gap_closed", "error_ratio", "plain_mean", "distilled_mean"])
+        | _numbers([Classification().of_teacher])
         | {"n_tests": pa.int64()}
+        | _numbers([task.of_teacher])
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
     )
 
 
 def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
-    """Write rows as Parquet, whole or not at all: to a temporary name beside ``path``, then renamed.
+    """Write rows as Parquet, completely or not at all.
 
-    A column that a row lacks, and NaN, become null. Raises ValueError for a key that is not a column, so that
-    nothing is lost in silence, and pyarrow.ArrowException for a value of the wrong type.
+    Columns that a row lacks, and NaN, become null.
+
+    Raises:
+        ValueError: A key is not a column, so that a value would be lost.
+        pyarrow.ArrowException: A value has the wrong type.
     """
     names = set(schema.names)
     for row in rows:
@@ -84,10 +112,20 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a table written by :func:`write_table`, columns in the schema's order, null as None.
+    """Return the rows of a table of a study, columns in the order of the schema, null as None.
+
+    Args:
+        path: A file that :func:`write_table` wrote, such as ``results.parquet``.
 
     Raises:
-        RequestError: if there is no such file, it is no table of this project, or a newer version wrote it.
+        RequestError: There is no such file, it is not a table of this project, or a newer version wrote it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "effects.parquet"
+        >>> write_table([{"method": "kd", "gain": 0.02}], effects_schema([], Classification()), path)
+        >>> [(row["method"], row["gain"], row["verdict"]) for row in read_rows(path)]
+        [('kd', 0.02, None)]
     """
     if not path.is_file():
         raise RequestError("there is no such table", where=str(path))
@@ -114,13 +152,17 @@ def _kind(schema: pa.Schema) -> str:
     return str((schema.metadata or {}).get(b"table", b"given").decode())
 
 
-def _named(names: str, kind: pa.DataType) -> Columns:
-    return dict.fromkeys(names.split(), kind)
+def _texts(*names: str) -> Columns:
+    return dict.fromkeys(names, pa.string())
+
+
+def _numbers(names: Iterable[str]) -> Columns:
+    return dict.fromkeys(names, pa.float64())
 
 
 def _factors(factors: Factors) -> Columns:
     named = factors if isinstance(factors, Mapping) else dict.fromkeys(factors, False)
-    return {f"factor.{name}": pa.string() if names else pa.float64() for name, names in named.items()}
+    return {f"{FACTOR}{name}": pa.string() if names else pa.float64() for name, names in named.items()}
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Stopping when it is decided: a group-sequential design for paired gains, with error rates that hold."""
+"""Sequential stopping: a group-sequential design for paired gains that keeps its error rates."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from functools import cache
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from distillab.evidence.gains import paired_gain
-from distillab.evidence.pairs import Row, pairs, resolution_of
-from distillab.evidence.verdicts import Verdict, verdict
-from distillab.tasks.classification import METRICS
+from distillab.evidence.gains import FloatArray, paired_gain
+from distillab.evidence.pairs import Row, SeedRows, pairs, resolution_of
+from distillab.evidence.verdicts import Verdict, judge
+from distillab.tasks import Metric
 
-PRIMARY_METRIC = "accuracy"
 SETTLED = frozenset({"done", "failed", "excluded"})
 
-# Chosen by benchmarks/sequential_seeds.py. The power of the share of seeds in the error that may be spent:
-# 1 spends it evenly and stops soonest, 3 leaves nearly all of it to the last look.
+# Chosen by benchmarks/sequential_seeds.py. The error that may be spent grows with the share of seeds to this
+# power: 1 spends it evenly and stops soonest, 3 leaves nearly all of it to the last look.
 SPENDING_POWER = 2.0
-# The boundaries are those of normal gains. They spend a little less than was asked for, so that skewed gains
-# of 5 to 20 pairs keep to it as well.
+# The boundaries are those of normally distributed gains. They spend less than the nominal error, so that
+# skewed gains of 5 to 20 pairs stay within it as well.
 SPENT_SHARE = 0.75
 
 _NODES = 256
@@ -34,13 +32,17 @@ _FAR = 9.0
 
 @dataclass(frozen=True)
 class Look:
-    """One planned look at the gains.
+    """One planned interim analysis of the gains.
 
     Attributes:
         number: 1 for the first.
-        seeds: how many seeds it waits for.
-        confidence: level of its intervals. All looks together cover with the confidence of the study.
-        p_share: its share of the error; a p-value divided by it is valid however the study stopped.
+        seeds: The number of seeds that it waits for.
+        confidence: Level of its intervals. All looks together cover with the confidence of the study.
+        p_share: Its share of the error; a p-value divided by it is valid whenever the study stopped.
+
+    Example:
+        >>> Look(number=1, seeds=5, confidence=0.997, p_share=0.25).p_value(0.0625)
+        0.25
     """
 
     number: int
@@ -49,20 +51,19 @@ class Look:
     p_share: float
 
     def p_value(self, raw: float) -> float:
-        """A p-value of this look, made valid for a study that looks several times (a weighted Bonferroni
-        correction over the looks): at most 1."""
+        """Return a p-value of this look, corrected for several looks by a weighted Bonferroni correction."""
         return min(1.0, raw / self.p_share)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a contrast stands in a sequential study.
+class ContrastState:
+    """How far a contrast of a sequential study has come.
 
     Attributes:
-        look: the look that its interval belongs to: the one that decided it, else the last complete one, else
-            the first, which is still to come.
-        complete: whether that look's runs are all settled; before that there is no verdict.
-        verdict: what that look said about accuracy.
+        look: The look that its interval belongs to: the one that decided it, else the last complete one, else
+            the first, which is not complete yet.
+        complete: Whether all runs of that look are settled; before that there is no verdict.
+        verdict: The verdict of that look on the primary metric.
     """
 
     look: Look
@@ -76,23 +77,28 @@ class Standing:
 
 
 def look_plan(sizes: Sequence[int], confidence: float = 0.95) -> tuple[Look, ...]:
-    """The looks of a study that stops when it is decided.
+    """Return the looks of a study with sequential stopping.
 
     The intervals of all looks together are repeated confidence intervals (Jennison and Turnbull 1989): with
-    probability ``confidence`` every one of them holds the true gain, so a verdict is false with at most
-    ``1 - confidence``, whichever look it stopped at, and whichever other contrasts made it go on.
+    probability ``confidence`` every one of them contains the true gain. A verdict is therefore wrong with
+    probability at most ``1 - confidence``, whichever look the study stopped at, and whichever other contrasts
+    made it continue.
 
     Args:
-        sizes: the numbers of seeds at which the study looks, rising.
-        confidence: of the study.
+        sizes: Numbers of seeds at the looks, increasing.
+        confidence: Confidence of the study.
 
     Raises:
-        ValueError: for sizes that do not rise from at least 2, or a confidence outside (0, 1).
+        ValueError: The sizes do not increase from at least 2, or the confidence is outside (0, 1).
+
+    Example:
+        >>> [(look.seeds, round(look.confidence, 4)) for look in look_plan([5, 10])]
+        [(5, 0.9906), (10, 0.9676)]
     """
     if not sizes or sizes[0] < 2 or any(b <= a for a, b in pairwise(sizes)):
-        raise ValueError(f"looks need rising numbers of at least 2 seeds, not {list(sizes)}")
+        raise ValueError(f"looks need increasing numbers of at least 2 seeds, not {list(sizes)}")
     if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence lies in (0, 1), not {confidence}")
+        raise ValueError(f"confidence must be in (0, 1), not {confidence}")
     shares = np.diff((np.array([0, *sizes]) / sizes[-1]) ** SPENDING_POWER)
     levels = spending_levels(tuple(sizes), SPENT_SHARE * (1.0 - confidence))
     return tuple(
@@ -103,19 +109,24 @@ def look_plan(sizes: Sequence[int], confidence: float = 0.95) -> tuple[Look, ...
 
 @cache
 def spending_levels(sizes: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """Two-sided nominal level of each look, so that looks up to k together err with ``alpha (n_k / n_K)^2``.
+    """Return the two-sided nominal level of each look.
 
-    The error-spending boundaries of Lan and DeMets (1983) with the power family of Kim and DeMets (1987) for
-    standardised means of normal gains, whose joint density is carried from look to look (Armitage, McPherson
-    and Rowe 1969) on Gauss-Legendre nodes between the boundaries. The levels are then used with Student's t.
+    Looks up to k together err with ``alpha (n_k / n_K)^2``. These are the error-spending boundaries of Lan
+    and DeMets (1983) with the power family of Kim and DeMets (1987) for standardized means of normal gains.
+    Their joint density is propagated from look to look (Armitage, McPherson and Rowe 1969) on Gauss-Legendre
+    nodes between the boundaries. The levels are then used with Student's t.
+
+    Args:
+        sizes: Numbers of seeds at the looks.
+        alpha: Two-sided error of all looks together.
     """
     points, weights = np.polynomial.legendre.leggauss(_NODES)
     spent = alpha * (np.array([0, *sizes]) / sizes[-1]) ** SPENDING_POWER
-    nodes, mass = np.zeros(1), np.ones(1)  # before the first look the sum is 0 for certain
+    nodes, mass = np.zeros(1), np.ones(1)  # before the first look the sum is exactly 0
     before, levels = 0.0, []
-    for size, due in zip(sizes, np.diff(spent), strict=True):
+    for size, error in zip(sizes, np.diff(spent), strict=True):
         carried, fresh = math.sqrt(before / size), math.sqrt(1.0 - before / size)
-        bound = _boundary(carried * nodes, mass, fresh, float(due))
+        bound = _boundary(carried * nodes, mass, fresh, float(error))
         levels.append(float(2.0 * ndtr(-bound)))
         reached = bound * points
         gap = (reached[:, None] - carried * nodes) / fresh
@@ -124,32 +135,33 @@ def spending_levels(sizes: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     return tuple(levels)
 
 
-def _boundary(
-    centres: npt.NDArray[np.float64], mass: npt.NDArray[np.float64], fresh: float, due: float
-) -> float:
-    """The z beyond which, on either side, the probability ``due`` lies among those that did not stop."""
+def _boundary(centers: FloatArray, mass: FloatArray, fresh: float, error: float) -> float:
+    """Return the z beyond which, on both sides together, studies that did not stop lie with probability
+    ``error``."""
 
     def excess(z: float) -> float:
-        return float((ndtr((centres - z) / fresh) + ndtr((-z - centres) / fresh)) @ mass) - due
+        return float((ndtr((centers - z) / fresh) + ndtr((-z - centers) / fresh)) @ mass) - error
 
     return float(brentq(excess, 0.0, _FAR, xtol=1e-10))
 
 
-def standing(
-    distilled: dict[int, Row], plain: dict[int, Row], looks: Sequence[Look], margin: float
-) -> Standing:
-    """Where a contrast stands: the first look that decided it, or the last complete one.
+def contrast_state(
+    distilled: SeedRows, plain: SeedRows, looks: Sequence[Look], metric: Metric, margin: float
+) -> ContrastState:
+    """Return the state of a contrast at the first look that decided it, or at the last complete one.
 
-    Only result rows go in, so it gives the same however often the study was interrupted. Seeds are counted
-    from 0: look k is made of the seeds below ``looks[k].seeds``, whatever else has run. A look is complete
-    when all its runs have settled; those that failed or were excluded are missing pairs.
+    It depends on result rows alone, so it is the same however often the study was interrupted. Seeds are
+    counted from 0: look k consists of the seeds below ``looks[k].seeds``, whatever else has run. A look is
+    complete when all its runs have settled; those that failed or were excluded are missing pairs.
 
     Args:
-        distilled, plain: result rows by seed.
-        looks: from :func:`look_plan`.
-        margin: the study's margin for accuracies.
+        distilled: Result rows by seed.
+        plain: Result rows by seed.
+        looks: The looks, from :func:`look_plan`.
+        metric: The metric on which the study stops.
+        margin: The margin that the study sets.
     """
-    about, reached = METRICS[PRIMARY_METRIC], Standing(looks[0], False, "undecided")
+    state = ContrastState(looks[0], False, "undecided")
     for look in looks:
         settled = all(
             side.get(seed, {}).get("status") in SETTLED
@@ -158,22 +170,22 @@ def standing(
         )
         if not settled:
             break
-        found = seen_at(look, pairs(distilled, plain, PRIMARY_METRIC))
-        said: Verdict = "undecided"
-        if found:
+        paired = pairs_at(look, pairs(distilled, plain, metric.name))
+        verdict: Verdict = "undecided"
+        if paired:
             gain = paired_gain(
-                [d[PRIMARY_METRIC] for d, _ in found],
-                [p[PRIMARY_METRIC] for _, p in found],
+                [d[metric.name] for d, _ in paired],
+                [p[metric.name] for _, p in paired],
                 confidence=look.confidence,
-                resolution=resolution_of(found, PRIMARY_METRIC),
+                resolution=resolution_of(paired, metric),
             )
-            said = verdict(gain, about.margin_for(margin), about.higher_is_better)
-        reached = Standing(look, True, said)
-        if reached.decided:
+            verdict = judge(gain, metric.margin_for(margin), metric.higher_is_better)
+        state = ContrastState(look, True, verdict)
+        if state.decided:
             break
-    return reached
+    return state
 
 
-def seen_at(look: Look, found: Sequence[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
-    """The pairs that a look is made of."""
-    return [pair for pair in found if pair[0]["seed"] < look.seeds]
+def pairs_at(look: Look, paired: Sequence[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
+    """Return the pairs that belong to a look."""
+    return [pair for pair in paired if pair[0]["seed"] < look.seeds]

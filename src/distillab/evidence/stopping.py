@@ -1,57 +1,65 @@
-"""A look at a study that stops when it is decided: which held runs it still needs, and which are spared."""
+"""Interim analysis of a study with sequential stopping: which held runs to queue and which to spare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from distillab.evidence.effects import contrasts
-from distillab.evidence.pairs import Row, by_cell, cell_columns
-from distillab.evidence.results import Measurements, looks_of
-from distillab.evidence.sequential import Look, Standing, standing
+from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
+from distillab.evidence.results import Measurements, looks_of, task_of
+from distillab.evidence.sequential import ContrastState, Look, contrast_state
 from distillab.study.folder import StudyFolder
+from distillab.tasks import Metric
 
 WAITING = frozenset({"held", "spared"})
 
 
 def interim_analysis(folder: StudyFolder) -> bool:
-    """When no job is open: queue the next seeds of contrasts without a verdict, spare those of the others.
+    """Queue the next seeds of contrasts without a verdict, and spare those of the others.
 
-    What is queued follows from the finished runs alone, so a look that was interrupted, or that two processes
-    take at once, ends the same. A study with fixed seeds has nothing to decide.
+    Call it when no job is open. The queued jobs depend on finished runs alone, so an analysis that was
+    interrupted, or that two processes carry out at the same time, ends the same. A study with fixed seeds has
+    nothing to decide.
 
     Returns:
         Whether jobs are open now.
 
     Raises:
-        sqlite3.OperationalError: the ledger cannot be written.
+        sqlite3.OperationalError: The ledger cannot be written.
     """
-    looks, spec = looks_of(folder), folder.spec
+    looks, task = looks_of(folder), task_of(folder)
+    evidence = folder.spec.evidence
     while looks:
         rows = Measurements(folder).rows()
-        wanted, possible = runs_needed(rows, spec.evidence.baselines, looks, spec.evidence.margin)
+        wanted, possible = runs_needed(
+            rows, evidence.baselines, looks, task.metrics[task.primary], evidence.margin
+        )
         with folder.ledger() as ledger:
             if ledger.admit(wanted, possible):
                 return True
         if not wanted:
-            break  # else all that was wanted needs something that failed: look again without it
+            break  # otherwise all wanted runs depend on failed jobs: analyze again without them
     return False
 
 
 def runs_needed(
-    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], margin: float
+    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], metric: Metric, margin: float
 ) -> tuple[set[str], set[str]]:
-    """(ids of the waiting runs of the next look of every contrast without a verdict, ids of those that this
-    look or a later one may need).
+    """Return which waiting runs undecided contrasts need.
 
-    A plain run goes on while any contrast of its cell needs it; the others of the cell do not.
+    A plain run is needed as long as any contrast of its cell needs it; the other runs of the cell are not.
+
+    Returns:
+        The ids of the waiting runs of the next look, and the ids of those that this look or a later one may
+        need.
     """
     wanted: set[str] = set()
     possible: set[str] = set()
-    for distilled, plain, stand in _standings(rows, baselines, looks, margin):
-        if stand.decided:
+    for distilled, plain, state in _contrast_states(rows, baselines, looks, metric, margin):
+        if state.decided:
             continue
-        following = [look.seeds for look in looks if look.number > stand.look.number]
-        until = stand.look.seeds if not stand.complete else following[0] if following else 0
+        following = [look.seeds for look in looks if look.number > state.look.number]
+        until = state.look.seeds if not state.complete else following[0] if following else 0
         for side in (distilled, plain):
             waiting = {seed: row["run_id"] for seed, row in side.items() if row["status"] in WAITING}
             possible |= set(waiting.values())
@@ -59,9 +67,10 @@ def runs_needed(
     return wanted, possible
 
 
-def _standings(
-    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], margin: float
-) -> Iterator[tuple[dict[int, Row], dict[int, Row], Standing]]:
+def _contrast_states(
+    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], metric: Metric, margin: float
+) -> Iterator[tuple[SeedRows, SeedRows, ContrastState]]:
     for runs in by_cell(rows, cell_columns(rows)).values():
         for method, baseline in contrasts(runs, baselines):
-            yield runs[method], runs[baseline], standing(runs[method], runs[baseline], looks, margin)
+            distilled, plain = runs[method], runs[baseline]
+            yield distilled, plain, contrast_state(distilled, plain, looks, metric, margin)

@@ -1,4 +1,4 @@
-"""Where an interval lies against the region of practical equivalence, and corrections for many tests."""
+"""Verdicts on gains from their intervals, and corrections of p-values for multiple tests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control
 
-from distillab.evidence.gains import Gain
+from distillab.evidence.gains import FloatArray, Gain
 
 Verdict = Literal["helps", "harms", "equivalent", "undecided"]
+VERDICTS: tuple[Verdict, ...] = ("helps", "harms", "equivalent", "undecided")
 
 
-def verdict(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
-    """What the interval of a gain says.
+def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
+    """Return the verdict on a gain: where its interval lies relative to the margin.
 
-    ``helps`` if it lies entirely beyond the margin on the good side, ``harms`` if beyond it on the bad side,
-    ``equivalent`` if entirely within [-margin, margin], and ``undecided`` otherwise.
+    ``helps`` if the interval lies entirely beyond the margin on the good side, ``harms`` if it lies beyond
+    the margin on the bad side, ``equivalent`` if it lies entirely within [-margin, margin], and ``undecided``
+    otherwise.
 
     Raises:
-        ValueError: for a negative margin.
+        ValueError: The margin is negative.
+
+    Example:
+        >>> judge(Gain(6, 0.02, 0.01, 0.03, 0.03), margin=0.005, higher_is_better=True)
+        'helps'
     """
     if margin < 0:
-        raise ValueError(f"a margin is not negative: {margin}")
+        raise ValueError(f"margin must not be negative: {margin}")
     low, high = (gain.ci_low, gain.ci_high) if higher_is_better else (-gain.ci_high, -gain.ci_low)
     if low > margin:
         return "helps"
@@ -34,11 +40,23 @@ def verdict(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
     return "undecided"
 
 
-def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """P-values adjusted for the family-wise error rate (Holm 1979): float64 ``[n]``, in the order given.
+def holm(p_values: npt.ArrayLike) -> FloatArray:
+    """Return p-values adjusted for the family-wise error rate (Holm 1979), in the given order.
 
-    The k-th smallest of n is multiplied by n - k + 1 and kept from falling below the one before it. Raises
-    ValueError for anything outside [0, 1].
+    The k-th smallest of n p-values is multiplied by n - k + 1 and never falls below the one before it.
+
+    Args:
+        p_values: Raw p-values, ``[n]``.
+
+    Returns:
+        Adjusted p-values, float64 ``[n]``.
+
+    Raises:
+        ValueError: A value is outside [0, 1].
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
     """
     raw = _checked(p_values)
     order = np.argsort(raw, kind="stable")
@@ -47,17 +65,30 @@ def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.minimum(adjusted, 1.0)
 
 
-def benjamini_hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """P-values adjusted for the false discovery rate (Benjamini and Hochberg 1995): float64 ``[n]``.
+def benjamini_hochberg(p_values: npt.ArrayLike) -> FloatArray:
+    """Return p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995).
 
-    Raises ValueError for anything outside [0, 1].
+    The order is the given one.
+
+    Args:
+        p_values: Raw p-values, ``[n]``.
+
+    Returns:
+        Adjusted p-values, float64 ``[n]``.
+
+    Raises:
+        ValueError: A value is outside [0, 1].
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.04, 0.04]
     """
     raw = _checked(p_values)
     return np.asarray(false_discovery_control(raw), dtype=np.float64) if len(raw) else raw
 
 
-def _checked(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _checked(p_values: npt.ArrayLike) -> FloatArray:
     raw = np.asarray(p_values, dtype=np.float64)
     if not ((raw >= 0) & (raw <= 1)).all():
-        raise ValueError("p-values lie in [0, 1]")
+        raise ValueError("p-values must be in [0, 1]")
     return raw

@@ -6,55 +6,67 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.tasks.classification import METRICS
+from distillab.tasks import Metric
 
-Phrases = Mapping[str, str]  # factor -> what people call a level of it, such as "{} images a class"
-PHRASES: Phrases = {"size": "{} images a class"}  # unless a study's own settings say otherwise
+DASH, MINUS = "–", "−"
+
+Phrases = Mapping[str, str]
+"""Factor -> how a level of it is written, such as ``{} images per class``."""
+PHRASES: Phrases = {"size": "{} images per class"}  # unless the settings of a study imply another
 
 
-def amount(value: float, metric: str, *, signed: bool = True) -> str:
-    """A value of a metric, without its unit: 100 times with one decimal for points, two decimals for nats."""
-    shown = 100.0 * value if METRICS[metric].unit == "points" else value
-    digits = 1 if METRICS[metric].unit == "points" else 2
-    text = f"{shown:+.{digits}f}" if signed else f"{shown:.{digits}f}"
+def amount(value: float, metric: Metric, *, sign: bool = True) -> str:
+    """Return a value of a metric without its unit: one decimal for points, two for nats."""
+    digits = 1 if metric.unit == "points" else 2
+    scaled = metric.scale * value
+    text = f"{scaled:+.{digits}f}" if sign else f"{scaled:.{digits}f}"
     return text.lstrip("+-") if float(text) == 0.0 else text
 
 
-def describe_gain(row: Row, *, unit: bool = True) -> str:
-    """The gain of an effect row with its interval: ``+9.1 points [6.8, 11.4]``."""
-    metric = row["metric"]
-    words = amount(row["gain"], metric) + (f" {METRICS[metric].unit}" if unit else "")
+def describe_gain(row: Row, metric: Metric, *, unit: bool = True) -> str:
+    """Return the gain of an effect row with its interval: ``+9.1 points [6.8, 11.4]``."""
+    gain = amount(row["gain"], metric) + (f" {metric.unit}" if unit else "")
     if row["ci_low"] is None or row["ci_high"] is None:
-        return f"{words} [no interval]"
-    ends = [amount(row[end], metric, signed=False) for end in ("ci_low", "ci_high")]
-    return f"{words} [{', '.join(ends)}]"
+        return f"{gain} [no interval]"
+    low, high = (amount(row[end], metric, sign=False) for end in ("ci_low", "ci_high"))
+    return f"{gain} [{low}, {high}]"
 
 
 def describe_level(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
-    """A level of a factor: ``25 images a class``, ``label noise 0.4``."""
+    """Return a level of a factor in plain words: ``25 images per class``, ``label noise 0.4``."""
     number = f"{level:g}" if isinstance(level, (int, float)) else "as it is" if level is None else str(level)
     return phrases.get(factor.removeprefix(FACTOR), factor_name(factor) + " {}").format(number)
 
 
 def factor_name(factor: str) -> str:
-    """A factor for people: ``label noise`` for ``factor.label_noise``."""
+    """Return the name of a factor (or its column) in plain words: ``label noise``."""
     return factor.removeprefix(FACTOR).replace("_", " ")
 
 
 def listed(items: Iterable[str], last: str = "and") -> str:
-    """``a, b and c``."""
-    words = list(items)
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+    """Return items as an enumeration.
+
+    Example:
+        >>> listed(["a", "b", "c"])
+        'a, b and c'
+    """
+    texts = list(items)
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {last} {texts[-1]}" if texts else ""
 
 
-def count(number: int, noun: str) -> str:
-    """``1 pair``, ``6 pairs``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 pair``, ``6 pairs``, ``2 classes``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun: ``pairs``, ``classes``."""
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def describe_pairs(rows: Sequence[Row]) -> str:
-    """How many pairs stand behind some effect rows: ``6 pairs``, ``6 pairs each``, ``4 to 6 pairs each``."""
+    """Return the number of pairs behind effect rows: ``6 pairs``, ``6 pairs each``, ``4 to 6 pairs each``."""
     numbers = [row["n_pairs"] for row in rows]
     low, high = min(numbers), max(numbers)
     each = " each" if len(rows) > 1 else ""
-    return (count(low, "pair") if low == high else f"{low} to {high} pairs") + each
+    return (counted(low, "pair") if low == high else f"{low} to {high} pairs") + each

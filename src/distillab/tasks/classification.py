@@ -26,7 +26,7 @@ _accuracy = partial(Metric, uses_study_margin=True)
 
 METRICS = MetricTable(
     [
-        _accuracy("accuracy", "accuracy", "Accuracy", counts_examples=True),
+        _accuracy("accuracy", "accuracy", "Accuracy", counts_examples=True, brief=True),
         _accuracy(
             "accuracy_selected",
             "accuracy at the epoch chosen on val",
@@ -35,7 +35,7 @@ METRICS = MetricTable(
         ),
         _accuracy("balanced_accuracy", "balanced accuracy", "Balanced accuracy", counts_examples=True),
         _accuracy("macro_f1", "macro F1", "Macro F1"),
-        _accuracy("worst_class_accuracy", "accuracy of the worst class", "Worst class"),
+        _accuracy("worst_class_accuracy", "accuracy of the worst class", "Worst class", brief=True),
         _accuracy("worst_group_accuracy", "accuracy of the worst group", "Worst group"),
         Metric(
             "nll",
@@ -44,15 +44,26 @@ METRICS = MetricTable(
             "nats",
             higher_is_better=False,
             margin=0.02,
+            kind="calibration",
         ),
-        Metric("brier", "Brier score", "Brier score", higher_is_better=False),
-        Metric("ece", "calibration error", "Calibration error (ECE)", higher_is_better=False, margin=0.01),
+        Metric("brier", "Brier score", "Brier score", higher_is_better=False, kind="calibration"),
+        Metric(
+            "ece",
+            "calibration error",
+            "Calibration error (ECE)",
+            higher_is_better=False,
+            margin=0.01,
+            kind="calibration",
+            brief=True,
+        ),
         Metric(
             "agreement",
             "agreement with the teacher",
             "Agreement with teacher",
             margin=0.01,
             counts_examples=True,
+            kind="fidelity",
+            brief=True,
         ),
         Metric(
             "teacher_kl",
@@ -61,6 +72,7 @@ METRICS = MetricTable(
             "nats",
             higher_is_better=False,
             margin=0.02,
+            kind="fidelity",
         ),
         _accuracy("head_accuracy", "accuracy of the frequent classes", "Frequent classes"),
         _accuracy("middle_accuracy", "accuracy of the middle classes", "Middle classes"),
@@ -85,6 +97,9 @@ class Classification(Task):
     primary: ClassVar[str] = "accuracy"
     metrics: ClassVar[MetricTable] = METRICS
     targets: ClassVar[type[Targets]] = Labels
+    class_metric: ClassVar[Metric] = _accuracy(
+        "class_accuracy", "accuracy of the class", "Accuracy of the class", counts_examples=True
+    )
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``."""
@@ -127,6 +142,10 @@ class Classification(Task):
         """Return the accuracy of each group."""
         return group_accuracies(logits, targets.values, groups)
 
+    def undefined_classes(self, targets: Targets) -> int:
+        """Return how many classes have no example."""
+        return int((targets.counts == 0).sum())
+
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` and ``teacher_kl`` as :func:`fidelity` does."""
         return fidelity(student, teacher)
@@ -134,5 +153,5 @@ class Classification(Task):
     def by_frequency(
         self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
     ) -> dict[str, float]:
-        """Return the mean accuracy of each third of the classes as :func:`thirds` does."""
-        return thirds(per_class, trained)
+        """Return the mean accuracy of each third of the classes, by how many training examples they have."""
+        return {f"{part}_accuracy": value for part, value in thirds(per_class, trained).items()}

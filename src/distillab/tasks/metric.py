@@ -21,6 +21,9 @@ class Metric:
             (0.005 is half a point).
         uses_study_margin: Whether the margin that a study sets replaces ``margin``.
         counts_examples: Whether the metric moves in steps of about one test example, 1 / n_test.
+        kind: ``quality`` of the predictions, ``calibration`` of the probabilities, or ``fidelity`` to the
+            teacher.
+        brief: Whether it is shown where there is room for a few metrics only.
 
     Example:
         >>> f1 = Metric("macro_f1", "macro F1", "Macro F1", uses_study_margin=True)
@@ -36,6 +39,8 @@ class Metric:
     margin: float = 0.005
     uses_study_margin: bool = False
     counts_examples: bool = False
+    kind: Literal["quality", "calibration", "fidelity"] = "quality"
+    brief: bool = False
 
     @property
     def scale(self) -> float:

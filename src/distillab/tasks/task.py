@@ -14,7 +14,7 @@ from torch import Tensor
 from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.registry import Registry
-from distillab.tasks.metric import MetricTable
+from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
 
 Logits = npt.NDArray[np.floating[Any]]
@@ -31,6 +31,8 @@ class Task(BaseModel, ABC):
         primary: The column on which conclusions rest and by which an epoch is selected on val.
         metrics: The columns that the task measures.
         targets: The kind of targets that it learns from.
+        class_noun: The noun for what :meth:`per_class` is about, such as ``class`` or ``label``.
+        class_metric: The metric that :meth:`per_class` returns.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,8 @@ class Task(BaseModel, ABC):
     primary: ClassVar[str]
     metrics: ClassVar[MetricTable]
     targets: ClassVar[type[Targets]]
+    class_noun: ClassVar[str] = "class"
+    class_metric: ClassVar[Metric]
 
     @property
     def selected(self) -> str:
@@ -49,6 +53,11 @@ class Task(BaseModel, ABC):
     def of_teacher(self) -> str:
         """The column of the primary metric of the teacher."""
         return f"teacher_{self.primary}"
+
+    @property
+    def worst_group(self) -> str:
+        """The column of the primary metric of the worst group."""
+        return f"worst_group_{self.primary}"
 
     @abstractmethod
     def head_width(self, classes: int) -> int:
@@ -112,6 +121,10 @@ class Task(BaseModel, ABC):
     @abstractmethod
     def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
         """Return the quality of the outputs per group that occurs, by group number."""
+
+    @abstractmethod
+    def undefined_classes(self, targets: Targets) -> int:
+        """Return how many classes have no quality of their own on these targets."""
 
     @abstractmethod
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:

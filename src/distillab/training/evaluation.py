@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import Logits
+from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples
 from distillab.models.dry_run import logits_of
 from distillab.training.batches import Normalize
@@ -17,7 +17,7 @@ from distillab.training.numerics.device import autocast, inference_batch_size
 @torch.inference_mode()
 def predict(
     model: nn.Module, images: Examples, normalize: Normalize, device: torch.device, precision: Precision
-) -> Logits:
+) -> StoredLogits:
     """Return the logits of every example, float16 ``[N, classes]``, in order.
 
     Args:
@@ -42,7 +42,7 @@ def predict(
     return np.concatenate(parts)
 
 
-def to_half(values: torch.Tensor) -> Logits:
+def to_half(values: torch.Tensor) -> StoredLogits:
     """Return a tensor as float16 on the CPU; finite values stay finite (float16 ends at 65504).
 
     Example:

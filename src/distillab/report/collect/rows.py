@@ -138,7 +138,7 @@ def class_panel(
     """A panel from what :func:`distillab.evidence.harms.class_harms` found; ``n_train`` by class name."""
     sizes = n_train or {}
     gains = tuple(
-        ClassGain(h.name, h.gain, h.ci_low, h.ci_high, h.p_adjusted, sizes.get(h.name), CHANGES[h.change])
+        ClassGain(h.name, h.gain, h.ci_low, h.ci_high, h.p_adjusted, sizes.get(h.name), CHANGES[h.direction])
         for h in harms
     )
     return ClassPanel(cell, method, gains)

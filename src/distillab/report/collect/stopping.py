@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from distillab.evidence.sequential import PRIMARY_METRIC, Look
+from distillab.evidence.sequential import Look
 from distillab.report.contents.stopping import Stopping
 from distillab.report.contents.study import Effect, Run
 from distillab.report.page.tables import Column, Entry, Table, verdict_entry
 from distillab.report.page.wording import DASH, Naming
+from distillab.tasks import Classification
 
 
 def stopping_of(looks: Sequence[Look], effects: Iterable[Effect], runs: Iterable[Run]) -> Stopping | None:
@@ -21,7 +22,7 @@ def stopping_of(looks: Sequence[Look], effects: Iterable[Effect], runs: Iterable
     """
     if not looks:
         return None
-    reached = [effect.look for effect in effects if effect.metric == PRIMARY_METRIC]
+    reached = [effect.look for effect in effects if effect.metric == Classification.primary]
     status = {run.run_id: run.status for run in runs if run.run_id}
     return Stopping(
         looks=tuple((look.seeds, look.confidence) for look in looks),
@@ -35,7 +36,7 @@ def stopping_of(looks: Sequence[Look], effects: Iterable[Effect], runs: Iterable
 
 def stopping_table(stopping: Stopping | None, effects: Iterable[Effect]) -> Table:
     """One row a contrast on accuracy: at which look it stopped, and with what verdict."""
-    shown = [effect for effect in effects if stopping and effect.metric == PRIMARY_METRIC]
+    shown = [effect for effect in effects if stopping and effect.metric == Classification.primary]
     naming = Naming.of(effect.cell for effect in shown)
     columns = (
         Column("Where"),

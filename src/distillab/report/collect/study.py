@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from distillab.canonical import canonical_json
-from distillab.evidence import answer as answers
-from distillab.evidence.curves import curves
+from distillab.evidence.answer import summarize
+from distillab.evidence.curves import compute_curves
+from distillab.evidence.gains import FloatArray
 from distillab.evidence.harms import class_harms
-from distillab.evidence.results import Measurements, Tables, looks_of
+from distillab.evidence.results import Measurements, Tables, looks_of, task_of
 from distillab.factors import Level, level_text
 from distillab.report.collect import question
 from distillab.report.collect import rows as from_rows
@@ -24,9 +25,8 @@ from distillab.report.collect.gallery import galleries
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.usage import teacher_usage
-from distillab.tasks.classification_metrics import Values
 
 Row = dict[str, Any]
 KINDS = {"outputs": "teacher outputs"}  # what a reader calls the jobs
@@ -87,9 +87,12 @@ def _answer(folder: StudyFolder, tables: Tables) -> view.Answer:
     # Which later seeds a level has depends on what came out: trends rest on those that every level has.
     until = folder.spec.looks[0] if folder.spec.looks else math.inf
     rows = [row for row in tables.results if row["seed"] < until]
-    doses = curves(rows, baseline=baseline, margin=margin, confidence=confidence)
-    found = answers.answer(
+    task = task_of(folder)
+    metric = task.metrics[task.primary]
+    doses = compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence)
+    found = summarize(
         tables.effects,
+        task,
         doses,
         baseline=baseline,
         controls=[each.label for each in folder.spec.method_specs() if not each.distils],
@@ -185,7 +188,7 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
     measured, phrases, looks = Measurements(folder), question.phrases(folder), looks_of(folder)
     by_arm: dict[tuple[Any, ...], dict[int, dict[str, tuple[float, int]]]] = {}
     for cell in measured.cells:
-        accuracies = measured.class_accuracies(cell)
+        accuracies = measured.per_class(cell)
         if accuracies is not None:
             arm = _arm(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)
             by_arm.setdefault(arm, {})[cell.seed] = accuracies
@@ -218,7 +221,7 @@ def _class_panels(folder: StudyFolder, effects: Sequence[Row], baseline: str) ->
 
 def _by_class(
     arm: Mapping[int, Mapping[str, tuple[float, int]]], seeds: Sequence[int], names: Sequence[str]
-) -> Values:
+) -> FloatArray:
     """Accuracies ``[seeds, classes]``, NaN for a class that a seed does not have."""
     return np.array([[arm[seed].get(name, (np.nan, 0))[0] for name in names] for seed in seeds])
 

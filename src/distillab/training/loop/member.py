@@ -128,10 +128,11 @@ def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
         shapes,
         member.teacher_shapes,
         len(data),
-        labels=torch.from_numpy(data.labels),
+        labels=torch.from_numpy(data.targets.values),
         groups=None if data.groups is None else torch.from_numpy(data.groups),
         teacher_classifier=member.teacher_classifier,
         new_student=lambda number: _new_peer(member, number),
+        task=member.task,
     )
 
 

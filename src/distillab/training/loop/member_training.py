@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distillab.data.examples import Indices
 from distillab.methods import Batch, Mixed
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
@@ -104,26 +107,28 @@ class MemberTraining:
         with self.phases.timed("forward"):
             with autocast(self._device, recipe.precision):
                 outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
-            return self._method(outputs, teacher, known)  # type: ignore[no-any-return]
+            return self._method.total(outputs, teacher, known)
 
     def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
         """What the member's method gets to know about a batch besides outputs."""
         recipe, data, mixture = self.member.recipe, self.member.data, batch.mixture
-        rows = batch.positions
         return Batch(
-            labels=torch.from_numpy(data.labels[rows]).to(self._device),
+            labels=self._rows(data.targets.values, batch.positions),
             ids=batch.ids,
-            positions=torch.from_numpy(rows).to(self._device),
+            positions=torch.from_numpy(batch.positions).to(self._device),
             epoch=batch.epoch,
             progress=batch.index / recipe.steps,
             epoch_length=recipe.steps_per_epoch,
-            mixed=Mixed(torch.from_numpy(data.labels[mixture.partners]).to(self._device), mixture.share)
+            mixed=Mixed(self._rows(data.targets.values, mixture.partners), mixture.share)
             if mixture
             else None,
-            groups=None if data.groups is None else torch.from_numpy(data.groups[rows]).to(self._device),
+            groups=None if data.groups is None else self._rows(data.groups, batch.positions),
             inputs=inputs,
             autocast=partial(autocast, self._device, recipe.precision),
         )
+
+    def _rows(self, values: npt.NDArray[Any], positions: Indices) -> Tensor:
+        return torch.from_numpy(values[positions]).to(self._device)
 
     def _end_epoch(self, epoch: int, steps: int) -> None:
         with self.phases.timed("waiting"):

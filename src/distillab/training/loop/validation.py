@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from distillab.artefacts import EpochRecord
-from distillab.data.targets import Labels
 from distillab.training.batches import Normalize
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import predict
@@ -57,4 +56,4 @@ class Validation:
         logits = predict(network, val, self._normalize, self._device, self._member.recipe.precision)
         if not np.isfinite(logits).all():
             raise DivergenceError(f"an output of the network is not finite after epoch {epoch}")
-        return self._member.task.score(logits, Labels(val.labels, len(val.classes)))
+        return self._member.task.score(logits, val.targets)

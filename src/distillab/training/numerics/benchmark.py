@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from distillab.machine import tune_allocator
 from distillab.models import InputSpec, TappedModel, build_model
 from distillab.training.numerics.config import (
     NumericsConfig,
     compile_call,
     place_model,
     to_memory_format,
-    tune_allocator,
 )
 from distillab.training.numerics.device import (
     autocast,

@@ -15,9 +15,9 @@ from distillab.artefacts import (
     CACHE,
     LOGITS,
     WEIGHTS,
-    Logits,
     OutputsRecord,
     RunRecord,
+    StoredLogits,
     load_logits,
     load_state,
     save_logits,
@@ -108,7 +108,7 @@ class CacheReference:
 
     def open(self, caches: Path, train: Examples) -> TeacherCache:
         """Return the cache, for the examples of a pool."""
-        return TeacherCache(caches, self.facts, self.stored, rows=len(train.pool.pixels))
+        return TeacherCache(caches, self.facts, self.stored, rows=len(train.pool.items))
 
     def write(self, folder: Path) -> None:
         """Write the reference into a stage 2 folder."""
@@ -222,20 +222,20 @@ def _cache_facts(
         # them; mixed ones depend on other examples of the set as well.
         **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
-        "images": sets.train.image_digest if views.mixes else None,
+        "images": sets.train.input_digest if views.mixes else None,
         "arithmetic": [device.type, recipe.precision],
     }
 
 
 def _eval_logits(
     teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
-) -> tuple[dict[str, Logits], int]:
+) -> tuple[dict[str, StoredLogits], int]:
     """The teacher's logits for the test sets, and how many examples went through it now."""
     tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0
     for name, images in sets.eval.items():
-        if tested.get(name) == (images.image_digest, recipe.precision):
+        if tested.get(name) == (images.input_digest, recipe.precision):
             logits[name] = before[f"{name}.last"]
         else:
             logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)

@@ -11,13 +11,12 @@ from distillab.artefacts import (
     LOGITS,
     SELECTED_WEIGHTS,
     WEIGHTS,
-    Logits,
     RunRecord,
+    StoredLogits,
     save_logits,
     save_state,
 )
 from distillab.data.class_map import ClassMap
-from distillab.data.targets import Labels
 from distillab.models import InputSpec, count_macs, count_parameters
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import predict
@@ -76,11 +75,11 @@ def write_trained(
         curve=trained.curve,
         seconds=trained.seconds,
         phases=trained.phases,
-        tested={name: (images.image_digest, recipe.precision) for name, images in sets.eval.items()},
+        tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
         accuracy={
             name: sets.task.score(
                 to_student_classes(logits[f"{name}.last"], as_teacher),
-                Labels(images.labels, len(images.classes)),
+                images.targets,
             )
             for name, images in sets.eval.items()
         },
@@ -95,7 +94,7 @@ def write_trained(
 
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
-) -> dict[str, Logits]:
+) -> dict[str, StoredLogits]:
     return {
         f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
         for name, images in sets.eval.items()

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distillab.artefacts import Logits
-from distillab.data.class_map import NOBODY, ClassMap, merges
+from distillab.artefacts import StoredLogits
+from distillab.data.class_map import UNMAPPED, ClassMap, merges
 from distillab.models.outputs import Outputs
 from distillab.training.batches import TrainingBatch
 from distillab.training.evaluation import to_half
@@ -51,7 +51,7 @@ def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
         At least float32.
 
     Example:
-        >>> map_logits(torch.tensor([[3.0, 1.0, 2.0]]), (1, NOBODY, 0))
+        >>> map_logits(torch.tensor([[3.0, 1.0, 2.0]]), (1, UNMAPPED, 0))
         tensor([[2., 3.]])
     """
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
@@ -61,11 +61,11 @@ def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
     return torch.stack([logits[:, each].logsumexp(dim=1) for each in sources], dim=1)
 
 
-def to_student_classes(logits: Logits, mapping: ClassMap | None) -> Logits:
+def to_student_classes(logits: StoredLogits, mapping: ClassMap | None) -> StoredLogits:
     """Return the logits of a test set in the student's classes, float16 ``[N, student's]``.
 
     Example:
-        >>> to_student_classes(np.array([[3.0, 1.0, 2.0]], np.float16), (1, NOBODY, 0))
+        >>> to_student_classes(np.array([[3.0, 1.0, 2.0]], np.float16), (1, UNMAPPED, 0))
         array([[2., 3.]], dtype=float16)
     """
     if mapping is None:
@@ -81,7 +81,7 @@ def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
         probabilities are not linear.
 
     Example:
-        >>> map_classifier(nn.Linear(4, 3), (1, NOBODY, 0))
+        >>> map_classifier(nn.Linear(4, 3), (1, UNMAPPED, 0))
         Linear(in_features=4, out_features=2, bias=True)
     """
     if merges(mapping):
@@ -98,6 +98,6 @@ def _sources(mapping: ClassMap) -> list[list[int]]:
     """The teacher's classes that stand for each class of the student."""
     students = max(mapping) + 1
     return [
-        [source for source, target in enumerate(mapping) if target == label != NOBODY]
+        [source for source, target in enumerate(mapping) if target == label != UNMAPPED]
         for label in range(students)
     ]
