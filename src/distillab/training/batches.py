@@ -9,43 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views import Mixture, channels_last
+from distillab.modalities import Normalization
+from distillab.modalities.views import Mixture
 from distillab.training.recipe import ResolvedRecipe
-
-
-@dataclass(frozen=True)
-class Normalize:
-    """Subtract the mean of each channel and divide by its standard deviation.
-
-    Attributes:
-        mean: float32 ``[C]``, on the scale [0, 1].
-        std: float32 ``[C]``, on the same scale.
-
-    Example:
-        >>> normalize = Normalize(np.array([0.5], np.float32), np.array([0.25], np.float32))
-        >>> normalize(torch.full((1, 1, 2, 2), 255, dtype=torch.uint8)).flatten().tolist()
-        [2.0, 2.0, 2.0, 2.0]
-    """
-
-    mean: npt.NDArray[np.float32]
-    std: npt.NDArray[np.float32]
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return uint8 ``[N, C, H, W]`` as normalized float32 in channels-last memory, on the same device."""
-        n, _, height, width = pixels.shape
-        mean = torch.as_tensor(self.mean, device=pixels.device) * 255.0
-        scale = 1.0 / (torch.as_tensor(self.std, device=pixels.device) * 255.0)
-        # Each image is one long row, channels last, and so are the statistics: this avoids a short loop over
-        # channels.
-        rows = channels_last(pixels).permute(0, 2, 3, 1).reshape(n, -1).float()
-        rows.sub_(mean.repeat(height * width)).mul_(scale.repeat(height * width))
-        return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -84,7 +55,7 @@ def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
 def training_batches(
     train: Examples,
     recipe: ResolvedRecipe,
-    normalize: Normalize,
+    normalize: Normalization,
     *,
     order_seed: int,
     view_seed: int,
@@ -117,7 +88,7 @@ def training_batches(
                 epoch=epoch,
                 last_of_epoch=batch == recipe.steps_per_epoch - 1 or index == recipe.steps - 1,
                 positions=positions,
-                inputs=normalize(rendered.pixels),
+                inputs=normalize(rendered.items),
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
             )

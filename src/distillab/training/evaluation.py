@@ -8,15 +8,15 @@ from torch import nn
 
 from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples
+from distillab.modalities import Normalization
 from distillab.models.dry_run import logits_of
-from distillab.training.batches import Normalize
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, inference_batch_size
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Examples, normalize: Normalize, device: torch.device, precision: Precision
+    model: nn.Module, images: Examples, normalize: Normalization, device: torch.device, precision: Precision
 ) -> StoredLogits:
     """Return the logits of every example, float16 ``[N, classes]``, in order.
 
@@ -33,7 +33,7 @@ def predict(
     parts, batch = [], inference_batch_size(device)
     for start in range(0, len(images), batch):
         positions = np.arange(start, min(start + batch, len(images)))
-        inputs = normalize(torch.from_numpy(images.pixels(positions)).to(device))
+        inputs = normalize(torch.from_numpy(images.items(positions)).to(device))
         if images.student_transform:
             inputs = images.student_transform(inputs)
         with autocast(device, precision):

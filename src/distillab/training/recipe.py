@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import Views, WrittenViews, canonical_views
+from distillab.modalities import modality_of
+from distillab.modalities.views import Views, WrittenViews, canonical_views
 from distillab.training.numerics.config import (
     Auto,
     MemoryFormat,
@@ -44,7 +45,7 @@ class Recipe(BaseModel):
         steps: Length of training in steps. Not with ``epochs``.
         batch_size: Images per batch; ``auto`` is 64, or less for sets of fewer than 640 images.
         views: Augmentation: a kind (``none``, ``flip``, ``crop``, ``crop_flip``) or a list of operations in
-            order (:mod:`distillab.modalities.image.views`).
+            order (:mod:`distillab.modalities.views`).
         precision: Precision of the forward pass. ``auto``, here and in the next two, is what is fastest in a
             timed trial (:func:`distillab.training.numerics.select_numerics`).
         memory_format: Memory format of images and weights.
@@ -113,7 +114,6 @@ class Recipe(BaseModel):
             chosen: The numerics where the recipe says ``auto``.
         """
         n = len(train)
-        channels, height, width = train.shape
         if isinstance(self.batch_size, int):
             batch = min(self.batch_size, n)
         else:
@@ -130,7 +130,7 @@ class Recipe(BaseModel):
         else:
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
         numerics = self.numerics.resolve(chosen)
-        views = Views.resolve(self.views, channels=channels, resolution=min(height, width))
+        views = modality_of(train).views(self.views, train.shape)
         return ResolvedRecipe(
             optimiser=self.optimiser,
             lr=lr,

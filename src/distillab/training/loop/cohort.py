@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
-from distillab.training.batches import Normalize, TrainingBatch, training_batches
+from distillab.modalities import Normalization
+from distillab.training.batches import TrainingBatch, training_batches
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.member_training import MemberTraining
 from distillab.training.loop.phases import Phases
@@ -25,7 +26,7 @@ StepCallback = Callable[[int], None]
 
 def train(
     member: CohortMember,
-    normalize: Normalize,
+    normalize: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,
@@ -52,7 +53,7 @@ def train(
 
 def train_cohort(
     members: Sequence[CohortMember],
-    normalize: Normalize,
+    normalize: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from distillab.data.examples import Indices
 from distillab.methods import Batch, Mixed
+from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
-from distillab.training.batches import Normalize, TrainingBatch
+from distillab.training.batches import TrainingBatch
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.member import CohortMember, build_member
 from distillab.training.loop.optimizer import Optimizer
@@ -39,7 +40,7 @@ class MemberTraining:
         RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
     """
 
-    def __init__(self, member: CohortMember, normalize: Normalize, device: torch.device) -> None:
+    def __init__(self, member: CohortMember, normalize: Normalization, device: torch.device) -> None:
         self.member, self.phases = member, Phases(device)
         self._device = device
         self._network, self._method, info = build_member(member, device)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from distillab.artefacts import EpochRecord
-from distillab.training.batches import Normalize
+from distillab.modalities import Normalization
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import CohortMember
@@ -25,7 +25,7 @@ class Validation:
         selected_epoch: The epoch of that point, from 1.
     """
 
-    def __init__(self, member: CohortMember, normalize: Normalize, device: torch.device) -> None:
+    def __init__(self, member: CohortMember, normalize: Normalization, device: torch.device) -> None:
         self.curve: list[EpochRecord] = []
         self.selected: StateDict = {}
         self.selected_epoch = 0

@@ -9,8 +9,8 @@ from pathlib import Path
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.modalities import Normalization
 from distillab.tasks import Classification, Task
-from distillab.training.batches import Normalize
 from distillab.training.loop.member import Seeds
 from distillab.training.recipe import ResolvedRecipe
 
@@ -28,8 +28,9 @@ class RoleSets:
 
     Example:
         >>> import numpy as np
+        >>> from distillab.modalities.image import PixelNormalization
         >>> images = Examples.of(np.zeros((4, 1, 8, 8), np.uint8), [0, 1, 0, 1], ("a", "b"))
-        >>> normalize = Normalize(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> sets = RoleSets(images, images, {"test": images}, normalize)
         >>> sets.without_student_transform().train.student_transform is None
         True
@@ -38,7 +39,7 @@ class RoleSets:
     train: Examples
     val: Examples
     eval: Mapping[str, Examples]
-    normalise: Normalize
+    normalise: Normalization
     task: Task = field(default_factory=Classification)
 
     def without_student_transform(self) -> RoleSets:

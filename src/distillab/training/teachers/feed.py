@@ -8,9 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel, Taps
-from distillab.training.batches import Normalize, TrainingBatch
+from distillab.training.batches import TrainingBatch
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast
 from distillab.training.teachers.cache import CachedOutputs
@@ -77,7 +78,7 @@ class LiveTeacher:
         return self.forward(batch.inputs)
 
     @torch.inference_mode()
-    def query(self, pixels: Tensor, normalize: Normalize) -> Outputs:
+    def query(self, pixels: Tensor, normalize: Normalization) -> Outputs:
         """Return the outputs for rendered views, uint8 ``[N, C, H, W]``; they take part in no gradient."""
         return self.forward(normalize(pixels))
 

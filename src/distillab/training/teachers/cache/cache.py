@@ -16,7 +16,7 @@ from torch import Tensor
 from distillab.artefacts import CACHE, write_atomically
 from distillab.canonical import canonical_json, spec_id
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.teachers.cache.format import CacheFormat
 from distillab.training.teachers.cache.reading import CachedOutputs, CacheMissError

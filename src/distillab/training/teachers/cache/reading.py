@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from distillab.data.examples import Examples, Indices
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.teachers.cache.format import CacheFormat
 from distillab.training.teachers.cache.records import RecordFiles

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.training.teachers.cache.records import Keys
 
 KEYS_AT_ONCE = 2**18  # views that are looked up at a time
@@ -73,7 +73,7 @@ class TrainingViews:
     def render(self, wanted: KeyedViews, device: torch.device) -> Tensor:
         """Return views, uint8 ``[N, C, H, W]``."""
         if self._views.count is not None:
-            pixels = torch.from_numpy(self._images.pixels(wanted.positions)).to(device)
+            pixels = torch.from_numpy(self._images.items(wanted.positions)).to(device)
             return self._views.render(pixels, self._views.at(wanted.numbers))
         epochs, of_epoch = np.unique(wanted.numbers, return_inverse=True)
         parts = [
@@ -83,7 +83,7 @@ class TrainingViews:
             for place, epoch in enumerate(epochs)
         ]
         in_order = np.argsort(np.argsort(of_epoch, kind="stable"), kind="stable")
-        return torch.cat([part.pixels for part in parts])[torch.from_numpy(in_order).to(device)]
+        return torch.cat([part.items for part in parts])[torch.from_numpy(in_order).to(device)]
 
 
 def view_keys(
