@@ -14,7 +14,7 @@ from distillab.artefacts import LOGITS, RunRecord, load_logits
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import JobRunner
-from distillab.training.loop.trainee import DivergenceError
+from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import pick_device
 
 
