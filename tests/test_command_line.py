@@ -147,7 +147,14 @@ def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("what", "registry"), [("sources", sources), ("factors", factors), ("methods", methods), ("tasks", tasks), ("modalities", modalities)]
+    ("what", "registry"),
+    [
+        ("sources", sources),
+        ("factors", factors),
+        ("methods", methods),
+        ("tasks", tasks),
+        ("modalities", modalities),
+    ],
 )
 def test_list_is_complete(what: str, registry: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["list", what, "--json"]) == 0
