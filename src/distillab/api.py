@@ -13,7 +13,8 @@ from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.machine import usable_cores
-from distillab.modalities.image.embedding import embeddings
+from distillab.modalities import normalization_of
+from distillab.modalities.embedding import embeddings
 from distillab.report.collect.study import collect
 from distillab.report.page.page import write_report
 from distillab.sources.parsing import parse_source, source_from_argument
@@ -25,7 +26,6 @@ from distillab.study.planning.plan import Plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
-from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def profile(
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = Normalize(*dataset.normalization())
+        normalise = normalization_of(dataset)
         file = None if weights is None else Path(weights)
         return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from distillab.canonical import JsonObject
 from distillab.factors import factors
 from distillab.methods import methods
+from distillab.modalities import modalities
+from distillab.modalities.views import operations
 from distillab.models import list_models
 from distillab.sources import sources
+from distillab.tasks import tasks
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,41 @@ def _methods() -> list[CatalogueEntry]:
     ]
 
 
+def _tasks() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(tasks[name]),
+            {
+                "keys": list(tasks[name].model_fields),
+                "primary": tasks[name].primary,
+                "metrics": list(tasks[name].metrics),
+            },
+        )
+        for name in tasks
+    ]
+
+
+def _modalities() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(type(modalities[name])),
+            {"embedding": modalities[name].embedding, "views": _views(name)},
+        )
+        for name in modalities
+    ]
+
+
+def _views(modality: str) -> list[str]:
+    return [name for name in operations if operations[name].modality in (None, modality)]
+
+
 CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "sources": _sources,
     "factors": _factors,
     "models": _models,
     "methods": _methods,
+    "tasks": _tasks,
+    "modalities": _modalities,
 }
