@@ -68,7 +68,7 @@ class SoftmaxRegression(Method):
             ValueError: The student gives no feature maps, or the teacher no embedding.
         """
         if not student.maps or teacher.embedding is None:
-            raise ValueError(f"method {self.name} needs the student's maps and the teacher's embedding")
+            raise ValueError(f"method {self.name} needs the maps and the embedding of both networks")
         features = self.connector(in_full_precision(student.maps[-1])).mean((2, 3))
         logits = F.linear(features, self.teacher_weight, self.teacher_bias)
         e_t, z_t = (in_full_precision(x.detach()) for x in (teacher.embedding, teacher.logits))
