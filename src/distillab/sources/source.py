@@ -12,9 +12,20 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from distillab.data.examples import Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.modalities.image.decoding import SMALLEST_SIDE, Decoded, decode_images
 from distillab.registry import Registry
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "test": "test",
+}
+"""The split that a folder, file or table means, by its name in lower case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +35,13 @@ class RawSplit:
     Attributes:
         items: N encoded or unread examples, of the type that the source's :meth:`Source.decode` accepts
             (:data:`~distillab.data.raw.RawImage` for images).
-        labels: int64 ``[N]`` in ``[0, len(classes))``, with the classes of the enclosing :class:`RawSplits`.
+        targets: N targets over the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
         groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
     """
 
     items: Sequence[Any]
-    labels: Indices
+    targets: Targets
     names: Sequence[str]
     groups: Indices | None = None
 
