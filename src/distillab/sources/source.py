@@ -14,7 +14,8 @@ from distillab.data.examples import Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
-from distillab.modalities.image.decoding import SMALLEST_SIDE, Decoded, decode_images
+from distillab.modalities import Decoded
+from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
 from distillab.registry import Registry
 
 SPLIT_NAMES = {
