@@ -32,7 +32,7 @@ def test_only_images_in_class_folders_are_read(tmp_path: Path) -> None:
     raw = read(tmp_path, source="folder", path=".")
     assert raw.classes == ("cat", "dog")
     assert raw.train.names[EACH] == "cat/more/deeper/x.PNG"
-    assert raw.train.labels.tolist() == [0] * (EACH + 1) + [1] * EACH
+    assert raw.train.targets.values.tolist() == [0] * (EACH + 1) + [1] * EACH
     assert raw.notes == ("1 images outside class folders were ignored.",)
 
 
@@ -72,7 +72,7 @@ def test_layout_makes_a_folder_level_the_group(layout: str, splits: tuple[str, .
     assert (raw.classes, raw.group_names) == (names, groups)
     assert list(raw.given()) == (list(splits) or ["train"])
     for split in raw.given().values():
-        for label, group, name in zip(split.labels, split.groups, split.names, strict=True):
+        for label, group, name in zip(split.targets.values, split.groups, split.names, strict=True):
             level = (groups[group], names[label])
             assert "/".join(level if layout == "group/class" else level[::-1]) in name
     write_folder(tmp_path / splits[0] if splits else tmp_path, ("shallow",))

@@ -16,7 +16,7 @@ def test_saved_dataset_keeps_splits_and_class_names(tmp_path: Path) -> None:
     raw = read(tmp_path, source="huggingface", **make_huggingface(tmp_path))
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes == ("cat", "dog")
-    assert raw.train.labels.tolist() == [0, 1] * EACH
+    assert raw.train.targets.values.tolist() == [0, 1] * EACH
     entry = {"source": "huggingface", "path": "pets", "label": "kind"}
     raw = read(tmp_path, **entry, group="kind", coarse="kind")
     assert raw.parents == ("cat", "dog") and raw.train.groups.tolist() == [0, 1] * EACH

@@ -60,7 +60,7 @@ def test_labels_without_names_are_named_by_their_sorted_values(
     write_parquet(tmp_path / "a.parquet", names=False, label=labels)
     raw = read(tmp_path, source="parquet", path="a.parquet")
     assert raw.classes == classes
-    assert raw.train.labels.tolist() == [1, 0] * EACH
+    assert raw.train.targets.values.tolist() == [1, 0] * EACH
 
 
 def test_images_are_bytes_or_files_beside_the_table(tmp_path: Path) -> None:

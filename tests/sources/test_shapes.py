@@ -22,9 +22,9 @@ from support.drawn import cramers_v, pictures, shapes
 def test_smaller_set_is_a_prefix_of_a_larger_one(few: int, more: int, seed: int) -> None:
     keys = {"values": {"shape": 4}, "seed": seed, "resolution": 8, "group": "texture"}
     small, large = (shapes(images=n, **keys).read().train for n in (few, few + more))
-    n = len(small.labels)
-    assert n == 4 * few and len(large.labels) == 4 * (few + more)
-    np.testing.assert_array_equal(small.labels, large.labels[:n])
+    n = len(small.targets.values)
+    assert n == 4 * few and len(large.targets.values) == 4 * (few + more)
+    np.testing.assert_array_equal(small.targets.values, large.targets.values[:n])
     np.testing.assert_array_equal(small.groups, large.groups[:n])
     for one, other in zip(small.items, large.items, strict=False):
         assert one().tobytes() == other().tobytes()  # type: ignore[operator]
@@ -70,7 +70,7 @@ def test_values_are_uniform_and_independent() -> None:
 @pytest.mark.parametrize("strength", [0.0, 0.3, 0.9, 1.0])
 def test_strength_of_a_cue_is_cramers_v(strength: float) -> None:
     source = shapes(define="texture", cues={"background": strength}, images=1000, test_images=1000)
-    labels = source.read().train.labels
+    labels = source.read().train.targets.values
     assert cramers_v(labels, source.variables("train")["background"]) == pytest.approx(strength, abs=0.04)
     assert cramers_v(labels, source.variables("test")["background"]) < 0.04
     assert cramers_v(labels, source.variables("train")["colour"]) < 0.04
@@ -79,7 +79,7 @@ def test_strength_of_a_cue_is_cramers_v(strength: float) -> None:
 def test_cues_can_differ_by_split() -> None:
     keys = {"values": {"shape": 8, "ground": 2}, "images": 1000, "test_images": 1000}
     source = shapes(cues={"colour": {"train": 0.5, "test": -1}, "ground": {"test": 1}}, **keys)
-    labels = source.read().train.labels
+    labels = source.read().train.targets.values
     train, test = source.variables("train"), source.variables("test")
     assert (train["colour"] == labels).mean() == pytest.approx(0.5 + 0.5 / 8, abs=0.02)
     assert not (test["colour"] == labels).any()
@@ -136,7 +136,7 @@ def test_class_tree_has_the_expected_size(
     assert (raw.classes, raw.parents) == (tree.classes, tree.parents)
     assert len(np.unique(tree.codes)) == classes and tree.codes.max() < 2**30
     found = source.variables("train")
-    for row, label in enumerate(raw.train.labels):
+    for row, label in enumerate(raw.train.targets.values):
         for name, value in zip(tree.levels, tree.paths[label], strict=True):
             assert VARIABLES[name][found[name][row]] == value
         assert FAMILY_OF[VARIABLES["shape"][found["shape"][row]]] == VARIABLES["family"][found["family"][row]]

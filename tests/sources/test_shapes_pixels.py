@@ -96,7 +96,7 @@ def test_read_images_equal_drawn_images(side: int, channels: int | None) -> None
     drawn = pictures(source, count, side=side, channels=channels or 3)
     for row in (count - 1, 0, count // 2, 1):
         found = decode_images([raw.items[row]], ["x"], resolution=side, channels=channels)
-        np.testing.assert_array_equal(found.pixels[:], drawn[[row]])
+        np.testing.assert_array_equal(found.items[:], drawn[[row]])
 
 
 def test_images_on_disk_equal_images_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ def test_splits_and_class_names_are_kept(tmp_path: Path) -> None:
     assert list(raw.given()) == ["train", "test"]
     assert raw.classes[3] == "3 - three"
     np.testing.assert_array_equal(np.stack(raw.train.items), noise(10 * EACH, 0, side=28)[..., 0])
-    assert raw.test.labels.tolist() == np.repeat(np.arange(10), EACH).tolist()
+    assert raw.test.targets.values.tolist() == np.repeat(np.arange(10), EACH).tolist()
 
 
 def test_datasets_without_arrays_are_loaded_image_by_image(tmp_path: Path) -> None:

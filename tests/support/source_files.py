@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +143,30 @@ def make_shapes(folder: Path) -> dict[str, Any]:
     return {"images": EACH, "test_images": EACH, "seed": 1}
 
 
+def write_csv(root: Path, *, table: str = "labels.csv", **columns: Sequence[object]) -> None:
+    """Write images and a table that lists them, with further columns."""
+    root.mkdir(parents=True, exist_ok=True)
+    files = [f"{row}.png" for row in range(2 * EACH)]
+    for file, image in zip(files, noise(2 * EACH, 0), strict=True):
+        (root / file).write_bytes(png(image))
+    rows = zip(files, *columns.values(), strict=True)
+    delimiter = "\t" if table.endswith(".tsv") else ","
+    lines = [delimiter.join(map(str, row)) for row in [("file", *columns), *rows]]
+    (root / table).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+
+
+def make_csv(folder: Path) -> dict[str, Any]:
+    write_csv(folder / "pets", species=["cat", "dog"] * EACH)
+    return {"path": "pets/labels.csv"}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
 
 
 SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "csv": make_csv,
     "digits": no_files,
     "mnist5k": no_files,
     "folder": make_folder,

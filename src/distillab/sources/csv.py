@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.columns import column_values
@@ -47,6 +47,12 @@ class FileTable(TableFiles):
             raise RequestError(f"{file!r} is not a pattern: {error}", allowed="columns in braces") from None
         return file
 
+    @model_validator(mode="after")
+    def _one_way_to_splits(self) -> FileTable:
+        if self.split is not None and len(self.split_files()) > 1:
+            raise RequestError("'split' and files for val or test exclude each other", allowed="one of them")
+        return self
+
     def default_name(self) -> str:
         path = (self.path or self.train or Path()).resolve()
         return path.parent.name if path.stem.lower() in (*SPLIT_NAMES, "labels") else path.stem
@@ -57,8 +63,8 @@ class FileTable(TableFiles):
         where = str(files["train"])
         read = {split: read_table(path, self.delimiter) for split, path in files.items()}
         columns = self._file_columns(read["train"].column_names, where)
-        used = [*columns, self.group, self.coarse, self.split]
-        candidates = [name for name in read["train"].column_names if name not in used]
+        taken = set(columns) if self.label else {*columns, self.group, self.coarse, self.split}
+        candidates = [name for name in read["train"].column_names if name not in taken]
         labels = self.label_columns(candidates, where)
         needed = [*columns, *labels, *self.further_columns(read["train"].column_names, where)]
         for split, table in read.items():
@@ -96,10 +102,6 @@ class FileTable(TableFiles):
         """Return the tables of the splits that the column ``split`` names; those given if there is none."""
         if self.split is None:
             return tables
-        if len(tables) > 1:
-            raise RequestError(
-                "'split' and files for val or test exclude each other", where=where, allowed="one of them"
-            )
         table = tables["train"]
         if self.split not in table.column_names:
             raise unknown_name("split column", self.split, table.column_names, where=where)

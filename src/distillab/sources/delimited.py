@@ -12,7 +12,7 @@ from distillab.errors import RequestError
 TAB_SUFFIXES = (".tsv", ".tab")
 
 
-def read_rows(path: Path, delimiter: str | None = None) -> tuple[list[str], list[list[str]]]:
+def read_delimited(path: Path, delimiter: str | None = None) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of a file in UTF-8, with or without a byte order mark.
 
     Args:
@@ -42,8 +42,8 @@ def read_rows(path: Path, delimiter: str | None = None) -> tuple[list[str], list
 
 
 def read_table(path: Path, delimiter: str | None = None) -> pa.Table:
-    """Return a file as a table of text columns, blank cells as null; see :func:`read_rows`."""
-    header, rows = read_rows(path, delimiter)
+    """Return a file as a table of text columns, blank cells as null; see :func:`read_delimited`."""
+    header, rows = read_delimited(path, delimiter)
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
     return pa.Table.from_arrays(arrays, names=header)

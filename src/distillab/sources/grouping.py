@@ -11,7 +11,7 @@ import numpy as np
 
 from distillab.data.examples import Indices
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.delimited import read_rows
+from distillab.sources.delimited import read_delimited
 from distillab.sources.labels import encode_categories
 
 
@@ -63,7 +63,7 @@ def read_groups(table: Path, column: str | None) -> dict[str, str]:
         RequestError: the table cannot be read, there is no such column, or a file has no group or two.
     """
     where = str(table)
-    header, rows = read_rows(table)
+    header, rows = read_delimited(table)
     if column is None:
         if len(header) != 2:
             raise RequestError(

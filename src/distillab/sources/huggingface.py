@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, ValidationInfo
 
@@ -17,6 +17,10 @@ def _local_from_base(path: str, info: ValidationInfo) -> str:
     """Resolve a path that exists, relative to the study file; leave the name of a dataset on the Hub."""
     local = (info.context or {}).get("base", Path()) / Path(path).expanduser()
     return str(local) if local.exists() else path
+
+
+HubDataset: TypeAlias = Any
+"""A ``datasets.Dataset``; the package is optional and untyped."""
 
 
 @source("huggingface")
@@ -64,7 +68,7 @@ class HuggingFace(TableSource, ImageSource):
         places = {f"{self.path}: {split}": each for split, each in schemas.items()}
         return self.splits_of(tables, items, places, labels, self.path)
 
-    def _load(self) -> dict[str, Any]:
+    def _load(self) -> dict[str, HubDataset]:
         """Return a ``datasets.Dataset`` per split, by our names, train first."""
         try:
             import datasets

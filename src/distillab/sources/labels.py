@@ -133,7 +133,7 @@ def _indicator(array: AnyArray, blank: Blank, where: str) -> npt.NDArray[np.int8
     known = {"": 0 if blank == "zeros" else UNLABELLED, **_INDICATORS}
     texts = ["" if value is None or value != value else str(value).strip() for value in array.tolist()]
     codes: dict[str, int] = {}
-    for text in set(texts):
+    for text in dict.fromkeys(texts):
         if (code := known.get(text.lower())) is None:
             row = texts.index(text)
             raise RequestError(

@@ -39,6 +39,14 @@ class RawSplit:
         targets: N targets over the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
         groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.targets import Labels
+        >>> targets = Labels(np.array([0, 1]), classes=2)
+        >>> split = RawSplit([Path("a.png"), Path("b.png")], targets, ["a.png", "b.png"])
+        >>> len(split.items), split.groups
+        (2, None)
     """
 
     items: Sequence[Any]
@@ -59,6 +67,13 @@ class RawSplits:
         group_names: names of the groups, in order.
         notes: sentences for the data report.
         parents: the coarser class of each class, in label order; empty if the source does not know it.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.targets import Labels
+        >>> split = RawSplit([Path("a.png")], Labels(np.array([1]), classes=2), ["a.png"])
+        >>> list(RawSplits(("cat", "dog"), train=split, test=split).given())
+        ['train', 'test']
     """
 
     classes: tuple[str, ...]
@@ -120,6 +135,12 @@ class Source(BaseModel, ABC):
         duplicates: whether train and val examples that are also in test, and train examples that are also in
             val, are dropped or kept. They are counted in either case.
         name: the dataset's name in results; by default the source's own name for it.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> source = Digits(classes=["3", "8"], name="two digits")
+        >>> source.dataset_name, source.modality
+        ('two digits', 'image')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -146,7 +167,7 @@ class Source(BaseModel, ABC):
         """Return the dataset's name if ``name`` is not set."""
         return self.kind
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, object]:
         """Return a JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
 
@@ -179,6 +200,11 @@ class ImageSource(Source):
         resolution: side in pixels of the square that every image is resized to (antialiased bilinear), or
             None to keep the images as they are, which must then be of one size.
         channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> Digits().with_shape_of((1, 16, 16)).entry()
+        {'source': 'digits', 'resolution': 16}
     """
 
     modality: ClassVar[str] = "image"
@@ -206,7 +232,13 @@ S = TypeVar("S", bound=Source)
 
 
 def source(name: str) -> Callable[[type[S]], type[S]]:
-    """Return a class decorator that registers a source under ``name``."""
+    """Return a class decorator that registers a source under ``name``.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> sources["digits"] is Digits
+        True
+    """
 
     def register(cls: type[S]) -> type[S]:
         cls.kind = name

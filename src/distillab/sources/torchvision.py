@@ -46,7 +46,7 @@ class Torchvision(ImageSource):
     dataset: str
     root: SourcePath = Field(default=Path("data"), validate_default=True)
     download: bool = False
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, object] = Field(default_factory=dict)
 
     def default_name(self) -> str:
         return self.dataset
@@ -70,7 +70,7 @@ class Torchvision(ImageSource):
         }
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"))
 
-    def _load(self, constructor: Callable[..., Any]) -> dict[str, Any]:
+    def _load(self, constructor: Callable[..., Any]) -> dict[str, object]:
         """Return a torchvision dataset per split, train first."""
         known = inspect.signature(constructor).parameters
         for option in self.options:
@@ -78,8 +78,7 @@ class Torchvision(ImageSource):
                 raise RequestError(f"{option!r} is not an option", where="options", allowed=RESERVED[option])
             if option not in known:
                 raise unknown_name(f"argument of {self.dataset}", option, known, where="options")
-        fixed = {"download": self.download} if "download" in known else {}
-        fixed |= self.options
+        fixed = {**({"download": self.download} if "download" in known else {}), **self.options}
         if "train" in known:
             return {
                 "train": self._construct(constructor, train=True, **fixed),
@@ -87,7 +86,7 @@ class Torchvision(ImageSource):
             }
         if "split" not in known or "split" in self.options:
             return {"train": self._construct(constructor, **fixed)}
-        splits: dict[str, Any] = {}
+        splits: dict[str, object] = {}
         for split, choices in SPLIT_CHOICES.items():
             for choice in choices:
                 loaded = self._construct(constructor, split=choice, **fixed)

@@ -51,6 +51,12 @@ class Sketch:
         contrast: share of the contrast between figure and background that is kept.
         noise: standard deviation of the pixels' noise, in units of the whole range.
         states: uint64 ``[N]``, from which everything else is drawn (tints, phases, clouds, noise).
+
+    Example:
+        >>> from distillab.sources.shapes import Shapes
+        >>> sketch = Shapes().scene.sketch("train", np.array([0, 5]), np.array([0, 0]))
+        >>> len(sketch), [VARIABLES["shape"][shape] for shape in sketch.shape]
+        (2, ['disc', 'triangle'])
     """
 
     shape: Indices
