@@ -19,6 +19,7 @@ from distillab.factors import factors
 from distillab.methods import methods
 from distillab.sources import sources
 from distillab.study.running import job_runner as jobs
+from distillab.tasks import tasks
 
 TINY: dict[str, Any] = {
     "study": "tiny",
@@ -145,7 +146,7 @@ def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("what", "registry"), [("sources", sources), ("factors", factors), ("methods", methods)]
+    ("what", "registry"), [("sources", sources), ("factors", factors), ("methods", methods), ("tasks", tasks)]
 )
 def test_list_is_complete(what: str, registry: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["list", what, "--json"]) == 0

@@ -189,7 +189,7 @@ def _keys(settings: list[str]) -> JsonObject:
 
 @app.command(name="list")
 def list_command(
-    what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],
+    what: Annotated[str, typer.Argument(help="sources, factors, models, methods, tasks or modalities.")],
     as_json: AsJson = False,
 ) -> None:
     """List the names that a study file can use."""

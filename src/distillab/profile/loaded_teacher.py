@@ -19,7 +19,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.status import LEDGER_FILE
-from distillab.training.loop.evaluation import predict
+from distillab.training.evaluation import predict
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
