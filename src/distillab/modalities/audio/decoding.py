@@ -123,7 +123,8 @@ class _Decoding:
             try:
                 waveform, rate = read_waveform(recording, name, self._settings)
             except damage as error:
-                broken[place] = f"{error}" or type(error).__name__
+                # The message of libsndfile without the name of the object that was opened.
+                broken[place] = getattr(error, "error_string", f"{error}") or type(error).__name__
                 continue
             self._check_equal(name, rate, len(waveform))
             waveforms.append(waveform)
