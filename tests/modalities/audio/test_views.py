@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from distillab.modalities.audio.views import Noise, SpecAugment, TimeShift
+from distillab.modalities.audio.views import FeatureNoise, SpecAugment, TimeShift
 
 BANDS, FRAMES = 40, 100
 
@@ -71,7 +71,7 @@ def test_shifts_go_either_way_and_are_uniform() -> None:
 
 def test_noise_has_the_drawn_deviation_and_no_mean() -> None:
     items = torch.zeros(200, 1, BANDS, FRAMES)
-    noise = Noise(strength=2.0)
+    noise = FeatureNoise(strength=2.0)
     values = noise.render(items, np.arange(200), 4, 5).numpy()
     drawn = 2.0 * noise.uniform("strength", np.arange(200), 4, 5)
     np.testing.assert_allclose(values.std(axis=(1, 2, 3)), drawn, rtol=0.04)
@@ -81,7 +81,9 @@ def test_noise_has_the_drawn_deviation_and_no_mean() -> None:
     assert abs(neighbors) < 0.04
 
 
-@pytest.mark.parametrize("operation", [Noise(), SpecAugment(), TimeShift()], ids=lambda each: each.name)
-def test_dtype_of_the_pool_stays(operation: Noise | SpecAugment | TimeShift) -> None:
+@pytest.mark.parametrize(
+    "operation", [FeatureNoise(), SpecAugment(), TimeShift()], ids=str
+)
+def test_dtype_of_the_pool_stays(operation: FeatureNoise | SpecAugment | TimeShift) -> None:
     for dtype in (torch.float16, torch.float32):
         assert operation.render(spectrograms(2).to(dtype), np.arange(2), 0, 0).dtype == dtype

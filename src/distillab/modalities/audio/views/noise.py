@@ -13,11 +13,11 @@ from distillab.data.examples import Indices
 from distillab.data.randomness import random_bits
 from distillab.modalities.views.operation import Operation, as_stored, operation, per_example
 
-PARTS = 4  # 16-bit numbers whose sum is one draw: nearly normal
+SUMMED = 4  # 16-bit numbers whose sum is one draw: nearly normal
 
 
 @operation("noise")
-class Noise(Operation):
+class FeatureNoise(Operation):
     """Noise added to every value, with a standard deviation drawn uniformly from 0 to ``strength``.
 
     A draw is the sum of four uniform numbers, which is nearly normal (Irwin-Hall) and the same everywhere.
@@ -34,8 +34,8 @@ class Noise(Operation):
         """Return noisy spectrograms, ``[N, C, F, T]``."""
         state = self.bits("noise", ids, epoch, seed).astype(np.int64)
         bits = random_bits(state[:, None] + np.arange(int(np.prod(items.shape[1:]))))
-        parts = bits.view("<u2").reshape(*bits.shape, PARTS).sum(axis=-1, dtype=np.float32)
-        draws = (parts / 65536 - PARTS / 2) * np.float32(np.sqrt(12 / PARTS))
+        parts = bits.view("<u2").reshape(*bits.shape, SUMMED).sum(axis=-1, dtype=np.float32)
+        draws = (parts / 65536 - SUMMED / 2) * np.float32(np.sqrt(12 / SUMMED))
         noise = torch.from_numpy(draws.reshape(items.shape)).to(items.device)
         deviation = per_example(self.strength * self.uniform("strength", ids, epoch, seed), items)
         return as_stored(items.float() + deviation * noise, items)

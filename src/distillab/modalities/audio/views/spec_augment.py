@@ -13,8 +13,8 @@ from torch import Tensor
 from distillab.data.examples import Indices
 from distillab.modalities.views.operation import Operation, as_stored, operation
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Number = Annotated[int, Field(ge=0, strict=True)]
+MaskShare = Annotated[float, Field(ge=0, le=1)]
+MaskCount = Annotated[int, Field(ge=0, strict=True)]
 
 
 @operation("spec_augment")
@@ -35,10 +35,10 @@ class SpecAugment(Operation):
 
     modality: ClassVar[str | None] = "audio"
 
-    band_masks: Number = 2
-    band_width: Share = 0.15
-    frame_masks: Number = 2
-    frame_width: Share = 0.1
+    band_masks: MaskCount = 2
+    band_width: MaskShare = 0.15
+    frame_masks: MaskCount = 2
+    frame_width: MaskShare = 0.1
 
     def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
         """Return spectrograms, ``[N, C, F, T]``, with masked bands and frames."""
