@@ -36,10 +36,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from distillab.modalities import normalization_of
 from distillab.sources import parse_source
 from distillab.sources.ingest import load_dataset
-from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import Normalize, stream
+from distillab.training.batches import training_batches
+from distillab.training.evaluation import predict
 from distillab.training.recipe import Recipe
 
 CLASSES, BATCH, LOADERS = 10, 64, 2
@@ -113,13 +114,13 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     told("load", asked.images / loading)
     count, model = len(dataset.train), network()
     started = time.perf_counter()
-    normalise = Normalize(*dataset.normalisation())
+    normalise = normalization_of(dataset)
     found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
     told("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
 
     def epoch() -> Iterable[tuple[Tensor, Tensor]]:
-        steps = stream(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
+        steps = training_batches(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
         return ((step.inputs, step.labels) for step in steps)
 
     started = time.perf_counter()
@@ -144,7 +145,7 @@ def theirs(asked: argparse.Namespace) -> dict[str, float]:
             transforms.RandomCrop(asked.side, padding=asked.side // 8),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize([0.5] * 3, [0.25] * 3),
+            transforms.PixelNormalization([0.5] * 3, [0.25] * 3),
         ]
     )
     folder = datasets.ImageFolder(str(asked.images_folder), chain)

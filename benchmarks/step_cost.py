@@ -22,13 +22,15 @@ import torch
 
 from distillab.artefacts import save_state
 from distillab.data.examples import Examples
+from distillab.machine import tune_allocator
 from distillab.methods import MethodSpec, parse_method
+from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, inspect_network
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.stream import Normalize
-from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
-from distillab.training.numerics.config import Precision, tune_allocator
+from distillab.training.loop.member import CohortMember, Seeds, new_model
+from distillab.training.loop.results import DivergenceError
+from distillab.training.numerics.config import Precision
 from distillab.training.recipe import Recipe
 from distillab.training.teachers.feed import LiveTeacher
 from study_cost import PAIRS, RECIPE
@@ -74,14 +76,14 @@ def distillab_steps(
 ) -> tuple[dict[str, float], float]:
     """Seconds a step of each method, and of the teacher."""
     mean, std = train.pixels(np.arange(len(train))).mean((0, 2, 3)) / 255, np.full(3, 0.25)
-    normalise = Normalize(mean.astype(np.float32), std.astype(np.float32))
+    normalise = PixelNormalization(mean.astype(np.float32), std.astype(np.float32))
     methods: list[MethodSpec] = [parse_method(name, "") for name in METHODS]
     for count in (1, steps):  # the first fills caches
         recipe = Recipe(**RECIPE, steps=count, views="crop_flip", precision=precision).resolve(train)
         teacher = new_model(PAIRS[pair][0], train, 0, CPU)
         info = inspect_network(teacher, InputSpec.square(3, 32), classes=len(train.classes))
         members = [
-            Member(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
+            CohortMember(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
             for each in methods
             for method in methods
         ]

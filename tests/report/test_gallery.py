@@ -56,7 +56,7 @@ def test_every_strip_shows_the_same_real_images_of_all_classes(
 
 def test_what_a_level_leaves_out_is_faded_and_nested(pictures: dict[str, Pictures]) -> None:
     small, large = pictures["size"].after
-    assert [strip.title for strip in (small, large)] == ["5 images a class", "50 images a class"]
+    assert [strip.title for strip in (small, large)] == ["5 examples per class", "50 examples per class"]
     left_out = [[tile.dropped for tile in strip.tiles] for strip in (small, large)]
     assert all(by_small or not by_large for by_small, by_large in zip(*left_out, strict=True))
     assert 0 < sum(left_out[1]) < sum(left_out[0]) < TILES  # each level can be told from the next

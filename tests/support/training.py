@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples, Indices, Pool
-from distillab.training.loop.stream import Normalize, Step
-from distillab.training.loop.trainee import Seeds
+from distillab.modalities.image import PixelNormalization
+from distillab.training.batches import TrainingBatch
+from distillab.training.loop.member import Seeds
 from distillab.training.recipe import Recipe, ResolvedRecipe
 from distillab.training.stages import RoleSets
 
@@ -43,8 +44,8 @@ def role_sets(channels: int = 1, *, n: int = 40, evals: tuple[str, ...] = ("test
     )
 
 
-def normalisation(channels: int = 1) -> Normalize:
-    return Normalize(np.full(channels, 0.45, np.float32), np.full(channels, 0.25, np.float32))
+def normalisation(channels: int = 1) -> PixelNormalization:
+    return PixelNormalization(np.full(channels, 0.45, np.float32), np.full(channels, 0.25, np.float32))
 
 
 def recipe(train: Examples | None = None, **keys: Any) -> ResolvedRecipe:
@@ -73,17 +74,17 @@ class SealedPixels:
 
 def sealed(images: Examples) -> tuple[Examples, SealedPixels]:
     """The same set over sealed pixels, and the seal."""
-    seal = SealedPixels(images.pool.pixels)
+    seal = SealedPixels(images.pool.items)
     return replace(images, pool=Pool(seal, images.pool.digest)), seal  # type: ignore[arg-type]
 
 
-def fingerprint(step: Step) -> tuple[Any, ...]:
+def fingerprint(step: TrainingBatch) -> tuple[Any, ...]:
     """All that a network is given in a step."""
     pixels = hashlib.sha256(step.inputs.contiguous().numpy().tobytes()).hexdigest()
-    return step.index, step.epoch, step.positions.tolist(), step.labels.tolist(), step.ids.tolist(), pixels
+    return step.index, step.epoch, step.positions.tolist(), step.ids.tolist(), pixels
 
 
-def spied(steps: Iterator[Step], into: list[tuple[Any, ...]]) -> Iterator[Step]:
+def spied(steps: Iterator[TrainingBatch], into: list[tuple[Any, ...]]) -> Iterator[TrainingBatch]:
     for step in steps:
         into.append(fingerprint(step))
         yield step

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.examples import Examples, Indices, Pool
+from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
+from distillab.data.targets import Labels
 from distillab.errors import RequestError, unknown_name
-from distillab.modalities.image.decoding import Decoded
+from distillab.modalities import Decoded, modalities
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -47,7 +49,9 @@ def load_dataset(
     carved = tuple(name for name in ("test", "val") if name not in given)
     _check_classes(table, given)
     _check_groups(table, source, carved)
-    check_enough(table.train_labels, table.ids[table.parts == TRAIN], table.classes, carved)
+    check_enough(
+        table.targets_of(table.parts == TRAIN), table.ids[table.parts == TRAIN], table.classes, carved
+    )
 
     decoded = source.decode(table.items, table.names, progress)
     _check_broken(decoded, len(table.items), source)
@@ -56,7 +60,7 @@ def load_dataset(
         on_files(table.items, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    pool, codes = content(decoded.pixels, progress)
+    pool, codes = content(decoded.items, progress, modality=source.modality)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"
@@ -75,7 +79,17 @@ def load_dataset(
         carved=tuple(sorted(carved, reverse=True)),
         notes=raw.notes + notes,
     )
-    return Dataset(source.dataset_name, splits[TRAIN], splits[VAL], {"test": splits[TEST]}, report)
+    return Dataset(
+        source.dataset_name,
+        splits[TRAIN],
+        splits[VAL],
+        {"test": splits[TEST]},
+        report,
+        statistics_of=modalities[source.modality].statistics,
+        originals=None
+        if decoded.originals is None
+        else Originals(table.ids, decoded.originals, decoded.facts),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +106,9 @@ class _Table:
     group_names: tuple[str, ...]
     parents: tuple[str, ...]
 
-    @property
-    def train_labels(self) -> Indices:
-        labels: Indices = self.labels[self.parts == TRAIN]
-        return labels
+    def targets_of(self, mask: npt.NDArray[np.bool_]) -> Labels:
+        """Return the targets of the examples of the mask."""
+        return Labels(self.labels[mask], len(self.classes))
 
     def counts_of(self, mask: npt.NDArray[np.bool_]) -> Indices:
         """Images a class among those of the mask, int64 ``[len(classes)]``."""
@@ -202,7 +215,7 @@ def _check_groups(table: _Table, source: Source, carved: tuple[str, ...]) -> Non
             allowed="`split_by: image`, or a source's key that tells groups, such as `group`",
         )
     train = table.parts == TRAIN
-    check_enough_groups(table.labels[train], table.groups[train], table.classes, carved)
+    check_enough_groups(table.targets_of(train), table.groups[train], table.classes, carved)
 
 
 def _check_broken(decoded: Decoded, total: int, source: Source) -> None:
@@ -231,7 +244,7 @@ def _duplicate_notes(
     if val_dropped := int((dropped & (table.parts == VAL)).sum()):
         notes += (f"{val_dropped} val images that also stand in test were left out.",)
     in_train = parts == TRAIN
-    repeated, relabelled = repeats(codes[in_train], table.labels[in_train])
+    repeated, relabelled = repeats(codes[in_train], table.targets_of(in_train))
     if repeated:
         other = f", {relabelled} of them under another label" if relabelled else ""
         notes += (f"{repeated} train images repeat another train image{other}; they were kept.",)
@@ -255,13 +268,13 @@ def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: 
     by_group = table.groups if source.split_by == "group" else None
     if carved and by_group is not None:
         units = inseparable(by_group[train], codes[train])
-        check_enough_groups(table.labels[train], units, table.classes, carved)
+        check_enough_groups(table.targets_of(train), units, table.classes, carved)
     elif carved:
-        check_enough(table.labels[train], codes[train], table.classes, carved)
+        check_enough(table.targets_of(train), codes[train], table.classes, carved)
     for position, name in enumerate(carved):
         part = SPLITS.index(name)
         rows = np.flatnonzero(parts == TRAIN)
-        columns = (table.labels[rows], table.ids[rows], codes[rows])
+        columns = (table.targets_of(parts == TRAIN), table.ids[rows], codes[rows])
         leave = len(carved) - position  # one for train, and one for the split that is still to come
         share, keys = getattr(source, name), (source.split_seed, part)
         if by_group is None:
@@ -291,7 +304,7 @@ def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> Exampl
     return Examples(
         pool,
         rows,
-        table.labels[rows],
+        table.targets_of(mask),
         table.classes,
         table.ids[rows],
         groups,

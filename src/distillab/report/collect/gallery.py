@@ -42,7 +42,7 @@ def _gallery(
     conditions: Sequence[ConditionRecord],
 ) -> Pictures:
     role = levels[0].roles[0]
-    read, making = _images_of(folder, role), folder.making
+    read, making = _images_of(folder, role), folder.conditions
 
     def after(chain: Sequence[Factor]) -> Examples:
         return apply_chain(read, chain, role, seed, context=making.context(role))[0]
@@ -62,7 +62,7 @@ def _gallery(
         ),
         after=tuple(
             Strip(
-                factor.words,
+                factor.description,
                 _tiles(before, made[factor.level], shown),
                 _counts(made[factor.level], names),
             )

@@ -14,12 +14,12 @@ from distillab.factors import Factor as FactorLevel
 from distillab.factors import Role, describe_label_quality
 from distillab.methods import MethodSpec
 from distillab.methods.spec import written
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.report.contents import question as view
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.spec.study import PLAIN
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe

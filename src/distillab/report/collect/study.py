@@ -25,7 +25,7 @@ from distillab.report.collect.gallery import galleries
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.contents import study as view
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.usage import teacher_usage
 
 Row = dict[str, Any]

@@ -56,7 +56,7 @@ class PlanContext:
         self.recipes = {"student": spec.recipe} | {
             each: spec.teacher_recipe(each) for each in spec.teacher.provenance
         }
-        self.statistics = mean, std = dataset.normalisation()
+        self.statistics = mean, std = dataset.normalization()
         self.normalization = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)

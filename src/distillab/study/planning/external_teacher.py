@@ -10,18 +10,18 @@ import torch
 from scipy.special import softmax
 
 from distillab.artefacts import load_state
-from distillab.data.dataset import ChannelStatistics as Statistics
+from distillab.data.channel_statistics import ChannelStatistics as Statistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
-from distillab.models.inputs import rescaling
+from distillab.modalities import normalization_of
+from distillab.models.input_transforms import rescale_inputs
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import TeacherProbabilities
 from distillab.study.spec.study import StudySpec
-from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import Normalize
-from distillab.training.loop.trainee import new_model
+from distillab.training.evaluation import predict
+from distillab.training.loop.member import new_model
 
 CPU = torch.device("cpu")
 
@@ -37,23 +37,23 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | N
     weights = spec.weights_path()
     if weights is None:
         return None
-    normalise = Normalize(*dataset.normalisation())
+    normalise = normalization_of(dataset)
 
     @cache
     def network() -> torch.nn.Module:
         classes = len(spec.teacher.classes) or None
-        made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
+        made = new_model(spec.teacher.model, dataset.train, 0, CPU, logits=classes)
         load_state(made, weights)
-        scaling = input_scaling(spec, dataset.normalisation())
-        return (rescaling(made, scaling.scale, scaling.shift) if scaling else made).eval()
+        scaling = input_scaling(spec, dataset.normalization())
+        return (rescale_inputs(made, scaling.scale, scaling.shift) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
 
     def asked(images: Examples) -> Probabilities:
-        if images.image_digest not in known:
+        if images.input_digest not in known:
             said = predict(network(), replace(images, student_transform=None), normalise, CPU, "fp32")
-            known[images.image_digest] = softmax(said.astype(np.float32), axis=1)
-        return known[images.image_digest]
+            known[images.input_digest] = softmax(said.astype(np.float32), axis=1)
+        return known[images.input_digest]
 
     return asked
 

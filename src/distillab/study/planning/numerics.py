@@ -9,13 +9,13 @@ from distillab.models import InputSpec
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.workloads import Workloads
 from distillab.training.numerics.benchmark import Workload
-from distillab.training.numerics.selection import Choice, choose
+from distillab.training.numerics.selection import NumericsChoice, select_numerics
 
 # Multiply-accumulates per second of one worker, roughly: only whether a study takes minutes depends on it.
 NOMINAL_MACS = {"cpu": 2e10, "mps": 2e11, "cuda": 1e12}
 
 
-def choose_numerics(context: PlanContext, work: Workloads, device: torch.device) -> dict[str, Choice]:
+def choose_numerics(context: PlanContext, work: Workloads, device: torch.device) -> dict[str, NumericsChoice]:
     """Choose how each network computes that a study trains or queries. Short studies are not timed, others
     for some seconds per network, and for a minute where compiling is worth a trial."""
     spec, dataset = context.spec, context.dataset
@@ -25,7 +25,8 @@ def choose_numerics(context: PlanContext, work: Workloads, device: torch.device)
     for model, images in sorted({**work.images, **work.queried}.items()):
         trained = model in work.images
         of_students = model in spec.students or not trained
-        chosen[model] = choose(
+        recipe = spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0])
+        chosen[model] = select_numerics(
             Workload(
                 model,
                 len(dataset.classes),
@@ -34,7 +35,7 @@ def choose_numerics(context: PlanContext, work: Workloads, device: torch.device)
                 spec.worker_threads,
                 trained,
             ),
-            spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0]),
+            recipe.numerics,
             device,
             study_seconds=work.macs / NOMINAL_MACS[device.type] / workers,
             images=images / workers,

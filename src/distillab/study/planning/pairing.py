@@ -15,7 +15,7 @@ from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.replicate import Replicate, TeacherSet
 from distillab.study.planning.teacher_chain import TeacherPart, must_be_mappable
 from distillab.study.spec.teacher import Provenance, TeacherSpec
-from distillab.training.teachers.cache import Kept
+from distillab.training.teachers.cache import CacheFormat
 
 
 class Pairing:
@@ -125,7 +125,7 @@ class Pairing:
         shapes = self.teacher_costs(kind).shapes(self.teacher_model(kind))
         if kind == "study":
             shapes = _stored_shapes(teacher, shapes)
-        kept = Kept.of(needs, shapes, teacher.outputs.top_k)
+        kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
         return self.recipe.views_per_image * self.sets.transfer.n * kept.bytes
 
     # -- refusals -------------------------------------------------------------------------------------------

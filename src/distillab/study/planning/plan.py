@@ -20,8 +20,8 @@ from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
-from distillab.training.numerics.device import one_thread
-from distillab.training.numerics.selection import Choice, standard
+from distillab.training.numerics.device import single_threaded
+from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plan:
     jobs: Mapping[str, Job]
     conditions: tuple[ConditionRecord, ...]
     cells: tuple[Cell, ...]
-    numerics: Mapping[str, Choice]
+    numerics: Mapping[str, NumericsChoice]
     stored_bytes: int = 0
 
     def count(self, kind: Kind) -> int:
@@ -80,7 +80,7 @@ class Outline:
     def of(cls, spec: StudySpec, dataset: Dataset) -> Outline:
         """Expand a study. Raises RequestError for what the data, or the models, cannot give."""
         context = PlanContext(spec, dataset)
-        with one_thread():
+        with single_threaded():
             replicates = tuple(expand(context))
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
         return cls(context, replicates, storage)
@@ -89,9 +89,9 @@ class Outline:
         """Return what each network of the study does."""
         return Workloads.of_study(self.storage, pairings_of(self.context, self.replicates))
 
-    def plan(self, numerics: Mapping[str, Choice], device: torch.device) -> Plan:
+    def plan(self, numerics: Mapping[str, NumericsChoice], device: torch.device) -> Plan:
         """Return the plan in which each network computes as chosen, or else as is usual on a device."""
-        usual, configs = standard(device), dict[str, NumericsConfig]()
+        usual, configs = default_numerics(device), dict[str, NumericsConfig]()
         # Choices that no timing has made are those of the recipes, or usual.
         if any(choice.rates and choice.numerics != usual for choice in numerics.values()):
             configs = {model: choice.numerics for model, choice in numerics.items()}

@@ -50,7 +50,7 @@ class PlannedRecipe:
 
     def under(self, chosen: NumericsConfig) -> WrittenRecipe:
         """Return the recipe with ``chosen`` numerics where it leaves them open."""
-        used = self.recipe.numerics(chosen)
+        used = self.recipe.numerics.resolve(chosen)
         resolved = replace(
             self.resolved,
             precision=used.precision,

@@ -140,14 +140,14 @@ def _replicate(context: PlanContext, condition: Condition, roles: Roles, number:
 
 
 def _reason(failed: Manipulation) -> str:
-    return f"{failed.factor}: asked {failed.measure} {failed.asked:g}, measured {failed.measured:g}"
+    return f"{failed.factor}: requested {failed.measure} {failed.requested:g}, measured {failed.measured:g}"
 
 
 def _check_record(check: Manipulation) -> CheckRecord:
     return CheckRecord(
         check.factor,
         check.measure,
-        check.asked,
+        check.requested,
         check.measured,
         check.tolerance,
         check.passed,
@@ -189,9 +189,9 @@ def _sets(context: PlanContext, roles: Roles) -> ReplicateSets:
         teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
     return ReplicateSets(
         transfer=SetFacts.of(roles.transfer),
-        transfer_images=roles.transfer.image_digest,
+        transfer_images=roles.transfer.input_digest,
         digests=_digests(context, roles.transfer, roles.val, roles.eval),
-        eval_images={name: images.image_digest for name, images in roles.eval.items()},
+        eval_images={name: images.input_digest for name, images in roles.eval.items()},
         n_eval=sum(len(images) for images in roles.eval.values()),
         teachers=teachers,
         recipe=recipe,

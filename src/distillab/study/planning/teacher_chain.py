@@ -7,10 +7,8 @@ from typing import Literal
 
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec
+from distillab.models.outputs import FEATURES
 from distillab.study.spec.teacher import Provenance, TeacherSpec
-
-# What several networks do not have together.
-FEATURES = frozenset({"embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"})
 
 
 @dataclass(frozen=True, slots=True)

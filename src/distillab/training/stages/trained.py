@@ -1,0 +1,101 @@
+"""Evaluate a trained network, once, and write its artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from distillab.artefacts import (
+    LOGITS,
+    SELECTED_WEIGHTS,
+    WEIGHTS,
+    RunRecord,
+    StoredLogits,
+    save_logits,
+    save_state,
+)
+from distillab.data.class_map import ClassMap
+from distillab.models import InputSpec, count_macs, count_parameters
+from distillab.training.checkpoints import same_state
+from distillab.training.evaluation import predict
+from distillab.training.loop.results import TrainedNetwork
+from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.roles import RoleSets, StudentSpec
+from distillab.training.teachers.class_mapping import to_student_classes
+
+
+def write_trained(
+    student: StudentSpec,
+    trained: TrainedNetwork,
+    device: torch.device,
+    *,
+    keep_selected: bool,
+    as_teacher: ClassMap | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
+    teacher_images: int = 0,
+    teacher_forwards: int = 0,
+    cohort: int = 1,
+) -> RunRecord:
+    """Evaluate a network on each test set and write weights, logits and record into the student's folder.
+
+    Args:
+        student: What it was trained from.
+        trained: The network.
+        device: Where it is evaluated.
+        keep_selected: Whether the selected weights are evaluated and written as well.
+        as_teacher: The data's class of each of the network's classes, if they differ.
+        inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`).
+        teacher_images: Entered in the record.
+        teacher_forwards: Entered in the record.
+        cohort: Entered in the record.
+    """
+    folder, sets, recipe = student.folder, student.sets, student.recipe
+    network = trained.model
+    logits = _test(network, sets, recipe, device, "last")
+    save_state(trained.last, folder / WEIGHTS)
+    if keep_selected:
+        if same_state(trained.last, trained.selected):
+            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
+        else:
+            save_state(trained.selected, folder / SELECTED_WEIGHTS)
+            network.load_state_dict(trained.selected)
+            logits |= _test(network, sets, recipe, device, "selected")
+    save_logits(logits, folder / LOGITS)
+    record = RunRecord(
+        model=student.model,
+        classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
+        params=count_parameters(network),
+        macs=count_macs(network, InputSpec(*sets.train.student_shape)),
+        epochs=recipe.epochs,
+        steps=recipe.steps if trained.curve else 0,
+        n_train=int(sets.train.labelled.sum()),
+        selected_epoch=trained.selected_epoch,
+        curve=trained.curve,
+        seconds=trained.seconds,
+        phases=trained.phases,
+        tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
+        accuracy={
+            name: sets.task.score(
+                to_student_classes(logits[f"{name}.last"], as_teacher),
+                images.targets,
+            )
+            for name, images in sets.eval.items()
+        },
+        inputs=inputs,
+        teacher_images=teacher_images,
+        teacher_forwards=teacher_forwards,
+        cohort=cohort,
+    )
+    record.write(folder)
+    return record
+
+
+def _test(
+    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
+) -> dict[str, StoredLogits]:
+    return {
+        f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
+        for name, images in sets.eval.items()
+    }
