@@ -102,7 +102,7 @@ def test_help_at_some_levels_is_counted_and_listed() -> None:
 def test_single_comparison_is_one_sentence(gain: float, verdict: str, headline: str, sentence: str) -> None:
     found = answer([effect(gain, verdict)])
     assert found.headline == headline
-    assert found.sentences == [sentence]
+    assert found.sentences == (sentence,)
     assert found.decided + found.undecided == 1
 
 
@@ -218,7 +218,7 @@ def test_sampled_flips_limit_the_smallest_p_value(family: int, remedy: str) -> N
 def test_single_pair_has_no_interval() -> None:
     row = effect(0.05, "undecided", n_pairs=1, ci_low=None, ci_high=None)
     found = answer([row])
-    assert found.sentences == ["kd is undecided: +5.0 points [no interval], 1 pair."]
+    assert found.sentences == ("kd is undecided: +5.0 points [no interval], 1 pair.",)
     assert any(caveat.startswith("A single pair says nothing") for caveat in found.caveats)
 
 
@@ -235,7 +235,7 @@ def test_comparisons_without_a_pair_are_counted() -> None:
     assert found.caveats[-1].startswith("1 of 2 comparisons has no finished pair: its runs failed")
     assert (found.decided, found.undecided) == (1, 1)
     nothing = answer([effect(None, "undecided")])
-    assert nothing.sentences == ["No pair of runs has finished for kd."]
+    assert nothing.sentences == ("No pair of runs has finished for kd.",)
     assert nothing.tests == 0
     assert "nothing was tested" in nothing.caveats[0]
 
@@ -301,7 +301,7 @@ def test_study_without_a_distilled_student_has_no_comparison() -> None:
     assert answer([]).headline == "No distilled student was compared with plain training."
     only_control = answer([effect(0.05, "helps", method="label_smoothing")])
     assert only_control.headline == "No distilled student was compared with plain training."
-    assert only_control.sentences == ["label_smoothing helps: +5.0 points [4.0, 6.0], 10 pairs."]
+    assert only_control.sentences == ("label_smoothing helps: +5.0 points [4.0, 6.0], 10 pairs.",)
 
 
 def test_numbers_and_lists_are_written_for_people() -> None:
@@ -325,7 +325,7 @@ def test_pairs_needed_follow_from_the_observed_spread() -> None:
     # A gain of 1.0 points exceeds the margin by 0.5, and only that part decides.
     needed = pairs_needed(spread, 0.005)
     assert f"With {needed} pairs, a gain of 1.0 points would be shown to exceed the margin" in sentence
-    assert answer(rows[1:]).missing == []
+    assert answer(rows[1:]).missing == ()
 
 
 @pytest.mark.parametrize(("unit", "level"), [("images_per_class", 25), ("fraction", 0.5), ("total", 500)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
@@ -51,12 +51,12 @@ class Answer:
     """
 
     headline: str
-    sentences: list[str]
-    decided: int
-    undecided: int
-    tests: int
-    caveats: list[str]
-    missing: list[str] = field(default_factory=list)
+    sentences: tuple[str, ...] = ()
+    decided: int = 0
+    undecided: int = 0
+    tests: int = 0
+    caveats: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def summarize(
@@ -109,7 +109,7 @@ def summarize(
     tests = tests_made(effects)
     if not study.main:
         headline = f"No distilled student was compared with {study.plain}."
-        return Answer(headline, _findings(study.controls, study), 0, 0, tests, [])
+        return Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
     decided = sum(row["verdict"] != "undecided" for row in study.main)
     rivals = {id(row): _rivals(row, study) for row in study.main if row["verdict"] == "helps"}
     sentences = [
@@ -119,9 +119,15 @@ def summarize(
         *_findings(study.controls, study),
         *_side_effects(study),
     ]
-    undecided = len(study.main) - decided
-    missing = what_would_decide(study)
-    return Answer(_headline(study, rivals), sentences, decided, undecided, tests, caveats(study), missing)
+    return Answer(
+        _headline(study, rivals),
+        tuple(sentences),
+        decided,
+        undecided=len(study.main) - decided,
+        tests=tests,
+        caveats=tuple(caveats(study)),
+        missing=tuple(what_would_decide(study)),
+    )
 
 
 def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
