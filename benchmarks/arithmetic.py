@@ -19,9 +19,10 @@ from dataclasses import replace
 
 import torch
 
+from distillab.machine import tune_allocator
 from distillab.models import InputSpec
 from distillab.training.numerics.benchmark import Workload, bf16_is_worth_timing, can_compile, training_step
-from distillab.training.numerics.config import NumericsConfig, tune_allocator
+from distillab.training.numerics.config import NumericsConfig
 from distillab.training.numerics.device import pick_device
 
 WARM_STEPS = 3

@@ -113,7 +113,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     told("load", asked.images / loading)
     count, model = len(dataset.train), network()
     started = time.perf_counter()
-    normalise = Normalize(*dataset.normalisation())
+    normalise = Normalize(*dataset.normalization())
     found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
     told("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)

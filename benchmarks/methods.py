@@ -179,7 +179,7 @@ def _normalisation() -> Normalize:
 
 def _member(pair: str, name: str, images: Examples, shapes: Any) -> Member:
     # Looks at val are not part of a step: one image keeps them short.
-    val = Examples.of(images.pool.pixels[:1], images.labels[:1], images.classes, first_id=10**6)
+    val = Examples.of(images.pool.items[:1], images.labels[:1], images.classes, first_id=10**6)
     return Member(
         PAIRS[pair][0],
         parse_method(name, "--methods"),

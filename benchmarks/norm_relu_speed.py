@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.machine import usable_cores
+from distillab.machine import tune_allocator, usable_cores
 from distillab.models import InputSpec, build_model
-from distillab.training.numerics.config import laid_out, placed, tune_allocator
+from distillab.training.numerics.config import laid_out, placed
 
 NETWORKS = ("resnet20", "resnet56", "resnet8x4", "resnet32x4", "wrn16-2")
 TURNS = 8

@@ -32,11 +32,11 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, StudentJob
 from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
+from distillab.study.ledger import Ledger
 from distillab.study.ledger import ledger as ledger_module
-from distillab.study.ledger.ledger import Ledger
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.study.status import standing
+from distillab.study.status import study_status
 
 R = TypeVar("R")
 
@@ -107,7 +107,7 @@ def transactions(ledger: Ledger, count: int) -> None:
     """Every transaction of a worker and of a watcher, many times, in the order in which they come."""
     taken: list[Job] = []
     each("claim", [lambda: taken.extend(ledger.claim())] * count)
-    each("beat", [lambda job=job: ledger.beat(job.id) for job in taken])  # type: ignore[misc]
+    each("heartbeat", [lambda job=job: ledger.heartbeat(job.id) for job in taken])  # type: ignore[misc]
     *well, last = taken[: len(taken) // 2]
     each("done", [lambda job=job: ledger.done(job.id, 1.0) for job in well])  # type: ignore[misc]
     rest = [last, *taken[len(taken) // 2 :]]
@@ -200,7 +200,7 @@ def main() -> None:
         gc.freeze()  # no worker holds a plan, which is long to look through for what nobody uses any more
         with folder.ledger() as ledger, watched(folder.ledger_file):
             transactions(ledger, asked.transactions)
-        each("status", [lambda: standing(folder.path)] * 20)
+        each("status", [lambda: study_status(folder.path)] * 20)
         fan_out(Path(scratch) / "fan_out.sqlite", asked.runs)
 
 

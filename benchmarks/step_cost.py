@@ -22,13 +22,14 @@ import torch
 
 from distillab.artefacts import save_state
 from distillab.data.examples import Examples
+from distillab.machine import tune_allocator
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import InputSpec, inspect_network
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
-from distillab.training.numerics.config import Precision, tune_allocator
+from distillab.training.numerics.config import Precision
 from distillab.training.recipe import Recipe
 from distillab.training.teachers.feed import LiveTeacher
 from study_cost import PAIRS, RECIPE

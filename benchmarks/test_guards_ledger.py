@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from plan_scale import bare_job
 
 SMALL, LARGE = 200, 20_000
@@ -31,7 +31,7 @@ def worker(ledger: Ledger) -> Call:
 
     def step() -> None:
         for job in ledger.claim():
-            ledger.beat(job.id)
+            ledger.heartbeat(job.id)
             ledger.done(job.id, 1.0)
 
     return step

@@ -1,4 +1,4 @@
-"""The command line: exit codes, one clear line for every mistake, and what each verb leaves behind."""
+"""The command line: exit codes, one line for every mistake, and the output of each command."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-# --- what people rely on ---------------------------------------------------------------------------------
+# --- what users rely on ---------------------------------------------------------------------------------
 
 
-def test_a_run_leaves_the_promised_files(finished: Path) -> None:
+def test_run_writes_the_documented_files(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert {
         "study.yaml",
@@ -74,7 +74,7 @@ def test_a_run_leaves_the_promised_files(finished: Path) -> None:
     } <= names
 
 
-def test_tables_have_the_promised_columns_in_order(finished: Path) -> None:
+def test_tables_have_the_documented_columns_in_order(finished: Path) -> None:
     results, effects = read_rows(finished / "results.parquet"), read_rows(finished / "effects.parquet")
     assert len(results) == 2 * 2 * 2
     columns = list(results[0])
@@ -99,7 +99,7 @@ def test_gains_are_those_of_the_result_rows(finished: Path) -> None:
         assert effect["gain"] == pytest.approx(np.mean(gains), abs=1e-12)
 
 
-def test_run_again_does_nothing_again(finished: Path, tmp_path: Path) -> None:
+def test_second_run_runs_nothing_again(finished: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "store").rglob("record.json")}
     table = (finished / "results.parquet").read_bytes()
     assert _main(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
@@ -107,7 +107,7 @@ def test_run_again_does_nothing_again(finished: Path, tmp_path: Path) -> None:
     assert (finished / "results.parquet").read_bytes() == table
 
 
-def test_a_renamed_study_is_the_same_study(finished: Path, tmp_path: Path) -> None:
+def test_renamed_study_is_the_same_study(finished: Path, tmp_path: Path) -> None:
     study = write(tmp_path, study="another name", notes="and a note")
     assert _main(["run", str(study), "--out", str(finished), "--executor", "inline"]) == 0
     assert {row["study"] for row in read_rows(finished / "results.parquet")} == {"another name"}
@@ -130,19 +130,17 @@ def test_reproduce_gives_the_same_numbers_to_the_bit(
     assert "to the bit" in capsys.readouterr().out
 
 
-def test_report_is_written_anew(finished: Path) -> None:
+def test_report_is_written_again(finished: Path) -> None:
     (finished / "report.html").unlink()
     assert _main(["report", str(finished)]) == 0
     assert "tiny" in (finished / "report.html").read_text()
 
 
-def test_plan_trains_nothing_and_says_what_would_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["plan", str(write(tmp_path))]) == 0
-    said = capsys.readouterr().out
-    assert "2 conditions x 2 methods x 2 seeds" in said
-    assert "8 students, 1 teachers" in said
+    printed = capsys.readouterr().out
+    assert "2 conditions x 2 methods x 2 seeds" in printed
+    assert "8 students, 1 teachers" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
@@ -165,7 +163,7 @@ def test_relative_paths_start_at_the_study_file(tmp_path: Path, monkeypatch: pyt
     assert _main(["plan", str(study)]) == 0
 
 
-def test_environment_variables_name_where_data_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_in_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures(tmp_path / "pictures")
     monkeypatch.setenv("MY_PICTURES", str(tmp_path))
     study = write(tmp_path, data={"source": "folder", "path": "${MY_PICTURES}/pictures"}, factors={})
@@ -212,7 +210,7 @@ def from_pictures(**shape: int) -> Callable[[Path], dict[str, Any]]:
     return make
 
 
-# What is asked, and words that the line must hold: what is wrong, where, and what would do.
+# The request, and parts of the line: what is wrong, where, and what is allowed.
 MISTAKES: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tuple[str, ...]]] = {
     "unknown key": ({"sedes": 3}, ("study.yaml", "sedes", "seeds")),
     "unknown recipe key": ({"recipe": {"epocs": 3}}, ("recipe", "epocs", "epochs")),
@@ -242,38 +240,39 @@ MISTAKES: dict[str, tuple[dict[str, Any] | Callable[[Path], dict[str, Any]], tup
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_line_before_anything_trains(
+def test_mistake_is_one_line_before_anything_is_trained(
     mistake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes, words = MISTAKES[mistake]
+    changes, parts = MISTAKES[mistake]
     study = write(tmp_path, **(changes(tmp_path) if callable(changes) else changes))
     assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 2
-    assert_one_line(capsys, *words)
+    assert_one_line(capsys, *parts)
     assert not (tmp_path / "out").exists()
 
 
-def assert_one_line(capsys: pytest.CaptureFixture[str], *words: str) -> None:
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert said.err.startswith("distillab: ")
-    assert "Traceback" not in said.err
-    for word in words:
-        assert word in said.err
+def assert_one_line(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
+    """Assert that one line with these parts was printed, as an error."""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("distillab: ")
+    assert "Traceback" not in printed.err
+    for part in parts:
+        assert part in printed.err
 
 
-def test_a_study_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_study_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _main(["run", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")]) == 2
     assert_one_line(capsys, "none.yaml", "No such file")
 
 
-def test_a_study_that_is_not_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_yaml_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("study: [a\nb: c: d")
     assert _main(["plan", str(tmp_path / "bad.yaml")]) == 2
     assert_one_line(capsys, "bad.yaml", "YAML", "line 2")
 
 
-def test_a_folder_of_another_study(
+def test_folder_of_another_study_is_reported(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = (finished / "results.parquet").read_bytes()
@@ -283,20 +282,22 @@ def test_a_folder_of_another_study(
     assert (finished / "results.parquet").read_bytes() == table
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "file" / "out")]) == 2
     assert_one_line(capsys, "file", "cannot write")
 
 
 @pytest.mark.parametrize("verb", ["status", "report"])
-def test_a_folder_without_a_study(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folder_without_study_is_reported(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert _main([verb, str(tmp_path)]) == 2
     assert_one_line(capsys, str(tmp_path), "no study here")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (["frobnicate"], ("frobnicate",)),
         (["run", "study.yaml"], ("--out",)),
@@ -305,14 +306,14 @@ def test_a_folder_without_a_study(verb: str, tmp_path: Path, capsys: pytest.Capt
         (["list", "method"], ("'method'", "methods")),
     ],
 )
-def test_a_wrong_command(
-    arguments: list[str], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+def test_invalid_command_is_reported(
+    arguments: list[str], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _main(arguments) == 2
-    assert_one_line(capsys, *words)
+    assert_one_line(capsys, *parts)
 
 
-def test_a_person_who_stops_it_is_told_that_nothing_is_lost(
+def test_interrupted_run_says_that_nothing_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Study, *given: Any, **keys: Any) -> None:
@@ -320,13 +321,13 @@ def test_a_person_who_stops_it_is_told_that_nothing_is_lost(
 
     monkeypatch.setattr(Study, "run", interrupted)
     assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "out")]) == 1
-    assert_one_line(capsys, "stopped", "the same command goes on")
+    assert_one_line(capsys, "stopped", "the same command resumes it")
 
 
-def test_a_job_that_fails_is_told_whatever_its_kind(
+def test_failed_job_of_any_kind_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the teacher says of test images is compared with every student; that it is lost is no secret."""
+    """Students are compared with the teacher's test outputs, so their loss is an error."""
 
     def broken(*given: Any, **keys: Any) -> None:
         raise RuntimeError("out of luck")

@@ -1,4 +1,4 @@
-"""The order of the house: what holds for every file of the package, whoever writes it."""
+"""The structure of the package: what holds for every file, whoever writes it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "src" / "distillab"
-TREES = {
-    str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))
-}
+from support.remaining import assert_only_known
+from support.source_tree import PACKAGE, ROOT, TREES, nodes
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 60
-NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
+MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 PICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
-NOT_FOR_USERS = (
+OPTIONAL_PACKAGES = (
     "timm",
     "datasets",
     "efficientnet_lite_pytorch",
@@ -34,32 +32,27 @@ NOT_FOR_USERS = (
     "hypothesis",
     "playwright",
 )
-
-
-def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
-    """Every node of the given kinds in the package, with the place it stands at."""
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, kinds):
-                yield f"{name}:{node.lineno}", node
+# Where values of any type under names of any kind are what is meant: file -> number of places, reason.
+UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {}
+MOST_UNTYPED_MAPPINGS = 20
 
 
 def imported(node: ast.AST) -> set[str]:
-    """Top-level names that an import statement brings in."""
+    """Return the top-level packages that an import statement names."""
     if isinstance(node, ast.Import):
         return {alias.name.split(".")[0] for alias in node.names}
     return {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) and node.module else set()
 
 
 def test_the_package_is_found() -> None:
-    # The tests below ask for empty lists of offenders, and would be satisfied by an empty package.
-    rooms = {"data", "factors", "models", "methods", "training", "study", "evidence", "report"}
+    # The tests below expect empty lists of offenders, which an empty package would satisfy.
+    rooms = {"data", "tasks", "modalities", "factors", "models", "methods", "training", "study", "report"}
     assert rooms <= {name.split("/")[0] for name in TREES}
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
-def test_benchmarks_import_what_there_is(script: Path) -> None:
-    """They run for hours, and seldom."""
+def test_benchmarks_import_existing_names(script: Path) -> None:
+    # Benchmarks run for hours, and seldom.
     missing = [
         f"{node.module}.{alias.name}"
         for node in ast.walk(ast.parse(script.read_text()))
@@ -71,7 +64,7 @@ def test_benchmarks_import_what_there_is(script: Path) -> None:
     assert missing == []
 
 
-def test_imports_go_one_way() -> None:
+def test_imports_follow_the_layers() -> None:
     linter = shutil.which("lint-imports", path=Path(sys.executable).parent)
     assert linter, "import-linter is not installed beside this Python"
     run = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
@@ -79,7 +72,7 @@ def test_imports_go_one_way() -> None:
     assert f"{len(PROJECT['tool']['importlinter']['contracts'])} kept, 0 broken" in run.stdout
 
 
-def test_files_and_functions_hold_one_thing() -> None:
+def test_files_and_functions_are_short() -> None:
     lines = {name: len((PACKAGE / name).read_text().splitlines()) for name in TREES}
     assert [f"{name}: {n} lines" for name, n in lines.items() if n > LONGEST_FILE] == []
     lengths = {
@@ -90,19 +83,19 @@ def test_files_and_functions_hold_one_thing() -> None:
     assert [f"{name}: {n} lines" for name, n in lengths.items() if n > LONGEST_FUNCTION] == []
 
 
-def test_files_say_what_they_are_for() -> None:
-    assert [name for name in TREES if Path(name).stem in NAMES_THAT_SAY_NOTHING] == []
+def test_files_have_meaningful_names_and_docstrings() -> None:
+    assert [name for name in TREES if Path(name).stem in MEANINGLESS_NAMES] == []
     assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
 
 
 def test_folders_are_packages() -> None:
-    # Their docstring, asked for above, is the sentence that a reader of the tree meets first.
+    # Their docstring, required above, is the first sentence that a reader of the tree sees.
     folders = {(PACKAGE / name).parent for name in TREES}
     assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
 
 
 def test_nothing_is_pickled() -> None:
-    # Opening a pickle runs whatever code it holds, so what the store keeps must never be one.
+    # Opening a pickle runs the code it holds, so the store must never hold one.
     offenders = [place for place, node in nodes(ast.Import, ast.ImportFrom) if imported(node) & PICKLERS]
     for place, call in nodes(ast.Call):
         assert isinstance(call, ast.Call)
@@ -115,10 +108,10 @@ def test_nothing_is_pickled() -> None:
 
 
 def test_everything_imports_without_the_extras() -> None:
-    """`make demo` installs no extra, so what needs one imports it where it is used."""
+    # `make demo` installs none of them, so a module that needs one imports it where it is used.
     script = f"""
 import importlib, pkgutil, sys
-sys.modules.update(dict.fromkeys({NOT_FOR_USERS!r}))
+sys.modules.update(dict.fromkeys({OPTIONAL_PACKAGES!r}))
 import distillab
 for module in pkgutil.walk_packages(distillab.__path__, "distillab."):
     if not module.name.endswith("__main__"):
@@ -130,3 +123,15 @@ for module in pkgutil.walk_packages(distillab.__path__, "distillab."):
     reached = {"distillab", *run.stdout.split()}
     modules = {"/".join(["distillab", name]).removesuffix(".py").removesuffix("/__init__") for name in TREES}
     assert reached == {module.replace("/", ".") for module in modules}
+
+
+def test_values_have_types() -> None:
+    # `dict[str, Any]` says nothing about its content: what travels between packages is a dataclass.
+    found: Counter[str] = Counter()
+    for place, node in nodes(ast.Subscript):
+        if isinstance(node, ast.Subscript) and ast.unparse(node) in {"dict[str, Any]", "Mapping[str, Any]"}:
+            found[place.rpartition(":")[0]] += 1
+    assert_only_known("untyped mapping", set(found) - set(UNTYPED_MAPPINGS))
+    known = {name: count for name, (count, _) in UNTYPED_MAPPINGS.items()}
+    assert {name: found[name] for name in known} == known
+    assert sum(known.values()) <= MOST_UNTYPED_MAPPINGS

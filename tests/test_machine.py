@@ -1,29 +1,29 @@
-"""What of the machine is ours: processors and memory, as containers limit them."""
+"""The processors and the memory that this process may use, as containers limit them."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
 from distillab import machine
-from distillab.machine import free_memory, usable_cores
+from distillab.machine import MEMORY_FILES, free_memory, tune_allocator, usable_cores
 
 
 @pytest.fixture(autouse=True)
-def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine of eight processors and 1,000 free bytes, in a container of which nothing is told."""
-    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of eight processors and 1,000 free bytes."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("told", "cores"),
+    ("quota", "cores"),
     [
         (None, 8),
         ("max 100000", 8),
@@ -33,31 +33,46 @@ def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("9900000 100000", 8),
     ],
 )
-def test_a_quota_of_processors_counts(cgroup: Path, told: str | None, cores: int) -> None:
-    if told:
-        (cgroup / "cpu.max").write_text(f"{told}\n")
-    assert usable_cores() == cores
+def test_cpu_quota_limits_the_cores(tmp_path: Path, quota: str | None, cores: int) -> None:
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert usable_cores(tmp_path) == cores
 
 
-def test_without_affinity_all_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_affinity_all_cores_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert usable_cores() == 3
+    assert usable_cores(tmp_path) == 3
 
 
-@pytest.mark.parametrize(("limit", "held"), [("memory.max", "memory.current"), machine._MEMORY[1]])
+@pytest.mark.parametrize(("limit_file", "usage_file"), MEMORY_FILES)
 @pytest.mark.parametrize(
-    ("most", "now", "free"),
+    ("limit", "usage", "free"),
     [("700", "300", 400), ("max", "300", 1000), ("9999", "300", 1000), ("300", "400", 0)],
 )
-def test_a_limit_of_memory_counts(
-    cgroup: Path, limit: str, held: str, most: str, now: str, free: int
+def test_memory_limit_of_a_container_counts(
+    tmp_path: Path, limit_file: str, usage_file: str, limit: str, usage: str, free: int
 ) -> None:
-    for name, told in ((limit, most), (held, now)):
-        (cgroup / name).parent.mkdir(exist_ok=True)
-        (cgroup / name).write_text(f"{told}\n")
-    assert free_memory() == free
+    for name, text in ((limit_file, limit), (usage_file, usage)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert free_memory(tmp_path) == free
 
 
-def test_a_machine_that_is_no_container_has_what_is_free() -> None:
-    assert free_memory() == 1000
+def test_without_a_container_all_free_memory_counts(tmp_path: Path) -> None:
+    assert free_memory(tmp_path) == 1000
+
+
+def test_allocator_settings_change_no_number() -> None:
+    inputs = torch.linspace(0, 1, 64).reshape(8, 8)
+    before = inputs @ inputs
+    assert tune_allocator() == tune_allocator()
+    assert torch.equal(inputs @ inputs, before)
+
+
+def test_allocator_stays_as_it_is_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not tune_allocator()
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())  # a libc without mallopt
+    assert not tune_allocator()

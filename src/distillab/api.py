@@ -1,4 +1,4 @@
-"""The verbs, as functions: what the command line calls and what people call from Python."""
+"""The verbs as functions, for Python and for the command line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.machine import usable_cores
 from distillab.modalities.image.embedding import embeddings
-from distillab.report.collect.study import collect
+from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
 from distillab.sources.parsing import parse_source, source_from_argument
 from distillab.sources.source import Source
@@ -21,8 +21,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.numerics import tuned_plan
 from distillab.study.planning.plan import Plan
-from distillab.study.running.executors import Watch
-from distillab.study.running.run import Outcome, outcome, run_jobs
+from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.loop.stream import Normalize
@@ -32,13 +31,24 @@ if TYPE_CHECKING:
     from distillab.profile import LoadedTeacher, Profile
 
 
-def _silent(_share: float) -> None:
-    """Watches nothing."""
+def _ignore(_share: float) -> None:
+    """Ignore the progress of a study."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What ``run`` leaves: the folder, how its runs ended, and the two tables."""
+    """What a run leaves behind.
+
+    Attributes:
+        folder: The study's folder.
+        outcome: How its runs ended.
+        tables: The rows of ``results.parquet`` and ``effects.parquet``.
+
+    Example:
+        >>> folder = StudyFolder(Path("runs/demo"))
+        >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], [])).report.as_posix()
+        'runs/demo/report.html'
+    """
 
     folder: StudyFolder
     outcome: Outcome
@@ -46,31 +56,48 @@ class Finished:
 
     @property
     def report(self) -> Path:
+        """The HTML report."""
         return self.folder.report_file
 
 
 class Study:
     """A study, from a file (:meth:`read`) or from the same keys as keyword arguments.
 
-    >>> study = Study(study="tiny", data={"source": "digits"}, teacher={"model": "resnet14"},
-    ...               students="resnet8", methods=["ce", "kd"], factors={"size": [10, 50]}, seeds=5)
-    >>> study.run("runs/tiny").outcome.failed                                           # doctest: +SKIP
-    0
+    ``Study(...).run("runs/tiny")`` runs it, and resumes it when it is called again.
+
+    Args:
+        values: The keys of a study file. Relative paths start at the current directory.
+
+    Raises:
+        RequestError: A key or value is not allowed.
+
+    Example:
+        >>> study = Study(study="tiny", data={"source": "digits"}, teacher={"model": "resnet14"},
+        ...               students="resnet8", methods=["ce", "kd"], factors={"size": [10, 50]}, seeds=5)
+        >>> study.spec.students, study.spec.seed_list
+        (('resnet8',), (0, 1, 2, 3, 4))
     """
 
     def __init__(self, **values: Any) -> None:
-        """Raises RequestError for a key or value that is not allowed. Relative paths start here."""
         self.spec: StudySpec = parse_study(values, Path.cwd(), "study")
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
-        """The study of a file. Raises RequestError."""
+        """Return the study in a file.
+
+        Raises:
+            RequestError: The file cannot be read, or a key or value is not allowed.
+        """
         study = cls.__new__(cls)
         study.spec = read_study(Path(path))
         return study
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
-        """The data and the expanded design. Trains nothing. Raises RequestError."""
+        """Return the data and the expanded design. Trains nothing.
+
+        Raises:
+            RequestError: The study cannot be planned.
+        """
         dataset = load_study_data(self.spec, on_load)
         return dataset, tuned_plan(self.spec, dataset, pick_device(device))
 
@@ -82,25 +109,25 @@ class Study:
         executor: str = "processes",
         device: str = "auto",
         retry_failed: bool = False,
-        watch: Watch = _silent,
+        on_progress: OnProgress = _ignore,
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
     ) -> Finished:
         """Run the study in the folder ``out``, or resume it, and write tables and report.
 
         Args:
-            out: the study's folder; made if it is not there.
-            workers: worker processes; by default as many as there are CPUs to be used, or 1 on a GPU.
-            executor: a registered executor.
-            device: ``auto``, ``cpu``, ``cuda``, ``mps``.
-            retry_failed: try failed runs again.
-            watch: called with the share of the work that is done.
-            on_load: called while images are decoded.
-            on_begin: called once the study is planned, before anything trains.
+            out: The study's folder; created if it does not exist.
+            workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
+            executor: Name of a registered executor.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            retry_failed: Try failed runs again.
+            on_progress: Called with the share of the work that is finished.
+            on_load: Called while data are read.
+            on_begin: Called once the study is planned, before anything is trained.
 
         Raises:
-            RequestError: the request cannot be done as written.
-            DiskFullError: there is no space left; what was finished is kept.
+            RequestError: The request cannot be fulfilled as written.
+            DiskFullError: There is no space left; what was finished is kept.
         """
         chosen = pick_device(device)
         folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
@@ -110,14 +137,14 @@ class Study:
             with folder.ledger() as ledger:
                 ledger.retry_failed()
         crew = workers or (usable_cores() if chosen.type == "cpu" else 1)
-        run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
-        while _look_again(folder):
-            run_jobs(folder, executor=executor, workers=crew, device=device, watch=watch)
+        run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
+        while _needs_more_runs(folder):
+            run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
         return conclude(folder)
 
 
-def _look_again(folder: StudyFolder) -> bool:
-    """Look at a study that stops when it is decided. Whether it needs more runs. Raises DiskFullError."""
+def _needs_more_runs(folder: StudyFolder) -> bool:
+    """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
     with raising_disk_full(folder.path):
         return interim_analysis(folder)
 
@@ -126,20 +153,32 @@ def conclude(folder: StudyFolder) -> Finished:
     """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
 
     Raises:
-        DiskFullError: there is no space left; what was there before stays as it was.
+        DiskFullError: There is no space left; the files that were there before stay as they were.
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
-        write_report(collect(folder, tables), folder.report_file)
+        write_report(collect_contents(folder, tables), folder.report_file)
     return Finished(folder, outcome(folder), tables)
 
 
 def report(path: str | Path) -> Finished:
-    """Write tables and report of a study's folder anew. Raises RequestError if there is no study."""
+    """Write the tables and the report of a study again, from what has run so far.
+
+    Args:
+        path: The study's folder.
+
+    Raises:
+        RequestError: There is no study.
+
+    Example:
+        >>> report("nowhere")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: nowhere: no study here ...
+    """
     return conclude(StudyFolder.open(Path(path)))
 
 
-SHARED_KEYS = ("resolution", "channels")  # of the two sets that a profile compares
+SHARED_KEYS = ("resolution", "channels")  # source keys that also apply to the other dataset of a profile
 
 
 def profile(
@@ -153,33 +192,38 @@ def profile(
     device: str = "auto",
     on_load: LoadProgress | None = None,
 ) -> Profile:
-    """What a dataset is like, in numbers that have a bearing on distillation. Trains no network.
+    """Measure the properties of a dataset that matter for distillation. Trains no network.
 
     Args:
-        data: a folder, a file, or ``source:argument``, as on the command line.
-        against: another dataset to measure the distance to.
-        teacher: a model to ask, with ``weights``; or the folder of a study, for its first teacher.
-        weights: the model's weights, a safetensors file.
+        data: A folder, a file, or ``source:argument``, as on the command line.
+        against: Another dataset to measure the distance to.
+        teacher: A model, with ``weights``; or the folder of a study, for its first teacher.
+        weights: The model's weights, a safetensors file.
         embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
-        keys: further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
-            and channels go for the other dataset as well.
-        device: where a teacher is asked.
-        on_load: called with (stage, done, total).
+        keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
+            and channels apply to the other dataset as well.
+        device: Where the teacher computes.
+        on_load: Called with (stage, done, total).
 
     Raises:
-        RequestError: the request cannot be done as written.
+        RequestError: The request cannot be fulfilled as written.
+
+    Example:
+        >>> profile("digits:", weights="resnet14.safetensors")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
-    # Here, since cleanlab and scikit-learn take seconds to import, which no study should wait for.
+    # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
     from distillab.profile import load_teacher, profile_source
 
-    embeddings[embedding]  # an unknown name is told before anything is read
+    embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
-        raise RequestError("weights of what?", where="--weights", allowed="--teacher MODEL as well")
+        raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = Normalize(*dataset.normalisation())
+        normalise = Normalize(*dataset.normalization())
         file = None if weights is None else Path(weights)
         return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 

@@ -1,4 +1,4 @@
-"""Canonical forms and content hashes: the same thing asked twice has the same name."""
+"""Canonical JSON and content hashes: equal specifications have equal ids."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ ID_BYTES = 12  # 96 bits: a collision among a billion runs has a chance below 1e
 
 
 class Canonical(dict[str, Any]):
-    """A mapping that keeps its canonical JSON: a part that many specifications hold is serialised once.
+    """A mapping that keeps its canonical JSON, so that a part of many specifications is serialized once.
 
-    It must not be changed after it was made.
+    It must not be changed after it was created.
+
+    Example:
+        >>> Canonical({"b": 1, "a": 2.0}).text
+        '{"a":2,"b":1}'
     """
 
     __slots__ = ("text",)
@@ -27,15 +31,19 @@ class Canonical(dict[str, Any]):
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False)
-_quoted = json.encoder.encode_basestring_ascii  # how json writes a text
+_quoted = json.encoder.encode_basestring_ascii  # the JSON form of a string
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces. Whole floats are written as integers: 400 and 400.0 agree.
+    """Return JSON with sorted keys and no spaces. Whole floats are written as integers: 400 and 400.0 agree.
 
     Raises:
-        ValueError: a number is not finite.
-        TypeError: a value that JSON has no form for.
+        ValueError: A number is not finite.
+        TypeError: A value has no JSON form.
+
+    Example:
+        >>> canonical_json({"b": [1, 2.5], "a": 400.0})
+        '{"a":400,"b":[1,2.5]}'
     """
     kind = type(value)
     if kind is Canonical:
@@ -59,12 +67,22 @@ def canonical_json(value: Any) -> str:
 
 
 def spec_id(spec: Any) -> str:
-    """The content address of a JSON-able specification: 24 hexadecimal digits."""
+    """Return the content address of a JSON-able specification: 24 hexadecimal digits.
+
+    Example:
+        >>> spec_id({"a": 1, "b": 2.0}) == spec_id({"b": 2, "a": 1})
+        True
+    """
     return hashlib.blake2b(canonical_json(spec).encode(), digest_size=ID_BYTES).hexdigest()
 
 
 def array_digest(*arrays: npt.NDArray[Any]) -> str:
-    """The content address of arrays: shapes, dtypes and bytes, in order."""
+    """Return the content address of arrays: a hash of shapes, dtypes and bytes, in order.
+
+    Example:
+        >>> array_digest(np.arange(3)) == array_digest(np.arange(3)[None])
+        False
+    """
     digest = hashlib.blake2b(digest_size=ID_BYTES)
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype.str}".encode())
@@ -73,7 +91,18 @@ def array_digest(*arrays: npt.NDArray[Any]) -> str:
 
 
 def chunked_digest(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterable[npt.NDArray[Any]]) -> str:
-    """What :func:`array_digest` gives for an array, from its parts in order."""
+    """Return the :func:`array_digest` of an array from its chunks.
+
+    Args:
+        shape: The array's shape.
+        dtype: Its dtype.
+        chunks: Consecutive parts along the first axis.
+
+    Example:
+        >>> whole = np.arange(6).reshape(3, 2)
+        >>> chunked_digest(whole.shape, whole.dtype, [whole[:1], whole[1:]]) == array_digest(whole)
+        True
+    """
     digest = hashlib.blake2b(f"{shape}{dtype.str}".encode(), digest_size=ID_BYTES)
     for chunk in chunks:
         digest.update(np.ascontiguousarray(chunk).data)
@@ -81,6 +110,14 @@ def chunked_digest(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterabl
 
 
 def seed_from(*parts: Any) -> int:
-    """A 63-bit seed that depends on every part, and on nothing else."""
+    """Return a 63-bit seed that depends on every part, and on nothing else.
+
+    Args:
+        parts: JSON-able values.
+
+    Example:
+        >>> seed_from("views", 0) == seed_from("views", 0), seed_from("views", 0) == seed_from("views", 1)
+        (True, False)
+    """
     digest = hashlib.blake2b(canonical_json(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

@@ -1,9 +1,10 @@
-"""What can be named in a study file, with one line about each: what ``distillab list`` prints."""
+"""The names that a study file can use, with one line about each: what ``distillab list`` prints."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from distillab.factors import factors
@@ -11,50 +12,69 @@ from distillab.methods import methods
 from distillab.models import list_models
 from distillab.sources import sources
 
-Entry = dict[str, Any]
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """A registered name.
+
+    Attributes:
+        name: The name.
+        about: One line about it.
+        details: Further facts by JSON key, such as the ``keys`` of a source or the ``paper`` of a method.
+    """
+
+    name: str
+    about: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which ``distillab list --json`` prints."""
+        return {"name": self.name, "about": self.about, **self.details}
 
 
-def _line(entry: Any) -> str:
+def _summary(entry: object) -> str:
     return (inspect.getdoc(entry) or "").strip().split("\n")[0]
 
 
-def _keys(fields: Iterable[str], hidden: Iterable[str] = ()) -> list[str]:
-    return [name for name in fields if name not in set(hidden)]
-
-
-def _sources() -> list[Entry]:
+def _sources() -> list[CatalogueEntry]:
     return [
-        {"name": name, "about": _line(sources[name]), "keys": _keys(sources[name].model_fields)}
+        CatalogueEntry(name, _summary(sources[name]), {"keys": list(sources[name].model_fields)})
         for name in sources
     ]
 
 
-def _factors() -> list[Entry]:
+def _factors() -> list[CatalogueEntry]:
     return [
-        {"name": name, "about": _line(factors[name]), "keys": _keys(factors[name].model_fields, ["level"])}
+        CatalogueEntry(
+            name,
+            _summary(factors[name]),
+            {"keys": [key for key in factors[name].model_fields if key != "level"]},
+        )
         for name in factors
     ]
 
 
-def _models() -> list[Entry]:
-    return [{"name": model.name, "about": model.summary} for model in list_models()]
+def _models() -> list[CatalogueEntry]:
+    return [CatalogueEntry(model.name, model.summary) for model in list_models()]
 
 
-def _methods() -> list[Entry]:
+def _methods() -> list[CatalogueEntry]:
     return [
-        {
-            "name": name,
-            "about": _line(methods[name]),
-            "paper": methods[name].paper,
-            "teacher": methods[name].teacher,
-            "needs": sorted(methods[name].needs),
-            "config": methods[name].Config().model_dump(mode="json"),
-        }
+        CatalogueEntry(
+            name,
+            _summary(methods[name]),
+            {
+                "paper": methods[name].paper,
+                "teacher": methods[name].teacher,
+                "needs": sorted(methods[name].needs),
+                "config": methods[name].Config().model_dump(mode="json"),
+            },
+        )
         for name in methods
     ]
 
 
-CATALOGUE: dict[str, Callable[[], list[Entry]]] = {
+CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "sources": _sources,
     "factors": _factors,
     "models": _models,

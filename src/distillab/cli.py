@@ -13,10 +13,10 @@ import typer
 
 from distillab.errors import DiskFullError, RequestError, unknown_name
 
-# Newer Typers carry a copy of click, older ones import it; the base of BadParameter is UsageError in both.
+# Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
-INTERRUPTED = 130  # what Typer makes of Ctrl-C
+INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -41,17 +41,19 @@ def plan(study: StudyFile, device: Device = "auto") -> None:
     from distillab.terminal import load_progress, print_plan
     from distillab.training.numerics.device import pick_device
 
-    asked = Study.read(study)
+    chosen = Study.read(study)
     with load_progress() as on_load:
-        dataset, expanded = asked.plan(device=device, on_load=on_load)
-    print_plan(summarize_plan(asked.spec, dataset, expanded, pick_device(device)))
+        dataset, expanded = chosen.plan(device=device, on_load=on_load)
+    print_plan(summarize_plan(chosen.spec, dataset, expanded, pick_device(device)))
 
 
 @app.command()
 def run(
     study: StudyFile,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything is kept.")],
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one a CPU.")] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")
+    ] = None,
     executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
@@ -62,47 +64,47 @@ def run(
     if executor == "processes":
         prepare_workers()
     from distillab.api import Study
-    from distillab.study.running.executors import executors
+    from distillab.study.running import executors
     from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
-    asked = Study.read(study)
-    with load_progress() as on_load, run_progress() as watch:
-        finished = asked.run(
+    chosen = Study.read(study)
+    with load_progress() as on_load, run_progress() as on_progress:
+        finished = chosen.run(
             out,
             workers=workers,
             executor=executor,
             device=device,
             retry_failed=retry_failed,
-            watch=watch,
+            on_progress=on_progress,
             on_load=on_load,
             on_begin=print_numerics,
         )
     print_outcome(finished)
-    raise typer.Exit(1 if finished.outcome.failures or finished.outcome.open else 0)
+    raise typer.Exit(0 if finished.outcome.complete else 1)
 
 
 @app.command()
 def status(folder: Folder, as_json: AsJson = False) -> None:
-    """Show what of a study is done, running, queued and failed."""
-    from distillab.study.status import standing
-    from distillab.terminal import print_standing
+    """Show how many jobs of a study are done, running, queued and failed."""
+    from distillab.study.status import study_status
+    from distillab.terminal import print_status
 
-    found = standing(folder)
+    found = study_status(folder)
     if as_json:
-        _print_json(found)
+        _print_json(found.as_dict())
     else:
-        print_standing(found)
+        print_status(found)
 
 
 @app.command()
 def report(folder: Folder) -> None:
     """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
-    from distillab.api import report as write_report
+    from distillab import api
     from distillab.terminal import print_outcome
 
-    print_outcome(write_report(folder))
+    print_outcome(api.report(folder))
 
 
 @app.command()
@@ -111,12 +113,12 @@ def reproduce(
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run_id of results.parquet.")],
     device: Device = "auto",
 ) -> None:
-    """Do one run of a study again and compare its numbers with the stored ones."""
+    """Run one job of a study again and compare its numbers with the stored ones."""
+    from distillab.study import running
     from distillab.study.folder import StudyFolder
-    from distillab.study.running.reproduce import reproduce as again
     from distillab.terminal import print_comparison
 
-    comparison = again(StudyFolder.open(folder), run_id, device)
+    comparison = running.reproduce(StudyFolder.open(folder), run_id, device)
     print_comparison(comparison)
     raise typer.Exit(0 if comparison.agrees else 1)
 
@@ -138,21 +140,19 @@ def profile(
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source: label=fine_label."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Show what a dataset is like: labels, duplicates, shortcuts, difficulty. Trains no network."""
-    from distillab.api import profile as measure
+    """Show the properties of a dataset: labels, duplicates, shortcuts, difficulty. Trains no network."""
+    from distillab import api
     from distillab.report.page.profile import write_profile
     from distillab.terminal import load_progress, print_profile
 
     if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
-        raise RequestError(
-            "cannot be written", where=f"--out {out}", allowed="a file in a folder that is there"
-        )
+        raise RequestError("cannot be written", where=f"--out {out}", allowed="a file in an existing folder")
     with load_progress() as on_load:
-        found = measure(
+        found = api.profile(
             data,
             against=against,
             teacher=teacher,
@@ -171,14 +171,14 @@ def profile(
 
 
 def _keys(settings: list[str]) -> dict[str, Any]:
-    """Keys of a source as they would stand in a study file. Raises RequestError."""
+    """Return the keys of a source as a study file would hold them. Raises RequestError."""
     import yaml
 
     keys = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
-            raise RequestError(f"{setting!r} is no setting", where="--set", allowed="KEY=VALUE")
+            raise RequestError(f"{setting!r} is not a setting", where="--set", allowed="KEY=VALUE")
         try:
             keys[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -191,7 +191,7 @@ def list_names(
     what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],
     as_json: AsJson = False,
 ) -> None:
-    """List what can be named in a study file."""
+    """List the names that a study file can use."""
     from distillab.catalogue import CATALOGUE
     from distillab.terminal import print_catalogue
 
@@ -199,7 +199,7 @@ def list_names(
         raise unknown_name("list", what, CATALOGUE, where="distillab list")
     entries = CATALOGUE[what]()
     if as_json:
-        _print_json(entries)
+        _print_json([entry.as_dict() for entry in entries])
     else:
         print_catalogue(what, entries)
 
@@ -209,10 +209,9 @@ def _print_json(value: Any) -> None:
 
 
 def main() -> None:
-    """The entry point. Whatever goes wrong reaches a person as one line, unless ``--debug`` is given."""
+    """Run the command line. Every error is printed as one line; ``--debug`` adds the traceback."""
     code = _main(sys.argv[1:])
-    # The system takes everything back at once. To go through all that torch consists of before, for what
-    # nobody uses any more, would take longer than many a command.
+    # Python's last garbage collection would walk through all of torch, longer than many commands take.
     gc.freeze()
     sys.exit(code)
 
@@ -229,11 +228,13 @@ def _main(arguments: list[str]) -> int:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
         return _end(
-            f"{error}; what was finished is kept: make room and run the same command again", 1, arguments
+            f"{error}; what was finished is kept: free some space and run the same command again",
+            1,
+            arguments,
         )
     except (typer.Abort, KeyboardInterrupt):
-        return _end("stopped; what was finished is kept, the same command goes on from there", 1, arguments)
-    except Exception as error:  # noqa: BLE001 - the last resort: one line for people, a traceback for --debug
+        return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
         return _end(f"{type(error).__name__}: {error}", 1, arguments)
 
 

@@ -1,4 +1,4 @@
-"""The errors that reach a person: one line each, saying what is wrong, where, and what is allowed."""
+"""Errors for users: one line that says what is wrong, where, and what is allowed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class RequestError(ValueError):
-    """What was asked cannot be done as written. The command line prints it as one line and exits with 2.
+    """A request that cannot be fulfilled as written. The command line prints one line and exits with 2.
 
     Args:
-        what: what is wrong, in plain words.
-        where: the file and key that hold the mistake, such as ``study.yaml: factors.size``.
-        allowed: what would be accepted instead.
+        what: What is wrong, in plain language.
+        where: The file and key that hold the mistake, such as ``study.yaml: factors.size``.
+        allowed: What would be accepted instead.
+
+    Example:
+        >>> print(RequestError("0 is not accepted", where="study.yaml: seeds", allowed="at least 1"))
+        study.yaml: seeds: 0 is not accepted (allowed: at least 1)
     """
 
     def __init__(self, what: str, *, where: str | None = None, allowed: str | None = None) -> None:
@@ -33,17 +37,28 @@ class RequestError(ValueError):
         return " ".join(line.split())
 
     def within(self, where: str) -> RequestError:
-        """The same error with its place completed from outside, e.g. ``data.path`` inside ``study.yaml``."""
+        """Return the same error with a prefix to its place, as for ``data.path`` inside ``study.yaml``."""
         place = f"{where}: {self.where}" if self.where else where
         return RequestError(self.what, where=place, allowed=self.allowed)
 
 
 class DiskFullError(RuntimeError):
-    """No space left on a disk. What was finished stays; the job that met it is put back into the queue."""
+    """No space left on a disk. What was finished is kept; the interrupted job is put back into the queue."""
 
 
 def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | None = None) -> RequestError:
-    """A RequestError for a name that is not known, with the nearest known name as a suggestion."""
+    """Return a RequestError for an unknown name, with the nearest known name as a suggestion.
+
+    Args:
+        noun: What the name stands for.
+        name: The unknown name.
+        known: The names that are allowed.
+        where: The place of the name.
+
+    Example:
+        >>> print(unknown_name("method", "kdd", ["ce", "kd"]))
+        unknown method 'kdd', did you mean 'kd'? (allowed: ce, kd)
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else ""
@@ -51,15 +66,26 @@ def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | Non
 
 
 def validation_error(error: ValidationError, where: str, known: Iterable[str] = ()) -> RequestError:
-    """One RequestError for what pydantic found, naming the key, what is wrong and what is allowed.
+    """Return one RequestError for the errors that pydantic found.
 
-    An unknown key is reported before anything else, because a misspelt key often also shows up as a missing
-    one. The branches of a union are reported together: each says one thing that would be accepted.
+    It names the key, what is wrong and what is allowed. An unknown key is reported before anything else,
+    because a misspelt key often shows up as a missing one too. The branches of a union are reported together:
+    each is one thing that would be accepted.
 
     Args:
-        error: what ``model_validate`` raised.
-        where: the place of the validated mapping, such as ``study.yaml: data``.
-        known: the keys that are allowed; keys of nested mappings are written with dots (``recipe.epochs``).
+        error: What ``model_validate`` raised.
+        where: The place of the validated mapping, such as ``study.yaml: data``.
+        known: The keys that are allowed; keys of nested mappings are written with dots (``recipe.epochs``).
+
+    Example:
+        >>> from pydantic import BaseModel, ValidationError
+        >>> class Recipe(BaseModel):
+        ...     epochs: int
+        >>> try:
+        ...     Recipe.model_validate({"epochs": "many"})
+        ... except ValidationError as error:
+        ...     print(validation_error(error, "study.yaml: recipe"))
+        study.yaml: recipe.epochs: 'many' is not accepted (allowed: a whole number)
     """
     details = error.errors(include_url=False)
     first = next((d for d in details if d["type"] == "extra_forbidden"), details[0])
@@ -82,9 +108,9 @@ def validation_error(error: ValidationError, where: str, known: Iterable[str] = 
     return RequestError(f"{given} is not accepted", where=_place(where, keys), allowed=", or ".join(allowed))
 
 
-# What pydantic writes between the keys of a place to say which branch of a union it tried.
+# What pydantic inserts between the keys of a place to name the branch of a union that it tried.
 _UNION_BRANCH = re.compile(r"int|float|str|bool|none|path|[A-Z]\w*|.*\[.*\].*")
-_TYPE_WORDS = {
+_TYPE_NAMES = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
@@ -96,11 +122,11 @@ _TYPE_WORDS = {
     "path": "a path",
     "none": "nothing",
 }
-_BOUND_WORDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+_BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
 
 
 def _key_path(detail: ErrorDetails) -> tuple[str, ...]:
-    """The keys a person wrote on the way to an error, without the union branches that pydantic tried.
+    """Return the keys on the way to an error, without the union branches that pydantic tried.
 
     A branch never comes first, nor last if a key itself is missing or unknown.
     """
@@ -114,12 +140,12 @@ def _place(where: str, keys: Iterable[str]) -> str:
 
 
 def _requirement(kind: str, context: dict[str, Any], message: str) -> str:
-    """What pydantic would have accepted, in plain words."""
+    """Return what pydantic would have accepted, in plain language."""
     if "expected" in context:
         return str(context["expected"])
-    for name, words in _BOUND_WORDS.items():
+    for name, bound in _BOUNDS.items():
         if name in context:
-            return f"{words} {str(context[name]).removesuffix('.0')}"
+            return f"{bound} {str(context[name]).removesuffix('.0')}"
     if kind == "too_short":
         return f"at least {context['min_length']} entries"
-    return _TYPE_WORDS.get(kind.split("_")[0], message)
+    return _TYPE_NAMES.get(kind.split("_")[0], message)

@@ -1,4 +1,4 @@
-"""Where worker processes come from: started early, and with what all of them need already there."""
+"""The context in which worker processes start: forked from a server that has imported what they need."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import multiprocessing.forkserver
 import sys
 from multiprocessing.context import ForkServerContext, SpawnContext
 
-# On Linux workers are forked from a process that has imported this and done nothing with it: they start at
-# once and share its memory. Elsewhere forking is not safe or not there.
+# On Linux workers are forked from a server process that has imported the modules below and not used them: so
+# they start at once and share its memory. Elsewhere forking is unsafe or does not exist.
 FORKED = sys.platform == "linux"
-# torch._dynamo comes with torch's optimisers.
+# torch._dynamo is imported by torch's optimizers.
 PRELOADED = ["distillab.study.running.worker", "distillab.models.cpu_kernels.ready", "torch._dynamo"]
 
 
 def workers_context() -> SpawnContext | ForkServerContext:
-    """The context that worker processes are made in."""
+    """Return the multiprocessing context of worker processes.
+
+    Example:
+        >>> workers_context().get_start_method() in ("forkserver", "spawn")
+        True
+    """
     if not FORKED:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -24,8 +29,10 @@ def workers_context() -> SpawnContext | ForkServerContext:
 
 
 def prepare_workers() -> None:
-    """Begin to import, in a process beside this one, what workers need. Workers keep the environment
-    variables of this moment."""
+    """Start the server process, which imports what workers need while this process goes on.
+
+    Workers get the environment variables of this moment.
+    """
     if FORKED:
         workers_context()
         multiprocessing.forkserver.ensure_running()

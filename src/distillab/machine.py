@@ -1,39 +1,77 @@
-"""What of this machine is ours to use. In a container that is less than there is."""
+"""The processors and the memory of this machine that this process may use: containers limit both."""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 from pathlib import Path
 
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-# What a container may hold and what it holds, in bytes: in version 2 of cgroups, and in version 1.
-_MEMORY = (
+# Files with the memory limit and the used memory of a container, in bytes: cgroups version 2, and version 1.
+MEMORY_FILES = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
+# Parameter numbers of glibc's malloc.h, and values in bytes.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP_BELOW = 32 * 2**20
+_KEEP_ALWAYS = 2**31 - 1
+_GROW_BY = 256 * 2**20
 
 
-def usable_cores() -> int:
-    """Processors that this process may use: fewer than there are if it is pinned to some, or has a quota."""
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Return the number of processors that this process may use, by its CPU affinity and its quota.
+
+    Example:
+        >>> usable_cores() >= 1
+        True
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read("cpu.max").partition(" ")
+    quota, _, period = _read(cgroup / "cpu.max").partition(" ")
     return max(1, min(cores, math.ceil(int(quota) / int(period)))) if quota.isdigit() else cores
 
 
-def free_memory() -> int:
-    """Bytes of memory that new processes can have, by the machine and by the container's limit."""
+def free_memory(cgroup: Path = CGROUP) -> int:
+    """Return the bytes of memory that new processes can have, by the machine and the container's limit.
+
+    Example:
+        >>> free_memory() >= 0
+        True
+    """
     free = psutil.virtual_memory().available
-    for limit, held in _MEMORY:
-        most, now = _read(limit), _read(held)
-        if most.isdigit() and now.isdigit():
-            free = min(free, int(most) - int(now))
+    for limit_file, usage_file in MEMORY_FILES:
+        limit, usage = _read(cgroup / limit_file), _read(cgroup / usage_file)
+        if limit.isdigit() and usage.isdigit():
+            free = min(free, int(limit) - int(usage))
     return max(0, int(free))
 
 
-def _read(name: str) -> str:
-    """A file that tells about the container; empty where there is none."""
-    file = CGROUP / name
+def tune_allocator() -> bool:
+    """Let glibc keep freed memory for the next training step instead of returning it to the system.
+
+    No number changes.
+
+    Returns:
+        True if it took effect, which needs Linux with glibc.
+
+    Example:
+        >>> tune_allocator() in (True, False)
+        True
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_THRESHOLD, _KEEP_BELOW), (_M_TRIM_THRESHOLD, _KEEP_ALWAYS), (_M_TOP_PAD, _GROW_BY))
+    return [mallopt(parameter, value) for parameter, value in settings] == [1] * len(settings)
+
+
+def _read(file: Path) -> str:
+    """Return the text of a file, empty if there is none."""
     return file.read_text().strip() if file.is_file() else ""

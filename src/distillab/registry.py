@@ -1,4 +1,4 @@
-"""Registries: sources, factors, models and methods are found by the name they were registered under."""
+"""Registries: sources, factors, models, methods and others are found by their registered name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,21 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A mapping from a public name to a class or function, filled by decorators.
 
-    Tests and ``distillab list`` walk over registries, so whatever is registered is tested and listed.
+    Iteration is in alphabetical order. Tests and ``distillab list`` iterate over registries, so everything
+    registered is tested and listed.
+
+    Args:
+        noun: What an entry is called in error messages.
+
+    Example:
+        >>> shapes = Registry("shape")
+        >>> @shapes.register("circle")
+        ... class Circle: ...
+        >>> list(shapes), shapes["circle"].__name__
+        (['circle'], 'Circle')
+        >>> shapes["cirle"]
+        Traceback (most recent call last):
+        distillab.errors.RequestError: unknown shape 'cirle', did you mean 'circle'? (allowed: circle)
     """
 
     def __init__(self, noun: str) -> None:
@@ -21,7 +35,11 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that enters the decorated object under ``name``. Raises ValueError on a taken name."""
+        """Return a decorator that registers an object under ``name``.
+
+        Raises:
+            ValueError: The name is taken.
+        """
 
         def enter(entry: T) -> T:
             if name in self._entries:
@@ -32,7 +50,11 @@ class Registry(Generic[T]):
         return enter
 
     def __getitem__(self, name: str) -> T:
-        """The entry called ``name``. Raises RequestError, with the nearest name, if there is none."""
+        """Return the entry registered under ``name``.
+
+        Raises:
+            RequestError: There is none; the message suggests the nearest name.
+        """
         if name not in self._entries:
             raise unknown_name(self.noun, name, self._entries)
         return self._entries[name]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -21,17 +21,29 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from distillab.study.ledger import JobState
+
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
     from distillab.api import Finished
+    from distillab.catalogue import CatalogueEntry
     from distillab.profile import Profile
     from distillab.study.folder import StudyFolder
     from distillab.study.loading import LoadProgress
     from distillab.study.planning.summary import PlanSummary
-    from distillab.study.running.executors import Watch
+    from distillab.study.running import OnProgress
     from distillab.study.running.reproduce import Comparison
+    from distillab.study.status import StudyStatus
 
-MOST_FAILURES = 5
-PIPED_WIDTH = 160  # characters a line of a profile that is not read in a terminal
+MAX_FAILURES = 5
+STATES = (  # in the order of the columns of `distillab status`
+    JobState.DONE,
+    JobState.RUNNING,
+    JobState.QUEUED,
+    JobState.FAILED,
+    JobState.HELD,
+    JobState.SPARED,
+)
+PIPED_WIDTH = 160  # characters per line of a profile that is not printed in a terminal
 
 
 @contextlib.contextmanager
@@ -43,7 +55,7 @@ def _bar(label: str) -> Iterator[Progress]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        # The rate is taken over a long window: jobs differ in length, and a jumping clock helps nobody.
+        # The rate is averaged over a long window: jobs differ in length, and the estimate would jump.
         TimeRemainingColumn(),
     )
     with Progress(
@@ -55,8 +67,8 @@ def _bar(label: str) -> Iterator[Progress]:
 
 @contextlib.contextmanager
 def load_progress() -> Iterator[LoadProgress]:
-    """A progress bar for reading images."""
-    with _bar("reading images") as progress:
+    """Show a progress bar for reading data."""
+    with _bar("reading data") as progress:
         task = progress.task_ids[0]
 
         def on_load(what: str, done: int, total: int) -> None:
@@ -66,19 +78,19 @@ def load_progress() -> Iterator[LoadProgress]:
 
 
 @contextlib.contextmanager
-def run_progress() -> Iterator[Watch]:
-    """A progress bar for a study: the share of its estimated work."""
+def run_progress() -> Iterator[OnProgress]:
+    """Show a progress bar for the share of a study's estimated work."""
     with _bar("training") as progress:
         task = progress.task_ids[0]
 
-        def watch(share: float) -> None:
+        def on_progress(share: float) -> None:
             progress.update(task, completed=share, total=1.0, visible=True)
 
-        yield watch
+        yield on_progress
 
 
 def print_plan(seen: PlanSummary) -> None:
-    """The design, its cost and its power."""
+    """Print the design, its cost and its power."""
     from distillab.modalities.image.views import Views
 
     console = Console(highlight=False, markup=False)
@@ -100,20 +112,20 @@ def print_plan(seen: PlanSummary) -> None:
         f"{seen.runs['student']} students, {seen.runs['teacher']} teachers, "
         f"{seen.runs['outputs']} teacher outputs (reused {seen.reused_outputs} times)",
     )
-    live = f"; {seen.live} students ask a live teacher" if seen.live else ""
+    live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
     table.add_row(
         "compute",
         f"about {timedelta(seconds=round(sum(seen.seconds.values())))} on one worker "
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
-        "from trials of seconds a model, here and now",
+        "from timed trials of a few seconds per model on this machine",
     )
     if seen.looks:
         table.add_row(
             "",
-            f"at most; if all is decided at the first look, {seen.least_students} students and about "
-            f"{timedelta(seconds=round(seen.least_seconds))} "
-            f"(looks at {', '.join(map(str, seen.looks))} seeds)",
+            f"at most; if the first interim analysis decides everything, {seen.least_students} students "
+            f"and about {timedelta(seconds=round(seen.least_seconds))} "
+            f"(interim analyses at {', '.join(map(str, seen.looks))} seeds)",
         )
     table.add_row("power", _power(seen))
     for size, recipe in seen.recipes.items():
@@ -123,8 +135,8 @@ def print_plan(seen: PlanSummary) -> None:
             f"lr {recipe['lr']:g} {recipe['schedule']}, "
             f"views {Views.read(recipe['views'], recipe['pad']).label}",
         )
-    for model, told in seen.numerics.items():
-        table.add_row("arithmetic", f"{model}: {told}")
+    for model, choice in seen.numerics.items():
+        table.add_row("numerics", f"{model}: {choice}")
     for reason in seen.excluded:
         table.add_row("excluded", reason)
     console.print(table)
@@ -149,26 +161,26 @@ def _power(seen: PlanSummary) -> str:
             for look in (looks[0], looks[-1])
         )
         return (
-            f"{first} and {last} points with a chance of 80 %, at the levels of their looks, if gains differ "
-            "between seeds by 1 point (sd)"
+            f"{first} and {last} points with a power of 80 %, at the confidence levels of their looks, "
+            "if gains differ between seeds by 1 point (sd)"
         )
     found = 100 * (seen.margin + detectable_effect(pairs, 0.01, alpha=1 - seen.confidence))
     return (
-        f"{pairs} pairs find a gain of {found:.1f} points with a chance of 80 %, "
+        f"{pairs} pairs find a gain of {found:.1f} points with a power of 80 %, "
         "if gains differ between seeds by 1 point (sd)"
     )
 
 
 def print_numerics(folder: StudyFolder) -> None:
-    """How each network computes, in the terminal that shows progress."""
+    """Print the numerics of each network, if progress is shown in a terminal."""
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
-        for model, told in folder.numerics.items():
-            console.print(f"{model}: {told}")
+        for model, choice in folder.numerics.items():
+            console.print(f"{model}: {choice}")
 
 
 def print_outcome(finished: Finished) -> None:
-    """How the runs ended and where the report is. Everything that a script needs stands in the tables."""
+    """Print how the runs ended and where the report is. What scripts need is in the tables."""
     ended = finished.outcome
     parts = [f"{ended.done} runs done", f"{ended.failed} failed"]
     if ended.excluded:
@@ -176,39 +188,39 @@ def print_outcome(finished: Finished) -> None:
     if ended.spared:
         parts.append(f"{ended.spared} not needed")
     if ended.held:
-        parts.append(f"{ended.held} waiting for a look")
+        parts.append(f"{ended.held} waiting for an interim analysis")
     if ended.open:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
-    for failure in ended.failures[:MOST_FAILURES]:
+    for failure in ended.failures[:MAX_FAILURES]:
         typer.echo(f"failed: {failure.kind} {failure.id}: {failure.error}", err=True)
-    if len(ended.failures) > MOST_FAILURES:
-        typer.echo(f"... and {len(ended.failures) - MOST_FAILURES} more, all in the report", err=True)
+    if len(ended.failures) > MAX_FAILURES:
+        typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
     typer.echo(f"report: {finished.report}")
 
 
-def print_standing(found: Mapping[str, Any]) -> None:
-    """A study's jobs by kind and state."""
+def print_status(found: StudyStatus) -> None:
+    """Print the number of jobs by kind and state, and the failures."""
     console = Console(highlight=False, markup=False)
     # A title given as a string is read as markup, whatever the console says.
-    title = Text(f"{found['study']}: {100 * found['share_done']:.0f} % of the work done")
+    title = Text(f"{found.study}: {100 * found.share_done:.0f} % of the work done")
     table = Table(title=title, title_justify="left")
     table.add_column("job")
-    used = {state for counts in found["jobs"].values() for state in counts}
-    states = ("done", "running", "queued", "failed", *(each for each in ("held", "spared") if each in used))
+    used = {state for counts in found.jobs.values() for state in counts}
+    states = [state for state in STATES if state in used or not state.is_withheld]
     for state in states:
         table.add_column(state, justify="right")
     for kind in ("teacher", "outputs", "student"):
-        counts = found["jobs"].get(kind, {})
+        counts = found.jobs.get(kind, {})
         if counts:
             table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
     console.print(table)
-    for failure in found["failures"]:
-        console.print(f"failed: {failure['kind']} {failure['id']}: {failure['error']}")
+    for failure in found.failures:
+        console.print(f"failed: {failure.kind} {failure.id}: {failure.error}")
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
-    """What stands out, then every measure with its interval, sample and cost."""
+    """Print the alarms, then every measure with its interval, sample and cost."""
     from distillab.profile.wording import format_interval, format_value
 
     console = Console(highlight=False, markup=False)
@@ -248,20 +260,21 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
         console.print(f"page: {page}", soft_wrap=True)
 
 
-def print_catalogue(what: str, entries: list[dict[str, Any]]) -> None:
-    """Names with one line each."""
+def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:
+    """Print names with one line each."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column(what)
     table.add_column("")
     for entry in entries:
-        about = entry["about"] + (f" [{entry['paper']}]" if entry.get("paper") else "")
-        keys = entry.get("keys") or [f"{key}={value}" for key, value in entry.get("config", {}).items()]
-        table.add_row(entry["name"], about + (f"\n{', '.join(keys)}" if keys else ""))
+        details = entry.details
+        about = entry.about + (f" [{details['paper']}]" if details.get("paper") else "")
+        keys = details.get("keys") or [f"{key}={value}" for key, value in details.get("config", {}).items()]
+        table.add_row(entry.name, about + (f"\n{', '.join(keys)}" if keys else ""))
     Console(highlight=False, markup=False).print(table)
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """A repeated run beside the stored one."""
+    """Print a repeated run beside the stored one."""
     for name, before in comparison.accuracy_before.items():
         now = comparison.accuracy_now[name]
         typer.echo(f"{name}: accuracy {before:.6f} stored, {now:.6f} now")

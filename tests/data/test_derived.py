@@ -52,7 +52,7 @@ def test_each_image_is_the_variant_it_was_given(variants: list[int], picked: lis
     np.testing.assert_array_equal(changed.images, expected)
     np.testing.assert_array_equal(changed.select(picked).images, expected[picked])
     np.testing.assert_array_equal(changed.ids, images.ids)
-    np.testing.assert_array_equal(changed.pool.pixels[2:5], changed.pool.pixels[np.arange(2, 5)])
+    np.testing.assert_array_equal(changed.pool.items[2:5], changed.pool.items[np.arange(2, 5)])
 
 
 def test_nothing_is_computed_before_it_is_asked_for_and_what_is_kept_is_computed_once() -> None:
@@ -89,7 +89,7 @@ def test_stacked_sets_keep_their_images(first: int, second: int) -> None:
     np.testing.assert_array_equal(both.images, np.concatenate([one.images, two.images]))
     assert both.ids.tolist() == [*one.ids.tolist(), *two.ids.tolist()]
     assert both.labels.tolist() == [*one.labels.tolist(), *two.labels.tolist()]
-    np.testing.assert_array_equal(both.pool.pixels[: len(both)], both.images)
+    np.testing.assert_array_equal(both.pool.items[: len(both)], both.images)
 
 
 def test_sets_over_one_pool_share_it_when_stacked() -> None:
@@ -100,7 +100,7 @@ def test_sets_over_one_pool_share_it_when_stacked() -> None:
 
 
 def test_what_cannot_be_stacked_is_refused() -> None:
-    with pytest.raises(ValueError, match="stands in both"):
+    with pytest.raises(ValueError, match="contain the same id"):
         stacked(some(), some(seed=1))
     small = Examples.of(np.zeros((2, 1, 4, 4), np.uint8), [0, 1], ("a", "b"))
     with pytest.raises(ValueError, match="cannot stand in one set"):
@@ -134,9 +134,9 @@ def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
     inputs = torch.rand(3, 1, 8, 8, dtype=torch.float64)
     small, same = StudentTransform(side)(inputs), StudentTransform(side, back=True)(inputs)
     assert small.shape[-2:] == (side, side) and same.shape == inputs.shape
-    assert StudentTransform(side).seen((1, 8, 8)) == (1, side, side) and StudentTransform(
+    assert StudentTransform(side).output_shape((1, 8, 8)) == (1, side, side) and StudentTransform(
         side, back=True
-    ).seen((1, 8, 8)) == (
+    ).output_shape((1, 8, 8)) == (
         1,
         8,
         8,
@@ -153,6 +153,6 @@ def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
 def test_a_lens_is_part_of_what_a_student_learns_from_and_not_of_what_a_teacher_is_asked() -> None:
     images = some()
     seen = replace(images, student_transform=StudentTransform(2))
-    assert seen.image_digest == images.image_digest
+    assert seen.input_digest == images.input_digest
     assert seen.digest != images.digest != replace(images, student_transform=StudentTransform(3)).digest
     assert seen.student_shape == (3, 2, 2) and seen.shape == (3, 4, 4)

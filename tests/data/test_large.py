@@ -24,7 +24,7 @@ from PIL import Image
 from distillab.data import storage
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Pool
-from distillab.data.storage import FilePixels, PixelFile, cache_folder, open_pixels, write_pixels
+from distillab.data.storage import FileItems, ItemFile, cache_folder, open_items, write_items
 from distillab.errors import RequestError
 from distillab.modalities.image import decoding as decode
 from distillab.modalities.image.decoding import decode_images
@@ -54,23 +54,23 @@ def left_behind() -> list[Path]:
     return list((cache_folder() / storage.DECODING).glob("*"))
 
 
-def on_disk(tmp_path: Path, pixels: Any) -> FilePixels:
+def on_disk(tmp_path: Path, pixels: Any) -> FileItems:
     np.save(tmp_path / "pixels.npy", pixels)
-    return FilePixels(tmp_path / "pixels.npy")
+    return FileItems(tmp_path / "pixels.npy")
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> FilePixels:
+def stored(tmp_path_factory: pytest.TempPathFactory) -> FileItems:
     return on_disk(tmp_path_factory.mktemp("stored"), COLOUR.transpose(0, 3, 1, 2))
 
 
 @given(rows=st.lists(st.integers(-40, 39), max_size=60))
-def test_any_choice_of_images_is_read_as_from_an_array(stored: FilePixels, rows: list[int]) -> None:
+def test_any_choice_of_images_is_read_as_from_an_array(stored: FileItems, rows: list[int]) -> None:
     chosen = np.array(rows, dtype=np.int64)
     np.testing.assert_array_equal(stored[chosen], COLOUR.transpose(0, 3, 1, 2)[chosen])
 
 
-def test_it_is_cut_copied_and_addressed_as_an_array(stored: FilePixels) -> None:
+def test_it_is_cut_copied_and_addressed_as_an_array(stored: FileItems) -> None:
     array = np.ascontiguousarray(COLOUR.transpose(0, 3, 1, 2))
     assert (stored.shape, stored.dtype, stored.ndim, len(stored)) == (array.shape, array.dtype, 4, 40)
     np.testing.assert_array_equal(stored[3:9], array[3:9])
@@ -84,11 +84,11 @@ def test_it_is_cut_copied_and_addressed_as_an_array(stored: FilePixels) -> None:
 def test_a_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
     pixels = on_disk(tmp_path, np.zeros((4, 3, 8, 8), np.uint8))
     os.truncate(tmp_path / "pixels.npy", (tmp_path / "pixels.npy").stat().st_size - 1)
-    with pytest.raises(OSError, match="cut short: image 3"):
+    with pytest.raises(OSError, match="cut short: item 3"):
         pixels[np.array([0, 3])]
     np.save(tmp_path / "other.npy", np.zeros(3))
-    with pytest.raises(ValueError, match="does not hold pixels"):
-        FilePixels(tmp_path / "other.npy")
+    with pytest.raises(ValueError, match="does not hold items"):
+        FileItems(tmp_path / "other.npy")
 
 
 @pytest.mark.parametrize("grey_until", [0, 25, 40])
@@ -105,7 +105,7 @@ def test_decoding_to_a_file_is_decoding_to_memory(
     filed = decode_images(images, names, resolution=None, channels=None)
     monkeypatch.setattr(storage, "LARGE", 2**30)
     kept = decode_images(images, names, resolution=None, channels=None)
-    assert isinstance(filed.pixels, FilePixels) and isinstance(kept.pixels, np.ndarray)
+    assert isinstance(filed.pixels, FileItems) and isinstance(kept.pixels, np.ndarray)
     np.testing.assert_array_equal(filed.pixels[:], kept.pixels)
     np.testing.assert_array_equal(filed.intact, kept.intact)
     assert filed.broken == kept.broken
@@ -120,16 +120,16 @@ def test_a_large_dataset_is_the_same_dataset(
         (tmp_path / "pets" / str(row % 2) / f"{row}.png").write_bytes(png(image))
     source = parse_source({"source": "folder", "path": "pets"}, tmp_path, "data")
     large = load_dataset(source)
-    assert isinstance(large.train.pool.pixels, FilePixels)
+    assert isinstance(large.train.pool.items, FileItems)
     (tmp_path / "saved").mkdir()
     large.save(tmp_path / "saved")
     opened = Dataset.open(tmp_path / "saved")
-    assert isinstance(opened.train.pool.pixels, FilePixels)
+    assert isinstance(opened.train.pool.items, FileItems)
     monkeypatch.setattr(storage, "LARGE", 2**30)
     usual = load_dataset(source)
     assert usual.digest == large.digest == opened.digest
     np.testing.assert_array_equal(opened.train.images, usual.train.images)
-    for ours, theirs in zip(opened.normalisation(), usual.normalisation(), strict=True):
+    for ours, theirs in zip(opened.normalization(), usual.normalization(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert left_behind()
     del large
@@ -143,13 +143,13 @@ def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.M
     dataset = load_dataset(source)
     (tmp_path / "saved").mkdir()
     dataset.save(tmp_path / "saved")
-    expected = dataset.normalisation()
+    expected = dataset.normalization()
     facts = json.loads((tmp_path / "saved" / "dataset.json").read_text())
     del facts["normalisation"]  # as datasets were written before
     (tmp_path / "older").mkdir()
     dataset.save(tmp_path / "older")
     (tmp_path / "older" / "dataset.json").write_text(json.dumps(facts))
-    for ours, theirs in zip(Dataset.open(tmp_path / "older").normalisation(), expected, strict=True):
+    for ours, theirs in zip(Dataset.open(tmp_path / "older").normalization(), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
     def refuse(*_: object) -> None:
@@ -157,15 +157,15 @@ def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.M
 
     opened = Dataset.open(tmp_path / "saved")
     monkeypatch.setattr(Examples, "pixels", refuse)
-    for ours, theirs in zip(opened.normalisation(), expected, strict=True):
+    for ours, theirs in zip(opened.normalization(), expected, strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_array_equal(ours, theirs)
 
 
 HOLDER = """
 import sys
-from distillab.data.storage import PixelFile
-file = PixelFile(1, (1, 4, 4))
+from distillab.data.storage import ItemFile
+file = ItemFile(1, (1, 4, 4))
 print(file.path, flush=True)
 sys.stdin.read()
 """
@@ -177,14 +177,14 @@ def test_what_killed_processes_left_is_swept(small_memory: None) -> None:
     )
     assert holder.stdout
     held = Path(holder.stdout.readline().strip())
-    mine = PixelFile(1, (1, 4, 4))
+    mine = ItemFile(1, (1, 4, 4))
     assert held.exists(), "it is in use"
     holder.kill()
     holder.communicate()
     assert held.exists(), "nobody could tidy up"
     elsewhere = held.with_name("elsewhere-0123.npy")
     elsewhere.touch()
-    another = PixelFile(1, (1, 4, 4))
+    another = ItemFile(1, (1, 4, 4))
     assert not held.exists()
     assert mine.path.exists() and another.path.exists()
     del mine, another
@@ -194,7 +194,7 @@ def test_what_killed_processes_left_is_swept(small_memory: None) -> None:
 def test_a_process_forked_from_the_owner_leaves_its_file(
     small_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = PixelFile(1, (1, 4, 4))
+    file = ItemFile(1, (1, 4, 4))
     path, owner = file.path, os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: owner + 1)
     del file
@@ -204,9 +204,9 @@ def test_a_process_forked_from_the_owner_leaves_its_file(
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(small_memory: None) -> None:
     with pytest.raises(RequestError) as caught:
-        PixelFile(2**33, (3, 224, 224))
+        ItemFile(2**33, (3, 224, 224))
     told = str(caught.value)
-    assert "decoded, these images need 1,293,025.7 GB, and the disk has no room" in told
+    assert "decoded, these items need 1,293,025.7 GB, and the disk has no room" in told
     assert "DISTILLAB_CACHE" in told and "\n" not in told
     assert left_behind() == []
 
@@ -235,7 +235,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "file").touch()
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "file"))
     with pytest.raises(RequestError, match="which cannot be written"):
-        PixelFile(1, (1, 4, 4))
+        ItemFile(1, (1, 4, 4))
 
 
 def test_decoding_that_is_interrupted_leaves_nothing(small_memory: None) -> None:
@@ -258,18 +258,18 @@ def test_decoding_waits_for_whoever_takes_the_images() -> None:
 
 
 def test_pixels_are_linked_where_the_disk_can_and_copied_where_not(
-    tmp_path: Path, stored: FilePixels, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stored: FileItems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_pixels(stored, tmp_path / "linked.npy")
+    write_items(stored, tmp_path / "linked.npy")
     assert (tmp_path / "linked.npy").stat().st_ino == stored.path.stat().st_ino
 
     def refuse(*_: object) -> None:
         raise OSError("another disk")
 
     monkeypatch.setattr(os, "link", refuse)
-    write_pixels(stored, tmp_path / "copied.npy")
+    write_items(stored, tmp_path / "copied.npy")
     assert (tmp_path / "copied.npy").stat().st_ino != stored.path.stat().st_ino
-    np.testing.assert_array_equal(open_pixels(tmp_path / "copied.npy"), open_pixels(tmp_path / "linked.npy"))
+    np.testing.assert_array_equal(open_items(tmp_path / "copied.npy"), open_items(tmp_path / "linked.npy"))
 
 
 @pytest.mark.parametrize("layout", ["bytes", "struct", "paths"])

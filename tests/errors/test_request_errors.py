@@ -1,4 +1,4 @@
-"""What pydantic found becomes one line: the key, what is wrong, what is allowed."""
+"""Errors of pydantic become one line: the key, what is wrong, what is allowed."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ KNOWN = [*Spec.model_fields, *(f"recipe.{name}" for name in Recipe.model_fields)
         ({"path": "x", "odd": -1}, "s.yaml.odd: sub: is below zero (allowed: 1, 3, 5)"),
     ],
 )
-def test_a_validation_error_is_one_line(entry: dict[str, Any], line: str) -> None:
+def test_validation_error_is_one_line(entry: dict[str, Any], line: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Spec.model_validate(entry)
     assert str(validation_error(caught.value, "s.yaml", KNOWN)) == line
 
 
-def test_long_values_are_cut_short() -> None:
+def test_long_values_are_shortened() -> None:
     with pytest.raises(ValidationError) as caught:
         Spec.model_validate({"path": "x", "kind": "y" * 10_000})
     assert len(str(validation_error(caught.value, "s.yaml", KNOWN))) < 150

@@ -1,4 +1,4 @@
-"""Factors as a study writes them, and several at once."""
+"""Factors as a study writes them, and several in a chain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def labels_by_id(images: Examples) -> dict[int, int]:
     return dict(zip(images.ids.tolist(), images.labels.tolist(), strict=True))
 
 
-def test_a_study_is_read_in_its_order() -> None:
+def test_factors_are_parsed_in_written_order() -> None:
     entries = {
         "size": [25, 100, 400],
         "label_noise": {"levels": [0.0, 0.4], "kind": "pair", "roles": ["transfer", "teacher"]},
@@ -44,7 +44,7 @@ def test_a_study_is_read_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("name", factors)
-def test_what_a_study_holds_survives_being_stored(name: str) -> None:
+def test_configurations_survive_a_json_round_trip(name: str) -> None:
     for example in factors[name].examples:
         factor = factors[name].model_validate(example)
         assert factors[name].model_validate(factor.model_dump(mode="json")) == factor
@@ -67,9 +67,9 @@ def test_what_a_study_holds_survives_being_stored(name: str) -> None:
         ({"size": [25, 25.0]}, f"{WHERE}.size: level 25 is written twice"),
         ({"size": [25, "many"]}, f"{WHERE}.size.level: 'many' is not accepted"),
         ({"size": [True]}, f"{WHERE}.size.level: True is not accepted"),
-        ({"unlabelled": ["none", 1, 4]}, f"{WHERE}.unlabelled: levels of two sorts: none, 1, 4"),
+        ({"unlabelled": ["none", 1, 4]}, f"{WHERE}.unlabelled: levels mix numbers and names: none, 1, 4"),
         ({"size": [float("nan")]}, f"{WHERE}.size.level: nan is not accepted"),
-        ({"size": [2.5]}, f"{WHERE}.size: 2.5 is not a number of images"),
+        ({"size": [2.5]}, f"{WHERE}.size: 2.5 is not a number of examples"),
         ({"label_noise": [1.0]}, f"{WHERE}.label_noise.level: 1.0 is not accepted"),
         ({"imbalance": [0.5]}, f"{WHERE}.imbalance.level: 0.5 is not accepted"),
         ({"label_noise": {"levels": [0.1], "kind": "symetric"}}, f"{WHERE}.label_noise.kind: 'symetric'"),
@@ -77,7 +77,7 @@ def test_what_a_study_holds_survives_being_stored(name: str) -> None:
         (["size"], f"{WHERE}: factors must be a mapping"),
     ],
 )
-def test_mistakes_are_told_with_their_place(entries: Any, message: str) -> None:
+def test_errors_name_the_place_of_the_mistake(entries: Any, message: str) -> None:
     with pytest.raises(RequestError) as caught:
         parse_factors(entries, WHERE)
     line = str(caught.value)
@@ -86,7 +86,7 @@ def test_mistakes_are_told_with_their_place(entries: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", factors)
-def test_other_roles_are_left_alone(name: str) -> None:
+def test_roles_that_are_not_named_stay_unchanged(name: str) -> None:
     images = examples_of([40] * 4)
     context = context_around(images)
     factor = factors[name].model_validate(factors[name].examples[-1])
@@ -98,7 +98,7 @@ def test_other_roles_are_left_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", factors)
-def test_a_factor_treats_all_roles_alike_and_seeds_apart(name: str) -> None:
+def test_draws_are_equal_across_roles_and_differ_across_seeds(name: str) -> None:
     images = examples_of([40] * 4)
     context = context_around(images)
     example = {**factors[name].examples[-1], "roles": ["transfer", "teacher"]}
@@ -114,7 +114,7 @@ def test_a_factor_treats_all_roles_alike_and_seeds_apart(name: str) -> None:
 
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=40)
-def test_factors_compose_in_the_order_written_and_meet_the_same_fate(seed: int) -> None:
+def test_factors_compose_and_noise_of_an_example_stays_the_same(seed: int) -> None:
     images = balanced()
     noise, size, skew = LabelNoise(level=0.3), Size(level=20), Imbalance(level=5)
     noisy, _ = apply_chain(images, [noise], "transfer", seed)
@@ -122,7 +122,7 @@ def test_factors_compose_in_the_order_written_and_meet_the_same_fate(seed: int) 
     assert [check.factor for check in checks] == ["size", "label_noise"]
     assert all(check.passed for check in checks)
     cut, _ = apply_chain(images, [size], "transfer", seed)
-    assert cut_then_noisy.image_digest == cut.image_digest
+    assert cut_then_noisy.input_digest == cut.input_digest
     was, alone, composed = labels_by_id(images), labels_by_id(noisy), labels_by_id(cut_then_noisy)
     both = [i for i in composed if composed[i] != was[i] and alone[i] != was[i]]
     assert both and all(composed[i] == alone[i] for i in both)

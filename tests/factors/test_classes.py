@@ -1,4 +1,4 @@
-"""How many classes, how coarse, and how much alike: closed forms and what the data cannot give."""
+"""Number, granularity and similarity of classes: closed forms and infeasible levels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Classes, Factor, FactorContext, Granularity, Role, Similarity, apply_chain
-from distillab.factors.similarity import TOLERANCE, _Scale
+from distillab.factors.targets.similarity import TOLERANCE, _Scale
 from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 10**9)
@@ -23,13 +23,13 @@ ALL: tuple[Role, ...] = ("transfer", "val", "eval")
 
 
 def around(images: Examples, role: Role = "transfer") -> FactorContext:
-    """A scene whose training set is the given one and no more."""
+    """Return a context whose training set is the given one."""
     context = context_around(images, role)
     return replace(context, dataset=replace(context.dataset, train=images))
 
 
 def roles(factor: Factor, context: FactorContext, seed: int) -> dict[Role, Examples]:
-    """The sets of a condition with one factor."""
+    """Return the sets of a condition with one factor."""
     dataset = context.dataset
     sets: dict[Role, Examples] = {
         "teacher": dataset.train,
@@ -43,12 +43,12 @@ def roles(factor: Factor, context: FactorContext, seed: int) -> dict[Role, Examp
     }
 
 
-# How many
+# Number of classes
 
 
 @given(classes=st.integers(3, 8), level=st.integers(2, 8), seed=SEEDS, draw=st.sampled_from(["seed", 0, 3]))
 @settings(max_examples=40)
-def test_all_roles_keep_the_same_classes_and_no_pixel_moves(
+def test_all_roles_keep_the_same_classes_and_their_pixels(
     classes: int, level: int, seed: int, draw: Any
 ) -> None:
     level = min(level, classes)
@@ -68,7 +68,7 @@ def test_all_roles_keep_the_same_classes_and_no_pixel_moves(
     )
 
 
-def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
+def test_classes_are_drawn_per_seed_or_once_for_all_seeds() -> None:
     context = around(examples_of([4] * 12))
 
     def drawn(level: int, seed: int, draw: Any = "seed") -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def test_classes_are_drawn_anew_by_seed_or_once_for_all() -> None:
 
 
 @given(total=st.integers(8, 48), seed=SEEDS, counts=st.lists(st.integers(10, 30), min_size=4, max_size=9))
-def test_a_total_is_held_in_transfer_and_spread_evenly(total: int, seed: int, counts: list[int]) -> None:
+def test_total_is_spread_evenly_over_the_classes(total: int, seed: int, counts: list[int]) -> None:
     context = around(examples_of(counts))
     for level in (2, 4):
         factor = Classes(level=level, hold="total", total=total, roles=("teacher", *ALL))
@@ -111,12 +111,12 @@ def test_a_total_is_held_in_transfer_and_spread_evenly(total: int, seed: int, co
     ],
     ids=str,
 )
-def test_keys_that_do_not_fit_are_refused(bad: dict[str, Any], message: str) -> None:
+def test_inconsistent_keys_are_refused(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Classes.model_validate(bad)
 
 
-def test_more_classes_than_there_are_is_refused() -> None:
+def test_more_classes_than_the_data_have_are_refused() -> None:
     context = around(examples_of([9] * 4))
     with pytest.raises(RequestError, match="2 to 4, all there are"):
         roles(Classes(level=5), context, 0)
@@ -124,7 +124,7 @@ def test_more_classes_than_there_are_is_refused() -> None:
         roles(Classes(level=2, hold="total", total=19), context, 0)
 
 
-# How coarse
+# Granularity
 
 
 def test_coarse_labels_are_the_parents_of_the_fine_ones() -> None:
@@ -133,11 +133,11 @@ def test_coarse_labels_are_the_parents_of_the_fine_ones() -> None:
     for role, images in fine.items():
         assert coarse[role].classes == ("parent 0", "parent 1", "parent 2")
         assert np.array_equal(coarse[role].labels, images.labels // 2)
-        assert coarse[role].image_digest == images.image_digest
+        assert coarse[role].input_digest == images.input_digest
         assert images.classes == context.dataset.classes
 
 
-def test_data_without_coarser_classes_say_how_to_give_them() -> None:
+def test_missing_coarser_classes_are_refused_with_a_remedy() -> None:
     images = examples_of([9, 9, 9])
     for level in ("fine", "coarse"):
         factor = Granularity.model_validate({"level": level})
@@ -147,21 +147,21 @@ def test_data_without_coarser_classes_say_how_to_give_them() -> None:
             factor.apply(examples_of([9, 9]), np.random.default_rng(0))
 
 
-# How much alike
+# Similarity
 
 
 def families(each: int = 40, *, seed: int = 0) -> Examples:
-    """Twelve classes in four families: the colours of a family's three are close."""
+    """Return twelve classes in four families; the three classes of a family have similar colors."""
     rng = np.random.default_rng(5)
-    colours = np.repeat(rng.uniform(70, 186, (4, 3)), 3, axis=0) + rng.uniform(-12, 12, (12, 3))
+    colors = np.repeat(rng.uniform(70, 186, (4, 3)), 3, axis=0) + rng.uniform(-12, 12, (12, 3))
     labels = np.repeat(np.arange(12), each)
     noise = np.random.default_rng(seed).normal(0, 6, (len(labels), 3, 8, 8))
-    pixels = np.clip(colours[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
+    pixels = np.clip(colors[labels][:, :, None, None] + noise, 0, 255).astype(np.uint8)
     return Examples.of(pixels, labels, tuple(f"class {c}" for c in range(12)))
 
 
 @pytest.mark.parametrize("k", [2, 3])
-def test_the_most_similar_classes_are_a_family(k: int) -> None:
+def test_most_similar_classes_come_from_one_family(k: int) -> None:
     images = families()
     factor = Similarity(level=1.0, classes=k)
     for seed in range(3):
@@ -173,7 +173,7 @@ def test_the_most_similar_classes_are_a_family(k: int) -> None:
         assert check.passed and check.measured == pytest.approx(1.0)
 
 
-def test_a_level_is_how_alike_the_classes_measure_and_seeds_choose_others() -> None:
+def test_measured_similarity_is_the_level() -> None:
     images = families()
     measured = {}
     for level in (0.0, 0.3, 1.0):
@@ -186,7 +186,7 @@ def test_a_level_is_how_alike_the_classes_measure_and_seeds_choose_others() -> N
     assert measured[0.0] < measured[0.3] < measured[1.0]
 
 
-def test_other_roles_keep_those_classes_and_all_their_images() -> None:
+def test_other_roles_keep_the_same_classes_with_all_examples() -> None:
     images, factor = families(), Similarity(level=1.0, classes=3, images_per_class=10)
     val = families(5, seed=1)
     transfer, few = (
@@ -196,27 +196,27 @@ def test_other_roles_keep_those_classes_and_all_their_images() -> None:
     assert transfer.classes == few.classes
     assert (transfer.counts.tolist(), few.counts.tolist()) == ([10] * 3, [5] * 3)
     assert factor.check(val, few).passed
-    wrong = val.of_classes([0, 4, 8])  # as unlike as classes of these data can be
+    wrong = val.of_classes([0, 4, 8])  # from three different families
     assert not factor.check(val, wrong).passed
     assert not factor.check(images, images.of_classes([0, 4, 8])).passed
 
 
-def test_what_similarity_cannot_be_had_is_said() -> None:
+def test_infeasible_similarity_is_refused() -> None:
     images = families(10)
     for keys, message in (
         ({"level": 1.0, "classes": 12}, "2 to 11, fewer than there are"),
-        ({"level": 1.0, "classes": 3, "images_per_class": 11}, "at most 10: 'class 0' has 10"),
+        ({"level": 1.0, "classes": 3, "images_per_class": 11}, "at most 10 per class: 'class 0' has 10"),
     ):
         with pytest.raises(RequestError, match=message):
             Similarity.model_validate(keys).apply(images, np.random.default_rng(0), around(images))
-    three = images.of_classes([0, 1, 6])  # one pair is alike, and two are not: nothing lies between
-    with pytest.raises(RequestError, match=r"no 2 classes were found whose similarity is near 0\.3"):
+    three = images.of_classes([0, 1, 6])  # one pair is similar and two are not: no level in between exists
+    with pytest.raises(RequestError, match=r"no 2 classes of a similarity near 0\.3 were found"):
         Similarity(level=0.3, classes=2).apply(three, np.random.default_rng(0), around(three))
 
 
 @given(classes=st.integers(4, 9), k=st.integers(2, 3), seed=SEEDS)
 @settings(max_examples=40)
-def test_the_search_finds_the_most_similar_set_and_keeps_its_scale(classes: int, k: int, seed: int) -> None:
+def test_search_finds_the_most_similar_set(classes: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(classes, 3))
     points /= np.linalg.norm(points, axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What every factor promises, over the registry, and the closed forms of each."""
+"""What every registered factor guarantees, and closed forms of size, imbalance and label noise."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def labels_by_id(images: Examples) -> dict[int, int]:
 
 
 def state(images: Examples) -> dict[int, tuple[str, bytes]]:
-    """What an image is called and looks like, by its id."""
+    """Return the class name and the pixels of each image, by id."""
     names = [images.classes[label] if label >= 0 else "none" for label in images.labels]
     pixels = (image.tobytes() for image in images.images)
     return dict(zip(images.ids.tolist(), zip(names, pixels, strict=True), strict=True))
 
 
 def untouched(before: Examples, after: Examples) -> set[int]:
-    """Ids of the images that are still there as they were."""
+    """Return the ids of the images that are still there and unchanged."""
     was = state(before)
     return {image for image, now in state(after).items() if was.get(image) == now}
 
@@ -51,7 +51,7 @@ balanced_sets = st.builds(
 
 
 @pytest.mark.parametrize("name", factors)
-def test_examples_cover_every_kind_and_say_what_a_level_means(name: str) -> None:
+def test_examples_cover_every_kind_and_level_is_documented(name: str) -> None:
     kind = factors[name]
     first = (kind.__doc__ or "").partition("\n")[0]  # what lists and reports show
     assert "Level: " in first and first.endswith(".")
@@ -66,7 +66,7 @@ def test_examples_cover_every_kind_and_say_what_a_level_means(name: str) -> None
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 @given(images=balanced_sets, seed=SEEDS)
 @settings(max_examples=15)
-def test_every_level_is_reached_repeatably_and_changes_only_what_the_factor_says(
+def test_levels_are_reached_and_only_declared_aspects_change(
     name: str, example: dict[str, Any], images: Examples, seed: int
 ) -> None:
     factor, context = factors[name].model_validate(example), context_around(images)
@@ -96,7 +96,7 @@ def test_every_level_is_reached_repeatably_and_changes_only_what_the_factor_says
 @pytest.mark.parametrize("name", [name for name in factors if factors[name].nested])
 @given(images=balanced_sets, seed=SEEDS)
 @settings(max_examples=15)
-def test_levels_are_nested_for_a_seed(name: str, images: Examples, seed: int) -> None:
+def test_levels_of_one_seed_are_nested(name: str, images: Examples, seed: int) -> None:
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for example in factors[name].examples:
         if not isinstance(example["level"], str):  # names have no order
@@ -115,7 +115,7 @@ def test_levels_are_nested_for_a_seed(name: str, images: Examples, seed: int) ->
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
-def test_a_check_sees_that_nothing_was_done(name: str, example: dict[str, Any]) -> None:
+def test_check_fails_on_an_unchanged_set(name: str, example: dict[str, Any]) -> None:
     images = examples_of([40, 40, 40, 40])
     factor = factors[name].model_validate(example)
     after = apply(factor, images, 3, context_around(images))
@@ -124,7 +124,7 @@ def test_a_check_sees_that_nothing_was_done(name: str, example: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("name", [name for name in factors if factors[name].needs_context])
-def test_a_factor_that_needs_the_scene_says_so(name: str) -> None:
+def test_missing_context_is_refused(name: str) -> None:
     images = examples_of([40, 40, 40, 40])
     with pytest.raises(RequestError, match="dataset around"):
         for example in factors[name].examples:
@@ -143,7 +143,7 @@ def test_a_factor_that_needs_the_scene_says_so(name: str) -> None:
     ],
     ids=str,
 )
-def test_nonsense_is_refused(name: str, bad: dict[str, Any]) -> None:
+def test_invalid_configurations_are_refused(name: str, bad: dict[str, Any]) -> None:
     good = {**factors[name].examples[0], "roles": ["transfer", "teacher"]}
     factors[name].model_validate(good)
     with pytest.raises(ValidationError):
@@ -151,7 +151,7 @@ def test_nonsense_is_refused(name: str, bad: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", factors)
-def test_a_factor_cannot_be_changed_after_it_was_made(name: str) -> None:
+def test_factors_are_immutable(name: str) -> None:
     factor = factors[name].model_validate(factors[name].examples[0])
     with pytest.raises(ValidationError):
         factor.level = 3.0
@@ -177,9 +177,9 @@ def test_size_takes_the_same_number_of_every_class(
     assert after.ids.tolist() == sorted(after.ids.tolist(), key=positions.__getitem__)
 
 
-def test_size_says_the_most_the_data_can_give() -> None:
+def test_size_error_names_the_largest_possible_size() -> None:
     images = examples_of([500, 437, 500])
-    with pytest.raises(RequestError, match=r"at most 437 images a class: 'class 1' has 437"):
+    with pytest.raises(RequestError, match=r"at most 437 per class: 'class 1' has 437"):
         apply(Size(level=438), images, 0)
     with pytest.raises(RequestError, match="at most 1437"):
         apply(Size(level=1438, unit="total"), images, 0)
@@ -210,7 +210,7 @@ def test_totals_keep_proportions_and_are_nested(counts: list[int], seed: int, da
     assert ((n - 0.5) / all_of).max() <= ((n + 0.5) / all_of).min() + 1e-12
 
 
-def test_a_total_that_cannot_be_exact_is_refused_rather_than_lopsided() -> None:
+def test_total_that_empties_a_class_is_refused() -> None:
     images = examples_of([90, 9])
     with pytest.raises(RequestError, match="leaves 'class 1' without any"):
         apply(Size(level=0.02, unit="fraction"), images, 0)
@@ -220,7 +220,7 @@ def test_a_total_that_cannot_be_exact_is_refused_rather_than_lopsided() -> None:
 @pytest.mark.parametrize(
     "bad", [{"level": 1.5}, {"level": 0}, {"level": 2, "unit": "fraction"}, {"level": 0}]
 )
-def test_size_levels_fit_their_unit(bad: dict[str, Any]) -> None:
+def test_size_levels_must_fit_their_unit(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="is not a"):
         Size.model_validate(bad)
 
@@ -239,7 +239,7 @@ def test_step_makes_half_of_the_classes_rare() -> None:
     assert apply(Imbalance(level=10, kind="step", minority=0.2), images, 0).counts.tolist() == [50] * 4 + [5]
 
 
-def test_random_order_ranks_the_same_counts_otherwise() -> None:
+def test_random_order_permutes_the_class_counts() -> None:
     images = examples_of([100] * 8)
     by_index = apply(Imbalance(level=50), images, 0).counts
     orders = {tuple(apply(Imbalance(level=50, order="random"), images, s).counts) for s in range(8)}
@@ -252,10 +252,10 @@ def test_random_order_ranks_the_same_counts_otherwise() -> None:
 def test_imbalance_starts_from_the_smallest_class() -> None:
     images = examples_of([30, 20, 40])
     assert apply(Imbalance(level=1), images, 0).counts.tolist() == [20, 20, 20]
-    with pytest.raises(RequestError, match=r"at most 20: 'class 1' has 20 images"):
+    with pytest.raises(RequestError, match=r"at most 20: 'class 1' has 20 examples"):
         apply(Imbalance(level=21), images, 0)
     assert apply(Imbalance(level=20), images, 0).counts.min() == 1
-    with pytest.raises(RequestError, match="has no images"):
+    with pytest.raises(RequestError, match="has no examples"):
         apply(Imbalance(level=1), examples_of([5, 0, 5]), 0)
     with pytest.raises(RequestError, match="single class"):
         apply(Imbalance(level=1), examples_of([5]), 0)
@@ -283,13 +283,13 @@ def test_every_possible_ratio_passes_its_check(n: int, classes: int, data: st.Da
     kind=st.sampled_from(["symmetric", "pair"]),
     seed=SEEDS,
 )
-def test_noise_changes_the_asked_share_of_every_class(
+def test_noise_changes_the_requested_share_of_every_class(
     counts: list[int], level: float, kind: Any, seed: int
 ) -> None:
     images = examples_of(counts)
     factor = LabelNoise(level=level, kind=kind)
     after = apply(factor, images, seed)
-    assert after.image_digest == images.image_digest
+    assert after.input_digest == images.input_digest
     changed = after.labels != images.labels
     by_class = np.bincount(images.labels[changed], minlength=len(counts))
     assert (np.abs(by_class - level * np.array(counts)) <= 0.5 + 1e-9).all()
@@ -315,7 +315,7 @@ def test_symmetric_noise_goes_to_every_other_class_equally() -> None:
     kind=st.sampled_from(["symmetric", "pair"]),
 )
 @settings(max_examples=40)
-def test_noise_of_an_image_does_not_depend_on_how_many_others_there_are(
+def test_noise_of_an_example_does_not_depend_on_the_others(
     seed: int, level: float, keep: int, kind: Any
 ) -> None:
     images = examples_of([40] * 4)
@@ -331,7 +331,7 @@ def test_noise_of_an_image_does_not_depend_on_how_many_others_there_are(
         assert all(large[i] == small[i] for i in in_large & in_small)
 
 
-def test_noise_needs_another_class_and_matches_images_by_id() -> None:
+def test_noise_needs_two_classes_and_matches_examples_by_id() -> None:
     with pytest.raises(RequestError, match="single class"):
         apply(LabelNoise(level=0.1), examples_of([9]), 0)
     images = examples_of([20, 20, 20])
@@ -339,5 +339,5 @@ def test_noise_needs_another_class_and_matches_images_by_id() -> None:
     after = apply(factor, images, 0)
     backwards = after.select(np.arange(len(after))[::-1])
     assert factor.check(images, backwards).measured == factor.check(images, after).measured == 0.4
-    with pytest.raises(ValueError, match="was not there"):
+    with pytest.raises(ValueError, match="was not in the set"):
         factor.check(images, examples_of([20, 20, 20], first_id=3))

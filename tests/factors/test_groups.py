@@ -1,4 +1,4 @@
-"""Groups: their proportions, their absence, and test sets of their own."""
+"""Groups: their proportions, their removal, and their own test sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def apply(factor: Groups, images: Examples, seed: int = 0) -> Examples:
 
 
 def grouped(table: list[list[int]]) -> Examples:
-    """``table[c][g]`` images of class c and group g."""
+    """Return ``table[c][g]`` examples of class c and group g."""
     counts = np.array(table)
     images = examples_of(counts.sum(axis=1).tolist())
     groups = np.empty(len(images), dtype=np.int64)
@@ -44,7 +44,7 @@ tables = st.lists(st.lists(st.integers(1, 20), min_size=3, max_size=3), min_size
 
 
 @given(rows=tables, levels=st.tuples(LEVELS, LEVELS), seed=SEEDS)
-def test_the_mix_changes_and_nothing_else(
+def test_class_counts_stay_equal_while_the_group_share_changes(
     rows: list[list[int]], levels: tuple[float, float], seed: int
 ) -> None:
     images = grouped(rows)
@@ -62,7 +62,7 @@ def test_the_mix_changes_and_nothing_else(
 
 
 @given(rows=tables, level=st.floats(0, 0.5), seed=SEEDS)
-def test_the_rest_can_stay_whole(rows: list[list[int]], level: float, seed: int) -> None:
+def test_hold_rest_keeps_examples_outside_the_group(rows: list[list[int]], level: float, seed: int) -> None:
     rows = [[a, a + b + c + 1, c] for a, b, c in rows]  # half of a class can be of the lab
     images = grouped(rows)
     factor = Groups(level=level, group="lab", hold="rest")
@@ -73,7 +73,7 @@ def test_the_rest_can_stay_whole(rows: list[list[int]], level: float, seed: int)
     assert factor.check(images, after).passed
 
 
-def test_a_group_alone_and_all_but_it() -> None:
+def test_only_and_without_select_a_group_and_its_complement() -> None:
     images = grouped([[3, 4, 5], [6, 7, 8]])
     only, without = (Groups(level="lab", kind=kind) for kind in ("only", "without"))  # type: ignore[arg-type]
     assert table(apply(only, images)) == [[0, 4, 0], [0, 7, 0]]
@@ -83,7 +83,7 @@ def test_a_group_alone_and_all_but_it() -> None:
     assert not only.check(images, images).passed and not without.check(images, images).passed
 
 
-def test_every_group_of_the_test_set_is_tested_on_its_own() -> None:
+def test_every_group_of_the_test_set_becomes_a_test_set() -> None:
     images = grouped([[3, 4, 0], [6, 7, 0]])
     sets = Groups(level=0.5, group="lab").extra_evals(images, np.random.default_rng(0))
     assert {name: each.counts.tolist() for name, each in sets.items()} == {"field": [3, 6], "lab": [4, 7]}
@@ -101,28 +101,31 @@ def test_every_group_of_the_test_set_is_tested_on_its_own() -> None:
     [
         ({"level": 0.5, "group": "labs"}, "unknown group 'labs', did you mean 'lab'.*field, lab"),
         ({"level": "fields", "kind": "only"}, "unknown group 'fields', did you mean 'field'"),
-        ({"level": "garden", "kind": "only"}, "group 'garden' has no images here .allowed: field, lab"),
-        ({"level": 0.5, "group": "lab", "images_per_class": 20}, "would need 10 images of group 'lab'"),
-        ({"level": 0.1, "group": "lab", "images_per_class": 20}, "would need 18 images outside group 'lab'"),
+        ({"level": "garden", "kind": "only"}, "group 'garden' has no examples here .allowed: field, lab"),
+        ({"level": 0.5, "group": "lab", "images_per_class": 20}, "would need 10 examples of group 'lab'"),
+        (
+            {"level": 0.1, "group": "lab", "images_per_class": 20},
+            "would need 18 examples outside group",
+        ),
         ({"level": 0.8, "group": "lab", "hold": "rest"}, "at most 4, all there are"),
     ],
     ids=str,
 )
-def test_what_the_groups_cannot_give_is_said(keys: dict[str, Any], message: str) -> None:
+def test_infeasible_levels_are_refused(keys: dict[str, Any], message: str) -> None:
     images = grouped([[13, 4, 0], [6, 17, 0]])
     with pytest.raises(RequestError, match=message):
         apply(Groups.model_validate(keys), images)
 
 
-def test_no_groups_and_classes_without_a_group_are_told() -> None:
+def test_missing_groups_and_classes_are_refused() -> None:
     images = grouped([[3, 4, 1], [6, 0, 8]])
     with pytest.raises(
         RequestError, match=r"lab only leaves class 'class 1' without .* field has 2, lab has 1"
     ):
         apply(Groups(level="lab", kind="only"), images)
-    with pytest.raises(RequestError, match="class 'class 1' has 0 images of group 'lab' and 14 of others"):
+    with pytest.raises(RequestError, match="class 'class 1' has 0 examples of group 'lab' and 14 of others"):
         apply(Groups(level=0.5, group="lab"), images)
-    with pytest.raises(RequestError, match="these images have no groups"):
+    with pytest.raises(RequestError, match="these examples have no groups"):
         apply(Groups(level=0.5, group="lab"), replace(images, groups=None))
 
 
@@ -141,6 +144,6 @@ def test_no_groups_and_classes_without_a_group_are_told() -> None:
     ],
     ids=str,
 )
-def test_keys_that_do_not_fit_each_other_are_refused(bad: dict[str, Any]) -> None:
+def test_inconsistent_keys_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Groups.model_validate(bad)

@@ -1,4 +1,4 @@
-"""Label noise by a class map and by what images look like, and who hears of it."""
+"""Label noise by a class map and by similarity, and the description of label quality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import FactorContext, LabelNoise, Size, describe_label_quality, parse_factors
-from distillab.factors.centroids import class_centroids, nearest_other
+from distillab.factors.targets.centroids import class_centroids, nearest_other
 from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 2**63 - 1)
@@ -25,9 +25,7 @@ def apply(factor: LabelNoise, images: Examples, seed: int, context: FactorContex
 
 
 @given(counts=st.lists(st.integers(1, 50), min_size=4, max_size=6), level=st.floats(0, 0.99), seed=SEEDS)
-def test_a_class_map_changes_the_classes_it_names_and_no_others(
-    counts: list[int], level: float, seed: int
-) -> None:
+def test_class_map_changes_only_the_classes_it_names(counts: list[int], level: float, seed: int) -> None:
     images = examples_of(counts)
     factor = LabelNoise(level=level, kind="map", to=MAP)
     after = apply(factor, images, seed)
@@ -45,7 +43,7 @@ def test_a_class_map_changes_the_classes_it_names_and_no_others(
     )
 
 
-def test_a_class_map_is_read_and_written_as_one() -> None:
+def test_class_map_survives_a_json_round_trip() -> None:
     entry = {"label_noise": {"levels": [0.2], "kind": "map", "to": {3: 8, "cat": "dog"}}}
     [[factor]] = parse_factors(entry, "study.yaml: factors")
     assert factor.model_dump(mode="json")["to"] == {"3": "8", "cat": "dog"}
@@ -53,7 +51,7 @@ def test_a_class_map_is_read_and_written_as_one() -> None:
     assert hash(factor) == hash(LabelNoise.model_validate(factor.model_dump(mode="json")))
 
 
-def test_class_maps_that_do_not_fit_are_refused() -> None:
+def test_class_maps_with_unknown_classes_are_refused() -> None:
     images = examples_of([9, 9])
     with pytest.raises(RequestError, match=r"unknown class 'class 7', did you mean 'class \d'"):
         apply(LabelNoise(level=0.1, kind="map", to={"class 0": "class 7"}), images, 0)
@@ -73,24 +71,24 @@ def test_class_maps_that_do_not_fit_are_refused() -> None:
     ],
     ids=str,
 )
-def test_keys_fit_the_kind(bad: dict[str, Any]) -> None:
+def test_keys_of_another_kind_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LabelNoise.model_validate({"level": 0.1, **bad})
 
 
 def ambiguous(each: int = 120) -> tuple[Examples, FactorContext]:
-    """Four classes that are hard to tell apart by their colour."""
+    """Return four classes with similar colors, and a context around them."""
     images = examples_of([each] * 4)
     clean = images.images.astype(float)
-    grey = 0.93 * clean.mean() + 0.07 * clean
-    pixels = np.clip(grey + np.random.default_rng(3).normal(0, 12, (len(images), 3, 1, 1)), 0, 255)
+    gray = 0.93 * clean.mean() + 0.07 * clean
+    pixels = np.clip(gray + np.random.default_rng(3).normal(0, 12, (len(images), 3, 1, 1)), 0, 255)
     made = Examples.of(pixels.astype(np.uint8), images.labels, images.classes)
     return made, context_around(made)
 
 
 @given(level=st.floats(0.0, 0.8), seed=SEEDS)
 @settings(max_examples=30)
-def test_noise_by_looks_goes_to_the_nearest_other_class_in_equal_shares(level: float, seed: int) -> None:
+def test_instance_noise_changes_labels_to_the_nearest_other_class(level: float, seed: int) -> None:
     images, context = ambiguous()
     after = apply(LabelNoise(level=level, kind="instance"), images, seed, context)
     changed = after.labels != images.labels
@@ -101,7 +99,7 @@ def test_noise_by_looks_goes_to_the_nearest_other_class_in_equal_shares(level: f
     assert np.array_equal(after.labels[changed], others[changed])
 
 
-def test_the_sharper_the_likelier_are_ambiguous_images_to_change() -> None:
+def test_higher_sharpness_changes_more_ambiguous_examples() -> None:
     images, context = ambiguous()
     placed = class_centroids(context.dataset.train).of(images.classes, "")
     _, margins = nearest_other(placed.cosines(images), images.labels)
@@ -112,18 +110,18 @@ def test_the_sharper_the_likelier_are_ambiguous_images_to_change() -> None:
         sets = [apply(factor, images, seed, context) for seed in range(10)]
         return float(np.mean([ranks[each.labels != images.labels].mean() for each in sets]))
 
-    blind, usual, sharp = mean_rank(0.0), mean_rank(None), mean_rank(50.0)
-    assert abs(blind - 0.5) < 5 * np.sqrt(1 / 12 / (10 * 144))
-    assert sharp < usual - 0.03 < blind - 0.1
-    # At the limit they are, class by class, those with the smallest margins.
+    uniform, default, sharp = mean_rank(0.0), mean_rank(None), mean_rank(50.0)
+    assert abs(uniform - 0.5) < 5 * np.sqrt(1 / 12 / (10 * 144))
+    assert sharp < default - 0.03 < uniform - 0.1
+    # In the limit, those with the smallest margins of each class are changed.
     after = apply(LabelNoise(level=0.3, kind="instance", sharpness=1e9), images, 1, context)
     for label in range(4):
-        mine = np.flatnonzero(images.labels == label)
-        smallest = set(mine[margins[mine].argsort()[:36]].tolist())
+        members = np.flatnonzero(images.labels == label)
+        smallest = set(members[margins[members].argsort()[:36]].tolist())
         assert set(np.flatnonzero((after.labels != images.labels) & (images.labels == label))) == smallest
 
 
-def test_noise_by_looks_of_a_subset_is_that_of_the_set() -> None:
+def test_instance_noise_of_a_subset_is_that_of_the_whole_set() -> None:
     images, context = ambiguous()
     subset = Size(level=60).apply(images, np.random.default_rng(4))
     factor = LabelNoise(level=0.3, kind="instance")
@@ -138,9 +136,9 @@ def test_noise_by_looks_of_a_subset_is_that_of_the_set() -> None:
     assert np.array_equal(both[agree], small.labels[agree])
 
 
-def test_noise_by_looks_needs_classes_that_were_read() -> None:
+def test_instance_noise_refuses_classes_that_were_not_read() -> None:
     images, context = ambiguous()
-    with pytest.raises(RequestError, match="'parent 0' is not a class of the training images"):
+    with pytest.raises(RequestError, match="'parent 0' is not a class of the training examples"):
         apply(
             LabelNoise(level=0.1, kind="instance"),
             examples_of([120] * 4).with_parents_as_classes(),
@@ -152,10 +150,10 @@ def test_noise_by_looks_needs_classes_that_were_read() -> None:
     assert after.classes == ("class 2", "class 3") and (after.labels != two.labels).sum() == 120
 
 
-def test_it_is_said_whether_val_is_noisy() -> None:
+def test_label_quality_of_each_role_is_described() -> None:
     clean, noisy = LabelNoise(level=0.2), LabelNoise(level=0.2, roles=("transfer", "val"))
     assert describe_label_quality([clean], "val") == "labels clean"
     assert describe_label_quality([noisy, Size(level=3)], "val") == "labels noisy (label_noise)"
     assert describe_label_quality([noisy], "eval") == "labels clean"
     assert describe_label_quality([Size(level=3)], "val") == ""
-    assert (clean.words, noisy.words) == ("label noise 0.2", "label noise 0.2, val too")
+    assert (clean.description, noisy.description) == ("label noise 0.2", "label noise 0.2, val too")

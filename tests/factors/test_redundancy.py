@@ -1,4 +1,4 @@
-"""Copies within a set and from the test set: proportions, what they look like, and where they come from."""
+"""Copies within a set and from the test set: their shares, their pixels and their origin."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillab.data.derived import DerivedPixels, stacked
+from distillab.data.derived import DerivedItems, stacked
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
@@ -22,8 +22,8 @@ from distillab.factors import (
     apply_factor,
     generator,
 )
-from distillab.factors.nearcopy import NearCopy, are_near
-from distillab.factors.redundancy import COPY
+from distillab.factors.inputs.near_copy import NearCopy, are_near
+from distillab.factors.inputs.redundancy import COPY
 from distillab.factors.subsets import rounded
 from support.datasets import context_around, examples_of
 
@@ -40,7 +40,7 @@ def made(images: Examples, seed: int = 0, context: FactorContext | None = None, 
 
 @given(counts=COUNTS, level=LEVELS, seed=SEEDS, kind=st.sampled_from(["exact", "near"]))
 @settings(max_examples=40)
-def test_copies_take_the_place_of_images_of_their_class_and_are_spread_evenly(
+def test_copies_replace_images_of_their_class_evenly(
     counts: list[int], level: float, seed: int, kind: str
 ) -> None:
     images = examples_of(counts)
@@ -61,7 +61,7 @@ def test_copies_take_the_place_of_images_of_their_class_and_are_spread_evenly(
 
 @given(level=LEVELS, seed=SEEDS)
 @settings(max_examples=20)
-def test_exact_copies_are_rows_that_stand_there_again(level: float, seed: int) -> None:
+def test_exact_copies_share_the_row_of_their_original(level: float, seed: int) -> None:
     images = examples_of([20, 30, 25])
     after = made(images, seed, level=level)
     assert after.pool is images.pool
@@ -71,7 +71,7 @@ def test_exact_copies_are_rows_that_stand_there_again(level: float, seed: int) -
     assert distinct == len(images) - rounded(level * images.counts).sum()
 
 
-def test_near_copies_differ_from_their_model_and_from_each_other_but_little() -> None:
+def test_near_copies_differ_slightly_from_their_original() -> None:
     images = examples_of([16, 16, 16])
     after = made(images, level=0.75, kind="near")
     pixels, came = after.images, after.ids >= COPY
@@ -83,14 +83,14 @@ def test_near_copies_differ_from_their_model_and_from_each_other_but_little() ->
     others = np.roll(sources, 1) != sources
     assert others.any() and not are_near(np.roll(models, 1, axis=0), pixels[came])[others].any()
     shared = made(images, level=0.25, kind="near")
-    assert shared.pool.digest == after.pool.digest  # levels and seeds share what teachers said about a copy
+    assert shared.pool.digest == after.pool.digest  # levels and seeds share teacher outputs
     assert made(images, 5, level=0.25, kind="near").pool.digest == after.pool.digest
-    assert isinstance(after.pool.pixels, DerivedPixels) and after.pool.pixels.base is images.pool.pixels
+    assert isinstance(after.pool.items, DerivedItems) and after.pool.items.base is images.pool.items
 
 
 @given(copy=st.integers(1, 200), row=st.integers(0, 10**6), seed=SEEDS)
 @settings(max_examples=40)
-def test_a_near_copy_is_within_its_bounds(copy: int, row: int, seed: int) -> None:
+def test_near_copy_stays_within_its_bounds(copy: int, row: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (1, 3, 9, 7), dtype=np.uint8)
     operation, rows = NearCopy(copy), np.array([row])
     copied = operation(pixels, rows)
@@ -113,7 +113,7 @@ def test_near_copies_are_the_same_on_every_machine() -> None:
 
 @given(level=st.floats(0, 0.1), seed=SEEDS)
 @settings(max_examples=20)
-def test_leaks_are_test_images_with_their_labels_and_only_from_one_half(level: float, seed: int) -> None:
+def test_leaks_are_labelled_test_images_from_one_half(level: float, seed: int) -> None:
     images = examples_of([40, 40, 30])
     context = context_around(images)
     test = context.dataset.eval["test"]
@@ -136,7 +136,7 @@ def rows(images: Examples) -> list[tuple[int, int, Any]]:
     return list(zip(images.ids.tolist(), images.labels.tolist(), images.images, strict=True))
 
 
-def test_the_halves_are_the_same_at_every_level_and_leaks_are_nested() -> None:
+def test_halves_are_fixed_and_leaks_are_nested() -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     test = context.dataset.eval["test"]
@@ -151,7 +151,7 @@ def test_the_halves_are_the_same_at_every_level_and_leaks_are_nested() -> None:
 
 
 @pytest.mark.parametrize("kind", ["exact", "near"])
-def test_without_leakage_no_test_image_comes_in_and_no_test_set_is_added(kind: str) -> None:
+def test_copies_alone_add_no_test_image_and_no_test_set(kind: str) -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     factor = Redundancy(level=0.5, kind=kind)
@@ -161,7 +161,7 @@ def test_without_leakage_no_test_image_comes_in_and_no_test_set_is_added(kind: s
     assert factor.extra_evals(context.dataset.eval["test"], generator(factor, 0), context) == {}
 
 
-def test_checks_look_at_the_data() -> None:
+def test_checks_measure_the_data() -> None:
     images = examples_of([20, 20, 20])
     context = context_around(images)
     before_has_some = images.select(np.r_[:60, :15])
@@ -169,9 +169,9 @@ def test_checks_look_at_the_data() -> None:
     assert measured(Redundancy(level=0.2), images, before_has_some).measured == pytest.approx(0.2)
     near = Redundancy(level=0.5, kind="near")
     assert apply_factor(images, near, 0)[1].measured == 0.5
-    strangers = context.dataset.eval["test"].select(np.arange(24))
-    fake = stacked(images.select(np.arange(24)), replace(strangers, ids=images.ids[:24] + COPY))
-    assert measured(near, images, fake).measured == 0.0  # they say whose copies they are, but are not
+    unrelated = context.dataset.eval["test"].select(np.arange(24))
+    fake = stacked(images.select(np.arange(24)), replace(unrelated, ids=images.ids[:24] + COPY))
+    assert measured(near, images, fake).measured == 0.0  # their ids claim to be copies, their pixels are not
 
 
 def measured(factor: Redundancy, before: Examples, after: Examples) -> Manipulation:
@@ -187,17 +187,17 @@ def measured(factor: Redundancy, before: Examples, after: Examples) -> Manipulat
         ),
         (
             {"level": 0.5, "kind": "leakage"},
-            r"20 test images of 'class 0' were asked for \(allowed: a share below 0.112: half of the test",
+            r"20 test images of 'class 0' were requested \(allowed: a share below 0.112: half of the test",
         ),
     ],
 )
-def test_what_the_data_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
+def test_infeasible_levels_are_refused(keys: dict[str, Any], message: str) -> None:
     images = examples_of([40, 10, 20])
     with pytest.raises(RequestError, match=message):
         apply_factor(images, Redundancy(**keys), 0, context_around(images))
 
 
-def test_the_most_that_is_named_can_be_had() -> None:
+def test_highest_level_named_in_the_error_is_feasible() -> None:
     images = examples_of([40, 10, 20])
     for keys in ({"level": 0.949}, {"level": 0.111, "kind": "leakage"}):
         after = made(images, context=context_around(images), **keys)
@@ -214,15 +214,15 @@ def test_leakage_needs_the_classes_of_the_test_set() -> None:
 
 @pytest.mark.parametrize("sees", ["both", "student"])
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
-def test_test_images_do_not_leak_among_images_that_were_changed(sees: str, hold: str) -> None:
-    """What leaks is as it was read, and would be told by its sharpness."""
+def test_leakage_after_changed_pixels_is_refused(sees: str, hold: str) -> None:
+    """Leaked images are unchanged and could be recognized by their sharpness."""
     images = examples_of([40, 40, 40])
     leakage = Redundancy(level=0.1, kind="leakage")
     coarse = Resolution(level=4, sees=sees, hold=hold)
     around = context_around(images)
     before, _ = apply_chain(images, [leakage, coarse], "transfer", 0, context=around)
     assert len(before) == 120
-    if sees == "student":  # through a lens, under which all images come
+    if sees == "student":  # a student transform applies to leaked images as well
         after, _ = apply_chain(images, [coarse, leakage], "transfer", 0, context=around)
         assert after.student_transform == before.student_transform
         return
@@ -230,8 +230,8 @@ def test_test_images_do_not_leak_among_images_that_were_changed(sees: str, hold:
         apply_chain(images, [coarse, leakage], "transfer", 0, context=around)
 
 
-def test_leakage_is_said_wherever_the_level_is_named() -> None:
-    assert Redundancy(level=0.1, kind="leakage").words == (
+def test_leakage_is_named_in_the_description() -> None:
+    assert Redundancy(level=0.1, kind="leakage").description == (
         "0.1 of the training images taken FROM THE TEST SET (leakage on purpose)"
     )
     chain = [Redundancy(level=0.1, kind="leakage")]

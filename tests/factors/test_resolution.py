@@ -1,4 +1,4 @@
-"""Fewer pixels, more pixels, or the same number on less detail."""
+"""Fewer pixels, more pixels, or the same number with less detail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distillab.data.student_transform import StudentTransform
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import Resolution
-from distillab.factors.resolution import effective_side
+from distillab.factors.inputs.resolution import effective_side
 from support.datasets import examples_of
 
 
@@ -29,24 +29,24 @@ def noise(side: int, *, n: int = 40, channels: int = 1, width: int | None = None
     return Examples.of(pixels, np.arange(n) % 4, tuple("abcd"))
 
 
-def test_everybody_s_images_are_of_the_size_unless_roles_are_named() -> None:
+def test_default_roles_follow_who_sees_fewer_pixels() -> None:
     assert Resolution(level=4).roles == ("transfer", "val", "eval")
     assert Resolution(level=4, sees="both").roles == ("teacher", "transfer", "val", "eval")
     assert Resolution(level=4, sees="both", hold="compute", roles=("eval",)).roles == ("eval",)
 
 
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
-def test_the_teacher_of_a_student_that_sees_less_sees_the_whole(hold: Any) -> None:
+def test_teacher_sees_full_images_when_only_the_student_is_resized(hold: Any) -> None:
     images = examples_of([20] * 3)
     after = apply(Resolution(level=4, hold=hold), images)
     assert after.pool is images.pool and after.rows is images.rows
     assert after.shape == (3, 8, 8)
     assert after.student_shape == ((3, 4, 4) if hold == "architecture" else (3, 8, 8))
-    assert after.image_digest == images.image_digest and after.digest != images.digest
+    assert after.input_digest == images.input_digest and after.digest != images.digest
 
 
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
-def test_both_see_what_the_lens_shows_to_the_nearest_grey_level(hold: Any) -> None:
+def test_resampled_images_equal_the_student_transform(hold: Any) -> None:
     images = noise(16, channels=3)
     shown = StudentTransform(6, back=hold == "compute")(torch.from_numpy(images.images).float()).numpy()
     after = apply(Resolution(level=6, sees="both", hold=hold), images)
@@ -55,7 +55,7 @@ def test_both_see_what_the_lens_shows_to_the_nearest_grey_level(hold: Any) -> No
     assert np.array_equal(after.ids, images.ids) and np.array_equal(after.labels, images.labels)
 
 
-def test_even_images_stay_even_at_every_size() -> None:
+def test_constant_images_stay_constant_at_every_size() -> None:
     pixels = np.repeat([0, 1, 77, 254, 255], 10).astype(np.uint8)[:, None, None, None]
     images = Examples.of(np.tile(pixels, (1, 1, 12, 12)), np.arange(50) % 2, ("a", "b"))
     for side in (1, 5, 8, 11, 13, 24):
@@ -63,7 +63,7 @@ def test_even_images_stay_even_at_every_size() -> None:
         assert after.shape == (50, 1, side, side) and (after == pixels).all()
 
 
-def test_the_native_size_leaves_images_as_they_are() -> None:
+def test_native_size_leaves_images_unchanged() -> None:
     images = noise(8)
     for sees in ("student", "both"):
         for hold in ("compute", "architecture"):
@@ -72,7 +72,7 @@ def test_the_native_size_leaves_images_as_they_are() -> None:
 
 @given(side=st.integers(2, 23), channels=st.sampled_from([1, 3]), sees=st.sampled_from(["student", "both"]))
 @settings(max_examples=25)
-def test_what_is_left_of_an_image_is_counted_in_its_pixels(side: int, channels: int, sees: Any) -> None:
+def test_effective_side_counts_the_remaining_detail(side: int, channels: int, sees: Any) -> None:
     images = noise(24, channels=channels)
     factor = Resolution(level=side, sees=sees, hold="compute")
     after = apply(factor, images)
@@ -82,14 +82,14 @@ def test_what_is_left_of_an_image_is_counted_in_its_pixels(side: int, channels: 
     assert side == 23 or not factor.check(images, images).passed
 
 
-def test_images_that_were_coarse_before_cannot_become_finer() -> None:
+def test_coarse_images_cannot_become_finer() -> None:
     coarse = apply(Resolution(level=6, sees="both", hold="compute"), noise(24))
     factor = Resolution(level=12, hold="compute")
     check = factor.check(coarse, apply(factor, coarse))
-    assert (check.asked, check.measured) == (6, 6)
+    assert (check.requested, check.measured) == (6, 6)
 
 
-def test_more_pixels_than_there_are_need_a_larger_network() -> None:
+def test_upsampling_is_refused_at_fixed_compute() -> None:
     images = noise(8)
     assert apply(Resolution(level=20, sees="both"), images).shape == (1, 20, 20)
     assert apply(Resolution(level=20), images).student_shape == (1, 20, 20)
@@ -98,17 +98,17 @@ def test_more_pixels_than_there_are_need_a_larger_network() -> None:
 
 
 def test_images_must_be_square() -> None:
-    with pytest.raises(RequestError, match="8x12 pixels have no one side"):
+    with pytest.raises(RequestError, match="8x12 pixels are not square"):
         apply(Resolution(level=4), noise(8, width=12))
 
 
 @pytest.mark.parametrize("level", [0, 7.5, -4])
-def test_a_level_is_a_number_of_pixels(level: float) -> None:
+def test_level_is_a_number_of_pixels(level: float) -> None:
     with pytest.raises(ValidationError):
         Resolution(level=level)
 
 
-def test_images_without_labels_are_resampled_too() -> None:
+def test_unlabelled_images_are_resampled_too() -> None:
     images = noise(8)
     mixed = images.relabel(np.where(np.arange(40) < 10, UNLABELLED, images.labels))
     factor = Resolution(level=4, sees="both")

@@ -1,4 +1,4 @@
-"""Which images are chosen: closed forms of the greedy orders, what easy and uncertain mean, and nesting."""
+"""Selection rules: closed forms of the greedy orders, easiness, uncertainty and nesting."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import FactorContext, LabelNoise, Selection, apply_factor, generator
-from distillab.factors import selection as module
-from distillab.factors.dynamics import confidence
-from distillab.factors.orders import herding, k_centre
 from distillab.factors.subsets import first_of_each_class
+from distillab.factors.targets import selection as module
+from distillab.factors.targets.dynamics import mean_confidence
+from distillab.factors.targets.orders import herding, k_centre
 from support.datasets import context_around, examples_of, teacher
 
 RULES = [example["level"] for example in Selection.examples[:-1]]
@@ -42,9 +42,7 @@ def points(seed: int, number: int = 12, dimensions: int = 3) -> npt.NDArray[np.f
 @pytest.mark.parametrize("rule", RULES)
 @given(shuffle=st.integers(0, 20), budgets=st.tuples(st.integers(1, 20), st.integers(1, 20)), seed=SEEDS)
 @settings(max_examples=6)
-def test_a_smaller_budget_takes_a_subset(
-    rule: str, shuffle: int, budgets: tuple[int, int], seed: int
-) -> None:
+def test_smaller_budget_takes_a_subset(rule: str, shuffle: int, budgets: tuple[int, int], seed: int) -> None:
     images = examples_of([20, 25, 30], shuffle=shuffle)
     few, many = (chosen(images, seed, level=rule, budget=budget) for budget in sorted(budgets))
     assert set(few.ids.tolist()) <= set(many.ids.tolist())
@@ -52,7 +50,7 @@ def test_a_smaller_budget_takes_a_subset(
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_how_the_images_stand_does_not_matter(rule: str) -> None:
+def test_order_of_the_examples_does_not_matter(rule: str) -> None:
     images = examples_of([20, 25, 30])
     backwards = images.select(np.arange(len(images))[::-1])
     context = context_around(images)
@@ -63,7 +61,7 @@ def test_how_the_images_stand_does_not_matter(rule: str) -> None:
 
 @given(seed=SEEDS, budget=st.integers(1, 20))
 @settings(max_examples=20)
-def test_random_is_a_nested_random_subset(seed: int, budget: int) -> None:
+def test_random_rule_takes_the_first_in_a_random_order(seed: int, budget: int) -> None:
     images = examples_of([20, 25, 30])
     factor = Selection(level="random", budget=budget)
     key = int(generator(factor, seed).integers(2**63))
@@ -73,14 +71,14 @@ def test_random_is_a_nested_random_subset(seed: int, budget: int) -> None:
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "random"])
-def test_rules_without_chance_choose_the_same_for_every_seed(rule: str) -> None:
+def test_deterministic_rules_choose_the_same_for_every_seed(rule: str) -> None:
     images = examples_of([20, 25, 30])
     assert chosen(images, 1, level=rule, budget=5).digest == chosen(images, 2, level=rule, budget=5).digest
 
 
 @given(share=st.floats(0.01, 0.99), counts=st.lists(st.integers(1, 40), min_size=3, max_size=5))
 @settings(max_examples=30)
-def test_a_share_is_one_of_every_class_and_leaves_none_empty(share: float, counts: list[int]) -> None:
+def test_share_applies_per_class_and_empties_none(share: float, counts: list[int]) -> None:
     after = chosen(examples_of(counts), level="random", budget=share)
     expected = np.maximum(1, np.floor(share * np.array(counts) + 0.5))
     np.testing.assert_array_equal(after.counts, expected)
@@ -88,7 +86,7 @@ def test_a_share_is_one_of_every_class_and_leaves_none_empty(share: float, count
 
 @given(seed=SEEDS)
 @settings(max_examples=30)
-def test_herding_keeps_the_mean_as_near_as_one_more_point_can(seed: int) -> None:
+def test_herding_adds_the_point_that_best_keeps_the_mean(seed: int) -> None:
     cloud = points(seed)
     order = herding(cloud, len(cloud))
     assert sorted(order.tolist()) == list(range(len(cloud)))
@@ -102,7 +100,7 @@ def test_herding_keeps_the_mean_as_near_as_one_more_point_can(seed: int) -> None
 
 @given(seed=SEEDS, number=st.integers(1, 5))
 @settings(max_examples=30)
-def test_k_centre_leaves_no_point_further_than_twice_what_is_possible(seed: int, number: int) -> None:
+def test_k_centre_is_within_twice_the_optimal_radius(seed: int, number: int) -> None:
     cloud = points(seed)
     apart = np.linalg.norm(cloud[:, None] - cloud[None], axis=2)
     reach = apart[k_centre(cloud, number)].min(axis=0).max()
@@ -120,20 +118,20 @@ def test_greedy_orders_on_a_line() -> None:
     assert sorted(k_centre(np.zeros((4, 2)), 4).tolist()) == [0, 1, 2, 3]  # copies of one image
 
 
-def test_easy_images_are_those_that_look_like_their_class() -> None:
+def test_examples_that_resemble_their_class_are_easy() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], 60)
     centres = np.eye(3)[labels] * 2
     ids = rng.permutation(180).astype(np.int64)
     vectors = centres + rng.normal(scale=0.3, size=(180, 3))
-    vectors[:5] = centres[60]  # of class 0, but they look like class 1
+    vectors[:5] = centres[60]  # labelled 0, but placed in class 1
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    scores = confidence(vectors, labels, ids)
+    scores = mean_confidence(vectors, labels, ids)
     assert ((scores > 0) & (scores < 1)).all()
     assert set(np.argsort(scores)[:5].tolist()) == set(range(5))
     shuffled = rng.permutation(180)
     np.testing.assert_allclose(
-        confidence(vectors[shuffled], labels[shuffled], ids[shuffled]), scores[shuffled], rtol=1e-9
+        mean_confidence(vectors[shuffled], labels[shuffled], ids[shuffled]), scores[shuffled], rtol=1e-9
     )
 
 
@@ -151,7 +149,7 @@ def test_wrong_labels_are_hard_and_right_ones_easy() -> None:
     assert share_wrong("hardest") > 0.8 and share_wrong("easiest") == 0
 
 
-def test_uncertain_images_have_the_highest_entropy_of_their_class() -> None:
+def test_uncertain_examples_have_the_highest_entropy_of_their_class() -> None:
     images = examples_of([20, 25, 30])
     shares = teacher(images).astype(np.float64)
     entropy = dict(zip(images.ids.tolist(), -(shares * np.log(shares)).sum(axis=1), strict=True))
@@ -163,7 +161,7 @@ def test_uncertain_images_have_the_highest_entropy_of_their_class() -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_scores_can_come_from_a_file(kind: str, tmp_path: Path) -> None:
+def test_scores_are_read_from_a_file(kind: str, tmp_path: Path) -> None:
     images = examples_of([20, 25, 30])
     rng = np.random.default_rng(0)
     path = tmp_path / f"scores.{kind}"
@@ -187,15 +185,15 @@ def write(path: Path, table: pa.Table) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"id": [0, 7], "score": [0.1, 0.2]}, "has no score for 58 of 60 images"),
-        ({"id": [], "score": []}, "has no score for 60 of 60 images"),
+        ({"id": [0, 7], "score": [0.1, 0.2]}, "has no score for 58 of 60 examples"),
+        ({"id": [], "score": []}, "has no score for 60 of 60 examples"),
         ({"ids": [0], "score": [0.1]}, "has columns ids, score (allowed: id, score)"),
         ({"id": ["a"], "score": [0.1]}, "whole ids and numeric scores"),
         ({"id": list(range(0, 420, 7)), "score": [0.1] * 59 + [float("nan")]}, "finite numbers"),
     ],
     ids=str,
 )
-def test_scores_that_do_not_fit_are_told(table: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_invalid_score_files_are_refused(table: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     write(path, pa.table(table))
     with pytest.raises(RequestError) as caught:
@@ -203,28 +201,28 @@ def test_scores_that_do_not_fit_are_told(table: dict[str, Any], message: str, tm
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_what_cannot_be_chosen_is_told(tmp_path: Path) -> None:
+def test_infeasible_selections_are_refused(tmp_path: Path) -> None:
     images = examples_of([20, 15, 20])
-    with pytest.raises(RequestError, match=r"at most 15 images a class: 'class 1' has 15"):
+    with pytest.raises(RequestError, match=r"at most 15 per class: 'class 1' has 15"):
         chosen(images, level="herding", budget=16)
-    untaught = replace(context_around(images), teacher=None)
-    with pytest.raises(RequestError, match=r"trained after images are chosen .*provenance: external.*scores"):
-        chosen(images, level="uncertain", budget=5, context=untaught)
+    without_teacher = replace(context_around(images), teacher=None)
+    with pytest.raises(RequestError, match=r"trains its teacher after .*provenance: external.*scores"):
+        chosen(images, level="uncertain", budget=5, context=without_teacher)
     with pytest.raises(RequestError, match="cannot be read"):
         chosen(images, level="uncertain", budget=5, scores=tmp_path / "none.csv")
 
 
-def test_what_is_computed_about_a_set_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_embedding_of_a_set_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     images = examples_of([22, 23, 24], shuffle=5)
-    asked: list[str] = []
+    embedded_sets: list[str] = []
     embed = module.embed
 
     def counted(embedded: Examples) -> Any:
-        asked.append(embedded.image_digest)
+        embedded_sets.append(embedded.input_digest)
         return embed(embedded)
 
     monkeypatch.setattr(module, "embed", counted)
     for rule in ("herding", "k_centre", "easiest", "hardest"):
         for seed in (0, 1):
             chosen(images.select(np.arange(len(images))), seed, level=rule, budget=3)
-    assert asked == [images.image_digest]
+    assert embedded_sets == [images.input_digest]

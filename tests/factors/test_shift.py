@@ -1,4 +1,4 @@
-"""Images from elsewhere: corrupted ones, and those of another dataset."""
+"""Shifted images: corrupted ones, and those of another dataset."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from distillab.data.examples import Examples
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.factors import FactorContext, Shift
-from distillab.factors.corruptions import Corrupted, Corruption, corrupt
-from distillab.factors.distance import energy_distance
+from distillab.factors.inputs.corruptions import Corrupted, Corruption, corrupt
+from distillab.factors.inputs.energy_distance import energy_distance
 from support.datasets import context_around, examples_of
 
 NAMES: tuple[Corruption, ...] = get_args(Corruption)
@@ -29,7 +29,7 @@ def apply(factor: Shift, images: Examples, context: FactorContext | None = None,
 
 
 def photographs(n: int = 12, channels: int = 3, side: int = 32) -> Examples:
-    """Images with edges and areas, as real ones have."""
+    """Return images with edges and flat areas, like photographs."""
     coarse = np.random.default_rng(4).integers(20, 236, (n, channels, side // 4, side // 4), dtype=np.uint8)
     return Examples.of(coarse.repeat(4, axis=2).repeat(4, axis=3), np.arange(n) % 3, tuple("abc"))
 
@@ -37,13 +37,13 @@ def photographs(n: int = 12, channels: int = 3, side: int = 32) -> Examples:
 # Corruptions
 
 
-def test_all_corruptions_of_the_package_can_be_named() -> None:
+def test_all_corruptions_of_the_package_are_listed() -> None:
     assert sorted(NAMES) == sorted(get_corruption_names("all"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_corruption_depends_on_the_image_and_its_row_alone(name: Corruption, channels: int) -> None:
+def test_corruption_depends_on_the_image_and_its_row_alone(name: Corruption, channels: int) -> None:
     images = photographs(channels=channels)
     factor = Shift(level=4, corruption=name)
     after = apply(factor, images, seed=1)
@@ -58,7 +58,7 @@ def test_a_corruption_depends_on_the_image_and_its_row_alone(name: Corruption, c
     assert np.array_equal(again.labels, images.labels) and np.array_equal(again.ids, images.ids)
 
 
-def test_the_same_image_in_two_rows_is_corrupted_in_two_ways() -> None:
+def test_equal_images_in_two_rows_are_corrupted_differently() -> None:
     image = photographs(1).images
     operation = Corrupted(("gaussian_noise",), 3)
     twice = operation(np.concatenate([image, image]), np.array([3, 4]))
@@ -66,7 +66,7 @@ def test_the_same_image_in_two_rows_is_corrupted_in_two_ways() -> None:
     assert np.array_equal(operation(image, np.array([4]))[0], twice[1])
 
 
-def test_the_global_random_state_is_as_if_nothing_had_happened() -> None:
+def test_global_random_state_is_restored() -> None:
     np.random.seed(7)
     undisturbed = np.random.random(3)
     np.random.seed(7)
@@ -75,7 +75,7 @@ def test_the_global_random_state_is_as_if_nothing_had_happened() -> None:
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "contrast", "jpeg_compression"])
-def test_severity_moves_images_further(name: Corruption) -> None:
+def test_higher_severity_changes_images_more(name: Corruption) -> None:
     images = photographs()
     before = images.images.astype(float)
     far = [np.abs(apply(Shift(level=s, corruption=name), images).images - before).mean() for s in range(6)]
@@ -83,32 +83,32 @@ def test_severity_moves_images_further(name: Corruption) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_check_finds_the_severity(name: Corruption) -> None:
-    """Of images with details, which every severity of every corruption changes otherwise."""
+def test_check_measures_the_severity(name: Corruption) -> None:
+    """The images have enough detail for every severity of every corruption to differ."""
     noise = np.random.default_rng(0).integers(-20, 20, (40, 3, 32, 32))
     images = photographs(40)
     images = Examples.of((images.images + noise).astype(np.uint8), images.labels, images.classes)
-    asked = Shift(level=3, corruption=name)
+    requested = Shift(level=3, corruption=name)
     for severity in range(6):
         after = apply(Shift(level=severity, corruption=name), images)
-        found = asked.check(images, after)
+        found = requested.check(images, after)
         assert found.measured == severity and found.passed == (severity == 3)
 
 
-def test_a_corruption_that_changes_nothing_is_none() -> None:
+def test_corruption_without_effect_measures_severity_zero() -> None:
     flat = Examples.of(np.full((9, 3, 32, 32), 128, np.uint8), np.arange(9) % 3, tuple("abc"))
-    asked = Shift(level=3, corruption="pixelate")
-    found = asked.check(flat, apply(asked, flat))
+    requested = Shift(level=3, corruption="pixelate")
+    found = requested.check(flat, apply(requested, flat))
     assert found.measured == 0 and not found.passed
 
 
-def test_what_was_corrupted_once_is_found_again_by_another_seed() -> None:
+def test_corrupted_pixels_are_shared_across_seeds() -> None:
     images = photographs()
     first, second = (apply(Shift(level=2, corruption="snow"), images, seed=seed) for seed in (1, 2))
-    assert second.pool.pixels is first.pool.pixels
+    assert second.pool.items is first.pool.items
 
 
-def test_the_check_tells_how_far_away_the_images_are() -> None:
+def test_check_reports_the_energy_distance() -> None:
     def distance(before: Examples, after: Examples, factor: Shift) -> float:
         return float(factor.check(before, after).note.split()[-1])
 
@@ -121,7 +121,7 @@ def test_the_check_tells_how_far_away_the_images_are() -> None:
     assert distance(digits, apply(same, digits, context_around(digits)), same) < 0.1
 
 
-def test_energy_distance_tells_sets_apart() -> None:
+def test_energy_distance_separates_different_sets() -> None:
     images = photographs(80).images
     assert energy_distance(images[::2], images[1::2]) < 0.05
     assert energy_distance(images, images) == 0
@@ -130,7 +130,7 @@ def test_energy_distance_tells_sets_apart() -> None:
     assert np.isnan(energy_distance(images[:1], images))
 
 
-def test_severity_nought_is_the_set_itself_and_the_others_are_pools_of_their_own() -> None:
+def test_severity_zero_returns_the_set_and_others_have_their_own_pools() -> None:
     images = photographs()
     assert apply(Shift(level=0, corruption="fog"), images) is images
     digests = {apply(Shift(level=s, corruption="fog"), images).pool.digest for s in range(1, 6)}
@@ -138,7 +138,7 @@ def test_severity_nought_is_the_set_itself_and_the_others_are_pools_of_their_own
     assert len(digests) == 6
 
 
-def test_of_several_corruptions_every_image_meets_one() -> None:
+def test_each_image_gets_one_of_several_corruptions() -> None:
     images = photographs(60)
     both = apply(Shift(level=5, corruption=("contrast", "brightness")), images).images
     dull = apply(Shift(level=5, corruption="contrast"), images).images
@@ -148,7 +148,7 @@ def test_of_several_corruptions_every_image_meets_one() -> None:
     assert 15 <= is_dull.sum() <= 45  # 5 standard deviations about 30 would be wider still
 
 
-def test_what_cannot_be_corrupted_is_refused_at_every_severity() -> None:
+def test_images_that_cannot_be_corrupted_are_refused() -> None:
     for level in (0, 3):
         with pytest.raises(RequestError, match=r"8x8 pixels .* \(allowed: images of at least 32x32\)"):
             apply(Shift(level=level, corruption="fog"), examples_of([20] * 3))
@@ -156,14 +156,14 @@ def test_what_cannot_be_corrupted_is_refused_at_every_severity() -> None:
         apply(Shift(level=1, corruption="fog"), photographs(channels=2))
 
 
-def test_the_package_of_corruptions_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "imagecorruptions", None)
     corrupt.cache_clear()
     with pytest.raises(RequestError, match=r"pip install 'distillab\[corruptions\]'"):
         apply(Shift(level=1, corruption="fog"), photographs())
 
 
-def test_a_corrupted_test_set_stands_beside_the_clean_one() -> None:
+def test_corrupted_test_set_is_added() -> None:
     test, rng = photographs(), np.random.default_rng(0)
     factor = Shift(level=3, corruption="contrast")
     assert factor.extra_evals(test, rng)["shifted"].digest == apply(factor, test).digest
@@ -174,33 +174,31 @@ def test_a_corrupted_test_set_stands_beside_the_clean_one() -> None:
 # Another dataset
 
 
-def places_of(theirs: Examples) -> dict[bytes, int]:
-    return {image.tobytes(): place for place, image in enumerate(theirs.images)}
+def places_of(images: Examples) -> dict[bytes, int]:
+    return {image.tobytes(): place for place, image in enumerate(images.images)}
 
 
 @given(level=st.floats(0, 0.3), seed=st.integers(0, 2**32))
 @settings(max_examples=25)
-def test_the_asked_share_of_every_class_is_of_the_other_dataset_each_image_once(
-    level: float, seed: int
-) -> None:
+def test_requested_share_of_every_class_is_replaced_once_each(level: float, seed: int) -> None:
     images = examples_of([40, 30, 21, 40])
     context = context_around(images)
     factor = Shift(level=level, to="other")
     after = apply(factor, images, context, seed)
     assert factor.check(images, after).passed
     assert np.array_equal(after.labels, images.labels) and np.array_equal(after.ids, images.ids)
-    theirs = context.dataset.others["other"].train
-    place = places_of(theirs)
+    donors = context.dataset.others["other"].train
+    place = places_of(donors)
     found = np.array([place.get(image.tobytes(), -1) for image in after.images])
     taken = found >= 0
-    assert np.array_equal(theirs.labels[found[taken]], images.labels[taken])
+    assert np.array_equal(donors.labels[found[taken]], images.labels[taken])
     assert len(set(found[taken].tolist())) == taken.sum()
     assert np.array_equal(after.images[~taken], images.images[~taken])
     replaced = np.bincount(images.labels[taken], minlength=4)
     assert np.array_equal(replaced, np.floor(level * images.counts + 0.5))
 
 
-def test_every_role_takes_from_the_split_that_is_its_own() -> None:
+def test_each_role_takes_from_the_matching_split() -> None:
     images = examples_of([12] * 3)
     other = context_around(images).dataset.others["other"]
     for role, split in {"transfer": other.train, "val": other.val, "eval": other.eval["test"]}.items():
@@ -210,23 +208,23 @@ def test_every_role_takes_from_the_split_that_is_its_own() -> None:
         assert sum(image.tobytes() in place for image in after.images) == 9
 
 
-def test_a_class_map_says_whose_images_stand_for_whom() -> None:
+def test_class_map_pairs_the_classes_of_two_datasets() -> None:
     images = examples_of([40] * 4)
     context = context_around(images)
     swap = {"class 0": "class 1", "class 1": "class 0"}
     after = apply(Shift(level=0.3, to="other", class_map=swap), images, context)
-    theirs = context.dataset.others["other"].train
-    place = places_of(theirs)
+    donors = context.dataset.others["other"].train
+    place = places_of(donors)
     found = [place.get(image.tobytes()) for image in after.images]
     pairs = {
-        (int(label), int(theirs.labels[at]))
+        (int(label), int(donors.labels[at]))
         for label, at in zip(after.labels, found, strict=True)
         if at is not None
     }
     assert pairs == {(0, 1), (1, 0), (2, 2), (3, 3)}
 
 
-def test_coarser_classes_of_theirs_may_be_ours() -> None:
+def test_coarser_classes_of_the_other_dataset_are_matched() -> None:
     images = examples_of([10] * 2)
     context = context_around(examples_of([40] * 4))
     coarse = replace(images, classes=("parent 0", "parent 1"), parents=())
@@ -234,7 +232,7 @@ def test_coarser_classes_of_theirs_may_be_ours() -> None:
     assert shifted.counts.tolist() == [16, 16] and shifted.classes == coarse.classes
 
 
-def test_the_test_set_of_the_other_dataset_stands_beside_ours() -> None:
+def test_test_set_of_the_other_dataset_is_added() -> None:
     images = examples_of([20] * 3)
     context = context_around(images, "eval")
     rng = np.random.default_rng(0)
@@ -247,7 +245,7 @@ def test_the_test_set_of_the_other_dataset_stands_beside_ours() -> None:
     assert np.array_equal(swapped["shifted"].labels, np.array([1, 0, 2])[was])
 
 
-def test_images_without_labels_are_not_replaced() -> None:
+def test_unlabelled_images_are_not_replaced() -> None:
     images = examples_of([40] * 3)
     unknown = np.arange(len(images)) % 2 == 0
     mixed = images.relabel(np.where(unknown, UNLABELLED, images.labels))
@@ -267,21 +265,21 @@ def test_images_without_labels_are_not_replaced() -> None:
         ({"level": 0.6}, "other has only 40 images of 'class 0' to replace 48 of 80 .*at most 0.5"),
     ],
 )
-def test_what_the_other_dataset_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
+def test_infeasible_replacements_are_refused(keys: dict[str, Any], message: str) -> None:
     images = examples_of([80] * 3)
     factor = Shift.model_validate({"level": 0.1, "to": "other", **keys})
-    with pytest.raises(RequestError, match=message) as told:
+    with pytest.raises(RequestError, match=message) as caught:
         apply(factor, images, context_around(images))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_datasets_must_be_alike_in_shape_and_named_in_the_study() -> None:
+def test_datasets_must_match_in_shape_and_be_named() -> None:
     images = examples_of([40] * 3)
     context = context_around(images)
-    grey = Examples.of(images.images[:, :1], images.labels, images.classes)
+    gray = Examples.of(images.images[:, :1], images.labels, images.classes)
     for level in (0.0, 0.3):
-        with pytest.raises(RequestError, match=r"other has 8x8 RGB, and the images .* are 8x8 grey"):
-            apply(Shift(level=level, to="other"), grey, context)
+        with pytest.raises(RequestError, match=r"other has 8x8 RGB, and the images .* are 8x8 gray"):
+            apply(Shift(level=level, to="other"), gray, context)
     with pytest.raises(RequestError, match=r"no other dataset 'other' \(allowed: .*`others`"):
         apply(Shift(level=0.1, to="other"), images, FactorContext(replace(context.dataset, others={})))
 
@@ -299,12 +297,12 @@ def test_datasets_must_be_alike_in_shape_and_named_in_the_study() -> None:
         ({"level": 1, "corruption": []}, "corruption"),
     ],
 )
-def test_a_shift_is_one_thing_at_a_level_that_it_has(bad: dict[str, Any], message: str) -> None:
+def test_inconsistent_keys_are_refused(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Shift.model_validate(bad)
 
 
-def test_a_shift_survives_being_stored_and_can_be_compared() -> None:
+def test_shift_survives_a_json_round_trip_and_is_hashable() -> None:
     written = {"level": 1, "to": "usps", "class_map": {0: "0 - zero", 1: "1 - one"}}
     factor = Shift.model_validate(written)
     assert factor.class_map == (("0", "0 - zero"), ("1", "1 - one"))

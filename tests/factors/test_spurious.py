@@ -1,4 +1,4 @@
-"""Cues that go with the class: their looks, whom they are given to, and the test sets that find them out."""
+"""Cues associated with the class: their pixels, their assignment, and the test sets that expose them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from distillab.data.derived import derived
 from distillab.data.examples import Examples, Pool
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.factors import Size, Spurious
-from distillab.factors.cues import OPACITY, Cue, CueKind
-from distillab.factors.resolution import Resampled
-from distillab.factors.spurious import cramers_v
+from distillab.factors.inputs.cues import OPACITY, CueKind, CueOverlay
+from distillab.factors.inputs.resolution import Resampled
+from distillab.factors.inputs.spurious import association
 from support.datasets import examples_of
 
 KINDS: tuple[CueKind, ...] = get_args(CueKind)
@@ -34,21 +35,23 @@ def evals_of(factor: Spurious, images: Examples, seed: int = 0) -> dict[str, Exa
     return dict(factor.extra_evals(images, np.random.default_rng(seed)))
 
 
-def grey(images: Examples) -> Examples:
-    return replace(images, pool=Pool.of(images.pool.pixels[:, :1]))
+def gray(images: Examples) -> Examples:
+    return replace(images, pool=Pool.of(images.pool.items[:, :1]))
 
 
 def seen_in_pixels(before: Examples, after: Examples, kind: CueKind) -> npt.NDArray[np.int64]:
-    """The class whose cue, laid over the image as it was, gives the image as it is."""
+    """Return the class whose cue, laid over the image before, gives the image after: int64 ``[N]``."""
     of = len(before.classes)
-    looks = [Cue(kind, k, of, OPACITY[kind])(before.images, before.rows).astype(int) for k in range(of)]
-    far = np.abs(np.stack(looks) - after.images.astype(int)).sum(axis=(2, 3, 4))
+    variants = [
+        CueOverlay(kind, k, of, OPACITY[kind])(before.images, before.rows).astype(int) for k in range(of)
+    ]
+    far = np.abs(np.stack(variants) - after.images.astype(int)).sum(axis=(2, 3, 4))
     assert (far.min(axis=0) == 0).all()
     return np.asarray(far.argmin(axis=0))
 
 
 class Unreadable:
-    """Pixels that nobody may look at."""
+    """Pixels that must not be read."""
 
     shape, dtype, ndim = (160, 3, 8, 8), np.dtype(np.uint8), 4
 
@@ -60,10 +63,10 @@ class Unreadable:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("colour", [True, False])
-def test_the_asked_share_of_every_class_shows_its_own_cue_in_its_pixels(kind: CueKind, colour: bool) -> None:
+@pytest.mark.parametrize("color", [True, False])
+def test_requested_share_of_every_class_has_its_own_cue(kind: CueKind, color: bool) -> None:
     images = examples_of([20, 31, 40, 25, 10])
-    images = images if colour else grey(images)
+    images = images if color else gray(images)
     factor = Spurious(level=0.7, cue=kind)
     after = apply(factor, images, 3)
     cues = seen_in_pixels(images, after, kind)
@@ -79,35 +82,35 @@ def test_the_asked_share_of_every_class_shows_its_own_cue_in_its_pixels(kind: Cu
 @pytest.mark.parametrize("of", [2, 3, 10, 100])
 def test_no_two_classes_share_a_cue(kind: CueKind, shape: tuple[int, int, int], of: int) -> None:
     image = np.full((1, *shape), 128, dtype=np.uint8)
-    looks = [Cue(kind, k, of, 1.0)(image, np.zeros(1, np.int64)).tobytes() for k in range(of)]
-    assert len(set(looks)) == of
+    variants = [CueOverlay(kind, k, of, 1.0)(image, np.zeros(1, np.int64)).tobytes() for k in range(of)]
+    assert len(set(variants)) == of
 
 
 @pytest.mark.parametrize("kind", ["patch", "background", "frame"])
-def test_a_cue_leaves_the_middle_of_an_image_alone(kind: CueKind) -> None:
+def test_cue_leaves_the_center_of_the_image_unchanged(kind: CueKind) -> None:
     image = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32)).astype(np.uint8)
-    after = Cue(kind, 1, 4, 1.0)(image, np.zeros(2, np.int64))
+    after = CueOverlay(kind, 1, 4, 1.0)(image, np.zeros(2, np.int64))
     assert np.array_equal(after[:, :, 10:22, 10:22], image[:, :, 10:22, 10:22])
     assert not np.array_equal(after[:, :, :2, :2], image[:, :, :2, :2])
 
 
-def test_a_flipped_patch_is_no_other_class_s() -> None:
+def test_patch_is_its_own_mirror_image() -> None:
     image = np.full((1, 1, 16, 16), 77, dtype=np.uint8)
     for k in range(100):
-        patch = Cue("patch", k, 100, 1.0)(image, np.zeros(1, np.int64))[0, 0]
+        patch = CueOverlay("patch", k, 100, 1.0)(image, np.zeros(1, np.int64))[0, 0]
         drawn = patch[:, (patch != 77).any(axis=0)]
         assert np.array_equal(drawn, drawn[:, ::-1])
 
 
-def test_opacity_is_the_share_of_the_colour() -> None:
+def test_opacity_is_the_weight_of_the_color() -> None:
     image = np.full((1, 3, 4, 4), 100, dtype=np.uint8)
-    after = Cue("tint", 0, 3, 0.25)(image, np.zeros(1, np.int64))
+    after = CueOverlay("tint", 0, 3, 0.25)(image, np.zeros(1, np.int64))
     assert after[0, :, 0, 0].tolist() == [139, 75, 75]  # 0.75 * 100 + 0.25 * (255, 0, 0)
 
 
 @given(seed=SEEDS, levels=st.lists(st.floats(0, 1), min_size=2, max_size=4), classes=st.integers(2, 6))
 @settings(max_examples=40)
-def test_an_image_keeps_its_cue_at_all_stronger_levels(seed: int, levels: list[float], classes: int) -> None:
+def test_own_cue_is_kept_at_higher_levels(seed: int, levels: list[float], classes: int) -> None:
     images = examples_of([23] * classes)
     weak_to_strong = [Spurious(level=level) for level in sorted(levels)]
     cues = [factor.cues_of(apply(factor, images, seed)) for factor in weak_to_strong]
@@ -116,7 +119,7 @@ def test_an_image_keeps_its_cue_at_all_stronger_levels(seed: int, levels: list[f
         assert np.array_equal(stronger[changed], images.labels[changed])
 
 
-def test_wrong_cues_are_spread_evenly_so_that_no_cue_is_rare() -> None:
+def test_wrong_cues_are_spread_evenly() -> None:
     images = examples_of([4000] * 4)
     factor = Spurious(level=0.25)
     cues = factor.cues_of(apply(factor, images))
@@ -125,37 +128,37 @@ def test_wrong_cues_are_spread_evenly_so_that_no_cue_is_rare() -> None:
     assert table.diagonal().tolist() == [1000] * 4
     # 3000 draws at 1/3, 5 standard deviations
     assert np.abs(table - 1000).max() < 5 * np.sqrt(3000 * 2 / 9)
-    assert cramers_v(images.labels, cues) < 0.03
+    assert association(images.labels, cues) < 0.03
 
 
-def test_cramers_v_has_its_closed_forms() -> None:
+def test_association_has_its_closed_forms() -> None:
     first = np.repeat([0, 1], 50)
-    assert cramers_v(first, first) == pytest.approx(1)
-    assert cramers_v(first, np.tile([0, 1], 50)) == pytest.approx(0)
-    assert cramers_v(first, 0 * first) == 0
+    assert association(first, first) == pytest.approx(1)
+    assert association(first, np.tile([0, 1], 50)) == pytest.approx(0)
+    assert association(first, 0 * first) == 0
     p = 0.8  # two classes, two cues, right with probability p: V = 2p - 1
-    assert cramers_v(first, np.concatenate([np.repeat([0, 1], [40, 10]), np.repeat([0, 1], [10, 40])])) == (
+    assert association(first, np.concatenate([np.repeat([0, 1], [40, 10]), np.repeat([0, 1], [10, 40])])) == (
         pytest.approx(2 * p - 1)
     )
 
 
-def test_the_check_tells_the_association() -> None:
+def test_check_reports_the_association() -> None:
     images = examples_of([100] * 5)
     for level in (0.2, 0.6, 1.0):
         factor = Spurious(level=level)
         check = factor.check(images, apply(factor, images))
         assert check.passed and check.measured == level
-        asked = (5 * level - 1) / 4  # with exactly even wrong cues
-        assert float(check.note.rpartition(" ")[2]) == pytest.approx(asked, abs=0.1)
+        expected = (5 * level - 1) / 4  # with exactly even wrong cues
+        assert float(check.note.rpartition(" ")[2]) == pytest.approx(expected, abs=0.1)
     stronger = apply(Spurious(level=0.8), images)
     assert not Spurious(level=0.6).check(images, stronger).passed
     assert not Spurious(level=0.8, cue="frame").check(images, stronger).passed
 
 
-def test_levels_and_test_sets_share_one_pool_and_read_no_pixel() -> None:
+def test_levels_and_test_sets_share_one_pool_without_reading_pixels() -> None:
     labels = np.arange(160) % 4
     rows = np.arange(160)
-    images = Examples(Pool(Unreadable(), "unread"), rows, labels, tuple("abcd"), rows + 50)
+    images = Examples(Pool(Unreadable(), "unread"), rows, Labels(labels, 4), tuple("abcd"), rows + 50)
     sets = [apply(Spurious(level=level), images) for level in (0, 0.4, 1)]
     sets += evals_of(Spurious(level=0.4), images).values()
     assert len({each.pool.digest for each in sets}) == 1
@@ -165,7 +168,7 @@ def test_levels_and_test_sets_share_one_pool_and_read_no_pixel() -> None:
     assert apply(Spurious(level=0.4, opacity=0.9), images).pool.digest != sets[0].pool.digest
 
 
-def test_the_test_sets_are_aligned_conflicting_and_half_and_half() -> None:
+def test_added_test_sets_are_aligned_conflicting_and_mixed() -> None:
     test = examples_of([10, 12, 20])
     factor = Spurious(level=0.9, cue="background")
     sets = evals_of(factor, test)
@@ -181,7 +184,7 @@ def test_the_test_sets_are_aligned_conflicting_and_half_and_half() -> None:
         assert groups is not None and groups.mean() == shares
 
 
-def test_a_test_set_with_cues_gives_them_up_for_others_and_for_none() -> None:
+def test_cues_of_a_test_set_are_replaced_and_removed() -> None:
     test = examples_of([10, 12, 20])
     factor = Spurious(level=0.9, cue="frame", roles=("transfer", "eval"))
     sets = evals_of(factor, apply(factor, test))
@@ -196,7 +199,7 @@ def test_a_test_set_with_cues_gives_them_up_for_others_and_for_none() -> None:
 
 @given(seed=SEEDS, keep=st.integers(4, 29))
 @settings(max_examples=25)
-def test_wrong_cues_do_not_depend_on_how_many_others_there_are(seed: int, keep: int) -> None:
+def test_wrong_cue_of_an_image_does_not_depend_on_the_others(seed: int, keep: int) -> None:
     images = examples_of([30] * 4)
     few = Size(level=keep).apply(images, np.random.default_rng(seed + 1))
     factor = Spurious(level=0.5)
@@ -207,6 +210,6 @@ def test_wrong_cues_do_not_depend_on_how_many_others_there_are(seed: int, keep: 
     assert all(small[i] == large[i] for i in wrong_in_both)
 
 
-def test_there_must_be_another_class() -> None:
+def test_single_class_is_refused() -> None:
     with pytest.raises(RequestError, match="single class"):
         apply(Spurious(level=0.5), examples_of([9]))

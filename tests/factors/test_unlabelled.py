@@ -1,4 +1,4 @@
-"""Images without labels: which ones, how many, and that none of them was to be tested on."""
+"""Unlabelled images: which ones, how many, and that none of them is held out for testing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from distillab.data.dataset import Dataset
-from distillab.data.derived import StackedPixels
+from distillab.data.derived import StackedItems
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
@@ -27,7 +27,7 @@ from distillab.factors import (
     apply_factor,
     parse_factors,
 )
-from distillab.factors.unlabelled import KINDS
+from distillab.factors.targets.unlabelled import UNLABELLED_KINDS
 from support.datasets import context_around, examples_of
 
 SEEDS = st.integers(0, 10**9)
@@ -38,14 +38,14 @@ def added(
 ) -> Examples:
     after, check = apply_factor(images, factor, seed, context or context_around(images))
     assert check.passed, check
-    assert after.select(after.labelled).image_digest == after.select(np.arange(len(images))).image_digest
+    assert after.select(after.labelled).input_digest == after.select(np.arange(len(images))).input_digest
     return after.select(~after.labelled)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", UNLABELLED_KINDS)
 @given(ratio=st.floats(0, 0.5), seed=SEEDS, counts=st.lists(st.integers(20, 40), min_size=3, max_size=5))
 @settings(max_examples=10)
-def test_there_are_as_many_as_asked_for_and_none_was_to_be_tested_on(
+def test_requested_number_is_added_and_none_is_held_out_for_testing(
     kind: str, ratio: float, seed: int, counts: list[int]
 ) -> None:
     images = examples_of(counts)
@@ -65,7 +65,7 @@ def test_there_are_as_many_as_asked_for_and_none_was_to_be_tested_on(
     assert not any(image.tobytes() in tested for image in extra.images)
 
 
-def test_held_out_images_are_what_size_left_of_the_classes_at_hand() -> None:
+def test_held_out_images_are_those_that_size_left_out() -> None:
     everything = examples_of([40, 40, 40])
     context = context_around(everything)
     read = context.dataset.train
@@ -80,7 +80,7 @@ def test_held_out_images_are_what_size_left_of_the_classes_at_hand() -> None:
     assert {true[i] for i in near.ids.tolist()} == {3, 4}
 
 
-def test_all_that_is_held_out_can_be_had_and_no_more() -> None:
+def test_all_held_out_images_are_available_and_no_more() -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     extra = added(images, Unlabelled(level=1.0), context=context)
@@ -88,13 +88,13 @@ def test_all_that_is_held_out_can_be_had_and_no_more() -> None:
     assert len(extra) == 120 and len(left) == 240
     with pytest.raises(
         RequestError,
-        match="121 unlabelled images of the same domain were asked for "
-        r"\(allowed: at most 120, 1 a labelled one: training images that factors written before",
+        match="121 unlabelled images of the same domain were requested "
+        r"\(allowed: at most 120, 1 per labelled one: training images that factors written before",
     ):
         added(images, Unlabelled(level=121 / 120), context=context)
 
 
-def test_pools_are_shared_where_they_can_be() -> None:
+def test_pools_are_shared_across_levels() -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     of_one_pool = context.dataset.train.of_classes([0, 1, 2]).select(np.arange(120))
@@ -105,15 +105,15 @@ def test_pools_are_shared_where_they_can_be() -> None:
             apply_factor(images, Unlabelled(level=level, kind=kind), 0, context)[0] for level in (0.2, 0.4)
         )
         assert few.pool.digest == many.pool.digest != images.pool.digest
-        assert isinstance(few.pool.pixels, StackedPixels) and few.pool.pixels.parts[0] is images.pool.pixels
+        assert isinstance(few.pool.items, StackedItems) and few.pool.items.parts[0] is images.pool.items
         np.testing.assert_array_equal(few.rows, many.rows[: len(few)])
 
 
 @given(seed=SEEDS)
 @settings(max_examples=10)
-def test_a_kind_as_a_level_is_what_it_is_as_a_key(seed: int) -> None:
+def test_kind_as_level_equals_kind_as_key(seed: int) -> None:
     images = examples_of([20, 20, 20])
-    for kind in KINDS:
+    for kind in UNLABELLED_KINDS:
         key = added(images, Unlabelled(level=0.3, kind=kind), seed)
         level = added(images, Unlabelled(level=kind, ratio=0.3), seed)
         assert key.digest == level.digest
@@ -121,24 +121,24 @@ def test_a_kind_as_a_level_is_what_it_is_as_a_key(seed: int) -> None:
     assert len(added(images, Unlabelled(level="noise"), seed)) == 60
 
 
-def test_the_one_photo_is_a_training_image_or_a_file(tmp_path: Path) -> None:
+def test_photo_is_a_training_image_or_a_file(tmp_path: Path) -> None:
     images = examples_of([20, 20, 20])
     red = tmp_path / "red.png"
     Image.fromarray(np.full((50, 70, 3), (255, 0, 0), np.uint8)).save(red)
     crops = added(images, Unlabelled(level=0.5, kind="one_photo", photo=red)).images
     assert all(np.ptp(channel) == 0 for image in crops for channel in image)
-    grey = tmp_path / "grey.png"
-    Image.fromarray(np.arange(2500, dtype=np.uint8).reshape(50, 50)).save(grey)
-    other = added(images, Unlabelled(level=0.5, kind="one_photo", photo=grey))
+    gray = tmp_path / "gray.png"
+    Image.fromarray(np.arange(2500, dtype=np.uint8).reshape(50, 50)).save(gray)
+    other = added(images, Unlabelled(level=0.5, kind="one_photo", photo=gray))
     assert other.shape == (3, 8, 8)
     assert other.pool.digest != added(images, Unlabelled(level=0.5, kind="one_photo", photo=red)).pool.digest
 
 
-def test_factors_after_it_must_know_what_to_do_with_images_without_labels() -> None:
+def test_factors_that_need_labels_are_refused_afterwards() -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     more = Unlabelled(level=0.5, kind="noise")
-    with pytest.raises(RequestError, match="label_noise cannot change images without labels"):
+    with pytest.raises(RequestError, match="label_noise cannot change examples without labels"):
         apply_chain(images, [more, LabelNoise(level=0.2)], "transfer", 0, context=context)
     after, checks = apply_chain(images, [LabelNoise(level=0.2), more], "transfer", 0, context=context)
     assert all(check.passed for check in checks) and after.labelled.sum() == 120
@@ -153,17 +153,17 @@ def test_factors_after_it_must_know_what_to_do_with_images_without_labels() -> N
     [
         ({"kind": "other_dataset", "dataset": "usps"}, "unlabelled.dataset: unknown dataset 'usps'"),
         ({"kind": "one_photo", "photo": "/no/such/photo.jpg"}, "'/no/such/photo.jpg' cannot be read"),
-        ({"kind": "other_classes", "level": 9.0}, "1080 unlabelled images of other classes were asked for"),
+        ({"kind": "other_classes", "level": 9.0}, "1080 unlabelled images of other classes were requested"),
         ({"kind": "noise", "level": 1e5}, "at most 262144"),
     ],
 )
-def test_what_the_data_cannot_give_is_told(keys: dict[str, Any], message: str) -> None:
+def test_infeasible_levels_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         added(examples_of([40, 40, 40]), Unlabelled(**{"level": 1.0, **keys}))
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_other_datasets_are_named_unless_there_is_one() -> None:
+def test_other_dataset_must_be_named_unless_there_is_one() -> None:
     images = examples_of([40, 40, 40])
     context = context_around(images)
     factor = Unlabelled(level=0.5, kind="other_dataset")
@@ -175,13 +175,13 @@ def test_other_datasets_are_named_unless_there_is_one() -> None:
 
     with pytest.raises(RequestError, match="no other dataset"):
         added(images, factor, context=with_others({}))
-    with pytest.raises(RequestError, match=r"not said which .*allowed: a, b"):
+    with pytest.raises(RequestError, match=r"several other datasets .*allowed: a, b"):
         added(images, factor, context=with_others({"a": other, "b": other}))
-    grey = replace(
+    gray = replace(
         other, train=Examples.of(np.zeros((60, 1, 8, 8), np.uint8), [0] * 60, ("a",), first_id=10**9)
     )
     with pytest.raises(RequestError, match=r"have shape 1x8x8, the labelled ones 3x8x8"):
-        added(images, factor, context=with_others({"a": grey}))
+        added(images, factor, context=with_others({"a": gray}))
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_other_datasets_are_named_unless_there_is_one() -> None:
         ({"levels": ["noize"]}, "'noize' is not accepted"),
     ],
 )
-def test_keys_that_do_not_fit_are_told(keys: dict[str, Any], message: str) -> None:
+def test_inconsistent_keys_are_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         parse_factors({"unlabelled": keys}, "study.yaml: factors")
     with pytest.raises(ValidationError):
@@ -204,6 +204,6 @@ def test_keys_that_do_not_fit_are_told(keys: dict[str, Any], message: str) -> No
         )
 
 
-def test_levels_read_as_people_speak() -> None:
-    assert Unlabelled(level=4.0, kind="noise").words == "4 unlabelled images of noise a labelled one"
-    assert Unlabelled(level="one_photo").words == "unlabelled images: one_photo"
+def test_levels_have_a_readable_description() -> None:
+    assert Unlabelled(level=4.0, kind="noise").description == "4 unlabelled images of noise per labelled one"
+    assert Unlabelled(level="one_photo").description == "unlabelled images: one_photo"

@@ -52,32 +52,34 @@ def identities(count: int) -> nn.ModuleList:
 
 def stages_of_labels(method: nn.Module, ours: Outputs, theirs: Outputs) -> list[float]:
     """The labels' term at the beginning and the end of the first stage (30 of 240 epochs), and after it."""
-    return [method(ours, theirs, batch(progress=p))["ce"].item() for p in (0, 0.124, 0.125, 0.9)]
+    return [method.total(ours, theirs, batch(progress=p))["ce"].item() for p in (0, 0.124, 0.125, 0.9)]
 
 
 def test_fitnet_has_its_golden_value() -> None:
     fitnet = make("fitnet")
     fitnet.connector = nn.Identity()
-    terms = fitnet(OURS, THEIRS, batch())
+    terms = fitnet.total(OURS, THEIRS, batch())
     assert terms["hint"].item() == pytest.approx(100 * 0.63153509, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(CE, abs=1e-5)
 
 
 def test_nst_has_its_golden_value() -> None:
-    assert make("nst")(OURS, THEIRS, batch())["nst"].item() == pytest.approx(50 * 0.20939193, abs=1e-5)
+    assert make("nst").total(OURS, THEIRS, batch())["nst"].item() == pytest.approx(50 * 0.20939193, abs=1e-5)
 
 
 def test_vid_has_its_golden_value() -> None:
     vid = make("vid")
     vid.means = identities(1)
-    assert vid(OURS, THEIRS, batch())["vid"].item() == pytest.approx(0.86787247, abs=1e-5)
+    assert vid.total(OURS, THEIRS, batch())["vid"].item() == pytest.approx(0.86787247, abs=1e-5)
 
 
 def test_ft_has_its_golden_value() -> None:
     ft = make("ft")
     ft.encoder = ft.translator = nn.Identity()
-    assert ft(OURS, THEIRS, batch(progress=0.5))["ft"].item() == pytest.approx(200 * 0.09823111, abs=1e-5)
-    early = make("ft")(OURS, THEIRS, batch(progress=0.05))
+    assert ft.total(OURS, THEIRS, batch(progress=0.5))["ft"].item() == pytest.approx(
+        200 * 0.09823111, abs=1e-5
+    )
+    early = make("ft").total(OURS, THEIRS, batch(progress=0.05))
     assert early["ft"].item() == 0 and early["paraphrase"].item() > 0
 
 
@@ -92,7 +94,7 @@ def test_fsp_has_its_golden_value() -> None:
 def test_cosine_guided_has_its_golden_value() -> None:
     method = make("cosine_guided")
     method.connectors = identities(1)
-    terms = method(OURS, THEIRS, batch())
+    terms = method.total(OURS, THEIRS, batch())
 
     def cosine(axis: tuple[int, ...]) -> np.ndarray:
         norms = [np.sqrt((x**2).sum(axis)) for x in (S, T)]
@@ -107,8 +109,8 @@ def test_cosine_guided_has_its_golden_value() -> None:
 def test_ab_has_its_golden_value() -> None:
     ab = make("ab")
     ab.connectors = identities(1)
-    assert ab(OURS, THEIRS, batch(progress=0.05))["ab"].item() == pytest.approx(0.02579125, abs=1e-7)
-    assert ab(OURS, THEIRS, batch(progress=0.5))["ab"].item() == 0
+    assert ab.total(OURS, THEIRS, batch(progress=0.05))["ab"].item() == pytest.approx(0.02579125, abs=1e-7)
+    assert ab.total(OURS, THEIRS, batch(progress=0.5))["ab"].item() == 0
     assert stages_of_labels(ab, OURS, THEIRS) == [0, 0, pytest.approx(CE), pytest.approx(CE)]
 
 
@@ -120,7 +122,7 @@ def test_ofd_has_its_golden_value() -> None:
     margins = np.array([T[:, c][T[:, c] < 0].mean() for c in range(2)])[:, None, None]
     target = np.maximum(T, margins)
     expected = ((S - target) ** 2 * ((target < S) | (target > 0))).sum() / N
-    assert ofd(OURS, THEIRS, batch())["ofd"].item() == pytest.approx(0.001 * expected, abs=1e-9)
+    assert ofd.total(OURS, THEIRS, batch())["ofd"].item() == pytest.approx(0.001 * expected, abs=1e-9)
 
 
 def test_reviewkd_has_its_golden_value() -> None:
@@ -128,17 +130,17 @@ def test_reviewkd_has_its_golden_value() -> None:
     review = make("reviewkd")
     for fusion in review.fusions:
         fusion.enter, fusion.leave, fusion.gates = nn.Identity(), nn.Identity(), None
-    said = review(OURS, THEIRS, batch(progress=0.5))["review"].item()
+    said = review.total(OURS, THEIRS, batch(progress=0.5))["review"].item()
     deepest = ((STUDENT_EMBEDDING - TEACHER_EMBEDDING) ** 2).mean().item()
     assert said == pytest.approx(0.60625918 + deepest, abs=1e-5)
-    assert review(OURS, THEIRS, batch(progress=10 / 240))["review"].item() == pytest.approx(said / 2)
+    assert review.total(OURS, THEIRS, batch(progress=10 / 240))["review"].item() == pytest.approx(said / 2)
 
 
 def test_simkd_has_its_golden_value() -> None:
     simkd = make("simkd")
     weight, bias = (p.detach().numpy() for p in (simkd.projector.weight, simkd.projector.bias))
     expected = ((STUDENT_EMBEDDING.numpy() @ weight.T + bias - TEACHER_EMBEDDING.numpy()) ** 2).mean()
-    assert simkd(OURS, THEIRS, batch())["features"].item() == pytest.approx(expected, abs=1e-9)
+    assert simkd.total(OURS, THEIRS, batch())["features"].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_cat_kd_has_its_golden_value() -> None:
@@ -160,7 +162,7 @@ def test_srrl_has_its_golden_value() -> None:
     srrl.connector = nn.Identity()
     srrl.their_weight, srrl.their_bias = torch.ones(C, 2, dtype=torch.float64), None
     pooled = Outputs(TEACHER, TEACHER_MAPS.mean((2, 3)))
-    terms = srrl(OURS, pooled, batch())
+    terms = srrl.total(OURS, pooled, batch())
     assert terms["features"].item() == pytest.approx(0.55570735, abs=1e-5)
     expected = ((S.mean((2, 3)).sum(1, keepdims=True) - TEACHER.numpy()) ** 2).mean()
     assert terms["regression"].item() == pytest.approx(expected, abs=1e-9)
@@ -170,23 +172,25 @@ def test_semckd_has_its_golden_value() -> None:
     """With one stage there is nothing to choose; with equal queries all stages count alike."""
     semckd = make("semckd")
     semckd.connectors = nn.ModuleList([identities(1)])
-    assert semckd(OURS, THEIRS, batch())["semckd"].item() == pytest.approx(400 * 0.63153509, abs=1e-4)
+    assert semckd.total(OURS, THEIRS, batch())["semckd"].item() == pytest.approx(400 * 0.63153509, abs=1e-4)
     two = build_method(parse_method("semckd", "methods"), Pair(shapes(), shapes(stages=2), N)).double()
     two.connectors = nn.ModuleList([identities(2)])
     two.queries[0].weight.data.zero_(), two.queries[0].bias.data.zero_()
     theirs = Outputs(TEACHER, maps=(TEACHER_MAPS, TEACHER_MAPS**2))
     expected = (((S - T) ** 2).mean() + ((S - T**2) ** 2).mean()) / 2
-    assert two(OURS, theirs, batch())["semckd"].item() == pytest.approx(400 * expected, abs=1e-6)
+    assert two.total(OURS, theirs, batch())["semckd"].item() == pytest.approx(400 * expected, abs=1e-6)
 
 
 def test_mgd_has_its_golden_value() -> None:
     mgd = make({"mgd": {"masked": 0}})
     mgd.align = mgd.generate = nn.Identity()
     expected = 0.0012 * ((S - T) ** 2).sum() / N
-    assert mgd(OURS, THEIRS, batch())["mgd"].item() == pytest.approx(expected, abs=1e-9)
+    assert mgd.total(OURS, THEIRS, batch())["mgd"].item() == pytest.approx(expected, abs=1e-9)
     blind = make({"mgd": {"masked": 1}})
     blind.align = blind.generate = nn.Identity()
-    assert blind(OURS, THEIRS, batch())["mgd"].item() == pytest.approx(0.0012 * (T**2).sum() / N, abs=1e-9)
+    assert blind.total(OURS, THEIRS, batch())["mgd"].item() == pytest.approx(
+        0.0012 * (T**2).sum() / N, abs=1e-9
+    )
 
 
 def test_multi_exit_has_its_golden_value() -> None:
@@ -194,7 +198,7 @@ def test_multi_exit_has_its_golden_value() -> None:
     exits.necks = identities(1)
     layer = exits.exits[0]
     shallow, deep = S, S**2
-    terms = exits(Outputs(STUDENT, maps=(STUDENT_MAPS, STUDENT_MAPS**2)), None, batch())
+    terms = exits.total(Outputs(STUDENT, maps=(STUDENT_MAPS, STUDENT_MAPS**2)), None, batch())
     logits = shallow.mean((2, 3)) @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
 
     def log_softmax(z: np.ndarray) -> np.ndarray:

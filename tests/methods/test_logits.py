@@ -50,7 +50,7 @@ random_logits = st.integers(0, 2**31).map(
 
 def terms(entry: str | dict[str, object], progress: float = 0.5) -> dict[str, float]:
     """What a method says of the closed-form inputs."""
-    said = make(entry)(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch(progress=progress))
+    said = make(entry).total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch(progress=progress))
     return {name: value.item() for name, value in said.items()}
 
 
@@ -86,7 +86,7 @@ def test_wsld_has_its_golden_value() -> None:
 
 def test_wsld_learns_from_the_soft_labels_alone_as_its_weights_are_fixed() -> None:
     student = STUDENT.clone().requires_grad_()
-    make({"wsld": {"temperature": 2, "soft_weight": 2.5}})(Outputs(student), Outputs(TEACHER), batch())[
+    make({"wsld": {"temperature": 2, "soft_weight": 2.5}}).total(Outputs(student), Outputs(TEACHER), batch())[
         "soft"
     ].backward()
     weights = np.array([0.99312, 0.26851, 0.13838, 0.70854])[:, None]
@@ -109,7 +109,7 @@ def test_mlkd_sums_over_temperatures_and_learns_from_the_images_its_teacher_is_s
     )
     assert terms("mlkd")["images"] == pytest.approx(expected)
     student = STUDENT.clone().requires_grad_()
-    make("mlkd")(Outputs(student), Outputs(TEACHER), batch())["images"].backward()
+    make("mlkd").total(Outputs(student), Outputs(TEACHER), batch())["images"].backward()
     assert student.grad is not None
     assert sorted(student.grad.abs().sum(1).nonzero()[:, 0].tolist()) == sorted(surest.tolist())
 
@@ -135,7 +135,7 @@ def test_ctkd_raises_its_loss_by_the_temperature_it_learns() -> None:
     for progress, factor in ((0.0, 0.0), (5 / 240, -0.5), (0.5, -1.0)):
         ctkd = make("ctkd")
         assert isinstance(ctkd, CurriculumTemperature)
-        ctkd(Outputs(STUDENT), Outputs(TEACHER), batch(progress=progress))["kd"].backward()
+        ctkd.total(Outputs(STUDENT), Outputs(TEACHER), batch(progress=progress))["kd"].backward()
         assert ctkd.theta.grad is not None
         assert ctkd.theta.grad.item() == pytest.approx(factor * slope, rel=1e-5)
 
@@ -157,10 +157,10 @@ def test_ofa_has_its_golden_value(exponent: float, golden: float) -> None:
 def test_ofa_asks_the_teacher_for_logits_alone() -> None:
     ofa = build_method(parse_method("ofa", "methods"), Pair(shapes(stages=3), shapes().__class__(C), N))
     maps = tuple(STUDENT_SAID[2].float() for _ in range(3))
-    found = ofa(Outputs(STUDENT.float(), maps=maps), Outputs(TEACHER.float()), batch())
+    found = ofa.total(Outputs(STUDENT.float(), maps=maps), Outputs(TEACHER.float()), batch())
     assert found["stages"].isfinite()
     with pytest.raises(ValueError, match="feature maps of the student"):
-        ofa(Outputs(STUDENT), Outputs(TEACHER), batch())
+        ofa.total(Outputs(STUDENT), Outputs(TEACHER), batch())
 
 
 def test_logit_mse_has_its_golden_value() -> None:
@@ -213,7 +213,7 @@ def test_a_student_that_agrees_has_nothing_to_learn(pair: Tensor) -> None:
     everything = {"topk_kd": {"k": C}, "bernoulli_kd": {}, "logit_mse": {}, "ctkd": {}, "mlkd": {}}
     for name, config in (everything | {"logit_standardisation": {}, "mft": {"threshold": 0}}).items():
         sure = z.argmax(1)  # a teacher that is right is not corrected
-        found = make({name: config})(Outputs(z), Outputs(z), batch(sure))
+        found = make({name: config}).total(Outputs(z), Outputs(z), batch(sure))
         assert all(abs(value.item()) < 1e-9 for term, value in found.items() if term != "ce"), name
 
 
@@ -276,7 +276,7 @@ def test_one_label_is_the_dominant_one_where_two_images_were_mixed(name: str) ->
     others = torch.tensor([3, 2, 0, 4])
     mixed = replace(batch(), mixed=Mixed(others, torch.full((N,), 0.3)))
     said = outputs(STUDENT_SAID), outputs(TEACHER_SAID)
-    found, expected = make(name)(*said, mixed), make(name)(*said, batch(others))
+    found, expected = make(name).total(*said, mixed), make(name).total(*said, batch(others))
     for term in found.keys() - {"ce"}:
         torch.testing.assert_close(found[term], expected[term])
 
@@ -305,7 +305,7 @@ def test_what_is_standardised_reads_well_and_back(entry: dict[str, Any], label: 
 
 def test_a_wrapped_method_learns_from_standardised_logits_and_raw_labels() -> None:
     found = terms({"logit_standardisation": {"of": "dkd"}})
-    dkd = make("dkd")(Outputs(standardised(STUDENT)), Outputs(standardised(TEACHER)), batch())
+    dkd = make("dkd").total(Outputs(standardised(STUDENT)), Outputs(standardised(TEACHER)), batch())
     expected = {term: value.item() for term, value in dkd.items()} | {"ce": CE}
     assert found == pytest.approx(expected, abs=1e-5)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
 from distillab.methods.divergence import cross_entropy, decoupled_kl, in_full_precision, kl_divergence
-from distillab.methods.method import OF_STAGES
 from distillab.models import Outputs, OutputShapes
+from distillab.models.outputs import OF_STAGES
 from support.methods import (
     DRAWING,
     EARLY,
@@ -52,25 +52,27 @@ from support.methods import (
 
 
 def test_cross_entropy_has_its_golden_value() -> None:
-    assert make("ce")(Outputs(STUDENT), None, batch())["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
+    assert make("ce").total(Outputs(STUDENT), None, batch())["ce"].item() == pytest.approx(
+        1.57244467, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize(("temperature", "golden"), [(1, 1.67634884), (2, 2.27599621), (4, 2.47539707)])
 def test_kd_has_its_golden_value(temperature: float, golden: float) -> None:
     kd = make({"kd": {"temperature": temperature, "kd_weight": 1, "ce_weight": 0.5}})
-    terms = kd(Outputs(STUDENT), Outputs(TEACHER), batch())
+    terms = kd.total(Outputs(STUDENT), Outputs(TEACHER), batch())
     assert terms["kd"].item() == pytest.approx(golden, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(0.5 * 1.57244467, abs=1e-5)
 
 
 def test_kd_weighs_its_terms_as_published() -> None:
-    terms = make("kd")(Outputs(STUDENT), Outputs(TEACHER), batch())
+    terms = make("kd").total(Outputs(STUDENT), Outputs(TEACHER), batch())
     assert terms["kd"].item() == pytest.approx(0.9 * 2.47539707, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(0.1 * 1.57244467, abs=1e-5)
 
 
 def test_dkd_has_its_golden_value() -> None:
-    terms = make("dkd")(Outputs(STUDENT), Outputs(TEACHER), batch())
+    terms = make("dkd").total(Outputs(STUDENT), Outputs(TEACHER), batch())
     assert terms["tckd"].item() == pytest.approx(0.59369249, abs=1e-5)
     assert terms["nckd"].item() == pytest.approx(8 * 2.23024382, abs=1e-5)
     assert (terms["tckd"] + terms["nckd"]).item() == pytest.approx(18.43564303, abs=1e-5)
@@ -82,25 +84,25 @@ def test_dkd_has_its_golden_value() -> None:
 )
 def test_dist_has_its_golden_value(temperature: float, inter: float, intra: float) -> None:
     dist = make({"dist": {"temperature": temperature, "dist_weight": 1}})
-    terms = dist(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = dist.total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
     assert terms["inter"].item() == pytest.approx(temperature**2 * inter, abs=1e-5)
     assert terms["intra"].item() == pytest.approx(temperature**2 * intra, abs=1e-5)
 
 
 def test_dist_weighs_its_terms_as_published() -> None:
-    terms = make("dist")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("dist").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
     assert (terms["inter"] + terms["intra"]).item() == pytest.approx(2 * 31.67460260, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
 
 
 def test_at_has_its_golden_value() -> None:
-    terms = make("at")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("at").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
     assert terms["at"].item() / 1000 == pytest.approx(0.01419136, abs=1e-8)
     assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
 
 
 def test_rkd_has_its_golden_value() -> None:
-    terms = make("rkd")(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("rkd").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
     assert terms["distance"].item() == pytest.approx(25 * 0.11079908, abs=1e-5)
     assert terms["angle"].item() == pytest.approx(50 * 0.08652530, abs=1e-5)
     assert (terms["distance"] + terms["angle"]).item() == pytest.approx(7.09624212, abs=1e-5)
@@ -110,8 +112,8 @@ def test_rkd_has_its_golden_value() -> None:
 @pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.025, 0.3), (20 / 240, 1.0), (0.9, 1.0)])
 def test_dkd_warms_up_over_a_share_of_training(progress: float, share: float) -> None:
     dkd = make("dkd")
-    full = dkd(Outputs(STUDENT), Outputs(TEACHER), batch(progress=0.5))
-    now = dkd(Outputs(STUDENT), Outputs(TEACHER), batch(progress=progress))
+    full = dkd.total(Outputs(STUDENT), Outputs(TEACHER), batch(progress=0.5))
+    now = dkd.total(Outputs(STUDENT), Outputs(TEACHER), batch(progress=progress))
     for part in ("tckd", "nckd"):
         assert now[part].item() == pytest.approx(share * full[part].item(), rel=1e-12)
     assert now["ce"].item() == full["ce"].item()
@@ -121,7 +123,7 @@ def test_dkd_warms_up_over_a_share_of_training(progress: float, share: float) ->
 @given(smoothing=st.floats(0, 1))
 @settings(max_examples=30)
 def test_label_smoothing_is_the_mixture_it_says(smoothing: float) -> None:
-    terms = make({"label_smoothing": {"smoothing": smoothing}})(Outputs(STUDENT), None, batch())
+    terms = make({"label_smoothing": {"smoothing": smoothing}}).total(Outputs(STUDENT), None, batch())
     soft = (1 - smoothing) * F.one_hot(LABELS, C).double() + smoothing / C
     mixture = -(soft * STUDENT.log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(terms["ce"], mixture)
@@ -155,7 +157,8 @@ def test_dkd_with_the_teachers_own_weight_is_kd(pair: Tensor, temperature: float
         dkd = make({"dkd": {"beta": beta, "temperature": temperature, "ce_weight": 0}})
         kd = make({"kd": {"temperature": temperature, "kd_weight": 1, "ce_weight": 0}})
         terms = (
-            sum(method(Outputs(student), Outputs(teacher), batch(label)).values()) for method in (dkd, kd)
+            sum(method.total(Outputs(student), Outputs(teacher), batch(label)).values())
+            for method in (dkd, kd)
         )
         torch.testing.assert_close(*terms, rtol=1e-8, atol=1e-10)
 
@@ -251,7 +254,7 @@ def test_no_gradient_reaches_the_teacher(name: str) -> None:
 @pytest.mark.parametrize("name", TAUGHT)
 def test_a_taught_method_does_not_pass_without_its_teacher(name: str) -> None:
     with pytest.raises(ValueError, match="teacher"):
-        make(name)(outputs(STUDENT_SAID), None, batch())
+        make(name).total(outputs(STUDENT_SAID), None, batch())
 
 
 @pytest.mark.parametrize("name", [name for name in methods if methods[name].needs & FEATURES])
@@ -268,7 +271,7 @@ def test_what_a_method_needs_must_be_there(name: str) -> None:
         (outputs(STUDENT_SAID, stages), Outputs(TEACHER)),
     )[: 1 + asked]:
         with pytest.raises(ValueError, match="of both networks" if asked else "of the student"):
-            make(name)(student_said, teacher_said, batch())
+            make(name).total(student_said, teacher_said, batch())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)

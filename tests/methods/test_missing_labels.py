@@ -74,7 +74,9 @@ def test_those_that_need_every_label_say_so() -> None:
 @pytest.mark.parametrize("name", NEED_ALL)
 def test_a_method_that_needs_every_label_refuses_a_set_without(name: str) -> None:
     pair = Pair(shapes(), shapes(), n_train=N, labels=HALF, groups=GROUPS)
-    with pytest.raises(RequestError, match=rf"^method {name} needs the label of every image; 2 of 4 [^\n]*$"):
+    with pytest.raises(
+        RequestError, match=rf"^method {name} needs the label of every example; 2 of 4 [^\n]*$"
+    ):
         build_method(parse_method(name, "methods"), pair)
     build_method(parse_method(name, "methods"), replace(pair, labels=LABELS))
 
@@ -87,7 +89,7 @@ def test_all_others_learn_from_what_there_is(name: str, labels: torch.Tensor) ->
     method = make(name, labels=labels)
     student = leaves(STUDENT_SAID)
     teacher = None if method.teacher == "none" else outputs(TEACHER_SAID, stages)
-    terms = method(outputs(student, stages), teacher, told(name, labels))
+    terms = method.total(outputs(student, stages), teacher, told(name, labels))
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in student)
@@ -102,7 +104,7 @@ def test_ofa_and_mft_take_the_teacher_as_it_is_where_there_is_no_label() -> None
     torch.testing.assert_close(ofa.apart(STUDENT, TEACHER, NONE), squared)  # type: ignore[operator]
     mft = make({"mft": {"kd_weight": 1.0}})
     entropy = -(TEACHER.softmax(1) * TEACHER.log_softmax(1)).sum(1)
-    said = mft(Outputs(STUDENT), Outputs(TEACHER), batch(NONE))["kd"]
+    said = mft.total(Outputs(STUDENT), Outputs(TEACHER), batch(NONE))["kd"]
     torch.testing.assert_close(said, (soft - entropy).mean())
 
 
@@ -119,6 +121,6 @@ def test_crd_tells_an_unlabelled_image_from_all_others() -> None:
 @pytest.mark.parametrize("name", ["balanced_kd", "long_tail_kd"])
 def test_classes_are_counted_by_their_labelled_images(name: str) -> None:
     labels = torch.tensor([0, -1, 4, -1])
-    half = make(name, labels=labels)(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
-    counted = make(name, labels=torch.tensor([0, 4]))(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
+    half = make(name, labels=labels).total(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
+    counted = make(name, labels=torch.tensor([0, 4])).total(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
     assert half == counted

@@ -38,7 +38,7 @@ def terms(name: str, told: Batch) -> dict[str, Tensor]:
     method = make(name)
     stages = STAGES.get(name, 1)
     teacher = None if method.teacher == "none" else outputs(TEACHER_SAID, stages)
-    return method(outputs(STUDENT_SAID, stages), teacher, told)
+    return method.total(outputs(STUDENT_SAID, stages), teacher, told)
 
 
 def test_the_loss_of_two_labels_is_shared_as_they_are() -> None:

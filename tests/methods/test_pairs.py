@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
-from distillab.methods.method import OF_STAGES
 from distillab.models import (
     InputSpec,
     Outputs,
@@ -26,6 +25,7 @@ from distillab.models import (
     build_model,
     inspect_network,
 )
+from distillab.models.outputs import OF_STAGES
 from distillab.study.planning.costs import ModelCosts, check_pair
 
 N, CLASSES, SIDE = 6, 4, 16
@@ -114,7 +114,7 @@ def batch(progress: float) -> Batch:
 def said_by(teacher: str, method: Method) -> Outputs | None:
     if method.teacher == "none":
         return None
-    model, needs = network(teacher).model.eval(), method.teacher_needs_of(method.config)
+    model, needs = network(teacher).model.eval(), method.requirements(method.config).teacher_needs
     with torch.no_grad(), TappedModel(model, needs, network(teacher).taps) as tapped:
         return tapped(IMAGES)
 
@@ -122,8 +122,8 @@ def said_by(teacher: str, method: Method) -> Outputs | None:
 def loss(method: Method, model: nn.Module, said: Outputs | None, progress: float) -> Tensor:
     torch.manual_seed(2)
     taps = inspect_network(model, InputSpec.square(3, SIDE)).taps
-    with TappedModel(model, method.uses(method.config), taps) as tapped:
-        terms = method(tapped(IMAGES), said, batch(progress))
+    with TappedModel(model, method.requirements(method.config).needs, taps) as tapped:
+        terms = method.total(tapped(IMAGES), said, batch(progress))
     return torch.stack(list(terms.values())).sum()
 
 

@@ -52,18 +52,18 @@ def unit(x: Array) -> Array:
 
 
 def test_sp_has_its_golden_value() -> None:
-    assert make("sp")(OURS, THEIRS, batch())["sp"].item() == pytest.approx(3000 * 0.43765989, abs=1e-4)
+    assert make("sp").total(OURS, THEIRS, batch())["sp"].item() == pytest.approx(3000 * 0.43765989, abs=1e-4)
 
 
 def test_cc_has_its_golden_value() -> None:
     assert congruence(STUDENT_EMBEDDING, TEACHER_EMBEDDING).item() == pytest.approx(1.20870541, abs=1e-5)
     cc = make("cc")
     cc.ours = cc.theirs = nn.Identity()
-    assert cc(OURS, THEIRS, batch())["cc"].item() == pytest.approx(0.02 * 1.20870541, abs=1e-7)
+    assert cc.total(OURS, THEIRS, batch())["cc"].item() == pytest.approx(0.02 * 1.20870541, abs=1e-7)
 
 
 def test_pkt_has_its_golden_value() -> None:
-    said = make("pkt")(OURS, THEIRS, batch())["pkt"].item()
+    said = make("pkt").total(OURS, THEIRS, batch())["pkt"].item()
     assert said / 30000 == pytest.approx(0.17800448, abs=1e-5)
 
 
@@ -94,7 +94,9 @@ def divergence(kind: str, t: Array, s: Array) -> float:
 def test_every_kernel_and_divergence_is_its_formula(kernel: str, kind: str) -> None:
     parts = ["cosine", "student_t"] if kernel == "combined" else [kernel]
     expected = sum(divergence(kind, pair_probabilities(k, E_T), pair_probabilities(k, E_S)) for k in parts)
-    found = make({"pkt": {"kernel": kernel, "divergence": kind, "pkt_weight": 1}})(OURS, THEIRS, batch())
+    found = make({"pkt": {"kernel": kernel, "divergence": kind, "pkt_weight": 1}}).total(
+        OURS, THEIRS, batch()
+    )
     assert found["pkt"].item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -109,7 +111,7 @@ def test_neighbours_do_not_see_the_scale_and_their_chances_sum_to_one(scale: flo
 
 
 def test_multilayer_pkt_has_its_golden_value() -> None:
-    terms = make("multilayer_pkt")(OURS, THEIRS, batch(progress=0.02))
+    terms = make("multilayer_pkt").total(OURS, THEIRS, batch(progress=0.02))
     means = [maps.mean((2, 3)).numpy() for maps in (STUDENT_MAPS, TEACHER_MAPS)]
     last, early = (
         sum(
@@ -138,7 +140,7 @@ def test_crd_has_its_golden_value() -> None:
         for n in range(N):
             loss[n] += sum(np.log(noise / (g[n, k] / z + noise)) for k in range(N) if k != n)
         expected -= loss.mean()
-    found = crd(OURS, THEIRS, batch())["crd"].item()
+    found = crd.total(OURS, THEIRS, batch())["crd"].item()
     assert found == pytest.approx(0.8 * expected, rel=1e-5)
     moved = unit(0.5 * memories["theirs"] + 0.5 * unit(E_S))
     np.testing.assert_allclose(crd.ours.numpy(), moved, rtol=1e-9)
@@ -149,7 +151,7 @@ def test_crd_takes_no_image_of_the_same_class_for_another() -> None:
     labels = torch.zeros(N, dtype=torch.long)
     pair = Pair(shapes(), shapes(), N, labels=labels)
     crd = build_method(parse_method("crd", "methods"), pair).double()
-    assert crd(OURS, THEIRS, batch())["crd"].item() == pytest.approx(0, abs=1e-4)
+    assert crd.total(OURS, THEIRS, batch())["crd"].item() == pytest.approx(0, abs=1e-4)
 
 
 def test_infonce_has_its_golden_value() -> None:
@@ -157,11 +159,11 @@ def test_infonce_has_its_golden_value() -> None:
     infonce.embed = nn.Identity()
     similar = unit(E_S) @ unit(E_T).T / 0.07
     first = -np.diag(log_softmax(similar)).mean()
-    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
+    assert infonce.total(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
     doubled = np.concatenate([similar, similar], axis=1)  # the queue now holds the same images
     second = -log_softmax(doubled)[np.arange(N), np.arange(N)].mean()
     others = replace(batch(), positions=batch().positions + N)
-    assert infonce(OURS, THEIRS, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
+    assert infonce.total(OURS, THEIRS, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
     assert infonce.filled == N
 
 
@@ -169,17 +171,17 @@ def test_an_image_is_not_told_apart_from_itself() -> None:
     """What the teacher said of it before, under another view, is no other image."""
     infonce = make({"infonce": {"queue": 1}})
     infonce.embed = nn.Identity()
-    infonce(OURS, THEIRS, batch())
+    infonce.total(OURS, THEIRS, batch())
     similar = unit(E_S) @ unit(E_T).T / 0.07
     away = np.where(np.eye(N, dtype=bool), -np.inf, similar)
     expected = -log_softmax(np.concatenate([similar, away], axis=1))[np.arange(N), np.arange(N)].mean()
-    assert infonce(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(expected, abs=1e-9)
+    assert infonce.total(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_mutual_learning_has_its_golden_value() -> None:
     mutual = make("mutual_learning")
     theirs = mutual.other(INPUTS).detach().numpy()
-    terms = mutual(OURS, None, batch())
+    terms = mutual.total(OURS, None, batch())
     own = -log_softmax(theirs)[np.arange(N), LABELS.numpy()].mean()
     assert terms["kd"].item() == pytest.approx(kl(theirs, STUDENT.numpy()).mean(), abs=1e-9)
     assert terms["other_kd"].item() == pytest.approx(kl(STUDENT.numpy(), theirs).mean(), abs=1e-9)
@@ -192,7 +194,7 @@ def test_the_other_student_computes_as_the_first_does() -> None:
     coarse = replace(batch(), inputs=INPUTS.float(), autocast=lambda: torch.autocast("cpu", torch.bfloat16))
     heard: list[torch.dtype] = []
     mutual.other.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
-    mutual(Outputs(STUDENT.float()), None, coarse)
+    mutual.total(Outputs(STUDENT.float()), None, coarse)
     assert heard == [torch.bfloat16] and precise.dtype == torch.float32
 
 
@@ -201,7 +203,7 @@ def test_teacher_free_has_its_golden_value() -> None:
     made_up[np.arange(N), LABELS.numpy()] = 0.99
     target = np.exp(log_softmax(np.log(made_up) / 20))
     expected = 0.1 * (target * (np.log(target) - log_softmax(STUDENT.numpy()))).sum(1).mean()
-    terms = make("teacher_free")(OURS, None, batch())
+    terms = make("teacher_free").total(OURS, None, batch())
     assert terms["kd"].item() == pytest.approx(expected, abs=1e-9)
     own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()].mean()
     assert terms["ce"].item() == pytest.approx(0.9 * own, abs=1e-9)
@@ -209,7 +211,7 @@ def test_teacher_free_has_its_golden_value() -> None:
 
 def test_progressive_self_has_its_golden_value() -> None:
     method = make("progressive_self")
-    first = method(OURS, None, batch(progress=0.5))
+    first = method.total(OURS, None, batch(progress=0.5))
     own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()]
     assert first["ce"].item() == pytest.approx(own.mean(), abs=1e-9)
     assert first["self"].item() == 0

@@ -59,7 +59,7 @@ def test_what_is_relative_does_not_see_the_scale_of_a_network(
         said = []
         for scale, (logits, embedding, maps) in ((ours, STUDENT_SAID), (theirs, TEACHER_SAID)):
             said.append(outputs((logits, scale * embedding, scale * maps), STAGES.get(name, 1)))
-        return make(entry)(*said, batch())
+        return make(entry).total(*said, batch())
 
     usual, scaled = terms(1.0, 1.0), terms(student, teacher)
     for key, value in usual.items():

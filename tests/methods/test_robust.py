@@ -49,7 +49,7 @@ def built(entry: Any, labels: torch.Tensor | None = LONG_TAIL, groups: torch.Ten
 
 
 def terms(method: Method, of: Any = None) -> dict[str, float]:
-    said = method(outputs(STUDENT_SAID), outputs(TEACHER_SAID), of or batch())
+    said = method.total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), of or batch())
     return {name: value.item() for name, value in said.items()}
 
 
@@ -172,7 +172,7 @@ def test_weights_have_a_mean_of_one_and_fall_with_frequency(sizes: list[int], be
 def test_labels_that_the_teacher_does_not_believe_count_little() -> None:
     student = STUDENT.clone().requires_grad_()
     sure = 20 * torch.eye(C, dtype=torch.float64)[[0, 2, 4, 3]]  # of the last image it knows better
-    built("sample_weighted_kd")(Outputs(student), Outputs(sure), batch())["ce"].backward()
+    built("sample_weighted_kd").total(Outputs(student), Outputs(sure), batch())["ce"].backward()
     assert student.grad is not None
     pull = student.grad.abs().sum(1)
     assert (pull[:3] > 1e-3).all() and pull[3] < 1e-8
@@ -210,7 +210,7 @@ def test_a_teacher_that_favours_a_part_gives_all_parts_the_same_mass() -> None:
     favour = torch.tensor([4.0, 4, 0, 0, 0], dtype=torch.float64)
     for shift in (0 * favour, favour):
         same = TEACHER[:1].expand(N, C) + shift  # a teacher that says the same of every image
-        found = built("long_tail_kd")(Outputs(torch.zeros(N, C)), Outputs(same), batch())
+        found = built("long_tail_kd").total(Outputs(torch.zeros(N, C)), Outputs(same), batch())
         student_masses = np.array([2, 2, 1]) / C
         assert found["across"].item() == pytest.approx(16 * kl(np.full(3, 1 / 3), student_masses), abs=1e-5)
 

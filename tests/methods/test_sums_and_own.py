@@ -47,8 +47,8 @@ def test_any_method_can_be_added_to_kd_by_weight(name: str) -> None:
         return
     stages = STAGES.get(name, 1)
     said = outputs(STUDENT_SAID, stages), outputs(TEACHER_SAID, stages), batch()
-    both = make({"kd": {}, name: {"weight": 0.5}})(*said)
-    kd, other = make("kd")(*said), make(name)(*said)
+    both = make({"kd": {}, name: {"weight": 0.5}}).total(*said)
+    kd, other = make("kd").total(*said), make(name).total(*said)
     alone = {f"{name}.{term}": 0.5 * value for term, value in other.items() if term != "ce"}
     assert both.keys() == kd.keys() | alone.keys()
     for term, value in (kd | alone).items():
@@ -69,14 +69,14 @@ def test_a_sum_needs_what_its_parts_need_and_is_told_by_them() -> None:
 def test_the_first_part_of_a_sum_is_the_one_that_keeps_its_labels() -> None:
     said = outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
     for first, second in permutations(["kd", "rkd"]):
-        both = make({first: {}, second: {}})(*said)
-        torch.testing.assert_close(both["ce"], make(first)(*said)["ce"])
+        both = make({first: {}, second: {}}).total(*said)
+        torch.testing.assert_close(both["ce"], make(first).total(*said)["ce"])
 
 
 def test_a_weight_scales_the_gradient_of_its_part() -> None:
     light, heavy = (make({"ce": {}, "at": {"weight": weight}}) for weight in (1.0, 3.0))
     said = outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
-    torch.testing.assert_close(heavy(*said)["at.at"], 3 * light(*said)["at.at"])
+    torch.testing.assert_close(heavy.total(*said)["at.at"], 3 * light.total(*said)["at.at"])
 
 
 # -- one's own -----------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_a_weight_scales_the_gradient_of_its_part() -> None:
 def test_a_method_of_ones_own_is_a_class_in_a_file(own: Path) -> None:
     spec = parse_method({"mine.py:Logits": {"strength": 2}}, WHERE, own.parent)
     assert (spec.name, spec.label) == ("Logits", "Logits(strength=2)")
-    terms = build_method(spec, Pair(shapes(), shapes(), 4))(
+    terms = build_method(spec, Pair(shapes(), shapes(), 4)).total(
         outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
     )
     apart = (STUDENT_SAID[0] - TEACHER_SAID[0]).square().mean()

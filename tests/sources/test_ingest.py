@@ -17,6 +17,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.duplicates import content, count_across, leaks, repeats
 from distillab.data.examples import Pool
 from distillab.data.splits import carve, carve_groups, inseparable
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.sources import ImageSource, RawSplit, RawSplits, Source, parse_source
 from distillab.sources.ingest import load_dataset
@@ -137,7 +138,8 @@ def test_carving_is_stratified_and_keeps_identical_images_together(
     labels = np.repeat(np.arange(len(sizes)), sizes).repeat(copies)
     codes = np.arange(sum(sizes)).repeat(copies)
     ids = np.random.default_rng(seed).permutation(len(labels)).astype(np.int64)
-    carved = carve(labels, ids, codes, share, seed)
+    targets = Labels(labels, len(sizes))
+    carved = carve(targets, ids, codes, share, seed)
     assert not set(codes[carved]) & set(codes[~carved])
     for label, size in enumerate(sizes):
         count = int(carved[labels == label].sum())
@@ -145,7 +147,7 @@ def test_carving_is_stratified_and_keeps_identical_images_together(
         inner = min(max(share * size * copies, copies), (size - 1) * copies)
         assert abs(count - inner) < copies
     order = np.random.default_rng(1).permutation(len(labels))
-    assert (carve(labels[order], ids[order], codes[order], share, seed) == carved[order]).all()
+    assert (carve(targets.take(order), ids[order], codes[order], share, seed) == carved[order]).all()
 
 
 # ---------------------------------------------------------------------------------------- duplicates
@@ -156,7 +158,7 @@ def test_contents_are_told_by_their_pixels() -> None:
     pool, codes = content(pixels)
     assert codes.tolist() == [0, 1, 0, 3, 1, 0]
     assert pool.digest == Pool.of(pixels).digest
-    assert repeats(codes, np.array([0, 0, 1, 0, 0, 0])) == (3, 1)
+    assert repeats(codes, Labels(np.array([0, 0, 1, 0, 0, 0]), 2)) == (3, 1)
     parts = np.array([0, 0, 1, 1, 2, 2], dtype=np.int8)
     assert count_across(codes, parts) == {"train/val": 1, "train/test": 2, "val/test": 1}
     assert leaks(codes, parts).tolist() == [True, True, True, False, False, False]
@@ -233,7 +235,7 @@ def test_broken_images_stop_the_reading_or_are_left_out() -> None:
     assert dataset.report.broken == ("train[30]", *[f"train[{row}]" for row in range(41, 49)])
     ids = np.concatenate([dataset.train.ids, dataset.val.ids, dataset.eval["test"].ids])
     assert sorted(ids.tolist()) == [*range(30), *range(31, 41)]
-    assert len(dataset.train.pool.pixels) == 40
+    assert len(dataset.train.pool.items) == 40
 
 
 @pytest.mark.parametrize(
@@ -242,15 +244,15 @@ def test_broken_images_stop_the_reading_or_are_left_out() -> None:
         (made([(0, 0), (1, 0)]), "there is one class only, 'a'"),
         (
             made([(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)]),
-            "class 'b' has 2 images to be split into train, test, val (allowed: at least 3",
+            "class 'b' has 2 examples to be split into train, test, val (allowed: at least 3",
         ),
         (
             made([(0, 0), (1, 0), (2, 1)], given_test=images(9, 4)),
-            "class 'b' has 1 image to be split into train, val (allowed: at least 2",
+            "class 'b' has 1 example to be split into train, val (allowed: at least 2",
         ),
         (
             made([(0, 0), (1, 0), (2, 0), (5, 1), (5, 1), (5, 1)]),
-            "class 'b' has 3 images (1 if identical images are counted once) to be split",
+            "class 'b' has 3 examples (1 if identical ones are counted once) to be split",
         ),
         (made(images(0, 9), given_test=[(20, 0), (21, 0)]), "different classes: test lacks 'b'"),
         (made([(0, 0), (2, 0)], given_test=images(20, 4)), "different classes: train lacks 'b'"),
@@ -261,7 +263,7 @@ def test_broken_images_stop_the_reading_or_are_left_out() -> None:
             "classes: unknown class 'bb', did you mean 'b'? (allowed: 'a', 'b')",
         ),
         (made(images(0, 9), classes=3), "classes: 3 classes are asked for (allowed: 2 to 2)"),
-        (made([(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]), "class 'b' has 3 images (0 if identical"),
+        (made([(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]), "class 'b' has 3 examples (0 if identical"),
         (made([*images(0, 9), (-1, 1), (-1, 1)]), "2 of 11 images cannot be decoded"),
         (
             made([(0, 0), (1, 0), (2, 0), *[(-1, 1)] * 3], on_broken="skip"),
@@ -311,8 +313,9 @@ def test_whole_groups_are_carved_and_every_class_is_left_on_both_sides(
     group = np.repeat(np.arange(groups), classes * each)
     labels = np.tile(np.arange(classes), groups * each)
     ids, codes = rng.permutation(len(labels)) * 3, rng.permutation(len(labels))
-    columns = [column.astype(np.int64) for column in (labels, ids, codes, group)]
-    carved = carve_groups(*columns, share, key)
+    targets = Labels(labels.astype(np.int64), classes)
+    columns = [column.astype(np.int64) for column in (ids, codes, group)]
+    carved = carve_groups(targets, *columns, share, key)
     for name in range(groups):
         assert len(set(carved[group == name])) == 1
     sizes = np.bincount(labels[carved], minlength=classes)
@@ -320,7 +323,8 @@ def test_whole_groups_are_carved_and_every_class_is_left_on_both_sides(
     # Equal groups: their number is the share rounded, but never none and never all.
     assert abs(carved.sum() / (classes * each) - share * groups) <= max(0.5 + 1e-9, 1 - share * groups)
     order = rng.permutation(len(labels))
-    assert (carve_groups(*(column[order] for column in columns), share, key) == carved[order]).all()
+    again = carve_groups(targets.take(order), *(column[order] for column in columns), share, key)
+    assert (again == carved[order]).all()
 
 
 def test_groups_that_share_an_image_stay_together() -> None:
@@ -378,7 +382,7 @@ def test_splitting_by_group_says_what_it_lacks() -> None:
     with pytest.raises(RequestError, match="images have no groups"):
         load_dataset(made(images(0, 40), split_by="group"))
     two = [pair for group in range(2) for pair in images(100 * group, 20)]
-    with pytest.raises(RequestError, match=r"lies in 2 groups .*allowed: at least 3 groups"):
+    with pytest.raises(RequestError, match=r"lies in 2 groups.*allowed: at least 3 groups"):
         load_dataset(Grouped(train=tuple(two), split_by="group"))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from distillab.data import storage
 from distillab.data.duplicates import content
-from distillab.data.storage import FilePixels
+from distillab.data.storage import FileItems
 from distillab.errors import RequestError
 from distillab.modalities.image.decoding import decode_images
 from distillab.sources import parse_source
@@ -137,7 +137,7 @@ def test_a_set_that_is_too_large_for_memory_is_the_same(
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path))
     monkeypatch.setattr(storage, "LARGE", 0)
     large = load_dataset(source)
-    assert isinstance(large.train.pool.pixels, FilePixels)
+    assert isinstance(large.train.pool.items, FileItems)
     assert large.digest == usual.digest
 
 
@@ -187,7 +187,7 @@ def test_pictures_of_a_class_stay_when_classes_are_added() -> None:
 def test_no_picture_stands_in_two_splits_or_twice_in_one(channels: int) -> None:
     dataset = load_dataset(shapes(images=60, test_images=30, resolution=28, channels=channels))
     assert dataset.report.duplicates == {"train/val": 0, "train/test": 0, "val/test": 0}
-    assert len(np.unique(content(dataset.train.pool.pixels)[1])) == 16 * 90
+    assert len(np.unique(content(dataset.train.pool.items)[1])) == 16 * 90
     assert dataset.train.shape == (channels, 28, 28)
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from distillab.data import storage
 from distillab.data.raw import StoredBytes
-from distillab.data.storage import FilePixels
+from distillab.data.storage import FileItems
 from distillab.errors import RequestError
 from distillab.sources import parse_source, source_from_argument, sources
 from distillab.sources.ingest import load_dataset
@@ -195,7 +195,7 @@ def test_a_source_that_is_too_large_for_memory_gives_the_same_images(
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "LARGE", 0)
     large = load_dataset(source)
-    assert isinstance(large.train.pool.pixels, FilePixels)
+    assert isinstance(large.train.pool.items, FileItems)
     assert large.digest == usual.digest
     assert large.report == usual.report
 
@@ -541,7 +541,7 @@ def test_images_are_bytes_or_files_beside_the_table(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [png(i) for i in images], "y": [0, 1] * EACH}), tmp_path / "binary.parquet")
     for name in ("struct.parquet", "binary.parquet"):
         dataset = load_dataset(source_from_argument(str(tmp_path / name)))
-        pool = dataset.train.pool.pixels
+        pool = dataset.train.pool.items
         np.testing.assert_array_equal(pool, images.transpose(0, 3, 1, 2))
 
 
@@ -623,7 +623,7 @@ def test_labels_that_mean_no_class(first: Any, expected: str, tmp_path: Path) ->
 def test_arrays_in_every_layout(shape: tuple[int, ...], channels: int, tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=array, labels=np.arange(12)[:, None] % 2)
-    pool = load_dataset(source_from_argument(str(tmp_path / "a.npz"))).train.pool.pixels
+    pool = load_dataset(source_from_argument(str(tmp_path / "a.npz"))).train.pool.items
     assert pool.shape == (12, channels, 8, 8)
     expected = array.transpose(0, 3, 1, 2) if array.shape[-1] in (1, 3) else array
     np.testing.assert_array_equal(pool, expected.reshape(pool.shape))

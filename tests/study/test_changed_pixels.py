@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distillab.data.student_transform import StudentTransform
-from distillab.factors.resolution import Resampled
+from distillab.factors.inputs.resolution import Resampled
 from distillab.report.collect.gallery import galleries
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data

@@ -1,4 +1,4 @@
-"""Studies whose methods need a live teacher: cohorts are trained in step, and the numbers do not know it."""
+"""Students of a live teacher are trained in step, as a cohort, with the numbers of separate runs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger.ledger import Ledger
 from distillab.study.running import worker
 from distillab.study.usage import teacher_usage
-from support.studies import CPU, numbers, run_here, spec
+from support.studies import begin, numbers, run_here
 
 ONE = {"factors": {}, "teacher": {"provenance": "full"}, "methods": ["ce", "kd", "mapped"], "seeds": 3}
 STEPS, BATCH = 3, 8
 
 
 class Mapped(SoftTargets):
-    """kd that also looks at the teacher's maps."""
+    """kd with a term on feature maps, which need a live teacher."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
 
     class Config(SoftTargets.Config):
-        """With a weight of its own, so that several can stand in a study."""
+        """A weight, so that a study can hold several."""
 
         share: float = 0.1
 
@@ -51,11 +51,11 @@ def mapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def begun(path: Path, **changes: Any) -> StudyFolder:
-    return StudyFolder.begin(path / "dir", spec(path, **(ONE | changes)), CPU)
+    return begin(path, **(ONE | changes))
 
 
 def cohorts(folder: StudyFolder) -> list[int]:
-    """Of every student that asked its teacher live, how many were trained with it."""
+    """Return the size of the cohort of every student of a live teacher."""
     return [
         record.cohort
         for record in folder.store.run_records("student")
@@ -81,9 +81,7 @@ def test_methods_of_a_seed_share_their_order_in_any_study(tmp_path: Path) -> Non
     assert cohorts(folder) == [2] * 4
 
 
-def test_a_study_done_in_cohorts_has_the_numbers_of_one_done_run_by_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cohorts_have_the_numbers_of_separate_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     together = run_here(begun(tmp_path / "together", order="shared"))
     claim = Ledger.claim
     monkeypatch.setattr(Ledger, "claim", lambda self: claim(self, 1))
@@ -92,10 +90,8 @@ def test_a_study_done_in_cohorts_has_the_numbers_of_one_done_run_by_run(
     assert cohorts(folder) == [1, 1, 1]
 
 
-def test_a_member_that_breaks_does_not_take_the_others_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An error that is no divergence stops the whole cohort; each is then done alone."""
+def test_error_of_a_member_does_not_fail_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error other than divergence stops the cohort; each member is then run alone."""
     real = Mapped.forward
 
     def breaking(self: Mapped, *given: Any) -> dict[str, Tensor]:
@@ -112,11 +108,9 @@ def test_a_member_that_breaks_does_not_take_the_others_with_it(
     assert "this one cannot" in failure.error
 
 
-def test_a_lost_gpu_ends_the_worker_and_not_the_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a failed assertion on a GPU nothing can be computed in that process: what it held is left to
-    others, and of a cohort each is tried alone."""
+def test_lost_gpu_ends_the_worker_and_not_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed assertion on a GPU its process can compute nothing: other workers take its jobs, and
+    run the members of a cohort alone."""
     real = Mapped.forward
 
     def asserting(self: Mapped, *given: Any) -> dict[str, Tensor]:
@@ -133,10 +127,10 @@ def test_a_lost_gpu_ends_the_worker_and_not_the_study(
     assert rows == {"ce": "done", "mapped": "done", "mapped(share=0.5)": "failed"}
 
 
-def test_what_broke_a_cohort_is_out_of_memory_when_its_members_are_tried_alone(
+def test_memory_of_a_failed_cohort_is_freed_before_members_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sixteen students at once may be too many where one is not."""
+    """Sixteen students may need too much memory where one does not."""
     held: list[weakref.ref[torch.Tensor]] = []
     real = worker.JobRunner.run
 
@@ -155,10 +149,8 @@ def test_what_broke_a_cohort_is_out_of_memory_when_its_members_are_tried_alone(
 
 
 @pytest.mark.parametrize("method", ["kd", "mapped"])
-def test_what_the_teacher_says_of_test_images_is_there_however_students_ask(
-    method: str, tmp_path: Path
-) -> None:
-    """Where seeds stop when it is decided, only what a run needs is done."""
+def test_teacher_is_tested_with_stored_and_live_outputs(method: str, tmp_path: Path) -> None:
+    """With sequential stopping, only what a run needs is run."""
     seeds = {"min": 5, "max": 6, "stop": "decided"}
     folder = begun(tmp_path, methods=[method], seeds=seeds, teacher={"outputs": {"budget": 0}})
     rows = [row for row in run_here(folder) if row["status"] == "done"]
@@ -167,8 +159,8 @@ def test_what_the_teacher_says_of_test_images_is_there_however_students_ask(
 
 
 @pytest.mark.parametrize("budget", [0, "700 B", "8 GB"])
-def test_what_is_stored_stays_within_its_budget(tmp_path: Path, budget: Any) -> None:
-    """What does not fit is asked live; every run is done either way."""
+def test_stored_outputs_stay_within_their_budget(tmp_path: Path, budget: Any) -> None:
+    """Students whose outputs do not fit use a live teacher; every run is done either way."""
     allowed = {0: 0, "700 B": 700, "8 GB": 8 * 10**9}[budget]
     teacher = {"provenance": "full", "outputs": {"budget": budget}}
     folder = begun(tmp_path, factors={"size": [5, 15]}, seeds=1, teacher=teacher, methods=["kd"])
@@ -176,6 +168,8 @@ def test_what_is_stored_stays_within_its_budget(tmp_path: Path, budget: Any) -> 
     files = [file for file in folder.store.caches.rglob("*") if file.suffix not in (".json", ".lock")]
     stored = sum(file.stat().st_size for file in files if file.is_file())
     assert stored <= allowed
-    told = {record.n_train: record for record in folder.store.run_records("student") if record.teacher_images}
-    assert told[20].teacher_forwards == (0 if allowed else STEPS * BATCH)
-    assert told[60].teacher_forwards == (0 if allowed > 700 else STEPS * BATCH)
+    records = {
+        record.n_train: record for record in folder.store.run_records("student") if record.teacher_images
+    }
+    assert records[20].teacher_forwards == (0 if allowed else STEPS * BATCH)
+    assert records[60].teacher_forwards == (0 if allowed > 700 else STEPS * BATCH)

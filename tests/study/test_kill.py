@@ -1,4 +1,4 @@
-"""Studies that are killed, and two at once on one folder: the numbers are those of an undisturbed one."""
+"""Killed studies, and two runs on one folder, reach the numbers of an undisturbed study."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from support.studies import Undisturbed, artefacts, numbers, rows_of, write_stud
 
 SOURCES = Path(distillab.__file__).parents[1]
 JOBS = 25
-PATIENCE = 600.0  # seconds; a hang must end some time
+TIMEOUT = 600.0  # seconds, so that a hang ends
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 
 
 class Runs:
-    """Command lines of `distillab run`, each in a process group of its own."""
+    """Processes that run `distillab run`, each in a process group of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.out, self.study = folder / "dir", write_study(folder / "study.yaml")
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, executor: str, workers: int = 1) -> subprocess.Popen[str]:
-        words = ["run", str(self.study), "--out", str(self.out), "--executor", executor]
+        arguments = ["run", str(self.study), "--out", str(self.out), "--executor", executor]
         process = subprocess.Popen(
-            [sys.executable, "-m", "distillab.cli", *words, "--workers", str(workers)],
+            [sys.executable, "-m", "distillab.cli", *arguments, "--workers", str(workers)],
             env=os.environ | {"PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -45,7 +45,7 @@ class Runs:
         return process
 
     def done(self) -> int:
-        """How many jobs the ledger says are done, or 0 if there is no ledger yet."""
+        """Return the number of jobs done; 0 if there is no ledger yet."""
         try:
             with sqlite3.connect(f"file:{self.out / 'ledger.sqlite'}?mode=ro", uri=True, timeout=60) as db:
                 return int(db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'done'").fetchone()[0])
@@ -54,8 +54,8 @@ class Runs:
 
     def kill_when_done(self, process: subprocess.Popen[str], count: int) -> None:
         """SIGKILL the whole group as soon as ``count`` jobs are done."""
-        end = time.monotonic() + PATIENCE
-        while self.done() < count and process.poll() is None and time.monotonic() < end:
+        deadline = time.monotonic() + TIMEOUT
+        while self.done() < count and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.poll() is None, process.communicate()[0]
         os.killpg(process.pid, signal.SIGKILL)
@@ -76,41 +76,39 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     made.clean_up()
 
 
-def test_a_study_killed_again_and_again_comes_to_the_same_numbers(
-    runs: Runs, undisturbed: Undisturbed
-) -> None:
+def test_study_killed_several_times_reaches_the_same_numbers(runs: Runs, undisturbed: Undisturbed) -> None:
     kept: dict[str, tuple[int, ...]] = {}
     for executor, workers, count in (("processes", 1, 1), ("inline", 1, 9), ("inline", 1, 17)):
         runs.kill_when_done(runs.start(executor, workers), count)
         finished = artefacts(StudyFolder.open(runs.out))
-        assert kept.items() <= finished.items()  # nothing was done again, or changed
+        assert kept.items() <= finished.items()  # nothing was run again or changed
         kept = finished
     last = runs.start("processes", 2)
-    told, _ = last.communicate(timeout=PATIENCE)
-    assert last.returncode == 0, told
-    assert "12 runs done, 0 failed" in told
-    assert "Traceback" not in told
+    printed, _ = last.communicate(timeout=TIMEOUT)
+    assert last.returncode == 0, printed
+    assert "12 runs done, 0 failed" in printed
+    assert "Traceback" not in printed
 
     folder = StudyFolder.open(runs.out)
     assert kept.items() <= artefacts(folder).items()
     assert numbers(rows_of(folder)) == numbers(undisturbed.rows)
     assert not any((folder.store.root / "drafts").glob("*/*"))
     with folder.ledger() as ledger:
-        assert {state for state, _, _ in ledger.states().values()} == {"done"}
+        assert {status.state for status in ledger.states().values()} == {"done"}
 
 
-def test_two_runs_at_once_share_one_folder(runs: Runs, undisturbed: Undisturbed) -> None:
+def test_two_simultaneous_runs_share_one_folder(runs: Runs, undisturbed: Undisturbed) -> None:
     crew = [runs.start("inline"), runs.start("inline")]
     for process in crew:
-        told, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, told
-        assert "12 runs done, 0 failed" in told
-        assert "Traceback" not in told
+        printed, _ = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 0, printed
+        assert "12 runs done, 0 failed" in printed
+        assert "Traceback" not in printed
     folder = StudyFolder.open(runs.out)
     assert numbers(rows_of(folder)) == numbers(undisturbed.rows)
     with folder.ledger() as ledger:
         jobs = ledger.states()
-        assert {state for state, _, _ in jobs.values()} == {"done"}
+        assert {status.state for status in jobs.values()} == {"done"}
     made = {name.split("/")[1] for name in artefacts(folder)}
     assert made - jobs.keys() == {folder.dataset.digest}
     assert made >= jobs.keys()

@@ -1,4 +1,4 @@
-"""A study that an older version began goes on where it stood: its ledger is brought up to date."""
+"""A study of an older version resumes where it was: its ledger is converted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distillab.errors import RequestError
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import StudentJob
 from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests, TeacherSource
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 
 # Schema 1, as version 0.1.0 wrote it: specs in full, in one table with the states.
 SHARED = (
@@ -64,7 +64,7 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def test_every_job_stands_where_it_stood(path: Path) -> None:
+def test_every_job_keeps_its_state(path: Path) -> None:
     for _ in range(2):  # the second opening finds nothing to do
         with Ledger(path) as ledger:
             assert ledger.meta("identity") == "i"
@@ -94,10 +94,10 @@ def test_every_job_stands_where_it_stood(path: Path) -> None:
             )
 
 
-def test_it_goes_on(path: Path) -> None:
+def test_converted_study_resumes(path: Path) -> None:
     with Ledger(path) as ledger:
         assert [job.id for job in ledger.claim()] == ["c"]
-        assert ledger.reclaim(blame=True) == 1  # its worker's second death
+        assert ledger.reclaim(count_death=True) == 1  # its worker's second death
         assert [job.id for job in ledger.claim()] == ["r"]
         ledger.done("r", 1.0)
         ledger.fail("c", "broke")
@@ -106,7 +106,7 @@ def test_it_goes_on(path: Path) -> None:
         assert [job.id for job in ledger.claim()] == ["b"]
 
 
-def test_who_needs_whom_is_kept(path: Path) -> None:
+def test_needs_are_kept(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE jobs SET state = 'queued', seconds = NULL WHERE id = 't'")
     db.execute("UPDATE jobs SET waiting = 1 WHERE id = 'c'")
@@ -119,7 +119,7 @@ def test_who_needs_whom_is_kept(path: Path) -> None:
         assert "teacher t, which failed: broke" in str(ledger.states()["c"][2])
 
 
-def test_a_study_that_an_older_version_is_running_is_left_alone(path: Path) -> None:
+def test_study_that_an_older_version_runs_is_left_alone(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE jobs SET heartbeat = ? WHERE id = 'r'", (time.time(),))
     db.commit()
@@ -130,7 +130,7 @@ def test_a_study_that_an_older_version_is_running_is_left_alone(path: Path) -> N
     db.close()
 
 
-def test_what_breaks_half_way_leaves_the_ledger_as_it_was(path: Path) -> None:
+def test_failed_conversion_leaves_the_ledger_unchanged(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("UPDATE jobs SET condition = 'not JSON' WHERE id = 'r'")
     db.commit()

@@ -1,4 +1,4 @@
-"""Sums of methods and methods of one's own as arms of a study."""
+"""Sums of methods and user methods in a study."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distillab.study.folder import StudyFolder
 from support.studies import CPU, run_here, spec
 
 OWN = '''
-"""Learn the teacher's logits as they are."""
+"""Match the teacher's logits."""
 from typing import ClassVar
 from distillab.methods import Batch, Method
 from distillab.methods.divergence import label_loss
@@ -20,8 +20,8 @@ class Logits(Method):
         strength: float = 0.5
 
     def forward(self, student, teacher, batch):
-        apart = (student.logits - teacher.logits.detach()).square().mean()
-        return {"ce": label_loss(student.logits, batch).mean(), "logits": self.config.strength * apart}
+        gap = (student.logits - teacher.logits.detach()).square().mean()
+        return {"ce": label_loss(student.logits, batch).mean(), "logits": self.config.strength * gap}
 '''
 
 
@@ -32,23 +32,24 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def test_sums_and_own_methods_run_as_arms_of_a_study(own: Path, tmp_path: Path) -> None:
-    """Written relative to the study's file; the arms are told by their labels."""
-    arms = ["ce", {"kd": {}, "rkd": {"weight": 0.5}}, "mine.py:Logits"]
-    study = spec(own.parent, methods=arms, factors={"size": [5]})
+def test_sums_and_user_methods_run_in_a_study(own: Path, tmp_path: Path) -> None:
+    """Files are named relative to the study file; rows have the labels of the methods."""
+    methods = ["ce", {"kd": {}, "rkd": {"weight": 0.5}}, "mine.py:Logits"]
+    study = spec(own.parent, methods=methods, factors={"size": [5]})
     folder = StudyFolder.begin(tmp_path / "dir", study, CPU)
     rows = run_here(folder)
     assert {row["status"] for row in rows} == {"done"}
     assert {row["method"] for row in rows} == {"ce", "kd+rkd(weight=0.5)", "Logits"}
 
 
-def test_a_study_goes_on_and_tells_of_a_method_whose_code_was_changed(own: Path, tmp_path: Path) -> None:
+def test_changed_code_fails_the_runs_of_a_user_method(own: Path, tmp_path: Path) -> None:
     study = spec(own.parent, methods=["ce", "mine.py:Logits"], factors={"size": [5]}, seeds=1)
     folder = StudyFolder.begin(tmp_path / "dir", study, CPU)
     own.write_text(OWN + "\n# changed\n")
     rows = run_here(folder)
     with folder.ledger() as ledger:
-        told = [error for state, _, error in ledger.states().values() if state == "failed"]
+        errors = [failure.error for failure in ledger.failures()]
     status = {row["method"]: row["status"] for row in rows}
-    assert status["ce"] == "done" and status["Logits"] == "failed"
-    assert told and all("mine.py:Logits: the code of a method has changed" in each for each in told)
+    assert status == {"ce": "done", "Logits": "failed"}
+    assert errors
+    assert all("mine.py:Logits: the code of a method has changed" in error for error in errors)

@@ -363,7 +363,7 @@ def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pyte
     excluded = [cell for cell in made.cells if cell.excluded]
     assert len(excluded) == 8
     assert {cell.levels["size"] for cell in excluded} == {10}
-    assert {cell.excluded for cell in excluded} == {"size: asked images a class 10, measured 7"}
+    assert {cell.excluded for cell in excluded} == {"size: requested examples per class 10, measured 7"}
     assert {cell.run for cell in excluded} == {None}
     assert {len(entry.checks) for entry in made.conditions} == {1}
     monkeypatch.undo()

@@ -1,5 +1,4 @@
-"""Stopping when it is decided: later seeds run only where they are needed, and an interruption between looks
-changes nothing."""
+"""Sequential stopping: later seeds run only where they are needed, whatever interrupts the study."""
 
 from __future__ import annotations
 
@@ -19,16 +18,17 @@ from distillab.evidence.stopping import interim_analysis
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.planning.plan import make_plan
 from distillab.study.planning.summary import summarize_plan
-from distillab.study.running.run import outcome, run_jobs
+from distillab.study.running import outcome, run_jobs
 from distillab.study.running.worker import work
-from distillab.study.status import standing
+from distillab.study.status import study_status
 from support.jobs import make_job
-from support.studies import CPU, numbers, run_here, silent, spec, study
+from support.ledgers import states_by_id
+from support.studies import CPU, check_share, numbers, run_here, spec, states_of, study
 
-# A label smoothing of nothing is plain training: its gain is 0 at every seed, equivalent at the first look.
+# Label smoothing by 0 is plain training: its gain is 0 at every seed, equivalent at the first look.
 SAME, OTHER = "label_smoothing(smoothing=0)", "label_smoothing(smoothing=0.9)"
 CHANGES: dict[str, Any] = {
     "teacher": {"provenance": "same"},
@@ -53,7 +53,7 @@ class Stopped:
 
     def states(self) -> dict[str, str]:
         with self.folder.ledger() as ledger:
-            return {name: state for name, (state, _, _) in ledger.states().items()}
+            return states_by_id(ledger)
 
 
 def run(out: Path, **changes: Any) -> Stopped:
@@ -74,7 +74,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "told"),
+    ("seeds", "message"),
     [
         ({"min": 4, "max": 9, "stop": "decided"}, "seeds: min: 4 is not accepted (allowed: at least 5)"),
         ({"min": 5, "max": 5, "stop": "decided"}, "max must be greater than min: 5 and 5"),
@@ -84,10 +84,10 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
         ({"min": "few", "max": 9, "stop": "decided"}, "min: 'few' is not accepted (allowed: a whole number)"),
     ],
 )
-def test_a_range_that_makes_no_sense_is_told_in_one_line(seeds: dict[str, Any], told: str) -> None:
+def test_invalid_range_is_one_line_of_error(seeds: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as error:
         spec(seeds=seeds)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -100,25 +100,25 @@ def test_looks_rise_from_min_to_max(least: int, more: int) -> None:
     assert list(looks) == sorted(set(looks))
 
 
-def test_a_study_file_with_a_range_can_be_written_and_read_again() -> None:
-    asked = spec(**CHANGES)
-    again = spec(**CHANGES | {"seeds": asked.canonical()["seeds"]})
-    assert asked.canonical()["seeds"] == CHANGES["seeds"]
-    assert again.identity == asked.identity != spec(**CHANGES | {"seeds": 7}).identity
+def test_study_with_a_range_can_be_written_and_read_again() -> None:
+    first = spec(**CHANGES)
+    again = spec(**CHANGES | {"seeds": first.canonical()["seeds"]})
+    assert first.canonical()["seeds"] == CHANGES["seeds"]
+    assert again.identity == first.identity != spec(**CHANGES | {"seeds": 7}).identity
     assert spec(seeds=3).canonical()["seeds"] == [0, 1, 2]
 
 
-def test_a_range_plans_the_runs_that_its_most_seeds_would() -> None:
+def test_range_plans_the_runs_of_its_maximum() -> None:
     plans = [
-        make_plan(asked, load_dataset(asked.source()), CPU)
-        for asked in (spec(**CHANGES), spec(**CHANGES | {"seeds": 7}))
+        make_plan(each, load_dataset(each.source()), CPU)
+        for each in (spec(**CHANGES), spec(**CHANGES | {"seeds": 7}))
     ]
     assert list(plans[0].jobs) == list(plans[1].jobs)
 
 
-def test_a_plan_tells_the_least_and_the_most_that_it_costs(stopped: Stopped) -> None:
-    asked, dataset = stopped.folder.spec, stopped.folder.dataset
-    seen = summarize_plan(asked, dataset, make_plan(asked, dataset, CPU), CPU)
+def test_plan_shows_its_least_and_its_most_cost(stopped: Stopped) -> None:
+    planned, dataset = stopped.folder.spec, stopped.folder.dataset
+    seen = summarize_plan(planned, dataset, make_plan(planned, dataset, CPU), CPU)
     assert (seen.looks, seen.runs["student"], seen.least_students) == ((5, 6, 7), 21, 15)
     assert seen.least_seconds == pytest.approx(5 / 7 * sum(seen.seconds.values()))
 
@@ -126,7 +126,7 @@ def test_a_plan_tells_the_least_and_the_most_that_it_costs(stopped: Stopped) -> 
 # -- an undisturbed study ------------------------------------------------------------------------------------
 
 
-def test_what_is_decided_gets_no_further_seeds_and_its_twin_goes_on(stopped: Stopped) -> None:
+def test_decided_method_gets_no_further_seeds_and_the_other_goes_on(stopped: Stopped) -> None:
     seeds: dict[tuple[str, str], list[int]] = {}
     for row in stopped.rows:
         seeds.setdefault((row["method"], row["status"]), []).append(row["seed"])
@@ -136,14 +136,15 @@ def test_what_is_decided_gets_no_further_seeds_and_its_twin_goes_on(stopped: Sto
         (SAME, "spared"): [5, 6],
         (OTHER, "done"): [0, 1, 2, 3, 4, 5, 6],
     }
-    told = {row["method"]: row for row in stopped.effects if row["metric"] == "accuracy"}
-    assert (told[SAME]["n_pairs"], told[SAME]["look"], told[SAME]["verdict"]) == (5, 1, "equivalent")
-    assert (told[OTHER]["n_pairs"], told[OTHER]["look"]) == (7, 3)
+    effects = {row["method"]: row for row in stopped.effects if row["metric"] == "accuracy"}
+    same, other = effects[SAME], effects[OTHER]
+    assert (same["n_pairs"], same["look"], same["verdict"]) == (5, 1, "equivalent")
+    assert (other["n_pairs"], other["look"]) == (7, 3)
     levels = {look.number: look.confidence for look in stopping.looks_of(stopped.folder)}
     assert all(row["confidence"] == levels[row["look"]] > 0.95 for row in stopped.effects)
 
 
-def test_spared_runs_are_never_made_and_have_no_numbers(stopped: Stopped) -> None:
+def test_spared_runs_never_run_and_have_no_numbers(stopped: Stopped) -> None:
     spared = [row for row in stopped.rows if row["status"] == "spared"]
     assert len(spared) == 2
     for row in spared:
@@ -151,15 +152,15 @@ def test_spared_runs_are_never_made_and_have_no_numbers(stopped: Stopped) -> Non
         assert not stopped.folder.store.has("student", row["run_id"])
 
 
-def test_other_metrics_rest_on_the_pairs_of_the_look_that_decided(stopped: Stopped) -> None:
+def test_all_metrics_use_the_pairs_of_the_deciding_look(stopped: Stopped) -> None:
     accuracy = [row for row in stopped.effects if row["metric"] == "accuracy"]
-    told = {row["method"]: (row["n_pairs"], row["look"]) for row in accuracy}
+    pairs = {row["method"]: (row["n_pairs"], row["look"]) for row in accuracy}
     measured = [row for row in stopped.effects if row["n_pairs"]]
-    assert len(measured) > len(told)
-    assert all((row["n_pairs"], row["look"]) == told[row["method"]] for row in measured)
+    assert len(measured) > len(pairs)
+    assert all((row["n_pairs"], row["look"]) == pairs[row["method"]] for row in measured)
 
 
-def test_runs_are_those_of_a_study_with_fixed_seeds(stopped: Stopped, tmp_path: Path) -> None:
+def test_runs_equal_those_of_a_study_with_fixed_seeds(stopped: Stopped, tmp_path: Path) -> None:
     folder = StudyFolder.begin(tmp_path / "dir", spec(**CHANGES | {"seeds": 7}), CPU)
     fixed = {row["run_id"]: row for row in numbers(run_here(folder))}
     done = [row for row in numbers(stopped.rows) if row["status"] == "done"]
@@ -167,18 +168,18 @@ def test_runs_are_those_of_a_study_with_fixed_seeds(stopped: Stopped, tmp_path: 
     assert not {"look", "confidence"} & set(read_rows(folder.effects_file)[0])
 
 
-def test_outcome_standing_and_report_tell_what_was_saved(stopped: Stopped) -> None:
+def test_outcome_status_and_report_count_spared_runs(stopped: Stopped) -> None:
     ended = outcome(stopped.folder)
     assert (ended.done, ended.spared, ended.held, ended.open, ended.failed) == (19, 2, 0, 0, 0)
-    told = standing(stopped.folder.path)
-    assert told["share_done"] == 1.0
-    assert told["jobs"]["student"] == {"done": 19, "spared": 2}
+    status = study_status(stopped.folder.path)
+    assert status.share_done == 1.0
+    assert status.jobs["student"] == {"done": 19, "spared": 2}
     page = stopped.folder.report_file.read_text()
     assert "Seeds saved: <b>2 of 14</b>" in page
     assert "<b>2 of 21</b> student runs were not needed" in page
 
 
-def test_where_everything_is_decided_only_the_first_look_is_run(tmp_path: Path) -> None:
+def test_only_the_first_look_runs_if_it_decides_everything(tmp_path: Path) -> None:
     ended = run(tmp_path / "dir", evidence={"margin": 0.9}, methods=["ce", "kd"])
     assert {row["status"] for row in ended.rows if row["seed"] < 5} == {"done"}
     assert {row["status"] for row in ended.rows if row["seed"] >= 5} == {"spared"}
@@ -192,7 +193,7 @@ def test_where_everything_is_decided_only_the_first_look_is_run(tmp_path: Path) 
 
 
 def first_look(folder: StudyFolder) -> None:
-    run_jobs(folder, executor="inline", workers=1, device="cpu", watch=silent)
+    run_jobs(folder, executor="inline", workers=1, device="cpu", on_progress=check_share)
 
 
 def half_of_the_first(folder: StudyFolder) -> None:
@@ -212,7 +213,7 @@ def half_of_the_second(folder: StudyFolder) -> None:
 
 
 @pytest.mark.parametrize("interrupted", [first_look, look_without_runs, half_of_the_second])
-def test_an_interrupted_study_comes_to_the_same(interrupted: Any, stopped: Stopped, tmp_path: Path) -> None:
+def test_interrupted_study_ends_the_same(interrupted: Any, stopped: Stopped, tmp_path: Path) -> None:
     interrupted(begin(tmp_path / "dir"))
     again = run(tmp_path / "dir")
     assert numbers(again.rows) == numbers(stopped.rows)
@@ -220,7 +221,7 @@ def test_an_interrupted_study_comes_to_the_same(interrupted: Any, stopped: Stopp
     assert again.states() == stopped.states()
 
 
-def test_before_the_first_look_nothing_is_decided_and_tables_can_be_written(tmp_path: Path) -> None:
+def test_nothing_is_decided_before_the_first_look(tmp_path: Path) -> None:
     folder = begin(tmp_path / "dir")
     half_of_the_first(folder)
     ended = conclude(folder)
@@ -230,7 +231,7 @@ def test_before_the_first_look_nothing_is_decided_and_tables_can_be_written(tmp_
     assert "not finished" in folder.report_file.read_text()
 
 
-def test_a_look_changes_nothing_while_jobs_are_open_nor_when_it_is_taken_twice(tmp_path: Path) -> None:
+def test_analysis_with_open_jobs_or_repeated_changes_nothing(tmp_path: Path) -> None:
     folder = begin(tmp_path / "dir")
     before = states_of(folder)
     assert interim_analysis(folder)
@@ -243,10 +244,10 @@ def test_a_look_changes_nothing_while_jobs_are_open_nor_when_it_is_taken_twice(t
     assert {"held", "spared", "queued", "done"} == set(after.values())
 
 
-def test_of_two_runs_that_look_at_once_the_later_one_changes_nothing(
+def test_later_of_two_simultaneous_analyses_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The slower one has read the results before the faster one looked and ran on to the end."""
+    """The slower one read the results before the faster one finished the study."""
     folder = begin(tmp_path / "dir")
     first_look(folder)
     real = stopping.runs_needed
@@ -265,15 +266,10 @@ def test_of_two_runs_that_look_at_once_the_later_one_changes_nothing(
     assert states_of(folder) == ended[0]
 
 
-def test_a_narrower_margin_takes_spared_runs_up_again(stopped: Stopped, tmp_path: Path) -> None:
+def test_narrower_margin_queues_spared_runs_again(stopped: Stopped, tmp_path: Path) -> None:
     shutil.copytree(stopped.folder.path, tmp_path / "dir")
     again = run(tmp_path / "dir", evidence={"margin": 0.0})
     assert {row["status"] for row in again.rows} == {"done"}
-
-
-def states_of(folder: StudyFolder) -> dict[str, str]:
-    with folder.ledger() as ledger:
-        return {name: state for name, (state, _, _) in ledger.states().items()}
 
 
 # -- failures ------------------------------------------------------------------------------------------------
@@ -292,40 +288,36 @@ def ledger(tmp_path: Path) -> Any:
         yield made
 
 
-def told(ledger: Ledger) -> dict[str, str]:
-    return {name: state for name, (state, _, _) in ledger.states().items()}
-
-
-def test_what_the_first_runs_do_not_need_is_held(ledger: Ledger) -> None:
-    assert told(ledger) == {"teacher": "queued", "a": "queued", "b": "held", "c": "held"}
+def test_jobs_that_the_first_runs_do_not_need_are_held(ledger: Ledger) -> None:
+    assert states_by_id(ledger) == {"teacher": "queued", "a": "queued", "b": "held", "c": "held"}
     assert ledger.tally()["student"] == {"queued": 2, "held": 2}
     assert [each.id for each in ledger.claim()] == ["teacher"]
     ledger.done("teacher", 1.0)
     assert [each.id for each in ledger.claim()] == ["a"]
-    assert ledger.admit(["b", "c"], ["b", "c"]) == 1  # somebody is still at work
-    assert told(ledger)["b"] == "held"
+    assert ledger.admit(["b", "c"], ["b", "c"]) == 1  # another worker is still busy
+    assert states_by_id(ledger)["b"] == "held"
     ledger.done("a", 1.0)
     assert ledger.claim() == []
     assert ledger.admit(["b"], ["b"]) == 1
-    assert told(ledger) == {"teacher": "done", "a": "done", "b": "queued", "c": "spared"}
-    assert ledger.progress() == (2.0, 3.0)  # what is spared is no work
+    assert states_by_id(ledger) == {"teacher": "done", "a": "done", "b": "queued", "c": "spared"}
+    assert ledger.progress() == (2.0, 3.0)  # spared jobs are no work
     assert [each.id for each in ledger.claim()] == ["b"]
 
 
-def test_a_held_run_whose_teacher_failed_fails_at_its_look_and_can_be_tried_again(ledger: Ledger) -> None:
+def test_held_run_of_a_failed_teacher_fails_at_its_look_and_can_be_retried(ledger: Ledger) -> None:
     ledger.fail("teacher", "it broke")
-    assert told(ledger) == {"teacher": "failed", "a": "failed", "b": "held", "c": "held"}
+    assert states_by_id(ledger) == {"teacher": "failed", "a": "failed", "b": "held", "c": "held"}
     assert ledger.admit(["b"], ["b", "c"]) == 0
     assert ledger.states()["b"][0] == "failed"
     assert "teacher, which failed: it broke" in str(ledger.states()["b"][2])
-    assert told(ledger)["c"] == "held"
+    assert states_by_id(ledger)["c"] == "held"
     assert ledger.retry_failed() == 3
     for name in ("teacher", "a", "b"):
         assert [each.id for each in ledger.claim()] == [name]
         ledger.done(name, 1.0)
 
 
-def test_a_study_whose_runs_all_fail_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_whose_runs_all_fail_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("no teacher today")
 
@@ -337,7 +329,7 @@ def test_a_study_whose_runs_all_fail_ends(tmp_path: Path, monkeypatch: pytest.Mo
     assert outcome(ended.folder).open == outcome(ended.folder).held == 0
 
 
-def test_the_tables_of_a_finished_study_are_the_same_when_written_again(stopped: Stopped) -> None:
+def test_tables_written_again_are_the_same(stopped: Stopped) -> None:
     tables = write_tables(stopped.folder)
     assert read_rows(stopped.folder.effects_file) == stopped.effects
     assert [row["status"] for row in tables.results] == [row["status"] for row in stopped.rows]

@@ -1,4 +1,4 @@
-"""The store: what is there is whole, and nothing is there by half."""
+"""The store: every artifact in it is complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files(store: Store) -> list[str]:
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
 
 
-def test_an_artefact_appears_when_it_is_complete(store: Store) -> None:
+def test_artifact_appears_when_it_is_complete(store: Store) -> None:
     with store.writing(*NAME) as draft:
         (draft / "weights").write_text("all of them")
         RECORD.write(draft)
@@ -44,7 +44,7 @@ def test_an_artefact_appears_when_it_is_complete(store: Store) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), OSError(errno.EIO, "bad disk")])
-def test_what_ends_in_an_error_leaves_nothing(store: Store, error: BaseException) -> None:
+def test_failed_write_leaves_nothing(store: Store, error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, store.writing(*NAME) as draft:
         (draft / "weights").write_text("half of th")
         raise error
@@ -53,7 +53,7 @@ def test_what_ends_in_an_error_leaves_nothing(store: Store, error: BaseException
     assert files(store) == []
 
 
-def test_of_two_writers_of_one_artefact_the_first_one_stays(store: Store) -> None:
+def test_first_of_two_writers_wins(store: Store) -> None:
     with store.writing(*NAME) as slow:
         (slow / "weights").write_text("same content")
         with store.writing(*NAME) as fast:
@@ -63,7 +63,7 @@ def test_of_two_writers_of_one_artefact_the_first_one_stays(store: Store) -> Non
     assert files(store) == ["student/0123456789abcdef/weights"]
 
 
-def test_many_writers_of_one_artefact_do_each_other_no_harm(store: Store) -> None:
+def test_many_writers_of_one_artifact_do_not_interfere(store: Store) -> None:
     gate, errors = threading.Barrier(8), []
 
     def write() -> None:
@@ -84,7 +84,7 @@ def test_many_writers_of_one_artefact_do_each_other_no_harm(store: Store) -> Non
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_drafts_of_killed_writers_are_swept_and_those_of_living_ones_stay(store: Store) -> None:
+def test_only_drafts_of_killed_writers_are_swept(store: Store) -> None:
     child = os.fork()
     if child == 0:
         with store.writing(*NAME) as draft:
@@ -100,7 +100,7 @@ def test_drafts_of_killed_writers_are_swept_and_those_of_living_ones_stay(store:
     assert files(store) == ["student/0123456789abcdef/weights"]
 
 
-def test_sweeping_an_empty_store_is_nothing(store: Store) -> None:
+def test_empty_store_can_be_swept(store: Store) -> None:
     store.sweep()
     assert not store.has(*NAME)
 
@@ -110,7 +110,7 @@ FULL = [
     OSError(errno.EDQUOT, "Disk quota exceeded"),
     SafetensorError(
         "Error while serializing: I/O error: No space left on device (os error 28)"
-    ),  # as it is in fact
+    ),  # as safetensors words it
     SafetensorError("Error while serializing: IoError(Os { code: 28 }) os error 28"),
     sqlite3.OperationalError("database or disk is full"),
     RuntimeError("unable to write: No space left on device"),
@@ -118,7 +118,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=[f"{type(error).__name__}-{n}" for n, error in enumerate(FULL)])
-def test_a_full_disk_has_one_name(store: Store, error: Exception) -> None:
+def test_full_disk_is_one_error_whatever_raises_it(store: Store, error: Exception) -> None:
     with pytest.raises(DiskFullError, match="no space left") as caught, store.writing(*NAME) as draft:
         (draft / "weights").write_text("half of th")
         raise error
@@ -136,7 +136,7 @@ def test_a_full_disk_has_one_name(store: Store, error: Exception) -> None:
     ],
     ids=str,
 )
-def test_other_errors_keep_theirs(store: Store, error: Exception) -> None:
+def test_other_errors_are_left_alone(store: Store, error: Exception) -> None:
     with pytest.raises(type(error)) as caught, store.writing(*NAME):
         raise error
     assert caught.value is error

@@ -1,4 +1,4 @@
-"""A worker's memory does not grow with the runs that it has done."""
+"""A worker's memory does not grow with the number of its runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 RUNS, FIRST = 100, 25
-# A network that stayed behind, with its optimiser and snapshots, would cost 1.5 MiB a run.
-MOST_MIB = 24.0
+# A leaked network, with its optimizer and snapshots, would cost 1.5 MiB per run.
+MAX_MIB = 24.0
 
 SCRIPT = f"""
 import resource, sys
@@ -31,10 +31,10 @@ with folder.ledger() as ledger:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no resource module")
 def test_memory_does_not_grow_with_runs(tmp_path: Path) -> None:
-    """The peak of a process of its own after a quarter of the runs, and after all of them."""
+    """The peak of a fresh process after a quarter of the runs is close to that after all of them."""
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "out")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    *peaks, done = map(int, told)
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    *peaks, done = map(int, printed)
     assert done == RUNS
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    assert (peaks[-1] - peaks[FIRST]) / unit < MOST_MIB
+    assert (peaks[-1] - peaks[FIRST]) / unit < MAX_MIB

@@ -1,4 +1,4 @@
-"""Small image sets for the tests of factors, and what lies around them."""
+"""Small sets of examples for the tests of factors, and contexts around them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.derived import stacked
 from distillab.data.examples import Examples
+from distillab.data.targets import Labels
 from distillab.factors import FactorContext, Role
 from distillab.factors.factor import Probabilities
 
@@ -16,14 +17,16 @@ SIDE = 8
 
 
 def examples_of(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> Examples:
-    """A set with ``counts[c]`` images of class c, in random order, with scattered ids: RGB noise of 8 pixels
-    around a colour of the class. Neighbouring classes share a parent, and the images of a class have one of
-    three groups in turn."""
+    """Return ``counts[c]`` images of class c, in random order, with scattered ids.
+
+    They are 8x8 RGB noise around a color of the class. Two neighboring classes share a parent, and the images
+    of a class belong to three groups in turn.
+    """
     rng = np.random.default_rng(shuffle)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
-    colours = np.random.default_rng(0).integers(60, 196, (len(counts), 3, 1, 1))
+    colors = np.random.default_rng(0).integers(60, 196, (len(counts), 3, 1, 1))
     noise = rng.integers(-40, 41, (len(labels), 3, SIDE, SIDE))
-    pixels = np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
+    pixels = np.clip(colors[labels] + noise, 0, 255).astype(np.uint8)
     made = Examples.of(pixels, labels, tuple(f"class {c}" for c in range(len(counts))))
     ids = first_id + 7 * np.random.default_rng(shuffle + 1).permutation(len(labels))
     turns = np.empty(len(labels), dtype=np.int64)
@@ -38,12 +41,14 @@ def examples_of(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> Ex
 
 
 def context_around(train: Examples, role: Role = "transfer") -> FactorContext:
-    """A dataset whose training set begins with the given one, and has more images of its classes and of two
-    others; with one other dataset, called ``other``, and a teacher."""
+    """Return a context with one other dataset, called ``other``, and a teacher.
+
+    The training set starts with the given one and has more images of its classes and of two others.
+    """
 
     def some(each: int, shuffle: int, first_id: int) -> Examples:
         images = examples_of([each] * len(train.classes), shuffle=shuffle, first_id=first_id)
-        return replace(images, classes=train.classes, parents=train.parents)
+        return with_classes(images, train.classes, train.parents)
 
     def dataset(name: str, train: Examples, first_id: int, others: dict[str, Dataset]) -> Dataset:
         val, test = some(4, 77, first_id), some(8, 78, first_id + 10_000)
@@ -57,10 +62,15 @@ def _with_more(train: Examples) -> Examples:
     more = examples_of([40] * len(train.classes) + [80, 80], shuffle=80, first_id=2_000_000)
     classes = (*train.classes, "left out 1", "left out 2")
     parents = (*train.parents, "parent left", "parent left") if train.parents else ()
-    return stacked(replace(train, classes=classes, parents=parents), replace(more, classes=classes))
+    return stacked(with_classes(train, classes, parents), with_classes(more, classes))
+
+
+def with_classes(images: Examples, classes: tuple[str, ...], parents: tuple[str, ...] = ()) -> Examples:
+    """The same images and labels under other class names, of which there may be more."""
+    return replace(images, targets=Labels(images.labels, len(classes)), classes=classes, parents=parents)
 
 
 def teacher(images: Examples) -> Probabilities:
-    """Surer of an image the more its channels differ."""
+    """Return probabilities that are more confident the more an image's channels differ."""
     powers = np.exp(images.images.mean(axis=(2, 3)) / 32)
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

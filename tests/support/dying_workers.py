@@ -1,6 +1,6 @@
-"""Worker processes that die, or do the jobs of a ledger without training anything.
+"""Bodies of worker processes that die, or finish the jobs of a ledger without training anything.
 
-They are started in the place of real workers. Nothing of distillab is imported here: a death costs no second.
+Nothing of distillab is imported here, so that a process starts and dies at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-POISON = "poison"  # how jobs are called that no worker survives
+POISON = "poison"  # the name of jobs that no worker survives
 PATIENCE_SECONDS = 30.0
 CLAIM = (
     "UPDATE jobs SET state = 'running', host = ?, pid = ?, heartbeat = ? WHERE id = "
@@ -21,7 +21,7 @@ CLAIM = (
 
 
 def die_of_poison(path: str, device: str) -> None:
-    """Do every job, but end without a word on those called poison."""
+    """Finish every job, but die at those named poison."""
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
         if row[0].startswith(POISON):
@@ -30,34 +30,36 @@ def die_of_poison(path: str, device: str) -> None:
 
 
 def find_the_disk_full(path: str, device: str) -> None:
-    """End at once, as a worker does that cannot write."""
+    """End at once, as a worker that cannot write."""
     os._exit(28)
 
 
 def die_at_once(path: str, device: str) -> None:
-    """End before any job is claimed, as on a machine on which nothing can be started."""
+    """Die before any job is claimed, as on a machine where nothing can be started."""
     sys.exit(3)
 
 
 def meet_two_others(path: str, device: str) -> None:
-    """Do no job before three have been begun."""
+    """Finish no job before three have started."""
     _wait_for_two_others(path, PATIENCE_SECONDS)
 
 
 def give_up_soon(path: str, device: str) -> None:
-    """Fail a job if three have not been begun soon."""
+    """Fail a job if three have not started soon."""
     _wait_for_two_others(path, 1.0)
 
 
 def die_of_the_crowd(path: str, device: str) -> None:
-    """Do jobs once three have been begun, but end without a word as the last of three to come. The others
-    wait, as workers do, until no job is open."""
+    """Finish jobs once three have started, but die as the last of three workers to come.
+
+    The others wait, as workers do, until no job is open.
+    """
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     dead = Path(path) / "dead"
     until = time.monotonic() + PATIENCE_SECONDS
     while _open(db) and time.monotonic() < until:
         row = db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone()
-        if row and _begun(db) == 3 and not dead.exists():
+        if row and _started(db) == 3 and not dead.exists():
             dead.write_text(f"{os.getpid()} ")
             os._exit(9)
         while row and not dead.exists() and time.monotonic() < until:
@@ -75,12 +77,12 @@ def _wait_for_two_others(path: str, seconds: float) -> None:
     db = sqlite3.connect(Path(path) / "ledger.sqlite", timeout=60, isolation_level=None)
     while row := db.execute(CLAIM, (socket.gethostname(), os.getpid(), time.time())).fetchone():
         until = time.monotonic() + seconds
-        while (begun := _begun(db)) < 3 and time.monotonic() < until:
+        while (started := _started(db)) < 3 and time.monotonic() < until:
             time.sleep(0.01)
-        state = "done" if begun >= 3 else "failed"
+        state = "done" if started >= 3 else "failed"
         db.execute("UPDATE jobs SET state = ?, seconds = 1 WHERE id = ?", (state, *row))
 
 
-def _begun(db: sqlite3.Connection) -> int:
-    """Jobs that somebody has taken, those that have ended included."""
+def _started(db: sqlite3.Connection) -> int:
+    """Return how many jobs were claimed, finished ones included."""
     return int(db.execute("SELECT COUNT(*) FROM jobs WHERE state <> 'queued'").fetchone()[0])

@@ -143,7 +143,7 @@ def loss(
     full = in_full_precision(student[0]).dtype
     method.to(full)  # what it owns is as precise as what it is told
     of = batch(labels, EARLY.get(method.name, 0.5) if progress is None else progress, order)
-    terms = method(outputs(student, stages), told, replace(of, inputs=INPUTS[of.positions].to(full)))
+    terms = method.total(outputs(student, stages), told, replace(of, inputs=INPUTS[of.positions].to(full)))
     return torch.stack(list(terms.values())).sum()
 
 

@@ -57,13 +57,25 @@ def write_study(path: Path, **changes: Any) -> Path:
     return path
 
 
-def silent(share: float) -> None:
+def begin(path: Path, **changes: Any) -> StudyFolder:
+    """Start the small study, with other values, in a folder below ``path``."""
+    return StudyFolder.begin(path / "dir", spec(path, **changes), CPU)
+
+
+def states_of(folder: StudyFolder) -> dict[str, str]:
+    """Return the state of every job by id, in planned order."""
+    with folder.ledger() as ledger:
+        return {name: status.state for name, status in ledger.states().items()}
+
+
+def check_share(share: float) -> None:
+    """Check the progress that an executor reports."""
     assert 0 <= share <= 1
 
 
 def run_here(folder: StudyFolder, executor: str = "inline", workers: int = 1) -> list[dict[str, Any]]:
     """Run what is open, write the tables and read the rows back."""
-    run_jobs(folder, executor=executor, workers=workers, device="cpu", watch=silent)
+    run_jobs(folder, executor=executor, workers=workers, device="cpu", on_progress=check_share)
     write_tables(folder)
     return rows_of(folder)
 

@@ -73,7 +73,7 @@ class SealedPixels:
 
 def sealed(images: Examples) -> tuple[Examples, SealedPixels]:
     """The same set over sealed pixels, and the seal."""
-    seal = SealedPixels(images.pool.pixels)
+    seal = SealedPixels(images.pool.items)
     return replace(images, pool=Pool(seal, images.pool.digest)), seal  # type: ignore[arg-type]
 
 

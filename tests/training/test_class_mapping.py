@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from distillab.data.class_map import NOBODY, class_map, merges
+from distillab.data.class_map import UNMAPPED, class_map, merges
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.training.teachers.class_mapping import map_classifier, map_logits, to_student_classes
@@ -26,10 +26,10 @@ READ = replace(
     ("theirs", "ours", "names", "expected"),
     [
         (READ.classes, READ.classes, {}, None),
-        (READ.classes, ("oak", "cat"), {}, (1, NOBODY, 0, NOBODY)),
+        (READ.classes, ("oak", "cat"), {}, (1, UNMAPPED, 0, UNMAPPED)),
         (READ.classes, ("animal", "tree"), {}, (0, 0, 1, 1)),
-        (("tabby", "dog", "fish"), ("cat", "dog"), {"tabby": "cat"}, (0, 1, NOBODY)),
-        (("tabby", "dog", "fish"), ("animal",), {"tabby": "cat"}, (0, 0, NOBODY)),
+        (("tabby", "dog", "fish"), ("cat", "dog"), {"tabby": "cat"}, (0, 1, UNMAPPED)),
+        (("tabby", "dog", "fish"), ("animal",), {"tabby": "cat"}, (0, 0, UNMAPPED)),
         (("dog", "cat"), ("cat", "dog"), {}, (1, 0)),
     ],
 )
@@ -40,7 +40,7 @@ def test_classes_are_found_by_name_or_by_their_coarser_class(theirs, ours, names
 @pytest.mark.parametrize(
     ("theirs", "ours", "names", "said"),
     [
-        (("cat",), ("cat", "dog"), {}, "no class of the teacher stands for 'dog'"),
+        (("cat",), ("cat", "dog"), {}, "no class of the teacher corresponds to 'dog'"),
         (("cat", "dog"), ("cat", "dog"), {"wolf": "dog"}, "'wolf' is not a class of the teacher"),
         (("cat", "dog"), ("cat", "dog"), {"cat": "wolf"}, "'wolf' is not a class of the data"),
     ],
@@ -55,10 +55,10 @@ def test_a_map_that_misses_classes_is_told_in_one_line(theirs, ours, names, said
 def test_mapped_probabilities_are_sums_given_that_the_class_is_known(values: list[float]) -> None:
     logits = torch.tensor([values], dtype=torch.float64)
     p = logits.softmax(1)[0]
-    merged = map_logits(logits, (0, 0, NOBODY, 1)).softmax(1)[0]
+    merged = map_logits(logits, (0, 0, UNMAPPED, 1)).softmax(1)[0]
     known = p[0] + p[1] + p[3]
     torch.testing.assert_close(merged, torch.stack([p[0] + p[1], p[3]]) / known)
-    cut = map_logits(logits, (1, NOBODY, 0, NOBODY))
+    cut = map_logits(logits, (1, UNMAPPED, 0, UNMAPPED))
     torch.testing.assert_close(cut, logits[:, [2, 0]])
 
 
@@ -69,9 +69,9 @@ def test_half_precision_stays_finite() -> None:
 
 def test_a_last_layer_is_cut_to_the_known_classes_and_never_merged() -> None:
     layer = nn.Linear(3, 4)
-    cut = map_classifier(layer, (1, NOBODY, 0, NOBODY))
+    cut = map_classifier(layer, (1, UNMAPPED, 0, UNMAPPED))
     assert cut is not None and not any(each.requires_grad for each in cut.parameters())
     x = torch.rand(2, 3)
     torch.testing.assert_close(cut(x), layer(x)[:, [2, 0]])
-    assert merges((0, 0, 1)) and not merges((0, NOBODY, 1)) and not merges(None)
+    assert merges((0, 0, 1)) and not merges((0, UNMAPPED, 1)) and not merges(None)
     assert map_classifier(layer, (0, 0, 1, 1)) is None

@@ -25,7 +25,7 @@ from distillab.training.numerics import benchmark as trial
 from distillab.training.numerics import config as numerics
 from distillab.training.numerics import selection as tuning
 from distillab.training.numerics.benchmark import Rates, Workload
-from distillab.training.numerics.config import NumericsConfig, compiled, laid_out, placed, tune_allocator
+from distillab.training.numerics.config import NumericsConfig, compiled, laid_out, placed
 from distillab.training.numerics.selection import (
     LEAST_COMPILED,
     LEAST_FORMATTED,
@@ -472,15 +472,3 @@ def test_networks_and_images_lie_as_asked(name: Any, form: torch.memory_format) 
 def test_the_memory_format_changes_no_more_than_rounding() -> None:
     first, second = run(memory_format="contiguous"), run()
     assert all(torch.allclose(first.last[k].float(), second.last[k].float(), atol=1e-4) for k in second.last)
-
-
-def test_the_allocator_may_be_tuned_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers stay, twice is allowed, and where there is no glibc nothing happens."""
-    before = run()
-    assert tune_allocator() == tune_allocator()
-    assert equal(before.last, run().last)
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert not tune_allocator()
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(numerics.ctypes, "CDLL", lambda name: object())  # a libc without mallopt
-    assert not tune_allocator()

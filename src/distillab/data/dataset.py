@@ -1,4 +1,4 @@
-"""Dataset: what a source gives after reading, checking and splitting, ready to be studied."""
+"""Dataset: the content of a source after reading, checking and splitting, ready to be studied."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distillab.canonical import spec_id
-from distillab.data.examples import Examples, Pool
-from distillab.data.storage import open_pixels, write_pixels
+from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, statistics_of_pixels
+from distillab.data.examples import IMAGE, Examples, Pool
+from distillab.data.storage import open_items, write_items
+from distillab.data.targets import KINDS, Labels
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
-ChannelStatistics = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+ITEMS = "items.npy"
+EARLIER_ITEMS = "pixels.npy"
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was met on the way in. Every number is shown in the report of a study.
+    """What was found while reading. Every number is shown in the report of a study.
 
     Attributes:
-        duplicates: exact duplicates by pair of splits, e.g. ``{"train/test": 10}``; an image of the first
-            split that also stands in the second.
-        dropped_duplicates: how many of them were taken out of train.
-        broken: paths (or row names) of images that could not be decoded and were left out.
-        carved: the splits that were carved from train because the source has none, e.g. ``("val", "test")``.
-        notes: anything else a reader must know, one sentence each.
+        duplicates: Exact duplicates by pair of splits, such as ``{"train/test": 10}``: examples of the first
+            split that are also in the second.
+        dropped_duplicates: How many of them were removed from train.
+        broken: Paths (or row names) of examples that could not be decoded and were left out.
+        carved: The splits carved from train because the source has none, such as ``("val", "test")``.
+        notes: Anything else a reader must know, one sentence each.
     """
 
     duplicates: dict[str, int] = field(default_factory=dict)
@@ -40,11 +43,26 @@ class DataReport:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The roles that a source fills: train (before any factor), val, and a named set of test sets.
+    """The splits of a source: train (before any factor), val, and a named set of test sets.
 
-    All splits point into one pool and share ``classes``. ``eval`` always holds ``"test"``, the primary one.
-    ``others`` are further datasets, by the name that a study gives them, of images of the same shape.
-    ``known_normalisation`` is what :meth:`normalisation` found before the dataset was written, if it was.
+    All splits refer to one pool and share ``classes``.
+
+    Attributes:
+        name: Name of the dataset in results.
+        train: Training split.
+        val: Validation split.
+        eval: Test sets by name; always with ``"test"``, the primary one.
+        report: What was found while reading.
+        others: Further datasets, by the name that a study gives them, with items of the same shape.
+        known_statistics: Result of :meth:`normalization`, if it was computed before.
+        statistics_of: Computes it; a function of the modality.
+
+    Example:
+        >>> images = Examples.of(np.zeros((6, 1, 8, 8), np.uint8), [0, 1] * 3, ("cat", "dog"))
+        >>> splits = [images.select(np.arange(start, start + 2)) for start in (0, 2, 4)]
+        >>> dataset = Dataset("pets", splits[0], splits[1], {"test": splits[2]}, DataReport())
+        >>> dataset.classes, dataset.modality
+        (('cat', 'dog'), 'image')
     """
 
     name: str
@@ -53,11 +71,18 @@ class Dataset:
     eval: dict[str, Examples]
     report: DataReport
     others: dict[str, Dataset] = field(default_factory=dict)
-    known_normalisation: ChannelStatistics | None = None
+    known_statistics: ChannelStatistics | None = None
+    statistics_of: StatisticsOf = statistics_of_pixels
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Class names, in label order."""
         return self.train.classes
+
+    @property
+    def modality(self) -> str:
+        """Name of the modality of the examples."""
+        return self.train.modality
 
     @property
     def digest(self) -> str:
@@ -69,31 +94,22 @@ class Dataset:
             parts["others"] = {name: other.digest for name, other in self.others.items()}
         return spec_id(parts)
 
-    def normalisation(self) -> ChannelStatistics:
-        """Mean and standard deviation a channel over train, float32 ``[C]`` each, on the [0, 1] scale."""
-        return self._normalisation
+    def normalization(self) -> ChannelStatistics:
+        """Return the mean and standard deviation over train that inputs are normalized with, float32.
+
+        Their shape depends on the modality: for images ``[C]`` each, on the [0, 1] scale.
+        """
+        return self._normalization
 
     @cached_property
-    def _normalisation(self) -> ChannelStatistics:
-        if self.known_normalisation is not None:
-            return self.known_normalisation
-        sums = np.zeros(self.train.shape[0])
-        squares = np.zeros(self.train.shape[0])
-        size = 4096 if np.prod(self.train.shape) <= 3 * 128 * 128 else 8  # eight of 224 px stay in the cache
-        for start in range(0, len(self.train), size):
-            positions = np.arange(start, min(start + size, len(self.train)))
-            batch = self.train.pixels(positions).astype(np.float64) / 255.0
-            sums += batch.mean(axis=(2, 3)).sum(axis=0)
-            squares += (batch**2).mean(axis=(2, 3)).sum(axis=0)
-        mean = sums / len(self.train)
-        std = np.sqrt(np.maximum(squares / len(self.train) - mean**2, 1e-8))
-        return mean.astype(np.float32), np.maximum(std, 1e-2).astype(np.float32)
+    def _normalization(self) -> ChannelStatistics:
+        return self.known_statistics or self.statistics_of(self.train)
 
     def save(self, folder: Path) -> None:
-        """Write the dataset to an existing empty folder: ``pixels.npy``, index arrays, ``dataset.json``."""
-        write_pixels(self.train.pool.pixels, folder / "pixels.npy")
+        """Write the dataset to an existing empty folder: the items, arrays per split, ``dataset.json``."""
+        write_items(self.train.pool.items, folder / ITEMS)
         for name, split in self._splits().items():
-            arrays = {"rows": split.rows, "labels": split.labels, "ids": split.ids}
+            arrays = {"rows": split.rows, "labels": split.targets.values, "ids": split.ids}
             if split.groups is not None:
                 arrays["groups"] = split.groups
             np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
@@ -102,11 +118,13 @@ class Dataset:
             "classes": self.classes,
             "group_names": self.train.group_names,
             "pool": self.train.pool.digest,
+            "modality": self.modality,
+            "targets": self.train.targets.kind,
             "splits": list(self._splits()),
             "report": asdict(self.report),
             "parents": self.train.parents,
             "others": list(self.others),
-            "normalisation": [values.tolist() for values in self.normalisation()],  # float32: exact as JSON
+            "normalisation": [values.tolist() for values in self.normalization()],  # float32: exact as JSON
         }
         for name, other in self.others.items():
             (folder / OTHERS / name).mkdir(parents=True)
@@ -115,22 +133,15 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Open what :meth:`save` wrote, the pixels left on disk, so that workers share one copy."""
+        """Open what :meth:`save` wrote; the items stay on disk, so that workers share one copy."""
         facts = json.loads((folder / "dataset.json").read_text())
-        pool = Pool(open_pixels(folder / "pixels.npy"), facts["pool"])
-        splits: dict[str, Examples] = {}
-        for name in facts["splits"]:
-            with np.load(folder / f"{name}.npz") as arrays:
-                splits[name] = Examples(
-                    pool,
-                    arrays["rows"],
-                    arrays["labels"],
-                    tuple(facts["classes"]),
-                    arrays["ids"],
-                    arrays.get("groups"),
-                    tuple(facts["group_names"]),
-                    tuple(facts.get("parents", ())),
-                )
+        items = folder / ITEMS
+        pool = Pool(
+            open_items(items if items.exists() else folder / EARLIER_ITEMS),
+            facts["pool"],
+            facts.get("modality", IMAGE),
+        )
+        splits = {name: _open_split(folder / f"{name}.npz", pool, facts) for name in facts["splits"]}
         report = facts["report"]
         known = [np.array(values, np.float32) for values in facts.get("normalisation", ())]
         return cls(
@@ -146,8 +157,24 @@ class Dataset:
                 tuple(report["notes"]),
             ),
             others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
-            known_normalisation=(known[0], known[1]) if known else None,
+            known_statistics=(known[0], known[1]) if known else None,
         )
 
     def _splits(self) -> dict[str, Examples]:
         return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
+
+
+def _open_split(path: Path, pool: Pool, facts: dict[str, Any]) -> Examples:
+    classes = tuple(facts["classes"])
+    targets = KINDS[facts.get("targets", Labels.kind)]
+    with np.load(path) as arrays:
+        return Examples(
+            pool,
+            arrays["rows"],
+            targets(arrays["labels"], len(classes)),
+            classes,
+            arrays["ids"],
+            arrays.get("groups"),
+            tuple(facts["group_names"]),
+            tuple(facts.get("parents", ())),
+        )

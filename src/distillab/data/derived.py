@@ -1,4 +1,4 @@
-"""Pixels that are made from others when they are asked for: changed images, and several pools as one."""
+"""Items computed from others on demand: changed items, and several pools as one."""
 
 from __future__ import annotations
 
@@ -10,92 +10,106 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from distillab.canonical import spec_id
-from distillab.data.examples import Examples, Indices, Pixels, PixelStore, Pool
+from distillab.data.examples import Examples, Indices, Items, ItemStore, Pool, Shape
 
-# What is slow to make is made once and kept, unless all of it would take more bytes than this.
+# Results of slow operations are kept in memory, unless all of them would take more bytes than this.
 KEPT_BYTES = 2**30
-# Pools whose images are kept, by digest: a condition that is made anew finds what another had made.
-_ALIVE: WeakValueDictionary[str, DerivedPixels] = WeakValueDictionary()
+# Pools whose results are kept, by digest: a condition that is built again reuses what another computed.
+_ALIVE: WeakValueDictionary[str, DerivedItems] = WeakValueDictionary()
 
 
-class PixelOperation(Protocol):
-    """A change of pixels that depends on nothing but the image and its row in the pool."""
+class ItemOperation(Protocol):
+    """A change of items that depends on nothing but the item and its row in the pool."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """All that decides what comes out, JSON-able: it is part of content addresses."""
+        """Everything that determines the result, JSON-able: it is part of content addresses."""
 
-    def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
-        """(channels, height, width) of what comes out."""
+    def shape(self, before: Shape, /) -> Shape:
+        """Return the shape of a changed item, given that of the original."""
 
-    def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
-        """Changed images, uint8 ``[N, C', H', W']``; ``rows`` int64 ``[N]`` are those of the pool."""
+    def __call__(self, items: Items, rows: Indices, /) -> Items:
+        """Return the changed items, of the same dtype; ``rows`` (int64 ``[N]``) are those of the pool."""
 
 
 @dataclass(frozen=True)
 class Unchanged:
-    """Leaves images as they are: the first of several variants."""
+    """The identity: the first of several variants."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
+        """The name of the operation."""
         return {"operation": "unchanged"}
 
-    def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:
+    def shape(self, before: Shape, /) -> Shape:
+        """Return the shape as it is."""
         return before
 
-    def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
-        return pixels
+    def __call__(self, items: Items, rows: Indices, /) -> Items:
+        """Return the items as they are."""
+        return items
 
 
 @dataclass(frozen=True, eq=False)
-class DerivedPixels:
-    """Variants of the images of a pool, each made when it is asked for.
+class DerivedItems:
+    """Variants of the items of a pool, computed on demand.
 
-    Row ``v * M + r`` is image r of M as operation v makes it. ``keep`` is for operations that take long:
-    what was made once in this process is kept in memory, within :data:`KEPT_BYTES`.
+    Row ``v * M + r`` is item r of M under operation v.
+
+    Attributes:
+        base: The original items, ``[M, C, H, W]``.
+        operations: One per variant; all give items of the same shape.
+        keep: Keep computed items in memory, within :data:`KEPT_BYTES`: for operations that are slow.
+
+    Raises:
+        ValueError: The operations give items of different shapes.
     """
 
-    base: PixelStore
-    operations: tuple[PixelOperation, ...]
+    base: ItemStore
+    operations: tuple[ItemOperation, ...]
     keep: bool = False
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
-    dtype = np.dtype(np.uint8)
     ndim = 4
 
     def __post_init__(self) -> None:
-        shapes = {operation.shape(self._image_shape) for operation in self.operations}
+        shapes = {operation.shape(self._item_shape) for operation in self.operations}
         if len(shapes) != 1:
             raise ValueError(f"variants of a pool must be equally large, not {sorted(shapes)}")
         object.__setattr__(self, "shape", (len(self.operations) * len(self.base), *shapes.pop()))
-        if self.keep and int(np.prod(self.shape)) <= KEPT_BYTES:
+        if self.keep and self.dtype.itemsize * int(np.prod(self.shape)) <= KEPT_BYTES:
             # Untouched pages of an empty array take no memory.
-            self._kept.update(pixels=np.empty(self.shape, np.uint8), made=np.zeros(len(self), bool))
+            self._kept.update(items=np.empty(self.shape, self.dtype), made=np.zeros(len(self), bool))
 
     shape: tuple[int, ...] = field(init=False)
 
     @property
-    def _image_shape(self) -> tuple[int, int, int]:
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values, that of the original items."""
+        return self.base.dtype
+
+    @property
+    def _item_shape(self) -> Shape:
         _, channels, height, width = self.base.shape
         return channels, height, width
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any, /) -> Pixels:
-        """The pixels at ``rows``: an int64 array or a slice."""
+    def __getitem__(self, rows: Any, /) -> Items:
+        """Return the items at ``rows``: an int64 array or a slice."""
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
         if not self._kept:
             return self._make(wanted)
         missing = np.unique(wanted[~self._kept["made"][wanted]])
         if len(missing):
-            self._kept["pixels"][missing] = self._make(missing)
+            self._kept["items"][missing] = self._make(missing)
             self._kept["made"][missing] = True
-        return np.asarray(self._kept["pixels"][wanted])
+        return np.asarray(self._kept["items"][wanted])
 
-    def _make(self, rows: Indices) -> Pixels:
+    def _make(self, rows: Indices) -> Items:
         variants, below = np.divmod(rows, len(self.base))
-        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for variant in np.unique(variants):
             here = variants == variant
             out[here] = self.operations[variant](np.asarray(self.base[below[here]]), below[here])
@@ -103,27 +117,39 @@ class DerivedPixels:
 
 
 @dataclass(frozen=True, eq=False)
-class StackedPixels:
-    """Several pools as one, below each other. Their images must be equally large."""
+class StackedItems:
+    """Several pools as one, in order. Their items have the same shape and dtype.
 
-    parts: tuple[PixelStore, ...]
+    Attributes:
+        parts: The items of each pool.
+    """
 
-    dtype = np.dtype(np.uint8)
-    ndim = 4
+    parts: tuple[ItemStore, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """``(M, ...)``, of the M items of all parts."""
         return (sum(len(part) for part in self.parts), *self.parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.parts[0].dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self.parts[0].ndim
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any, /) -> Pixels:
-        """The pixels at ``rows``: an int64 array or a slice."""
+    def __getitem__(self, rows: Any, /) -> Items:
+        """Return the items at ``rows``: an int64 array or a slice."""
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
         starts = np.cumsum([0, *(len(part) for part in self.parts)])
         owner = np.searchsorted(starts, wanted, side="right") - 1
-        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        out = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         for number in np.unique(owner):
             here = owner == number
             out[here] = self.parts[number][wanted[here] - starts[number]]
@@ -131,45 +157,66 @@ class StackedPixels:
 
 
 def derived(
-    images: Examples,
-    operations: Sequence[PixelOperation],
+    examples: Examples,
+    operations: Sequence[ItemOperation],
     variants: Indices | int = 0,
     *,
     keep: bool = False,
 ) -> Examples:
-    """The same images (ids, labels, groups) over variants of their pool, image i as operation
-    ``variants[i]`` makes it. No pixel is computed here.
+    """Return the same examples (ids, targets, groups) over variants of their pool; nothing is computed yet.
 
-    Conditions that name the same operations share a pool, and with it what teachers said about its images.
+    Conditions that name the same operations share a pool, and with it the cached outputs of teachers.
+
+    Args:
+        examples: N examples.
+        operations: The operation of each variant.
+        variants: int64 ``[N]``, the variant of each example, or one for all.
+        keep: Keep computed items in memory, see :class:`DerivedItems`.
+
+    Example:
+        >>> images = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
+        >>> derived(images, [Unchanged(), Unchanged()], np.array([0, 1, 1])).rows
+        array([0, 4, 5])
     """
     facts = [dict(operation.facts) for operation in operations]
-    digest = spec_id({"derived": images.pool.digest, "operations": facts})
-    pixels = _ALIVE.get(digest) if keep else None
-    if pixels is None:
-        pixels = DerivedPixels(images.pool.pixels, tuple(operations), keep)
+    digest = spec_id({"derived": examples.pool.digest, "operations": facts})
+    items = _ALIVE.get(digest) if keep else None
+    if items is None:
+        items = DerivedItems(examples.pool.items, tuple(operations), keep)
         if keep:
-            _ALIVE[digest] = pixels
-    return replace(images, pool=Pool(pixels, digest), rows=images.rows + len(images.pool.pixels) * variants)
+            _ALIVE[digest] = items
+    pool = replace(examples.pool, items=items, digest=digest)
+    return replace(examples, pool=pool, rows=examples.rows + len(examples.pool.items) * variants)
 
 
 def stacked(first: Examples, second: Examples) -> Examples:
-    """The images of two sets, those of the first before those of the second, with the classes of the first.
+    """Return the examples of two sets, those of the first before those of the second.
 
-    Sets over one pool share it. Groups are kept if both have the same.
+    The result has the classes of the first. Sets over one pool share it. Groups are kept if both sets have
+    the same.
 
     Raises:
-        ValueError: the images are not equally large, or an id stands in both.
+        ValueError: The items differ in shape, dtype or modality, the targets in kind, or both sets contain
+            the same id.
+
+    Example:
+        >>> images = Examples.of(np.zeros((4, 1, 8, 8), np.uint8), [0, 1, 1, 0], ("cat", "dog"))
+        >>> stacked(images.select([3]), images.select([0, 1])).ids
+        array([3, 0, 1])
     """
-    if first.shape != second.shape:
-        raise ValueError(f"images of {first.shape} and {second.shape} cannot stand in one set")
+    if (first.shape, first.modality) != (second.shape, second.modality):
+        raise ValueError(f"items of {first.shape} and {second.shape} cannot stand in one set")
     if np.isin(second.ids, first.ids).any():
-        raise ValueError("an image id stands in both sets")
+        raise ValueError("both sets contain the same id")
     pool, offset = first.pool, 0
     if second.pool.digest != first.pool.digest:
-        offset = len(first.pool.pixels)
+        if first.pool.items.dtype != second.pool.items.dtype:
+            raise ValueError("items of different types cannot stand in one set")
+        offset = len(first.pool.items)
         pool = Pool(
-            StackedPixels((first.pool.pixels, second.pool.pixels)),
+            StackedItems((first.pool.items, second.pool.items)),
             spec_id({"stacked": [first.pool.digest, second.pool.digest]}),
+            first.modality,
         )
     groups = None
     if first.groups is not None and second.groups is not None and first.group_names == second.group_names:
@@ -178,7 +225,7 @@ def stacked(first: Examples, second: Examples) -> Examples:
         first,
         pool=pool,
         rows=np.concatenate([first.rows, second.rows + offset]),
-        labels=np.concatenate([first.labels, second.labels]),
+        targets=first.targets.joined(second.targets),
         ids=np.concatenate([first.ids, second.ids]),
         groups=groups,
         group_names=() if groups is None else first.group_names,

@@ -1,4 +1,4 @@
-"""ImageSet: labelled images that are cut and relabelled without copying a pixel."""
+"""Examples: items of a pool with their targets, cut and relabelled without copying an item."""
 
 from __future__ import annotations
 
@@ -12,81 +12,118 @@ import numpy.typing as npt
 
 from distillab.canonical import array_digest, chunked_digest, spec_id
 from distillab.data.student_transform import StudentTransform
-from distillab.data.targets import UNLABELLED
+from distillab.data.targets import Labels, Targets
 
 Indices = npt.NDArray[np.int64]
+Items = npt.NDArray[Any]
+"""Items of a pool, ``[N, ...]``: uint8 ``[N, C, H, W]`` for images, float16 ``[N, C, F, T]`` for audio."""
 Pixels = npt.NDArray[np.uint8]
+"""Items that are images, uint8 ``[N, C, H, W]``."""
+Shape = tuple[int, int, int]
+"""Shape of one item: channels, height (bands for spectrograms), width (frames for spectrograms)."""
+
+IMAGE = "image"
+"""The modality of most pools; it is left out of content addresses."""
+CHUNK_BYTES = 2**26
 
 
-CHUNK_BYTES = 2**26  # that images take which are looked at together
-
-
-class PixelStore(Protocol):
-    """What serves as the pixels of a pool: an array, or what looks like one and makes images when asked."""
+class ItemStore(Protocol):
+    """What a pool can hold: an array, or an object that reads or computes rows like one on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(M, C, H, W)``."""
+        """``(M, ...)``, of M items."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8."""
+        """Type of the values."""
 
     @property
     def ndim(self) -> int:
-        """4."""
+        """Number of dimensions, that of the items among them."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: Any, /) -> Pixels:
-        """The pixels at ``rows``, an int64 array or a slice."""
+    def __getitem__(self, rows: Any, /) -> Items:
+        """Return the items at ``rows``, an int64 array or a slice."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """The pixels that image sets point into: uint8 ``[M, C, H, W]``, in memory or memory-mapped.
+    """The items that sets of examples refer to, in memory, memory-mapped, on disk or computed on demand.
 
-    ``digest`` is the content address of the pixels.
+    Attributes:
+        items: ``[M, ...]`` of any dtype and item shape.
+        digest: Content address of the items.
+        modality: Name of the modality of the items, see :mod:`distillab.modalities`.
+
+    Example:
+        >>> pool = Pool.of(np.zeros((5, 1, 40, 101), dtype=np.float16), modality="audio")
+        >>> len(pool.items), pool.modality
+        (5, 'audio')
     """
 
-    pixels: PixelStore
+    items: ItemStore
     digest: str
+    modality: str = IMAGE
 
     @classmethod
-    def of(cls, pixels: PixelStore) -> Pool:
-        """Wrap pixels and compute their content address, which is the same wherever they are kept."""
-        if pixels.ndim != 4 or pixels.dtype != np.uint8:
-            raise ValueError(f"a pool is uint8 [M, C, H, W], not {pixels.dtype} {list(pixels.shape)}")
-        if isinstance(pixels, np.ndarray):
-            return cls(pixels, array_digest(pixels))
-        return cls(pixels, chunked_digest(pixels.shape, pixels.dtype, chunks(pixels)))
+    def of(cls, items: ItemStore, *, modality: str = IMAGE) -> Pool:
+        """Wrap items and compute their content address, which does not depend on where they are kept.
+
+        Raises:
+            ValueError: The items are images and not uint8 ``[M, C, H, W]``, or they have no dimension but M.
+        """
+        if modality == IMAGE and (items.ndim != 4 or items.dtype != np.uint8):
+            raise ValueError(f"a pool of images is uint8 [M, C, H, W], not {items.dtype} {list(items.shape)}")
+        if items.ndim < 2:
+            raise ValueError(f"a pool is [M, ...], not {list(items.shape)}")
+        if isinstance(items, np.ndarray):
+            return cls(items, array_digest(items), modality)
+        return cls(items, chunked_digest(items.shape, items.dtype, chunks(items)), modality)
 
 
-def chunks(pixels: PixelStore, size: int = 256) -> Iterator[Pixels]:
-    """The images in order, ``size`` at a time, or fewer if they are large."""
-    size = max(1, min(size, CHUNK_BYTES // max(1, int(np.prod(pixels.shape[1:])))))
-    return (pixels[start : start + size] for start in range(0, len(pixels), size))
+def chunks(items: ItemStore, size: int = 256) -> Iterator[Items]:
+    """Yield the items in order, ``size`` at a time, or fewer if they are large.
+
+    Example:
+        >>> [len(part) for part in chunks(np.zeros((5, 1, 4, 4), np.uint8), size=2)]
+        [2, 2, 1]
+    """
+    bytes_each = items.dtype.itemsize * int(np.prod(items.shape[1:]))
+    size = max(1, min(size, CHUNK_BYTES // max(1, bytes_each)))
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled images. Immutable: every cut or relabelling returns a new set over the same pool.
+    """Items with targets. Immutable: every cut or relabelling returns a new set over the same pool.
 
     Attributes:
-        pool: where the pixels are.
-        rows: int64 ``[N]``, the row of ``pool`` that holds each image.
-        labels: int64 ``[N]`` in ``[0, len(classes))``, or :data:`UNLABELLED`.
-        classes: class names, in label order.
-        ids: int64 ``[N]``, the name of each image; it survives every factor and is unique in a dataset.
-        groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
-        group_names: names of the groups, in order.
-        parents: the coarser class that each class belongs to, in label order; empty if nobody says so.
-        lens: what the student's images go through; a teacher sees them without.
+        pool: The items that ``rows`` refers to.
+        rows: int64 ``[N]``, the row of the pool that holds the item of each example.
+        targets: N targets, such as :class:`~distillab.data.targets.Labels`.
+        classes: Class names, in label order.
+        ids: int64 ``[N]``, the identity of each example: kept by every factor, unique within a dataset.
+        groups: Optional int64 ``[N]`` in ``[0, len(group_names))``.
+        group_names: Names of the groups, in order.
+        parents: The coarser class of each class, in label order; empty if there is no hierarchy.
+        student_transform: Applied to the inputs of the student alone; a teacher's inputs stay as they are.
+
+    Raises:
+        ValueError: Arrays of different lengths, or targets of another number of classes.
+
+    Example:
+        >>> images = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
+        >>> images.select(images.labels == 1).ids
+        array([1, 2])
+        >>> images.counts
+        array([1, 2])
     """
 
     pool: Pool
     rows: Indices
-    labels: Indices
+    targets: Targets
     classes: tuple[str, ...]
     ids: Indices
     groups: Indices | None = None
@@ -95,62 +132,102 @@ class Examples:
     student_transform: StudentTransform | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.rows) == len(self.labels) == len(self.ids):
-            raise ValueError("rows, labels and ids of an ImageSet must be equally long")
-        if len(self.labels) and not UNLABELLED <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ValueError("a label of this ImageSet has no class")
+        if not len(self.rows) == len(self.targets) == len(self.ids):
+            raise ValueError("rows, targets and ids of examples must be equally long")
+        if self.targets.classes != len(self.classes):
+            raise ValueError(f"targets of {self.targets.classes} classes, but {len(self.classes)} names")
         if self.parents and len(self.parents) != len(self.classes):
-            raise ValueError("an ImageSet with parents has one for every class")
+            raise ValueError("examples with parents have one for every class")
 
     @classmethod
-    def of(cls, pixels: Pixels, labels: Any, classes: tuple[str, ...], *, first_id: int = 0) -> Examples:
-        """An ImageSet over all of ``pixels`` (uint8 ``[N, C, H, W]``) with ids counted from ``first_id``."""
-        n = len(pixels)
-        rows = np.arange(n, dtype=np.int64)
-        return cls(Pool.of(pixels), rows, np.asarray(labels, dtype=np.int64), classes, rows + first_id)
+    def of(
+        cls, items: Items, targets: Any, classes: tuple[str, ...], *, first_id: int = 0, modality: str = IMAGE
+    ) -> Examples:
+        """Return examples of all ``items`` (``[N, ...]``), with ids counted from ``first_id``.
+
+        Args:
+            items: uint8 ``[N, C, H, W]`` for images.
+            targets: :class:`Targets`, or int64 ``[N]`` for :class:`Labels`.
+            classes: Class names, in label order.
+            first_id: The id of the first example.
+            modality: Name of the modality of the items.
+        """
+        rows = np.arange(len(items), dtype=np.int64)
+        if not isinstance(targets, Targets):
+            targets = Labels(np.asarray(targets, dtype=np.int64), len(classes))
+        return cls(Pool.of(items, modality=modality), rows, targets, classes, rows + first_id)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of one image."""
-        _, channels, height, width = self.pool.pixels.shape
+    def modality(self) -> str:
+        """Name of the modality of the items."""
+        return self.pool.modality
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of one item: channels, height, width."""
+        _, channels, height, width = self.pool.items.shape
         return channels, height, width
 
     @property
-    def student_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image as a student sees it."""
-        return self.shape if self.student_transform is None else self.student_transform.seen(self.shape)
+    def student_shape(self) -> Shape:
+        """Shape of one item after the transform of the student: channels, height, width."""
+        if self.student_transform is None:
+            return self.shape
+        return self.student_transform.output_shape(self.shape)
+
+    @property
+    def labels(self) -> Indices:
+        """The label of each example, int64 ``[N]``.
+
+        Raises:
+            TypeError: The targets are not labels.
+        """
+        if not isinstance(self.targets, Labels):
+            raise TypeError(f"the targets of these examples are {self.targets.kind}, not labels")
+        return self.targets.values
 
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
-        """Which images have a label, bool ``[N]``."""
-        return np.not_equal(self.labels, UNLABELLED)
+        """Whether each example is labelled, bool ``[N]``."""
+        return self.targets.labelled
+
+    @property
+    def counts(self) -> Indices:
+        """Number of examples per class, int64 ``[len(classes)]``."""
+        return self.targets.counts
+
+    def items(self, positions: Indices) -> Items:
+        """Return the items at ``positions`` of this set (int64), ``[len(positions), ...]``."""
+        return np.asarray(self.pool.items[self.rows[positions]])
+
+    def pixels(self, positions: Indices) -> Pixels:
+        """Return the images at ``positions`` of this set (int64), uint8 ``[len(positions), C, H, W]``.
+
+        Raises:
+            TypeError: The items are not images.
+        """
+        if self.modality != IMAGE:
+            raise TypeError(f"these examples are no images: their modality is {self.modality}")
+        return self.items(positions)
 
     @property
     def images(self) -> Pixels:
-        """All pixels of this set, uint8 ``[N, C, H, W]`` (a copy; for batches use :meth:`pixels`)."""
+        """All images of this set, uint8 ``[N, C, H, W]``: a copy; read batches by :meth:`pixels`."""
         return self.pixels(np.arange(len(self)))
 
-    def pixels(self, positions: Indices) -> Pixels:
-        """Pixels of the images at ``positions`` of this set, uint8 ``[len(positions), C, H, W]``."""
-        return np.asarray(self.pool.pixels[self.rows[positions]])
-
     @cached_property
-    def counts(self) -> Indices:
-        """Labelled images a class, int64 ``[len(classes)]``."""
-        return np.bincount(self.labels[self.labelled], minlength=len(self.classes)).astype(np.int64)
-
-    @cached_property
-    def image_digest(self) -> str:
-        """Content address of the images alone, in order: equal for sets that differ only in labels."""
-        return spec_id([self.pool.digest, array_digest(self.rows, self.ids)])
+    def input_digest(self) -> str:
+        """Content address of the items alone, in order: equal for sets that differ only in their targets."""
+        parts = [self.pool.digest, array_digest(self.rows, self.ids)]
+        return spec_id(parts if self.modality == IMAGE else [*parts, self.modality])
 
     @cached_property
     def digest(self) -> str:
-        """Content address of images, labels and classes, in order."""
-        parts: list[Any] = [self.image_digest, array_digest(self.labels), list(self.classes)]
+        """Content address of items, targets and classes, in order."""
+        parts: list[Any] = [self.input_digest, self.targets.digest, list(self.classes)]
         if self.groups is not None:
             parts += [array_digest(self.groups), list(self.group_names)]
         if self.student_transform is not None:
@@ -158,38 +235,47 @@ class Examples:
         return spec_id(parts)
 
     def select(self, positions: Any) -> Examples:
-        """The images at ``positions`` (int64 or bool mask), in that order."""
+        """Return the examples at ``positions`` (int64 or a bool mask), in that order."""
         chosen = np.asarray(positions)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
         return replace(
             self,
             rows=self.rows[chosen],
-            labels=self.labels[chosen],
+            targets=self.targets.take(chosen),
             ids=self.ids[chosen],
             groups=None if self.groups is None else self.groups[chosen],
         )
 
-    def relabel(self, labels: Any) -> Examples:
-        """The same images with other labels, int64 ``[N]``."""
-        return replace(self, labels=np.asarray(labels, dtype=np.int64))
+    def relabel(self, values: Any) -> Examples:
+        """Return the same examples with other targets of the same kind: int64 ``[N]`` for labels."""
+        return replace(self, targets=self.targets.with_values(values))
+
+    def unlabelled_like(self, others: Examples) -> Examples:
+        """Return the same examples without labels, with the classes and the kind of targets of ``others``."""
+        return replace(
+            self, targets=others.targets.unknown(len(self)), classes=others.classes, parents=others.parents
+        )
 
     def of_classes(self, kept: Any) -> Examples:
-        """The images of some classes (int64, their labels here), which become classes 0, 1, ... in that
-        order. Images without a label stay."""
+        """Return the examples of some classes, which become classes 0, 1, ... in the order given.
+
+        Examples of another class are left out, those without a label stay. Where an example can have several
+        labels, all examples stay and lose the labels that are not kept.
+
+        Args:
+            kept: int64, the classes to keep, by their present labels.
+        """
         chosen = np.asarray(kept, dtype=np.int64)
-        new = np.full(len(self.classes) + 1, UNLABELLED, dtype=np.int64)
-        new[chosen] = np.arange(len(chosen))
-        stay = ~self.labelled | (new[self.labels] != UNLABELLED)
-        cut = self.select(stay)
+        cut = self.select(self.targets.belong_to(chosen))
         return replace(
             cut,
-            labels=new[cut.labels],  # the label of none, -1, reads the last entry, which is -1 again
+            targets=cut.targets.of_classes(chosen),
             classes=tuple(self.classes[c] for c in chosen),
             parents=tuple(self.parents[c] for c in chosen) if self.parents else (),
         )
 
     def with_parents_as_classes(self) -> Examples:
-        """The same images labelled by the coarser class of theirs, in order of first mention."""
+        """Return the same examples labelled by the coarser classes, in the order of their first mention."""
         names = tuple(dict.fromkeys(self.parents))
-        coarse = np.array([names.index(parent) for parent in self.parents] + [UNLABELLED], dtype=np.int64)
-        return replace(self, labels=coarse[self.labels], classes=names, parents=())
+        coarse = np.array([names.index(parent) for parent in self.parents], dtype=np.int64)
+        return replace(self, targets=self.targets.merged(coarse, len(names)), classes=names, parents=())

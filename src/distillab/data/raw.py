@@ -1,4 +1,4 @@
-"""Examples as a source holds them, before they are decoded."""
+"""Examples as a source has them, before they are decoded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from PIL import Image
 from distillab.data.examples import Pixels
 
 Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, the number of items done and their total."""
 
 
 class StoredBytes(ABC):
-    """Encoded bytes that lie in a larger file and are read when they are asked for."""
+    """Encoded bytes within a larger file, read on demand."""
 
     @abstractmethod
     def read(self) -> bytes:
-        """The bytes. Raises OSError. May be called by several threads at once."""
+        """Return the bytes. Several threads may call this at once.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
 
 
 RawImage: TypeAlias = Path | bytes | StoredBytes | Pixels | Callable[[], Image.Image]
-"""An image as a source holds it: a file, encoded bytes, a place in a larger file, uint8 ``[H, W]`` or
-``[H, W, 1|3]``, or a loader."""
+"""An image in a source: a file, encoded bytes, a place in a larger file, uint8 ``[H, W]`` or ``[H, W, 1|3]``,
+or a loader."""
+
+RawRecording: TypeAlias = Path | bytes | StoredBytes
+"""A recording in a source: a file, encoded bytes, or a place in a larger file."""

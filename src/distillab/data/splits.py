@@ -11,43 +11,66 @@ from scipy.sparse.csgraph import connected_components
 
 from distillab.data.examples import Indices
 from distillab.data.randomness import uniform
+from distillab.data.stratification import iterative_stratification
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
 
+Mask = npt.NDArray[np.bool_]
 
-def carve(
-    labels: Indices, ids: Indices, codes: Indices, share: float, *keys: int, leave: int = 1
-) -> npt.NDArray[np.bool_]:
-    """Which images are carved: bool ``[N]``, about ``share`` of every class and at least one.
 
-    Images with the same code (identical pixels) go to the same side, otherwise carving would leak. Such a
-    set is drawn by its lowest id and counts for that image's class. The number carved of a class is its
-    share rounded half up, or less if the next set of identical images would exceed it.
+def carve(targets: Targets, ids: Indices, codes: Indices, share: float, *keys: int, leave: int = 1) -> Mask:
+    """Return which examples are carved: about ``share`` of every class and at least one, bool ``[N]``.
+
+    Examples with the same code (identical items) go to the same side, otherwise carving would leak. Such a
+    unit is drawn by its lowest id. Under :class:`~distillab.data.targets.Labels` it counts for the class of
+    the example with that id, and the number carved of a class is its share rounded half up, or less if the
+    next unit would exceed it. Other targets are stratified iteratively.
 
     Args:
-        labels: int64 ``[N]``.
+        targets: N targets.
         ids: int64 ``[N]``, unique.
-        codes: int64 ``[N]``, equal for identical images.
-        share: share of each class, in (0, 1).
-        keys: what else the draw depends on, such as the split seed.
-        leave: how many different images of a class must be left. A class without more is not carved.
+        codes: int64 ``[N]``, equal for identical items.
+        share: Share of each class, in (0, 1).
+        keys: Further keys of the draw, such as the split seed.
+        leave: Number of different items of a class that must be left. A class without more is not carved.
+
+    Example:
+        >>> labels = Labels(np.array([0, 1] * 5), classes=2)
+        >>> ids = np.arange(10)
+        >>> mask = carve(labels, ids, ids, 0.2)
+        >>> labels.take(np.flatnonzero(mask)).counts
+        array([1, 1])
     """
     order = np.argsort(ids)
     _, first, inverse, sizes = np.unique(
         codes[order], return_index=True, return_inverse=True, return_counts=True
     )
-    owners, draws = labels[order][first], uniform(ids[order][first], *keys)
-    chosen = np.zeros(len(first), dtype=bool)
-    for label in np.unique(owners):
-        sets = np.flatnonzero(owners == label)
-        sets = sets[np.argsort(draws[sets], kind="stable")]
-        chosen[sets[_fitting(sizes[sets], share, leave)]] = True
+    draws = uniform(ids[order][first], *keys)
+    if isinstance(targets, Labels):
+        chosen = _by_class(targets.values[order][first], draws, sizes, share, leave)
+    else:
+        counts = np.zeros((len(first), targets.classes), dtype=np.int64)
+        np.add.at(counts, inverse, targets.members[order])
+        chosen = iterative_stratification(counts, sizes, draws, share, leave)
     carved = np.zeros(len(ids), dtype=bool)
     carved[order] = chosen[inverse]
     return carved
 
 
+def _by_class(
+    labels: Indices, draws: npt.NDArray[np.float64], sizes: Indices, share: float, leave: int
+) -> Mask:
+    """Return which units are carved, one class after the other: bool ``[U]``."""
+    chosen = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        units = np.flatnonzero(labels == label)
+        units = units[np.argsort(draws[units], kind="stable")]
+        chosen[units[_fitting(sizes[units], share, leave)]] = True
+    return chosen
+
+
 def _fitting(sizes: Indices, share: float, leave: int) -> Indices:
-    """Positions of the sets to carve of one class: as many of the first as fit, or else the smallest."""
+    """Positions of the units of one class to carve: the first ones that fit, or else the smallest."""
     most = len(sizes) - leave
     if most < 1:
         return np.empty(0, dtype=np.int64)
@@ -57,26 +80,33 @@ def _fitting(sizes: Indices, share: float, leave: int) -> Indices:
 
 
 def carve_groups(
-    labels: Indices, ids: Indices, codes: Indices, groups: Indices, share: float, *keys: int, leave: int = 1
-) -> npt.NDArray[np.bool_]:
-    """Which images are carved: bool ``[N]``, whole groups that together hold about ``share`` of every class.
+    targets: Targets, ids: Indices, codes: Indices, groups: Indices, share: float, *keys: int, leave: int = 1
+) -> Mask:
+    """Return which examples are carved: whole groups that hold about ``share`` of every class, bool ``[N]``.
 
-    Groups that hold identical images stay together. They are met in a random order, and one is carved if
+    Groups that hold identical items stay together. They are visited in random order, and one is carved if
     that brings the carved class counts closer to their share (squared distance) and leaves every class
-    ``leave`` groups; where that carves no image of a class, the smallest group that has some follows.
+    ``leave`` groups. Where that carves no example of a class, the smallest group that has some follows.
 
     Args:
-        labels: int64 ``[N]``.
+        targets: N targets.
         ids: int64 ``[N]``, unique.
-        codes: int64 ``[N]``, equal for identical images.
+        codes: int64 ``[N]``, equal for identical items.
         groups: int64 ``[N]``.
-        share: share of each class, in (0, 1).
-        keys: what else the draw depends on, such as the split seed.
-        leave: how many groups of a class must be left. Classes without more need not be carved.
+        share: Share of each class, in (0, 1).
+        keys: Further keys of the draw, such as the split seed.
+        leave: Number of groups of a class that must be left. Classes without more need not be carved.
+
+    Example:
+        >>> labels = Labels(np.array([0, 1] * 6), classes=2)
+        >>> ids, speakers = np.arange(12), np.repeat([0, 1, 2], 4)
+        >>> mask = carve_groups(labels, ids, ids, speakers, 0.3)
+        >>> len(np.unique(speakers[mask])), len(np.intersect1d(speakers[mask], speakers[~mask]))
+        (1, 0)
     """
     units = inseparable(groups, codes)
-    counts = np.zeros((int(units.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (units, labels), 1)
+    counts = np.zeros((int(units.max()) + 1, targets.classes), dtype=np.int64)
+    np.add.at(counts, units, targets.members)
     first = np.full(len(counts), np.iinfo(np.int64).max)
     np.minimum.at(first, units, ids)
     total, spare = counts.sum(axis=0), (counts > 0).sum(axis=0) - leave
@@ -102,7 +132,12 @@ def carve_groups(
 
 
 def inseparable(groups: Indices, codes: Indices) -> Indices:
-    """Groups that share identical images as one: int64 ``[N]``, numbered from 0."""
+    """Return the groups, those that share identical items as one: int64 ``[N]``, numbered from 0.
+
+    Example:
+        >>> inseparable(np.array([5, 5, 7, 9]), np.array([0, 1, 1, 2]))
+        array([0, 0, 0, 1])
+    """
     names, group = np.unique(groups, return_inverse=True)
     kinds, code = np.unique(codes, return_inverse=True)
     size = len(names) + len(kinds)
@@ -112,37 +147,57 @@ def inseparable(groups: Indices, codes: Indices) -> Indices:
 
 
 def check_enough_groups(
-    labels: Indices, groups: Indices, classes: Sequence[str], carved: Sequence[str]
+    targets: Targets, groups: Indices, classes: Sequence[str], carved: Sequence[str]
 ) -> None:
-    """Raise RequestError if a class lies in too few (inseparable) groups for train and what is carved."""
-    pairs = np.unique(np.stack([labels, groups]), axis=1)
-    having = np.bincount(pairs[0], minlength=len(classes))
+    """Check that every class lies in enough groups for train and the splits to be carved.
+
+    Args:
+        targets: N targets; those that need not be complete are not checked.
+        groups: int64 ``[N]``, from :func:`inseparable` once identical items are known.
+        classes: Class names, in label order.
+        carved: Names of the splits to be carved.
+
+    Raises:
+        RequestError: A class lies in too few groups.
+    """
+    if not targets.complete:
+        return
+    having = np.array([len(np.unique(groups[members])) for members in targets.members.T])
     if (having >= 1 + len(carved)).all():
         return
     label = int(having.argmin())
     raise RequestError(
-        f"class {classes[label]!r} lies in {having[label]} group{'s' if having[label] != 1 else ''} to be"
+        f"class {classes[label]!r} lies in {having[label]} group{'s' if having[label] != 1 else ''}, to be"
         f" split by group into {', '.join(['train', *carved])}",
         where="split_by",
-        allowed=f"at least {1 + len(carved)} groups a class that share no image, or `split_by: image`",
+        allowed=f"at least {1 + len(carved)} groups per class that share no item, or `split_by: image`",
     )
 
 
-def check_enough(labels: Indices, codes: Indices, classes: Sequence[str], carved: Sequence[str]) -> None:
-    """Raise RequestError if a class has too few different images for train and the splits to be carved.
+def check_enough(targets: Targets, codes: Indices, classes: Sequence[str], carved: Sequence[str]) -> None:
+    """Check that every class has enough different items for train and the splits to be carved.
 
-    An image under several labels counts for the class it is first met in.
+    An item with several labels counts for the class of its first example.
+
+    Args:
+        targets: N targets; those that need not be complete are not checked.
+        codes: int64 ``[N]``, equal for identical items.
+        classes: Class names, in label order.
+        carved: Names of the splits to be carved.
+
+    Raises:
+        RequestError: A class has too few different items.
     """
     needed = 1 + len(carved)
-    different = np.bincount(labels[np.unique(codes, return_index=True)[1]], minlength=len(classes))
-    if (different >= needed).all():
+    different = targets.take(np.unique(codes, return_index=True)[1].astype(np.int64)).counts
+    if not targets.complete or (different >= needed).all():
         return
     label = int(different.argmin())
-    count = int((labels == label).sum())
-    have = f"{count} image{'s' if count != 1 else ''}"
+    count = int(targets.counts[label])
+    have = f"{count} example{'s' if count != 1 else ''}"
     if different[label] < count:
-        have += f" ({different[label]} if identical images are counted once)"
+        have += f" ({different[label]} if identical ones are counted once)"
     raise RequestError(
         f"class {classes[label]!r} has {have} to be split into {', '.join(['train', *carved])}",
-        allowed=f"at least {needed} different images a class",
+        allowed=f"at least {needed} different examples per class",
     )

@@ -1,4 +1,4 @@
-"""Pixels on disk: sets of images that are too large for memory, written once and read by the batch."""
+"""Items on disk: arrays that are too large for memory, written once and read batch by batch."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from distillab.data.examples import Indices, Pixels
+from distillab.data.examples import Indices, Items
 from distillab.errors import RequestError
 
-# Decoded images of more bytes than this are kept in a file; a gigabyte leaves room for everything else.
 LARGE = 2**30
+"""Items of more bytes than this are kept in a file; a gigabyte leaves room for everything else."""
 DECODING = "decoding"
-HEADER = 128  # bytes before the pixels
+HEADER = 128  # bytes before the items
 
 
 def cache_folder() -> Path:
-    """Where things are kept that can be made again: ``$DISTILLAB_CACHE``, by default the user's cache."""
+    """Return the folder for things that can be computed again: ``$DISTILLAB_CACHE``, or the user's cache."""
     if own := os.environ.get("DISTILLAB_CACHE"):
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "distillab"
 
 
-class FilePixels:
-    """Pixels in an .npy file, uint8 ``[M, C, H, W]``, of which only what is asked for is read.
+class FileItems:
+    """Items in an .npy file, ``[M, ...]`` of any dtype, of which only the requested rows are read.
 
     Unlike a memory map it leaves no pages of the file in the memory of the process.
-    """
 
-    dtype = np.dtype(np.uint8)
-    ndim = 4
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file is no .npy file of items in C order.
+    """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -50,42 +53,44 @@ class FilePixels:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _read_header_2
             shape, fortran, dtype = read(file)
             self._start = file.tell()
-        if len(shape) != 4 or dtype != np.uint8 or fortran:
-            raise ValueError(f"{path} does not hold pixels")
+        if len(shape) < 2 or dtype.hasobject or fortran:
+            raise ValueError(f"{path} does not hold items")
         self.path = path
         self.shape: tuple[int, ...] = tuple(shape)
+        self.dtype: np.dtype[Any] = dtype
+        self.ndim = len(self.shape)
         self._file = path.open("rb", buffering=0)
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any, /) -> Pixels:
-        """The pixels at ``rows``: an int64 array, a slice or a mask, as of an array; a copy."""
+    def __getitem__(self, rows: Any, /) -> Items:
+        """Return a copy of the items at ``rows``: an int64 array, a slice or a mask, as of an array."""
         if isinstance(rows, int | np.integer):
-            image: Pixels = self._read(np.array([range(len(self))[rows]]))[0]
-            return image
+            item: Items = self._read(np.array([range(len(self))[rows]]))[0]
+            return item
         return self._read(np.arange(len(self))[rows])
 
-    def __iter__(self) -> Iterator[Pixels]:
+    def __iter__(self) -> Iterator[Items]:
         for start in range(0, len(self), 256):
             yield from self[start : start + 256]
 
-    def __reduce__(self) -> tuple[type[FilePixels], tuple[Path]]:
-        return FilePixels, (self.path,)
+    def __reduce__(self) -> tuple[type[FileItems], tuple[Path]]:
+        return FileItems, (self.path,)
 
-    def _read(self, rows: Indices) -> Pixels:
-        """Neighbours in the file are read at once, and what is asked for twice is read once."""
+    def _read(self, rows: Indices) -> Items:
+        """Read rows; neighbors in the file are read at once, and repeated rows are read once."""
         wanted, back = np.unique(rows, return_inverse=True)
-        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        size = int(np.prod(self.shape[1:]))
+        out = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        size = self.dtype.itemsize * int(np.prod(self.shape[1:]))
         begins = np.flatnonzero(np.diff(wanted, prepend=-2) != 1)
         for first, last in pairwise([*begins, len(wanted)]):
-            view = out[first:last].reshape(-1).data
+            view = out[first:last].reshape(-1).view(np.uint8).data
             done, place = 0, self._start + int(wanted[first]) * size
             while done < len(view):
                 got = os.pread(self._file.fileno(), len(view) - done, place + done)
                 if not got:
-                    raise OSError(f"{self.path} is cut short: image {int(wanted[first])} is not in it")
+                    raise OSError(f"{self.path} is cut short: item {int(wanted[first])} is not in it")
                 view[done : done + len(got)] = got
                 done += len(got)
         return out if np.array_equal(back, np.arange(len(rows))) else out[back]
@@ -95,77 +100,77 @@ def _read_header_2(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(file)
 
 
-def open_pixels(path: Path) -> Pixels | FilePixels:
-    """Pixels of an .npy file: memory-mapped, or read by the batch if they are too many to be kept."""
+def open_items(path: Path) -> Items | FileItems:
+    """Open the items of an .npy file: memory-mapped, or read batch by batch if they exceed :data:`LARGE`."""
     if path.stat().st_size > LARGE:
-        return FilePixels(path)
-    pixels: Pixels = np.load(path, mmap_mode="r")
-    return pixels
+        return FileItems(path)
+    items: Items = np.load(path, mmap_mode="r")
+    return items
 
 
-def write_pixels(pixels: Any, path: Path) -> None:
-    """Write pixels to a new .npy file; those of a file are linked if the disk can do that, else copied."""
-    if not isinstance(pixels, FilePixels):
-        np.save(path, pixels)
+def write_items(items: Any, path: Path) -> None:
+    """Write items to a new .npy file; a file of items is linked if the file system can, else copied."""
+    if not isinstance(items, FileItems):
+        np.save(path, items)
         return
     try:
-        os.link(pixels.path, path)
+        os.link(items.path, path)
     except OSError:
-        shutil.copyfile(pixels.path, path)
+        shutil.copyfile(items.path, path)
 
 
-class PixelFile:
-    """An .npy file that images are appended to, and that goes when nobody reads it any more.
+class ItemFile:
+    """An .npy file that items are appended to, removed once nothing refers to it any more.
 
-    The room for all of them is taken at once, so that a disk which is too small is told before the work.
-    A lock beside the file says that a process needs it: what a killed one left behind is removed by the next.
+    Its full size is reserved at once, so that a disk which is too small is reported before the work begins.
+    A lock beside the file marks it as used by a process: files left behind by killed processes are removed
+    by the next one.
 
     Args:
-        most: how many images it has room for.
-        shape: (channels, height, width) of each.
+        most: Number of items it has room for.
+        shape: Shape of one item.
+        dtype: Type of the values.
 
     Raises:
-        RequestError: the disk has no room for it, or the folder cannot be written.
+        RequestError: The disk has no room for it, or the folder cannot be written.
     """
 
-    def __init__(self, most: int, shape: tuple[int, int, int]) -> None:
+    def __init__(self, most: int, shape: tuple[int, ...], dtype: Any = np.uint8) -> None:
         folder = cache_folder() / DECODING
-        self.shape, self.path, self.count = (
-            shape,
-            folder / f"{socket.gethostname()}-{uuid.uuid4().hex}.npy",
-            0,
-        )
-        self._size = HEADER + most * math.prod(shape)
+        self.shape, self.dtype, self.count = shape, np.dtype(dtype), 0
+        self.path = folder / f"{socket.gethostname()}-{uuid.uuid4().hex}.npy"
+        self._each = self.dtype.itemsize * math.prod(shape)
+        self._size = HEADER + most * self._each
         lock = _lock_of(self.path)
         self._gone = weakref.finalize(self, _remove, self.path, lock, os.getpid())
-        with self._room_is_needed():
+        with self._needing_room():
             folder.mkdir(parents=True, exist_ok=True)
             _sweep(folder)
             lock.acquire(blocking=False)
             self._file = self.path.open("w+b", buffering=0)
             _reserve(self._file.fileno(), self._size, folder)
 
-    def append(self, images: Pixels) -> None:
-        """Write images, uint8 ``[M, C, H, W]``, after those that are there."""
-        data = np.ascontiguousarray(images).reshape(-1).data
-        with self._room_is_needed():
-            _write(self._file.fileno(), data, HEADER + self.count * math.prod(self.shape))
-        self.count += len(images)
+    def append(self, items: Items) -> None:
+        """Append items, ``[M, ...]``."""
+        data = np.ascontiguousarray(items, dtype=self.dtype).reshape(-1).view(np.uint8).data
+        with self._needing_room():
+            _write(self._file.fileno(), data, HEADER + self.count * self._each)
+        self.count += len(items)
 
-    def done(self) -> FilePixels:
-        """What was written, to be read. The file goes with the last reference to it in this process."""
-        with self._room_is_needed():
-            os.ftruncate(self._file.fileno(), HEADER + self.count * math.prod(self.shape))
-            _write(self._file.fileno(), memoryview(_header((self.count, *self.shape))), 0)
+    def done(self) -> FileItems:
+        """Return what was written. The file is removed with the last reference to it in this process."""
+        with self._needing_room():
+            os.ftruncate(self._file.fileno(), HEADER + self.count * self._each)
+            _write(self._file.fileno(), memoryview(_header((self.count, *self.shape), self.dtype)), 0)
             self._file.close()
-        pixels = FilePixels(self.path)
+        items = FileItems(self.path)
         _, _, arguments, _ = self._gone.detach() or (None, None, (), None)
-        weakref.finalize(pixels, _remove, *arguments)
-        return pixels
+        weakref.finalize(items, _remove, *arguments)
+        return items
 
     @contextlib.contextmanager
-    def _room_is_needed(self) -> Iterator[None]:
-        """Say in one line what it means that the file cannot be written, and give its room back."""
+    def _needing_room(self) -> Iterator[None]:
+        """Explain in one line that the file cannot be written, and free its space."""
         try:
             yield
         except OSError as error:
@@ -175,15 +180,16 @@ class PixelFile:
                 "and the disk has no room for them" if full else f"which cannot be written ({error.strerror})"
             )
             raise RequestError(
-                f"decoded, these images need {self._size / 1e9:,.1f} GB, {why}",
+                f"decoded, these items need {self._size / 1e9:,.1f} GB, {why}",
                 where=str(self.path.parent),
-                allowed="DISTILLAB_CACHE=FOLDER on a larger disk, a smaller `resolution`, or fewer images",
+                allowed="DISTILLAB_CACHE=FOLDER on a larger disk, smaller items (`resolution`, `seconds`), or"
+                " fewer of them",
             ) from None
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    """The header of an .npy file of uint8, as long for any number of images, so that it can come last."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}"
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the header of an .npy file: of one length for any number of items, so that it can come last."""
+    text = f"{{'descr': '{dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
     magic = np.lib.format.magic(1, 0)
     length = HEADER - len(magic) - 2
     return magic + length.to_bytes(2, "little") + text.ljust(length - 1).encode() + b"\n"
@@ -196,7 +202,7 @@ def _write(file: int, data: memoryview, place: int) -> None:
 
 
 def _reserve(file: int, size: int, folder: Path) -> None:
-    """Take the room on the disk where the system can, and else look whether there is as much."""
+    """Reserve space on the disk where the system can, and else check that there is as much."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     elif shutil.disk_usage(folder).free < size:
@@ -210,21 +216,21 @@ def _lock_of(path: Path) -> FileLock:
 def _remove(path: Path, lock: FileLock, owner: int) -> None:
     """Remove a file that is no longer needed. A process forked from its owner leaves it alone."""
     if os.getpid() == owner:
-        with contextlib.suppress(NotADirectoryError):  # then it was never there
+        with contextlib.suppress(NotADirectoryError):  # the folder was never made
             path.unlink(missing_ok=True)
             lock.release()
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed processes left behind: files whose lock nobody holds.
+    """Remove the files of killed processes: those whose lock nobody holds.
 
-    Those of other machines that share the folder are left to them: not every network disk shares its locks.
+    Files of other machines that share the folder are left alone: not every network disk shares its locks.
     """
     for path in folder.glob(f"{socket.gethostname()}-*.npy"):
         lock = _lock_of(path)
         try:
             lock.acquire(blocking=False)
         except (Timeout, OSError):
-            continue  # somebody reads it, or it is somebody else's
+            continue  # in use, or owned by another user
         _remove(path, lock, os.getpid())

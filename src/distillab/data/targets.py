@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,15 @@ class Targets(ABC):
     Attributes:
         values: What a batch contains, one row per example.
         classes: Number of classes, or of labels that an example can have.
+        kind: Name of this kind of targets, in messages and in stored datasets.
+        complete: Whether every split of a dataset must hold examples of every class.
     """
 
     values: npt.NDArray[Any]
     classes: int
+
+    kind: ClassVar[str]
+    complete: ClassVar[bool]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -34,6 +39,27 @@ class Targets(ABC):
     def take(self, positions: npt.NDArray[np.int64]) -> Self:
         """Return the targets at ``positions`` (int64), in that order."""
         return type(self)(self.values[positions], self.classes)
+
+    def with_values(self, values: Any, classes: int | None = None) -> Self:
+        """Return targets of the same kind and dtype with other values, and other classes if given."""
+        return type(self)(np.asarray(values, dtype=self.values.dtype), classes or self.classes)
+
+    def unknown(self, number: int) -> Self:
+        """Return ``number`` targets of the same kind and classes, all unlabelled."""
+        shape = (number, *self.values.shape[1:])
+        return type(self)(np.full(shape, UNLABELLED, dtype=self.values.dtype), self.classes)
+
+    def joined(self, others: Targets) -> Self:
+        """Return these targets followed by ``others``.
+
+        Raises:
+            ValueError: The others are of another kind or have another number of classes.
+        """
+        if type(others) is not type(self) or others.classes != self.classes:
+            raise ValueError(
+                f"{others.kind} of {others.classes} classes cannot follow {self.kind} of {self.classes}"
+            )
+        return type(self)(np.concatenate([self.values, others.values]), self.classes)
 
     @cached_property
     def digest(self) -> str:
@@ -49,6 +75,23 @@ class Targets(ABC):
     @abstractmethod
     def counts(self) -> npt.NDArray[np.int64]:
         """Number of examples per class, int64 ``[classes]``."""
+
+    @property
+    @abstractmethod
+    def members(self) -> npt.NDArray[np.bool_]:
+        """Whether each example is known to belong to each class, bool ``[N, classes]``."""
+
+    @abstractmethod
+    def belong_to(self, kept: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which examples remain when only some classes (int64) are kept, bool ``[N]``."""
+
+    @abstractmethod
+    def of_classes(self, kept: npt.NDArray[np.int64]) -> Self:
+        """Return targets in which the classes ``kept`` (int64) are 0, 1, ... in that order."""
+
+    @abstractmethod
+    def merged(self, into: npt.NDArray[np.int64], classes: int) -> Self:
+        """Return targets of ``classes`` coarser classes; ``into`` (int64) names the one of each class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +116,9 @@ class Labels(Targets):
 
     values: npt.NDArray[np.int64]
 
+    kind: ClassVar[str] = "labels"
+    complete: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or self.values.dtype != np.int64:
             raise ValueError(f"labels are int64 [N], not {self.values.dtype} {list(self.values.shape)}")
@@ -88,6 +134,26 @@ class Labels(Targets):
     def counts(self) -> npt.NDArray[np.int64]:
         """Number of labelled examples per class, int64 ``[classes]``."""
         return np.bincount(self.values[self.labelled], minlength=self.classes).astype(np.int64)
+
+    @property
+    def members(self) -> npt.NDArray[np.bool_]:
+        """Whether each example has the label of each class, bool ``[N, classes]``."""
+        return np.equal(self.values[:, None], np.arange(self.classes))
+
+    def belong_to(self, kept: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which examples are of the classes ``kept`` or unlabelled, bool ``[N]``."""
+        return np.logical_or(~self.labelled, np.isin(self.values, kept))
+
+    def of_classes(self, kept: npt.NDArray[np.int64]) -> Labels:
+        """Return labels numbered by position in ``kept``; those of other classes become unlabelled."""
+        # An unlabelled example, -1, reads the last entry, which is -1 again.
+        new = np.full(self.classes + 1, UNLABELLED, dtype=np.int64)
+        new[kept] = np.arange(len(kept))
+        return self.with_values(new[self.values], len(kept))
+
+    def merged(self, into: npt.NDArray[np.int64], classes: int) -> Labels:
+        """Return the labels of the coarser classes; unlabelled examples stay so."""
+        return self.with_values(np.append(into, UNLABELLED)[self.values], classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +177,9 @@ class LabelSets(Targets):
 
     values: npt.NDArray[np.int8]
 
+    kind: ClassVar[str] = "label sets"
+    complete: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         shape, dtype = self.values.shape, self.values.dtype
         if self.values.ndim != 2 or shape[1] != self.classes or dtype != np.int8:
@@ -121,11 +190,36 @@ class LabelSets(Targets):
     @property
     def labelled(self) -> npt.NDArray[np.bool_]:
         """Whether any label of each example is known, bool ``[N]``."""
-        known: npt.NDArray[np.bool_] = np.any(self.values != UNLABELLED, axis=1)
-        return known
+        return np.asarray(np.not_equal(self.values, UNLABELLED).any(axis=1))
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:
         """Number of examples that have each label, int64 ``[classes]``."""
-        counts: npt.NDArray[np.int64] = np.equal(self.values, 1).sum(axis=0, dtype=np.int64)
-        return counts
+        return np.asarray(self.members.sum(axis=0), dtype=np.int64)
+
+    @property
+    def members(self) -> npt.NDArray[np.bool_]:
+        """Whether each example is known to have each label, bool ``[N, classes]``."""
+        return np.equal(self.values, 1)
+
+    def belong_to(self, kept: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return that all examples remain, bool ``[N]``: an example need not have any label."""
+        return np.ones(len(self), dtype=np.bool_)
+
+    def of_classes(self, kept: npt.NDArray[np.int64]) -> LabelSets:
+        """Return the label sets without the labels that are not ``kept``, in the order given."""
+        return self.with_values(self.values[:, kept], len(kept))
+
+    def merged(self, into: npt.NDArray[np.int64], classes: int) -> LabelSets:
+        """Return sets of coarser labels: an example has one if it has any of its labels, lacks it if it lacks
+        all of them, and otherwise it is unknown."""
+        parts = [self.values[:, into == label] for label in range(classes)]
+        columns = [
+            np.where((part == 1).any(axis=1), 1, np.where((part == 0).all(axis=1), 0, UNLABELLED))
+            for part in parts
+        ]
+        return self.with_values(np.stack(columns, axis=1), classes)
+
+
+KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, LabelSets)}
+"""The kinds of targets, by the name that a stored dataset has of them."""

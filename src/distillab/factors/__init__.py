@@ -1,7 +1,6 @@
-"""What we vary about a dataset, one property a file, and how studies write it down."""
+"""What a study varies about a dataset: one property per file, and how studies write it down."""
 
 from distillab.factors.chain import ApplyFactor, apply_chain, apply_factor, generator, parse_factors
-from distillab.factors.classes import Classes
 from distillab.factors.factor import (
     Factor,
     FactorContext,
@@ -12,19 +11,20 @@ from distillab.factors.factor import (
     factors,
     level_text,
 )
-from distillab.factors.granularity import Granularity
-from distillab.factors.groups import Groups
-from distillab.factors.imbalance import Imbalance
-from distillab.factors.label_noise import LabelNoise
-from distillab.factors.redundancy import Redundancy
-from distillab.factors.resolution import Resolution
-from distillab.factors.selection import Selection
-from distillab.factors.shift import Shift
-from distillab.factors.similarity import Similarity
-from distillab.factors.size import Size
-from distillab.factors.spurious import Spurious
-from distillab.factors.unlabelled import Unlabelled
-from distillab.factors.wording import describe_label_quality
+from distillab.factors.inputs.redundancy import Redundancy
+from distillab.factors.inputs.resolution import Resolution
+from distillab.factors.inputs.shift import Shift
+from distillab.factors.inputs.spurious import Spurious
+from distillab.factors.label_quality import describe_label_quality
+from distillab.factors.targets.classes import Classes
+from distillab.factors.targets.granularity import Granularity
+from distillab.factors.targets.groups import Groups
+from distillab.factors.targets.imbalance import Imbalance
+from distillab.factors.targets.label_noise import LabelNoise
+from distillab.factors.targets.selection import Selection
+from distillab.factors.targets.similarity import Similarity
+from distillab.factors.targets.size import Size
+from distillab.factors.targets.unlabelled import Unlabelled
 
 __all__ = [
     "ApplyFactor",

@@ -14,25 +14,32 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.factors.factor import Factor, FactorContext, Manipulation, Role, factors, level_text
 
-WRITTEN = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
+_FORMS = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
 
 def parse_factors(entries: Mapping[str, Any], where: str, base: Path | None = None) -> list[list[Factor]]:
-    """For each factor of a study, in written order, one instance a level.
+    """Return one list of instances per factor of a study, in written order, one instance per level.
 
     Args:
         entries: a study's ``factors``, such as
             ``{"size": [25, 100], "label_noise": {"levels": [0, 0.4], "roles": ["transfer"]}}``.
         where: the place of the mapping, such as ``study.yaml: factors``.
-        base: what relative paths are relative to (the study file's folder).
+        base: the folder that relative paths are relative to (that of the study file).
 
     Raises:
-        RequestError: an unknown factor, key or role, no levels, levels of two sorts, or one that is double or
-            impossible.
+        RequestError: a factor, key or role is unknown, there are no levels, levels mix numbers and names, or
+            a level is repeated or impossible.
+
+    Example:
+        >>> [levels] = parse_factors({"size": [25, 100]}, "study.yaml: factors")
+        >>> [factor.description for factor in levels]
+        ['25 examples per class', '100 examples per class']
     """
     if not isinstance(entries, Mapping):
         raise RequestError(
-            f"factors must be a mapping, not {_kind(entries)}", where=where, allowed="factor names as keys"
+            f"factors must be a mapping, not {_described(entries)}",
+            where=where,
+            allowed="factor names as keys",
         )
     return [_levels(str(name), entry, where, base) for name, entry in entries.items()]
 
@@ -48,14 +55,14 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
             raise unknown_name("key", str(key), known, where=place)
     levels = options.pop("levels", None)
     if not isinstance(levels, list | tuple):
-        raise RequestError(f"levels must be a list, not {_kind(levels)}", where=place, allowed=WRITTEN)
+        raise RequestError(f"levels must be a list, not {_described(levels)}", where=place, allowed=_FORMS)
     if not levels:
         raise RequestError("there are no levels", where=place, allowed="at least one")
     made = [_factor(kind, {**options, "level": level}, base, place, known) for level in levels]
     if len({isinstance(factor.level, str) for factor in made}) > 1:
         written = ", ".join(level_text(factor.level) for factor in made)
         raise RequestError(
-            f"levels of two sorts: {written}", where=place, allowed="numbers alone, or names alone"
+            f"levels mix numbers and names: {written}", where=place, allowed="numbers alone, or names alone"
         )
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
@@ -74,7 +81,7 @@ def _factor(
         raise validation_error(error, place, known) from error
 
 
-def _kind(value: Any) -> str:
+def _described(value: Any) -> str:
     return "nothing" if value is None else f"{type(value).__name__} {value!r}"
 
 
@@ -82,51 +89,94 @@ ApplyFactor = Callable[[Examples, Factor, int, FactorContext | None], tuple[Exam
 
 
 def apply_factor(
-    images: Examples, factor: Factor, seed: int, context: FactorContext | None = None
+    examples: Examples, factor: Factor, seed: int, context: FactorContext | None = None
 ) -> tuple[Examples, Manipulation]:
-    """Apply one factor, whatever role the images have; also its measured strength. Raises RequestError."""
-    made = factor.apply(images, generator(factor, seed), context)
-    return made, factor.check(images, made)
+    """Apply one factor, whatever the role of the examples.
+
+    Args:
+        examples: the set to change.
+        factor: the factor.
+        seed: seed of the condition.
+        context: the dataset around the examples.
+
+    Returns:
+        The changed set, and the measured strength of the change.
+
+    Raises:
+        RequestError: the examples cannot reach the level.
+
+    Example:
+        >>> from distillab.factors import Size
+        >>> examples = Examples.of(np.zeros((6, 1, 4, 4), np.uint8), [0, 0, 0, 1, 1, 1], ("a", "b"))
+        >>> fewer, check = apply_factor(examples, Size(level=2), seed=0)
+        >>> len(fewer), check.passed
+        (4, True)
+    """
+    made = factor.apply(examples, generator(factor, seed), context)
+    return made, factor.check(examples, made)
 
 
 def generator(factor: Factor, seed: int) -> np.random.Generator:
-    """What a factor draws from: it depends on the factor's name and the seed alone."""
+    """Return the generator that a factor draws from, which depends on the factor's name and the seed alone.
+
+    Example:
+        >>> from distillab.factors import Size
+        >>> draws = [generator(Size(level=level), 0).integers(2**63) for level in (25, 100)]
+        >>> draws[0] == draws[1]
+        np.True_
+    """
     return np.random.default_rng(seed_from("factor", factor.name, seed))
 
 
 def apply_chain(
-    images: Examples,
+    examples: Examples,
     chain: Sequence[Factor],
     role: Role,
     seed: int,
     step: ApplyFactor = apply_factor,
     context: FactorContext | None = None,
 ) -> tuple[Examples, list[Manipulation]]:
-    """Apply, in order, the factors that concern ``role``; also the measured strength of each.
+    """Apply, in order, the factors that change ``role``.
 
-    ``step`` is how one is applied: a planner passes one that caches. ``context`` is what
-    lies around the images.
+    Every factor draws from a generator that depends on its name and ``seed`` alone: the draws for an example
+    are the same in every role, at every place in a chain and beside any other factor.
 
-    Every factor draws from a generator that depends on its name and ``seed`` alone: an image meets the same
-    fate in every role, at every place in a chain and beside any other factor.
+    Args:
+        examples: the set of the role as it was read.
+        chain: factors in written order.
+        role: the role of the examples.
+        seed: seed of the condition.
+        step: applies one factor; a planner passes a function that caches.
+        context: the dataset around the examples.
+
+    Returns:
+        The changed set, and the measured strength of each factor applied.
 
     Raises:
-        RequestError: a level that the images cannot give, or a factor that stands after images without labels
-            were added and does not know what to do with them.
+        RequestError: the examples cannot reach a level, or a factor that needs labels follows one that added
+            unlabelled examples.
+
+    Example:
+        >>> from distillab.factors import LabelNoise, Size
+        >>> examples = Examples.of(np.zeros((8, 1, 4, 4), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> chain = [Size(level=2), LabelNoise(level=0.5, roles=("val",))]
+        >>> noisy, checks = apply_chain(examples, chain, role="transfer", seed=0)
+        >>> [check.factor for check in checks]
+        ['size']
     """
     measured = []
     for factor in chain:
         if role in factor.roles:
-            _must_be_labelled(images, factor)
-            images, strength = step(images, factor, seed, context)
+            _check_labelled(examples, factor)
+            examples, strength = step(examples, factor, seed, context)
             measured.append(strength)
-    return images, measured
+    return examples, measured
 
 
-def _must_be_labelled(images: Examples, factor: Factor) -> None:
-    if not factor.takes_unlabelled and not images.labelled.all():
+def _check_labelled(examples: Examples, factor: Factor) -> None:
+    if not factor.takes_unlabelled and not examples.labelled.all():
         raise RequestError(
-            f"factor {factor.name} cannot change images without labels",
+            f"factor {factor.name} cannot change examples without labels",
             where="factors",
-            allowed="factors that add unlabelled images written last",
+            allowed="factors that add unlabelled examples written last",
         )

@@ -18,20 +18,27 @@ from distillab.registry import Registry
 
 Role = Literal["teacher", "transfer", "val", "eval"]
 Level = float | str
-Change = Literal["selection", "labels", "pixels", "classes", "images"]
+Aspect = Literal["selection", "labels", "pixels", "classes", "images"]
 Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class FactorContext:
-    """What surrounds the images that a factor changes: it may look at it, and take images from it.
+    """The dataset around the examples that a factor changes, which it may read and take examples from.
 
     Attributes:
         dataset: all splits as they were read, and the other datasets that the study names.
-        role: the role of the images that are being changed.
-        teacher: the probabilities that the study's teacher gives images, float32 ``[N, its classes]``, if its
-            weights were given and so are there before anything is trained.
+        role: the role of the examples that are being changed.
+        teacher: returns the probabilities of the study's teacher, float32 ``[N, teacher's classes]``; None
+            unless its weights were given, so that they exist before anything is trained.
+
+    Example:
+        >>> from distillab.data.dataset import DataReport
+        >>> examples = Examples.of(np.zeros((4, 1, 4, 4), np.uint8), [0, 1, 0, 1], ("a", "b"))
+        >>> dataset = Dataset("blank", examples, examples, {"test": examples}, DataReport())
+        >>> FactorContext(dataset, role="val").role
+        'val'
     """
 
     dataset: Dataset
@@ -41,55 +48,71 @@ class FactorContext:
 
 @dataclass(frozen=True)
 class Manipulation:
-    """What was asked of a factor and what the data then measured.
+    """A manipulation check: the requested strength of a factor, and the strength measured in the data.
 
     Attributes:
         factor: the factor's registered name.
-        measure: what was measured, such as ``"images a class"`` or ``"share of changed labels"``.
-        asked: the value of that measure that the level stands for.
+        measure: the quantity measured, such as ``"examples per class"`` or ``"share of labels changed"``.
+        requested: the value of that quantity that the level stands for.
         measured: its value in the data after the factor.
         tolerance: the largest accepted absolute difference.
-        note: what else was measured, for the reader.
+        note: further measurements, for the reader.
+
+    Example:
+        >>> check = Manipulation("size", "examples per class", requested=25, measured=24, tolerance=0)
+        >>> check.passed
+        False
     """
 
     factor: str
     measure: str
-    asked: float
+    requested: float
     measured: float
     tolerance: float
     note: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether the data hold what was asked. A study draws no conclusion from a condition that fails."""
-        return bool(abs(self.asked - self.measured) <= self.tolerance)
+        """Whether the data have the requested strength. No conclusion rests on a condition that fails."""
+        return bool(abs(self.requested - self.measured) <= self.tolerance)
 
 
 class Factor(BaseModel, ABC):
-    """One level of one factor: a frozen configuration that turns an ImageSet into another.
+    """Base class of factors: one level of one factor, a frozen configuration that changes a set of examples.
 
-    Subclasses live one a file, are registered with ``@factor("name")``, and state in their docstring what a
-    level means. ``apply`` draws from ``rng`` only numbers that do not depend on the level (normally one key
-    for :func:`distillab.data.randomness.uniform`), so that for one seed the levels are nested. A level is a
-    number, or a name where levels have no order (then ``level`` is a ``Literal`` of names).
+    A subclass lives in a file of its own, is registered with ``@factor("name")``, and states in the first
+    line of its docstring what a level means. ``apply`` draws from ``rng`` only numbers that do not depend on
+    the level (normally one key for :func:`distillab.data.randomness.uniform`), so that the levels of one seed
+    are nested. A level is a number, or a name where levels have no order (``level`` is then a ``Literal``).
 
-    Class attributes:
-        name: the registered name.
+    Attributes:
+        name: the registered name (class attribute, as are the next five).
         examples: valid configurations for any balanced set of at least 3 classes of at least 20 images, at
-            least one for each kind the factor has. Those that differ in level alone stand in increasing
-            strength: each leaves untouched a subset of the images that the one before leaves untouched.
-        changes: what it may do to a set: leave images out (``selection``), give them other ``labels`` or
-            ``pixels``, change which ``classes`` there are, or add ``images``. All else it leaves as it is.
-        nested: whether levels are nested; not where a level swaps some images or classes for others.
-        needs_scene: whether it looks at more than the images it changes.
-        takes_unlabelled: whether it knows what to do with images without labels.
+            least one per kind of the factor. Those that differ in level alone are in order of increasing
+            strength: each leaves unchanged a subset of the examples that the previous one leaves unchanged.
+        changes: the aspects of a set that the factor may change: which examples are there (``selection``),
+            their ``labels``, their ``pixels``, which ``classes`` there are, and whether ``images`` are added.
+            All other aspects stay as they are.
+        nested: whether levels are nested. They are not where a level exchanges some examples for others.
+        needs_context: whether the factor reads more than the examples it changes.
+        takes_unlabelled: whether the factor accepts examples without labels.
+        level: the level.
+        roles: the roles that the factor changes.
+
+    Example:
+        >>> from distillab.factors import Size
+        >>> size = Size(level=25)
+        >>> size.name, size.level, size.roles
+        ('size', 25.0, ('transfer',))
+        >>> size.description
+        '25 examples per class'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     examples: ClassVar[tuple[dict[str, Any], ...]] = ()
-    changes: ClassVar[frozenset[Change]] = frozenset({"selection"})
+    changes: ClassVar[frozenset[Aspect]] = frozenset({"selection"})
     nested: ClassVar[bool] = True
     needs_context: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
@@ -106,30 +129,34 @@ class Factor(BaseModel, ABC):
 
     @property
     def phrase(self) -> str:
-        """How people call a level of this factor as it is set, ``{}`` being the level: ``label noise {}``."""
+        """Description of a level with these settings, ``{}`` in place of the level: ``label noise {}``."""
         return f"{self.name.replace('_', ' ')} {{}}"
 
     @property
-    def words(self) -> str:
-        """This level for people: ``label noise 0.4``."""
+    def description(self) -> str:
+        """Description of this level: ``label noise 0.4``."""
         return self.phrase.format(level_text(self.level))
 
     @abstractmethod
     def apply(
-        self, images: Examples, rng: np.random.Generator, context: FactorContext | None = None
+        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
     ) -> Examples:
-        """The manipulated set. Raises RequestError, saying the most the data can give, if it cannot be."""
+        """Return the manipulated set.
+
+        Raises:
+            RequestError: the data cannot reach the level; the message gives the highest level they can reach.
+        """
 
     def extra_evals(
         self, test: Examples, rng: np.random.Generator, context: FactorContext | None = None
     ) -> Mapping[str, Examples]:
-        """Test sets that this level calls for, beside those there are, made from the primary one."""
+        """Return the test sets that this level adds, by name, made from the primary test set."""
         return {}
 
-    def context_of(self, context: FactorContext | None) -> FactorContext:
-        """The scene, for a factor that cannot do without. Raises RequestError if there is none."""
+    def require_context(self, context: FactorContext | None) -> FactorContext:
+        """Return the context. Raises RequestError if there is none."""
         if context is None:
-            raise RequestError(f"factor {self.name} needs to know the dataset around the images")
+            raise RequestError(f"factor {self.name} needs the dataset around the examples")
         return context
 
     @abstractmethod
@@ -138,7 +165,12 @@ class Factor(BaseModel, ABC):
 
 
 def level_text(level: Level) -> str:
-    """A level as it is written."""
+    """Return a level as a study writes it.
+
+    Example:
+        >>> level_text(400.0), level_text(0.25), level_text("fine")
+        ('400', '0.25', 'fine')
+    """
     return level if isinstance(level, str) else f"{level:g}"
 
 
@@ -146,10 +178,16 @@ factors: Registry[type[Factor]] = Registry("factor")
 
 
 def factor(name: str) -> Callable[[type[Factor]], type[Factor]]:
-    """Class decorator that registers a factor under ``name``."""
+    """Return a class decorator that registers a factor under ``name``.
 
-    def enter(cls: type[Factor]) -> type[Factor]:
+    Example:
+        >>> from distillab.factors import Size
+        >>> factors["size"] is Size
+        True
+    """
+
+    def register(cls: type[Factor]) -> type[Factor]:
         cls.name = name
         return factors.register(name)(cls)
 
-    return enter
+    return register

@@ -1,4 +1,4 @@
-"""Nested stratified subsets: which images of a class go first is decided once, by the images' ids."""
+"""Nested stratified subsets: the order of the examples within a class is fixed once, by their ids."""
 
 from __future__ import annotations
 
@@ -12,43 +12,50 @@ from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
 
 
-def ranks_in_class(images: Examples, key: int) -> Indices:
-    """The place of every image in a random order of its class, int64 ``[N]``, counted from 0.
+def ranks_in_class(examples: Examples, key: int) -> Indices:
+    """Return the rank of every example in a random order of its class, int64 ``[N]``, from 0.
 
-    The order is that of numbers drawn for the images' ids, so two images of a class stand in the same order
-    in every set that holds both.
+    The order is that of numbers drawn for the examples' ids, so two examples of a class are in the same order
+    in every set that contains both.
     """
-    return places_in_class(images, random_bits(images.ids, key))
+    return places_in_class(examples, random_bits(examples.ids, key))
 
 
-def places_in_class(images: Examples, order: npt.NDArray[Any]) -> Indices:
-    """The place of every image in its class when sorted by ``order``, a number each ``[N]``, and then by id:
-    int64 ``[N]``, counted from 0."""
-    order = np.lexsort((images.ids, order, images.labels))
-    starts = np.cumsum(images.counts) - images.counts
-    ranks = np.empty(len(images), dtype=np.int64)
-    ranks[order] = np.arange(len(images)) - np.repeat(starts, images.counts)
+def places_in_class(examples: Examples, order: npt.NDArray[Any]) -> Indices:
+    """Return the rank of every example in its class, sorted by ``order`` and then by id.
+
+    Args:
+        examples: N labelled examples.
+        order: one number per example, ``[N]``.
+
+    Returns:
+        int64 ``[N]``, from 0.
+    """
+    order = np.lexsort((examples.ids, order, examples.labels))
+    starts = np.cumsum(examples.counts) - examples.counts
+    ranks = np.empty(len(examples), dtype=np.int64)
+    ranks[order] = np.arange(len(examples)) - np.repeat(starts, examples.counts)
     return ranks
 
 
-def first_of_each_class(images: Examples, key: int, sizes: npt.ArrayLike) -> Examples:
-    """The ``sizes[c]`` first images of each class c in its random order; the set's own order is kept."""
-    wanted = np.broadcast_to(np.asarray(sizes), images.counts.shape)
-    return images.select(ranks_in_class(images, key) < wanted[images.labels])
+def first_of_each_class(examples: Examples, key: int, sizes: npt.ArrayLike) -> Examples:
+    """Return the first ``sizes[c]`` examples of each class c in its random order, in the set's own order."""
+    wanted = np.broadcast_to(np.asarray(sizes), examples.counts.shape)
+    return examples.select(ranks_in_class(examples, key) < wanted[examples.labels])
 
 
-def must_have_each(images: Examples, number: float, where: str) -> None:
-    """Raise RequestError, saying the most there is, unless every class has so many images."""
-    scarcest = int(images.counts.argmin())
-    most = int(images.counts[scarcest])
+def check_class_sizes(examples: Examples, number: float, where: str) -> None:
+    """Raise RequestError, stating the highest possible number, unless every class has ``number`` examples."""
+    scarcest = int(examples.counts.argmin())
+    most = int(examples.counts[scarcest])
     if number > most:
         raise RequestError(
-            f"{number:g} images a class were asked for",
+            f"{number:g} examples per class were requested",
             where=where,
-            allowed=f"at most {most} images a class: {images.classes[scarcest]!r} has {most}",
+            allowed=f"at most {most} per class: {examples.classes[scarcest]!r} has {most}",
         )
 
 
 def rounded(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """The nearest whole numbers, halves upwards, so that rounding never reverses an order."""
+    """Return the nearest whole numbers, halves rounded up, so that rounding never reverses an order."""
     return np.floor(np.asarray(values, dtype=np.float64) + 0.5).astype(np.int64)

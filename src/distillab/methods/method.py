@@ -1,137 +1,75 @@
-"""The contract of a method: how what a teacher says becomes a loss for a student."""
+"""The contract of a method: how the outputs of a teacher become a loss for a student."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
-from distillab.models.outputs import Outputs, OutputShapes
+from distillab.methods.batch import Batch, Pair
+from distillab.methods.needs import BatchNeed, LabelNeed, Need, OutputNeed, Requirements, TeacherKind
+from distillab.models.outputs import OF_LAST_LAYER, OF_STAGES, Outputs, OutputShapes
 from distillab.registry import Registry
-from distillab.tasks import Mixed as Mixed
+from distillab.tasks import Mixed
 
-Need = Literal[
-    "logits",
-    "embedding",
-    "maps",
-    "attention",
-    "preactivations",
-    "classifier",
-    "teacher_classifier",
-    "labels",
-    "every_label",
-    "ids",
-    "memory",
-    "groups",
-    "inputs",
+__all__ = [
+    "SUPERVISED",
+    "Batch",
+    "BatchNeed",
+    "LabelNeed",
+    "Method",
+    "Mixed",
+    "Need",
+    "OutputNeed",
+    "Pair",
+    "Requirements",
+    "Share",
+    "TeacherKind",
+    "Temperature",
+    "Weight",
+    "WeightedConfig",
+    "method",
+    "methods",
 ]
-OF_STAGES: tuple[Need, ...] = ("maps", "attention", "preactivations")
-OF_THE_LAST_LAYER: frozenset[Need] = frozenset({"embedding", "classifier", "teacher_classifier"})
-TeacherKind = Literal["none", "study", "self", "untrained"]
 
-# Types of hyper-parameters: a weight of a loss term, a softmax temperature, a share of something.
+# Types of hyper-parameters: the weight of a loss term, a softmax temperature, a proportion.
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 
-
-@dataclass(frozen=True)
-class Batch:
-    """What a method may know of a batch besides the networks' outputs.
-
-    Attributes:
-        labels: int64 ``[N]``, -1 for an image whose label is not known. A method learns from the labels by
-            :func:`distillab.methods.divergence.label_loss`, which leaves those out, or says that it needs
-            ``every_label``.
-        ids: int64 ``[N]``, image ids.
-        positions: int64 ``[N]`` in [0, n_train), the places of the images in the training set, for methods
-            that remember images.
-        epoch: 0-based epoch of the stream of views.
-        progress: share of training done, in [0, 1).
-        epoch_length: steps in an epoch.
-        mixed: the other labels, if two images were mixed: ``label_loss`` knows of them, :attr:`dominant`
-            names one of the two.
-        groups: int64 ``[N]``, the images' groups, if the training set has groups.
-        inputs: float32 ``[N, C, H, W]``, the normalised images as the student sees them.
-        arithmetic: a context in which a network of the method's own computes as the student does.
-    """
-
-    labels: Tensor
-    ids: Tensor
-    positions: Tensor
-    epoch: int
-    progress: float
-    epoch_length: int
-    mixed: Mixed | None = None
-    groups: Tensor | None = None
-    inputs: Tensor | None = None
-    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
-
-    @property
-    def dominant(self) -> Tensor:
-        """The label with the larger share, int64 ``[N]``; the image's own if they are equal."""
-        if self.mixed is None:
-            return self.labels
-        return torch.where(self.mixed.share >= 0.5, self.labels, self.mixed.labels)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The pair of networks that a method is built for, and what it may know of the transfer set.
-
-    Attributes:
-        student: what the student gives.
-        teacher: what its teacher gives, or None without one.
-        n_train: images in the transfer set.
-        labels: their labels, int64 ``[n_train]``, wrong ones included, -1 where there is none.
-        groups: their groups, int64 ``[n_train]``, or None if the set has none.
-        teacher_classifier: the teacher's last linear layer, from embeddings to logits; it must not be
-            changed. None where only shapes are known: while a study is planned.
-        new_student: a fresh network of the student's architecture, on the CPU, its initial weights decided
-            by the number given, for methods that train peers.
-    """
-
-    student: OutputShapes
-    teacher: OutputShapes | None
-    n_train: int
-    labels: Tensor | None = None
-    groups: Tensor | None = None
-    teacher_classifier: nn.Linear | None = None
-    new_student: Callable[[int], nn.Module] | None = None
+SUPERVISED = "ce"
+"""Name of the loss term on the labels, whatever the task."""
 
 
 class Method(nn.Module, ABC):
     """A way to transfer knowledge, built for one pair of networks.
 
-    Class attributes:
-        name: the registered name.
-        paper: where it comes from, or "" for controls.
-        needs: which outputs and facts it uses; those in :data:`distillab.models.outputs.STORABLE` can be
-            served from stored teacher outputs.
-        asks: what of these it must have from the teacher as well, if that is less than all.
-        teacher: whose outputs it learns from: ``none``, the ``study``'s teacher, a trained copy of the
-            student (``self``), or an ``untrained`` network of the teacher's architecture.
-        weighs_labels: whether images count differently in its loss on the labels.
-        revision: counted up when what it computes from the same settings changes, so that runs of before and
-            after are never taken for the same; part of a run's id from the second on.
-        remembers_images: whether it keeps what it heard about an image for the next time that it is seen,
-            which says nothing where it is mixed with another one each time.
+    The loss is the sum of the terms that :meth:`total` returns: the supervised term and the transfer terms of
+    :meth:`forward`. Whatever a method owns that learns (connectors, memories) is an ordinary submodule or
+    parameter: it is trained with the student and never saved with it.
 
-    Anything it owns that learns (connectors, memories) is an ordinary submodule or parameter: it is trained
-    with the student and never saved with it.
-
-    Its loss on the labels is the term called ``ce``; a sum of methods counts that of the first alone.
+    Attributes:
+        name: The registered name.
+        paper: The source, or "" for controls.
+        needs: What it uses; those in :data:`distillab.models.outputs.STORABLE` can be served from cached
+            teacher outputs.
+        teacher_needs: What it uses of the teacher, if that is less than ``needs``.
+        teacher: Whose outputs it learns from.
+        tasks: Names of the tasks that its formula holds for; None means all.
+        weighs_labels: Whether its supervised term weighs examples.
+        remembers_images: Whether it keeps something about an example for the next time that it is seen, which
+            is meaningless where augmentation mixes it with another one each time.
+        revision: Raised when what it computes from the same settings changes, so that earlier runs are never
+            taken for the same; part of a run's id from 2 on.
 
     Raises:
-        RequestError: when built, if a network of the pair does not give what the method needs.
+        RequestError: When built, if the method does not hold for the task, or a network of the pair lacks
+            what the method needs.
     """
 
     name: ClassVar[str]
@@ -139,6 +77,7 @@ class Method(nn.Module, ABC):
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
     teacher_needs: ClassVar[frozenset[Need] | None] = None
     teacher: ClassVar[TeacherKind] = "study"
+    tasks: ClassVar[frozenset[str] | None] = None
     weighs_labels: ClassVar[bool] = False
     remembers_images: ClassVar[bool] = False
     revision: ClassVar[int] = 1
@@ -152,74 +91,140 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.pair = pair
-        self._must_give("student", pair.student, self.uses(config) - {"teacher_classifier"})
+        self.task = pair.task
+        requirements = self.requirements(config)
+        self.learns_from = requirements.teacher
+        self._check_task()
+        self._check_shapes("student", pair.student, requirements.needs - {"teacher_classifier"})
         if pair.teacher is not None:
-            self._must_give("teacher", pair.teacher, self.teacher_needs_of(config))
-        if "groups" in self.uses(config) and pair.labels is not None and pair.groups is None:
-            raise RequestError(
-                f"method {self.name} needs to know the group of every image, and the data have no groups",
-                allowed="data with groups, or another method",
-            )
-        if "every_label" in self.uses(config) and pair.labels is not None:
-            self._must_be_labelled(pair.labels)
+            self._check_shapes("teacher", pair.teacher, requirements.teacher_needs)
+        if pair.labels is not None:
+            self._check_examples(pair.labels, pair.groups, requirements.needs)
 
     @classmethod
-    def uses(cls, config: Any) -> frozenset[Need]:
-        """What it needs under a configuration; :attr:`needs` unless a method says otherwise."""
-        return cls.needs
-
-    @classmethod
-    def teacher_needs_of(cls, config: Any) -> frozenset[Need]:
-        """What it must have from the teacher under a configuration."""
-        return cls.uses(config) if cls.teacher_needs is None else cls.teacher_needs
-
-    @classmethod
-    def taught_by(cls, config: Any) -> str:
-        """Whose outputs it learns from under a configuration; :attr:`teacher` unless it says otherwise."""
-        return cls.teacher
+    def requirements(cls, config: Any) -> Requirements:
+        """Return what the method requires under a configuration: by default, what its class declares."""
+        of_teacher = cls.needs if cls.teacher_needs is None else cls.teacher_needs
+        return Requirements(cls.needs, frozenset() if cls.teacher == "none" else of_teacher, cls.teacher)
 
     def network(self, student: nn.Module) -> nn.Module:
-        """The network that is trained, tested and saved: the student itself, unless a method reshapes it."""
+        """Return the network to train, evaluate and save: the student itself, unless a method reshapes it."""
         return student
 
     def finished(self, network: nn.Module) -> nn.Module:
-        """What :meth:`network` gave, once it is trained, as it is tested and saved: with the weights of an
-        ordinary student."""
+        """Return the trained :meth:`network` with the weights of an ordinary student, to be evaluated and
+        saved."""
         return network
 
-    def _must_be_labelled(self, labels: Tensor) -> None:
-        missing = int((labels == UNLABELLED).sum())
-        if missing:
+    def total(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """Return all weighted loss terms, the supervised one first; their sum is the loss.
+
+        Args:
+            student: The student's outputs.
+            teacher: The teacher's outputs; None for a method without a teacher.
+            batch: What is known of the batch.
+
+        Raises:
+            ValueError: The method needs a teacher and there is none, or outputs lack what it needs.
+        """
+        terms = self._forward(student, teacher, batch)
+        if SUPERVISED in terms:
+            return terms
+        # Made last: the order in which gradients of the logits are added up is part of the numbers.
+        return {SUPERVISED: self.supervised(student, batch), **terms}
+
+    def transfer(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted transfer terms alone, for a method that adds to another one's loss.
+
+        Arguments and errors are those of :meth:`total`.
+        """
+        terms = self._forward(student, teacher, batch)
+        return {name: term for name, term in terms.items() if name != SUPERVISED}
+
+    def supervised(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the weighted supervised term: ``ce_weight``, or 1 without one, times :meth:`label_term`."""
+        weight: float = getattr(self.config, "ce_weight", 1.0)
+        return weight * self.label_term(student, batch)
+
+    def label_term(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the mean loss on the labels: by default the task's, over the labelled examples."""
+        return self.label_loss(student.logits, batch).mean()
+
+    def label_loss(self, logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
+        """Return the task's loss of each example, ``[N]``; its mean is that over the labelled examples."""
+        return self.task.loss(logits, batch.labels, mixed=batch.mixed, smoothing=smoothing)
+
+    @abstractmethod
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Return the transfer terms: named, weighted scalars.
+
+        A method without a teacher is called with None. A term called ``ce`` takes the place of
+        :meth:`supervised`, for a method whose loss on the labels shares what the others compute.
+        """
+
+    def _forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        if teacher is None and self.learns_from != "none":
+            raise ValueError(f"method {self.name} needs a teacher's outputs")
+        terms: dict[str, Tensor] = self(student, teacher, batch)
+        return terms
+
+    def _check_task(self) -> None:
+        if self.tasks is not None and self.task.name not in self.tasks:
             raise RequestError(
-                f"method {self.name} needs the label of every image; {missing} of {len(labels)} have none",
-                allowed="labelled images alone, or a method such as kd, which learns from the teacher there",
+                f"method {self.name} holds for {' and '.join(sorted(self.tasks))}, not for the task "
+                f"{self.task.name}",
+                allowed="another method, such as kd",
             )
 
-    def _must_give(self, role: str, shapes: OutputShapes, needs: frozenset[Need]) -> None:
-        if needs & OF_THE_LAST_LAYER and shapes.embedding is None:
+    def _check_shapes(self, role: str, shapes: OutputShapes, needs: frozenset[Need]) -> None:
+        if needs & OF_LAST_LAYER and shapes.embedding is None:
             raise RequestError(
                 f"method {self.name} needs an embedding, and the {role} ends in no linear layer",
                 allowed="a network whose last layer is linear, or a method that learns from logits",
             )
-        if needs.intersection(OF_STAGES) and not (shapes.maps or shapes.attention):
+        if needs & OF_STAGES and not (shapes.maps or shapes.attention):
             raise RequestError(
                 f"method {self.name} needs feature maps, and the {role} has no stages that give them",
                 allowed="a network with convolutional stages, or a method that learns from logits",
             )
 
-    @abstractmethod
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """Named, weighted terms (scalars); their sum is the loss."""
+    def _check_examples(self, labels: Tensor, groups: Tensor | None, needs: frozenset[Need]) -> None:
+        if "groups" in needs and groups is None:
+            raise RequestError(
+                f"method {self.name} needs the group of every example, and the data have no groups",
+                allowed="data with groups, or another method",
+            )
+        missing = int((labels == UNLABELLED).sum()) if "every_label" in needs else 0
+        if missing:
+            raise RequestError(
+                f"method {self.name} needs the label of every example; {missing} of {len(labels)} have none",
+                allowed="labelled examples alone, or a method such as kd, which learns from the teacher",
+            )
+
+
+class WeightedConfig(Method.Config):
+    """Hyper-parameters of a method that weighs its supervised term.
+
+    Attributes:
+        ce_weight: Weight of the loss on the labels.
+    """
+
+    ce_weight: Weight = 1.0
 
 
 methods: Registry[type[Method]] = Registry("method")
 
 
 def method(name: str, *, paper: str = "") -> Callable[[type[Method]], type[Method]]:
-    """Class decorator that registers a method under ``name`` with the paper it comes from."""
+    """Return a class decorator that registers a method.
 
-    def enter(cls: type[Method]) -> type[Method]:
+    Args:
+        name: The name by which studies refer to it.
+        paper: Its source.
+    """
+
+    def register(cls: type[Method]) -> type[Method]:
         cls.name, cls.paper = name, paper
         return methods.register(name)(cls)
 
-    return enter
+    return register

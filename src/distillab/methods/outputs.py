@@ -12,33 +12,25 @@ from distillab.methods.method import Method
 from distillab.models.outputs import Outputs
 
 
-def told(method: Method, teacher: Outputs | None) -> Outputs:
-    """The teacher's outputs. Raises ValueError if there are none."""
-    if teacher is None:
-        raise ValueError(f"method {method.name} needs a teacher's outputs")
-    return teacher
-
-
-def embeddings(method: Method, student: Outputs, teacher: Outputs | None) -> tuple[Tensor, Tensor]:
+def embeddings(method: Method, student: Outputs, teacher: Outputs) -> tuple[Tensor, Tensor]:
     """Embeddings ``[N, D_s]`` and ``[N, D_t]``, the second without gradient. Raises ValueError."""
-    teacher = told(method, teacher)
     if student.embedding is None or teacher.embedding is None:
         raise ValueError(f"method {method.name} needs the embeddings of both networks")
     return in_full_precision(student.embedding), in_full_precision(teacher.embedding.detach())
 
 
-def maps(method: Method, student: Outputs, teacher: Outputs | None) -> list[tuple[Tensor, Tensor]]:
+def maps(method: Method, student: Outputs, teacher: Outputs) -> list[tuple[Tensor, Tensor]]:
     """Feature maps of paired stages, from shallow to deep, the teacher's without gradient.
 
     Stages are paired from the deepest backwards; those left over at the shallow end are not used. Raises
     ValueError.
     """
-    return paired(method, student.maps, told(method, teacher).maps, "feature maps")
+    return paired(method, student.maps, teacher.maps, "feature maps")
 
 
-def preactivations(method: Method, student: Outputs, teacher: Outputs | None) -> list[tuple[Tensor, Tensor]]:
+def preactivations(method: Method, student: Outputs, teacher: Outputs) -> list[tuple[Tensor, Tensor]]:
     """As :func:`maps`, before the ReLU that ends a stage."""
-    return paired(method, student.preactivations, told(method, teacher).preactivations, "preactivations")
+    return paired(method, student.preactivations, teacher.preactivations, "preactivations")
 
 
 def paired(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
-from distillab.methods.method import Method, Need, Pair, methods
+from distillab.methods.method import Method, Need, Pair, Requirements, TeacherKind, methods
 from distillab.methods.user_methods import UserMethod, is_user_method, load_user_method
 
 WRITTEN = (
@@ -44,25 +44,31 @@ class MethodSpec:
         return self.own.kind if self.own else methods[self.name]
 
     @property
+    def requirements(self) -> Requirements:
+        """What it requires of networks, labels and batches."""
+        if not self.parts:
+            return self.kind.requirements(self.config)
+        parts = [part.requirements for _, part in self.parts]
+        return Requirements(
+            frozenset().union(*(part.needs for part in parts)),
+            frozenset().union(*(part.teacher_needs for part in parts)),
+            next((part.teacher for part in parts if part.teacher != "none"), "none"),
+        )
+
+    @property
     def needs(self) -> frozenset[Need]:
-        """Which outputs and facts it uses."""
-        if self.parts:
-            return frozenset().union(*(part.needs for _, part in self.parts))
-        return self.kind.uses(self.config)
+        """What it uses of the student, the labels and the batch."""
+        return self.requirements.needs
 
     @property
     def teacher_needs(self) -> frozenset[Need]:
-        """What a teacher must give; nothing if it has none."""
-        if self.parts:
-            return frozenset().union(*(part.teacher_needs for _, part in self.parts))
-        return frozenset() if self.teacher == "none" else self.kind.teacher_needs_of(self.config)
+        """What it uses of the teacher; empty without one."""
+        return self.requirements.teacher_needs
 
     @property
-    def teacher(self) -> str:
-        """Whose outputs it learns from, as :attr:`Method.teacher`."""
-        if self.parts:
-            return next((part.teacher for _, part in self.parts if part.teacher != "none"), "none")
-        return self.kind.taught_by(self.config)
+    def teacher(self) -> TeacherKind:
+        """Whose outputs it learns from."""
+        return self.requirements.teacher
 
     @property
     def distils(self) -> bool:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-# What is small enough an image that a teacher's can be stored once and read by every student. Whole feature
-# maps are not: a method that needs them asks the teacher live.
+OutputNeed = Literal[
+    "logits", "embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"
+]
+"""What a method may need that networks give."""
+
+OUTPUT_NEEDS: Final[frozenset[str]] = frozenset(get_args(OutputNeed))
+
+# Small enough per image that a teacher's can be stored once and read by every student. Whole feature maps are
+# not: a method that needs what is not storable queries a live teacher.
 STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"})
-# What only the network itself can give: a method that needs one of these asks the teacher live.
-LIVE: Final[frozenset[str]] = frozenset({"maps", "preactivations", "classifier", "teacher_classifier"})
+LIVE: Final[frozenset[str]] = OUTPUT_NEEDS - STORABLE
+
+OF_STAGES: Final[frozenset[str]] = frozenset({"maps", "attention", "preactivations"})
+OF_LAST_LAYER: Final[frozenset[str]] = frozenset({"embedding", "classifier", "teacher_classifier"})
+FEATURES: Final[frozenset[str]] = OUTPUT_NEEDS - {"logits"}
+# What taps read; the teacher's classifier is handed to a method when it is built.
+TAPPED: Final[frozenset[str]] = FEATURES - {"teacher_classifier"}
 
 
 @dataclass(frozen=True)

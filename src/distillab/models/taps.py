@@ -12,12 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
-from distillab.models.outputs import Outputs, attention_map
+from distillab.models.outputs import OF_STAGES, TAPPED, Outputs, attention_map
 from distillab.models.stages import Stage
 
 Depth = Literal["embedding", "maps", "preactivations"]
-TAPPED = frozenset({"embedding", "maps", "attention", "preactivations", "classifier"})
-STAGE_OUTPUTS = frozenset({"maps", "attention", "preactivations"})
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ class TappedModel:
             if taps.classifier is None:
                 raise RequestError(f"{network} ends in no linear layer, so it has no embedding to learn from")
             self._classifier = taps.classifier_of(self.model)
-        if self.needs & STAGE_OUTPUTS:
+        if self.needs & OF_STAGES:
             if not taps.stages:
                 raise RequestError(f"{network} has no stages that give feature maps to learn from")
             self._stages = taps.stages

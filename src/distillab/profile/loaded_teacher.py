@@ -40,7 +40,7 @@ class LoadedTeacher:
         >>> from distillab.sources.parsing import source_from_argument
         >>> digits = load_dataset(source_from_argument("digits"))
         >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
-        >>> normalize = Normalize(*digits.normalisation())
+        >>> normalize = Normalize(*digits.normalization())
         >>> teacher = LoadedTeacher("resnet8", network, normalize, torch.device("cpu"))
         >>> teacher.logits(digits.val.select(np.arange(3))).shape
         (3, 10)
@@ -148,5 +148,5 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
             allowed="a teacher with the classes of the data",
         )
     network = open_teacher(folder, images, device)
-    normalize = Normalize(*study.dataset.normalisation())
+    normalize = Normalize(*study.dataset.normalization())
     return LoadedTeacher(RunRecord.read(folder).model, network, normalize, device, class_map)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
+from distillab.data.targets import Targets
 from distillab.modalities.image.embedding import Embedding, fit_embedding
 from distillab.modalities.image.embedding.principal import Vectors
 from distillab.profile.family_builder import Stopwatch
@@ -164,7 +165,7 @@ def merge_splits(parts: list[Examples]) -> Examples:
     return replace(
         parts[0],
         rows=np.concatenate([part.rows for part in parts])[order],
-        labels=np.concatenate([part.labels for part in parts])[order],
+        targets=reduce(Targets.joined, [part.targets for part in parts]).take(order),
         ids=ids[order],
         groups=np.concatenate(groups)[order] if len(groups) == len(parts) else None,
     )

@@ -14,6 +14,7 @@ from distillab.data.duplicates import SPLITS, Parts, content, count_across, leak
 from distillab.data.examples import Examples, Indices, Pool
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
+from distillab.data.targets import Labels
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.decoding import Decoded
 from distillab.sources.source import RawSplits, Source
@@ -47,7 +48,9 @@ def load_dataset(
     carved = tuple(name for name in ("test", "val") if name not in given)
     _check_classes(table, given)
     _check_groups(table, source, carved)
-    check_enough(table.train_labels, table.ids[table.parts == TRAIN], table.classes, carved)
+    check_enough(
+        table.targets_of(table.parts == TRAIN), table.ids[table.parts == TRAIN], table.classes, carved
+    )
 
     decoded = source.decode(table.items, table.names, progress)
     _check_broken(decoded, len(table.items), source)
@@ -92,10 +95,9 @@ class _Table:
     group_names: tuple[str, ...]
     parents: tuple[str, ...]
 
-    @property
-    def train_labels(self) -> Indices:
-        labels: Indices = self.labels[self.parts == TRAIN]
-        return labels
+    def targets_of(self, mask: npt.NDArray[np.bool_]) -> Labels:
+        """Return the targets of the examples of the mask."""
+        return Labels(self.labels[mask], len(self.classes))
 
     def counts_of(self, mask: npt.NDArray[np.bool_]) -> Indices:
         """Images a class among those of the mask, int64 ``[len(classes)]``."""
@@ -202,7 +204,7 @@ def _check_groups(table: _Table, source: Source, carved: tuple[str, ...]) -> Non
             allowed="`split_by: image`, or a source's key that tells groups, such as `group`",
         )
     train = table.parts == TRAIN
-    check_enough_groups(table.labels[train], table.groups[train], table.classes, carved)
+    check_enough_groups(table.targets_of(train), table.groups[train], table.classes, carved)
 
 
 def _check_broken(decoded: Decoded, total: int, source: Source) -> None:
@@ -231,7 +233,7 @@ def _duplicate_notes(
     if val_dropped := int((dropped & (table.parts == VAL)).sum()):
         notes += (f"{val_dropped} val images that also stand in test were left out.",)
     in_train = parts == TRAIN
-    repeated, relabelled = repeats(codes[in_train], table.labels[in_train])
+    repeated, relabelled = repeats(codes[in_train], table.targets_of(in_train))
     if repeated:
         other = f", {relabelled} of them under another label" if relabelled else ""
         notes += (f"{repeated} train images repeat another train image{other}; they were kept.",)
@@ -255,13 +257,13 @@ def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: 
     by_group = table.groups if source.split_by == "group" else None
     if carved and by_group is not None:
         units = inseparable(by_group[train], codes[train])
-        check_enough_groups(table.labels[train], units, table.classes, carved)
+        check_enough_groups(table.targets_of(train), units, table.classes, carved)
     elif carved:
-        check_enough(table.labels[train], codes[train], table.classes, carved)
+        check_enough(table.targets_of(train), codes[train], table.classes, carved)
     for position, name in enumerate(carved):
         part = SPLITS.index(name)
         rows = np.flatnonzero(parts == TRAIN)
-        columns = (table.labels[rows], table.ids[rows], codes[rows])
+        columns = (table.targets_of(parts == TRAIN), table.ids[rows], codes[rows])
         leave = len(carved) - position  # one for train, and one for the split that is still to come
         share, keys = getattr(source, name), (source.split_seed, part)
         if by_group is None:
@@ -291,7 +293,7 @@ def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> Exampl
     return Examples(
         pool,
         rows,
-        table.labels[rows],
+        table.targets_of(mask),
         table.classes,
         table.ids[rows],
         groups,

@@ -1,4 +1,4 @@
-"""StudyFolder: the DIR of a study, and all that lies in it."""
+"""The folder of a study, the DIR of the command line, and what it holds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,30 @@ import yaml
 from distillab.artefacts import write_atomically
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.study.job import Job
+from distillab.study.ledger import Ledger
 from distillab.study.ledger.interim import runs_of_first
-from distillab.study.ledger.ledger import Job, Ledger
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.numerics import tuned_plan
 from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, read_study
-from distillab.study.status import LEDGER_FILE, STUDY_FILE, must_be_begun
+from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full
 from distillab.training.numerics.device import one_thread
 
 
 class StudyFolder:
-    """A study's folder: its file, ledger, store, tables and report. Scripts rely on the names in it."""
+    """A study's folder: its file, ledger, store, tables and report. Scripts rely on the names in it.
+
+    Args:
+        path: The folder. Use :meth:`open` or :meth:`begin` to check or create it.
+
+    Example:
+        >>> StudyFolder(Path("runs/demo")).results_file.as_posix()
+        'runs/demo/results.parquet'
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,19 +48,29 @@ class StudyFolder:
 
     @classmethod
     def open(cls, path: Path) -> StudyFolder:
-        """The folder of a study that was begun. Raises RequestError if there is none at ``path``."""
-        must_be_begun(path)
+        """Return the folder of a study that was started.
+
+        Raises:
+            RequestError: There is no study at ``path``.
+        """
+        require_study(path)
         return cls(path)
 
     @classmethod
     def begin(
         cls, path: Path, spec: StudySpec, device: torch.device, on_load: LoadProgress | None = None
     ) -> StudyFolder:
-        """Make the folder of a study (read data, plan, write the ledger), or take up the one that is there.
+        """Create the folder of a study (read the data, plan, write the ledger), or continue the one there.
+
+        Args:
+            path: The folder.
+            spec: The study.
+            device: Where networks will be trained; used to choose their numerics.
+            on_load: Called while data are read.
 
         Raises:
-            RequestError: the folder holds another study or cannot be written, or the study cannot be planned.
-            DiskFullError: there is no space for the data.
+            RequestError: The folder holds another study or cannot be written, or the study cannot be planned.
+            DiskFullError: There is no space for the data.
         """
         folder = cls(path)
         planned = folder._is_planned()
@@ -65,7 +84,7 @@ class StudyFolder:
                 if not planned:
                     path.mkdir(parents=True, exist_ok=True)
                     folder._write_plan(spec, dataset, plan)
-                    folder._must_hold(spec)  # another study may have been begun here meanwhile
+                    folder._must_hold(spec)  # another process may have started another study here
                 folder._write_study(spec)
         except OSError as error:
             raise RequestError(
@@ -80,36 +99,40 @@ class StudyFolder:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The data as they were read when the study began, pixels memory-mapped."""
+        """The data as they were read when the study started, memory-mapped."""
         with self.ledger() as ledger:
             digest = ledger.meta("dataset")
         return Dataset.open(self.store.folder("data", str(digest)))
 
     @property
     def numerics(self) -> dict[str, str]:
-        """How each network computes, and why, as it was chosen when the study began; empty if that was
-        before there was a choice."""
+        """The numerics of each network with the reason for their choice; empty for studies of versions that
+        made no choice."""
         with self.ledger() as ledger:
             chosen = ledger.meta("arithmetic")
         entries = json.loads(chosen or "{}").items()
         return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
 
     def ledger(self) -> Ledger:
-        """A new connection to the ledger; a context manager that closes it."""
+        """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
 
     def roles(self, condition: Condition) -> Roles:
-        """The image sets of a condition, the same in every process."""
+        """Return the examples of a condition by role, the same in every process."""
         with one_thread():
-            return self.making.roles(condition)
+            return self.conditions.roles(condition)
 
     @cached_property
-    def making(self) -> Conditions:
-        """What makes the image sets of the study's conditions."""
+    def conditions(self) -> Conditions:
+        """The conditions of the study, which derive their examples from the data."""
         return Conditions(self.dataset, teacher=given_teacher(self.spec, self.dataset))
 
     def job(self, run_id: str) -> Job:
-        """A job by its id. Raises RequestError if there is none."""
+        """Return a job by its id.
+
+        Raises:
+            RequestError: There is none.
+        """
         with self.ledger() as ledger:
             job = ledger.job(run_id)
         if job is None:

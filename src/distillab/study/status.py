@@ -1,21 +1,59 @@
-"""How a study stands. Light to import: whoever looks now and then must not wait for torch."""
+"""The status of a study. Light to import, so that a command that only looks does not wait for torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from distillab.errors import RequestError
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.job import Kind
+from distillab.study.ledger import Failure, JobState, Ledger
 
 STUDY_FILE = "study.yaml"
 LEDGER_FILE = "ledger.sqlite"
 
 
-def must_be_begun(path: Path) -> None:
-    """Raise RequestError if ``path`` is not the folder of a study that was begun."""
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study has come.
+
+    Attributes:
+        study: Its name.
+        jobs: Number of jobs by kind and state.
+        share_done: Share of the estimated work that is finished.
+        seconds: Seconds of compute by kind of job.
+        failures: The failed jobs.
+    """
+
+    study: str
+    jobs: Mapping[Kind, Mapping[JobState, int]]
+    share_done: float
+    seconds: Mapping[Kind, float]
+    failures: tuple[Failure, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, which ``distillab status --json`` prints."""
+        return {
+            "study": self.study,
+            "jobs": {kind: dict(counts) for kind, counts in self.jobs.items()},
+            "share_done": self.share_done,
+            "seconds": dict(self.seconds),
+            "failures": [{"id": each.id, "kind": each.kind, "error": each.error} for each in self.failures],
+        }
+
+
+def require_study(path: Path) -> None:
+    """Raise RequestError unless ``path`` is the folder of a study that was started.
+
+    Example:
+        >>> require_study(Path("nowhere"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: nowhere: no study here (no study.yaml and ledger.sqlite) ...
+    """
     if not (path / STUDY_FILE).is_file() or not (path / LEDGER_FILE).is_file():
         raise RequestError(
             f"no study here (no {STUDY_FILE} and {LEDGER_FILE})",
@@ -24,22 +62,18 @@ def must_be_begun(path: Path) -> None:
         )
 
 
-def standing(path: Path) -> dict[str, Any]:
-    """How the study in a folder stands: jobs by kind and state, the share of the work done, failures.
+def study_status(path: Path) -> StudyStatus:
+    """Return the status of the study in a folder.
 
     Raises:
-        RequestError: there is no study.
+        RequestError: There is no study.
     """
-    must_be_begun(path)
+    require_study(path)
     with Ledger(path / LEDGER_FILE) as ledger:
-        settled, everything = ledger.progress()
-        return {
-            "study": yaml.safe_load((path / STUDY_FILE).read_text(encoding="utf-8"))["study"],
-            "jobs": ledger.tally(),
-            "share_done": settled / everything if everything else 1.0,
-            "seconds": {kind: total for kind, (_, total) in ledger.seconds().items()},
-            "failures": [
-                {"id": failure.id, "kind": failure.kind, "error": failure.error}
-                for failure in ledger.failures()
-            ],
-        }
+        return StudyStatus(
+            study=yaml.safe_load((path / STUDY_FILE).read_text(encoding="utf-8"))["study"],
+            jobs=ledger.tally(),
+            share_done=ledger.progress().share,
+            seconds={kind: total for kind, (_, total) in ledger.seconds().items()},
+            failures=tuple(ledger.failures()),
+        )

@@ -1,4 +1,4 @@
-"""The store: finished artefacts by content address. What is there is whole; nothing is there by half."""
+"""The store: finished artifacts by content address, each complete or absent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,20 @@ TrainedKind = Literal["teacher", "student"]
 
 @contextlib.contextmanager
 def raising_disk_full(place: Path) -> Iterator[None]:
-    """Turn the ways in which a full disk shows itself into :class:`DiskFullError`."""
+    """Raise :class:`DiskFullError` for the various errors that a full disk causes in the block.
+
+    Args:
+        place: The folder that is written to, for the message.
+
+    Raises:
+        DiskFullError: There is no space left.
+
+    Example:
+        >>> with raising_disk_full(Path("runs")):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        distillab.errors.DiskFullError: runs: no space left on the disk
+    """
     full = (errno.ENOSPC, errno.EDQUOT)
     try:
         yield
@@ -35,17 +48,33 @@ def raising_disk_full(place: Path) -> Iterator[None]:
             raise DiskFullError(f"{place}: no space left on the disk") from error
         raise
     except Exception as error:
-        # safetensors raises its own error, in whose text the operating system's number stands.
+        # safetensors raises an error of its own, whose text holds the operating system's error number.
         if f"os error {errno.ENOSPC}" in str(error) or "No space left" in str(error):
             raise DiskFullError(f"{place}: no space left on the disk") from error
         raise
 
 
 class Store:
-    """Folders under ``root``, one an artefact: ``<kind>/<id>/``.
+    """The artifacts of a study: one folder each, ``<kind>/<id>/``.
 
-    A folder is filled under a temporary name and renamed when it is complete, so a process killed at any
-    moment leaves either the whole artefact or none.
+    A folder is filled under a temporary name and renamed when it is complete. A process that is killed at any
+    moment leaves either the complete artifact or none.
+
+    Args:
+        root: The folder of the store; created when something is written.
+
+    Attributes:
+        caches: The folder of the cached teacher outputs.
+
+    Example:
+        >>> import tempfile
+        >>> store = Store(Path(tempfile.mkdtemp()) / "store")
+        >>> with store.writing("student", "8f0c") as draft:
+        ...     _ = (draft / "notes.txt").write_text("complete")
+        ...     store.has("student", "8f0c")
+        False
+        >>> store.has("student", "8f0c")
+        True
     """
 
     def __init__(self, root: Path) -> None:
@@ -54,9 +83,11 @@ class Store:
         self._drafts = root / "drafts" / socket.gethostname()
 
     def folder(self, kind: str, name: str) -> Path:
+        """Return the folder of an artifact, whether it exists or not."""
         return self.root / kind / name
 
     def has(self, kind: str, name: str) -> bool:
+        """Return True if the store holds an artifact."""
         return self.folder(kind, name).is_dir()
 
     def run_record(self, kind: TrainedKind, name: str) -> RunRecord:
@@ -76,10 +107,10 @@ class Store:
 
     @contextlib.contextmanager
     def drafts(self) -> Iterator[Path]:
-        """A folder for artefacts in the making, which vanishes when the block ends.
+        """Yield a folder for unfinished artifacts, which is removed when the block ends.
 
         Raises:
-            DiskFullError: there is no space left.
+            DiskFullError: There is no space left.
         """
         folder = self._drafts / f"{os.getpid()}-{uuid.uuid4().hex}"
         with raising_disk_full(self.root):
@@ -91,10 +122,10 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self, kind: str, name: str) -> Iterator[Path]:
-        """A folder to fill; it becomes the artefact when the block ends well and vanishes otherwise.
+        """Yield a folder to fill. It becomes the artifact when the block ends, and is removed if it raises.
 
         Raises:
-            DiskFullError: there is no space left.
+            DiskFullError: There is no space left.
         """
         with self.drafts() as drafts:
             draft = drafts / name
@@ -103,18 +134,18 @@ class Store:
             self.publish(draft, kind, name)
 
     def publish(self, draft: Path, kind: str, name: str) -> None:
-        """Make a complete draft the artefact."""
+        """Turn a complete draft into the artifact."""
         final = self.folder(kind, name)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             draft.rename(final)
         except OSError as error:
-            # Another worker was first: same id, same content, so theirs serves as well.
+            # Another worker was first. Artifacts of one id have the same content.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
 
     def sweep(self) -> None:
-        """Remove drafts that killed processes of this host left behind; those of living ones stay."""
+        """Remove the drafts that killed processes of this host left behind, and no others."""
         for draft in self._drafts.glob("*-*"):
             if not is_alive(int(draft.name.split("-")[0])):
                 shutil.rmtree(draft, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distillab.data.examples import Examples, Pool
-from distillab.data.storage import FilePixels
+from distillab.data.storage import FileItems
 from distillab.errors import RequestError
 from distillab.modalities.image.embedding import embed, embeddings, fit_embedding
 from distillab.modalities.image.embedding.principal import PrincipalAxes
@@ -86,9 +87,7 @@ def test_few_images_span_few_dimensions() -> None:
 def test_pixels_may_lie_in_a_file(tmp_path: Path) -> None:
     images = pictures(40)
     np.save(tmp_path / "pixels.npy", images.images)
-    stored = Examples(
-        Pool.of(FilePixels(tmp_path / "pixels.npy")), images.rows, images.labels, images.classes, images.ids
-    )
+    stored = replace(images, pool=Pool.of(FileItems(tmp_path / "pixels.npy")))
     np.testing.assert_array_equal(embed(stored, dimensions=4), embed(images, dimensions=4))
 
 

@@ -104,7 +104,7 @@ def test_another_epoch_seed_or_image_is_another_view(chain: list[str], change: s
     epoch, seed = {"epoch": (1, 0), "seed": (0, 1), "id": (0, 0)}[change]
     other = images
     if change == "id":
-        other = Examples.of(images.pool.pixels, images.labels, images.classes, first_id=5000)
+        other = Examples.of(images.pool.items, images.labels, images.classes, first_id=5000)
     first = views.batch(images, np.arange(24), 0, 0, CPU).pixels
     second = views.batch(other, np.arange(24), epoch, seed, CPU).pixels
     assert not torch.equal(first, second)

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
 from distillab.methods.method import Batch, Method, Share, TeacherKind, method
 from distillab.models.outputs import Outputs
 
@@ -29,5 +28,9 @@ class LabelSmoothing(Method):
         smoothing: Share = 0.1
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """The term ``ce``."""
-        return {"ce": label_loss(student.logits, batch, self.config.smoothing).mean()}
+        """Return no term: all that counts is the labels."""
+        return {}
+
+    def label_term(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the mean loss on smoothed labels."""
+        return self.label_loss(student.logits, batch, self.config.smoothing).mean()

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, preactivations
 from distillab.models.outputs import Outputs
 
@@ -39,23 +38,22 @@ class ActivationBoundaries(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "preactivations"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The margin m, the share of training at first, and the weights w (``ab_weight``) and a."""
 
         margin: Weight = 1.0
         initial: Share = 30 / 240
         ab_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         self.connectors = nn.ModuleList(widen(ours[0], theirs[0]) for ours, theirs in paired_shapes(pair))
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``ab``. Raises ValueError without a teacher or preactivations."""
         found = preactivations(self, student, teacher)
-        apart, first = found[0][0].new_zeros(()), batch.progress < self.config.initial
-        if first:
+        apart = found[0][0].new_zeros(())
+        if self._initial(batch):
             stages = len(found)
             parts = [
                 2.0 ** (place - stages) * boundary(*at_one_size(connect(ours), theirs), self.config.margin)
@@ -63,9 +61,15 @@ class ActivationBoundaries(Method):
             ]
             apart = 3 / 1000 * torch.stack(parts).sum()
         return {
-            "ce": (0.0 if first else self.config.ce_weight) * label_loss(student.logits, batch).mean(),
             "ab": self.config.ab_weight * apart,
         }
+
+    def label_term(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the mean loss on the labels; 0 at first."""
+        return (0.0 if self._initial(batch) else 1.0) * super().label_term(student, batch)
+
+    def _initial(self, batch: Batch) -> bool:
+        return bool(batch.progress < self.config.initial)
 
 
 def boundary(student: Tensor, teacher: Tensor, margin: float) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs, unit_norm
 
 
@@ -34,23 +34,19 @@ class AttentionTransfer(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "attention"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``at_weight``) and a (``ce_weight``)."""
 
         at_weight: Weight = 1000.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``at``. Raises ValueError without a teacher or without attention maps."""
-        if teacher is None:
-            raise ValueError(f"method {self.name} needs a teacher's outputs")
         stages = min(len(student.attention), len(teacher.attention))
         if not stages:
             raise ValueError(f"method {self.name} needs the attention maps of both networks")
         pairs = zip(student.attention[-stages:], teacher.attention[-stages:], strict=True)
         apart = torch.stack([attention_distance(ours, theirs) for ours, theirs in pairs]).sum()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "at": self.config.at_weight * apart,
         }
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.errors import RequestError
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
-from distillab.methods.outputs import maps, told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
+from distillab.methods.outputs import maps
 from distillab.models.outputs import Outputs, OutputShapes
 
 
@@ -36,13 +36,12 @@ class ClassAttention(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps", "classifier"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """r (``side``), whether to normalise, and the weights w (``cat_weight``) and a (``ce_weight``)."""
 
         side: Annotated[int, Field(ge=1, strict=True)] = 2
         normalise: bool = False
         cat_weight: Weight = 0.7
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -64,16 +63,15 @@ class ClassAttention(Method):
                 allowed="a network that ends in global pooling and one linear layer, or at",
             )
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``cat``. Raises ValueError without what it needs."""
         ours, theirs = maps(self, student, teacher)[-1]
-        mine, its = student.classifier, told(self, teacher).classifier
+        mine, its = student.classifier, teacher.classifier
         if mine is None or its is None:
             raise ValueError(f"method {self.name} needs the classifiers of both networks")
         with torch.no_grad():
             target = self.activation(theirs, its)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "cat": self.config.cat_weight * F.mse_loss(self.activation(ours, mine), target),
         }
 

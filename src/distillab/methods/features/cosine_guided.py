@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs, attention_map
 
@@ -40,20 +39,19 @@ class CosineGuided(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights u (``value_weight``), v (``cosine_weight``) and a (``ce_weight``), and the mask."""
 
         value_weight: Weight = 1.0
         cosine_weight: Weight = 0.5
         mask: Literal["none", "attention"] = "none"
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         shapes = paired_shapes(pair)
         self.connectors = nn.ModuleList(widen(ours[0], theirs[0], normalise=False) for ours, theirs in shapes)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``values`` and ``cosines``. Raises ValueError without a teacher or maps."""
         found = [at_one_size(*pair) for pair in maps(self, student, teacher)]
         parts = [
@@ -62,7 +60,6 @@ class CosineGuided(Method):
         ]
         values, cosines = torch.stack(parts).mean(0)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "values": self.config.value_weight * values,
             "cosines": self.config.cosine_weight * cosines,
         }

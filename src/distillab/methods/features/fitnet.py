@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.connectors import paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
@@ -35,12 +34,11 @@ class Hints(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The stage, and the weights w (``hint_weight``) and a (``ce_weight``)."""
 
         stage: Annotated[int, Field(ge=1, strict=True)] = 2
         hint_weight: Weight = 100.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -49,10 +47,9 @@ class Hints(Method):
         ours, theirs = shapes[self.place] if shapes else (pair.student.maps[-1],) * 2
         self.connector = widen(ours[0], theirs[0])
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``hint``. Raises ValueError without a teacher or maps."""
         ours, theirs = at_one_size(*maps(self, student, teacher)[self.place])
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "hint": self.config.hint_weight * F.mse_loss(self.connector(ours), theirs),
         }

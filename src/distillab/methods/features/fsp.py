@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.connectors import at_least, paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
@@ -37,12 +36,11 @@ class SolutionFlow(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The share of training at first, and the weights w (``fsp_weight``) and a (``ce_weight``)."""
 
         initial: Share = 30 / 240
         fsp_weight: Weight = 50.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -52,18 +50,24 @@ class SolutionFlow(Method):
             for ours, theirs in shapes
         )
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``fsp``. Raises ValueError without a teacher or maps."""
         found = maps(self, student, teacher)
-        apart, first = found[0][0].new_zeros(()), batch.progress < self.config.initial
-        if first:
+        apart = found[0][0].new_zeros(())
+        if self._initial(batch):
             ours = [connect(pair[0]) for connect, pair in zip(self.connectors, found, strict=True)]
             flows = zip(pairwise(ours), pairwise(theirs for _, theirs in found), strict=True)
             apart = torch.stack([(flow(*mine) - flow(*its)).square().mean() for mine, its in flows]).sum()
         return {
-            "ce": (0.0 if first else self.config.ce_weight) * label_loss(student.logits, batch).mean(),
             "fsp": self.config.fsp_weight * apart,
         }
+
+    def label_term(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the mean loss on the labels; 0 at first."""
+        return (0.0 if self._initial(batch) else 1.0) * super().label_term(student, batch)
+
+    def _initial(self, batch: Batch) -> bool:
+        return bool(batch.progress < self.config.initial)
 
 
 def flow(shallow: Tensor, deep: Tensor) -> Tensor:

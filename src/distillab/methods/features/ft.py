@@ -8,8 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Share,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs, unit_norm
 
@@ -37,13 +46,12 @@ class FactorTransfer(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The rate, the share of training to paraphrase, and the weights w (``ft_weight``) and a."""
 
         rate: Temperature = 0.5
         paraphrase: Share = 30 / 240
         ft_weight: Weight = 200.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -52,7 +60,7 @@ class FactorTransfer(Method):
         self.encoder, self.decoder = _convolutions(theirs[0], factors), _convolutions(factors, theirs[0])
         self.translator = _convolutions(ours[0], factors)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``paraphrase`` and ``ft``. Raises ValueError without a teacher or maps."""
         ours, theirs = at_one_size(*maps(self, student, teacher)[-1])
         nothing = ours.new_zeros(())
@@ -64,7 +72,6 @@ class FactorTransfer(Method):
                 factor = self.encoder.eval()(theirs)
             apart = factors_apart(self.translator(ours), factor)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "paraphrase": paraphrase,
             "ft": self.config.ft_weight * apart,
         }

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
@@ -30,12 +29,11 @@ class MaskedGeneration(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The masked share, and the weights w (``mgd_weight``) and a (``ce_weight``)."""
 
         masked: Share = 0.15
         mgd_weight: Weight = 0.0012
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -46,13 +44,12 @@ class MaskedGeneration(Method):
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
         )
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``mgd``. Raises ValueError without a teacher or maps."""
         ours, theirs = at_one_size(*maps(self, student, teacher)[-1])
         aligned = self.align(ours)
         kept = torch.rand(aligned.shape[:2], device=aligned.device) >= self.config.masked
         made = self.generate(aligned * kept[:, :, None, None])
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "mgd": self.config.mgd_weight * (made - theirs).square().sum() / len(made),
         }

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
@@ -36,17 +35,15 @@ class SelectivityTransfer(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``nst_weight``) and a (``ce_weight``)."""
 
         nst_weight: Weight = 50.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``nst``. Raises ValueError without a teacher or maps."""
         apart = [discrepancy(*at_one_size(*pair)) for pair in maps(self, student, teacher)]
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "nst": self.config.nst_weight * torch.stack(apart).sum(),
         }
 

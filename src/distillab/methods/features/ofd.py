@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, preactivations
 from distillab.models.outputs import Outputs
 
@@ -38,11 +37,10 @@ class FeatureOverhaul(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "preactivations"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``ofd_weight``) and a (``ce_weight``)."""
 
         ofd_weight: Weight = 0.001
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -50,7 +48,7 @@ class FeatureOverhaul(Method):
         self.connectors = nn.ModuleList(widen(ours[0], theirs[0]) for ours, theirs in shapes)
         self.margins = nn.ModuleList(NegativeMean(theirs[0]) for _, theirs in shapes)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``ofd``. Raises ValueError without a teacher or preactivations."""
         found = preactivations(self, student, teacher)
         parts = []
@@ -59,7 +57,6 @@ class FeatureOverhaul(Method):
             s, t = at_one_size(self.connectors[place - 1](ours), torch.maximum(theirs, margin))
             parts.append(2.0 ** (place - len(found)) * partial_distance(s, t))
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "ofd": self.config.ofd_weight * torch.stack(parts).sum(),
         }
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.methods.connectors import paired_shapes
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, method
-from distillab.methods.outputs import preactivations, told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, WeightedConfig, method
+from distillab.methods.outputs import preactivations
 from distillab.models.outputs import Outputs
 
 LEVELS = (4, 2, 1)  # sides that maps are pooled to, each weighing half of the one before
@@ -43,13 +43,12 @@ class KnowledgeReview(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "preactivations"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The widest fusion, the share to warm up, and the weights w (``review_weight``) and a."""
 
         widest: Annotated[int, Field(ge=1, strict=True)] = 512
         warmup: Share = 20 / 240
         review_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -62,10 +61,10 @@ class KnowledgeReview(Method):
             for place, (ours, its) in enumerate(widths)
         )
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``review``. Raises ValueError without what it needs."""
         found = preactivations(self, student, teacher)
-        theirs = told(self, teacher).embedding
+        theirs = teacher.embedding
         if student.embedding is None or theirs is None:
             raise ValueError(f"method {self.name} needs the embeddings of both networks")
         places = (in_full_precision(e)[:, :, None, None] for e in (student.embedding, theirs.detach()))
@@ -77,7 +76,6 @@ class KnowledgeReview(Method):
             parts.append(pyramid_distance(_resized(reviewed, its), its))
         rise = min(batch.progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "review": self.config.review_weight * rise * torch.stack(parts).sum(),
         }
 

@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.methods.connectors import bottleneck
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
-from distillab.methods.outputs import at_one_size, told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
+from distillab.methods.outputs import at_one_size
 from distillab.models.outputs import Outputs
 
 
@@ -39,12 +39,11 @@ class SemanticCalibration(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The width of the attention, and the weights w (``semckd_weight``) and a (``ce_weight``)."""
 
         width: Annotated[int, Field(ge=1, strict=True)] = 128
         semckd_weight: Weight = 400.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -56,9 +55,9 @@ class SemanticCalibration(Method):
             nn.ModuleList(bottleneck(mine[0], its[0], its[0]) for its in theirs) for mine in ours
         )
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``semckd``. Raises ValueError without a teacher or maps."""
-        said = told(self, teacher)
+        said = teacher
         if not student.maps or not said.maps:
             raise ValueError(f"method {self.name} needs the feature maps of both networks")
         ours = [in_full_precision(x) for x in student.maps]
@@ -66,7 +65,6 @@ class SemanticCalibration(Method):
         apart = torch.stack([self._apart(i, mine, theirs) for i, mine in enumerate(ours)], dim=1)
         weighted = (self.attention(ours, theirs) * apart).sum((1, 2)) / len(ours)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "semckd": self.config.semckd_weight * weighted.mean(),
         }
 

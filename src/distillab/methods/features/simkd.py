@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
 from distillab.methods.head_folding import Transplant
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.method import Batch, Need, Weight, WeightedConfig, method
 from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
@@ -35,16 +34,15 @@ class ReusedClassifier(Transplant):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "teacher_classifier"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``feature_weight``) and a (``ce_weight``)."""
 
         feature_weight: Weight = 1.0
         ce_weight: Weight = 0.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``features``. Raises ValueError without a teacher or embeddings."""
         ours, theirs = embeddings(self, student, teacher)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "features": self.config.feature_weight * F.mse_loss(self.projector(ours), theirs),
         }

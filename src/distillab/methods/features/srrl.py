@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillab.methods.connectors import widen
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -37,12 +36,11 @@ class SoftmaxRegression(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps", "teacher_classifier"})
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits", "embedding", "teacher_classifier"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights u (``feature_weight``), v (``regression_weight``) and a (``ce_weight``)."""
 
         feature_weight: Weight = 1.0
         regression_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     their_weight: Tensor
     their_bias: Tensor | None
@@ -57,9 +55,9 @@ class SoftmaxRegression(Method):
         bias = None if last.bias is None else last.bias.detach().clone()
         self.register_buffer("their_bias", bias, persistent=False)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``features`` and ``regression``. Raises ValueError without what it needs."""
-        theirs = told(self, teacher)
+        theirs = teacher
         if not student.maps or theirs.embedding is None:
             raise ValueError(f"method {self.name} needs the maps and the embedding of both networks")
         features = self.connector(in_full_precision(student.maps[-1])).mean((2, 3))
@@ -67,7 +65,6 @@ class SoftmaxRegression(Method):
         config = self.config
         target, logits = (in_full_precision(x.detach()) for x in (theirs.embedding, theirs.logits))
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "features": config.feature_weight * F.mse_loss(features, target),
             "regression": config.regression_weight * F.mse_loss(said, logits),
         }

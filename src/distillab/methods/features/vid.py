@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, WeightedConfig, method
 from distillab.methods.outputs import at_one_size, maps
 from distillab.models.outputs import Outputs
 
@@ -37,12 +36,11 @@ class VariationalInformation(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The first variance, and the weights w (``vid_weight``) and a (``ce_weight``)."""
 
         first_variance: Temperature = 5.0
         vid_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -52,7 +50,7 @@ class VariationalInformation(Method):
         self.means = nn.ModuleList(_regressor(ours[0], theirs[0]) for ours, theirs in shapes)
         self.alphas = nn.ParameterList(torch.full((theirs[0],), start) for _, theirs in shapes)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``vid``. Raises ValueError without a teacher or maps."""
         pairs = [at_one_size(*pair) for pair in maps(self, student, teacher)]
         unlikely = [
@@ -60,7 +58,6 @@ class VariationalInformation(Method):
             for mean, alpha, (ours, theirs) in zip(self.means, self.alphas, pairs, strict=True)
         ]
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "vid": self.config.vid_weight * torch.stack(unlikely).sum(),
         }
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -25,20 +24,18 @@ class BernoulliDistillation(Method):
     its logit term.
     """
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         temperature: Temperature = 1.0
         kd_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
         temperature = self.config.temperature
-        theirs = told(self, teacher).logits.detach()
+        theirs = teacher.logits.detach()
         divergence = bernoulli_kl(student.logits, theirs, temperature).mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
 

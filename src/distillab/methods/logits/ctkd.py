@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -29,7 +27,7 @@ class CurriculumTemperature(Method):
     AAAI 2023.
     """
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """t0 (``lowest``), t1 (``span``), the share of training to ramp, and the weights a and b."""
 
         lowest: Temperature = 1.0
@@ -42,14 +40,13 @@ class CurriculumTemperature(Method):
         super().__init__(config, pair)
         self.theta = nn.Parameter(torch.ones(()))
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
-        theirs = told(self, teacher).logits
+        theirs = teacher.logits
         theta = _Scaled.apply(self.theta, self.reversal(batch.progress))
         temperature = self.config.lowest + self.config.span * torch.sigmoid(theta)
-        divergence = kl_divergence(student.logits, theirs, temperature).mean()
+        divergence = self.task.divergence(student.logits, theirs, temperature).mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -26,25 +28,23 @@ class CorrelationDistillation(Method):
     equations 8 to 10.
     """
 
-    class Config(Method.Config):
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
+    class Config(WeightedConfig):
         """Weights beta, gamma, w (``dist_weight``) and a (``ce_weight``), and temperature T."""
 
         beta: Weight = 1.0
         gamma: Weight = 1.0
         temperature: Temperature = 4.0
         dist_weight: Weight = 2.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``inter`` and ``intra``. Raises ValueError without a teacher."""
-        if teacher is None:
-            raise ValueError(f"method {self.name} needs a teacher's outputs")
         config = self.config
         ours = (in_full_precision(student.logits) / config.temperature).softmax(dim=1)
         theirs = (in_full_precision(teacher.logits.detach()) / config.temperature).softmax(dim=1)
         scale = config.dist_weight * config.temperature**2
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "inter": config.beta * scale * (1 - correlation(ours, theirs).mean()),
             "intra": config.gamma * scale * (1 - correlation(ours.T, theirs.T).mean()),
         }

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from distillab.methods.divergence import decoupled_kl, label_loss
-from distillab.methods.method import Batch, Method, Need, Share, Temperature, Weight, method
+from distillab.methods.divergence import decoupled_kl
+from distillab.methods.method import Batch, Method, Need, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -31,26 +31,23 @@ class DecoupledDistillation(Method):
     Paper: Zhao, Cui, Song, Qiu and Liang, "Decoupled knowledge distillation", CVPR 2022, equation 7.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """Weights alpha, beta and a (``ce_weight``), temperature T, and the share of training to warm up."""
 
         alpha: Weight = 1.0
         beta: Weight = 8.0
         temperature: Temperature = 4.0
-        ce_weight: Weight = 1.0
         warmup: Share = 20 / 240
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``tckd`` and ``nckd``. Raises ValueError without a teacher."""
-        if teacher is None:
-            raise ValueError(f"method {self.name} needs a teacher's outputs")
         config = self.config
         target, others = decoupled_kl(student.logits, teacher.logits, batch.dominant, config.temperature)
         scale = config.temperature**2 * self.warmed_up(batch.progress)
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "tckd": config.alpha * scale * target.mean(),
             "nckd": config.beta * scale * others.mean(),
         }

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.method import Batch, Method, Temperature, Weight, method
+from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
 class SoftTargets(Method):
     """The loss of :class:`Distillation`, for methods that differ from it in the teacher alone."""
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """Temperature T and the weights of the terms; defaults as in the tables of Tian et al., ICLR 2020."""
 
         temperature: Temperature = 4.0
         ce_weight: Weight = 0.1
         kd_weight: Weight = 0.9
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
-        if teacher is None:
-            raise ValueError(f"method {self.name} needs a teacher's outputs")
         temperature = self.config.temperature
-        divergence = kl_divergence(student.logits, teacher.logits, temperature).mean()
+        divergence = self.task.divergence(student.logits, teacher.logits, temperature).mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -22,17 +21,15 @@ class LogitRegression(Method):
     Paper: Ba and Caruana, "Do deep nets really need to be deep?", NIPS 2014, equation 1.
     """
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights b (``mse_weight``) and a (``ce_weight``)."""
 
         mse_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``mse``. Raises ValueError without a teacher."""
-        theirs = in_full_precision(told(self, teacher).logits.detach())
+        theirs = in_full_precision(teacher.logits.detach())
         apart = (in_full_precision(student.logits) - theirs).square().mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "mse": self.config.mse_weight * apart,
         }

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 from torch import Tensor
 
 from distillab.errors import RequestError
-from distillab.methods.divergence import in_full_precision, label_loss
+from distillab.methods.divergence import in_full_precision
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
-from distillab.methods.method import Batch, Method, Need, Pair, method
-from distillab.methods.outputs import told
+from distillab.methods.method import Batch, Method, Need, Pair, Requirements, method
 from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
 
@@ -74,6 +73,8 @@ class LogitStandardisation(Method):
     Paper: Sun, Ren, Li, Wang and Cao, "Logit standardization in knowledge distillation", CVPR 2024.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
     class Config(Method.Config):
         """``of``: the method that learns from the standardised logits."""
 
@@ -88,24 +89,20 @@ class LogitStandardisation(Method):
         self.part = build_method(config.of, pair)
 
     @classmethod
-    def uses(cls, config: Any) -> frozenset[Need]:
-        """As the method that is wrapped."""
-        needs: frozenset[Need] = config.of.needs
-        return needs
+    def requirements(cls, config: Any) -> Requirements:
+        """Return those of the method that is wrapped."""
+        of: MethodSpec = config.of
+        return of.requirements
 
-    @classmethod
-    def taught_by(cls, config: Any) -> str:
-        """As the method that is wrapped."""
-        teacher: str = config.of.teacher
-        return teacher
-
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms of the method. Raises ValueError without a teacher."""
         ours = replace(student, logits=standardised(student.logits))
-        theirs = told(self, teacher)
-        terms = self.part(ours, replace(theirs, logits=standardised(theirs.logits)), batch)
-        weight = getattr(self.part.config, "ce_weight", 1.0)
-        return {**terms, "ce": weight * label_loss(student.logits, batch).mean()}
+        theirs = teacher
+        return self.part.transfer(ours, replace(theirs, logits=standardised(theirs.logits)), batch)
+
+    def supervised(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the supervised term of the method that is wrapped, on the logits as they are."""
+        return self.part.supervised(student, batch)
 
 
 def standardised(logits: Tensor) -> Tensor:

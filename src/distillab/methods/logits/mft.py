@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from distillab.data.targets import UNLABELLED
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 TINY = 1e-30
@@ -32,7 +33,9 @@ class CorrectedTeacher(Method):
     through corrective self-distillation", 2025.
     """
 
-    class Config(Method.Config):
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
+    class Config(WeightedConfig):
         """The threshold, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         threshold: Share = 0.2
@@ -40,15 +43,14 @@ class CorrectedTeacher(Method):
         kd_weight: Weight = 0.9
         ce_weight: Weight = 0.1
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
         temperature = self.config.temperature
-        theirs = (in_full_precision(told(self, teacher).logits.detach()) / temperature).softmax(1)
+        theirs = (in_full_precision(teacher.logits.detach()) / temperature).softmax(1)
         target = corrected(theirs, batch.dominant, self.config.threshold)
         ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
         divergence = (target * (target.clamp(min=TINY).log() - ours)).sum(1).mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, kl_divergence, label_loss
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision, kl_divergence
+from distillab.methods.method import Batch, Method, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -31,7 +30,9 @@ class MultiLevelDistillation(Method):
     Paper: Jin, Wang and Lin, "Multi-level logit distillation", CVPR 2023.
     """
 
-    class Config(Method.Config):
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
+    class Config(WeightedConfig):
         """``temperatures``, the weights b (``mlkd_weight``) and a (``ce_weight``), the share of images."""
 
         temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1, strict=False)] = (
@@ -45,11 +46,11 @@ class MultiLevelDistillation(Method):
         mlkd_weight: Weight = 0.9
         ce_weight: Weight = 0.1
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``images``, ``batch`` and ``classes``. Raises ValueError without a teacher."""
         ours, theirs = (
             in_full_precision(student.logits),
-            in_full_precision(told(self, teacher).logits.detach()),
+            in_full_precision(teacher.logits.detach()),
         )
         config = self.config
         surest = theirs.softmax(1).amax(1).argsort(descending=True, stable=True)
@@ -60,7 +61,6 @@ class MultiLevelDistillation(Method):
             parts.append(torch.stack((divergence, *similarities_apart(ours, theirs, temperature))))
         images, in_batch, to_student_classes = config.mlkd_weight * torch.stack(parts).sum(0)
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "images": images,
             "batch": in_batch,
             "classes": to_student_classes,

@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss, other_logits
-from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision, other_logits
+from distillab.methods.method import Batch, Method, Need, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -27,20 +26,20 @@ class NormalisedDistillation(Method):
     unified approach with normalized loss and customized soft labels", ICCV 2023.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights g (``others_weight``), a (``ce_weight``) and that of the label's part, and T."""
 
         temperature: Temperature = 3.0
         target_weight: Weight = 1.0
         others_weight: Weight = 3.5
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``target`` and ``others``. Raises ValueError without a teacher."""
         ours = in_full_precision(student.logits)
-        theirs = in_full_precision(told(self, teacher).logits.detach())
+        theirs = in_full_precision(teacher.logits.detach())
         config, label = self.config, batch.dominant[:, None]
         sure = theirs.softmax(1).gather(1, label)
         target = -(sure * ours.log_softmax(1).gather(1, label)).mean()
@@ -48,7 +47,6 @@ class NormalisedDistillation(Method):
         others = F.softmax(other_logits(theirs, batch.dominant) / temperature, dim=1)
         said = F.log_softmax(other_logits(ours, batch.dominant) / temperature, dim=1)
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "target": config.target_weight * target,
             "others": -config.others_weight * temperature**2 * (others * said).sum(1).mean(),
         }

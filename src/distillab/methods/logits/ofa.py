@@ -10,9 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.data.targets import UNLABELLED
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -36,25 +35,25 @@ class OneForAll(Method):
     architectures in knowledge distillation", NeurIPS 2023, equation 5.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The exponent e, T, and the weights w (``ofa_weight``), v (``stage_weight``), a (``ce_weight``)."""
 
         exponent: Annotated[float, Field(ge=1, le=10, strict=True)] = 1.0
         temperature: Temperature = 1.0
         ofa_weight: Weight = 1.0
         stage_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         self.exits = nn.ModuleList(nn.Linear(shape[0], pair.student.classes) for shape in pair.student.maps)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``ofa`` and ``stages``. Raises ValueError without a teacher or maps."""
-        theirs = in_full_precision(told(self, teacher).logits.detach())
+        theirs = in_full_precision(teacher.logits.detach())
         if not student.maps:
             raise ValueError(f"method {self.name} needs the feature maps of the student")
         config = self.config
@@ -62,7 +61,6 @@ class OneForAll(Method):
         exits = [exit(each) for exit, each in zip(self.exits, pooled, strict=True)]
         apart = [self.apart(logits, theirs, batch.dominant) for logits in (student.logits, *exits)]
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "ofa": config.ofa_weight * apart[0],
             "stages": config.stage_weight * torch.stack(apart[1:]).sum(),
         }

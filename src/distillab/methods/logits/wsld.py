@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss, soft_cross_entropy
-from distillab.methods.method import Batch, Method, Need, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision, soft_cross_entropy
+from distillab.methods.method import Batch, Method, Need, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 SMALLEST = 1e-7
@@ -29,22 +28,22 @@ class WeightedSoftLabels(Method):
     bias-variance tradeoff perspective", ICLR 2021.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights b (``soft_weight``) and a (``ce_weight``), and T."""
 
         temperature: Temperature = 4.0
         soft_weight: Weight = 2.25
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``soft``. Raises ValueError without a teacher."""
-        theirs = told(self, teacher).logits.detach()
-        config, own = self.config, label_loss(student.logits, batch)
+        theirs = teacher.logits.detach()
+        config, own = self.config, self.label_loss(student.logits, batch)
         soft = soft_cross_entropy(student.logits, theirs, config.temperature)
         with torch.no_grad():
-            weight = 1 - (-own / (in_full_precision(label_loss(theirs, batch)) + SMALLEST)).exp()
+            weight = 1 - (-own / (in_full_precision(self.label_loss(theirs, batch)) + SMALLEST)).exp()
         return {
             "ce": config.ce_weight * own.mean(),
             "soft": config.soft_weight * config.temperature**2 * (weight * soft).mean(),

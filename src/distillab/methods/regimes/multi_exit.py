@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods.connectors import widen
-from distillab.methods.divergence import in_full_precision, kl_divergence, label_loss
+from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import (
     Batch,
     Method,
@@ -19,6 +19,7 @@ from distillab.methods.method import (
     TeacherKind,
     Temperature,
     Weight,
+    WeightedConfig,
     method,
 )
 from distillab.models.outputs import Outputs
@@ -47,13 +48,12 @@ class MultiExit(Method):
     teacher: ClassVar[TeacherKind] = "none"
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """b (``kd_share``), T, l (``hint_weight``), and the weight of the labels' loss of the last exit."""
 
         kd_share: Share = 0.3
         temperature: Temperature = 3.0
         hint_weight: Weight = 0.03
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -79,10 +79,10 @@ class MultiExit(Method):
         share = config.kd_share
         nothing = deepest.new_zeros(())
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
-            "exits": sum(((1 - share) * label_loss(z, batch).mean() for z in logits), nothing),
+            "exits": sum(((1 - share) * self.label_loss(z, batch).mean() for z in logits), nothing),
             "kd": sum(
-                (share * kl_divergence(z, student.logits, config.temperature).mean() for z in logits), nothing
+                (share * self.task.divergence(z, student.logits, config.temperature).mean() for z in logits),
+                nothing,
             ),
             "hints": config.hint_weight * sum((F.mse_loss(each, feature) for each in pooled), nothing),
         }

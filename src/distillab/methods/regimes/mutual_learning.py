@@ -7,8 +7,17 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, TeacherKind, Temperature, Weight, method
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    TeacherKind,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
 from distillab.models.dry_run import logits_of
 from distillab.models.outputs import Outputs
 
@@ -32,12 +41,11 @@ class MutualLearning(Method):
     teacher: ClassVar[TeacherKind] = "none"
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         temperature: Temperature = 1.0
         kd_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -56,8 +64,8 @@ class MutualLearning(Method):
             raise RequestError(f"method {self.name} needs two students of the same classes")
         scale = config.kd_weight * config.temperature**2
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
-            "kd": scale * kl_divergence(student.logits, theirs, config.temperature).mean(),
-            "other_ce": config.ce_weight * label_loss(theirs, batch).mean(),
-            "other_kd": scale * kl_divergence(theirs, student.logits, config.temperature).mean(),
+            "ce": config.ce_weight * self.label_loss(student.logits, batch).mean(),
+            "kd": scale * self.task.divergence(student.logits, theirs, config.temperature).mean(),
+            "other_ce": config.ce_weight * self.label_loss(theirs, batch).mean(),
+            "other_kd": scale * self.task.divergence(theirs, student.logits, config.temperature).mean(),
         }

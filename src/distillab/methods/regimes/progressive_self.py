@@ -7,8 +7,17 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, TeacherKind, Weight, method
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Share,
+    TeacherKind,
+    WeightedConfig,
+    method,
+)
 from distillab.models.outputs import Outputs
 
 
@@ -30,16 +39,16 @@ class ProgressiveSelf(Method):
     2021, equations 3 and 5.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "memory"})
     weighs_labels: ClassVar[bool] = True
     remembers_images: ClassVar[bool] = True
     teacher: ClassVar[TeacherKind] = "none"
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The trust at the end of training, and the weight a (``ce_weight``)."""
 
         trust: Share = 0.8
-        ce_weight: Weight = 1.0
 
     said: Tensor
 
@@ -53,7 +62,7 @@ class ProgressiveSelf(Method):
         ours = in_full_precision(student.logits).log_softmax(1)
         before = memory[batch.positions].to(ours)
         trust = self.config.trust * batch.progress * (before.sum(1) > 0).to(ours)
-        own = label_loss(student.logits, batch)
+        own = self.label_loss(student.logits, batch)
         with torch.no_grad():
             memory[batch.positions] = ours.exp().to(memory)
         return {

@@ -7,8 +7,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Share, TeacherKind, Temperature, Weight, method
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Share,
+    TeacherKind,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
 from distillab.models.outputs import Outputs
 
 
@@ -32,11 +42,12 @@ class TeacherFree(Method):
     regularization", CVPR 2020, equation 11.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label"})
     teacher: ClassVar[TeacherKind] = "none"
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """How sure the teacher is, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         sure: Share = 0.99
@@ -53,6 +64,5 @@ class TeacherFree(Method):
         target = (made_up.clamp(min=1e-12).log() / config.temperature).log_softmax(1)
         divergence = (target.exp() * (target - ours)).sum(1).mean()
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": config.kd_weight * divergence,
         }

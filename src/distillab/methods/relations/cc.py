@@ -7,8 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
@@ -30,12 +29,11 @@ class CorrelationCongruence(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The width, and the weights w (``cc_weight``) and a (``ce_weight``)."""
 
         width: Annotated[int, Field(ge=1, strict=True)] = 128
         cc_weight: Weight = 0.02
-        ce_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
@@ -43,11 +41,10 @@ class CorrelationCongruence(Method):
         self.ours = nn.Linear(pair.student.embedding or 1, config.width)
         self.theirs = nn.Linear(theirs.embedding or 1, config.width)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``cc``. Raises ValueError without a teacher or embeddings."""
         ours, theirs = embeddings(self, student, teacher)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "cc": self.config.cc_weight * congruence(self.ours(ours), self.theirs(theirs)),
         }
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillab.data.targets import UNLABELLED
-from distillab.methods.divergence import label_loss
 from distillab.methods.method import (
     Batch,
     Method,
@@ -19,6 +18,7 @@ from distillab.methods.method import (
     Share,
     Temperature,
     Weight,
+    WeightedConfig,
     method,
 )
 from distillab.methods.outputs import embeddings
@@ -48,11 +48,12 @@ class ContrastiveDistillation(Method):
     and 18.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
     remembers_images: ClassVar[bool] = True
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """K (``negatives``), tau (``temperature``), the momentum, the width, w (``crd_weight``) and a."""
 
         negatives: Annotated[int, Field(ge=1, strict=True)] = 16384
@@ -60,7 +61,6 @@ class ContrastiveDistillation(Method):
         momentum: Share = 0.5
         width: Annotated[int, Field(ge=1, strict=True)] = 128
         crd_weight: Weight = 0.8
-        ce_weight: Weight = 1.0
 
     labels: Tensor
     ours: Tensor
@@ -79,7 +79,7 @@ class ContrastiveDistillation(Method):
             self.register_buffer(name, memory, persistent=False)
         self.scales: dict[int, float] = {}
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``crd``. Raises ValueError without a teacher or embeddings."""
         pair = embeddings(self, student, teacher)
         ours, theirs = (F.normalize(embed(x), dim=1) for embed, x in zip(self.embed, pair, strict=True))
@@ -90,7 +90,6 @@ class ContrastiveDistillation(Method):
         self._remember(self.ours, ours, batch.positions)
         self._remember(self.theirs, theirs, batch.positions)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "crd": self.config.crd_weight * apart,
         }
 

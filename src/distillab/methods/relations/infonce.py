@@ -8,8 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Share, Temperature, Weight, method
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Share,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
 from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
@@ -38,13 +47,12 @@ class Contrast(Method):
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """tau (``temperature``), the queue as a share of the set, w (``contrast_weight``) and a."""
 
         temperature: Temperature = 0.07
         queue: Share = 0.25
         contrast_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     queue: Tensor
     places: Tensor
@@ -58,7 +66,7 @@ class Contrast(Method):
         self.register_buffer("places", torch.zeros(size, dtype=torch.int64), persistent=False)
         self.next = self.filled = 0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``contrast``. Raises ValueError without a teacher or embeddings."""
         ours, theirs = embeddings(self, student, teacher)
         v, t = F.normalize(self.embed(ours), dim=1), F.normalize(theirs, dim=1)
@@ -69,7 +77,6 @@ class Contrast(Method):
         contrast = F.cross_entropy(similar, torch.arange(len(v), device=v.device))
         self._enqueue(t, batch.positions)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "contrast": self.config.contrast_weight * contrast,
         }
 

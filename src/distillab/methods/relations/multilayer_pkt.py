@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Share, Weight, method
+from distillab.methods.method import Batch, Method, Need, Share, Weight, WeightedConfig, method
 from distillab.methods.outputs import embeddings, maps
 from distillab.methods.relations.pkt import Divergence, Kernel, neighbours_apart
 from distillab.models.outputs import Outputs
@@ -37,7 +36,7 @@ class MultilayerTransfer(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """Kernel, divergence, g (``early_weight``), d (``decay``), its period, w (``pkt_weight``) and a."""
 
         kernel: Kernel = "combined"
@@ -46,9 +45,8 @@ class MultilayerTransfer(Method):
         decay: Share = 0.7
         period: Share = 1 / 50
         pkt_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``last`` and ``early``. Raises ValueError without what it needs."""
         config = self.config
         last = neighbours_apart(*embeddings(self, student, teacher), config.kernel, config.divergence)
@@ -57,7 +55,6 @@ class MultilayerTransfer(Method):
             for ours, theirs in maps(self, student, teacher)
         ]
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "last": config.pkt_weight * last,
             "early": config.pkt_weight * self.early_weight(batch.progress) * torch.stack(early).sum(),
         }

@@ -8,8 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
 from distillab.methods.outputs import embeddings
 from distillab.models.outputs import Outputs
 
@@ -44,20 +43,18 @@ class ProbabilisticTransfer(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """Kernel, divergence, and the weights w (``pkt_weight``) and a (``ce_weight``)."""
 
         kernel: Kernel = "cosine"
         divergence: Divergence = "kl"
         pkt_weight: Weight = 30000.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``pkt``. Raises ValueError without a teacher or embeddings."""
         config = self.config
         apart = neighbours_apart(*embeddings(self, student, teacher), config.kernel, config.divergence)
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "pkt": config.pkt_weight * apart,
         }
 

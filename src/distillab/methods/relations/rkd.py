@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 SMALLEST_MEAN = 1e-12
@@ -35,17 +35,14 @@ class RelationalDistillation(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights d (``distance_weight``), g (``angle_weight``) and a (``ce_weight``)."""
 
         distance_weight: Weight = 25.0
         angle_weight: Weight = 50.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``distance`` and ``angle``. Raises ValueError without a teacher or embeddings."""
-        if teacher is None:
-            raise ValueError(f"method {self.name} needs a teacher's outputs")
         if student.embedding is None or teacher.embedding is None:
             raise ValueError(f"method {self.name} needs the embeddings of both networks")
         distances, angles = relations(student.embedding)
@@ -53,7 +50,6 @@ class RelationalDistillation(Method):
             their_distances, their_angles = relations(teacher.embedding)
         config = self.config
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "distance": config.distance_weight * smooth_l1_loss(distances, their_distances),
             "angle": config.angle_weight * smooth_l1_loss(angles, their_angles),
         }

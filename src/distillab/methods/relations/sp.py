@@ -7,8 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
-from distillab.methods.method import Batch, Method, Need, Weight, method
+from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
 from distillab.methods.outputs import maps
 from distillab.models.outputs import Outputs
 
@@ -27,17 +26,15 @@ class SimilarityPreserving(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``sp_weight``) and a (``ce_weight``)."""
 
         sp_weight: Weight = 3000.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``sp``. Raises ValueError without a teacher or maps."""
         ours, theirs = (similarities(x) for x in maps(self, student, teacher)[-1])
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "sp": self.config.sp_weight * (ours - theirs).square().mean(),
         }
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
 from distillab.methods.robust.weighting import counts, effective_number_weights
 from distillab.models.outputs import Outputs
 
@@ -30,13 +29,14 @@ class BalancedDistillation(Method):
     Paper: Zhang, Chen, Hu and Peng, "Balanced knowledge distillation for long-tailed learning", 2021.
     """
 
-    class Config(Method.Config):
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
+    class Config(WeightedConfig):
         """T, beta, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         temperature: Temperature = 2.0
         beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
         kd_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     log_weights: Tensor
 
@@ -46,14 +46,13 @@ class BalancedDistillation(Method):
         weights = effective_number_weights(images, config.beta)
         self.register_buffer("log_weights", weights.log(), persistent=False)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
         temperature = self.config.temperature
-        theirs = in_full_precision(told(self, teacher).logits.detach()) / temperature
+        theirs = in_full_precision(teacher.logits.detach()) / temperature
         target = (theirs + self.log_weights.to(theirs)).log_softmax(1)
         ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
         divergence = (target.exp() * (target - ours)).sum(1).mean()
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from distillab.methods.divergence import label_loss
 from distillab.methods.head_folding import Transplant
-from distillab.methods.method import Batch, Method, Need, Pair, Weight, method
+from distillab.methods.method import Batch, Need, Pair, Weight, WeightedConfig, method
 from distillab.methods.outputs import embeddings
 from distillab.methods.robust.weighting import even_weights
 from distillab.models.outputs import Outputs
@@ -35,10 +34,11 @@ class LastLayerTransplant(Transplant):
     Paper: Lee and Lee, "Debiased distillation by transplanting the last layer", 2023 (arXiv 2302.11187).
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "every_label", "embedding", "teacher_classifier"})
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The weights w (``feature_weight``) and a (``ce_weight``)."""
 
         feature_weight: Weight = 1.0
@@ -52,12 +52,11 @@ class LastLayerTransplant(Transplant):
         number = pair.student.classes if pair.groups is None else int(pair.groups.max()) + 1
         self.register_buffer("weights", even_weights(kinds, number), persistent=False)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``features``. Raises ValueError without a teacher or embeddings."""
         ours, theirs = embeddings(self, student, teacher)
         kinds = batch.labels if self.pair.groups is None or batch.groups is None else batch.groups
         apart = (self.projector(ours) - theirs).square().mean(1)
         return {
-            "ce": self.config.ce_weight * label_loss(student.logits, batch).mean(),
             "features": self.config.feature_weight * (self.weights[kinds] * apart).mean(),
         }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision, label_loss
-from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import in_full_precision
+from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
 from distillab.methods.robust.weighting import counts
 from distillab.models.outputs import Outputs
 
@@ -37,13 +36,14 @@ class LongTailDistillation(Method):
     Paper: Kim, "Distilling balanced knowledge from a biased teacher", CVPR 2026.
     """
 
-    class Config(Method.Config):
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+
+    class Config(WeightedConfig):
         """T, and the weights u (``across_weight``), v (``within_weight``) and a (``ce_weight``)."""
 
         temperature: Temperature = 4.0
         across_weight: Weight = 1.0
         within_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
     members: Tensor
 
@@ -56,19 +56,16 @@ class LongTailDistillation(Method):
         members = torch.nn.functional.one_hot(part, parts).bool()
         self.register_buffer("members", members, persistent=False)  # [classes, parts]
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce``, ``across`` and ``within``. Raises ValueError without a teacher."""
         config = self.config
         ours, masses = self._split(in_full_precision(student.logits) / config.temperature)
-        theirs, given = self._split(
-            in_full_precision(told(self, teacher).logits.detach()) / config.temperature
-        )
+        theirs, given = self._split(in_full_precision(teacher.logits.detach()) / config.temperature)
         balanced = (given - given.logsumexp(0)).log_softmax(1)
         across = (balanced.exp() * (balanced - masses)).sum(1).mean()
         within = (theirs.exp() * (theirs - ours)).sum(1).mean() / given.shape[1]
         scale = config.temperature**2
         return {
-            "ce": config.ce_weight * label_loss(student.logits, batch).mean(),
             "across": config.across_weight * scale * across,
             "within": config.within_weight * scale * within,
         }

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, kl_divergence
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.method import Batch, Method, Share, Temperature, Weight, WeightedConfig, method
 from distillab.methods.robust.weighting import weighted_label_loss
 from distillab.models.outputs import Outputs
 
@@ -32,19 +31,19 @@ class SampleWeighted(Method):
     Paper: Li, Yang, Song, Cao, Luo and Li, "Learning from noisy labels with distillation", ICCV 2017.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     weighs_labels: ClassVar[bool] = True
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The least weight of a label, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         least: Share = 0.0
         temperature: Temperature = 4.0
         kd_weight: Weight = 1.0
-        ce_weight: Weight = 1.0
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
-        theirs = told(self, teacher).logits.detach()
+        theirs = teacher.logits.detach()
         temperature = self.config.temperature
         divergence = kl_divergence(student.logits, theirs, temperature).mean()
         probabilities = in_full_precision(theirs).softmax(1)

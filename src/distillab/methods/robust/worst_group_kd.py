@@ -9,9 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distillab.methods.divergence import kl_divergence, label_loss
-from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, method
-from distillab.methods.outputs import told
+from distillab.methods.divergence import kl_divergence
+from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -40,12 +39,13 @@ class WorstGroup(Method):
     2020, algorithm 1, on the loss of distillation.
     """
 
+    tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "every_label", "memory"})
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits"})
     weighs_labels: ClassVar[bool] = True
     revision: ClassVar[int] = 2
 
-    class Config(Method.Config):
+    class Config(WeightedConfig):
         """The rate, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
 
         rate: Annotated[float, Field(ge=0, le=10, strict=True)] = 0.01
@@ -60,11 +60,11 @@ class WorstGroup(Method):
         groups = pair.student.classes if pair.groups is None else int(pair.groups.max()) + 1
         self.register_buffer("log_shares", torch.full((groups,), -math.log(groups)), persistent=False)
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
         config = self.config
-        own = config.ce_weight * label_loss(student.logits, batch)
-        divergence = kl_divergence(student.logits, told(self, teacher).logits, config.temperature)
+        own = config.ce_weight * self.label_loss(student.logits, batch)
+        divergence = kl_divergence(student.logits, teacher.logits, config.temperature)
         taught = config.kd_weight * config.temperature**2 * divergence
         kinds = batch.dominant if self.pair.groups is None or batch.groups is None else batch.groups
         members = torch.nn.functional.one_hot(kinds, len(self.log_shares)).to(own)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from distillab.data import storage
-from distillab.data.examples import Pixels, PixelStore, chunks
-from distillab.data.storage import PixelFile
+from distillab.data.examples import ItemStore, Pixels, chunks
+from distillab.data.storage import ItemFile
 
 
 class Canvas:
@@ -20,7 +20,7 @@ class Canvas:
         self.size: tuple[int, int] | None = None
         self._count = 0
         self._array: Pixels | None = None
-        self._file: PixelFile | None = None
+        self._file: ItemFile | None = None
 
     @property
     def colour(self) -> int | None:
@@ -47,7 +47,7 @@ class Canvas:
             self._file.append(np.broadcast_to(planes, (self.channels, *planes.shape[1:]))[None])
         self._count += 1
 
-    def finished(self) -> PixelStore | None:
+    def finished(self) -> ItemStore | None:
         """The images in order, uint8 ``[M, C, H, W]``; None if none was laid down."""
         if self._file is not None:
             return self._file.done()
@@ -56,7 +56,7 @@ class Canvas:
     def _begin(self, size: tuple[int, int]) -> None:
         self.size = size
         if self.most * 3 * size[0] * size[1] > storage.LARGE:
-            self._file = PixelFile(self.most, (self.channels, *size))
+            self._file = ItemFile(self.most, (self.channels, *size))
         else:
             self._array = np.zeros((self.most, self.channels, *size), dtype=np.uint8)
 
@@ -66,6 +66,6 @@ class Canvas:
             self._array = np.repeat(self._array, 3, axis=1)
         elif self._file is not None:
             grey = self._file.done()
-            self._file = PixelFile(self.most, (3, *grey.shape[2:]))  # type: ignore[arg-type]
+            self._file = ItemFile(self.most, (3, *grey.shape[2:]))
             for chunk in chunks(grey):
                 self._file.append(np.broadcast_to(chunk, (len(chunk), 3, *chunk.shape[2:])))

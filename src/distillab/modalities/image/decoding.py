@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from distillab.data.examples import Pixels, PixelStore
+from distillab.data.examples import ItemStore, Pixels
 from distillab.data.raw import Progress, RawImage, StoredBytes
 from distillab.errors import RequestError
 from distillab.machine import usable_cores
@@ -54,7 +54,7 @@ class Decoded:
         broken: (name, reason) of the others, in order.
     """
 
-    pixels: PixelStore
+    pixels: ItemStore
     intact: npt.NDArray[np.bool_]
     broken: tuple[tuple[str, str], ...]
 

@@ -84,7 +84,7 @@ def _find_pairs(images: Examples, split: Indices) -> DuplicatePairs:
     Equal images are found separately, since near copies cannot be found among images without any detail, such
     as blank pages and black scans.
     """
-    _, codes = content(images.pool.pixels)
+    _, codes = content(images.pool.items)
     codes, n = codes[images.rows], len(images)
     parts = [np.stack(find_near_copies(images))]
     for number in np.unique(split):

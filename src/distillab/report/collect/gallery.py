@@ -42,7 +42,7 @@ def _gallery(
     conditions: Sequence[ConditionRecord],
 ) -> Pictures:
     role = levels[0].roles[0]
-    read, making = _examples_of(folder, role), folder.making
+    read, making = _examples_of(folder, role), folder.conditions
 
     def after(chain: Sequence[Factor]) -> Examples:
         return apply_chain(read, chain, role, seed, context=making.context(role))[0]
@@ -58,11 +58,13 @@ def _gallery(
         dataset=folder.dataset.name,
         classes=names,
         before=Strip(
-            "as read" if before is read else "before", _tiles(before, before, shown), class_counts(before, names)
+            "as read" if before is read else "before",
+            _tiles(before, before, shown),
+            class_counts(before, names),
         ),
         after=tuple(
             Strip(
-                factor.words,
+                factor.description,
                 _tiles(before, made[factor.level], shown),
                 class_counts(made[factor.level], names),
             )
@@ -112,7 +114,7 @@ def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
 
 
 def _tiles(before: Examples, after: Examples, shown: Indices) -> tuple[Tile, ...]:
-    """Return the examples at positions of ``before`` as they are now, and some of those that were added."""
+    """Return the examples at positions of ``before`` as they are now, and some of the added ones."""
     place = {int(name): i for i, name in enumerate(after.ids)}
     tiles = []
     for position, pixels in zip(shown, before.pixels(shown), strict=True):

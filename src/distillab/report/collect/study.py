@@ -34,7 +34,7 @@ from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Exclusion, FailureView, Reproduction, Statistics
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Ledger
+from distillab.study.ledger import Ledger
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -113,8 +113,8 @@ def _teacher_caveats(folder: StudyFolder) -> list[str]:
     if "full" not in teacher.provenance or teacher.replicates > 1:
         return []
     return [
-        "All runs with provenance full learn from the same single teacher, so their intervals do not cover the "
-        "variation between teachers."
+        "All runs with provenance full learn from the same single teacher, so their intervals do not cover "
+        "the variation between teachers."
     ]
 
 
@@ -125,7 +125,7 @@ def _failures(ledger: Ledger) -> tuple[FailureView, ...]:
     cells = {cell.run: cell for cell in ledger.cells()}
     failures = []
     for failure in ledger.failures():
-        cell, what = cells.get(failure.id), failure.kind
+        cell, what = cells.get(failure.id), str(failure.kind)
         if cell:
             what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}"
         failures.append(FailureView(failure.id, failure.kind, what, failure.error))
@@ -165,10 +165,12 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
     metric = task.metrics[task.primary]
     levels = "; each at the stricter level of its look, so that the intervals of all looks are valid together"
     return Statistics(
-        estimand=f"the paired gain: {metric.label} of the distilled student minus that of the plain student "
-        "with the same initial weights, examples, order, views and number of steps",
-        interval="Student's t interval of the paired differences over seeds, widened for skewness and for the "
-        "step of the test set (its coverage is measured in docs/statistics.md)" + levels * bool(spec.looks),
+        estimand=f"the paired gain: {metric.label} of the distilled student minus that of the plain "
+        "student with the same initial weights, examples, order, views and number of steps",
+        interval="Student's t interval of the paired differences over seeds, widened for skewness and for "
+        "the step of the test set (its coverage is measured in docs/statistics.md)"
+        + levels
+        * bool(spec.looks),
         test="exact sign-flip test of the paired differences, two-sided",
         margin=metric.margin_for(spec.evidence.margin),
         confidence=spec.evidence.confidence,

@@ -21,7 +21,7 @@ class LevelView:
     Attributes:
         factor: Registered name of the factor.
         value: The level; None if the factor is not applied.
-        text: The level in plain words, such as "25 images per class"; made from name and value if empty.
+        text: The level in plain words, such as "25 examples per class"; made from name and value if empty.
 
     Example:
         >>> LevelView("label_noise", 0.4)

@@ -52,7 +52,7 @@ class FactorView:
     Attributes:
         name: Registered name, as in :class:`distillab.report.contents.place.LevelView`.
         levels: Its levels in the order of the study.
-        measure: What a level means, as an axis title, e.g. ``"training images per class"``.
+        measure: What a level means, as an axis title, e.g. ``"training examples per class"``.
         roles: The roles it is applied to.
         description: One sentence for people.
         settings: Its other settings, e.g. ``(("kind", "symmetric"),)``.

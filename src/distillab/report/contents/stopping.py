@@ -18,7 +18,8 @@ class Stopping:
         going_on: Whether runs are still open.
 
     Example:
-        >>> Stopping(looks=((5, 0.998), (10, 0.97)), needed=5, most=10, spared=10, runs=20, going_on=False).seeds(2)
+        >>> looks = ((5, 0.998), (10, 0.97))
+        >>> Stopping(looks, needed=5, most=10, spared=10, runs=20, going_on=False).seeds(2)
         10
     """
 

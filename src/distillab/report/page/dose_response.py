@@ -75,7 +75,9 @@ def _panel_plots(
     plots = [Plot(f"dose-{index}", f"Gain by {name}", alt, gains)]
     if panel.scores:
         unit = "%" if metric.unit == "points" else metric.unit
-        figure = _curves_figure(panel.scores, level_axis, title, f"{metric.label}, {unit}", metric.scale, styles)
+        figure = _curves_figure(
+            panel.scores, level_axis, title, f"{metric.label}, {unit}", metric.scale, styles
+        )
         alt = f"{metric.title} of {_names(panel.scores)} at {steps}."
         plots.append(Plot(f"score-{index}", f"{metric.title} by {name}", alt, figure))
     return plots

@@ -54,7 +54,14 @@ def effect_rows(effects: Sequence[Effect], metric: Metric) -> list[ForestRow]:
         for effect in (e for e in effects if e.method == method):
             label = method if bare else levels_text(effect.place.levels)
             rows.append(
-                ForestRow(label, effect.gain, effect.ci_low, effect.ci_high, effect.verdict, effect_hover(effect, metric))
+                ForestRow(
+                    label,
+                    effect.gain,
+                    effect.ci_low,
+                    effect.ci_high,
+                    effect.verdict,
+                    effect_hover(effect, metric),
+                )
             )
     return rows
 
@@ -76,8 +83,8 @@ def effect_hover(effect: Effect, metric: Metric) -> str:
 def x_range(rows: Iterable[ForestRow], scale: float, margin: float) -> tuple[list[float], bool]:
     """Return the range of the axis in display units, and whether some interval exceeds it.
 
-    A few very wide intervals (of two pairs, say) would make all others unreadably narrow, so the range follows
-    the majority.
+    A few very wide intervals (of two pairs, say) would make all others unreadably narrow, so the range
+    follows the majority.
     """
     ends = [
         v * scale for row in rows for v in (row.low, row.high, row.gain) if v is not None and np.isfinite(v)
@@ -94,9 +101,7 @@ def x_range(rows: Iterable[ForestRow], scale: float, margin: float) -> tuple[lis
     return [float(low - pad), float(high + pad)], bool(clipped)
 
 
-def rows_figure(
-    rows: Sequence[ForestRow], metric: Metric, margin: Number, limits: list[float]
-) -> go.Figure:
+def rows_figure(rows: Sequence[ForestRow], metric: Metric, margin: Number, limits: list[float]) -> go.Figure:
     """Return the forest plot of ``rows``, from top to bottom. Positions on the y axis are CSS pixels."""
     labels, heights = [], []
     for row in rows:
@@ -290,9 +295,7 @@ def class_plot(panel: ClassPanel, key: str, naming: Naming, task: Task, *, folde
     return Plot(key, title, alt, figure, folded)
 
 
-def _side_by_side(
-    rows: Sequence[ForestRow], limits: list[float], metric: Metric, title: str
-) -> go.Figure:
+def _side_by_side(rows: Sequence[ForestRow], limits: list[float], metric: Metric, title: str) -> go.Figure:
     """Return many classes side by side; their names appear on hover and in the table."""
     figure = base_figure(360, showlegend=True)
     for verdict in VERDICTS:

@@ -25,7 +25,9 @@ def _metric_cell(measures: Mapping[str, Number], metric: Metric) -> TableCell:
 
 def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
     """Return one row per teacher: its primary metric and its calibration."""
-    shown = [name for name in task.metrics if name == task.primary or task.metrics[name].kind == "calibration"]
+    shown = [
+        name for name in task.metrics if name == task.primary or task.metrics[name].kind == "calibration"
+    ]
     metrics = [task.metrics[name] for name in shown if any(name in teacher.measures for teacher in teachers)]
     columns = (
         Column("Teacher"),

@@ -6,9 +6,10 @@ import math
 import textwrap
 
 from distillab.evidence.verdicts import Verdict
-from distillab.evidence.wording import DASH, MINUS
 from distillab.report.contents.gains import Number
 from distillab.tasks import Metric
+
+DASH, MINUS = "–", "−"
 
 VERDICT_NAMES: dict[Verdict, tuple[str, str]] = {
     "helps": ("helps", "distillation helps by more than the margin"),
@@ -142,7 +143,7 @@ def ratio(numerator: Number, denominator: Number) -> Number:
 
 
 def level_value(value: float | str | None) -> str:
-    """Return a level as it is written in a study: 400, 0.4, symmetric; "none" if the factor is not applied."""
+    """Return a level as a study writes it: 400, 0.4, symmetric; "none" if the factor is not applied."""
     if value is None:
         return "none"
     return value if isinstance(value, str) else f"{value:.6g}"

@@ -1,4 +1,4 @@
-"""Jobs that wait for a look at the results: held until it is known whether their seeds are needed."""
+"""Interim analyses: jobs are held until an analysis decides whether their seeds are needed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from distillab.study.design import Cell
+from distillab.study.ledger.state import OPEN_STATES, JobState
 
 
 def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
-    """The student runs of a plan's cells that have one of the first seeds."""
+    """Return the student runs of a plan's cells that have one of the first seeds."""
     return {cell.run for cell in cells if cell.run and cell.seed < seeds}
 
 
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """Jobs and all that they need, through however many jobs. ``needs``: by job, what it needs."""
+    """Return some jobs and all that they need, directly or not.
+
+    Args:
+        runs: Ids of jobs.
+        needs: By job, the ids of the jobs that it needs.
+
+    Example:
+        >>> sorted(needed_for(["student"], {"student": ["outputs"], "outputs": ["teacher"], "other": []}))
+        ['outputs', 'student', 'teacher']
+    """
     found: set[str] = set()
     fresh = set(runs)
     while fresh:
@@ -23,44 +33,46 @@ def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[s
     return found
 
 
-def hold(db: sqlite3.Connection, runs: Iterable[str]) -> None:
-    """Hold every job that none of some runs needs. Inside a transaction."""
+def hold_others(db: sqlite3.Connection, runs: Iterable[str]) -> None:
+    """Hold every queued job that none of some runs needs, inside a transaction."""
     needed = needed_for(runs, _needs(db))
-    jobs = [job for (job,) in db.execute("SELECT id FROM jobs WHERE state = 'queued'") if job not in needed]
-    db.executemany("UPDATE jobs SET state = 'held' WHERE id = ?", [(job,) for job in jobs])
+    jobs = [job for job in _jobs_in(db, JobState.QUEUED) if job not in needed]
+    db.executemany("UPDATE jobs SET state = ? WHERE id = ?", [(JobState.HELD, job) for job in jobs])
 
 
 def admit(db: sqlite3.Connection, wanted: Iterable[str], possible: Iterable[str]) -> None:
-    """Queue what the ``wanted`` runs need, and spare what none of the ``possible`` ones will ever need.
+    """Queue what the ``wanted`` runs need, and spare what none of the ``possible`` runs will need.
 
-    To do it twice changes nothing. A job that was spared is queued again if it is wanted after all (a failed
-    run was tried again, or the margin is another one). Inside a transaction.
+    Repeating it changes nothing. A spared job is queued again if it becomes wanted (a failed run was retried,
+    or the margin was changed). Call it inside a transaction.
     """
     needs = _needs(db)
     queue, keep = needed_for(wanted, needs), needed_for(possible, needs)
     db.executemany(
-        "UPDATE jobs SET state = 'queued' WHERE id = ? AND state IN ('held', 'spared')",
-        [(job,) for job in queue],
+        "UPDATE jobs SET state = ? WHERE id = ? AND state IN (?, ?)",
+        [(JobState.QUEUED, job, JobState.HELD, JobState.SPARED) for job in queue],
     )
-    held = [job for (job,) in db.execute("SELECT id FROM jobs WHERE state = 'held'") if job not in keep]
-    db.executemany("UPDATE jobs SET state = 'spared' WHERE id = ?", [(job,) for job in held])
-    # What failed while these were held has not taken them with it. In planned order, so that each is told the
-    # first cause.
-    for failed, kind, name, error in db.execute(
-        "SELECT rank, kind, id, error FROM jobs WHERE state = 'failed' ORDER BY rank"
-    ).fetchall():
-        fail_dependents(db, failed, f"needs {kind} {name}, which failed: {error}")
+    spared = [job for job in _jobs_in(db, JobState.HELD) if job not in keep]
+    db.executemany("UPDATE jobs SET state = ? WHERE id = ?", [(JobState.SPARED, job) for job in spared])
+    # Jobs that failed while these were held have not failed their held dependents. In planned order, so that
+    # each error names the first cause.
+    failed = f"SELECT rank, kind, id, error FROM jobs WHERE state = '{JobState.FAILED}' ORDER BY rank"
+    for rank, kind, name, error in db.execute(failed).fetchall():
+        _fail_dependents(db, rank, f"needs {kind} {name}, which failed: {error}")
 
 
-def fail_dependents(db: sqlite3.Connection, rank: int, reason: str) -> None:
-    """Enter the open jobs that need a failed one, through however many jobs, as failed. In a transaction."""
+def _fail_dependents(db: sqlite3.Connection, rank: int, reason: str) -> None:
+    """Mark the open jobs that need a failed one, directly or not, as failed."""
     db.execute(
         "WITH RECURSIVE fallen (rank) AS (SELECT job FROM needs WHERE needed = ? "
         "UNION SELECT job FROM needs JOIN fallen ON needed = fallen.rank) "
-        "UPDATE jobs SET state = 'failed', error = ? "
-        "WHERE rank IN fallen AND state IN ('queued', 'running')",
-        (rank, reason),
+        f"UPDATE jobs SET state = ?, error = ? WHERE rank IN fallen AND state IN {OPEN_STATES}",
+        (rank, JobState.FAILED, reason),
     )
+
+
+def _jobs_in(db: sqlite3.Connection, state: JobState) -> list[str]:
+    return [job for (job,) in db.execute("SELECT id FROM jobs WHERE state = ?", (state,))]
 
 
 def _needs(db: sqlite3.Connection) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The tables of the ledger, how a plan fills them, and how a ledger of before is brought up to date."""
+"""The tables of a ledger, how a plan fills them, and how ledgers of older versions are converted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from distillab.canonical import canonical_json
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import StoredJob
+from distillab.study.ledger.state import JobState
 
 SCHEMA = 2
 
-# What many jobs have in common is written once, as a part: a spec is the part of its plain values, and a part
-# for each of its mappings. Jobs are known by their rank in the plan, and what changes while a study runs
-# stands in short rows of its own: a transaction then touches a few pages, however many jobs there are.
+# What many jobs share is written once, as a part: a spec consists of a part for its plain values and one for
+# each of its mappings. Jobs are referred to by their rank in the plan, and what changes while a study runs is
+# kept in short rows of its own: a transaction then touches a few pages, however many jobs there are.
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS jobs (
@@ -33,14 +34,15 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS conditions (rank INTEGER PRIMARY KEY, condition TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS cells (rank INTEGER PRIMARY KEY, cell TEXT NOT NULL)",
 )
-# Made after the tables are filled, when it costs least. The indices are partial, so that a job is in one only
-# while it is looked for there; the trigger keeps sums that would otherwise be a walk over all jobs.
+# Created once the tables are filled, when it costs least. The indices are partial: a job is in one only while
+# queries look for it there, and such a query must spell out the state rather than bind it. The trigger keeps
+# sums that would otherwise need a scan of all jobs.
 _INDICES = (
-    "CREATE INDEX IF NOT EXISTS ready ON jobs (rank) WHERE state = 'queued' AND waiting = 0",
-    """CREATE INDEX IF NOT EXISTS mates ON jobs (cohort, rank)
-        WHERE state = 'queued' AND waiting = 0 AND cohort <> ''""",
-    "CREATE INDEX IF NOT EXISTS running ON jobs (rank) WHERE state = 'running'",
-    "CREATE INDEX IF NOT EXISTS failed ON jobs (rank) WHERE state = 'failed'",
+    f"CREATE INDEX IF NOT EXISTS ready ON jobs (rank) WHERE state = '{JobState.QUEUED}' AND waiting = 0",
+    f"""CREATE INDEX IF NOT EXISTS mates ON jobs (cohort, rank)
+        WHERE state = '{JobState.QUEUED}' AND waiting = 0 AND cohort <> ''""",
+    f"CREATE INDEX IF NOT EXISTS running ON jobs (rank) WHERE state = '{JobState.RUNNING}'",
+    f"CREATE INDEX IF NOT EXISTS failed ON jobs (rank) WHERE state = '{JobState.FAILED}'",
     """INSERT INTO totals
         SELECT kind, state, COUNT(*), TOTAL(cost), TOTAL(seconds) FROM jobs GROUP BY kind, state""",
     """CREATE TRIGGER IF NOT EXISTS counted AFTER UPDATE OF state ON jobs WHEN OLD.state <> NEW.state BEGIN
@@ -60,11 +62,11 @@ def fill(
     conditions: Iterable[ConditionRecord],
     cells: Iterable[Cell],
 ) -> None:
-    """Make the tables and enter a plan, inside a transaction. Each job comes after those it needs."""
+    """Create the tables and write a plan, inside a transaction. Each job comes after those that it needs."""
     for statement in _TABLES:
         db.execute(statement)
     db.executemany("INSERT INTO meta VALUES (?, ?)", {"schema": str(SCHEMA), **meta}.items())
-    _enter_jobs(db, jobs)
+    _write_jobs(db, jobs)
     designs = {
         "conditions": map(ConditionRecord.as_dict, conditions),
         "cells": map(Cell.as_dict, cells),
@@ -76,7 +78,7 @@ def fill(
         db.execute(statement)
 
 
-def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
+def _write_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
     parts: dict[str, int] = {}
     ranks: dict[str, int] = {}
 
@@ -94,14 +96,15 @@ def _enter_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
             yield rank, job.id, job.kind, job.cohort, len(job.needs), job.cost
 
     db.executemany(
-        "INSERT INTO jobs (rank, id, kind, cohort, state, waiting, cost) VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+        "INSERT INTO jobs (rank, id, kind, cohort, state, waiting, cost) "
+        f"VALUES (?, ?, ?, ?, '{JobState.QUEUED}', ?, ?)",
         rows(),
     )
     db.executemany("INSERT INTO parts VALUES (?, ?)", ((part, text) for text, part in parts.items()))
 
 
 def read_spec(db: sqlite3.Connection, rank: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Spec and condition of the job of a rank."""
+    """Return the spec and the condition of the job with a rank."""
     query = "SELECT plain, parts, condition FROM specs WHERE rank = ?"
     plain, parts, condition = db.execute(query, (rank,)).fetchone()
 
@@ -114,7 +117,7 @@ def read_spec(db: sqlite3.Connection, rank: int) -> tuple[dict[str, Any], dict[s
 
 
 def upgrade(db: sqlite3.Connection) -> None:
-    """Bring a ledger of schema 1 up to date, inside a transaction: the same jobs, as they stand."""
+    """Convert a ledger of schema 1 inside a transaction: the same jobs in the same states."""
     for table in ("meta", "jobs", "needs", "conditions", "cells"):
         db.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
     db.execute("DROP INDEX ready")

@@ -10,7 +10,7 @@ import torch
 from scipy.special import softmax
 
 from distillab.artefacts import load_state
-from distillab.data.dataset import ChannelStatistics as Statistics
+from distillab.data.channel_statistics import ChannelStatistics as Statistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
@@ -37,23 +37,23 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     weights = spec.weights_path()
     if weights is None:
         return None
-    normalise = Normalize(*dataset.normalisation())
+    normalise = Normalize(*dataset.normalization())
 
     @cache
     def network() -> torch.nn.Module:
         classes = len(spec.teacher.classes) or None
         made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
         load_state(made, weights)
-        scaling = inputs_of_given(spec, dataset.normalisation())
+        scaling = inputs_of_given(spec, dataset.normalization())
         return (rescaling(made, scaling.scale, scaling.shift) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
 
     def asked(images: Examples) -> Probabilities:
-        if images.image_digest not in known:
+        if images.input_digest not in known:
             said = predict(network(), replace(images, student_transform=None), normalise, CPU, "fp32")
-            known[images.image_digest] = softmax(said.astype(np.float32), axis=1)
-        return known[images.image_digest]
+            known[images.input_digest] = softmax(said.astype(np.float32), axis=1)
+        return known[images.input_digest]
 
     return asked
 

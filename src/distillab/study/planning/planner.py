@@ -58,7 +58,7 @@ class Planner:
         self.costs_of = costs_of
         step = lru_cache(FACTORS_KEPT)(apply_factor)
         self.making = Conditions(dataset, step, given_teacher(spec, dataset))
-        self.statistics = mean, std = dataset.normalisation()
+        self.statistics = mean, std = dataset.normalization()
         self.normalisation = spec_id([mean.tolist(), std.tolist()])
         self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)

@@ -39,7 +39,7 @@ class Replicate:
                 CheckRecord(
                     check.factor,
                     check.measure,
-                    check.asked,
+                    check.requested,
                     check.measured,
                     check.tolerance,
                     check.passed,
@@ -87,7 +87,7 @@ class Replicate:
         if not self.roles.failed_checks:
             return None
         worst = self.roles.failed_checks[0]
-        return f"{worst.factor}: asked {worst.measure} {worst.asked:g}, measured {worst.measured:g}"
+        return f"{worst.factor}: requested {worst.measure} {worst.requested:g}, measured {worst.measured:g}"
 
     def class_map(self, theirs: Sequence[str]) -> ClassMap | None:
         """From a teacher's classes to the student's. Raises RequestError."""

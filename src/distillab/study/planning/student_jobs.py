@@ -90,7 +90,7 @@ class Pairing:
         recipe, seeds = self.recipe.resolved, self.setting.student_seeds
         stream = [*recipe.stream_facts, recipe.precision, seeds.order, seeds.views]
         theirs = [list(self.class_map)] if self.class_map else []
-        return spec_id([teacher, self.roles.transfer.image_digest, stream, *theirs])
+        return spec_id([teacher, self.roles.transfer.input_digest, stream, *theirs])
 
     # -- teachers, and what they say ------------------------------------------------------------------------
 
@@ -225,8 +225,8 @@ class Pairing:
             OutputsJob(
                 condition=self.setting.where,
                 teacher=teacher,
-                images=images.image_digest,
-                eval={name: each.image_digest for name, each in self.roles.eval.items()},
+                images=images.input_digest,
+                eval={name: each.input_digest for name, each in self.roles.eval.items()},
                 views=views if stream else None,
                 view_seed=self.planner.view_seed,
                 normalization=self.planner.normalisation,

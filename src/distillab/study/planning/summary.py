@@ -83,7 +83,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         image=f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(dataset.classes)} classes",
         notes=tuple(notes),
         factors={
-            levels[0].name: f"{'; '.join(each.words for each in levels)} ({', '.join(levels[0].roles)})"
+            levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"
             for levels in spec.factor_levels()
         },
         conditions=len(plan.conditions) // max(1, len(spec.seed_list)),

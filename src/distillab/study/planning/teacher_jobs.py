@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.models import OutputShapes
+from distillab.models.outputs import FEATURES
 from distillab.study.job_parts import TRAINED, DistilledOrigin, EnsembleOrigin, Origin
 from distillab.study.spec.study import StudySpec
 from distillab.study.spec.teacher import TeacherSpec
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from distillab.study.planning.student_jobs import Pairing
 
 # What several networks do not have together.
-FEATURES = frozenset({"embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"})
 
 
 @dataclass(frozen=True)

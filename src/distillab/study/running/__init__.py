@@ -1,1 +1,16 @@
-"""Workers and executors: jobs claimed from the ledger, done, and recorded."""
+"""Running the jobs of a study: executors start workers, which claim jobs, run them and record the results."""
+
+from distillab.study.running.executors import Executor, OnProgress, executors
+from distillab.study.running.reproduce import Comparison, reproduce
+from distillab.study.running.run import Outcome, outcome, run_jobs
+
+__all__ = [
+    "Comparison",
+    "Executor",
+    "OnProgress",
+    "Outcome",
+    "executors",
+    "outcome",
+    "reproduce",
+    "run_jobs",
+]

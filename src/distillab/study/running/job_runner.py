@@ -1,10 +1,10 @@
-"""Doing jobs: from their specification to the artefact in the store."""
+"""Running jobs: from their specification to the artifact in the store."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -34,46 +34,62 @@ from distillab.training.stages import (
     train_teacher,
 )
 
-ROLES_KEPT = 8  # image sets are index arrays, so a few conditions cost little memory
+CONDITIONS_KEPT = 8  # their examples are index arrays, so a few conditions need little memory
 
 
 class JobRunner:
-    """Runs jobs of one study folder in this process."""
+    """Runs jobs of one study in this process.
+
+    Args:
+        folder: The study.
+        device: Where to compute.
+    """
 
     def __init__(self, folder: StudyFolder, device: torch.device) -> None:
         self.folder, self.device = folder, device
         self._roles: OrderedDict[str, Roles] = OrderedDict()
-        self._normalise = Normalize(*folder.dataset.normalisation())
 
     def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
-        """Do a job, or a cohort of students in step, unless the artefacts are there already. For each, the
-        seconds it took, or why it has no result.
+        """Run a job, or a cohort of students in step, and publish the artifacts that the store lacks.
+
+        Args:
+            jobs: One job, or the students of a cohort.
+
+        Returns:
+            By id, the seconds that the job took, or the error if it diverged.
 
         Raises:
-            DiskFullError: an artefact could not be written.
+            DiskFullError: An artifact could not be written.
         """
         store = self.folder.store
         missing = [job for job in jobs if not store.has(job.kind, job.id)]
-        ended: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
+        results: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
         if not missing:
-            return ended
+            return results
         timer = clock(self.device)
         started = timer()
         with store.drafts() as drafts:
             for job, made in zip(missing, self.make(missing, drafts), strict=True):
                 if isinstance(made, DivergenceError):
-                    ended[job.id] = made
+                    results[job.id] = made
                     continue
                 store.publish(drafts / job.id, job.kind, job.id)
-                ended[job.id] = (timer() - started) / len(missing)
-        return ended
+                results[job.id] = (timer() - started) / len(missing)
+        return results
 
     def make(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | OutputsRecord | DivergenceError]:
-        """Fill a folder in ``drafts`` with what each job makes; their records. Several jobs are a cohort."""
+        """Run a job, or a cohort of students in step, without publishing the artifacts.
+
+        Args:
+            jobs: One job, or the students of a cohort.
+            drafts: Where each job's artifact is written, in a folder named after its id.
+
+        Returns:
+            The record of each job, or the error if it diverged.
+        """
         for job in jobs:
             (drafts / job.id).mkdir()
-        students = [job for job in jobs if isinstance(job, StudentJob)]
-        if len(students) == len(jobs):
+        if students := [job for job in jobs if isinstance(job, StudentJob)]:
             return list(self._students(students, drafts))
         [job] = jobs
         try:
@@ -141,7 +157,11 @@ class JobRunner:
             caches=store.caches,
         )
 
-    # -- image sets -----------------------------------------------------------------------------------------
+    # -- examples -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _normalize(self) -> Normalize:
+        return Normalize(*self.folder.dataset.normalization())
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
@@ -150,22 +170,26 @@ class JobRunner:
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
             val, tests = roles.tests_of_teacher(self.folder.dataset, train)
-        _must_be_planned(job, train)
-        sets = RoleSets(train, val, tests, self._normalise)
+        _check_planned(job, train)
+        sets = RoleSets(train, val, tests, self._normalize)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 
     def _roles_of(self, condition: ConditionSpec) -> Roles:
         key = condition.canonical.text
         if key not in self._roles:
             self._roles[key] = self.folder.roles(Condition.read(condition))
-            if len(self._roles) > ROLES_KEPT:
+            if len(self._roles) > CONDITIONS_KEPT:
                 self._roles.popitem(last=False)
         self._roles.move_to_end(key)
         return self._roles[key]
 
 
 def method_of(job: StudentJob) -> MethodSpec:
-    """The method of a student job. Raises RequestError if it is one's own and its code has changed."""
+    """Return the method of a student job.
+
+    Raises:
+        RequestError: It is a user's method whose code has changed.
+    """
     return MethodSpec.from_dict(job.method, job.inputs.code)
 
 
@@ -173,9 +197,9 @@ def _seeds(job: TeacherJob | StudentJob) -> Seeds:
     return Seeds(job.seeds.init, job.seeds.order, job.seeds.views)
 
 
-def _must_be_planned(job: Job, train: Examples) -> None:
-    """The images are made anew in every worker; they must be those that the job's id stands for."""
+def _check_planned(job: Job, train: Examples) -> None:
+    """Raise RuntimeError unless the examples, derived again in every worker, are those of the job's id."""
     planned = job.images if isinstance(job, OutputsJob) else job.sets.train
-    made = train.image_digest if isinstance(job, OutputsJob) else train.digest
+    made = train.input_digest if isinstance(job, OutputsJob) else train.digest
     if planned != made:
-        raise RuntimeError(f"the images of job {job.id} are not those it was planned with")
+        raise RuntimeError(f"the examples of job {job.id} are not those it was planned with")

@@ -1,8 +1,9 @@
-"""Doing one run again and comparing its numbers with the stored ones."""
+"""Running one job again and comparing its numbers with the stored ones."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,29 +20,45 @@ from distillab.training.numerics.device import pick_device
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run and its repetition. ``difference`` is the largest absolute difference of two test logits."""
+    """A run and its repetition.
+
+    Attributes:
+        run_id: The id of the run.
+        accuracy_before: By test set, the stored score.
+        accuracy_now: By test set, the score of the repetition.
+        difference: The largest absolute difference of two test logits.
+
+    Example:
+        >>> Comparison("8f0c", {"test": 0.9}, {"test": 0.9}, difference=0.0).agrees
+        True
+    """
 
     run_id: str
-    accuracy_before: dict[str, float]
-    accuracy_now: dict[str, float]
+    accuracy_before: Mapping[str, float]
+    accuracy_now: Mapping[str, float]
     difference: float
 
     @property
     def agrees(self) -> bool:
-        """Whether every test accuracy is the same."""
+        """True if every test score is the same."""
         return self.accuracy_before == self.accuracy_now
 
 
 def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
     """Run a finished student or teacher job again, in a temporary folder.
 
+    Args:
+        folder: The study.
+        run_id: The job's id.
+        device: Where to compute.
+
     Raises:
-        RequestError: there is no such run, it has not finished, or it is no training.
+        RequestError: There is no such run, it has not finished, or it is not a training run.
     """
     job = folder.job(run_id)
     if job.kind == "outputs":
         raise RequestError(
-            f"{run_id} is what a teacher said, not a training",
+            f"{run_id} is the stored outputs of a teacher, not a training run",
             where=str(folder.path),
             allowed="a run_id of results.parquet, or a teacher's",
         )
@@ -59,4 +76,4 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
         float(np.abs(logits[k].astype(np.float64) - before[k].astype(np.float64)).max()) for k in before
     )
     stored = folder.store.run_record(job.kind, job.id)
-    return Comparison(run_id, dict(stored.accuracy), dict(now.accuracy), gap)
+    return Comparison(run_id, stored.accuracy, now.accuracy, gap)

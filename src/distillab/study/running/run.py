@@ -1,20 +1,30 @@
-"""Running a study: from its folder to settled jobs."""
+"""Running a study: from its folder to finished jobs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import Failure
-from distillab.study.running.executors import Watch, executors
+from distillab.study.ledger import Failure, JobState
+from distillab.study.running.executors import OnProgress, executors
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a study stands: student runs done, failed, excluded by a failed manipulation check, and open.
+    """How many student runs of a study ended in which way, and what failed.
 
-    In a study that stops when it is decided, ``held`` runs wait for a look at the results, and ``spared``
-    ones were not needed.
+    Attributes:
+        done: Runs that are done.
+        failed: Runs that failed.
+        excluded: Cells excluded by a failed manipulation check.
+        open: Runs that are queued or running.
+        failures: All failed jobs, those of teachers included.
+        held: Runs that wait for an interim analysis.
+        spared: Runs that sequential stopping made unnecessary.
+
+    Example:
+        >>> Outcome(done=8, failed=0, excluded=0, open=2, failures=()).complete
+        False
     """
 
     done: int
@@ -25,27 +35,45 @@ class Outcome:
     held: int = 0
     spared: int = 0
 
+    @property
+    def complete(self) -> bool:
+        """True if no job failed and no run is open."""
+        return not self.failures and not self.open
 
-def run_jobs(folder: StudyFolder, *, executor: str, workers: int, device: str, watch: Watch) -> None:
-    """Run every open job of a study. Raises DiskFullError if there is no space left."""
+
+def run_jobs(
+    folder: StudyFolder, *, executor: str, workers: int, device: str, on_progress: OnProgress
+) -> None:
+    """Run every open job of a study.
+
+    Args:
+        folder: The study.
+        executor: Name of a registered executor.
+        workers: Number of worker processes.
+        device: Where to compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        on_progress: Called with the share of the work that is finished.
+
+    Raises:
+        DiskFullError: There is no space left.
+    """
     folder.store.sweep()
     try:
-        executors[executor](folder, workers=workers, device=device, watch=watch)
+        executors[executor](folder, workers=workers, device=device, on_progress=on_progress)
     finally:
         folder.store.sweep()
 
 
 def outcome(folder: StudyFolder) -> Outcome:
-    """How the study stands now."""
+    """Return how many runs of a study have ended, and in which way."""
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
         excluded = sum(cell.excluded is not None for cell in ledger.cells())
         return Outcome(
-            done=tally.get("done", 0),
-            failed=tally.get("failed", 0),
+            done=tally.get(JobState.DONE, 0),
+            failed=tally.get(JobState.FAILED, 0),
             excluded=excluded,
-            open=tally.get("queued", 0) + tally.get("running", 0),
+            open=sum(count for state, count in tally.items() if state.is_open),
             failures=tuple(ledger.failures()),
-            held=tally.get("held", 0),
-            spared=tally.get("spared", 0),
+            held=tally.get(JobState.HELD, 0),
+            spared=tally.get(JobState.SPARED, 0),
         )

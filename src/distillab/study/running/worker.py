@@ -1,4 +1,4 @@
-"""A worker: claims jobs from the ledger, does them, enters how they ended."""
+"""A worker: claims jobs from the ledger, runs them, and records how they ended."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ import sqlite3
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from distillab.errors import DiskFullError
+from distillab.machine import tune_allocator
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger.ledger import HEARTBEAT_SECONDS, Job, Ledger
+from distillab.study.job import Job
+from distillab.study.ledger import Ledger
+from distillab.study.ledger.ledger import HEARTBEAT_SECONDS
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.store import raising_disk_full
 from distillab.training.loop.trainee import DivergenceError
-from distillab.training.numerics.config import tune_allocator
 from distillab.training.numerics.device import empty_device_cache, is_lost, pick_device
 
 IDLE_SECONDS = 0.2
 
 
 def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool]) -> None:
-    """Do jobs until none is open, waiting for those that other workers hold. ``stop`` is asked between jobs.
+    """Run jobs until none is open, waiting for those that other workers run.
 
-    Every worker computes with the study's number of threads, so that a study gives the same numbers whichever
-    executor runs it.
+    Every worker computes with the study's number of threads, so that a study gives the same numbers with
+    every executor.
+
+    Args:
+        folder: The study.
+        device: Where to compute.
+        stop: Called between jobs; True ends the worker.
 
     Raises:
-        DiskFullError: there is no space left; the job in hand is put back.
+        DiskFullError: There is no space left; the current job is put back.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(folder.spec.worker_threads)
@@ -42,17 +49,18 @@ def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool]) -> None:
             while not stop():
                 jobs = ledger.claim()
                 if jobs:
-                    _do(runner, ledger, jobs)
+                    _run(runner, ledger, jobs)
                 elif ledger.open_jobs() == 0:
                     return
-                # Whoever finds that a worker died must blame the job: to ask without would pardon it.
-                elif ledger.reclaim(blame=True) == 0:
+                # An idle worker may find a dead one before the executor does. The death counts against the
+                # job here too, so that a job that kills its workers is eventually marked as failed.
+                elif ledger.reclaim(count_death=True) == 0:
                     time.sleep(IDLE_SECONDS)
     finally:
         torch.set_num_threads(before)
 
 
-def _do(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
+def _run(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
     try:
         with raising_disk_full(runner.folder.path):
             _attempt(runner, ledger, jobs)
@@ -63,65 +71,75 @@ def _do(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
 
 
 def _attempt(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
-    """Do one job, or a cohort of students. What breaks a whole cohort is sought by doing each alone."""
-    with _Heartbeat(ledger, [job.id for job in jobs]):
-        broken = _together(runner, ledger, jobs)
-        if broken is None:
+    """Run one job, or a cohort of students. If a cohort raises an error, each student is run alone."""
+    with Heartbeat(ledger.path, [job.id for job in jobs]):
+        error = _run_together(runner, ledger, jobs)
+        if error is None:
             return
-        # By now nothing refers to what was in memory when it broke.
+        # By now nothing refers to what was in memory when the error was raised.
         empty_device_cache(runner.device)
         for job in jobs:
-            broken = broken if len(jobs) == 1 else _together(runner, ledger, [job])
-            if broken is not None:
-                ledger.fail(job.id, broken)
+            error = error if len(jobs) == 1 else _run_together(runner, ledger, [job])
+            if error is not None:
+                ledger.fail(job.id, error)
 
 
-def _together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
-    """Do jobs and enter how each ended; or if they broke, say of what."""
+def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
+    """Run jobs and record how each ended. Return the error, formatted, if it ended all of them."""
     try:
-        ended = runner.run(jobs)
+        results = runner.run(jobs)
     except DiskFullError:
         raise
     except Exception as error:
         if is_lost(error):
             _give_up(ledger, jobs, error)
-            raise  # every other job would fail here as well: another process has to do them
-        return _told(error)
-    for name, result in ended.items():
+            raise  # every other job would fail in this process; another one has to run them
+        return format_error(error)
+    for name, result in results.items():
         if isinstance(result, DivergenceError):
-            ledger.fail(name, _told(result))
+            ledger.fail(name, format_error(result))
         else:
             ledger.done(name, result)
     return None
 
 
 def _give_up(ledger: Ledger, jobs: list[Job], error: Exception) -> None:
-    """A job that lost the device has failed; of a cohort each is to be tried alone."""
+    """Fail a job that lost the device; put back a cohort, whose members are then run alone."""
     for job in jobs:
         if len(jobs) == 1:
-            ledger.fail(job.id, _told(error))
+            ledger.fail(job.id, format_error(error))
         else:
-            ledger.release(job.id, blame=True)
+            ledger.release(job.id, count_death=True)
 
 
-def _told(error: Exception) -> str:
-    """The error and where it arose, short enough for a table."""
+def format_error(error: Exception) -> str:
+    """Return the error and the line that raised it, short enough for a table.
+
+    Example:
+        >>> format_error(ValueError("no such class"))
+        'ValueError: no such class'
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-class _Heartbeat:
-    """Renews the lease on jobs from a thread of its own, with a connection of its own.
+class Heartbeat:
+    """Renews the lease on jobs from a thread and a connection of its own while the ``with`` block runs.
 
-    A beat that the ledger does not take (it is locked, the disk is full) is left out: the next one makes up
-    for it, and if none comes through another worker does the jobs as well, to the same result.
+    A heartbeat that the ledger refuses (it is locked, the disk is full) is skipped, and the next one makes up
+    for it. If none succeeds, another worker runs the jobs as well, with the same result.
+
+    Args:
+        path: The ledger's file.
+        jobs: Ids of the jobs.
+        every: Seconds between heartbeats.
     """
 
-    def __init__(self, ledger: Ledger, jobs: list[str]) -> None:
-        self._path, self._jobs = ledger.path, jobs
+    def __init__(self, path: Path, jobs: Sequence[str], *, every: float = HEARTBEAT_SECONDS) -> None:
+        self._path, self._jobs, self._every = path, jobs, every
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -130,12 +148,9 @@ class _Heartbeat:
         self._ended.set()
         self._thread.join()
 
-    def _beat(self) -> None:
-        if self._ended.wait(HEARTBEAT_SECONDS):
-            return  # most test-sized jobs end before the first beat: no connection is made for them
-        while True:
+    def _renew(self) -> None:
+        # Most test-sized jobs end before the first heartbeat and need no connection.
+        while not self._ended.wait(self._every):
             with contextlib.suppress(sqlite3.OperationalError), Ledger(self._path) as ledger:
                 for job in self._jobs:
-                    ledger.beat(job)
-            if self._ended.wait(HEARTBEAT_SECONDS):
-                return
+                    ledger.heartbeat(job)

@@ -88,7 +88,7 @@ def _leader(members: Sequence[Member]) -> Member:
     first = members[0]
     for member in members[1:]:
         if (
-            member.data.image_digest != first.data.image_digest
+            member.data.input_digest != first.data.input_digest
             or (member.seeds.order, member.seeds.views) != (first.seeds.order, first.seeds.views)
             or member.recipe.stream_facts != first.recipe.stream_facts
         ):

@@ -169,7 +169,7 @@ class Trainee:
         with self.phases.timed("forward"):
             with autocast(self._device, self.recipe.precision):
                 outputs = self._forward(laid_out(inputs, self.recipe.memory_format))
-            return self.method(outputs, said, batch)  # type: ignore[no-any-return]
+            return self.method.total(outputs, said, batch)
 
     def _labels(self, positions: Indices) -> Tensor:
         """What this member is told about the images at some positions, int64 ``[N]``."""

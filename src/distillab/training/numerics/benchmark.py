@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from distillab.machine import tune_allocator
 from distillab.models import InputSpec, build_model
 from distillab.models.taps import TappedModel
-from distillab.training.numerics.config import NumericsConfig, compiled, laid_out, placed, tune_allocator
+from distillab.training.numerics.config import NumericsConfig, compiled, laid_out, placed
 from distillab.training.numerics.device import autocast as autocast
 from distillab.training.numerics.device import clock, deterministic_kernels, empty_device_cache, fast_bf16
 

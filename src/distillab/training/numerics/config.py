@@ -1,9 +1,7 @@
-"""How a network computes: precision, memory format, compiled or not, and the allocator underneath."""
+"""How a network computes: precision, memory format, compiled or not."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -33,12 +31,6 @@ _LIMITS: dict[tuple[str, str], int | bool] = {
     ("accumulated_recompile_limit", "accumulated_cache_size_limit"): MOST_COMPILED,
     ("fail_on_recompile_limit_hit", "fail_on_cache_limit_hit"): True,
 }
-
-# glibc's mallopt: parameter numbers of malloc.h, and values in bytes.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_KEEP_BELOW = 32 * 2**20
-_KEEP_ALWAYS = 2**31 - 1
-_GROW_BY = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -104,18 +96,3 @@ def _call(call: Callable[[Tensor], Any], inputs: Tensor) -> Any:
     # One function for all networks: code is kept by function, and guarded by what the network is made of,
     # not by which network it is.
     return call(inputs)
-
-
-def tune_allocator() -> bool:
-    """Let glibc keep freed memory for the next step rather than give it back to the system and ask again.
-
-    No number changes. Returns whether it took effect: on Linux with glibc; elsewhere nothing happens.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    settings = ((_M_MMAP_THRESHOLD, _KEEP_BELOW), (_M_TRIM_THRESHOLD, _KEEP_ALWAYS), (_M_TOP_PAD, _GROW_BY))
-    return [mallopt(parameter, value) for parameter, value in settings] == [1] * len(settings)

@@ -105,7 +105,7 @@ def write_trained(
         curve=trained.curve,
         seconds=trained.seconds,
         phases=trained.phases,
-        tested={name: (images.image_digest, recipe.precision) for name, images in sets.eval.items()},
+        tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
         accuracy={
             name: accuracy(to_student_classes(logits[f"{name}.last"], as_teacher), images)
             for name, images in sets.eval.items()

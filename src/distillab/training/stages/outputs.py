@@ -97,7 +97,7 @@ def teacher_outputs(
         stored = replace(info.shapes, classes=info.shapes.classes * members)
         kept = Kept.of(keep.needs, stored, keep.top_k)
         teacher = LiveTeacher(network, info.taps, kept.needs, device, recipe.precision)
-        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.pixels))
+        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.items))
         filled = cache.fill(
             sets.train,
             recipe.view_spec,
@@ -142,7 +142,7 @@ def _cache_facts(
         # hold other images of the set as well.
         **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
-        "images": sets.train.image_digest if views.mixes else None,
+        "images": sets.train.input_digest if views.mixes else None,
         "arithmetic": [device.type, recipe.precision],
     }
 
@@ -155,7 +155,7 @@ def _eval_logits(
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0
     for name, images in sets.eval.items():
-        if tested.get(name) == (images.image_digest, recipe.precision):
+        if tested.get(name) == (images.input_digest, recipe.precision):
             logits[name] = before[f"{name}.last"]
         else:
             logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)

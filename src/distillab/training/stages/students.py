@@ -126,7 +126,7 @@ def _teacher_feed(
         held = json.loads((outputs_folder / CACHE).read_text())
         kept = Kept.from_dict(held["kept"])
         if needs & (STORABLE | LIVE) <= kept.needs:
-            cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.pixels))
+            cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.items))
             stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
             members = held.get("members", 1)
             shapes = replace(kept.shapes, classes=kept.shapes.classes // members)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.artefacts import Logits
-from distillab.data.class_map import NOBODY, ClassMap, merges
+from distillab.data.class_map import UNMAPPED, ClassMap, merges
 from distillab.models.outputs import Outputs
 from distillab.training.loop.evaluation import to_half
 from distillab.training.loop.stream import Step
@@ -66,4 +66,4 @@ def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
 def _members(mapping: ClassMap) -> list[list[int]]:
     """For each class of the student, the teacher's classes that stand for it."""
     known = max(mapping) + 1
-    return [[t for t, ours in enumerate(mapping) if ours == label != NOBODY] for label in range(known)]
+    return [[t for t, ours in enumerate(mapping) if ours == label != UNMAPPED] for label in range(known)]

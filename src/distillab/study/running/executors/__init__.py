@@ -1,6 +1,6 @@
-"""Where the jobs of a study run. An executor returns when no job is open, or raises."""
+"""Where the jobs of a study run. An executor is one file here, entered in the registry ``executors``."""
 
 from distillab.study.running.executors import inline, processes
-from distillab.study.running.executors.executor import Executor, Watch, executors
+from distillab.study.running.executors.executor import Executor, OnProgress, executors
 
-__all__ = ["Executor", "Watch", "executors", "inline", "processes"]
+__all__ = ["Executor", "OnProgress", "executors", "inline", "processes"]

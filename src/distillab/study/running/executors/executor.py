@@ -8,19 +8,27 @@ from typing import Protocol
 from distillab.registry import Registry
 from distillab.study.folder import StudyFolder
 
-# Called now and then with the share of the work that is settled, in [0, 1].
-Watch = Callable[[float], None]
+OnProgress = Callable[[float], None]
+"""Called now and then with the share of the work that is finished, in [0, 1]."""
 
 
 class Executor(Protocol):
-    """Runs the open jobs of a study.
+    """Runs the open jobs of a study, and returns when none is left.
+
+    Args:
+        folder: The study.
+        workers: Number of workers.
+        device: Where to compute: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        on_progress: Called with the share of the work that is finished.
 
     Raises:
-        DiskFullError: there is no space left. Finished jobs are kept.
-        KeyboardInterrupt: the person stopped it. Jobs in hand are put back.
+        DiskFullError: There is no space left. Finished jobs are kept.
+        KeyboardInterrupt: The user stopped it. Running jobs are put back.
     """
 
-    def __call__(self, folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> None: ...
+    def __call__(
+        self, folder: StudyFolder, *, workers: int, device: str, on_progress: OnProgress
+    ) -> None: ...
 
 
 executors: Registry[Executor] = Registry("executor")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 
 from distillab.study.folder import StudyFolder
-from distillab.study.running.executors.executor import Watch, executors
+from distillab.study.running.executors.executor import OnProgress, executors
 from distillab.study.running.worker import work
 
-WATCH_SECONDS = 0.5
+PROGRESS_SECONDS = 0.5
 
 
 @executors.register("inline")
-def inline(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> None:
-    """Run every open job here. ``workers`` is not used: there is one."""
+def inline(folder: StudyFolder, *, workers: int, device: str, on_progress: OnProgress) -> None:
+    """Run every open job in this process. ``workers`` is ignored: there is one."""
     with folder.ledger() as ledger:
         ledger.reclaim()
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(folder, ended, watch), daemon=True)
+    watcher = threading.Thread(target=_report, args=(folder, ended, on_progress), daemon=True)
     watcher.start()
     try:
         work(folder, device, stop=lambda: False)
@@ -26,9 +26,8 @@ def inline(folder: StudyFolder, *, workers: int, device: str, watch: Watch) -> N
         watcher.join()
 
 
-def _watch(folder: StudyFolder, ended: threading.Event, watch: Watch) -> None:
+def _report(folder: StudyFolder, ended: threading.Event, on_progress: OnProgress) -> None:
     with folder.ledger() as ledger:
-        while not ended.wait(WATCH_SECONDS):
+        while not ended.wait(PROGRESS_SECONDS):
             ledger.tidy()
-            settled, everything = ledger.progress()
-            watch(settled / everything if everything else 1.0)
+            on_progress(ledger.progress().share)

@@ -1,0 +1,1 @@
+"""Factors of the targets: how many examples there are, of which classes, and how they are labelled."""

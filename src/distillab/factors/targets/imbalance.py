@@ -1,0 +1,104 @@
+"""How unequal the classes are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from distillab.data.examples import Examples, Indices
+from distillab.errors import RequestError
+from distillab.factors.factor import Factor, FactorContext, Manipulation, factor
+from distillab.factors.subsets import first_of_each_class, rounded
+
+
+@factor("imbalance")
+class Imbalance(Factor):
+    """How unequal the classes are. Level: the largest class divided by the smallest, at least 1.
+
+    With K classes, n examples in the smallest class of the data and ratio r, the class of rank k (from 0)
+    keeps n r^(-k / (K - 1)) examples (``kind: exponential``; Cui et al., "Class-balanced loss based on
+    effective number of samples", CVPR 2019), or n and n / r with a share ``minority`` of the classes rare
+    (``kind: step``; Buda et al., "A systematic study of the class imbalance problem", Neural Networks 2018).
+    n is the same at every level, which keeps the levels nested, and ratio 1 is the balanced control.
+
+    Attributes:
+        level: the ratio r.
+        kind: how counts fall from the largest class to the smallest.
+        order: whether classes are ranked by their index or at random; the rarest are last.
+        minority: share of the classes that are rare, for ``kind: step``.
+
+    Example:
+        >>> examples = Examples.of(np.zeros((12, 1, 4, 4), np.uint8), [0, 1, 2] * 4, ("a", "b", "c"))
+        >>> Imbalance(level=4).apply(examples, np.random.default_rng(0)).counts
+        array([4, 2, 1])
+    """
+
+    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"level": 1},
+        {"level": 2.5},
+        {"level": 20},
+        {"level": 4, "order": "random"},
+        {"level": 10, "order": "random"},
+        {"level": 1, "kind": "step"},
+        {"level": 3, "kind": "step"},
+        {"level": 10, "kind": "step"},
+        {"level": 5, "kind": "step", "order": "random", "minority": 0.2},
+    )
+
+    level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)]
+    kind: Literal["exponential", "step"] = "exponential"
+    order: Literal["index", "random"] = "index"
+    minority: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.5
+
+    def apply(
+        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
+        """Return a subset. Raises RequestError if the rarest class would keep less than one example."""
+        key = int(rng.integers(2**63))
+        at_random = rng.permutation(len(examples.classes))
+        ranked = at_random if self.order == "random" else np.arange(len(examples.classes))
+        self._check_feasible(examples)
+        sizes = np.empty(len(examples.classes), dtype=np.int64)
+        sizes[ranked] = self._sizes(examples)
+        return first_of_each_class(examples, key, sizes)
+
+    def _sizes(self, examples: Examples) -> Indices:
+        """Return the examples per class, from the most frequent class to the rarest, int64 ``[K]``."""
+        n, classes = int(examples.counts.min()), len(examples.classes)
+        if self.kind == "exponential":
+            depth = np.arange(classes) / (classes - 1)
+        else:
+            rare = min(max(int(rounded(self.minority * classes)), 1), classes - 1)
+            depth = (np.arange(classes) >= classes - rare).astype(np.float64)
+        return rounded(n * self.level**-depth)
+
+    def _check_feasible(self, examples: Examples) -> None:
+        scarcest = int(examples.counts.argmin())
+        n = int(examples.counts[scarcest])
+        if len(examples.classes) < 2:
+            raise RequestError("a single class cannot be imbalanced", where="imbalance")
+        if n == 0:
+            raise RequestError(
+                f"class {examples.classes[scarcest]!r} has no examples",
+                where="imbalance",
+                allowed="data with examples of every class",
+            )
+        if self.level > n:
+            raise RequestError(
+                f"a ratio of {self.level:g} leaves the rarest class less than one example",
+                where="imbalance",
+                allowed=f"a ratio of at most {n}: {examples.classes[scarcest]!r} has {n} examples",
+            )
+
+    def check(self, before: Examples, after: Examples) -> Manipulation:
+        """Measure the ratio of the largest class to the smallest.
+
+        Rounding the smallest to a whole number m changes the ratio by at most a share 1 / 2m.
+        """
+        smallest = int(self._sizes(before)[-1])
+        counts = after.counts
+        measured = float(counts.max() / counts.min()) if counts.min() else float("inf")
+        tolerance = 0.5 * self.level / smallest + 1e-9
+        return Manipulation(self.name, "largest class / smallest class", self.level, measured, tolerance)

@@ -1,0 +1,80 @@
+"""What a method knows of a batch, and of the pair of networks that it is built for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from distillab.models.outputs import OutputShapes
+from distillab.tasks import Classification, Mixed, Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method knows of a batch besides the networks' outputs.
+
+    Attributes:
+        labels: The values of the targets: int64 ``[N]`` for one label per example, int8 ``[N, K]`` for label
+            sets; -1 where a label is not known. :meth:`Method.label_loss` leaves those out; a method that
+            cannot do so needs ``every_label``.
+        ids: int64 ``[N]``, ids of the examples.
+        positions: int64 ``[N]`` in [0, n_train), places of the examples in the training set, for methods that
+            remember examples.
+        epoch: 0-based epoch.
+        progress: Share of the training that is done, in [0, 1).
+        epoch_length: Steps per epoch.
+        mixed: The second labels, if two examples were mixed.
+        groups: int64 ``[N]``, groups of the examples, if the training set has groups.
+        inputs: float32, the normalized inputs as the student receives them, one per example.
+        autocast: Returns a context in which a network of the method's own computes as the student does.
+    """
+
+    labels: Tensor
+    ids: Tensor
+    positions: Tensor
+    epoch: int
+    progress: float
+    epoch_length: int
+    mixed: Mixed | None = None
+    groups: Tensor | None = None
+    inputs: Tensor | None = None
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def dominant(self) -> Tensor:
+        """The label with the larger share, int64 ``[N]``; the example's own if they are equal."""
+        if self.mixed is None:
+            return self.labels
+        return torch.where(self.mixed.share >= 0.5, self.labels, self.mixed.labels)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The pair of networks that a method is built for, and what is known of the transfer set.
+
+    Attributes:
+        student: Shapes of the student's outputs.
+        teacher: Shapes of the teacher's outputs, or None without a teacher.
+        n_train: Number of examples in the transfer set.
+        labels: The values of their targets, wrong ones included, -1 where a label is not known. None where
+            only shapes are known: while a study is planned.
+        groups: Their groups, int64 ``[n_train]``, or None if the set has none.
+        teacher_classifier: The teacher's last linear layer, from embeddings to logits; it must not be
+            changed. None where only shapes are known.
+        new_student: Returns a new network of the student's architecture, on the CPU, its initial weights
+            decided by the given number, for methods that train peers.
+        task: What both networks are trained to predict.
+    """
+
+    student: OutputShapes
+    teacher: OutputShapes | None
+    n_train: int
+    labels: Tensor | None = None
+    groups: Tensor | None = None
+    teacher_classifier: nn.Linear | None = None
+    new_student: Callable[[int], nn.Module] | None = None
+    task: Task = field(default_factory=Classification)

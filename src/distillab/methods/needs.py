@@ -1,0 +1,35 @@
+"""What a method needs of networks, labels and batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from distillab.models.outputs import OutputNeed as OutputNeed
+
+LabelNeed = Literal["labels", "every_label"]
+"""What labels give: those that are known, or one for every example."""
+
+BatchNeed = Literal["ids", "memory", "groups", "inputs"]
+"""What a batch gives: ids, places in the training set to remember examples by, groups, and inputs."""
+
+Need = OutputNeed | LabelNeed | BatchNeed
+
+TeacherKind = Literal["none", "study", "self", "untrained"]
+"""Whose outputs a method learns from: no teacher's, those of the study's teacher, of a trained copy of the
+student, or of an untrained network of the teacher's architecture."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a method requires under a configuration.
+
+    Attributes:
+        needs: What it uses of the student, the labels and the batch.
+        teacher_needs: What it uses of the teacher; empty without one.
+        teacher: Whose outputs it learns from.
+    """
+
+    needs: frozenset[Need]
+    teacher_needs: frozenset[Need]
+    teacher: TeacherKind

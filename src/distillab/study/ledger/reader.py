@@ -1,0 +1,151 @@
+"""Reading a ledger: states of jobs, progress, failures, and the design of the study."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from distillab.study.design import Cell, ConditionRecord
+from distillab.study.job import Job, Kind, StoredJob
+from distillab.study.ledger.connection import connect
+from distillab.study.ledger.schema import read_spec
+from distillab.study.ledger.state import OPEN_STATES, JobState
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed job with its error.
+
+    Attributes:
+        id: The job's id.
+        kind: Its kind.
+        error: What it raised, or what it needs that failed.
+    """
+
+    id: str
+    kind: Kind
+    error: str
+
+
+class JobStatus(NamedTuple):
+    """The state of a job, the seconds that it took if it is done, and its error if it failed."""
+
+    state: JobState
+    seconds: float | None
+    error: str | None
+
+
+class Progress(NamedTuple):
+    """Estimated cost, in multiply-accumulates, of the finished jobs and of all that are not spared."""
+
+    finished: float
+    total: float
+
+    @property
+    def share(self) -> float:
+        """The share of the work that is finished, in [0, 1]."""
+        return self.finished / self.total if self.total else 1.0
+
+
+class LedgerReader:
+    """What can be read from a ledger, by any process at any time.
+
+    Args:
+        path: The database file; created if there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db: sqlite3.Connection = connect(path)
+        self.host = socket.gethostname()
+
+    def meta(self, key: str) -> str | None:
+        """Return a fact about the study; None if the ledger is empty or does not hold it."""
+        if not self.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+            return None
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def tally(self) -> dict[Kind, dict[JobState, int]]:
+        """Return the number of jobs by kind and state."""
+        counts: dict[Kind, dict[JobState, int]] = {}
+        for kind, state, count in self.db.execute("SELECT kind, state, jobs FROM totals WHERE jobs > 0"):
+            counts.setdefault(kind, {})[JobState(state)] = count
+        return counts
+
+    def open_jobs(self) -> int:
+        """Return the number of jobs that are queued or running."""
+        query = f"SELECT TOTAL(jobs) FROM totals WHERE state IN {OPEN_STATES}"
+        return int(self.db.execute(query).fetchone()[0])
+
+    def queued(self) -> int:
+        """Return the number of jobs that no worker has claimed, ready or not."""
+        query = "SELECT TOTAL(jobs) FROM totals WHERE state = ?"
+        return int(self.db.execute(query, (JobState.QUEUED,)).fetchone()[0])
+
+    def ready(self) -> int:
+        """Return how many workers would find work at once; a cohort is work for one."""
+        query = (
+            "SELECT COUNT(DISTINCT CASE WHEN cohort = '' OR deaths > 0 THEN id ELSE cohort END) FROM jobs "
+            f"WHERE state = '{JobState.QUEUED}' AND waiting = 0"
+        )
+        return int(self.db.execute(query).fetchone()[0])
+
+    def busy_processes(self) -> set[int]:
+        """Return the ids of the processes of this host that run jobs."""
+        query = f"SELECT DISTINCT pid FROM jobs WHERE state = '{JobState.RUNNING}' AND host = ?"
+        return {pid for (pid,) in self.db.execute(query, (self.host,))}
+
+    def seconds(self) -> dict[Kind, tuple[int, float]]:
+        """Return, by kind, the number of jobs done and the seconds that they took together."""
+        query = "SELECT kind, jobs, seconds FROM totals WHERE state = ? AND jobs > 0"
+        return {kind: (count, total) for kind, count, total in self.db.execute(query, (JobState.DONE,))}
+
+    def failures(self) -> list[Failure]:
+        """Return the failed jobs in planned order."""
+        query = f"SELECT id, kind, error FROM jobs WHERE state = '{JobState.FAILED}' ORDER BY rank"
+        return [Failure(*row) for row in self.db.execute(query)]
+
+    def states(self) -> dict[str, JobStatus]:
+        """Return state, seconds and error of every job, by id, in planned order."""
+        rows = self.db.execute("SELECT id, state, seconds, error FROM jobs")
+        return {job: JobStatus(JobState(state), seconds, error) for job, state, seconds, error in rows}
+
+    def job(self, job: str) -> Job | None:
+        """Return a job by its id; None if there is none."""
+        return self._job("id", job)
+
+    def progress(self) -> Progress:
+        """Return how much of the estimated work is finished."""
+        costs = {True: 0.0, False: 0.0}
+        unfinished = 0
+        query = "SELECT state, jobs, cost FROM totals WHERE state <> ?"
+        for state, jobs, cost in self.db.execute(query, (JobState.SPARED,)):
+            finished = JobState(state).is_finished
+            costs[finished] += cost
+            unfinished += jobs * (not finished)
+        # Additions and subtractions in another order leave a rounding error behind.
+        return Progress(costs[True], costs[True] + (costs[False] if unfinished else 0.0))
+
+    def conditions(self) -> list[ConditionRecord]:
+        """Return the conditions of the design with their manipulation checks, in planned order."""
+        rows = self.db.execute("SELECT condition FROM conditions ORDER BY rank")
+        return [ConditionRecord.from_dict(json.loads(condition)) for (condition,) in rows]
+
+    def cells(self) -> list[Cell]:
+        """Return the rows of the design, in planned order."""
+        rows = self.db.execute("SELECT cell FROM cells ORDER BY rank")
+        return [Cell.from_dict(json.loads(cell)) for (cell,) in rows]
+
+    def _job(self, column: str, value: str | int) -> Job | None:
+        query = f"SELECT rank, id, kind, cohort FROM jobs WHERE {column} = ?"
+        row = self.db.execute(query, (value,)).fetchone()
+        if row is None:
+            return None
+        rank, name, kind, cohort = row
+        spec, inputs = read_spec(self.db, rank)
+        return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()

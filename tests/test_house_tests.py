@@ -1,0 +1,61 @@
+"""The tests themselves: short files, typed functions, shared code in tests/support only."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.remaining import assert_only_known
+from support.source_tree import TEST_TREES, TESTS
+
+LONGEST_FILE = 400
+LONGEST_NAME = 75
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yield every function of the tests, fixtures and inner functions included, with its file."""
+    for file, tree in TEST_TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                yield file, node
+
+
+def test_test_files_are_short() -> None:
+    lines = {name: len((TESTS / name).read_text().splitlines()) for name in TEST_TREES}
+    assert_only_known("long test file", {name for name, n in lines.items() if n > LONGEST_FILE})
+
+
+def test_shared_code_is_in_support() -> None:
+    allowed = {"conftest", "__init__"}
+    modules = [Path(name) for name in TEST_TREES if not name.startswith("support/")]
+    assert [str(m) for m in modules if not m.stem.startswith("test_") and m.stem not in allowed] == []
+    between_tests = [
+        f"{file}: {node.module}"
+        for file, tree in TEST_TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and any(part.startswith("test_") or part == "conftest" for part in (node.module or "").split("."))
+    ]
+    assert between_tests == []
+
+
+def test_tests_are_typed() -> None:
+    untyped = [
+        f"{file}: {node.name}"
+        for file, node in functions()
+        if node.returns is None
+        or any(
+            a.annotation is None
+            for a in node.args.args + node.args.kwonlyargs
+            if a.arg not in ("self", "cls")
+        )
+    ]
+    assert_only_known("untyped test", untyped)
+    tests = [(file, node) for file, node in functions() if node.name.startswith("test_")]
+    assert [f"{f}: {n.name}" for f, n in tests if n.returns and ast.unparse(n.returns) != "None"] == []
+
+
+def test_test_names_are_short() -> None:
+    names = [f"{file}: {node.name}" for file, node in functions() if node.name.startswith("test_")]
+    assert_only_known("long test name", {n for n in names if len(n.partition(": ")[2]) > LONGEST_NAME})
