@@ -36,10 +36,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from distillab.modalities import normalization_of
 from distillab.sources import parse_source
 from distillab.sources.ingest import load_dataset
 from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import Normalize, stream
+from distillab.training.loop.stream import stream
 from distillab.training.recipe import Recipe
 
 CLASSES, BATCH, LOADERS = 10, 64, 2
@@ -113,7 +114,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     told("load", asked.images / loading)
     count, model = len(dataset.train), network()
     started = time.perf_counter()
-    normalise = Normalize(*dataset.normalization())
+    normalise = normalization_of(dataset)
     found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
     told("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
@@ -144,7 +145,7 @@ def theirs(asked: argparse.Namespace) -> dict[str, float]:
             transforms.RandomCrop(asked.side, padding=asked.side // 8),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize([0.5] * 3, [0.25] * 3),
+            transforms.PixelNormalization([0.5] * 3, [0.25] * 3),
         ]
     )
     folder = datasets.ImageFolder(str(asked.images_folder), chain)

@@ -42,9 +42,10 @@ from distillab.api import Study
 from distillab.data.examples import Examples
 from distillab.evidence.schema import read_rows
 from distillab.methods import methods, parse_method
+from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, TappedModel, build_model, inspect_network
 from distillab.models.outputs import Outputs
-from distillab.training.loop.stream import Normalize, Step, stream
+from distillab.training.loop.stream import Step, stream
 from distillab.training.loop.trainee import Member, Seeds, Trainee
 from distillab.training.recipe import Recipe
 
@@ -173,8 +174,8 @@ def _recipe(pair: str, images: Examples) -> Any:
     return Recipe(**(PAIRS[pair][1] | {"steps": ROUNDS + 2, "lr": 1e-9})).resolve(images)
 
 
-def _normalisation() -> Normalize:
-    return Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+def _normalisation() -> PixelNormalization:
+    return PixelNormalization(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 
 
 def _member(pair: str, name: str, images: Examples, shapes: Any) -> Member:

@@ -24,10 +24,10 @@ from distillab.artefacts import save_state
 from distillab.data.examples import Examples
 from distillab.machine import tune_allocator
 from distillab.methods import MethodSpec, parse_method
+from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, inspect_network
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
 from distillab.training.numerics.config import Precision
 from distillab.training.recipe import Recipe
@@ -75,7 +75,7 @@ def distillab_steps(
 ) -> tuple[dict[str, float], float]:
     """Seconds a step of each method, and of the teacher."""
     mean, std = train.pixels(np.arange(len(train))).mean((0, 2, 3)) / 255, np.full(3, 0.25)
-    normalise = Normalize(mean.astype(np.float32), std.astype(np.float32))
+    normalise = PixelNormalization(mean.astype(np.float32), std.astype(np.float32))
     methods: list[MethodSpec] = [parse_method(name, "") for name in METHODS]
     for count in (1, steps):  # the first fills caches
         recipe = Recipe(**RECIPE, steps=count, views="crop_flip", precision=precision).resolve(train)

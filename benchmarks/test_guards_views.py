@@ -20,9 +20,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torchvision.transforms import v2
 
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import Views
+from distillab.modalities.image import PixelNormalization
+from distillab.modalities.views import Views
 from distillab.models import InputSpec, build_model, inspect_network
-from distillab.training.loop.stream import Normalize
 from distillab.training.teachers.cache import Kept, TeacherCache
 from distillab.training.teachers.feed import LiveTeacher
 
@@ -54,7 +54,7 @@ def views(images: Examples, folder: Path) -> tuple[Call, Call]:
 def stored_outputs(images: Examples, folder: Path) -> tuple[Call, Call]:
     """What a small teacher says about a batch, asked and read."""
     model = build_model("resnet20", classes=100, inputs=InputSpec.square(3, 32))
-    normalise = Normalize(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
+    normalise = PixelNormalization(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
     info = inspect_network(model, InputSpec(3, 32, 32), classes=100)
     teacher = LiveTeacher(model, info.taps, {"logits"}, CPU, "fp32")
     kept = Kept.of({"logits"}, info.shapes)
@@ -64,7 +64,7 @@ def stored_outputs(images: Examples, folder: Path) -> tuple[Call, Call]:
     )
     stored, batches = cache.read(images, drawn, 1), itertools.cycle(np.arange(512).reshape(-1, BATCH))
     return (
-        lambda: teacher.about(drawn.batch(images, np.arange(BATCH), 0, 1, CPU).pixels, normalise),
+        lambda: teacher.about(drawn.batch(images, np.arange(BATCH), 0, 1, CPU).items, normalise),
         lambda: stored(next(batches), 1, CPU),
     )
 

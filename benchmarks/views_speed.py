@@ -22,8 +22,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import Views
-from distillab.training.loop.stream import Normalize
+from distillab.modalities import modalities
+from distillab.modalities.image import PixelNormalization
 
 SIDE, POOL, BATCH, CLASSES = 32, 4096, 64, 10
 SECONDS_A_ROUND, ROUNDS = 0.15, 7
@@ -55,7 +55,7 @@ def training_set() -> Examples:
 
 def ours(images: Examples, kind: str) -> Callable[[np.ndarray], object]:
     """Renders the batch at some positions."""
-    views = Views.resolve(kind, channels=3, resolution=SIDE)
+    views = modalities["image"].views(kind, (3, SIDE, SIDE))
     return lambda positions: views.batch(images, positions, 3, 12345, CPU)
 
 
@@ -101,9 +101,11 @@ def main() -> None:
     for kind in (*EACH, *WHOLE):
         mine, other = rates(images, ours(images, kind), theirs(images, kind))
         print(f"{kind:<22}{mine:>12,.0f}{other:>14,.0f}{mine / other:>9.1f}")
-    normalise = Normalize(np.array([0.5, 0.45, 0.4], np.float32), np.array([0.25, 0.24, 0.23], np.float32))
-    crops = Views.resolve("crop_flip", channels=3, resolution=SIDE)
-    batch = crops.batch(images, np.arange(BATCH), 0, 0, CPU).pixels
+    normalise = PixelNormalization(
+        np.array([0.5, 0.45, 0.4], np.float32), np.array([0.25, 0.24, 0.23], np.float32)
+    )
+    crops = modalities["image"].views("crop_flip", (3, SIDE, SIDE))
+    batch = crops.batch(images, np.arange(BATCH), 0, 0, CPU).items
     mine, other = rates(images, lambda _: normalise(batch), lambda _: broadcast(batch))
     print(f"\n{'normalisation':<22}{'images/s':>12}{'broadcast':>14}{'ratio':>9}")
     print(f"{'bytes to floats':<22}{mine:>12,.0f}{other:>14,.0f}{mine / other:>9.1f}")

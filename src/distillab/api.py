@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.machine import usable_cores
-from distillab.modalities.image.embedding import embeddings
+from distillab.modalities import normalization_of
+from distillab.modalities.embedding import embeddings
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
 from distillab.sources.parsing import parse_source, source_from_argument
@@ -24,7 +26,6 @@ from distillab.study.planning.plan import Plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
-from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.device import pick_device
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def profile(
     teacher: str | Path | None = None,
     weights: str | Path | None = None,
     embedding: str = "patches",
-    keys: Mapping[str, Any] | None = None,
+    keys: JsonObject | None = None,
     device: str = "auto",
     on_load: LoadProgress | None = None,
 ) -> Profile:
@@ -223,7 +224,7 @@ def profile(
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
 
     def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = Normalize(*dataset.normalization())
+        normalise = normalization_of(dataset)
         file = None if weights is None else Path(weights)
         return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
 
@@ -236,6 +237,6 @@ def profile(
     )
 
 
-def _source(data: str | Path, keys: Mapping[str, Any]) -> Source:
+def _source(data: str | Path, keys: JsonObject) -> Source:
     source = source_from_argument(str(data))
     return parse_source(source.entry() | dict(keys), Path(), str(data)) if keys else source

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 
 __all__ = [
@@ -32,9 +33,9 @@ __all__ = [
     "SELECTED_WEIGHTS",
     "WEIGHTS",
     "EpochRecord",
-    "Logits",
     "OutputsRecord",
     "RunRecord",
+    "StoredLogits",
     "load_logits",
     "load_state",
     "save_logits",
@@ -49,7 +50,7 @@ LOGITS = "logits.safetensors"
 RECORD = "record.json"
 CACHE = "cache.json"
 
-Logits: TypeAlias = npt.NDArray[np.float16]
+StoredLogits: TypeAlias = npt.NDArray[np.float16]
 """Logits as they are stored: float16 ``[N, classes]``."""
 
 
@@ -141,7 +142,7 @@ def weights_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_logits(logits: Mapping[str, Logits], path: Path) -> None:
+def save_logits(logits: Mapping[str, StoredLogits], path: Path) -> None:
     """Write logits by name as safetensors.
 
     Example:
@@ -154,7 +155,7 @@ def save_logits(logits: Mapping[str, Logits], path: Path) -> None:
     save_arrays({name: np.ascontiguousarray(value) for name, value in logits.items()}, path)
 
 
-def load_logits(path: Path) -> dict[str, Logits]:
+def load_logits(path: Path) -> dict[str, StoredLogits]:
     """Return the logits that :func:`save_logits` wrote, by name.
 
     Example:
@@ -239,12 +240,12 @@ class RunRecord:
     teacher_forwards: int = 0
     cohort: int = 1
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the JSON form; what is None is left out."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunRecord:
+    def from_dict(cls, values: JsonObject) -> RunRecord:
         """Return the record of a JSON form; keys that are not known are ignored."""
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         known["curve"] = tuple(EpochRecord(**point) for point in values.get("curve", ()))
@@ -284,7 +285,7 @@ class OutputsRecord:
     seconds: float
     cache: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the JSON form."""
         return {
             "forwards": self.forwards,
@@ -295,7 +296,7 @@ class OutputsRecord:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> OutputsRecord:
+    def from_dict(cls, values: JsonObject) -> OutputsRecord:
         """Return the record of a JSON form."""
         return cls(
             queries=values["asked"],
@@ -315,5 +316,5 @@ class OutputsRecord:
         return cls.from_dict(json.loads((folder / RECORD).read_text()))
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+def _write_json(path: Path, value: JsonObject) -> None:
     path.write_text(json.dumps(value, indent=1))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+JsonObject: TypeAlias = Mapping[str, Any]
+"""A JSON object. Its content is checked by the ``from_dict`` that reads it."""
 
 ID_BYTES = 12  # 96 bits: a collision among a billion runs has a chance below 1e-10
 

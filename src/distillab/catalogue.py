@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
+from distillab.canonical import JsonObject
 from distillab.factors import factors
 from distillab.methods import methods
+from distillab.modalities import modalities
+from distillab.modalities.views import operations
 from distillab.models import list_models
 from distillab.sources import sources
 
@@ -25,9 +27,9 @@ class CatalogueEntry:
 
     name: str
     about: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: JsonObject = field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab list --json`` prints."""
         return {"name": self.name, "about": self.about, **self.details}
 
@@ -74,9 +76,25 @@ def _methods() -> list[CatalogueEntry]:
     ]
 
 
+def _modalities() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(type(modalities[name])),
+            {"embedding": modalities[name].embedding, "views": _views(name)},
+        )
+        for name in modalities
+    ]
+
+
+def _views(modality: str) -> list[str]:
+    return [name for name in operations if operations[name].modality in (None, modality)]
+
+
 CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "sources": _sources,
     "factors": _factors,
     "models": _models,
     "methods": _methods,
+    "modalities": _modalities,
 }

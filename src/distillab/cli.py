@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, unknown_name
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
@@ -21,7 +22,7 @@ INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
+StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -33,8 +34,8 @@ def root(
     """Does distilling a teacher into a student help on this data, what decides it, and what to do?"""
 
 
-@app.command()
-def plan(study: StudyFile, device: Device = "auto") -> None:
+@app.command(name="plan")
+def plan_command(study: StudyFile, device: Device = "auto") -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
     from distillab.study.planning.summary import summarize_plan
@@ -47,8 +48,8 @@ def plan(study: StudyFile, device: Device = "auto") -> None:
     print_plan(summarize_plan(chosen.spec, dataset, expanded, pick_device(device)))
 
 
-@app.command()
-def run(
+@app.command(name="run")
+def run_command(
     study: StudyFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
     workers: Annotated[
@@ -85,8 +86,8 @@ def run(
     raise typer.Exit(0 if finished.outcome.complete else 1)
 
 
-@app.command()
-def status(folder: Folder, as_json: AsJson = False) -> None:
+@app.command(name="status")
+def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
     """Show how many jobs of a study are done, running, queued and failed."""
     from distillab.study.status import study_status
     from distillab.terminal import print_status
@@ -98,8 +99,8 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
         print_status(found)
 
 
-@app.command()
-def report(folder: Folder) -> None:
+@app.command(name="report")
+def report_command(folder: StudyDir) -> None:
     """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
     from distillab import api
     from distillab.terminal import print_outcome
@@ -107,9 +108,9 @@ def report(folder: Folder) -> None:
     print_outcome(api.report(folder))
 
 
-@app.command()
-def reproduce(
-    folder: Folder,
+@app.command(name="reproduce")
+def reproduce_command(
+    folder: StudyDir,
     run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run_id of results.parquet.")],
     device: Device = "auto",
 ) -> None:
@@ -123,8 +124,8 @@ def reproduce(
     raise typer.Exit(0 if comparison.agrees else 1)
 
 
-@app.command()
-def profile(
+@app.command(name="profile")
+def profile_command(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")],
     as_json: AsJson = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with pictures.")] = None,
@@ -170,7 +171,7 @@ def profile(
         print_profile(found, out)
 
 
-def _keys(settings: list[str]) -> dict[str, Any]:
+def _keys(settings: list[str]) -> JsonObject:
     """Return the keys of a source as a study file would hold them. Raises RequestError."""
     import yaml
 
@@ -187,7 +188,7 @@ def _keys(settings: list[str]) -> dict[str, Any]:
 
 
 @app.command(name="list")
-def list_names(
+def list_command(
     what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],
     as_json: AsJson = False,
 ) -> None:

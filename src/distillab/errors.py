@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -139,7 +139,7 @@ def _place(where: str, keys: Iterable[str]) -> str:
     return ".".join([*([where] if where else []), *keys])
 
 
-def _requirement(kind: str, context: dict[str, Any], message: str) -> str:
+def _requirement(kind: str, context: Mapping[str, object], message: str) -> str:
     """Return what pydantic would have accepted, in plain language."""
     if "expected" in context:
         return str(context["expected"])

@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 
 from distillab.errors import unknown_name
 
-T = TypeVar("T")
+EntryT = TypeVar("EntryT")
 
 
-class Registry(Generic[T]):
+class Registry(Generic[EntryT]):
     """A mapping from a public name to a class or function, filled by decorators.
 
     Iteration is in alphabetical order. Tests and ``distillab list`` iterate over registries, so everything
@@ -32,16 +32,16 @@ class Registry(Generic[T]):
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
-        self._entries: dict[str, T] = {}
+        self._entries: dict[str, EntryT] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[EntryT], EntryT]:
         """Return a decorator that registers an object under ``name``.
 
         Raises:
             ValueError: The name is taken.
         """
 
-        def enter(entry: T) -> T:
+        def enter(entry: EntryT) -> EntryT:
             if name in self._entries:
                 raise ValueError(f"{self.noun} {name!r} is registered twice")
             self._entries[name] = entry
@@ -49,7 +49,7 @@ class Registry(Generic[T]):
 
         return enter
 
-    def __getitem__(self, name: str) -> T:
+    def __getitem__(self, name: str) -> EntryT:
         """Return the entry registered under ``name``.
 
         Raises:

@@ -91,7 +91,7 @@ def run_progress() -> Iterator[OnProgress]:
 
 def print_plan(seen: PlanSummary) -> None:
     """Print the design, its cost and its power."""
-    from distillab.modalities.image.views import Views
+    from distillab.modalities.views import Views
 
     console = Console(highlight=False, markup=False)
     images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())

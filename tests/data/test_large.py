@@ -105,8 +105,8 @@ def test_decoding_to_a_file_is_decoding_to_memory(
     filed = decode_images(images, names, resolution=None, channels=None)
     monkeypatch.setattr(storage, "LARGE", 2**30)
     kept = decode_images(images, names, resolution=None, channels=None)
-    assert isinstance(filed.pixels, FileItems) and isinstance(kept.pixels, np.ndarray)
-    np.testing.assert_array_equal(filed.pixels[:], kept.pixels)
+    assert isinstance(filed.items, FileItems) and isinstance(kept.items, np.ndarray)
+    np.testing.assert_array_equal(filed.items[:], kept.items)
     np.testing.assert_array_equal(filed.intact, kept.intact)
     assert filed.broken == kept.broken
 

@@ -106,7 +106,7 @@ def test_single_comparison_is_one_sentence(gain: float, verdict: str, headline: 
     assert found.decided + found.undecided == 1
 
 
-def test_headline_says_that_nothing_is_decided() -> None:
+def test_headline_of_an_undecided_study() -> None:
     found = answer(sizes(*[effect(0.0, "undecided")] * 3))
     assert found.headline == (
         "The evidence does not show whether distillation (kd) improves accuracy in any of 3 comparisons with "

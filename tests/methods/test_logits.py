@@ -18,7 +18,6 @@ from torch import Tensor
 
 from distillab.errors import RequestError
 from distillab.methods import Mixed, Pair, build_method, methods, parse_method
-from distillab.methods.logits.bernoulli_kd import bernoulli_kl
 from distillab.methods.logits.ctkd import CurriculumTemperature
 from distillab.methods.logits.logit_standardisation import standardised
 from distillab.methods.logits.mft import corrected
@@ -26,6 +25,7 @@ from distillab.methods.logits.mlkd import similarities_apart
 from distillab.methods.logits.ofa import OneForAll
 from distillab.methods.logits.topk_kd import likeliest
 from distillab.models import Outputs
+from distillab.tasks.losses import bernoulli_kl
 from support.methods import (
     LABELS,
     STUDENT,
@@ -265,7 +265,7 @@ def test_topk_with_all_classes_is_kd() -> None:
 def test_of_two_classes_bernoulli_is_twice_the_divergence_of_their_difference(pair: Tensor) -> None:
     """sigmoid(z) is the softmax of (z, 0), so two classes that mirror each other are asked twice."""
     z, t = pair[0][:, :1], pair[1][:, :1]
-    twice = bernoulli_kl(torch.cat((z, -z), 1), torch.cat((t, -t), 1))
+    twice = bernoulli_kl(torch.cat((z, -z), 1), torch.cat((t, -t), 1)).sum(1)
     p, q = torch.sigmoid(t)[:, 0], torch.sigmoid(z)[:, 0]
     single = p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()
     torch.testing.assert_close(twice, 2 * single, rtol=1e-6, atol=1e-9)

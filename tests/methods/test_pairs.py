@@ -45,7 +45,7 @@ PAIRS = [
     ("test_pairs:perceptron", "resnet8"),
 ]
 IDS = [f"{teacher}-{student}" for teacher, student in PAIRS]
-COSTS = ModelCosts(CLASSES, 3, SIDE)
+COSTS = ModelCosts(CLASSES, InputSpec.square(3, SIDE))
 
 
 def perceptron(*, classes: int, channels: int, resolution: int) -> nn.Module:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples, Indices, Pool
-from distillab.training.loop.stream import Normalize, Step
+from distillab.modalities.image import PixelNormalization
+from distillab.training.loop.stream import Step
 from distillab.training.loop.trainee import Seeds
 from distillab.training.recipe import Recipe, ResolvedRecipe
 from distillab.training.stages import RoleSets
@@ -43,8 +44,8 @@ def role_sets(channels: int = 1, *, n: int = 40, evals: tuple[str, ...] = ("test
     )
 
 
-def normalisation(channels: int = 1) -> Normalize:
-    return Normalize(np.full(channels, 0.45, np.float32), np.full(channels, 0.25, np.float32))
+def normalisation(channels: int = 1) -> PixelNormalization:
+    return PixelNormalization(np.full(channels, 0.45, np.float32), np.full(channels, 0.25, np.float32))
 
 
 def recipe(train: Examples | None = None, **keys: Any) -> ResolvedRecipe:

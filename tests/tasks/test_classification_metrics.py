@@ -11,7 +11,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from distillab.tasks.classification import METRICS
+from distillab.tasks.classification import METRICS, Classification
 from distillab.tasks.classification_metrics import (
     class_accuracies,
     classification_metrics,
@@ -142,7 +142,7 @@ def test_fidelity_refuses_outputs_of_different_sets():
 def test_every_measured_number_has_an_entry_in_the_table():
     logits, labels, groups = outputs(0)
     measured = classification_metrics(logits, labels, groups) | fidelity(logits, logits)
-    measured |= thirds(class_accuracies(logits, labels), np.arange(logits.shape[1]))
+    measured |= Classification().by_frequency(class_accuracies(logits, labels), np.arange(logits.shape[1]))
     assert set(measured) | {"accuracy_selected"} == set(METRICS)
     assert all(metric.margin > 0 and metric.unit in ("points", "nats") for metric in METRICS.values())
     assert METRICS["accuracy"].margin_for(0.02) == 0.02
@@ -153,9 +153,7 @@ def test_frequent_middle_and_rare_classes_are_told_apart_by_training_images():
     per_class = np.array([0.9, 0.1, 0.5, 0.7, 0.3, np.nan, 0.2])
     trained = np.array([50, 2, 20, 40, 10, 5, 5])
     # Seven classes by frequency: 0, 3, 2 | 4, 5 | 6, 1; a class without a test image does not count.
-    assert thirds(per_class, trained) == pytest.approx(
-        {"head_accuracy": 0.7, "middle_accuracy": 0.3, "tail_accuracy": 0.15}
-    )
+    assert thirds(per_class, trained) == pytest.approx({"head": 0.7, "middle": 0.3, "tail": 0.15})
     assert thirds(per_class, np.full(7, 5)) == {}
     assert thirds(per_class[:2], trained[:2]) == {}
 

@@ -33,7 +33,7 @@ def test_a_step_tells_what_its_images_were_mixed_with(chain: Any) -> None:
         batch = chosen.view_spec.batch(images, step.positions, step.epoch, 2, CPU)
         assert step.mixture is not None
         assert batch.mixture is not None
-        assert torch.equal(step.inputs, normalise(batch.pixels))
+        assert torch.equal(step.inputs, normalise(batch.items))
         assert (step.mixture.partners == batch.mixture.partners).all()
         assert torch.equal(step.mixture.share, batch.mixture.share)
         assert torch.equal(step.labels, torch.from_numpy(images.labels[step.positions]))

@@ -13,11 +13,13 @@ import numpy as np
 from distillab.canonical import spec_id
 from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, statistics_of_pixels
 from distillab.data.examples import IMAGE, Examples, Pool
+from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
 from distillab.data.targets import KINDS, Labels
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
 ITEMS = "items.npy"
+ORIGINALS = "originals.npy"
 EARLIER_ITEMS = "pixels.npy"
 
 
@@ -56,6 +58,7 @@ class Dataset:
         others: Further datasets, by the name that a study gives them, with items of the same shape.
         known_statistics: Result of :meth:`normalization`, if it was computed before.
         statistics_of: Computes it; a function of the modality.
+        originals: What the items were computed from, if it is kept to be shown.
 
     Example:
         >>> images = Examples.of(np.zeros((6, 1, 8, 8), np.uint8), [0, 1] * 3, ("cat", "dog"))
@@ -73,6 +76,7 @@ class Dataset:
     others: dict[str, Dataset] = field(default_factory=dict)
     known_statistics: ChannelStatistics | None = None
     statistics_of: StatisticsOf = statistics_of_pixels
+    originals: Originals | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,6 +130,9 @@ class Dataset:
             "others": list(self.others),
             "normalisation": [values.tolist() for values in self.normalization()],  # float32: exact as JSON
         }
+        if self.originals is not None:
+            write_items(self.originals.items, folder / ORIGINALS)
+            facts["originals"] = {"ids": self.originals.ids.tolist(), "facts": dict(self.originals.facts)}
         for name, other in self.others.items():
             (folder / OTHERS / name).mkdir(parents=True)
             other.save(folder / OTHERS / name)
@@ -158,10 +165,17 @@ class Dataset:
             ),
             others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
             known_statistics=(known[0], known[1]) if known else None,
+            originals=_open_originals(folder / ORIGINALS, facts.get("originals")),
         )
 
     def _splits(self) -> dict[str, Examples]:
         return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
+
+
+def _open_originals(path: Path, stored: dict[str, Any] | None) -> Originals | None:
+    if stored is None:
+        return None
+    return Originals(np.array(stored["ids"], dtype=np.int64), open_items(path), stored["facts"])
 
 
 def _open_split(path: Path, pool: Pool, facts: dict[str, Any]) -> Examples:

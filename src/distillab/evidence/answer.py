@@ -43,11 +43,16 @@ class Answer:
     Attributes:
         headline: One sentence without jargon.
         sentences: The findings behind it, most important first.
-        decided: Number of comparisons of distillation methods with plain training that have a verdict.
+        decided: Number of comparisons of distillation methods (not controls) with plain training, on the
+            primary metric, that have a verdict; one per condition and setting.
         undecided: Number of those without a verdict.
         tests: Number of distinct tests made in the whole study.
         caveats: What a reader must know before relying on it.
         missing: What would decide the undecided comparisons.
+
+    Example:
+        >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
+        0
     """
 
     headline: str
@@ -72,10 +77,8 @@ def summarize(
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
-    A control does as well as a method if the study compares the two and finds the method no better, or
-    otherwise if its gain is at least the gain of the method less the margin. ``decided`` and ``undecided``
-    count the comparisons of methods that are not controls with ``baseline`` on the primary metric, one per
-    condition and setting.
+    A control does as well as a method if a direct comparison finds the method no better, or otherwise if its
+    gain is at least the gain of the method less the margin.
 
     Args:
         effects: Effect rows, from :func:`distillab.evidence.effects.compute_effects`.
@@ -89,10 +92,9 @@ def summarize(
 
     Example:
         >>> from distillab.tasks import Classification
-        >>> row = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s", "method": "kd"}
-        >>> row |= {"baseline": "ce", "metric": "accuracy", "n_pairs": 6, "gain": 0.03, "ci_low": 0.02}
-        >>> row |= {"ci_high": 0.04, "p_value": 0.03, "p_adjusted": 0.03, "verdict": "helps"}
-        >>> answer = summarize([row | {"gap_closed": 0.5}], Classification())
+        >>> row = {"method": "kd", "baseline": "ce", "metric": "accuracy", "n_pairs": 6, "gain": 0.03}
+        >>> row |= {"ci_low": 0.02, "ci_high": 0.04, "p_value": 0.03, "p_adjusted": 0.03}
+        >>> answer = summarize([row | {"verdict": "helps", "gap_closed": 0.5}], Classification())
         >>> print(answer.headline, *answer.sentences, sep="\\n")
         Distillation (kd) improves accuracy.
         kd helps: +3.0 points [2.0, 4.0], 6 pairs.
@@ -110,6 +112,11 @@ def summarize(
     if not study.main:
         headline = f"No distilled student was compared with {study.plain}."
         return Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
+    return _answer(study, curves, tests)
+
+
+def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
+    """Return the answer of a study that compares distilled with plain students."""
     decided = sum(row["verdict"] != "undecided" for row in study.main)
     rivals = {id(row): _rivals(row, study) for row in study.main if row["verdict"] == "helps"}
     sentences = [

@@ -1,1 +1,25 @@
-"""What an example is: how it is decoded, stored, normalized, augmented, embedded and shown."""
+"""Modalities: what an example is, and how it is decoded, normalized, augmented, embedded and shown."""
+
+from distillab.modalities import image
+from distillab.modalities.decoded import Decoded
+from distillab.modalities.modality import (
+    Modality,
+    Preview,
+    modalities,
+    modality,
+    modality_of,
+    normalization_of,
+)
+from distillab.modalities.normalization import Normalization
+
+__all__ = [
+    "Decoded",
+    "Modality",
+    "Normalization",
+    "Preview",
+    "image",
+    "modalities",
+    "modality",
+    "modality_of",
+    "normalization_of",
+]

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from distillab.data.examples import Examples, Indices, Pixels
-from distillab.modalities.image.embedding.embedding import batches
+from distillab.modalities.embedding.embedding import batches
 from distillab.profile.image_statistics import luma
 
 CueFeatures = npt.NDArray[np.float64]

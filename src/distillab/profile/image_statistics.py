@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.data.examples import Examples, Indices, Pixels
-from distillab.modalities.image.embedding.embedding import batches
+from distillab.modalities.embedding.embedding import batches
 
 StatisticValues = npt.NDArray[np.float64]
 _LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601

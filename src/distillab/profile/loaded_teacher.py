@@ -13,13 +13,13 @@ from distillab.artefacts import RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
+from distillab.modalities import Normalization, normalization_of
 from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.status import LEDGER_FILE
 from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import Normalize
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -40,7 +40,7 @@ class LoadedTeacher:
         >>> from distillab.sources.parsing import source_from_argument
         >>> digits = load_dataset(source_from_argument("digits"))
         >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
-        >>> normalize = Normalize(*digits.normalization())
+        >>> normalize = PixelNormalization(*digits.normalization())
         >>> teacher = LoadedTeacher("resnet8", network, normalize, torch.device("cpu"))
         >>> teacher.logits(digits.val.select(np.arange(3))).shape
         (3, 10)
@@ -48,7 +48,7 @@ class LoadedTeacher:
 
     name: str
     network: nn.Module
-    normalize: Normalize
+    normalize: Normalization
     device: torch.device
     class_map: ClassMap | None = None
 
@@ -71,7 +71,7 @@ def load_teacher(
     model_or_study: str | Path,
     weights: Path | None,
     images: Examples,
-    normalize: Normalize,
+    normalize: Normalization,
     device: torch.device,
 ) -> LoadedTeacher:
     """Load a model with its weights, or the first finished teacher of a study.
@@ -91,7 +91,7 @@ def load_teacher(
         >>> import tempfile
         >>> from distillab.artefacts import save_state
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
-        >>> unit = Normalize(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> unit = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> weights = Path(tempfile.mkdtemp()) / "resnet8.safetensors"
         >>> save_state(build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8)).state_dict(), weights)
         >>> load_teacher("resnet8", weights, images, unit, torch.device("cpu")).logits(images).shape
@@ -148,5 +148,5 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
             allowed="a teacher with the classes of the data",
         )
     network = open_teacher(folder, images, device)
-    normalize = Normalize(*study.dataset.normalization())
+    normalize = normalization_of(study.dataset)
     return LoadedTeacher(RunRecord.read(folder).model, network, normalize, device, class_map)

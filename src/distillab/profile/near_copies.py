@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.data.examples import Examples, Indices
-from distillab.modalities.image.embedding.embedding import FITTED_ON, batches, fitting_sample
+from distillab.modalities.embedding.embedding import FITTED_ON, batches, fitting_sample
 
 _THUMBNAIL_SIDE = 16  # pixels
 # Correlations, of two thumbnails and of the differences between their neighboring pixels, from which two

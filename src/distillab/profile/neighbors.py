@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from distillab.data.examples import Indices
-from distillab.modalities.image.embedding.principal import Vectors
+from distillab.modalities.embedding.principal import Vectors
 
 NEIGHBORS = 12
 _BATCH = 64  # queries per batch: 13 MB of similarities with 50,000 candidates

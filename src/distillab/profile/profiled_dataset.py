@@ -13,8 +13,8 @@ from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.data.targets import Targets
-from distillab.modalities.image.embedding import Embedding, fit_embedding
-from distillab.modalities.image.embedding.principal import Vectors
+from distillab.modalities.embedding import Embedding, fit_embedding
+from distillab.modalities.embedding.principal import Vectors
 from distillab.profile.family_builder import Stopwatch
 from distillab.profile.measure import Picture
 from distillab.profile.neighbors import Neighbors, nearest_neighbors, unit_vectors

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.examples import Examples, Indices, Pool
+from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
 from distillab.data.targets import Labels
 from distillab.errors import RequestError, unknown_name
-from distillab.modalities.image.decoding import Decoded
+from distillab.modalities import Decoded, modalities
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -59,7 +60,7 @@ def load_dataset(
         on_files(table.items, table.names, table.ids)
     _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
 
-    pool, codes = content(decoded.pixels, progress)
+    pool, codes = content(decoded.items, progress, modality=source.modality)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
     why = "also stand in a later split and would be dropped"
@@ -78,7 +79,17 @@ def load_dataset(
         carved=tuple(sorted(carved, reverse=True)),
         notes=raw.notes + notes,
     )
-    return Dataset(source.dataset_name, splits[TRAIN], splits[VAL], {"test": splits[TEST]}, report)
+    return Dataset(
+        source.dataset_name,
+        splits[TRAIN],
+        splits[VAL],
+        {"test": splits[TEST]},
+        report,
+        statistics_of=modalities[source.modality].statistics,
+        originals=None
+        if decoded.originals is None
+        else Originals(table.ids, decoded.originals, decoded.facts),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from distillab.data.examples import Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.errors import RequestError
-from distillab.modalities.image.decoding import SMALLEST_SIDE, Decoded, decode_images
+from distillab.modalities import Decoded
+from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
 from distillab.registry import Registry
 
 

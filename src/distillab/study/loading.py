@@ -91,6 +91,7 @@ def _other(
         train=_renamed(read.train, first_id),
         val=_renamed(read.val, first_id),
         eval={test: _renamed(images, first_id) for test, images in read.eval.items()},
+        originals=read.originals and read.originals.renumbered(first_id),
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.study.job import Kind
-from distillab.study.ledger import Failure, JobState, Ledger
+from distillab.study.ledger import JobFailure, JobState, Ledger
 
 STUDY_FILE = "study.yaml"
 LEDGER_FILE = "ledger.sqlite"
@@ -33,9 +33,9 @@ class StudyStatus:
     jobs: Mapping[Kind, Mapping[JobState, int]]
     share_done: float
     seconds: Mapping[Kind, float]
-    failures: tuple[Failure, ...]
+    failures: tuple[JobFailure, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab status --json`` prints."""
         return {
             "study": self.study,

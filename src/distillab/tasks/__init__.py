@@ -3,6 +3,17 @@
 from distillab.tasks.classification import Classification
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
+from distillab.tasks.multilabel import MultiLabel
 from distillab.tasks.task import Task, parse_task, task, tasks
 
-__all__ = ["Classification", "Metric", "MetricTable", "Mixed", "Task", "parse_task", "task", "tasks"]
+__all__ = [
+    "Classification",
+    "Metric",
+    "MetricTable",
+    "Mixed",
+    "MultiLabel",
+    "Task",
+    "parse_task",
+    "task",
+    "tasks",
+]

@@ -142,6 +142,10 @@ class Classification(Task):
         """Return the accuracy of each group."""
         return group_accuracies(logits, targets.values, groups)
 
+    def undefined_classes(self, targets: Targets) -> int:
+        """Return how many classes have no example."""
+        return int((targets.counts == 0).sum())
+
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` and ``teacher_kl`` as :func:`fidelity` does."""
         return fidelity(student, teacher)
@@ -149,5 +153,5 @@ class Classification(Task):
     def by_frequency(
         self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
     ) -> dict[str, float]:
-        """Return the mean accuracy of each third of the classes as :func:`thirds` does."""
-        return thirds(per_class, trained)
+        """Return the mean accuracy of each third of the classes, by how many training examples they have."""
+        return {f"{part}_accuracy": value for part, value in thirds(per_class, trained).items()}

@@ -90,16 +90,16 @@ def fidelity(student_logits: Logits, teacher_logits: Logits) -> dict[str, float]
 
 
 def thirds(per_class: Values, trained: LabelArray) -> dict[str, float]:
-    """Return the mean accuracy of frequent, middle and rare classes, NaN where none occurs in the test set.
+    """Return the mean quality of frequent, middle and rare classes, NaN where none has one.
 
     Args:
-        per_class: Accuracy per class, float64 ``[C]``.
+        per_class: Quality per class, float64 ``[C]``, NaN where undefined.
         trained: Training examples per class, int64 ``[C]``. Classes are ranked by them, ties by index; each
             third has C / 3 of them, what is left over going to the head first, then to the tail.
 
     Returns:
-        ``head_accuracy``, ``middle_accuracy``, ``tail_accuracy``; empty if all classes are equally frequent,
-        or there are fewer than three.
+        The means of ``head``, ``middle`` and ``tail``; empty if all classes are equally frequent, or there
+        are fewer than three.
     """
     c = len(trained)
     if c < 3 or trained.min() == trained.max():
@@ -108,7 +108,7 @@ def thirds(per_class: Values, trained: LabelArray) -> dict[str, float]:
     head, tail = -(-c // 3), c - (c + 1) // 3
     parts = {"head": ranked[:head], "middle": ranked[head:tail], "tail": ranked[tail:]}
     return {
-        f"{name}_accuracy": float(np.mean(known)) if len(known := _known(per_class[part])) else float("nan")
+        name: float(np.mean(known)) if len(known := _known(per_class[part])) else float("nan")
         for name, part in parts.items()
     }
 

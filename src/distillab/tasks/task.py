@@ -123,6 +123,10 @@ class Task(BaseModel, ABC):
         """Return the quality of the outputs per group that occurs, by group number."""
 
     @abstractmethod
+    def undefined_classes(self, targets: Targets) -> int:
+        """Return how many classes have no quality of their own on these targets."""
+
+    @abstractmethod
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return how closely a student's outputs follow those of its teacher, by column.
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import Views, WrittenViews, canonical_views
+from distillab.modalities import modality_of
+from distillab.modalities.views import Views, WrittenViews, canonical_views
 from distillab.training.numerics.config import MemoryFormat, NumericsConfig, Precision
 
 Auto = Literal["auto"]
@@ -31,7 +32,7 @@ class Recipe(BaseModel):
     batch for SGD, scaled with the square root of the batch (0.001 for AdamW). ``precision``,
     ``memory_format`` and ``compile`` are ``auto`` for what a timed trial finds fastest
     (:func:`distillab.training.numerics.selection.choose`). ``views`` is a kind (``none``, ``flip``, ``crop``,
-    ``crop_flip``) or a list of operations, in order (``modalities.image.views``).
+    ``crop_flip``) or a list of operations, in order (``modalities.views``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,7 +85,6 @@ class Recipe(BaseModel):
     def resolve(self, train: Examples, chosen: NumericsConfig = USUAL) -> ResolvedRecipe:
         """The recipe for a training set, every value fixed; ``chosen`` is the arithmetic where it is auto."""
         n = len(train)
-        channels, resolution, _ = train.shape
         if isinstance(self.batch_size, int):
             batch = min(self.batch_size, n)
         else:
@@ -101,7 +101,7 @@ class Recipe(BaseModel):
         else:
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
         used = self.numerics(chosen)
-        views = Views.resolve(self.views, channels=channels, resolution=resolution)
+        views = modality_of(train).views(self.views, train.shape)
         return ResolvedRecipe(
             optimiser=self.optimiser,
             lr=lr,

@@ -127,12 +127,12 @@ def test_resizing_is_antialiased() -> None:
 
 def test_one_colour_image_makes_all_of_them_colour() -> None:
     decoded = together([of(RAMP), of(RED), of(RAMP)])
-    assert decoded.pixels.shape == (3, 3, 8, 8)
+    assert decoded.items.shape == (3, 3, 8, 8)
     for row, expected in enumerate((np.stack([RAMP] * 3), RED.transpose(2, 0, 1), np.stack([RAMP] * 3))):
-        np.testing.assert_array_equal(decoded.pixels[row], expected)
-    assert together([of(RAMP)] * 3).pixels.shape == (3, 1, 8, 8)
-    assert together([of(RAMP)] * 3, channels=3).pixels.shape == (3, 3, 8, 8)
-    luma = together([of(RED)], channels=1).pixels
+        np.testing.assert_array_equal(decoded.items[row], expected)
+    assert together([of(RAMP)] * 3).items.shape == (3, 1, 8, 8)
+    assert together([of(RAMP)] * 3, channels=3).items.shape == (3, 3, 8, 8)
+    luma = together([of(RED)], channels=1).items
     assert luma.shape == (1, 1, 8, 8)
     assert abs(int(luma[0, 0, 0, 0]) - (0.299 * 200 + 0.587 * 20 + 0.114 * 20)) <= 1
 
@@ -147,7 +147,7 @@ def test_the_order_is_kept_over_many_chunks() -> None:
         channels=None,
         progress=lambda *call: calls.append(call),
     )
-    np.testing.assert_array_equal(decoded.pixels[:, 0], arrays)
+    np.testing.assert_array_equal(decoded.items[:, 0], arrays)
     assert calls[-1] == ("decoding", 1000, 1000)
     assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
 
@@ -169,7 +169,7 @@ def test_damaged_images_are_told_apart(damage: str) -> None:
     assert decoded.intact.tolist() == [True, False, True]
     assert [name for name, _ in decoded.broken] == ["image 1"]
     assert decoded.broken[0][1]
-    assert len(decoded.pixels) == 2
+    assert len(decoded.items) == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("Failed to decode frame"), SubprocessError("gs")])
@@ -197,7 +197,7 @@ def test_images_of_different_sizes_need_a_resolution() -> None:
     images = [of(RED), of(np.zeros((6, 30), np.uint8)), b"damaged", np.zeros((4, 5), np.uint8)]
     with pytest.raises(RequestError, match=r"different sizes, from 5x4 to 30x6 pixels .*`resolution`"):
         together(images)
-    assert together(images, resolution=6).pixels.shape == (3, 3, 6, 6)
+    assert together(images, resolution=6).items.shape == (3, 3, 6, 6)
 
 
 @pytest.mark.parametrize("resolution", [None, 32])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from distillab.data.examples import Examples, Pool
 from distillab.data.storage import FileItems
 from distillab.errors import RequestError
-from distillab.modalities.image.embedding import embed, embeddings, fit_embedding
-from distillab.modalities.image.embedding.principal import PrincipalAxes
+from distillab.modalities.embedding import embed, embeddings, fit_embedding
+from distillab.modalities.embedding.principal import PrincipalAxes
 
 
 def pictures(count: int = 120, side: int = 16, channels: int = 3, seed: int = 0) -> Examples:

@@ -17,19 +17,19 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as T
 
 from distillab.data.examples import Examples
+from distillab.modalities import modalities
 from distillab.modalities.image.views import (
     ColourJitter,
     RandAugment,
     RandomResizedCrop,
-    Views,
     colour,
     geometry,
-    operations,
     tones,
 )
-from distillab.modalities.image.views.operation import to_bytes
 from distillab.modalities.image.views.rand_augment import AUGMENTATIONS
 from distillab.modalities.image.views.resized_crop import Boxes, resized
+from distillab.modalities.views import Views, operations
+from distillab.modalities.views.operation import to_bytes
 
 CPU = torch.device("cpu")
 EVERYTHING = ["random_resized_crop", "crop", "flip", "colour_jitter", "rand_augment", "mixup"]
@@ -50,7 +50,7 @@ def examples_of(n: int = 24, channels: int = 3, height: int = 32, width: int = 3
 
 
 def resolve(written: object, channels: int = 3) -> Views:
-    return Views.resolve(written, channels=channels, resolution=32)  # type: ignore[arg-type]
+    return modalities["image"].views(written, (channels, 32, 32))  # type: ignore[arg-type]
 
 
 def assert_close(first: Tensor, second: Tensor, levels: int) -> None:
@@ -71,13 +71,13 @@ def test_an_image_has_the_same_view_in_any_company(chain: list[str], shape: tupl
     batch take another path through vectorised loops than the others."""
     images, views = examples_of(23, *shape), resolve(chain)
     whole = views.batch(images, np.arange(23), 5, 6, CPU)
-    assert whole.pixels.dtype == torch.uint8
-    assert whole.pixels.shape == (23, *shape)
+    assert whole.items.dtype == torch.uint8
+    assert whole.items.shape == (23, *shape)
     rng = np.random.default_rng(0)
     for size in (1, 2, 7, 23, 40):
         positions = rng.integers(0, 23, size)
         part = views.batch(images, positions, 5, 6, CPU)
-        assert torch.equal(part.pixels, whole.pixels[positions])
+        assert torch.equal(part.items, whole.items[positions])
         assert (part.mixture is None) == (whole.mixture is None)
         if part.mixture and whole.mixture:
             assert (part.mixture.partners == whole.mixture.partners[positions]).all()
@@ -94,7 +94,7 @@ def test_views_neither_use_nor_move_the_global_random_states(chain: list[str]) -
     second = views.batch(images, positions, 3, 4, CPU)
     assert torch.equal(torch.random.get_rng_state(), states[0])
     assert (np.random.get_state()[1] == states[1]).all()
-    assert torch.equal(first.pixels, second.pixels)
+    assert torch.equal(first.items, second.items)
 
 
 @every_chain
@@ -105,8 +105,8 @@ def test_another_epoch_seed_or_image_is_another_view(chain: list[str], change: s
     other = images
     if change == "id":
         other = Examples.of(images.pool.items, images.labels, images.classes, first_id=5000)
-    first = views.batch(images, np.arange(24), 0, 0, CPU).pixels
-    second = views.batch(other, np.arange(24), epoch, seed, CPU).pixels
+    first = views.batch(images, np.arange(24), 0, 0, CPU).items
+    second = views.batch(other, np.arange(24), epoch, seed, CPU).items
     assert not torch.equal(first, second)
     assert not torch.equal(first, torch.from_numpy(images.images))
 
@@ -124,7 +124,7 @@ def test_operations_draw_for_themselves() -> None:
     ids, pixels = np.arange(24), photographs()
     crop, jitter = RandomResizedCrop(), ColourJitter()
     images = Examples.of(pixels.numpy(), np.zeros(24, np.int64), ("a",))
-    chained = resolve(["random_resized_crop", "colour_jitter"]).batch(images, ids, 2, 3, CPU).pixels
+    chained = resolve(["random_resized_crop", "colour_jitter"]).batch(images, ids, 2, 3, CPU).items
     assert torch.equal(chained, jitter.render(crop.render(pixels, ids, 2, 3), ids, 2, 3))
     shares = [each.uniform("x", np.arange(4000), 0, 0) for each in (crop, jitter)]
     assert abs(np.corrcoef(shares)[0, 1]) < 0.06  # 4 standard errors
@@ -133,11 +133,11 @@ def test_operations_draw_for_themselves() -> None:
 @pytest.mark.parametrize("order", [["crop", "flip"], ["flip", "crop"]])
 def test_crop_and_flip_in_a_chain_are_those_of_crop_flip(order: list[str]) -> None:
     images, positions = examples_of(), np.arange(24)
-    alone = resolve("crop_flip").batch(images, positions, 7, 8, CPU).pixels
+    alone = resolve("crop_flip").batch(images, positions, 7, 8, CPU).items
     views = resolve(order)
     assert (views.kind, views.pad, views.count) == ("crop_flip", 4, 162)
-    chain = Views("chain", 0, tuple(operations[name]().fitted(32) for name in ("crop", "flip")))
-    assert torch.equal(chain.batch(images, positions, 7, 8, CPU).pixels, alone)
+    chain = Views("chain", 0, tuple(operations[name]().fitted((3, 32, 32)) for name in ("crop", "flip")))
+    assert torch.equal(chain.batch(images, positions, 7, 8, CPU).items, alone)
 
 
 # -- random resized crops ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distillab.data.examples import Examples, Pixels
-from distillab.modalities.image.embedding import embed
+from distillab.modalities.embedding import embed
 
 _DIMENSIONS = 32
 

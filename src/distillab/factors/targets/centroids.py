@@ -16,7 +16,7 @@ from distillab.factors.subsets import first_of_each_class
 from distillab.factors.targets.cache_key import CacheKey
 
 if TYPE_CHECKING:
-    from distillab.modalities.image.embedding import Embedding
+    from distillab.modalities.embedding import Embedding
 
 Cosines = npt.NDArray[np.float64]
 
@@ -69,7 +69,7 @@ def class_centroids(examples: Examples) -> ClassCentroids:
 
 @lru_cache(maxsize=16)
 def _fitted(key: CacheKey) -> ClassCentroids:
-    from distillab.modalities.image.embedding import fit_embedding  # imports torch
+    from distillab.modalities.embedding import fit_embedding  # imports torch
 
     examples = key.examples
     each = max(_FEWEST_PER_CLASS, _MOST_EXAMPLES // len(examples.classes))

@@ -21,7 +21,7 @@ from distillab.factors.subsets import check_class_sizes, places_in_class, ranks_
 from distillab.factors.targets.cache_key import CacheKey
 from distillab.factors.targets.dynamics import mean_confidence
 from distillab.factors.targets.orders import herding, k_centre
-from distillab.modalities.image.embedding import embed
+from distillab.modalities.embedding import embed
 from distillab.sources.source import SourcePath
 
 _Floats = npt.NDArray[np.float64]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
+from distillab.tasks.losses import bernoulli_kl
 
 
 @method("bernoulli_kd", paper="Yang et al., Multi-label knowledge distillation, ICCV 2023")
@@ -33,16 +32,7 @@ class BernoulliDistillation(Method):
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
         temperature = self.config.temperature
-        theirs = teacher.logits.detach()
-        divergence = bernoulli_kl(student.logits, theirs, temperature).mean()
+        divergence = bernoulli_kl(student.logits, teacher.logits, temperature).sum(dim=1).mean()
         return {
             "kd": self.config.kd_weight * temperature**2 * divergence,
         }
-
-
-def bernoulli_kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Sum over classes of the divergences of yes and no: logits ``[N, C]`` both -> ``[N]``."""
-    ours, theirs = (in_full_precision(z) / temperature for z in (student, teacher))
-    yes = theirs.sigmoid() * (F.logsigmoid(theirs) - F.logsigmoid(ours))
-    no = (-theirs).sigmoid() * (F.logsigmoid(-theirs) - F.logsigmoid(-ours))
-    return (yes + no).sum(1)

@@ -8,20 +8,19 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from subprocess import SubprocessError
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from distillab.data.examples import ItemStore, Pixels
+from distillab.data.examples import Pixels
 from distillab.data.raw import Progress, RawImage, StoredBytes
 from distillab.errors import RequestError
 from distillab.machine import usable_cores
+from distillab.modalities.decoded import Decoded
 from distillab.modalities.image.canvas import Canvas
 
 SMALLEST_SIDE = 4  # pixels; below that there is nothing to convolve
@@ -41,22 +40,6 @@ DAMAGE = (
     *(struct.error, zlib.error, Image.DecompressionBombError),
     *(RuntimeError, SubprocessError),  # of AVIF and others; of Ghostscript
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Decoded images.
-
-    Attributes:
-        pixels: uint8 ``[M, C, H, W]``, the images that could be decoded, in order; in a file if there are
-            many.
-        intact: bool ``[N]``, which of the N images these are.
-        broken: (name, reason) of the others, in order.
-    """
-
-    pixels: ItemStore
-    intact: npt.NDArray[np.bool_]
-    broken: tuple[tuple[str, str], ...]
 
 
 def decode_images(

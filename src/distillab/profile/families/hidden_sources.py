@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_samples
 
 from distillab.data.examples import Indices
-from distillab.modalities.image.embedding.principal import PrincipalAxes
+from distillab.modalities.embedding.principal import PrincipalAxes
 from distillab.profile.cues import cue_features
 from distillab.profile.families.association import STRONG_ASSOCIATION, corrected_cramers_v
 from distillab.profile.family_builder import FamilyBuilder

@@ -8,7 +8,8 @@ import torch
 from scipy.special import softmax
 
 from distillab.data.examples import Examples, Indices
-from distillab.modalities.image.views import Views
+from distillab.modalities import modality_of
+from distillab.modalities.views import Views
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import jackknife_interval, mean_interval, wilson_interval
 from distillab.profile.loaded_teacher import LoadedTeacher
@@ -211,8 +212,7 @@ def _clip_extremes(values: TeacherOutputs) -> TeacherOutputs:
 
 def _add_stability(family: FamilyBuilder, transfer: Examples, teacher: LoadedTeacher) -> None:
     images = transfer.select(np.arange(min(_VIEWED_IMAGES, len(transfer))))
-    channels, height, _ = images.shape
-    views = Views.resolve("auto", channels=channels, resolution=height)
+    views = modality_of(images).views("auto", images.shape)
     outputs = np.stack([_probabilities_of_views(images, views, epoch, teacher) for epoch in range(_VIEWS)])
     of_label = outputs[:, np.arange(len(images)), images.labels]  # [views, images]
 
@@ -251,7 +251,7 @@ def _probabilities_of_views(
     parts = []
     for start in range(0, len(images), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(images)))
-        pixels = views.batch(images, rows, epoch, SAMPLING_SEED, torch.device("cpu")).pixels
+        pixels = views.batch(images, rows, epoch, SAMPLING_SEED, torch.device("cpu")).items
         parts.append(teacher.probabilities(pixels))
     found: TeacherOutputs = np.concatenate(parts)
     return found

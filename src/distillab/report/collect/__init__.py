@@ -1,6 +1,5 @@
 """From the folder of a study to the contents of its report."""
 
-from distillab.report.collect.gallery import galleries
 from distillab.report.collect.study import collect_contents
 
-__all__ = ["collect_contents", "galleries"]
+__all__ = ["collect_contents"]

@@ -13,7 +13,7 @@ from distillab.evidence.wording import Phrases
 from distillab.factors import Factor, Level, Role, describe_label_quality, level_text
 from distillab.methods import MethodSpec
 from distillab.methods.spec import written
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder

@@ -42,7 +42,19 @@ PACKAGES = ("distillab", "torch", "torchvision", "numpy", "scipy", "scikit-learn
 
 
 def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
-    """Return everything that the report of a study shows, from its ledger, store and tables."""
+    """Return everything that the report of a study shows, from its ledger, store and tables.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from distillab.study.spec.study import parse_study
+        >>> small = {"data": {"source": "digits", "classes": 2}, "teacher": {"model": "resnet8"}, "seeds": 1}
+        >>> values = {"study": "tiny", "students": "resnet8", "methods": ["kd"], **small}
+        >>> spec = parse_study(values, Path(), "study")
+        >>> folder = StudyFolder.begin(Path(tempfile.mkdtemp()) / "tiny", spec, torch.device("cpu"))
+        >>> collect_contents(folder, Tables([], [])).methods[1].name
+        'kd'
+    """
     spec, task, phrases = folder.spec, task_of(folder), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:

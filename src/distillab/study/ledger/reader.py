@@ -17,7 +17,7 @@ from distillab.study.ledger.state import OPEN_STATES, JobState
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """A failed job with its error.
 
     Attributes:
@@ -39,7 +39,7 @@ class JobStatus(NamedTuple):
     error: str | None
 
 
-class Progress(NamedTuple):
+class WorkProgress(NamedTuple):
     """Estimated cost, in multiply-accumulates, of the finished jobs and of all that are not spared."""
 
     finished: float
@@ -105,10 +105,10 @@ class LedgerReader:
         query = "SELECT kind, jobs, seconds FROM totals WHERE state = ? AND jobs > 0"
         return {kind: (count, total) for kind, count, total in self.db.execute(query, (JobState.DONE,))}
 
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[JobFailure]:
         """Return the failed jobs in planned order."""
         query = f"SELECT id, kind, error FROM jobs WHERE state = '{JobState.FAILED}' ORDER BY rank"
-        return [Failure(*row) for row in self.db.execute(query)]
+        return [JobFailure(*row) for row in self.db.execute(query)]
 
     def states(self) -> dict[str, JobStatus]:
         """Return state, seconds and error of every job, by id, in planned order."""
@@ -119,7 +119,7 @@ class LedgerReader:
         """Return a job by its id; None if there is none."""
         return self._job("id", job)
 
-    def progress(self) -> Progress:
+    def progress(self) -> WorkProgress:
         """Return how much of the estimated work is finished."""
         costs = {True: 0.0, False: 0.0}
         unfinished = 0
@@ -129,7 +129,7 @@ class LedgerReader:
             costs[finished] += cost
             unfinished += jobs * (not finished)
         # Additions and subtractions in another order leave a rounding error behind.
-        return Progress(costs[True], costs[True] + (costs[False] if unfinished else 0.0))
+        return WorkProgress(costs[True], costs[True] + (costs[False] if unfinished else 0.0))
 
     def conditions(self) -> list[ConditionRecord]:
         """Return the conditions of the design with their manipulation checks, in planned order."""

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from distillab.canonical import canonical_json
+from distillab.canonical import JsonObject, canonical_json
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import StoredJob
 from distillab.study.ledger.state import JobState
@@ -103,17 +103,17 @@ def _write_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
     db.executemany("INSERT INTO parts VALUES (?, ?)", ((part, text) for text, part in parts.items()))
 
 
-def read_spec(db: sqlite3.Connection, rank: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_spec(db: sqlite3.Connection, rank: int) -> tuple[JsonObject, JsonObject]:
     """Return the spec and the condition of the job with a rank."""
     query = "SELECT plain, parts, condition FROM specs WHERE rank = ?"
     plain, parts, condition = db.execute(query, (rank,)).fetchone()
 
-    def part(number: int) -> dict[str, Any]:
+    def part(number: int) -> JsonObject:
         row = db.execute("SELECT text FROM parts WHERE part = ?", (number,)).fetchone()
         return json.loads(row[0])  # type: ignore[no-any-return]
 
     held = {key: part(number) for key, number in json.loads(parts).items()}
-    return part(plain) | held, part(condition)
+    return {**part(plain), **held}, part(condition)
 
 
 def upgrade(db: sqlite3.Connection) -> None:

@@ -15,12 +15,12 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
+from distillab.modalities import normalization_of
 from distillab.models.inputs import rescaling
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import Asked
 from distillab.study.spec.study import StudySpec
 from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import new_model
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     weights = spec.weights_path()
     if weights is None:
         return None
-    normalise = Normalize(*dataset.normalization())
+    normalise = normalization_of(dataset)
 
     @cache
     def network() -> torch.nn.Module:

@@ -12,12 +12,12 @@ import torch
 from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.modalities import Normalization, normalization_of
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
-from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import DivergenceError, Seeds
 from distillab.training.numerics.device import clock
 from distillab.training.recipe import ResolvedRecipe
@@ -160,8 +160,8 @@ class JobRunner:
     # -- examples -----------------------------------------------------------------------------------------
 
     @cached_property
-    def _normalize(self) -> Normalize:
-        return Normalize(*self.folder.dataset.normalization())
+    def _normalize(self) -> Normalization:
+        return normalization_of(self.folder.dataset)
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distillab.study.folder import StudyFolder
-from distillab.study.ledger import Failure, JobState
+from distillab.study.ledger import JobFailure, JobState
 from distillab.study.running.executors import OnProgress, executors
 
 
@@ -31,7 +31,7 @@ class Outcome:
     failed: int
     excluded: int
     open: int
-    failures: tuple[Failure, ...]
+    failures: tuple[JobFailure, ...]
     held: int = 0
     spared: int = 0
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from distillab.modalities import Normalization
 from distillab.training.loop.phases import Phases
-from distillab.training.loop.stream import Normalize, Step, stream
+from distillab.training.loop.stream import Step, stream
 from distillab.training.loop.trainee import DivergenceError, Member, Trained, Trainee
 from distillab.training.numerics.device import deterministic
 from distillab.training.teachers.feed import TeacherFeed
@@ -22,7 +23,7 @@ OnStep = Callable[[int], None]
 
 def train(
     member: Member,
-    normalise: Normalize,
+    normalise: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,
@@ -42,7 +43,7 @@ def train(
 
 def train_cohort(
     members: Sequence[Member],
-    normalise: Normalize,
+    normalise: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,

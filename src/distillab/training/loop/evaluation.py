@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import Logits
+from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples
+from distillab.modalities import Normalization
 from distillab.models.dry_run import logits_of
-from distillab.training.loop.stream import Normalize
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, forward_batch
 
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Examples, normalise: Normalize, device: torch.device, precision: Precision
-) -> Logits:
+    model: nn.Module, images: Examples, normalise: Normalization, device: torch.device, precision: Precision
+) -> StoredLogits:
     """Logits of every image, float16 ``[N, classes]``. The model's mode is put back afterwards.
 
     The images are seen through their lens if they have one: a teacher is given those without.
@@ -27,7 +27,7 @@ def predict(
     parts, batch = [], forward_batch(device)
     for start in range(0, len(images), batch):
         positions = np.arange(start, min(start + batch, len(images)))
-        inputs = normalise(torch.from_numpy(images.pixels(positions)).to(device))
+        inputs = normalise(torch.from_numpy(images.items(positions)).to(device))
         if images.student_transform:
             inputs = images.student_transform(inputs)
         with autocast(device, precision):
@@ -36,12 +36,12 @@ def predict(
     return np.concatenate(parts)
 
 
-def to_half(logits: torch.Tensor) -> Logits:
+def to_half(logits: torch.Tensor) -> StoredLogits:
     """Logits as float16 on the CPU; finite values stay finite (float16 ends at 65504)."""
     limit = torch.finfo(torch.float16).max
     return logits.float().clamp(-limit, limit).half().cpu().numpy()
 
 
-def accuracy(logits: Logits, images: Examples) -> float:
+def accuracy(logits: StoredLogits, images: Examples) -> float:
     """Share of images whose largest logit is their label's."""
     return float((logits.argmax(axis=1) == images.labels).mean())

@@ -6,32 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views import Mixture, channels_last
+from distillab.modalities import Normalization
+from distillab.modalities.views import Mixture
 from distillab.training.recipe import ResolvedRecipe
-
-
-@dataclass(frozen=True)
-class Normalize:
-    """Mean and standard deviation a channel, float32 ``[C]``, on the [0, 1] scale."""
-
-    mean: npt.NDArray[np.float32]
-    std: npt.NDArray[np.float32]
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """uint8 ``[N, C, H, W]`` to normalised float32 in channels-last memory, on the same device."""
-        n, _, height, width = pixels.shape
-        mean = torch.as_tensor(self.mean, device=pixels.device) * 255.0
-        scale = 1.0 / (torch.as_tensor(self.std, device=pixels.device) * 255.0)
-        # An image is one long row, channels last, and so are the statistics: no short loop over channels.
-        rows = channels_last(pixels).permute(0, 2, 3, 1).reshape(n, -1).float()
-        rows.sub_(mean.repeat(height * width)).mul_(scale.repeat(height * width))
-        return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -57,7 +39,7 @@ def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
 def stream(
     train: Examples,
     recipe: ResolvedRecipe,
-    normalise: Normalize,
+    normalise: Normalization,
     *,
     order_seed: int,
     view_seed: int,
@@ -80,8 +62,8 @@ def stream(
                 epoch=epoch,
                 last_of_epoch=ends,
                 positions=positions,
-                inputs=normalise(rendered.pixels),
-                labels=torch.from_numpy(train.labels[positions]).to(device),
+                inputs=normalise(rendered.items),
+                labels=torch.from_numpy(train.targets.values[positions]).to(device),
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
             )

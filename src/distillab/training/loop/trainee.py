@@ -14,6 +14,7 @@ from distillab.artefacts import EpochRecord
 from distillab.canonical import seed_from
 from distillab.data.examples import Examples, Indices
 from distillab.methods import Batch, Method, MethodSpec, Mixed, Pair, build_method
+from distillab.modalities import Normalization
 from distillab.models import InputSpec, NetworkInfo, OutputShapes, build_model, inspect_network
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
@@ -21,7 +22,7 @@ from distillab.training.checkpoints import State, snapshot
 from distillab.training.loop.evaluation import accuracy, predict
 from distillab.training.loop.phases import Phases
 from distillab.training.loop.random_state import RandomState
-from distillab.training.loop.stream import Normalize, Step
+from distillab.training.loop.stream import Step
 from distillab.training.numerics.config import MemoryFormat, compiled, laid_out, placed
 from distillab.training.numerics.device import autocast, deterministic
 from distillab.training.recipe import ResolvedRecipe
@@ -102,7 +103,7 @@ class Trainee:
         RequestError: the model cannot be built for these images, or the method cannot serve the pair.
     """
 
-    def __init__(self, member: Member, normalise: Normalize, device: torch.device) -> None:
+    def __init__(self, member: Member, normalise: Normalization, device: torch.device) -> None:
         self.member, self.recipe = member, member.recipe
         self.model = new_model(
             member.model, member.data, member.seeds.init, device, self.recipe.memory_format

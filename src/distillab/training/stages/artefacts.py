@@ -13,18 +13,18 @@ from distillab.artefacts import (
     LOGITS,
     SELECTED_WEIGHTS,
     WEIGHTS,
-    Logits,
     RunRecord,
+    StoredLogits,
     save_logits,
     save_state,
 )
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.modalities import Normalization
 from distillab.models import InputSpec, count_macs, count_parameters
 from distillab.training.checkpoints import same_state
 from distillab.training.loop.evaluation import accuracy, predict
-from distillab.training.loop.stream import Normalize
 from distillab.training.loop.trainee import Seeds, Trained
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teachers.class_mapping import to_student_classes
@@ -37,7 +37,7 @@ class RoleSets:
     train: Examples
     val: Examples
     eval: Mapping[str, Examples]
-    normalise: Normalize
+    normalise: Normalization
 
     def without_student_transform(self) -> RoleSets:
         """The same images as a teacher sees them."""
@@ -121,7 +121,7 @@ def write_trained(
 
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
-) -> dict[str, Logits]:
+) -> dict[str, StoredLogits]:
     return {
         f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
         for name, images in sets.eval.items()

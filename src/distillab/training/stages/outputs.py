@@ -14,9 +14,9 @@ from distillab.artefacts import (
     CACHE,
     LOGITS,
     WEIGHTS,
-    Logits,
     OutputsRecord,
     RunRecord,
+    StoredLogits,
     load_logits,
     load_state,
     save_logits,
@@ -149,7 +149,7 @@ def _cache_facts(
 
 def _eval_logits(
     teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
-) -> tuple[dict[str, Logits], int]:
+) -> tuple[dict[str, StoredLogits], int]:
     """The teacher's logits for the test sets, and how many images it was asked about now."""
     tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distillab.artefacts import Logits
+from distillab.artefacts import StoredLogits
 from distillab.data.class_map import UNMAPPED, ClassMap, merges
 from distillab.models.outputs import Outputs
 from distillab.training.loop.evaluation import to_half
@@ -43,7 +43,7 @@ def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
     return torch.stack([logits[:, each].logsumexp(dim=1) for each in members], dim=1)
 
 
-def to_student_classes(logits: Logits, mapping: ClassMap | None) -> Logits:
+def to_student_classes(logits: StoredLogits, mapping: ClassMap | None) -> StoredLogits:
     """Logits of a test set in the student's classes, float16 ``[N, student's]``."""
     if mapping is None:
         return logits

@@ -8,9 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel, Taps
-from distillab.training.loop.stream import Normalize, Step
+from distillab.training.loop.stream import Step
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast
 from distillab.training.teachers.cache import Stored
@@ -49,7 +50,7 @@ class LiveTeacher:
         return self.ask(step.inputs)
 
     @torch.inference_mode()
-    def about(self, pixels: Tensor, normalise: Normalize) -> Outputs:
+    def about(self, pixels: Tensor, normalise: Normalization) -> Outputs:
         """Outputs for rendered views, uint8 ``[N, C, H, W]``, that no gradient will meet."""
         return self.ask(normalise(pixels))
 

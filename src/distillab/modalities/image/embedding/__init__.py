@@ -1,6 +1,6 @@
-"""Reference embeddings: what images are like, as numbers that no teacher has a say in."""
+"""Embeddings of images."""
 
-from distillab.modalities.image.embedding import imagenet, patches
-from distillab.modalities.image.embedding.embedding import Embedding, embed, embeddings, fit_embedding
+from distillab.modalities.image.embedding.imagenet import ImageNetEmbedding
+from distillab.modalities.image.embedding.patches import PatchEmbedding
 
-__all__ = ["Embedding", "embed", "embeddings", "fit_embedding", "imagenet", "patches"]
+__all__ = ["ImageNetEmbedding", "PatchEmbedding"]

@@ -12,8 +12,8 @@ from torch.nn.functional import interpolate
 
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.modalities.image.embedding.embedding import Embedding, embeddings, fitting_sample
-from distillab.modalities.image.embedding.principal import PrincipalAxes, Vectors
+from distillab.modalities.embedding.embedding import Embedding, embeddings, fitting_sample
+from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
 SIDE = 224
 BATCH = 32

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, unfold
 
 from distillab.data.examples import Examples, Indices
-from distillab.modalities.image.embedding.embedding import Embedding, batches, embeddings, fitting_sample
-from distillab.modalities.image.embedding.principal import PrincipalAxes, Vectors
+from distillab.modalities.embedding.embedding import Embedding, batches, embeddings, fitting_sample
+from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
 SIDE = 32  # pixels; larger images are averaged down to it
 FILTERS = 192

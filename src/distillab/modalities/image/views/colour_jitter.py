@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from distillab.data.examples import Indices
+from distillab.data.examples import IMAGE, Indices
 from distillab.modalities.image.views import colour
-from distillab.modalities.image.views.operation import Operation, a_number_each, operation, to_bytes
+from distillab.modalities.views.operation import Operation, operation, per_example, to_bytes
 
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -23,6 +23,8 @@ class ColourJitter(Operation):
     Paper: Krizhevsky, Sutskever and Hinton, NeurIPS 2012, began it; these ranges are those of Howard, "Some
     improvements on deep convolutional neural network based image classification", 2013, and later practice.
     """
+
+    modality: ClassVar[str | None] = IMAGE
 
     brightness: Strength = 0.4
     contrast: Strength = 0.4
@@ -40,8 +42,8 @@ class ColourJitter(Operation):
             if strength := getattr(self, part):
                 low, high = max(0.0, 1 - strength), 1 + strength
                 factor = low + (high - low) * self.uniform(part, ids, epoch, seed)
-                levels = change(levels, a_number_each(factor, levels))
+                levels = change(levels, per_example(factor, levels))
         if self.hue:
             turn = self.hue * (2 * self.uniform("hue", ids, epoch, seed) - 1)
-            levels = colour.hue(levels, a_number_each(np.asarray(turn), levels))
+            levels = colour.hue(levels, per_example(np.asarray(turn), levels))
         return to_bytes(levels)

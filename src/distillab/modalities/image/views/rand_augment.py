@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from distillab.data.examples import Indices
+from distillab.data.examples import IMAGE, Indices
 from distillab.modalities.image.views import colour, geometry, tones
-from distillab.modalities.image.views.operation import Operation, a_number_each, operation, to_bytes
+from distillab.modalities.views.operation import Operation, operation, per_example, to_bytes
 
 Signs = npt.NDArray[np.float64]
 # Applies an operation to images, given the share of its strongest magnitude and a sign for each image.
@@ -30,7 +30,7 @@ MOST_BITS_LOST = 4
 def _coloured(change: Callable[[Tensor, Tensor], Tensor]) -> Augmentation:
     def augment(pixels: Tensor, strength: float, signs: Signs) -> Tensor:
         levels = pixels.float()
-        return to_bytes(change(levels, a_number_each(1 + STRONGEST_FACTOR * strength * signs, levels)))
+        return to_bytes(change(levels, per_example(1 + STRONGEST_FACTOR * strength * signs, levels)))
 
     return augment
 
@@ -92,6 +92,8 @@ class RandAugment(Operation):
 
     Paper: Cubuk, Zoph, Shlens and Le, "RandAugment", NeurIPS 2020.
     """
+
+    modality: ClassVar[str | None] = IMAGE
 
     n: Annotated[int, Field(ge=1, strict=True)] = 2
     magnitude: Annotated[int, Field(ge=0, lt=BINS, strict=True)] = 10

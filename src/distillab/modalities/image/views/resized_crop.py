@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from distillab.data.examples import Indices
+from distillab.data.examples import IMAGE, Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views.operation import Operation, operation, to_bytes
+from distillab.modalities.views.operation import Operation, operation, to_bytes
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # Boxes tried before the largest one in the middle is taken.
@@ -39,6 +39,8 @@ class RandomResizedCrop(Operation):
 
     Paper: Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
     """
+
+    modality: ClassVar[str | None] = IMAGE
 
     scale: tuple[Positive, Positive] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distillab.modalities.image.views.operation import to_bytes
+from distillab.modalities.views.operation import to_bytes
 
 
 def posterize(pixels: Tensor, bits: int) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Protocol
 from distillab.registry import Registry
 from distillab.study.folder import StudyFolder
 
+PROGRESS_SECONDS = 0.25  # between reports of progress
+
 OnProgress = Callable[[float], None]
 """Called now and then with the share of the work that is finished, in [0, 1]."""
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 
 from distillab.study.folder import StudyFolder
-from distillab.study.running.executors.executor import OnProgress, executors
+from distillab.study.running.executors.executor import PROGRESS_SECONDS, OnProgress, executors
 from distillab.study.running.worker import work
-
-PROGRESS_SECONDS = 0.5
 
 
 @executors.register("inline")

@@ -15,12 +15,11 @@ from distillab.errors import DiskFullError
 from distillab.forkserver import workers_context
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
-from distillab.study.running.executors.executor import OnProgress, executors
+from distillab.study.running.executors.executor import PROGRESS_SECONDS, OnProgress, executors
 from distillab.study.running.executors.tail import Host, extra_workers
 from distillab.study.running.worker import work
 from distillab.training.numerics.device import pick_device
 
-PROGRESS_SECONDS = 0.25
 DISK_FULL_EXIT = 28  # errno.ENOSPC: tells the parent why a worker ended
 MAX_RESTARTS = 10
 

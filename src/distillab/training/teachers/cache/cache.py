@@ -17,7 +17,7 @@ from distillab.artefacts import CACHE, write_atomically
 from distillab.canonical import canonical_json, spec_id
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views import Views
+from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.teachers.cache.parts import Kept
 from distillab.training.teachers.cache.records import Keys, Records
@@ -232,7 +232,7 @@ class _Wanted:
     def rendered(self, met: _Met, device: torch.device) -> Tensor:
         """Views, uint8 ``[N, C, H, W]``."""
         if self._views.count is not None:
-            pixels = torch.from_numpy(self.images.pixels(met.positions)).to(device)
+            pixels = torch.from_numpy(self.images.items(met.positions)).to(device)
             return self._views.render(pixels, self._views.at(met.numbers))
         epochs, of_epoch = np.unique(met.numbers, return_inverse=True)
         parts = [
@@ -240,7 +240,7 @@ class _Wanted:
             for place, epoch in enumerate(epochs)
         ]
         in_order = np.argsort(np.argsort(of_epoch, kind="stable"), kind="stable")
-        return torch.cat([part.pixels for part in parts])[torch.from_numpy(in_order).to(device)]
+        return torch.cat([part.items for part in parts])[torch.from_numpy(in_order).to(device)]
 
 
 def _known_by(

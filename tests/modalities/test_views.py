@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from distillab.modalities.image.views import ViewParameters, Views
+from distillab.modalities import modalities
+from distillab.modalities.views import ViewParameters, Views
 
 KINDS = ("none", "flip", "crop", "crop_flip")
 CROPS = ("crop", "crop_flip")
@@ -181,4 +182,4 @@ def test_the_dtype_stays(dtype: torch.dtype) -> None:
     ],
 )
 def test_views_fit_the_images(kind: str, channels: int, resolution: int, expected: Views) -> None:
-    assert Views.resolve(kind, channels=channels, resolution=resolution) == expected  # type: ignore[arg-type]
+    assert modalities["image"].views(kind, (channels, resolution, resolution)) == expected  # type: ignore[arg-type]

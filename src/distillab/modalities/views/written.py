@@ -1,4 +1,4 @@
-"""Views as a recipe writes them: a kind, or a list of operations in order, some with settings."""
+"""Views as a recipe states them: a kind, or a list of operations in order, some with settings."""
 
 from __future__ import annotations
 
@@ -8,45 +8,57 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.modalities.image.views.operation import Operation, operations
+from distillab.modalities.views.operation import Operation, operations
 
 ViewKind = Literal["none", "flip", "crop", "crop_flip"]
 KINDS: tuple[str, ...] = get_args(ViewKind)
-# A kind, ``auto``, or operations in order with all their settings.
 WrittenViews = str | list[dict[str, dict[str, Any]]]
+"""A kind, ``auto``, or operations in order with all their settings."""
 
-WRITTEN = "a list such as [random_resized_crop, flip, {mixup: {alpha: 0.2}}]"
+OTHER_SPELLINGS = {"color_jitter": "colour_jitter"}
+_FORM = "a list such as [random_resized_crop, flip, {mixup: {alpha: 0.2}}]"
 
 
 def canonical_views(entry: Any) -> WrittenViews:
-    """Views as written, in the one form that stands for them: ``auto``, a kind, or a list of operations with
-    every setting.
+    """Return views as written in the one form that stands for them.
+
+    Args:
+        entry: ``auto``, a kind, the name of an operation, or a list of operations.
+
+    Returns:
+        ``auto``, a kind, or a list of operations with every setting.
 
     Raises:
-        RequestError: an unknown view or setting, a value out of its range, an operation written twice, or
-            one that mixes images before the last place.
+        RequestError: An unknown view or setting, a value out of its range, an operation that occurs twice, or
+            one that mixes examples before the last place.
+
+    Example:
+        >>> canonical_views("crop_flip")
+        'crop_flip'
+        >>> canonical_views(["flip", {"mixup": {"alpha": 0.4}}])
+        [{'flip': {}}, {'mixup': {'alpha': 0.4}}]
     """
     if isinstance(entry, str):
         if entry in ("auto", *KINDS):
             return entry
-        if entry not in operations:
+        if OTHER_SPELLINGS.get(entry, entry) not in operations:
             raise unknown_name("view", entry, {"auto", *KINDS, *operations})
         entry = [entry]
     if not isinstance(entry, list | tuple) or not entry:
         given = "an empty list" if entry == [] else f"{entry!r}"
-        raise RequestError(f"{given} is not a choice of views", allowed=f"{', '.join(KINDS)}, or {WRITTEN}")
+        raise RequestError(f"{given} is not a choice of views", allowed=f"{', '.join(KINDS)}, or {_FORM}")
     chain = [_operation(item) for item in entry]
-    _must_make_sense(chain)
+    _check_order(chain)
     return written_chain(chain)
 
 
 def written_chain(chain: Iterable[Operation]) -> list[dict[str, dict[str, Any]]]:
-    """Operations as plain values, every setting written out."""
+    """Return operations as plain values, every setting included."""
     return [{step.name: step.model_dump(mode="json")} for step in chain]
 
 
 def read_chain(written: Iterable[Mapping[str, Any]]) -> tuple[Operation, ...]:
-    """The operations that :func:`written_chain` wrote. Raises RequestError as :func:`canonical_views`."""
+    """Return the operations that :func:`written_chain` wrote. May raise RequestError."""
     return tuple(_operation(item) for item in written)
 
 
@@ -55,7 +67,8 @@ def _operation(item: Any) -> Operation:
     if isinstance(item, Mapping) and len(item) == 1:
         [(name, settings)] = item.items()
     if not isinstance(name, str) or not isinstance(settings or {}, Mapping):
-        raise RequestError(f"{item!r} is not a view", allowed=WRITTEN)
+        raise RequestError(f"{item!r} is not a view", allowed=_FORM)
+    name = OTHER_SPELLINGS.get(name, name)
     if name not in operations:
         raise unknown_name("view", name, operations)
     kind = operations[name]
@@ -65,14 +78,14 @@ def _operation(item: Any) -> Operation:
         raise validation_error(error, name, kind.model_fields) from error
 
 
-def _must_make_sense(chain: list[Operation]) -> None:
+def _check_order(chain: list[Operation]) -> None:
     names = [step.name for step in chain]
     for name in names:
         if names.count(name) > 1:
-            raise RequestError(f"{name} is written twice", allowed="each view once")
+            raise RequestError(f"{name} occurs twice", allowed="each view once")
     for step in chain[:-1]:
         if step.mixes:
             raise RequestError(
                 f"{step.name} does not come last",
-                allowed="one view that mixes images, at the end of the list",
+                allowed="one view that mixes examples, at the end of the list",
             )

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillab.modalities.image.views import ViewParameters, Views
-from distillab.modalities.image.views.shifts import windows_by_index
+from distillab.modalities import modalities
+from distillab.modalities.views import ViewParameters, Views
+from distillab.modalities.views.shifts import windows_by_index
 
 KINDS = ("none", "flip", "crop", "crop_flip")
 
@@ -80,7 +81,7 @@ def test_no_views_at_all_are_none() -> None:
 
 
 def test_a_chain_has_no_numbers() -> None:
-    chain = Views.resolve(["crop", "colour_jitter"], channels=3, resolution=32)
+    chain = modalities["image"].views(["crop", "colour_jitter"], (3, 32, 32))
     assert chain.count is None
     with pytest.raises(ValueError, match="no numbers"):
         chain.at(np.array([0]))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from distillab.canonical import canonical_json
 from distillab.errors import RequestError
-from distillab.modalities.image.views import Views, WrittenViews, canonical_views, operations
+from distillab.modalities import modalities
+from distillab.modalities.views import Views, WrittenViews, canonical_views, operations
 
 RATIO = [0.75, 4 / 3]
 
@@ -52,7 +53,7 @@ def test_resolved_views_are_kept_as_json_and_read_again(
     chain: list[str], mixing: str | None, resolution: int
 ) -> None:
     chain = chain + [mixing] * (mixing is not None)  # type: ignore[list-item]
-    views = Views.resolve(chain, channels=3, resolution=resolution)  # type: ignore[arg-type]
+    views = modalities["image"].views(chain, (3, resolution, resolution))  # type: ignore[arg-type]
     kept = json.loads(json.dumps(views.written))
     assert kept == views.written
     assert Views.read(kept, views.pad) == views
@@ -61,7 +62,7 @@ def test_resolved_views_are_kept_as_json_and_read_again(
 
 
 def test_a_padding_of_its_own_is_a_kind_as_well() -> None:
-    views = Views.resolve([{"crop": {"pad": 2}}], channels=3, resolution=32)
+    views = modalities["image"].views([{"crop": {"pad": 2}}], (3, 32, 32))
     assert (views.kind, views.pad, views.count) == ("crop", 2, 25)
 
 
@@ -85,7 +86,7 @@ def test_a_padding_of_its_own_is_a_kind_as_well() -> None:
         ([{"random_resized_crop": {"scale": [0.5, 2]}}], ("random_resized_crop.scale", "at most 1")),
         (["mixup", "flip"], ("mixup does not come last", "at the end")),
         (["mixup", "cutmix"], ("mixup does not come last", "one view that mixes")),
-        (["flip", "crop", "flip"], ("flip is written twice",)),
+        (["flip", "crop", "flip"], ("flip occurs twice",)),
         ([], ("an empty list is not a choice of views", "none")),
         ([3], ("3 is not a view",)),
         ([{"flip": {}, "crop": {}}], ("is not a view", "a list such as")),
@@ -111,4 +112,4 @@ def test_a_mistake_is_told_in_one_line(entry: object, told: tuple[str, ...]) -> 
     ],
 )
 def test_views_are_called_by_what_is_not_their_default(written: WrittenViews, label: str) -> None:
-    assert Views.resolve(written, channels=3, resolution=32).label == label
+    assert modalities["image"].views(written, (3, 32, 32)).label == label

@@ -1,4 +1,4 @@
-"""Principal axes: many features become few, the loudest of them softened."""
+"""Principal axes: many features are reduced to few, and the largest variances are softened."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+"""float32 ``[N, D]``, one vector per example."""
 
-# The variance of an axis is divided by its square root: neighbours in all axes count, the first ones most.
+# The variance of an axis is divided by its square root: all axes count for neighbors, the first ones most.
 SOFTENED = 0.5
 SMALLEST_SHARE = 1e-6  # of the largest variance; axes below it hold rounding errors
 
 
 @dataclass(frozen=True, eq=False)
 class PrincipalAxes:
-    """A linear map from F standardised features to D principal axes.
+    """A linear map from F standardized features to D principal axes.
 
     Attributes:
         mean: float32 ``[F]``.
         axes: float32 ``[F, D]``, with the scale of the features and the softening folded in.
+
+    Example:
+        >>> features = np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32)
+        >>> vectors = PrincipalAxes.of(features, 3)(features)
+        >>> vectors.shape, float((vectors**2).sum(axis=1).mean().round(3))
+        ((100, 3), 1.0)
     """
 
     mean: Vectors
@@ -29,7 +36,7 @@ class PrincipalAxes:
 
     @classmethod
     def of(cls, features: Vectors, dimensions: int) -> PrincipalAxes:
-        """The axes of features, float32 ``[N, F]``; fewer than ``dimensions`` if N or F allow no more.
+        """Return the axes of features, float32 ``[N, F]``: ``dimensions``, or fewer if N or F allow no more.
 
         They are scaled so that vectors of these features have a mean squared length of 1.
         """
@@ -44,15 +51,18 @@ class PrincipalAxes:
         return cls(mean.astype(np.float32), axes.astype(np.float32))
 
     def __call__(self, features: Vectors) -> Vectors:
-        """float32 ``[N, F]`` to float32 ``[N, D]``."""
+        """Project float32 ``[N, F]`` to float32 ``[N, D]``."""
         return np.asarray((features - self.mean) @ self.axes, dtype=np.float32)
 
 
 def _axes(standard: Vectors) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Variances (descending) and axes of centred features; each axis points to where its largest entry is
-    positive, so that the same features give the same axes everywhere."""
+    """Return variances (descending) and axes of centered features.
+
+    Each axis has the sign that makes its largest entry positive, so that the same features give the same axes
+    everywhere.
+    """
     count, width = standard.shape
-    if count < width:  # the axes lie in the span of the images, which is the smaller problem
+    if count < width:  # the axes lie in the span of the examples, which is the smaller problem
         values, left = np.linalg.eigh(standard @ standard.T / count)
         values, left = np.maximum(values[::-1], 0.0), left[:, ::-1]
         vectors = standard.T @ left / np.sqrt(np.maximum(values * count, 1e-12))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from distillab.data.examples import Examples
-from distillab.modalities.image.views import CutMix, MixUp, Views
+from distillab.modalities import modalities
+from distillab.modalities.views import CutMix, MixUp, Views
 
 CPU = torch.device("cpu")
 KINDS = {"mixup": MixUp, "cutmix": CutMix}
@@ -24,7 +25,7 @@ def examples_of(n: int = N, *, side: int = 16, first_id: int = 0) -> Examples:
 
 
 def resolve(written: object) -> Views:
-    return Views.resolve(written, channels=3, resolution=16)  # type: ignore[arg-type]
+    return modalities["image"].views(written, (3, 16, 16))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,11 +37,11 @@ def test_the_pixels_are_shared_as_the_labels_are(kind: str) -> None:
     assert partners.dtype == np.int64
     assert share.dtype == torch.float32
     assert share.shape == (N,)
-    assert batch.pixels.dtype == torch.uint8
+    assert batch.items.dtype == torch.uint8
     levels = torch.from_numpy(4.0 * positions), torch.from_numpy(4.0 * partners)
     mean = share * levels[0] + (1 - share) * levels[1]
     tolerance = 0.5 if kind == "mixup" else 1e-4  # a mixed grey level is rounded, a pasted one is not
-    assert float((batch.pixels.double().mean(dim=(1, 2, 3)) - mean).abs().max()) <= tolerance + 1e-4
+    assert float((batch.items.double().mean(dim=(1, 2, 3)) - mean).abs().max()) <= tolerance + 1e-4
     assert (partners != positions).mean() > 0.9
     assert 0 <= share.min() < 0.5
     assert 0.8 < share.max() <= 1
@@ -64,7 +65,7 @@ def test_the_partner_depends_on_the_image_and_not_on_the_batch(
     assert part.mixture is not None
     assert (part.mixture.partners == whole.mixture.partners[some]).all()
     assert torch.equal(part.mixture.share, whole.mixture.share[some])
-    assert torch.equal(part.pixels, whole.pixels[some])
+    assert torch.equal(part.items, whole.items[some])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,12 +86,12 @@ def test_both_images_are_views_before_they_are_mixed() -> None:
     rng = np.random.default_rng(0)
     images = Examples.of(rng.integers(0, 256, (N, 3, 16, 16), np.uint8), np.zeros(N, np.int64), ("a",))
     positions = np.arange(N)
-    alone = resolve(["crop", "flip"]).batch(images, positions, 7, 8, CPU).pixels
+    alone = resolve(["crop", "flip"]).batch(images, positions, 7, 8, CPU).items
     batch = resolve(["crop", "flip", "mixup"]).batch(images, positions, 7, 8, CPU)
     assert batch.mixture is not None
     share = batch.mixture.share.double()[:, None, None, None]
     expected = share * alone.double() + (1 - share) * alone[batch.mixture.partners].double()
-    assert float((batch.pixels.double() - expected).abs().max()) <= 0.501
+    assert float((batch.items.double() - expected).abs().max()) <= 0.501
 
 
 def test_a_pasted_rectangle_has_the_proportions_of_the_image() -> None:
@@ -101,7 +102,7 @@ def test_a_pasted_rectangle_has_the_proportions_of_the_image() -> None:
     shares = CutMix().shares(images.ids, 1, 1)
     inside = 0
     for place in range(N):
-        pasted = (batch.pixels[place, 0] != 4 * place).numpy()
+        pasted = (batch.items[place, 0] != 4 * place).numpy()
         rows, columns = np.flatnonzero(pasted.any(axis=1)), np.flatnonzero(pasted.any(axis=0))
         if not len(rows):
             continue
@@ -119,7 +120,7 @@ def test_an_image_mixed_with_itself_is_itself() -> None:
     images = examples_of(1)
     for kind in KINDS:
         batch = resolve(kind).batch(images, np.zeros(4, np.int64), 0, 0, CPU)
-        assert torch.equal(batch.pixels, torch.from_numpy(images.pixels(np.zeros(4, np.int64))))
+        assert torch.equal(batch.items, torch.from_numpy(images.pixels(np.zeros(4, np.int64))))
 
 
 def test_views_say_whether_they_mix() -> None:

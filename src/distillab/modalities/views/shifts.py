@@ -14,12 +14,18 @@ from torch.nn import functional as F
 
 from distillab.data.examples import Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.image.views.layout import channels_last
+from distillab.modalities.views.layout import channels_last
 
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """Crop offsets (int64 ``[N]``, from the padded top left corner) and mirror flags (bool ``[N]``)."""
+    """Crop offsets and mirror flags of a batch.
+
+    Attributes:
+        top: int64 ``[N]``, counted from the upper border of the padded image.
+        left: int64 ``[N]``, counted from its left border.
+        flip: bool ``[N]``, whether the window is mirrored.
+    """
 
     top: Tensor
     left: Tensor
@@ -28,18 +34,18 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Shifts:
-    """Windows of the image padded by ``pad`` black pixels, mirrored half of the time if ``mirror``."""
+    """Windows of an image padded by ``pad`` black pixels, half of them mirrored if ``mirror``."""
 
     pad: int
     mirror: bool
 
     @property
     def count(self) -> int:
-        """How many views an image has: (2 pad + 1)^2, twice that with mirror images."""
+        """Number of views of an image: (2 pad + 1)^2, twice that with mirror images."""
         return (2 * self.pad + 1) ** 2 * (2 if self.mirror else 1)
 
     def draw(self, ids: Indices, epoch: int, seed: int) -> ViewParameters:
-        """The view of each image in an epoch: a pure function of id, epoch and seed."""
+        """Return the view of each image in an epoch: a pure function of id, epoch and seed."""
         bits = random_bits(ids, seed, epoch)
         sides = np.uint64(2 * self.pad + 1)
         top = (bits & np.uint64(0xFFFFF)) % sides
@@ -48,17 +54,17 @@ class Shifts:
         return _parameters(top, left, flip)
 
     def index(self, parameters: ViewParameters) -> Indices:
-        """The number of each view, int64 ``[N]`` in [0, count)."""
+        """Return the number of each view, int64 ``[N]`` in [0, count)."""
         sides = 2 * self.pad + 1
         window = parameters.top * sides + parameters.left
         number = window * 2 + parameters.flip.long() if self.mirror else window
         return np.asarray(number.cpu().numpy(), dtype=np.int64)
 
     def at(self, index: Indices) -> ViewParameters:
-        """The views with the given numbers, int64 ``[N]``: the inverse of :meth:`index`.
+        """Return the views with the given numbers, int64 ``[N]``: the inverse of :meth:`index`.
 
         Raises:
-            IndexError: a number outside [0, count).
+            IndexError: A number is outside [0, count).
         """
         number = np.asarray(index)
         if len(number) and not 0 <= number.min() <= number.max() < self.count:
@@ -68,14 +74,16 @@ class Shifts:
         top, left = np.divmod(window, 2 * self.pad + 1)
         return _parameters(top, left, flip)
 
-    def render(self, pixels: Tensor, parameters: ViewParameters) -> Tensor:
-        """The views of a batch: ``pixels`` [N, C, H, W] (any dtype) to the same shape, dtype and device, in
-        channels-last memory unless there is nothing to do."""
+    def render(self, items: Tensor, parameters: ViewParameters) -> Tensor:
+        """Return the views of a batch, ``items`` [N, C, H, W], in the same shape, dtype and device.
+
+        They are in channels-last memory unless there is only one view.
+        """
         if self.count == 1:
-            return pixels
-        if pixels.device.type == "cpu" and pixels.dtype == torch.uint8:
-            return channels_last(_windows_by_stride(pixels, parameters, self.pad))
-        return windows_by_index(pixels, parameters, self.pad)
+            return items
+        if items.device.type == "cpu" and items.dtype == torch.uint8:
+            return channels_last(_windows_by_stride(items, parameters, self.pad))
+        return windows_by_index(items, parameters, self.pad)
 
 
 def _parameters(top: npt.NDArray[Any], left: npt.NDArray[Any], flip: npt.NDArray[np.bool_]) -> ViewParameters:
@@ -86,28 +94,28 @@ def _parameters(top: npt.NDArray[Any], left: npt.NDArray[Any], flip: npt.NDArray
     )
 
 
-def windows_by_index(pixels: Tensor, parameters: ViewParameters, pad: int) -> Tensor:
-    """The views of a batch by one gather, on any device: ``pixels`` [N, C, H, W] to the same shape."""
-    n, _, height, width = pixels.shape
-    device = pixels.device
+def windows_by_index(items: Tensor, parameters: ViewParameters, pad: int) -> Tensor:
+    """Return the views of a batch by one gather, on any device: ``items`` [N, C, H, W] to the same shape."""
+    n, _, height, width = items.shape
+    device = items.device
     rows = parameters.top.to(device)[:, None] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(n, width)
     columns = torch.where(parameters.flip.to(device)[:, None], columns.flip(1), columns)
     columns = columns + parameters.left.to(device)[:, None]
-    padded = F.pad(pixels, (pad,) * 4)
+    padded = F.pad(items, (pad,) * 4)
     image = torch.arange(n, device=device)[:, None, None]
     # Indexing around the channel axis puts it last: [N, H, W, C], which is channels-last memory already.
     return padded[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _windows_by_stride(pixels: Tensor, parameters: ViewParameters, pad: int) -> Tensor:
-    """The same for bytes on the CPU, where copying whole rows is eight times as fast as a gather."""
+    """Return the same for bytes on the CPU, where copying whole rows is eight times as fast as a gather."""
     n, channels, height, width = pixels.shape
     if pad:
         padded = np.zeros((n, channels, height + 2 * pad, width + 2 * pad), np.uint8)
         padded[:, :, pad:-pad, pad:-pad] = pixels.numpy()
         image, plane, row, column = padded.strides
-        # Every window of every image, [N, top, left, C, H, W], without copying one.
+        # All windows of all images, [N, top, left, C, H, W], without copying any.
         offsets = 2 * pad + 1
         shape = (n, offsets, offsets, channels, height, width)
         windows = as_strided(padded, shape, (image, row, column, plane, row, column), writeable=False)

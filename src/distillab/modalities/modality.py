@@ -1,0 +1,110 @@
+"""The contract of a modality: what an example is, from normalization to how it is shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.data.channel_statistics import ChannelStatistics
+from distillab.data.dataset import Dataset
+from distillab.data.examples import Examples, Items, Shape
+from distillab.data.originals import Original
+from distillab.modalities.normalization import Normalization
+from distillab.modalities.views.views import Views
+from distillab.modalities.views.written import WrittenViews, canonical_views
+from distillab.registry import Registry
+
+
+@dataclass(frozen=True)
+class Preview:
+    """How one example is shown.
+
+    Attributes:
+        picture: uint8 ``[C, H, W]`` with 1 or 3 channels.
+        sound: A WAV file, if there is anything to hear.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    sound: bytes | None = None
+
+
+class Modality(ABC):
+    """What an example is: how it is normalized, augmented, embedded and shown.
+
+    Subclasses live one per folder and are registered by :func:`modality`. The first line of their docstring
+    is what ``distillab list modalities`` prints. Sources name their modality, and decode their examples with
+    its functions into items of one shape and dtype.
+
+    Attributes:
+        name: The registered name, as in :attr:`Pool.modality`.
+        embedding: Name of the embedding that is used unless another is requested.
+    """
+
+    name: ClassVar[str]
+    embedding: ClassVar[str]
+
+    @abstractmethod
+    def statistics(self, examples: Examples) -> ChannelStatistics:
+        """Return the mean and standard deviation that inputs are normalized with, from training examples."""
+
+    @abstractmethod
+    def normalization(self, statistics: ChannelStatistics) -> Normalization:
+        """Return the normalization by given statistics."""
+
+    @abstractmethod
+    def usual_views(self, shape: Shape) -> WrittenViews:
+        """Return what the views ``auto`` mean for items of a shape."""
+
+    @abstractmethod
+    def preview(self, item: Items, original: Original | None = None) -> Preview:
+        """Return how an item is shown.
+
+        Args:
+            item: ``[C, H, W]``, in the dtype of its pool or float.
+            original: What it was computed from, if that is kept.
+        """
+
+    def views(self, written: WrittenViews, shape: Shape) -> Views:
+        """Return the views that a recipe states, for items of a shape.
+
+        Raises:
+            RequestError: As :meth:`Views.resolve`.
+        """
+        written = canonical_views(written)
+        return Views.resolve(self.usual_views(shape) if written == "auto" else written, shape, self.name)
+
+
+modalities: Registry[Modality] = Registry("modality")
+"""All modalities, by name."""
+
+
+def modality(name: str) -> Callable[[type[Modality]], type[Modality]]:
+    """Return a class decorator that registers a modality under ``name``."""
+
+    def register(cls: type[Modality]) -> type[Modality]:
+        cls.name = name
+        modalities.register(name)(cls())
+        return cls
+
+    return register
+
+
+def modality_of(examples: Examples | Dataset) -> Modality:
+    """Return the modality of some examples.
+
+    Example:
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("cat", "dog"))
+        >>> modality_of(images).name
+        'image'
+    """
+    return modalities[examples.modality]
+
+
+def normalization_of(dataset: Dataset) -> Normalization:
+    """Return the normalization of the inputs of a dataset, by the statistics of its training split."""
+    return modality_of(dataset).normalization(dataset.normalization())

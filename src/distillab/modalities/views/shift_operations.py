@@ -1,0 +1,58 @@
+"""Crop and flip as operations of a chain: the same shifts and mirrors that ``crop_flip`` draws."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field
+from torch import Tensor
+
+from distillab.data.examples import IMAGE, Indices, Shape
+from distillab.modalities.views.operation import Operation, operation
+from distillab.modalities.views.shifts import Shifts
+
+
+def usual_pad(side: int) -> int:
+    """Return an eighth of the side: the usual 4 pixels at 32."""
+    return max(1, side // 8)
+
+
+@operation("crop")
+class Crop(Operation):
+    """A window of the image padded by ``pad`` black pixels.
+
+    Attributes:
+        pad: Pixels on each side; ``auto`` is an eighth of the side.
+
+    Example:
+        >>> Crop().fitted((3, 32, 32)).pad
+        4
+    """
+
+    modality: ClassVar[str | None] = IMAGE
+
+    pad: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = "auto"
+
+    def fitted(self, shape: Shape) -> Self:
+        """Return the crop with the padding for images of a shape."""
+        pad = usual_pad(shape[1]) if self.pad == "auto" else self.pad
+        return self.model_copy(update={"pad": pad})
+
+    def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
+        """Return shifted images. Raises ValueError before the padding is fitted."""
+        if self.pad == "auto":
+            raise ValueError("the padding of a crop depends on the size of the images")
+        shifts = Shifts(self.pad, mirror=False)
+        return shifts.render(items, shifts.draw(ids, epoch, seed))
+
+
+@operation("flip")
+class Flip(Operation):
+    """The mirror image, with probability one half."""
+
+    modality: ClassVar[str | None] = IMAGE
+
+    def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
+        """Return images, some of them mirrored."""
+        shifts = Shifts(0, mirror=True)
+        return shifts.render(items, shifts.draw(ids, epoch, seed))

@@ -1,0 +1,195 @@
+"""Views: which ones an example gets, and the batches that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from distillab.data.examples import IMAGE, Examples, Indices, Shape
+from distillab.errors import RequestError
+from distillab.modalities.views.mixing import Mixing, Mixture
+from distillab.modalities.views.operation import Operation, operations
+from distillab.modalities.views.shift_operations import Crop, Flip, usual_pad
+from distillab.modalities.views.shifts import Shifts, ViewParameters
+from distillab.modalities.views.written import (
+    ViewKind,
+    WrittenViews,
+    canonical_views,
+    read_chain,
+    written_chain,
+)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A batch of views.
+
+    Attributes:
+        items: ``[N, C, H, W]``, in the dtype of the pool.
+        mixture: What they were mixed with, under views that mix.
+    """
+
+    items: Tensor
+    mixture: Mixture | None = None
+
+
+@dataclass(frozen=True)
+class Views:
+    """Which views are drawn.
+
+    Attributes:
+        kind: Shifts and mirrors, of which there are finitely many, or ``chain`` for ``operations``.
+        pad: Black pixels around an image from which the windows of a ``crop`` are taken.
+        operations: The operations of a ``chain``, in order.
+
+    Example:
+        >>> views = Views.resolve(["flip", "crop"], (3, 32, 32))
+        >>> views.label, views.count
+        ('crop_flip (pad 4)', 162)
+    """
+
+    kind: ViewKind | Literal["chain"]
+    pad: int
+    operations: tuple[Operation, ...] = ()
+
+    @classmethod
+    def resolve(cls, written: WrittenViews, shape: Shape, modality: str = IMAGE) -> Views:
+        """Return the views for items of a shape; ``auto`` settings of operations are resolved.
+
+        ``auto`` views are for a modality to choose, see :meth:`Modality.views`.
+
+        Raises:
+            RequestError: As :func:`distillab.modalities.views.written.canonical_views`, or an operation is
+                for another modality.
+        """
+        written = canonical_views(written)
+        if isinstance(written, str):
+            kind = cast(ViewKind, written)
+            names = [] if kind == "none" else kind.split("_")
+            _check_modality([operations[name] for name in names], modality)
+            return cls(kind, usual_pad(shape[1]) if "crop" in kind else 0)
+        chain = tuple(step.fitted(shape) for step in read_chain(written))
+        _check_modality([type(step) for step in chain], modality)
+        return cls._of(chain)
+
+    @classmethod
+    def _of(cls, chain: tuple[Operation, ...]) -> Views:
+        """Return a chain, or the kind that it equals: ``[flip, crop]`` gives the views of ``crop_flip``."""
+        if any(not isinstance(step, Crop | Flip) for step in chain):
+            return cls("chain", 0, chain)
+        pads = [step.pad for step in chain if isinstance(step, Crop) and step.pad != "auto"]
+        return cls(cast(ViewKind, "_".join(sorted(step.name for step in chain))), sum(pads))
+
+    @classmethod
+    def read(cls, written: WrittenViews, pad: int) -> Views:
+        """Return the views of which :attr:`written` and ``pad`` were kept."""
+        if isinstance(written, str):
+            return cls(cast(ViewKind, written), pad)
+        return cls("chain", pad, read_chain(written))
+
+    @property
+    def written(self) -> WrittenViews:
+        """The plain form, for JSON: the kind, or the operations with all their settings."""
+        return written_chain(self.operations) if self.kind == "chain" else self.kind
+
+    @property
+    def label(self) -> str:
+        """The form for people: ``crop_flip (pad 4)``, or the operations with their non-default settings."""
+        if self.kind != "chain":
+            return f"{self.kind} (pad {self.pad})"
+        return ", ".join(step.label for step in self.operations)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a view also depends on other examples of the training set (mixup, CutMix)."""
+        return any(step.mixes for step in self.operations)
+
+    # -- shifts and mirrors: views that have numbers --------------------------------------------------------
+
+    @property
+    def count(self) -> int | None:
+        """Number of different views of an example, or None if they cannot be counted."""
+        return None if self.kind == "chain" else self._shifts.count
+
+    def draw(self, ids: Indices, epoch: int, seed: int) -> ViewParameters:
+        """Return the view of each example in an epoch: a pure function of id, epoch and seed.
+
+        Raises:
+            ValueError: The views cannot be counted; so do the three methods below.
+        """
+        return self._shifts.draw(ids, epoch, seed)
+
+    def index(self, parameters: ViewParameters) -> Indices:
+        """Return the number of each view, int64 ``[N]`` in [0, count)."""
+        return self._shifts.index(parameters)
+
+    def at(self, index: Indices) -> ViewParameters:
+        """Return the views with the given numbers, int64 ``[N]``: the inverse of :meth:`index`.
+
+        Raises:
+            IndexError: A number is outside [0, count).
+        """
+        return self._shifts.at(index)
+
+    def render(self, items: Tensor, parameters: ViewParameters) -> Tensor:
+        """Return the views of a batch: ``items`` [N, C, H, W] to the same shape, dtype and device."""
+        return self._shifts.render(items, parameters)
+
+    @property
+    def _shifts(self) -> Shifts:
+        if self.kind == "chain":
+            raise ValueError("the views of a chain have no numbers")
+        return Shifts(self.pad, mirror="flip" in self.kind)
+
+    # -- any views ------------------------------------------------------------------------------------------
+
+    def batch(
+        self, examples: Examples, positions: Indices, epoch: int, seed: int, device: torch.device
+    ) -> Rendered:
+        """Return the views that some examples of a training set have in an epoch.
+
+        They are a pure function of id, epoch and seed, and for views that mix, of the training set as well.
+
+        Args:
+            examples: The training set.
+            positions: int64 ``[N]``, positions in it.
+            epoch: Number of the epoch.
+            seed: Seed of the views.
+            device: Where the batch is wanted.
+        """
+        items = self._unmixed(examples, positions, epoch, seed, device)
+        if not self.mixes:
+            return Rendered(items)
+        mixing = cast(Mixing, self.operations[-1])
+        ids = examples.ids[positions]
+        partners = mixing.partners(ids, epoch, seed, len(examples))
+        others = self._unmixed(examples, partners, epoch, seed, device)
+        mixed, share = mixing.mix(items, others, ids, epoch, seed)
+        return Rendered(mixed, Mixture(partners, share))
+
+    def _unmixed(
+        self, examples: Examples, positions: Indices, epoch: int, seed: int, device: torch.device
+    ) -> Tensor:
+        """Return the views before any mixing, ``[N, C, H, W]``."""
+        items = torch.from_numpy(examples.items(positions)).to(device)
+        ids = examples.ids[positions]
+        if self.kind != "chain":
+            return self.render(items, self.draw(ids, epoch, seed))
+        for step in self.operations:
+            if not step.mixes:
+                items = step.render(items, ids, epoch, seed)
+        return items
+
+
+def _check_modality(steps: list[type[Operation]], modality: str) -> None:
+    for step in steps:
+        if step.modality not in (None, modality):
+            allowed = sorted(name for name in operations if operations[name].modality in (None, modality))
+            raise RequestError(
+                f"{step.name} is an operation on {step.modality} examples, and these are {modality}",
+                where="views",
+                allowed=", ".join(["none", *allowed]),
+            )

@@ -1,0 +1,163 @@
+"""Multi-label: any number of labels per example, each predicted by a sigmoid of its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distillab.data.targets import UNLABELLED, LabelSets, Targets
+from distillab.tasks.classification_metrics import thirds
+from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
+from distillab.tasks.metric import Metric, MetricTable
+from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
+from distillab.tasks.multilabel_metrics import (
+    best_thresholds,
+    defined_labels,
+    group_aucs,
+    label_aucs,
+    multilabel_fidelity,
+    multilabel_metrics,
+)
+from distillab.tasks.task import Groups, Logits, Task, task
+
+CHANCE = 0.5  # AUC of a guess
+
+_quality = partial(Metric, uses_study_margin=True)
+_error = partial(Metric, higher_is_better=False)
+_nats = partial(_error, unit="nats", margin=0.02)
+
+
+@task("multilabel")
+class MultiLabel(Task):
+    """Any number of labels per example: binary cross-entropy, sigmoids, AUC.
+
+    A label that is not known is left out of every loss and metric. A label that occurs in every example of a
+    test set, or in none, has no AUC there: it is left out of the means over labels, and
+    :meth:`undefined_classes` counts it.
+
+    Attributes:
+        uncertain: What a label that is not known is taken for in training, if another label of the example
+            is known: left out (``ignore``), present (``ones``) or absent (``zeros``), as in Irvin et al.,
+            CheXpert, AAAI 2019. Metrics always leave it out.
+
+    Example:
+        >>> task = MultiLabel(uncertain="zeros")
+        >>> task.loss(torch.zeros(2, 3), torch.tensor([[1, 0, -1], [-1, -1, -1]], dtype=torch.int8))
+        tensor([1.3863, 0.0000])
+        >>> sets = LabelSets(np.array([[1, 0], [0, 0], [0, 1]], dtype=np.int8), classes=2)
+        >>> task.per_class(np.array([[2.0, 0.5], [1.0, 1.0], [0.0, 0.0]]), sets)
+        array([1., 0.])
+    """
+
+    primary: ClassVar[str] = "macro_auc"
+    metrics: ClassVar[MetricTable] = MetricTable(
+        [
+            _quality("macro_auc", "mean AUC of the labels", "Macro AUC"),
+            _quality(
+                "macro_auc_selected",
+                "mean AUC of the labels at the epoch chosen on val",
+                "Macro AUC (epoch chosen on val)",
+            ),
+            _quality("micro_auc", "AUC of all decisions", "Micro AUC"),
+            _quality("macro_ap", "mean average precision of the labels", "Macro AP (mAP)"),
+            _quality("micro_ap", "average precision of all decisions", "Micro AP"),
+            _quality("macro_f1", "macro F1", "Macro F1"),
+            _quality("micro_f1", "micro F1", "Micro F1"),
+            _quality("exact_match", "share of exact matches", "Exact match", counts_examples=True),
+            _error("hamming_loss", "Hamming loss", "Hamming loss"),
+            _quality("worst_label_auc", "AUC of the worst label", "Worst label"),
+            _quality("worst_group_auc", "mean AUC of the worst group", "Worst group"),
+            _nats("nll", "binary cross-entropy", "Binary cross-entropy"),
+            _error("brier", "Brier score", "Brier score"),
+            _error("ece", "calibration error", "Calibration error (ECE)", margin=0.01),
+            Metric("agreement", "agreement with the teacher", "Agreement with teacher", margin=0.01),
+            _nats("teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)"),
+            _quality("head_auc", "AUC of the frequent labels", "Frequent labels"),
+            _quality("middle_auc", "AUC of the middle labels", "Middle labels"),
+            _quality("tail_auc", "AUC of the rare labels", "Rare labels"),
+        ],
+        per_test=["macro_auc", "worst_group_auc"],
+    )
+    targets: ClassVar[type[Targets]] = LabelSets
+
+    uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
+
+    def head_width(self, classes: int) -> int:
+        """Return ``classes``: one logit per label."""
+        return classes
+
+    def loss(
+        self, logits: Tensor, labels: Tensor, *, mixed: Mixed | None = None, smoothing: float = 0.0
+    ) -> Tensor:
+        """Return the binary cross-entropy of each example, averaged over its known labels, ``[N]``.
+
+        Where two examples were mixed, share BCE(y) + (1 - share) BCE(y').
+        """
+        return mean_over_labelled(
+            lambda known: binary_cross_entropy(logits, self._resolved(known), smoothing), labels, mixed
+        )
+
+    def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+        """Return mean_k KL(s_t[k] || s_s[k]) with s = sigmoid(z / T), ``[N]``.
+
+        KL is that of present and absent (Yang et al., "Multi-label knowledge distillation", ICCV 2023). The
+        authors sum it over labels; here it is averaged as the supervised loss is, so that the weights of both
+        mean the same for any number of labels.
+        """
+        return bernoulli_kl(student, teacher, temperature).mean(dim=1)
+
+    def score(self, logits: Logits, targets: Targets) -> float:
+        """Return the macro AUC; that of a guess, 0.5, if no label is both present and absent."""
+        aucs = label_aucs(logits, targets.values)
+        return float(np.nanmean(aucs)) if not np.isnan(aucs).all() else CHANCE
+
+    def measure(
+        self,
+        logits: Logits,
+        targets: Targets,
+        *,
+        groups: Groups | None = None,
+        val: tuple[Logits, Targets] | None = None,
+    ) -> dict[str, float]:
+        """Return what :func:`multilabel_metrics` does.
+
+        Labels are predicted from the probability on that is best for F1 on ``val``, each its own; from 0.5 on
+        without ``val``.
+        """
+        thresholds = None if val is None else best_thresholds(val[0], val[1].values)
+        return multilabel_metrics(logits, targets.values, groups, thresholds)
+
+    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+        """Return the AUC of each label."""
+        return label_aucs(logits, targets.values)
+
+    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+        """Return the macro AUC within each group."""
+        return group_aucs(logits, targets.values, groups)
+
+    def undefined_classes(self, targets: Targets) -> int:
+        """Return how many labels are not both present and absent among the examples."""
+        return int((~defined_labels(targets.values)).sum())
+
+    def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
+        """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""
+        return multilabel_fidelity(student, teacher)
+
+    def by_frequency(
+        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
+    ) -> dict[str, float]:
+        """Return the mean AUC of each third of the labels, by how many training examples have them."""
+        return {f"{part}_auc": value for part, value in thirds(per_class, trained).items()}
+
+    def _resolved(self, labels: Tensor) -> Tensor:
+        """Labels ``[N, K]`` with those that are not known as ``uncertain`` takes them."""
+        if self.uncertain == "ignore":
+            return labels
+        unknown = labels == UNLABELLED
+        fill = torch.full_like(labels, int(self.uncertain == "ones"))
+        return torch.where(unknown & ~unknown.all(dim=1, keepdim=True), fill, labels)

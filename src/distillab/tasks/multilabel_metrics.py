@@ -1,0 +1,226 @@
+"""How good the outputs of a multi-label network are, and how closely they follow a teacher's.
+
+Logits are float ``[N, K]``, labels int8 ``[N, K]`` (1, 0, or -1 where not known; those are left out). All
+arithmetic is float64. A label is *defined* in a test set if it occurs there and is absent there as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, log_expit
+from scipy.stats import rankdata
+
+from distillab.data.targets import UNLABELLED
+
+Logits = npt.NDArray[np.floating[Any]]
+SetArray = npt.NDArray[np.int8]
+Scores = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+BINS = 15
+EVEN = 0.0  # the logit of probability 0.5
+
+
+def multilabel_metrics(
+    logits: Logits,
+    labels: SetArray,
+    groups: npt.NDArray[np.int64] | None = None,
+    thresholds: Scores | None = None,
+) -> dict[str, float]:
+    """Return the metrics of a multi-label network's outputs on one test set.
+
+    Args:
+        logits: float ``[N, K]``.
+        labels: int8 ``[N, K]``.
+        groups: Optional int64 ``[N]``, any group numbers.
+        thresholds: The logit from which each label is predicted, ``[K]``; 0 (probability 0.5) by default.
+
+    Returns:
+        ``macro_auc``, ``macro_ap``, ``macro_f1`` (means over the defined labels of the area under the ROC
+        curve, the average precision and F1, as in scikit-learn); ``micro_auc``, ``micro_ap``, ``micro_f1``
+        (over all pairs of example and label); ``exact_match`` (share of examples whose known labels are all
+        predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc`` (lowest AUC of a
+        label); ``worst_group_auc`` (lowest macro AUC within a group, NaN without groups); ``nll`` (binary
+        cross-entropy averaged over the known labels of an example, then over examples, in nats); ``brier``
+        (mean squared error of the probabilities, 0 to 1); ``ece`` (mean over labels of the calibration error
+        of the label's probability, 15 bins of equal width). NaN where undefined.
+
+    Raises:
+        ValueError: The shapes do not fit, the test set is empty, or a logit is not finite.
+    """
+    scores, truth = _checked(logits, labels)
+    known, positive = truth != UNLABELLED, truth == 1
+    probabilities = expit(scores)
+    predicted = scores >= (EVEN if thresholds is None else thresholds)
+    defined = defined_labels(truth)
+    aucs = label_aucs(scores, truth)
+    labelled = known.any(axis=1)
+    wrong = (predicted != positive) & known
+    by_group = {} if groups is None else group_aucs(scores, truth, groups)
+    return {
+        "macro_auc": _mean(aucs),
+        "micro_auc": _auc(scores[known], positive[known]),
+        "macro_ap": _mean(_per_label(_average_precision, scores, truth)),
+        "micro_ap": _average_precision(scores[known], positive[known]),
+        "macro_f1": _mean(_f1(predicted, positive, known)[defined]),
+        "micro_f1": float(_f1(predicted.reshape(-1, 1), positive.reshape(-1, 1), known.reshape(-1, 1))[0]),
+        "exact_match": _mean(~wrong.any(axis=1)[labelled]),
+        "hamming_loss": _mean(wrong[known]),
+        "worst_label_auc": _least(aucs),
+        "worst_group_auc": _least(np.array(list(by_group.values()))),
+        "nll": _mean(_cross_entropy(scores, positive, known)[labelled]),
+        "brier": _mean((probabilities - positive)[known] ** 2),
+        "ece": _mean(np.array(list(_calibration_errors(probabilities, positive, known)))),
+    }
+
+
+def multilabel_fidelity(student_logits: Logits, teacher_logits: Logits) -> dict[str, float]:
+    """Return how closely a student's outputs follow its teacher's, on the same examples in the same order.
+
+    Args:
+        student_logits: float ``[N, K]``.
+        teacher_logits: float ``[N, K]``.
+
+    Returns:
+        ``agreement``: share of pairs of example and label that both predict, or both do not, at probability
+        0.5; ``teacher_kl``: KL(teacher || student) of a label, averaged over labels and examples, in nats.
+
+    Raises:
+        ValueError: The shapes differ, the set is empty, or a logit is not finite.
+    """
+    student, teacher = _finite(student_logits), _finite(teacher_logits)
+    if student.shape != teacher.shape:
+        raise ValueError(f"logits of student {list(student.shape)} and teacher {list(teacher.shape)} differ")
+    present = expit(teacher) * (log_expit(teacher) - log_expit(student))
+    absent = expit(-teacher) * (log_expit(-teacher) - log_expit(-student))
+    return {
+        "agreement": float(((student >= EVEN) == (teacher >= EVEN)).mean()),
+        "teacher_kl": float(max((present + absent).mean(), 0.0)),
+    }
+
+
+def defined_labels(labels: SetArray) -> Mask:
+    """Return whether each label both occurs and is absent among the examples where it is known, ``[K]``."""
+    defined: Mask = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+    return defined
+
+
+def label_aucs(logits: Logits, labels: SetArray) -> Scores:
+    """Return the area under the ROC curve of each label, ``[K]``, NaN where it is not defined."""
+    return _per_label(_auc, *_checked(logits, labels))
+
+
+def group_aucs(logits: Logits, labels: SetArray, groups: npt.NDArray[np.int64]) -> dict[int, float]:
+    """Return the macro AUC within each group that occurs, by group number, NaN where no label is defined."""
+    scores, truth = _checked(logits, labels)
+    if groups.shape != truth.shape[:1]:
+        raise ValueError(f"groups {list(groups.shape)} and labels {list(truth.shape)} differ")
+    return {
+        int(group): _mean(label_aucs(scores[groups == group], truth[groups == group]))
+        for group in np.unique(groups)
+    }
+
+
+def best_thresholds(logits: Logits, labels: SetArray) -> Scores:
+    """Return the logit from which predicting a label gives the best F1 on a validation set, ``[K]``.
+
+    Of thresholds that are equally good the highest; 0 (probability 0.5) for labels that are not defined.
+    """
+    scores, truth = _checked(logits, labels)
+    found = _per_label(_best_threshold, scores, truth)
+    return np.where(np.isnan(found), EVEN, found)
+
+
+def _per_label(measure: Callable[[Scores, Mask], float], scores: Scores, truth: SetArray) -> Scores:
+    """Return a measure of the known examples of each label, NaN where the label is not defined."""
+    found = np.full(truth.shape[1], np.nan)
+    for label in np.flatnonzero(defined_labels(truth)):
+        known = truth[:, label] != UNLABELLED
+        found[label] = measure(scores[known, label], truth[known, label] == 1)
+    return found
+
+
+def _auc(scores: Scores, positive: Mask) -> float:
+    """Mann-Whitney's U over the pairs of a positive and a negative; ties count half."""
+    positives = int(positive.sum())
+    pairs = positives * (len(positive) - positives)
+    if not pairs:
+        return float("nan")
+    ranks = rankdata(scores)[positive].sum()
+    return float((ranks - positives * (positives + 1) / 2) / pairs)
+
+
+def _average_precision(scores: Scores, positive: Mask) -> float:
+    """sum_k (R_k - R_k-1) P_k over the distinct thresholds, from high to low."""
+    if positive.all() or not positive.any():
+        return float("nan")
+    hits, predicted, _ = _by_threshold(scores, positive)
+    gained = np.diff(hits, prepend=0) / positive.sum()
+    return float((gained * hits / predicted).sum())
+
+
+def _best_threshold(scores: Scores, positive: Mask) -> float:
+    hits, predicted, thresholds = _by_threshold(scores, positive)
+    return float(thresholds[np.argmax(2 * hits / (predicted + positive.sum()))])
+
+
+def _by_threshold(scores: Scores, positive: Mask) -> tuple[Scores, Scores, Scores]:
+    """Hits and predictions at each distinct threshold, from high to low."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(positive[order])[last].astype(np.float64)
+    return hits, (last + 1).astype(np.float64), scores[order][last]
+
+
+def _f1(predicted: Mask, positive: Mask, known: Mask) -> Scores:
+    """F1 of each column; 0 where nothing is positive or predicted."""
+    hits = (predicted & positive & known).sum(axis=0)
+    counted = (predicted & known).sum(axis=0) + (positive & known).sum(axis=0)
+    f1: Scores = 2.0 * hits / np.maximum(counted, 1)
+    return f1
+
+
+def _cross_entropy(scores: Scores, positive: Mask, known: Mask) -> Scores:
+    """Binary cross-entropy of each example, averaged over its known labels."""
+    losses = -log_expit(np.where(positive, scores, -scores))
+    mean: Scores = (losses * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return mean
+
+
+def _calibration_errors(probabilities: Scores, positive: Mask, known: Mask) -> Iterator[float]:
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    for label in np.flatnonzero(known.any(axis=0)):
+        p, y = probabilities[known[:, label], label], positive[known[:, label], label]
+        bins = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, BINS - 1)
+        gaps = np.bincount(bins, weights=p - y, minlength=BINS)
+        yield float(np.abs(gaps).sum() / len(p))
+
+
+def _mean(values: npt.NDArray[Any]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _least(values: Scores) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.min()) if len(known) else float("nan")
+
+
+def _finite(logits: Logits) -> Scores:
+    scores = np.asarray(logits, dtype=np.float64)
+    if scores.ndim != 2 or 0 in scores.shape:
+        raise ValueError(f"logits are [N, K] with at least one example, not {list(scores.shape)}")
+    if not np.isfinite(scores).all():
+        raise ValueError("the logits hold NaN or infinity: the network has diverged")
+    return scores
+
+
+def _checked(logits: Logits, labels: SetArray) -> tuple[Scores, SetArray]:
+    scores, truth = _finite(logits), np.asarray(labels, dtype=np.int8)
+    if truth.shape != scores.shape:
+        raise ValueError(f"labels {list(truth.shape)} do not fit logits {list(scores.shape)}")
+    return scores, truth
