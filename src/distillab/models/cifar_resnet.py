@@ -19,8 +19,8 @@ DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 WIDE_DEPTHS = (8, 32)
 
 
-def initialise(model: nn.Module) -> None:
-    """He initialisation of convolutions (fan out), from torch's global generator."""
+def initialize(model: nn.Module) -> None:
+    """Initialize the convolutions of a network (He, fan out), from torch's global generator."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -63,7 +63,7 @@ class CifarResNet(nn.Module):
             self.stages.append(nn.Sequential(first, *rest))
             inputs = width
         self.fc = nn.Linear(inputs, classes)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         x = norm_relu(self.bn1, self.conv1(x))

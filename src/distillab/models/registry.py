@@ -10,7 +10,7 @@ from torch import nn
 from distillab.errors import RequestError, unknown_name
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.input_spec import InputSpec
-from distillab.models.inputs import resizing, seen_at
+from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.registry import Registry
 
@@ -95,10 +95,10 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     if several:
         combine, members = several
         return Ensemble([build_model(each, classes=classes, inputs=inputs) for each in members], combine)
-    network, pixels = seen_at(name)
+    network, pixels = split_input_size(name)
     if pixels is not None:
         resized = InputSpec.square(inputs.channels, pixels)
-        return resizing(build_model(network, classes=classes, inputs=resized), pixels)
+        return resize_inputs(build_model(network, classes=classes, inputs=resized), pixels)
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from distillab.models.cifar_resnet import initialise
+from distillab.models.cifar_resnet import initialize
 from distillab.models.cpu_kernels.norm_relu import norm_relu
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
@@ -53,7 +53,7 @@ class WideResNet(nn.Module):
             inputs = width
         self.bn = nn.BatchNorm2d(inputs)
         self.fc = nn.Linear(inputs, classes)
-        initialise(self)
+        initialize(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full
-from distillab.training.numerics.device import one_thread
+from distillab.training.numerics.device import single_threaded
 
 
 class StudyFolder:
@@ -119,7 +119,7 @@ class StudyFolder:
 
     def roles(self, condition: Condition) -> Roles:
         """Return the examples of a condition by role, the same in every process."""
-        with one_thread():
+        with single_threaded():
             return self.conditions.roles(condition)
 
     @cached_property

@@ -16,12 +16,12 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
-from distillab.models.inputs import rescaling
+from distillab.models.input_transforms import rescale_inputs
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import Asked
 from distillab.study.spec.study import StudySpec
-from distillab.training.loop.evaluation import predict
-from distillab.training.loop.trainee import new_model
+from distillab.training.evaluation import predict
+from distillab.training.loop.member import new_model
 
 CPU = torch.device("cpu")
 
@@ -42,10 +42,10 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     @cache
     def network() -> torch.nn.Module:
         classes = len(spec.teacher.classes) or None
-        made = new_model(spec.teacher.model, dataset.train, 0, CPU, classes=classes)
+        made = new_model(spec.teacher.model, dataset.train, 0, CPU, logits=classes)
         load_state(made, weights)
         scaling = inputs_of_given(spec, dataset.normalization())
-        return (rescaling(made, scaling.scale, scaling.shift) if scaling else made).eval()
+        return (rescale_inputs(made, scaling.scale, scaling.shift) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
 

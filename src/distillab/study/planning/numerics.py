@@ -17,7 +17,7 @@ from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.benchmark import Workload
-from distillab.training.numerics.selection import Choice, choose, standard
+from distillab.training.numerics.selection import NumericsChoice, default_numerics, select_numerics
 
 # The batch that a network is timed with which is only asked: enough to tell one precision from another.
 ASKED_BATCH = 16
@@ -37,7 +37,7 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
     costs_of = cache(ModelCosts)
     plan = make_plan(spec, dataset, device, costs_of=costs_of)
     plan.numerics = choose_numerics(spec, dataset, plan.jobs.values(), device)
-    if any(each.rates and each.numerics != standard(device) for each in plan.numerics.values()):
+    if any(each.rates and each.numerics != default_numerics(device) for each in plan.numerics.values()):
         return make_plan(spec, dataset, device, plan.numerics, costs_of)
     return plan
 
@@ -82,7 +82,7 @@ class Work:
 
 def choose_numerics(
     spec: StudySpec, dataset: Dataset, jobs: Iterable[Job], device: torch.device
-) -> dict[str, Choice]:
+) -> dict[str, NumericsChoice]:
     """For each network that jobs train or ask, how it computes. Times short studies not at all, others for
     some seconds a network, and a minute where compiling is worth a trial."""
     work = Work(jobs)
@@ -92,7 +92,8 @@ def choose_numerics(
     for model, images in sorted({**work.images, **work.asked}.items()):
         trained = model in work.images
         of_students = model in spec.students or not trained
-        chosen[model] = choose(
+        recipe = spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0])
+        chosen[model] = select_numerics(
             Workload(
                 model,
                 len(dataset.classes),
@@ -101,7 +102,7 @@ def choose_numerics(
                 spec.worker_threads,
                 trained,
             ),
-            spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0]),
+            recipe.numerics,
             device,
             study_seconds=work.macs / NOMINAL_MACS[device.type] / workers,
             images=images / workers,

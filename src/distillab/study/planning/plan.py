@@ -16,8 +16,8 @@ from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.costs import CostsOf, ModelCosts
 from distillab.study.planning.planner import Planner
 from distillab.study.spec.study import StudySpec
-from distillab.training.numerics.device import one_thread
-from distillab.training.numerics.selection import Choice, standard
+from distillab.training.numerics.device import single_threaded
+from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Plan:
     jobs: dict[str, Job] = field(default_factory=dict)
     conditions: list[ConditionRecord] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
-    numerics: dict[str, Choice] = field(default_factory=dict)
+    numerics: dict[str, NumericsChoice] = field(default_factory=dict)
     stored_bytes: int = 0
 
     def count(self, kind: Kind) -> int:
@@ -56,7 +56,7 @@ def make_plan(
     spec: StudySpec,
     dataset: Dataset,
     device: torch.device,
-    chosen: Mapping[str, Choice] | None = None,
+    chosen: Mapping[str, NumericsChoice] | None = None,
     costs_of: CostsOf | None = None,
 ) -> Plan:
     """Expand a study on its data, with no more stored of teachers' outputs than its budget allows.
@@ -67,13 +67,13 @@ def make_plan(
     Raises:
         RequestError: a level that the data cannot reach, or a model that cannot serve these images.
     """
-    usual = standard(device)
+    usual = default_numerics(device)
     chosen, costs_of = chosen or {}, costs_of or cache(ModelCosts)
     numerics = defaultdict(lambda: usual, {model: each.numerics for model, each in chosen.items()})
     largest = budget = spec.teacher.outputs.budget
     while True:
         planner = Planner(spec, dataset, numerics, largest, costs_of)
-        with one_thread():
+        with single_threaded():
             planner.expand()
         if sum(planner.stored_bytes.values()) <= budget:
             stored = sum(planner.stored_bytes.values())

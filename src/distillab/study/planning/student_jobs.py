@@ -26,7 +26,7 @@ from distillab.study.planning.external_teacher import inputs_of_given
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.replicate import Replicate
 from distillab.study.spec.teacher import Provenance
-from distillab.training.teachers.cache import Kept
+from distillab.training.teachers.cache import CacheFormat
 
 
 class Pairing:
@@ -125,7 +125,7 @@ class Pairing:
         shapes = self.teacher_costs(kind).shapes(self._model(kind))
         if kind == "study":
             shapes = teachers.stored_shapes(self.planner.spec, shapes)
-        kept = Kept.of(needs, shapes, self.planner.spec.teacher.outputs.top_k)
+        kept = CacheFormat.of(needs, shapes, self.planner.spec.teacher.outputs.top_k)
         return views * len(self.roles.transfer) * kept.bytes
 
     def _must_serve(self) -> None:

@@ -18,8 +18,8 @@ from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.numerics import Work
 from distillab.study.planning.plan import Plan, shared_teachers
 from distillab.study.spec.study import StudySpec
-from distillab.training.numerics.benchmark import Workload, measure
-from distillab.training.numerics.selection import Choice, standard
+from distillab.training.numerics.benchmark import Workload, time_candidates
+from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
     inputs = InputSpec(*dataset.train.shape)
     classes, threads = len(dataset.classes), spec.worker_threads
     costs, work = ModelCosts(classes, inputs), Work(plan.jobs.values())
-    usual = Choice(standard(device), "not chosen")
+    usual = NumericsChoice(default_numerics(device), "not chosen")
     choices = {model: plan.numerics.get(model, usual) for model in work.images}
 
     def workload(model: str, trained: bool = True) -> Workload:
@@ -151,12 +151,12 @@ def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, flo
     return seconds
 
 
-def _rate(workload: Workload, chosen: Choice, device: torch.device) -> float:
+def _rate(workload: Workload, chosen: NumericsChoice, device: torch.device) -> float:
     """Images a second: of the trial, or of a shorter one made now."""
     rate = chosen.rates.get(chosen.numerics) if chosen.trained == workload.trained else None
     if rate is None:
         eager = replace(chosen.numerics, compile=False)  # an estimate is not worth a compilation
-        rate = measure(workload, [eager], device)[eager]
+        rate = time_candidates(workload, [eager], device)[eager]
     return rate or math.nan
 
 
