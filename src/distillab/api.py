@@ -21,8 +21,7 @@ from distillab.sources.parsing import parse_source, source_from_argument
 from distillab.sources.source import Source
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
-from distillab.study.planning.numerics import tuned_plan
-from distillab.study.planning.plan import Plan
+from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
