@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from distillab.models import InputSpec, build_model
-from distillab.report.collect import question as collect_question
+from distillab.report.collect.question import recipe_lines
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob, TeacherJob
@@ -174,10 +174,10 @@ def test_the_choice_is_kept_and_told(tmp_path: Path, faster_contiguous: list[dic
     told = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
     assert folder.numerics["resnet8"].startswith(told)
     with folder.ledger() as ledger:
-        settings = {each.name: each for each in collect_question.recipe(ledger, study.recipe)}
-    assert settings["arithmetic of resnet8"].value == "fp32 contiguous eager"
-    assert settings["arithmetic of resnet8"].auto
-    assert "timed here" in settings["arithmetic of resnet8"].why
+        settings = {each.name: each for each in recipe_lines(ledger, study.recipe)}
+    assert settings["numerics of resnet8"].value == "fp32 contiguous eager"
+    assert settings["numerics of resnet8"].auto
+    assert "timed here" in settings["numerics of resnet8"].why
     assert {"precision", "memory_format"}.isdisjoint(settings)
 
 
