@@ -210,14 +210,15 @@ def _print_json(value: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line. Every error is printed as one line; ``--debug`` adds the traceback."""
-    code = _main(sys.argv[1:])
+    """Run the command line of this process, and exit."""
+    code = execute(sys.argv[1:])
     # Python's last garbage collection would walk through all of torch, longer than many commands take.
     gc.freeze()
     sys.exit(code)
 
 
-def _main(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
+    """Run a command line and return its exit code. Errors are printed as one line."""
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:

@@ -19,6 +19,7 @@ from distillab.study.design import Cell, ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
+from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.tasks import Classification, Task
 from distillab.tasks.task import Logits
@@ -93,7 +94,7 @@ class Measurements:
 
         The result is None if the run is not done.
         """
-        if self._status(cell) != "done":
+        if self._status(cell) != JobState.DONE:
             return None
         test = self._tests(cell)[PRIMARY]
         found = self.task.per_class(self._logits("student", cell.run_id)[f"{PRIMARY}.last"], _targets(test))
@@ -132,12 +133,12 @@ class Measurements:
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
         }
-        if row["status"] == "done":
+        if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)
         return row
 
     def _status(self, cell: Cell) -> str:
-        return "excluded" if cell.excluded else self.states[cell.run_id][0]
+        return "excluded" if cell.excluded else self.states[cell.run_id].state
 
     def _student(self, cell: Cell) -> Row:
         run = cell.run_id
@@ -168,7 +169,7 @@ class Measurements:
         The result is empty without a teacher, and without its outputs.
         """
         outputs = cell.outputs
-        if outputs is None or self.states[outputs][0] != "done":
+        if outputs is None or self.states[outputs].state != JobState.DONE:
             return {}
         teacher = self._logits("outputs", outputs)[PRIMARY]
         student = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]

@@ -39,7 +39,7 @@ class JobStatus(NamedTuple):
     """The state of a job.
 
     Attributes:
-        state: Where it stands.
+        state: Its state.
         seconds: The seconds that it took, if it is done.
         error: Its error, if it failed.
 
