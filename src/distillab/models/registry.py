@@ -25,7 +25,13 @@ FORMS = {
 
 
 class ModelFactory(Protocol):
-    """A function that builds an untrained network; ``distillab list models`` prints its docstring."""
+    """A function that builds an untrained network; ``distillab list models`` prints its docstring.
+
+    Example:
+        >>> def linear(*, classes: int, inputs: InputSpec) -> nn.Module:
+        ...     return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+        >>> factory: ModelFactory = linear
+    """
 
     def __call__(self, *, classes: int, inputs: InputSpec) -> nn.Module: ...
 
@@ -38,8 +44,12 @@ class ModelInfo:
     """A line of ``distillab list models``.
 
     Attributes:
-        name: a name that :func:`build_model` takes, or the form of one.
-        summary: one line about it.
+        name: A name that :func:`build_model` takes, or the form of one.
+        summary: One line about it.
+
+    Example:
+        >>> next(info.summary for info in list_models() if info.name == "wrn16-2")
+        'wide ResNet, depth 16, 2 times as wide as a CIFAR ResNet, pre-activation'
     """
 
     name: str

@@ -177,7 +177,7 @@ def backward_with_plus(
     out: Any,
     of_plus: Any,
 ) -> None:
-    """Do the same with ``plus``; its gradient ``of_plus`` is what the ReLU lets pass, by its output ``out``."""
+    """Do the same with ``plus``; the ReLU lets its gradient ``of_plus`` pass where ``out`` is above 0."""
     rows, columns = x.shape
     scale, _ = scale_and_shift(columns, weight, bias, mean, deviation)
     means = per_column(columns, mean)
