@@ -21,7 +21,7 @@ from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.tasks import Classification, Task
+from distillab.tasks import Task
 from distillab.tasks.task import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -75,7 +75,7 @@ def write_tables(folder: StudyFolder) -> Tables:
 
 def task_of(folder: StudyFolder) -> Task:
     """Return the task of a study."""
-    return Classification()
+    return folder.spec.task_config()
 
 
 def looks_of(folder: StudyFolder) -> tuple[Look, ...]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
-from distillab.canonical import seed_from, spec_id
+import numpy as np
+import torch
+from torch import Tensor
+
+from distillab.canonical import Canonical, seed_from, spec_id
 from distillab.data.class_map import ClassMap, class_map
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.errors import RequestError
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
@@ -19,7 +24,8 @@ from distillab.study.planning.teacher_chain import (
     must_give_what_methods_need,
     teacher_chain,
 )
-from distillab.study.spec.study import StudySpec
+from distillab.study.spec.study import DEFAULT_TASK, StudySpec
+from distillab.tasks import Task, tasks
 
 
 class PlanContext:
@@ -32,6 +38,8 @@ class PlanContext:
     Attributes:
         spec: the study.
         dataset: its data as they were read.
+        task: what its networks are trained to predict.
+        written_task: the same as it is written in jobs; None for classification, which is in no id.
         methods: its methods, the plain student first.
         levels: for each factor in written order, one instance per level.
         recipes: the recipe of the students (``student``), and of the teachers of each provenance.
@@ -44,11 +52,14 @@ class PlanContext:
         generations: the generations before a student.
 
     Raises:
-        RequestError: a method cannot learn from several teachers.
+        RequestError: the data do not hold what the task learns from, or a method cannot learn from several
+            teachers.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, costs_of: CostsOf | None = None) -> None:
-        self.spec, self.dataset = spec, dataset
+        self.spec, self.dataset, self.task = spec, dataset, spec.task_config()
+        _must_have_targets(dataset, self.task)
+        self.written_task = None if self.task.name == DEFAULT_TASK else Canonical(self.task.as_dict())
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
         self.methods = [PlannedMethod.of(each) for each in method_specs]
@@ -92,7 +103,7 @@ class PlanContext:
 
     def costs(self, classes: int, shape: tuple[int, int, int]) -> ModelCosts:
         """Return the costs of networks for a number of classes and a shape of inputs."""
-        return self._costs_of(classes, InputSpec(*shape))
+        return self._costs_of(self.task.head_width(classes), InputSpec(*shape))
 
     def class_map(self, teacher: Sequence[str], student: tuple[str, ...]) -> ClassMap | None:
         """Return the mapping from a teacher's classes to a student's. Raises RequestError."""
@@ -108,6 +119,29 @@ class PlanContext:
         """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
         key = student, teacher, merged, unlabelled, mixes
         if key not in self._checked:
-            specs = self.spec.method_specs()
-            check_pair(specs, student, teacher, merged=merged, unlabelled=unlabelled, mixes=mixes)
+            check_pair(
+                self.spec.method_specs(),
+                student,
+                teacher,
+                task=self.task,
+                merged=merged,
+                labels=self._partly_labelled() if unlabelled else None,
+                mixes=mixes,
+            )
             self._checked.add(key)
+
+    def _partly_labelled(self) -> Tensor:
+        """Return labels of two examples, of which one has none."""
+        targets = self.dataset.train.targets
+        return torch.from_numpy(targets.take(np.array([0])).joined(targets.unknown(1)).values)
+
+
+def _must_have_targets(dataset: Dataset, task: Task) -> None:
+    """Raise RequestError unless the data hold what the task learns from."""
+    held = dataset.train.targets
+    if not isinstance(held, task.targets):
+        raise RequestError(
+            f"the task {task.name} learns from {task.targets.kind}, and the data hold {held.kind}",
+            where="task",
+            allowed=" or ".join(name for name in tasks if issubclass(type(held), tasks[name].targets)),
+        )

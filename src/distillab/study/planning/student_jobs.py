@@ -65,6 +65,7 @@ class PairingJobs:
             seeds=pairing.replicate.seeds,
             teacher=source,
             class_map=pairing.class_map if mapped else None,
+            task=self.context.written_task,
             inputs=method.inputs,
             needs=tuple(dict.fromkeys(needs)),
             cost=pairing.student_macs(),
