@@ -34,7 +34,7 @@ SIDES = ("torch", "fused")
 def side(name: str) -> AbstractContextManager[object]:
     """What torch's own operations take is seen by refusing the fused one."""
     if name == "torch":
-        return mock.patch("distillab.models.cpu_kernels.norm_relu._can_fuse", new=lambda *_: False)
+        return mock.patch("distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False)
     return nullcontext()
 
 
