@@ -1,23 +1,25 @@
-# On a machine with Python 3.11 or later, `make demo` and `make test` do all the set-up by themselves.
-# The environment stands in .venv and is brought up to date only when pyproject.toml has changed.
+# With Python 3.11 or later, `make demo` and `make test` do all the set-up by themselves.
+# The environment is in .venv, and is updated only when pyproject.toml has changed.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# crd-table.yaml takes days of a GPU, and is run by hand.
+# crd-table.yaml takes days on a GPU and is run by hand.
 REAL_STUDIES := $(filter-out studies/quickstart.yaml studies/crd-table.yaml,$(sort $(wildcard studies/*.yaml)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint types format tables browser studies bench clean
+.PHONY: help demo test check lint types format tables browser studies bench clean
 
-# $(call debian,PACKAGE,SENTENCE): install a Debian package if that is possible here, else say what to do.
+# $(call debian,PACKAGE,SENTENCE): as root on Debian, install a package; elsewhere say what to do. APT=no
+# installs nothing.
+APT ?= yes
 define debian
-if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	echo "Installing the Debian package $(1)"; \
+if [ "$$(id -u)" = 0 ] && [ "$(APT)" != no ] && command -v apt-get >/dev/null 2>&1; then \
+	echo "Installing the Debian package $(1) with apt-get, as root (with APT=no nothing is installed)"; \
 	apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null; \
 else \
@@ -25,17 +27,22 @@ else \
 fi
 endef
 
-help: ## this list
+help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed ## set up, run the quickstart study, and say where its report is
+demo: $(VENV)/.installed ## set up, run the quickstart study, and print where its report is
 	$(BIN)/distillab run studies/quickstart.yaml --out runs/quickstart
 	@echo "The report is in $(CURDIR)/runs/quickstart/report.html"
 
-# One thread a process: the test processes share the cores, and sums do not depend on the machine.
+# One thread per process: the test processes share the cores, and sums do not depend on the machine.
 test: export OMP_NUM_THREADS = 1
 test: lint types browser ## set up and run everything that CI runs
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+# One thread per process, as in `test`.
+check: export OMP_NUM_THREADS = 1
+check: lint types ## style, types, and the tests of what changed since the branch left main (a minute)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $$($(BIN)/python .ci/changed_tests.py) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## style, formatting, and the order of imports
 	$(BIN)/ruff check .
@@ -57,10 +64,10 @@ browser: ## make sure that there is a Chromium for the tests that open the repor
 	|| command -v google-chrome >/dev/null 2>&1 || { $(call debian,chromium,The tests open the report in a \
 	browser: install Chromium (on Debian: apt-get install chromium) or Google Chrome and try again.); }
 
-studies: $(VENV)/.installed ## run the studies on real image sets (hours; their folder in DISTILLAB_DATA)
+studies: $(VENV)/.installed ## run the studies on real data (hours; the folder of the data in DISTILLAB_DATA)
 	@test -n "$$DISTILLAB_DATA" && test -d "$$DISTILLAB_DATA" || { \
-		echo "These studies use real image sets: make studies DISTILLAB_DATA=/absolute/path/of/their/folder" \
-			"(CONTRIBUTING.md says what lies in it)" >&2; exit 1; }
+		echo "These studies use real data: make studies DISTILLAB_DATA=/absolute/path/of/their/folder" \
+			"(CONTRIBUTING.md lists what it holds)" >&2; exit 1; }
 	@worst=0; for study in $(REAL_STUDIES); do \
 		echo "$$study"; \
 		$(BIN)/distillab run "$$study" --out "runs/$$(basename "$$study" .yaml)" || worst=$$?; \

@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from distillab.modalities import normalization_of
 from distillab.sources import parse_source
 from distillab.sources.ingest import load_dataset
-from distillab.training.loop.evaluation import predict
-from distillab.training.loop.stream import stream
+from distillab.training.batches import training_batches
+from distillab.training.evaluation import predict
 from distillab.training.recipe import Recipe
 
 CLASSES, BATCH, LOADERS = 10, 64, 2
@@ -120,7 +120,7 @@ def ours(asked: argparse.Namespace) -> dict[str, float]:
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
 
     def epoch() -> Iterable[tuple[Tensor, Tensor]]:
-        steps = stream(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
+        steps = training_batches(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
         return ((step.inputs, step.labels) for step in steps)
 
     started = time.perf_counter()

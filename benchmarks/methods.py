@@ -45,8 +45,9 @@ from distillab.methods import methods, parse_method
 from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, TappedModel, build_model, inspect_network
 from distillab.models.outputs import Outputs
-from distillab.training.loop.stream import Step, stream
-from distillab.training.loop.trainee import Member, Seeds, Trainee
+from distillab.training.batches import TrainingBatch, training_batches
+from distillab.training.loop.member import CohortMember, Seeds
+from distillab.training.loop.member_training import MemberTraining
 from distillab.training.recipe import Recipe
 
 CLASSES, IMAGES, ROUNDS = 20, 100, 7
@@ -118,7 +119,7 @@ def _gain(row: Row) -> Row:
 def step_cost(pair: str, name: str) -> Row:
     """Seconds of a student's step over those of ce, and MiB by which it raises the peak of memory."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["distillab.api", "distillab.training.loop.trainee"])
+    context.set_forkserver_preload(["distillab.api", "distillab.training.loop.member_training"])
     with context.Pool(1) as pool:
         return pool.apply(_step_cost, (pair, name))
 
@@ -130,17 +131,17 @@ def _step_cost(pair: str, name: str) -> Row:
     normalise = _normalisation()
     learning, peaks = {}, {}
     for each, member in members.items():
-        learning[each] = Trainee(member, normalise, torch.device("cpu"))
+        learning[each] = MemberTraining(member, normalise, torch.device("cpu"))
         told = said if member.method.teacher != "none" else None
         for step in steps[:2]:
-            learning[each].learn(step, told)
+            learning[each].step(step, told)
         gc.collect()
         peaks[each] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds: dict[str, list[float]] = {each: [] for each in members}
     for step in steps[2:]:
         for each, member in members.items():
             started = time.process_time()
-            learning[each].learn(step, said if member.method.teacher != "none" else None)
+            learning[each].step(step, said if member.method.teacher != "none" else None)
             seconds[each].append(time.process_time() - started)
     medians = {each: statistics.median(values) for each, values in seconds.items()}
     return {
@@ -149,7 +150,7 @@ def _step_cost(pair: str, name: str) -> Row:
     }
 
 
-def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
+def _scene(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
     """Images, batches, and what a teacher says of one of them, everything that methods can ask for."""
     rng = np.random.default_rng(0)
     n = PAIRS[pair][1]["batch_size"] * (ROUNDS + 2)
@@ -159,7 +160,9 @@ def _scene(pair: str) -> tuple[Examples, list[Step], Outputs, Any]:
     images = replace(images, groups=images.labels % 2, group_names=("even", "odd"))
     recipe = _recipe(pair, images)
     steps = list(
-        stream(images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu"))
+        training_batches(
+            images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu")
+        )
     )
     teacher = build_model(TEACHER, classes=CLASSES, inputs=InputSpec.square(3, 32)).eval()
     info = inspect_network(teacher, InputSpec.square(3, 32), classes=CLASSES)
@@ -178,10 +181,10 @@ def _normalisation() -> PixelNormalization:
     return PixelNormalization(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 
 
-def _member(pair: str, name: str, images: Examples, shapes: Any) -> Member:
+def _member(pair: str, name: str, images: Examples, shapes: Any) -> CohortMember:
     # Looks at val are not part of a step: one image keeps them short.
     val = Examples.of(images.pool.items[:1], images.labels[:1], images.classes, first_id=10**6)
-    return Member(
+    return CohortMember(
         PAIRS[pair][0],
         parse_method(name, "--methods"),
         images,

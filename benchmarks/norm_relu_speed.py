@@ -23,7 +23,7 @@ from torch import Tensor
 
 from distillab.machine import tune_allocator, usable_cores
 from distillab.models import InputSpec, build_model
-from distillab.training.numerics.config import laid_out, placed
+from distillab.training.numerics.config import place_model, to_memory_format
 
 NETWORKS = ("resnet20", "resnet56", "resnet8x4", "resnet32x4", "wrn16-2")
 TURNS = 8
@@ -34,7 +34,7 @@ SIDES = ("torch", "fused")
 def side(name: str) -> AbstractContextManager[object]:
     """What torch's own operations take is seen by refusing the fused one."""
     if name == "torch":
-        return mock.patch("distillab.models.cpu_kernels.norm_relu._can_fuse", new=lambda *_: False)
+        return mock.patch("distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False)
     return nullcontext()
 
 
@@ -52,8 +52,8 @@ def seconds(work: Callable[[], object]) -> dict[str, float]:
 
 def report(name: str, aloud: bool) -> None:
     """One line for a network."""
-    model = placed(build_model(name, classes=100, inputs=InputSpec.square(3, 32)), torch.device("cpu"))
-    images, labels = laid_out(torch.randn(BATCH, 3, 32, 32)), torch.randint(0, 100, (BATCH,))
+    model = place_model(build_model(name, classes=100, inputs=InputSpec.square(3, 32)), torch.device("cpu"))
+    images, labels = to_memory_format(torch.randn(BATCH, 3, 32, 32)), torch.randint(0, 100, (BATCH,))
 
     def step() -> None:
         model.zero_grad()

@@ -28,7 +28,8 @@ from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, inspect_network
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.trainee import DivergenceError, Member, Seeds, new_model
+from distillab.training.loop.member import CohortMember, Seeds, new_model
+from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.config import Precision
 from distillab.training.recipe import Recipe
 from distillab.training.teachers.feed import LiveTeacher
@@ -82,7 +83,7 @@ def distillab_steps(
         teacher = new_model(PAIRS[pair][0], train, 0, CPU)
         info = inspect_network(teacher, InputSpec.square(3, 32), classes=len(train.classes))
         members = [
-            Member(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
+            CohortMember(PAIRS[pair][1], each, train, val, recipe, Seeds(0, 0, 0), info.shapes)
             for each in methods
             for method in methods
         ]

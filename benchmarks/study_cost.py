@@ -51,7 +51,7 @@ import yaml
 
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
-from distillab.training.recipe import VAL_LOOKS
+from distillab.training.recipe import VALIDATIONS
 from measured_command import Cost, measure
 from step_breakdown import tell
 from study_cost_images import BATCH, moments, read_data, write_images
@@ -252,7 +252,7 @@ class Comparison:
         """The three measurements, one after the other."""
         teacher, student = PAIRS[self.pair]
         print(f"{teacher} -> {student}, {epochs} epochs", flush=True)
-        looks = min(VAL_LOOKS, epochs)
+        looks = min(VALIDATIONS, epochs)
         val_epochs = sorted({math.ceil(epochs * (look + 1) / looks) for look in range(looks)})
         job = self.job | {"epochs": epochs, "val_epochs": val_epochs}
         rows = {"torchdistill": torchdistill_row(job, self.way, f"{self.pair}-torchdistill", folder)}

@@ -23,7 +23,7 @@ from distillab.data.examples import Examples
 from distillab.modalities.image import PixelNormalization
 from distillab.modalities.views import Views
 from distillab.models import InputSpec, build_model, inspect_network
-from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.teachers.cache import CacheFormat, TeacherCache
 from distillab.training.teachers.feed import LiveTeacher
 
 CPU = torch.device("cpu")
@@ -57,14 +57,14 @@ def stored_outputs(images: Examples, folder: Path) -> tuple[Call, Call]:
     normalise = PixelNormalization(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
     info = inspect_network(model, InputSpec(3, 32, 32), classes=100)
     teacher = LiveTeacher(model, info.taps, {"logits"}, CPU, "fp32")
-    kept = Kept.of({"logits"}, info.shapes)
+    kept = CacheFormat.of({"logits"}, info.shapes)
     cache, drawn = TeacherCache(folder, {}, kept, len(images)), Views("crop_flip", 4)
     cache.fill(
-        images, drawn, 1, EPOCHS, lambda pixels: teacher.about(pixels, normalise), batch=BATCH, device=CPU
+        images, drawn, 1, EPOCHS, lambda pixels: teacher.query(pixels, normalise), batch=BATCH, device=CPU
     )
     stored, batches = cache.read(images, drawn, 1), itertools.cycle(np.arange(512).reshape(-1, BATCH))
     return (
-        lambda: teacher.about(drawn.batch(images, np.arange(BATCH), 0, 1, CPU).items, normalise),
+        lambda: teacher.query(drawn.batch(images, np.arange(BATCH), 0, 1, CPU).items, normalise),
         lambda: stored(next(batches), 1, CPU),
     )
 

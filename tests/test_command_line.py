@@ -13,12 +13,14 @@ import yaml
 from PIL import Image
 
 from distillab.api import Study
-from distillab.cli import _main
+from distillab.cli import execute
 from distillab.evidence.schema import read_rows
 from distillab.factors import factors
 from distillab.methods import methods
+from distillab.modalities import modalities
 from distillab.sources import sources
 from distillab.study.running import job_runner as jobs
+from distillab.tasks import tasks
 
 TINY: dict[str, Any] = {
     "study": "tiny",
@@ -55,7 +57,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny study that has been run."""
     folder = tmp_path_factory.mktemp("finished")
     study = write(folder)
-    assert _main(["run", str(study), "--out", str(folder / "out"), "--executor", "inline"]) == 0
+    assert execute(["run", str(study), "--out", str(folder / "out"), "--executor", "inline"]) == 0
     return folder / "out"
 
 
@@ -102,20 +104,20 @@ def test_gains_are_those_of_the_result_rows(finished: Path) -> None:
 def test_second_run_runs_nothing_again(finished: Path, tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (finished / "store").rglob("record.json")}
     table = (finished / "results.parquet").read_bytes()
-    assert _main(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
+    assert execute(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
     assert {path: path.stat().st_mtime_ns for path in (finished / "store").rglob("record.json")} == before
     assert (finished / "results.parquet").read_bytes() == table
 
 
 def test_renamed_study_is_the_same_study(finished: Path, tmp_path: Path) -> None:
     study = write(tmp_path, study="another name", notes="and a note")
-    assert _main(["run", str(study), "--out", str(finished), "--executor", "inline"]) == 0
+    assert execute(["run", str(study), "--out", str(finished), "--executor", "inline"]) == 0
     assert {row["study"] for row in read_rows(finished / "results.parquet")} == {"another name"}
-    assert _main(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
+    assert execute(["run", str(write(tmp_path)), "--out", str(finished), "--executor", "inline"]) == 0
 
 
 def test_status_counts_the_jobs(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["status", str(finished), "--json"]) == 0
+    assert execute(["status", str(finished), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["jobs"]["student"] == {"done": 8}
     assert found["jobs"]["teacher"] == {"done": 1}
@@ -126,18 +128,18 @@ def test_reproduce_gives_the_same_numbers_to_the_bit(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = next(row for row in read_rows(finished / "results.parquet") if row["method"] == "kd")
-    assert _main(["reproduce", str(finished), row["run_id"], "--device", "cpu"]) == 0
+    assert execute(["reproduce", str(finished), row["run_id"], "--device", "cpu"]) == 0
     assert "to the bit" in capsys.readouterr().out
 
 
 def test_report_is_written_again(finished: Path) -> None:
     (finished / "report.html").unlink()
-    assert _main(["report", str(finished)]) == 0
+    assert execute(["report", str(finished)]) == 0
     assert "tiny" in (finished / "report.html").read_text()
 
 
 def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["plan", str(write(tmp_path))]) == 0
+    assert execute(["plan", str(write(tmp_path))]) == 0
     printed = capsys.readouterr().out
     assert "2 conditions x 2 methods x 2 seeds" in printed
     assert "8 students, 1 teachers" in printed
@@ -145,10 +147,17 @@ def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("what", "registry"), [("sources", sources), ("factors", factors), ("methods", methods)]
+    ("what", "registry"),
+    [
+        ("sources", sources),
+        ("factors", factors),
+        ("methods", methods),
+        ("tasks", tasks),
+        ("modalities", modalities),
+    ],
 )
 def test_list_is_complete(what: str, registry: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["list", what, "--json"]) == 0
+    assert execute(["list", what, "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert [entry["name"] for entry in entries] == list(registry)
     assert all(entry["about"] for entry in entries)
@@ -160,14 +169,14 @@ def test_relative_paths_start_at_the_study_file(tmp_path: Path, monkeypatch: pyt
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert _main(["plan", str(study)]) == 0
+    assert execute(["plan", str(study)]) == 0
 
 
 def test_environment_variables_in_paths_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures(tmp_path / "pictures")
     monkeypatch.setenv("MY_PICTURES", str(tmp_path))
     study = write(tmp_path, data={"source": "folder", "path": "${MY_PICTURES}/pictures"}, factors={})
-    assert _main(["plan", str(study)]) == 0
+    assert execute(["plan", str(study)]) == 0
 
 
 # --- mistakes --------------------------------------------------------------------------------------------
@@ -245,7 +254,7 @@ def test_mistake_is_one_line_before_anything_is_trained(
 ) -> None:
     changes, parts = MISTAKES[mistake]
     study = write(tmp_path, **(changes(tmp_path) if callable(changes) else changes))
-    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 2
+    assert execute(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 2
     assert_one_line(capsys, *parts)
     assert not (tmp_path / "out").exists()
 
@@ -262,13 +271,13 @@ def assert_one_line(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
 
 
 def test_missing_study_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["run", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")]) == 2
+    assert execute(["run", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")]) == 2
     assert_one_line(capsys, "none.yaml", "No such file")
 
 
 def test_invalid_yaml_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("study: [a\nb: c: d")
-    assert _main(["plan", str(tmp_path / "bad.yaml")]) == 2
+    assert execute(["plan", str(tmp_path / "bad.yaml")]) == 2
     assert_one_line(capsys, "bad.yaml", "YAML", "line 2")
 
 
@@ -277,14 +286,14 @@ def test_folder_of_another_study_is_reported(
 ) -> None:
     table = (finished / "results.parquet").read_bytes()
     study = write(tmp_path, recipe={"steps": 3, "batch_size": 8})
-    assert _main(["run", str(study), "--out", str(finished)]) == 2
+    assert execute(["run", str(study), "--out", str(finished)]) == 2
     assert_one_line(capsys, str(finished), "another study")
     assert (finished / "results.parquet").read_bytes() == table
 
 
 def test_unwritable_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("not a folder")
-    assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "file" / "out")]) == 2
+    assert execute(["run", str(write(tmp_path)), "--out", str(tmp_path / "file" / "out")]) == 2
     assert_one_line(capsys, "file", "cannot write")
 
 
@@ -292,7 +301,7 @@ def test_unwritable_folder_is_reported(tmp_path: Path, capsys: pytest.CaptureFix
 def test_folder_without_study_is_reported(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main([verb, str(tmp_path)]) == 2
+    assert execute([verb, str(tmp_path)]) == 2
     assert_one_line(capsys, str(tmp_path), "no study here")
 
 
@@ -309,7 +318,7 @@ def test_folder_without_study_is_reported(
 def test_invalid_command_is_reported(
     arguments: list[str], parts: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main(arguments) == 2
+    assert execute(arguments) == 2
     assert_one_line(capsys, *parts)
 
 
@@ -320,7 +329,7 @@ def test_interrupted_run_says_that_nothing_is_lost(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Study, "run", interrupted)
-    assert _main(["run", str(write(tmp_path)), "--out", str(tmp_path / "out")]) == 1
+    assert execute(["run", str(write(tmp_path)), "--out", str(tmp_path / "out")]) == 1
     assert_one_line(capsys, "stopped", "the same command resumes it")
 
 
@@ -334,21 +343,21 @@ def test_failed_job_of_any_kind_is_reported(
 
     monkeypatch.setattr(jobs, "teacher_outputs", broken)
     study = write(tmp_path, methods=["ce", "kd", {"self": {}}], factors={"size": [5]}, seeds=1)
-    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 1
+    assert execute(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 1
     assert "failed: outputs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["leaves [cropped]", "leaves [/x]"])
 def test_names_are_printed_as_they_are(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = write(tmp_path, study=name, factors={}, seeds=1, methods=["ce"])
-    assert _main(["plan", str(study)]) == 0
+    assert execute(["plan", str(study)]) == 0
     assert name in capsys.readouterr().out
-    assert _main(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 0
+    assert execute(["run", str(study), "--out", str(tmp_path / "out"), "--executor", "inline"]) == 0
     capsys.readouterr()
-    assert _main(["status", str(tmp_path / "out")]) == 0
+    assert execute(["status", str(tmp_path / "out")]) == 0
     assert name in capsys.readouterr().out
 
 
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["--debug", "plan", str(tmp_path / "none.yaml")]) == 2
+    assert execute(["--debug", "plan", str(tmp_path / "none.yaml")]) == 2
     assert "Traceback" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from distillab.modalities import modalities
 from distillab.modalities.views import operations
 from distillab.models import list_models
 from distillab.sources import sources
+from distillab.tasks import tasks
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,21 @@ def _methods() -> list[CatalogueEntry]:
     ]
 
 
+def _tasks() -> list[CatalogueEntry]:
+    return [
+        CatalogueEntry(
+            name,
+            _summary(tasks[name]),
+            {
+                "keys": list(tasks[name].model_fields),
+                "primary": tasks[name].primary,
+                "metrics": list(tasks[name].metrics),
+            },
+        )
+        for name in tasks
+    ]
+
+
 def _modalities() -> list[CatalogueEntry]:
     return [
         CatalogueEntry(
@@ -96,5 +112,6 @@ CATALOGUE: dict[str, Callable[[], list[CatalogueEntry]]] = {
     "factors": _factors,
     "models": _models,
     "methods": _methods,
+    "tasks": _tasks,
     "modalities": _modalities,
 }

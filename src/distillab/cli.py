@@ -189,7 +189,7 @@ def _keys(settings: list[str]) -> JsonObject:
 
 @app.command(name="list")
 def list_command(
-    what: Annotated[str, typer.Argument(help="sources, factors, models or methods.")],
+    what: Annotated[str, typer.Argument(help="sources, factors, models, methods, tasks or modalities.")],
     as_json: AsJson = False,
 ) -> None:
     """List the names that a study file can use."""
@@ -210,14 +210,15 @@ def _print_json(value: Any) -> None:
 
 
 def main() -> None:
-    """Run the command line. Every error is printed as one line; ``--debug`` adds the traceback."""
-    code = _main(sys.argv[1:])
+    """Run the command line of this process, and exit."""
+    code = execute(sys.argv[1:])
     # Python's last garbage collection would walk through all of torch, longer than many commands take.
     gc.freeze()
     sys.exit(code)
 
 
-def _main(arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
+    """Run a command line and return its exit code. Errors are printed as one line."""
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:

@@ -56,4 +56,4 @@ def test_the_page_works_as_written(project: Path) -> None:
     written = [str(project / block.file) for block in code_blocks(PAGE) if block.file.endswith(".py")]
     for ruff in ("check", "format --check"):
         run_command(f"python -m ruff {ruff} {' '.join(written)}", project)
-    assert "logit_correlation" in run_command("distillab plan try.yaml", project)  # running takes minutes
+    run_command("distillab plan try.yaml", project)  # running it takes minutes

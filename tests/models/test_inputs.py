@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 
 from distillab.errors import RequestError
 from distillab.models import InputSpec, TappedModel, build_model, count_macs, inspect_network
-from distillab.models.inputs import rescaling
+from distillab.models.input_transforms import rescale_inputs
 
 IMAGES = torch.sin(torch.arange(2 * 3 * 16 * 16, dtype=torch.float32) ** 1.5).view(2, 3, 16, 16)
 
@@ -56,5 +56,5 @@ def test_a_network_that_was_normalised_otherwise_sees_what_it_has_learned_on() -
         return (pixels - by[0][:, None, None]) / by[1][:, None, None]
 
     usual, shown = seeded("resnet8", 16), seeded("resnet8", 16)
-    rescaling(shown, (ours[1] / theirs[1]).tolist(), ((ours[0] - theirs[0]) / theirs[1]).tolist())
+    rescale_inputs(shown, (ours[1] / theirs[1]).tolist(), ((ours[0] - theirs[0]) / theirs[1]).tolist())
     torch.testing.assert_close(shown(normalised(ours)), usual(normalised(theirs)), rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ import torch
 
 import distillab
 from distillab.artefacts import save_state
-from distillab.cli import _main
+from distillab.cli import execute
 from distillab.models import InputSpec, build_model
 from distillab.profile import Profile
 from distillab.study.folder import StudyFolder
@@ -67,7 +67,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def facts_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     """Return what ``distillab profile --json`` prints."""
-    assert _main(["profile", *arguments, "--json"]) == 0
+    assert execute(["profile", *arguments, "--json"]) == 0
     facts: dict[str, Any] = json.loads(capsys.readouterr().out)
     return facts
 
@@ -111,7 +111,7 @@ def test_every_claim_is_documented_with_its_source(
 
 def test_table_and_page_are_written(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "leaves.html"
-    assert _main(["profile", str(data), "--out", str(page)]) == 0
+    assert execute(["profile", str(data), "--out", str(page)]) == 0
     output = capsys.readouterr().out
     for text in (
         "leaves: 300 images, 32x32",
@@ -185,7 +185,7 @@ def test_teacher_of_a_study_is_profiled(tmp_path: Path, capsys: pytest.CaptureFi
     record = json.loads((teachers / teacher_run / "record.json").read_text())
     measures = measures_of(facts)
     assert measures["teacher_accuracy"]["value"] == pytest.approx(record["accuracy"]["test"], abs=1e-5)
-    assert _main(["profile", "digits", "--teacher", str(tmp_path / "study")]) == 2
+    assert execute(["profile", "digits", "--teacher", str(tmp_path / "study")]) == 2
     assert "the classes of this study" in capsys.readouterr().err
 
 
@@ -281,7 +281,9 @@ def test_mistakes_are_reported_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / GRAY, *(array[:, :1] if array.ndim == 4 else array for array in gratings(40)))
-    assert _main(["profile", *(str(data) if argument == "DATA" else argument for argument in arguments)]) == 2
+    assert (
+        execute(["profile", *(str(data) if argument == "DATA" else argument for argument in arguments)]) == 2
+    )
     output = capsys.readouterr()
     assert output.out == "" and text in output.err and len(output.err.splitlines()) == 1
 
@@ -292,7 +294,7 @@ def test_missing_extra_is_reported(
     import sys
 
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    assert _main(["profile", str(data), "--embedding", "imagenet"]) == 2
+    assert execute(["profile", str(data), "--embedding", "imagenet"]) == 2
     assert "distillab[imagenet]" in capsys.readouterr().err
 
 
@@ -301,5 +303,5 @@ def test_teachers_need_square_images(
 ) -> None:
     images, labels = gratings(60)
     wide = write(tmp_path / "wide.npz", np.ascontiguousarray(images[:, :, :, :24]), labels)
-    assert _main(["profile", str(wide), "--teacher", "resnet8", "--weights", str(weights)]) == 2
+    assert execute(["profile", str(wide), "--teacher", "resnet8", "--weights", str(weights)]) == 2
     assert "resolution=SIDE" in capsys.readouterr().err

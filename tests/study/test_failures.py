@@ -31,7 +31,7 @@ def test_diverging_run_fails_and_the_study_goes_on(
         tmp_path / "study.yaml", methods=methods, factors={"size": [5]}, teacher={"provenance": "full"}
     )
     command = ["run", str(path), "--out", str(tmp_path / "dir"), "--executor", "inline"]
-    assert cli._main(command) == 1
+    assert cli.execute(command) == 1
     printed = capsys.readouterr()
     assert "4 runs done, 2 failed" in printed.out
     assert printed.err.count("DivergenceError: the loss is not finite") == 2
@@ -45,9 +45,9 @@ def test_diverging_run_fails_and_the_study_goes_on(
     assert not any(folder.store.has("student", row["run_id"]) for row in bad)
 
     assert len(ran) == 1 + 2 + 6
-    assert cli._main(command) == 1
+    assert cli.execute(command) == 1
     assert len(ran) == 9  # failed runs are not retried by default ...
-    assert cli._main([*command, "--retry-failed"]) == 1
+    assert cli.execute([*command, "--retry-failed"]) == 1
     assert len(ran) == 9 + 2  # ... but with --retry-failed
     assert [row["status"] for row in rows_of(folder) if row["method"] != "ce"].count("failed") == 2
 

@@ -47,7 +47,7 @@ def test_folder_of_another_study_is_refused(
 ) -> None:
     before = undisturbed.folder.study_file.read_text()
     other = write_study(tmp_path / "other.yaml", seeds=3)
-    assert cli._main(["run", str(other), "--out", str(undisturbed.folder.path)]) == 2
+    assert cli.execute(["run", str(other), "--out", str(undisturbed.folder.path)]) == 2
     error = capsys.readouterr().err
     assert "another study" in error
     assert str(undisturbed.folder.path) in error

@@ -52,16 +52,24 @@ def commands(block: CodeBlock) -> list[str]:
     return [command for line in block.text.splitlines() if (command := line.split("   #")[0].strip())]
 
 
+def environment(project: Path) -> dict[str, str]:
+    """Return the environment in which Python imports distillab from a copy of the project."""
+    return os.environ | {"PYTHONPATH": f"{project / 'src'}:{project / 'tests'}", "OMP_NUM_THREADS": "1"}
+
+
 def run_command(command: str, folder: Path) -> str:
     """Run a command of a page in a copy of the project, and return what it printed.
 
-    ``.venv/bin/python`` and ``distillab`` are this Python and the copy.
+    ``.venv/bin/python`` and ``distillab`` are this Python and that copy.
     """
     name, _, arguments = command.removeprefix(".venv/bin/").partition(" ")
     program = {"python": [sys.executable], "distillab": [sys.executable, "-m", "distillab.cli"]}[name]
-    environment = os.environ | {"PYTHONPATH": f"{folder / 'src'}:{folder / 'tests'}", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [*program, *arguments.split()], cwd=folder, env=environment, capture_output=True, text=True
+        [*program, *arguments.split()],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
     return run.stdout

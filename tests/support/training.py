@@ -13,8 +13,8 @@ from torch import Tensor
 
 from distillab.data.examples import Examples, Indices, Pool
 from distillab.modalities.image import PixelNormalization
-from distillab.training.loop.stream import Step
-from distillab.training.loop.trainee import Seeds
+from distillab.training.batches import TrainingBatch
+from distillab.training.loop.member import Seeds
 from distillab.training.recipe import Recipe, ResolvedRecipe
 from distillab.training.stages import RoleSets
 
@@ -78,13 +78,13 @@ def sealed(images: Examples) -> tuple[Examples, SealedPixels]:
     return replace(images, pool=Pool(seal, images.pool.digest)), seal  # type: ignore[arg-type]
 
 
-def fingerprint(step: Step) -> tuple[Any, ...]:
+def fingerprint(step: TrainingBatch) -> tuple[Any, ...]:
     """All that a network is given in a step."""
     pixels = hashlib.sha256(step.inputs.contiguous().numpy().tobytes()).hexdigest()
-    return step.index, step.epoch, step.positions.tolist(), step.labels.tolist(), step.ids.tolist(), pixels
+    return step.index, step.epoch, step.positions.tolist(), step.ids.tolist(), pixels
 
 
-def spied(steps: Iterator[Step], into: list[tuple[Any, ...]]) -> Iterator[Step]:
+def spied(steps: Iterator[TrainingBatch], into: list[tuple[Any, ...]]) -> Iterator[TrainingBatch]:
     for step in steps:
         into.append(fingerprint(step))
         yield step

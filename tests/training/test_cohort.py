@@ -14,12 +14,13 @@ from distillab.artefacts import WEIGHTS, RunRecord
 from distillab.methods import methods, parse_method
 from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import LIVE, Outputs
+from distillab.training.batches import TrainingBatch
 from distillab.training.loop.cohort import train, train_cohort
-from distillab.training.loop.stream import Step
-from distillab.training.loop.trainee import DivergenceError, Member, Trained, new_model
+from distillab.training.loop.member import CohortMember, new_model
+from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.stages import (
     OutputsToStore,
-    Student,
+    StudentSpec,
     teacher_outputs,
     train_students,
     train_teacher,
@@ -60,14 +61,14 @@ class Counting:
         self.shapes = info.shapes
         self.asked = 0
 
-    def __call__(self, step: Step) -> Outputs:
+    def __call__(self, step: TrainingBatch) -> Outputs:
         self.asked += len(step.positions)
         return self.live(step)
 
 
-def member(method: str = "kd", *, model: str = MODEL, init: int = 1, **keys: Any) -> Member:
+def member(method: str = "kd", *, model: str = MODEL, init: int = 1, **keys: Any) -> CohortMember:
     spec, shapes = parse_method(method, "methods"), Counting().shapes
-    made = Member(model, spec, SETS.train, SETS.val, RECIPE, replace(SEEDS, init=init), shapes)
+    made = CohortMember(model, spec, SETS.train, SETS.val, RECIPE, replace(SEEDS, init=init), shapes)
     return replace(made, **keys)
 
 
@@ -88,11 +89,11 @@ def test_a_member_learns_what_it_would_have_learned_alone() -> None:
     assert teacher.asked == RECIPE.steps * RECIPE.batch_size
     for one, in_company in zip(members, together, strict=True):
         alone = train(one, NORMALISE, device=CPU, teacher=Counting())
-        assert isinstance(in_company, Trained)
+        assert isinstance(in_company, TrainedNetwork)
         assert equal(in_company.last, alone.last)
         assert equal(in_company.selected, alone.selected)
         assert in_company.curve == alone.curve
-    states = [one.last for one in together if isinstance(one, Trained)]
+    states = [one.last for one in together if isinstance(one, TrainedNetwork)]
     assert not any(equal(states[0], other) for other in states[1:])
 
 
@@ -100,7 +101,7 @@ def test_a_member_that_diverges_leaves_the_others_alone() -> None:
     wild = member("kd", recipe=replace(RECIPE, lr=1e12))
     lost, kept = train_cohort([wild, member("dkd")], NORMALISE, device=CPU, teacher=Counting())
     assert isinstance(lost, DivergenceError)
-    assert isinstance(kept, Trained)
+    assert isinstance(kept, TrainedNetwork)
     assert equal(kept.last, train(member("dkd"), NORMALISE, device=CPU, teacher=Counting()).last)
 
 
@@ -123,17 +124,17 @@ def test_a_cohort_that_is_lost_whole_stops_early() -> None:
     ],
 )
 def test_members_share_their_stream(changes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="share images, order, views"):
+    with pytest.raises(ValueError, match="share inputs, order, views"):
         train_cohort([member(), member(**changes)], NORMALISE, device=CPU, teacher=Counting())
 
 
 def test_the_seconds_of_a_cohort_are_shared_out() -> None:
     trained = train_cohort([member(), member("dkd")], NORMALISE, device=CPU, teacher=Counting())
     for one in trained:
-        assert isinstance(one, Trained)
+        assert isinstance(one, TrainedNetwork)
         assert one.seconds == pytest.approx(sum(one.phases.values()))
         assert all(one.phases[name] > 0 for name in ("views", "teacher", "forward", "backward", "optimiser"))
-    first, second = (one.phases for one in trained if isinstance(one, Trained))
+    first, second = (one.phases for one in trained if isinstance(one, TrainedNetwork))
     assert first["teacher"] == pytest.approx(second["teacher"])
 
 
@@ -152,7 +153,7 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
     states, told = {}, {}
     for way in ("stored", "live"):
         (tmp_path / way).mkdir()
-        student = Student(tmp_path / way, MODEL, parse_method(name, "methods"), SETS, once, SEEDS)
+        student = StudentSpec(tmp_path / way, MODEL, parse_method(name, "methods"), SETS, once, SEEDS)
         [record] = train_students(
             [student],
             outputs_folder=tmp_path / "outputs" if way == "stored" else None,

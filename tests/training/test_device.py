@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distillab.errors import RequestError
-from distillab.training.numerics.device import fast_bf16, is_lost, pick_device
+from distillab.training.numerics.device import has_native_bf16, is_gpu_lost, pick_device
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are() -> None:
 @pytest.mark.usefixtures("two_gpus")
 def test_each_gpu_is_judged_by_itself() -> None:
     assert pick_device() == torch.device("cuda")
-    assert not fast_bf16(pick_device("cuda:0")) and fast_bf16(pick_device("cuda:1"))
+    assert not has_native_bf16(pick_device("cuda:0")) and has_native_bf16(pick_device("cuda:1"))
     with pytest.raises(RequestError, match="cuda:0, cuda:1"):
         pick_device("cuda:2")
 
@@ -56,4 +56,4 @@ def test_cublas_is_told_to_be_deterministic_before_it_is_first_called() -> None:
     ],
 )
 def test_a_gpu_is_lost_by_what_torch_says(error: Exception, lost: bool) -> None:
-    assert is_lost(error) == lost
+    assert is_gpu_lost(error) == lost

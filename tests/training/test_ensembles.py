@@ -14,7 +14,7 @@ from distillab.methods import Batch, Mixed
 from distillab.methods.divergence import kl_divergence
 from distillab.models import Ensemble, InputSpec, Outputs, build_model, inspect_network
 from distillab.models.taps import Taps
-from distillab.training.teachers.ensembles import by_correctness, member_weights
+from distillab.training.teachers.ensembles import member_weights, weight_by_correctness
 
 N, M, C = 6, 3, 4
 LABELS = torch.tensor([0, 1, 2, 3, 0, -1])
@@ -73,7 +73,7 @@ def test_the_best_is_asked_alone() -> None:
 
 def test_a_teacher_counts_by_its_probability_of_the_label() -> None:
     z = logits()
-    said = by_correctness(Outputs(z.flatten(1)), batch(), M).logits
+    said = weight_by_correctness(Outputs(z.flatten(1)), batch(), M).logits
     chances = torch.stack([z[n].softmax(1)[:, max(int(LABELS[n]), 0)] for n in range(N)])
     chances[-1] = 1.0  # without a label, all alike
     weights = chances / chances.sum(1, keepdim=True)
@@ -81,8 +81,8 @@ def test_a_teacher_counts_by_its_probability_of_the_label() -> None:
     wrong = z.clone()
     wrong[:, 0] = 0.0
     wrong[torch.arange(N), 0, (LABELS + 1) % C] = 50.0
-    without = by_correctness(Outputs(wrong.flatten(1)), batch(LABELS.clamp(min=0)), M).logits
-    rest = by_correctness(Outputs(wrong[:, 1:].flatten(1)), batch(LABELS.clamp(min=0)), M - 1).logits
+    without = weight_by_correctness(Outputs(wrong.flatten(1)), batch(LABELS.clamp(min=0)), M).logits
+    rest = weight_by_correctness(Outputs(wrong[:, 1:].flatten(1)), batch(LABELS.clamp(min=0)), M - 1).logits
     assert kl_divergence(without[:5], rest[:5]).max() < 1e-3
 
 
@@ -91,8 +91,8 @@ def test_of_two_mixed_labels_each_counts_by_its_share() -> None:
     labels = LABELS.clamp(min=0)
     for share, alone in ((1.0, labels), (0.0, others)):
         mixed = replace(batch(labels), mixed=Mixed(others, torch.full((N,), share)))
-        said = by_correctness(Outputs(z.flatten(1)), mixed, M).logits
-        torch.testing.assert_close(said, by_correctness(Outputs(z.flatten(1)), batch(alone), M).logits)
+        said = weight_by_correctness(Outputs(z.flatten(1)), mixed, M).logits
+        torch.testing.assert_close(said, weight_by_correctness(Outputs(z.flatten(1)), batch(alone), M).logits)
 
 
 def test_an_ensemble_gives_logits_alone_and_side_by_side_if_asked() -> None:
@@ -104,5 +104,5 @@ def test_an_ensemble_gives_logits_alone_and_side_by_side_if_asked() -> None:
     assert info.shapes.embedding is None and info.shapes.maps == ()
     both.eval()
     mean = both(images)
-    both.apart = True
+    both.side_by_side = True
     torch.testing.assert_close(both(images).view(2, 2, C).mean(1), mean)

@@ -10,9 +10,9 @@ import torch
 
 from distillab.methods import Batch, parse_method
 from distillab.methods.controls.ce import CrossEntropy
+from distillab.training.batches import TrainingBatch, training_batches
 from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.stream import Step, stream
-from distillab.training.loop.trainee import Member
+from distillab.training.loop.member import CohortMember
 from distillab.training.recipe import ResolvedRecipe
 from support.training import CPU, MODEL, SEEDS, examples_of, normalisation, recipe, role_sets
 
@@ -20,9 +20,9 @@ CHAINS: list[Any] = [["crop", "flip", "mixup"], ["random_resized_crop", {"cutmix
 every_chain = pytest.mark.parametrize("chain", CHAINS, ids=["mixup", "cutmix"])
 
 
-def steps(chosen: ResolvedRecipe, *, order: int = 1) -> list[Step]:
+def steps(chosen: ResolvedRecipe, *, order: int = 1) -> list[TrainingBatch]:
     images = examples_of(40, 3)
-    return list(stream(images, chosen, normalisation(3), order_seed=order, view_seed=2, device=CPU))
+    return list(training_batches(images, chosen, normalisation(3), order_seed=order, view_seed=2, device=CPU))
 
 
 @every_chain
@@ -36,7 +36,6 @@ def test_a_step_tells_what_its_images_were_mixed_with(chain: Any) -> None:
         assert torch.equal(step.inputs, normalise(batch.items))
         assert (step.mixture.partners == batch.mixture.partners).all()
         assert torch.equal(step.mixture.share, batch.mixture.share)
-        assert torch.equal(step.labels, torch.from_numpy(images.labels[step.positions]))
 
 
 def test_plain_views_mix_nothing() -> None:
@@ -70,7 +69,7 @@ def test_each_student_of_a_cohort_hears_of_its_own_labels(monkeypatch: pytest.Mo
     turned = sets.train.relabel((sets.train.labels + 1) % 3)
     chosen = recipe(sets.train, steps=3, views=["mixup"])
     members = [
-        Member(MODEL, parse_method("ce", "methods"), data, sets.val, chosen, SEEDS, None)
+        CohortMember(MODEL, parse_method("ce", "methods"), data, sets.val, chosen, SEEDS, None)
         for data in (sets.train, turned)
     ]
     train_cohort(members, sets.normalise, device=CPU)

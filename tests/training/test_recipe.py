@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from distillab.training.numerics.config import NumericsConfig
-from distillab.training.recipe import AUTO_EPOCHS, AUTO_STEPS, VAL_LOOKS, Recipe, ResolvedRecipe
+from distillab.training.recipe import AUTO_EPOCHS, AUTO_STEPS, VALIDATIONS, Recipe, ResolvedRecipe
 from support.training import examples_of, recipe
 
 KEYS = st.fixed_dictionaries(
@@ -192,7 +192,7 @@ def test_val_is_looked_at_about_eight_times_and_at_the_end(
     assert list(looks) == sorted(set(looks))
     assert looks[-1] == resolved.epochs
     assert looks[0] >= 1
-    assert len(looks) == min(VAL_LOOKS, resolved.epochs)
+    assert len(looks) == min(VALIDATIONS, resolved.epochs)
     gaps = [after - before for before, after in zip((0, *looks), looks, strict=False)]
     assert max(gaps) - min(gaps) <= 1
 

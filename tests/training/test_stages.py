@@ -28,13 +28,13 @@ from distillab.errors import RequestError
 from distillab.methods import methods, parse_method
 from distillab.models import InputSpec, build_model, count_parameters
 from distillab.training.checkpoints import snapshot
-from distillab.training.loop.evaluation import predict
+from distillab.training.evaluation import predict
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
     ExternalWeights,
     OutputsToStore,
     RoleSets,
-    Student,
+    StudentSpec,
     fixed_teacher,
     open_teacher,
     students,
@@ -84,7 +84,7 @@ def student(
     """Stage 3."""
     folder.mkdir()
     return train_student(
-        Student(folder, MODEL, parse_method(method, "methods"), sets, chosen, SEEDS),
+        StudentSpec(folder, MODEL, parse_method(method, "methods"), sets, chosen, SEEDS),
         outputs_folder=outputs,
         teacher_folder=teacher,
         device=CPU,
@@ -242,7 +242,7 @@ def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) ->
         SETS,
         RECIPE,
         replace(SEEDS, init=5),
-        given=ExternalWeights(teacher / WEIGHTS),
+        external=ExternalWeights(teacher / WEIGHTS),
         device=CPU,
     )
     assert equal(load_file(tmp_path / WEIGHTS), load_file(teacher / WEIGHTS))
@@ -251,7 +251,7 @@ def test_a_given_teacher_has_the_given_weights(teacher: Path, tmp_path: Path) ->
 
 
 def test_an_untrained_teacher_has_the_weights_of_its_seed(tmp_path: Path) -> None:
-    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, given=ExternalWeights(), device=CPU)
+    fixed_teacher(tmp_path, MODEL, SETS, RECIPE, SEEDS, external=ExternalWeights(), device=CPU)
     with torch.random.fork_rng():
         torch.manual_seed(SEEDS.init)
         fresh = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8))

@@ -17,13 +17,13 @@ from torch import Tensor
 from distillab.data.examples import Examples
 from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import Outputs, OutputShapes
-from distillab.training.loop.stream import stream
-from distillab.training.loop.trainee import new_model
+from distillab.training.batches import training_batches
+from distillab.training.loop.member import new_model
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.teachers.cache import CacheMissError, Kept, TeacherCache
-from distillab.training.teachers.cache.parts import Part
-from distillab.training.teachers.cache.records import Records
-from distillab.training.teachers.feed import LiveTeacher, StoredTeacher
+from distillab.training.teachers.cache import CacheFormat, CacheMissError, TeacherCache
+from distillab.training.teachers.cache.format import ArrayFormat
+from distillab.training.teachers.cache.records import RecordFiles
+from distillab.training.teachers.feed import CachedTeacher, LiveTeacher
 from support.training import CPU, MODEL, examples_of, normalisation, recipe
 
 SEED = 2
@@ -53,7 +53,7 @@ class Teacher:
 
     def __call__(self, pixels: Tensor) -> Outputs:
         self.asked += len(pixels)
-        return self.live.about(pixels, NORMALISE)
+        return self.live.query(pixels, NORMALISE)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ CROPS = recipe(IMAGES, epochs=EPOCHS, views="crop_flip")
 
 
 def cache_at(root: Path, teacher: Teacher, *, rows: int = 45, top_k: int | None = None) -> TeacherCache:
-    return TeacherCache(root, {"weights": "w"}, Kept.of(NEEDS, teacher.shapes, top_k), rows)
+    return TeacherCache(root, {"weights": "w"}, CacheFormat.of(NEEDS, teacher.shapes, top_k), rows)
 
 
 def fill(
@@ -99,8 +99,8 @@ def test_what_is_stored_is_what_the_teacher_would_say_at_every_step(
 ) -> None:
     cache = cache_at(tmp_path, teacher)
     fill(cache, teacher, chosen=chosen)
-    stored = StoredTeacher(cache.read(IMAGES, chosen.view_spec, SEED), CPU)
-    steps = list(stream(IMAGES, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU))
+    stored = CachedTeacher(cache.read(IMAGES, chosen.view_spec, SEED), CPU)
+    steps = list(training_batches(IMAGES, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU))
     assert len(steps) == chosen.steps
     for step in steps:
         heard, spoken = stored(step), teacher.live(step)
@@ -121,15 +121,15 @@ def test_no_view_is_asked_about_twice(teacher: Teacher, chosen: ResolvedRecipe, 
     cache = cache_at(tmp_path, teacher)
     some = IMAGES.select(np.arange(0, 45, 2))
     first = fill(cache, teacher, some, chosen)
-    assert first.computed == first.asked == distinct(chosen, some)
+    assert first.forwards == first.queries == distinct(chosen, some)
     if chosen.view_spec.mixes:
         return  # a mixed view holds another image of the set, so each set has a cache of its own
     whole = fill(cache, teacher, IMAGES, chosen)
-    assert whole.asked == distinct(chosen)
-    assert whole.computed == whole.asked - first.asked
+    assert whole.queries == distinct(chosen)
+    assert whole.forwards == whole.queries - first.queries
     for images in (some, IMAGES):
         again = fill(cache, teacher, images, chosen)
-        assert again.computed == 0
+        assert again.forwards == 0
         assert again.bytes == whole.bytes == cache.bytes
 
 
@@ -142,8 +142,8 @@ def test_a_copy_of_an_image_has_views_and_words_of_its_own(
     )
     cache = cache_at(tmp_path, teacher)
     fill(cache, teacher, twice, chosen)
-    stored = StoredTeacher(cache.read(twice, chosen.view_spec, SEED), CPU)
-    for step in stream(twice, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU):
+    stored = CachedTeacher(cache.read(twice, chosen.view_spec, SEED), CPU)
+    for step in training_batches(twice, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU):
         heard, spoken = stored(step).logits, teacher.live(step).logits
         torch.testing.assert_close(heard, spoken, rtol=2**-10, atol=1e-3 * float(spoken.abs().max()))
 
@@ -154,7 +154,7 @@ def test_views_of_many_epochs_are_asked_about_together(
     """A batch is filled up once and not in every epoch: few images do not cost a batch each time."""
     few = IMAGES.select(np.arange(5))
     cache, before = cache_at(tmp_path, teacher), teacher.asked
-    computed = fill(cache, teacher, few, chosen, batch=16).computed
+    computed = fill(cache, teacher, few, chosen, batch=16).forwards
     assert teacher.asked - before == -(-computed // 16) * 16
 
 
@@ -162,9 +162,9 @@ def test_views_that_have_numbers_are_shared_by_all_seeds_and_epochs(teacher: Tea
     """With enough epochs every view of every image has been met, and the teacher is never asked again."""
     flips = recipe(IMAGES, epochs=40, views="flip")
     cache = cache_at(tmp_path, teacher)
-    assert fill(cache, teacher, chosen=flips).computed == 2 * len(IMAGES)
+    assert fill(cache, teacher, chosen=flips).forwards == 2 * len(IMAGES)
     again = cache.fill(IMAGES, flips.view_spec, SEED + 1, 99, teacher, batch=16, device=CPU)
-    assert again.computed == 0
+    assert again.forwards == 0
 
 
 def test_the_numbers_do_not_depend_on_what_was_there_before(teacher: Teacher, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_numbers_do_not_depend_on_what_was_there_before(teacher: Teacher, tm
 def test_two_who_fill_at_once_share_the_work(tmp_path: Path) -> None:
     teachers = [Teacher(), Teacher()]
     caches = [cache_at(tmp_path, teacher, rows=2 * 8192) for teacher in teachers]
-    assert len(caches[0].shards) == 2
+    assert len(caches[0]._shards) == 2
     filled: list[Any] = []
     threads = [
         threading.Thread(target=lambda c=cache, t=teacher: filled.append(fill(c, t)))
@@ -190,8 +190,8 @@ def test_two_who_fill_at_once_share_the_work(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(each.computed for each in filled) == distinct(CROPS)
-    assert [each.asked for each in filled] == [distinct(CROPS)] * 2
+    assert sum(each.forwards for each in filled) == distinct(CROPS)
+    assert [each.queries for each in filled] == [distinct(CROPS)] * 2
     assert len(said(caches[0], IMAGES, CROPS)) == EPOCHS
 
 
@@ -213,7 +213,7 @@ def cut_short(teacher: Teacher, tmp_path: Path) -> Iterator[Path]:
 def test_what_a_killed_writer_left_is_written_over(cut_short: Path, teacher: Teacher) -> None:
     whole, cut = cache_at(cut_short / "whole", teacher), cache_at(cut_short, teacher)
     fill(whole, teacher)
-    assert fill(cut, teacher).computed < distinct(CROPS)
+    assert fill(cut, teacher).forwards < distinct(CROPS)
     for one, other in zip(said(whole, IMAGES, CROPS), said(cut, IMAGES, CROPS), strict=True):
         assert torch.equal(one.logits, other.logits)
 
@@ -226,7 +226,7 @@ def test_a_writer_that_fails_leaves_the_lock_and_what_it_had_stored(teacher: Tea
 
     with pytest.raises(KeyboardInterrupt):
         fill(cache, stumbling)
-    assert fill(cache, teacher).computed == distinct(CROPS)
+    assert fill(cache, teacher).forwards == distinct(CROPS)
 
 
 def test_a_view_that_is_not_stored_is_an_error(teacher: Teacher, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_view_that_is_not_stored_is_an_error(teacher: Teacher, tmp_path: Path)
 
 
 def test_a_cache_of_another_teacher_is_another_cache(teacher: Teacher, tmp_path: Path) -> None:
-    kept = Kept.of(NEEDS, teacher.shapes)
+    kept = CacheFormat.of(NEEDS, teacher.shapes)
     one, other = (TeacherCache(tmp_path, {"weights": name}, kept, 45) for name in "ab")
     assert one.folder != other.folder
     (one.folder / "cache.json").write_text((other.folder / "cache.json").read_text())
@@ -255,7 +255,7 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(teacher: Teacher
 
 
 def test_records_must_have_their_width(tmp_path: Path) -> None:
-    records = Records(tmp_path, "00", {"logits": Part("<f2", 3)})
+    records = RecordFiles(tmp_path, "00", {"logits": ArrayFormat("<f2", 3)})
     with records.locked(wait=True), pytest.raises(ValueError, match=r"logits has shape \[2, 4\]"):
         records.append(np.arange(2), {"logits": np.zeros((2, 4), np.float16)})
     assert len(records.keys()) == 0
@@ -267,7 +267,7 @@ def test_records_must_have_their_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize("top_k", [1, 3, 7])
 def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> None:
     logits = 3 * torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
-    kept = Kept.of({"logits", "labels"}, OutputShapes(10), top_k)
+    kept = CacheFormat.of({"logits", "labels"}, OutputShapes(10), top_k)
     assert kept.bytes == 8 + 4 * top_k + 2
     read = kept.decode(kept.encode(Outputs(logits)), CPU).logits
     before, after = logits.softmax(1), read.softmax(1)
@@ -286,7 +286,7 @@ def test_what_top_k_leaves_survives_a_teacher_that_is_sure() -> None:
     together: rounded log-probabilities of the few do not tell it."""
     probability = torch.full((1, 1000), 1e-5 / 998, dtype=torch.float64)
     probability[0, :2] = torch.tensor([0.61, 0.39 - 1e-5], dtype=torch.float64)
-    kept = Kept.of({"logits"}, OutputShapes(1000), 100)
+    kept = CacheFormat.of({"logits"}, OutputShapes(1000), 100)
     read = kept.decode(kept.encode(Outputs(probability.log().float())), CPU).logits
     soft, expected = (read.double() / 4).softmax(1), (probability.log() / 4).softmax(1)
     torch.testing.assert_close(soft, expected, rtol=5e-3, atol=0)
@@ -294,17 +294,17 @@ def test_what_top_k_leaves_survives_a_teacher_that_is_sure() -> None:
 
 @pytest.mark.parametrize("top_k", [9, 10, 500])
 def test_a_top_k_that_leaves_no_class_out_keeps_the_logits(top_k: int) -> None:
-    assert Kept.of({"logits"}, OutputShapes(10), top_k) == Kept.of({"logits"}, OutputShapes(10))
+    assert CacheFormat.of({"logits"}, OutputShapes(10), top_k) == CacheFormat.of({"logits"}, OutputShapes(10))
 
 
 def test_what_is_kept_survives_being_written_down(teacher: Teacher) -> None:
-    kept = Kept.of(NEEDS, teacher.shapes, 1)
-    assert Kept.from_dict(kept.as_dict()) == kept
+    kept = CacheFormat.of(NEEDS, teacher.shapes, 1)
+    assert CacheFormat.from_dict(kept.as_dict()) == kept
     assert kept.bytes == 8 + 4 + 2 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
 
 
 def test_values_beyond_half_precision_stay_finite() -> None:
-    kept = Kept.of({"logits"}, OutputShapes(2))
+    kept = CacheFormat.of({"logits"}, OutputShapes(2))
     read = kept.decode(kept.encode(Outputs(torch.tensor([[1e6, -1e6]]))), CPU).logits
     assert torch.isfinite(read).all()
     assert replace(kept, top_k=None) == kept

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from distillab.study.ledger import JobState
 from distillab.tasks import Metric
 
 Row = dict[str, Any]
@@ -49,7 +50,7 @@ def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, 
     """Return the (distilled, plain) rows, by seed, where both runs are done and have the metric."""
 
     def usable(row: Row) -> bool:
-        return row["status"] == "done" and finite_value(row, column) is not None
+        return row["status"] == JobState.DONE and finite_value(row, column) is not None
 
     return [
         (distilled[seed], plain[seed])

@@ -15,9 +15,10 @@ from scipy.special import ndtr
 from distillab.evidence.gains import FloatArray, paired_gain
 from distillab.evidence.pairs import Row, SeedRows, pairs, resolution_of
 from distillab.evidence.verdicts import Verdict, judge
+from distillab.study.ledger import JobState
 from distillab.tasks import Metric
 
-SETTLED = frozenset({"done", "failed", "excluded"})
+SETTLED = frozenset({JobState.DONE, JobState.FAILED, "excluded"})
 
 # Chosen by benchmarks/sequential_seeds.py. The error that may be spent grows with the share of seeds to this
 # power: 1 spends it evenly and stops soonest, 3 leaves nearly all of it to the last look.

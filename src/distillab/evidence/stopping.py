@@ -9,9 +9,10 @@ from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
 from distillab.evidence.results import Measurements, looks_of, task_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state
 from distillab.study.folder import StudyFolder
+from distillab.study.ledger import JobState
 from distillab.tasks import Metric
 
-WAITING = frozenset({"held", "spared"})
+WAITING = frozenset(state for state in JobState if state.is_withheld)
 
 
 def interim_analysis(folder: StudyFolder) -> bool:

@@ -1,4 +1,4 @@
-"""Several networks that speak as one: their logits, averaged with weights."""
+"""Ensembles: several networks whose logits are averaged with weights."""
 
 from __future__ import annotations
 
@@ -16,30 +16,51 @@ NAME = re.compile(rf"({'|'.join(get_args(Combine))})\((.+)\)")
 
 
 def ensemble_name(combine: Combine, members: Sequence[str]) -> str:
-    """The name that ``build_model`` builds an ensemble by: ``mean(resnet8+resnet14)``."""
+    """Return the name by which ``build_model`` builds an ensemble.
+
+    Example:
+        >>> ensemble_name("mean", ["resnet8", "resnet14"])
+        'mean(resnet8+resnet14)'
+    """
     return f"{combine}({'+'.join(members)})"
 
 
 def ensemble_parts(name: str) -> tuple[Combine, tuple[str, ...]] | None:
-    """What :func:`ensemble_name` was given, or None for the name of a single network."""
+    """Return the arguments of :func:`ensemble_name`, or None for the name of a single network.
+
+    Example:
+        >>> ensemble_parts("mean(resnet8+resnet14)")
+        ('mean', ('resnet8', 'resnet14'))
+    """
     found = NAME.fullmatch(name)
     return (found[1], tuple(found[2].split("+"))) if found else None  # type: ignore[return-value]
 
 
 class Ensemble(nn.Module):
-    """Networks for the same images and classes; logits are sum_k w_k z_k, the w_k sum to one.
+    """Networks for the same inputs and classes. The logits are sum_k w_k z_k, where the w_k sum to one.
 
-    A weighted mean of logits is the normalised geometric mean of the networks' predictions, at whatever
-    temperature it is read (Hinton et al., 2015, section 1). The weights are a network's own (``weights``), or
-    an image's: under ``confidence`` in proportion to exp(-H), H the entropy of a network's prediction at T =
-    1. Under ``correctness`` they depend on the label, which a network does not know: with ``apart`` the
-    logits of all members come side by side, ``[N, members * classes]``, to be weighed by whoever knows it.
+    A weighted mean of logits is the normalized geometric mean of the networks' predictions, at any
+    temperature (Hinton et al., 2015, section 1). A weight belongs to a network (``weights``), or to a network
+    and an
+    example: under ``confidence`` in proportion to exp(-H), with H the entropy of the network's prediction at
+    T = 1. Under ``correctness`` it depends on the label, which a network does not have: then the logits are
+    left side by side, to be weighted where labels are known.
 
-    It has no features of its own: methods that learn from an embedding or from maps need one network.
+    An ensemble has no features of its own: methods that learn from an embedding or from maps need one
+    network.
+
+    Args:
+        members: The networks.
+        combine: How their logits are weighted; ``best`` uses the network of the largest weight alone.
 
     Attributes:
         weights: float32 ``[members]``, 1 / members at first.
-        apart: whether the logits are left side by side.
+        side_by_side: Whether the logits are returned side by side, ``[N, members * classes]``.
+
+    Example:
+        >>> ensemble = Ensemble([nn.Flatten(), nn.Flatten()], "mean")
+        >>> ensemble(torch.ones(2, 3)).shape
+        torch.Size([2, 3])
     """
 
     weights: Tensor
@@ -48,22 +69,30 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.combine: Combine = combine
-        self.apart = False
+        self.side_by_side = False
         self.register_buffer("weights", torch.full((len(members),), 1 / len(members)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` -> logits ``[N, classes]``, or side by side."""
+        """Return the logits ``[N, classes]`` of inputs ``[N, C, H, W]``, or all of them side by side."""
         if self.combine == "best":
             return logits_of(self.members[int(self.weights.argmax())](x))
         logits = torch.stack([logits_of(member(x)) for member in self.members], dim=1)
-        if self.apart:
+        if self.side_by_side:
             return logits.flatten(1)
-        weights = confidence(logits) if self.combine == "confidence" else self.weights.to(logits)[None]
+        by_confidence = self.combine == "confidence"
+        weights = confidence_weights(logits) if by_confidence else self.weights.to(logits)[None]
         return (weights[:, :, None] * logits).sum(1)
 
 
-def confidence(logits: Tensor) -> Tensor:
-    """Weights of an image's networks by how sure they are: ``[N, members, classes]`` -> ``[N, members]``."""
+def confidence_weights(logits: Tensor) -> Tensor:
+    """Return the weights of an ensemble's networks by the entropy of their predictions, per example.
+
+    Args:
+        logits: float ``[N, members, classes]``.
+
+    Returns:
+        float ``[N, members]``, of sum 1.
+    """
     log_p = logits.float().log_softmax(2)
     negative_entropy: Tensor = (log_p.exp() * log_p).sum(2)
     return negative_entropy.softmax(1).to(logits)

@@ -10,12 +10,11 @@ from torch import nn
 from distillab.errors import RequestError, unknown_name
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.input_spec import InputSpec
-from distillab.models.inputs import resizing, seen_at
+from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.registry import Registry
 
-# The smallest image that three stages still leave at least 2x2 positions of.
-SMALLEST_SIDE = 8
+SMALLEST_INPUT_SIDE = 8  # three stages leave at least 2x2 positions of it
 
 FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
@@ -26,7 +25,13 @@ FORMS = {
 
 
 class ModelFactory(Protocol):
-    """A function that builds an untrained network; ``distillab list models`` prints its docstring."""
+    """A function that builds an untrained network; ``distillab list models`` prints its docstring.
+
+    Example:
+        >>> def linear(*, classes: int, inputs: InputSpec) -> nn.Module:
+        ...     return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+        >>> factory: ModelFactory = linear
+    """
 
     def __call__(self, *, classes: int, inputs: InputSpec) -> nn.Module: ...
 
@@ -39,8 +44,12 @@ class ModelInfo:
     """A line of ``distillab list models``.
 
     Attributes:
-        name: a name that :func:`build_model` takes, or the form of one.
-        summary: one line about it.
+        name: A name that :func:`build_model` takes, or the form of one.
+        summary: One line about it.
+
+    Example:
+        >>> next(info.summary for info in list_models() if info.name == "wrn16-2")
+        'wide ResNet, depth 16, 2 times as wide as a CIFAR ResNet, pre-activation'
     """
 
     name: str
@@ -86,19 +95,19 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
-    if inputs.shorter_side < SMALLEST_SIDE:
+    if inputs.shorter_side < SMALLEST_INPUT_SIDE:
         raise RequestError(
             f"{inputs.size} images are too small for {name!r}",
-            allowed=f"a resolution of at least {SMALLEST_SIDE}",
+            allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",
         )
     several = ensemble_parts(name)
     if several:
         combine, members = several
         return Ensemble([build_model(each, classes=classes, inputs=inputs) for each in members], combine)
-    network, pixels = seen_at(name)
+    network, pixels = split_input_size(name)
     if pixels is not None:
         resized = InputSpec.square(inputs.channels, pixels)
-        return resizing(build_model(network, classes=classes, inputs=resized), pixels)
+        return resize_inputs(build_model(network, classes=classes, inputs=resized), pixels)
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:

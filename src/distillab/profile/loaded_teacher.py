@@ -18,8 +18,9 @@ from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
+from distillab.study.ledger import JobState
 from distillab.study.status import LEDGER_FILE
-from distillab.training.loop.evaluation import predict
+from distillab.training.evaluation import predict
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
@@ -132,7 +133,7 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
             allowed="the data of the study",
         )
     with study.ledger() as ledger:
-        done = {name for name, (state, *_) in ledger.states().items() if state == "done"}
+        done = {name for name, status in ledger.states().items() if status.state == JobState.DONE}
         teachers = (cell.teacher_run for cell in ledger.cells())
         first = next((teacher for teacher in teachers if teacher in done), None)
         job = ledger.job(first) if first else None

@@ -27,6 +27,10 @@ class StudyStatus:
         share_done: Share of the estimated work that is finished.
         seconds: Seconds of compute by kind of job.
         failures: The failed jobs.
+
+    Example:
+        >>> StudyStatus("demo", {"student": {JobState.DONE: 4}}, 1.0, {"student": 9.5}, ()).as_dict()["jobs"]
+        {'student': {<JobState.DONE: 'done'>: 4}}
     """
 
     study: str
@@ -65,8 +69,16 @@ def require_study(path: Path) -> None:
 def study_status(path: Path) -> StudyStatus:
     """Return the status of the study in a folder.
 
+    Args:
+        path: The study's folder.
+
     Raises:
         RequestError: There is no study.
+
+    Example:
+        >>> study_status(Path("nowhere"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: nowhere: no study here (no study.yaml and ledger.sqlite) ...
     """
     require_study(path)
     with Ledger(path / LEDGER_FILE) as ledger:

@@ -35,7 +35,13 @@ class TeacherUsage:
 
 
 def teacher_usage(folder: StudyFolder) -> TeacherUsage:
-    """Return the usage that the records of the finished jobs add up to."""
+    """Return the usage that the records of the finished jobs add up to.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> teacher_usage(StudyFolder(pathlib.Path(tempfile.mkdtemp()))).queries
+        0
+    """
     queries = forward_passes = 0
     seconds = dict.fromkeys(PHASES, 0.0)
     for kind in ("teacher", "student"):

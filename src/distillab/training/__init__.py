@@ -1,1 +1,5 @@
-"""One teacher or one student, trained: recipes, the loop, stored teacher outputs, checkpoints."""
+"""Training: one teacher, or one cohort of students, trained by a recipe."""
+
+from distillab.training.recipe import Recipe, ResolvedRecipe
+
+__all__ = ["Recipe", "ResolvedRecipe"]

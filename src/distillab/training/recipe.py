@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained. ``auto`` values are resolved from the size of the data and printed."""
+"""Recipes: how a network is trained. ``auto`` values are resolved from the training set and printed."""
 
 from __future__ import annotations
 
@@ -11,28 +11,55 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from distillab.data.examples import Examples
 from distillab.modalities import modality_of
 from distillab.modalities.views import Views, WrittenViews, canonical_views
-from distillab.training.numerics.config import MemoryFormat, NumericsConfig, Precision
+from distillab.training.numerics.config import (
+    Auto,
+    MemoryFormat,
+    NumericsConfig,
+    NumericsRequest,
+    Precision,
+)
 
-Auto = Literal["auto"]
-
-# Small data need patience (Beyer et al. 2022): auto trains at least this many steps whatever the size ...
+# Small data need patience (Beyer et al. 2022): auto trains for at least this many steps, whatever the size,
+# and for at least this many epochs, so that no large set is left half seen.
 AUTO_STEPS = 800
-# ... and at least this many passes, so that no large set is left half seen.
 AUTO_EPOCHS = 10
-VAL_LOOKS = 8
+VALIDATIONS = 8  # points of the validation curve
 
-USUAL = NumericsConfig()
+DEFAULT_NUMERICS = NumericsConfig()
 
 
 class Recipe(BaseModel):
-    """What a study file may say about training.
+    """How networks are trained, as a study file writes it. Omitted values have the defaults below.
 
-    Length is ``epochs`` or ``steps``, not both; neither means ``auto``: 800 steps, or 10 epochs if that is
-    more. ``batch_size: auto`` is 64, or less for sets under 640 images. ``lr: auto`` is 0.05 at 64 images a
-    batch for SGD, scaled with the square root of the batch (0.001 for AdamW). ``precision``,
-    ``memory_format`` and ``compile`` are ``auto`` for what a timed trial finds fastest
-    (:func:`distillab.training.numerics.selection.choose`). ``views`` is a kind (``none``, ``flip``, ``crop``,
-    ``crop_flip``) or a list of operations, in order (``modalities.views``).
+    Attributes:
+        optimiser: The optimizer.
+        lr: Learning rate; ``auto`` is 0.05 for SGD at 64 images per batch, scaled with the square root of the
+            batch size, and 0.001 for AdamW.
+        momentum: Momentum of SGD.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: Weight decay.
+        schedule: Schedule of the learning rate; ``step`` divides it by 10 at each milestone.
+        milestones: For ``step``, as shares of training.
+        warmup: Share of training with a linearly rising learning rate.
+        epochs: Length of training; ``auto`` is 800 steps, or 10 epochs if that is more. Not with ``steps``.
+        steps: Length of training in steps. Not with ``epochs``.
+        batch_size: Images per batch; ``auto`` is 64, or less for sets of fewer than 640 images.
+        views: Augmentation: a kind (``none``, ``flip``, ``crop``, ``crop_flip``) or a list of operations in
+            order (:mod:`distillab.modalities.views`).
+        precision: Precision of the forward pass. ``auto``, here and in the next two, is what is fastest in a
+            timed trial (:func:`distillab.training.numerics.select_numerics`).
+        memory_format: Memory format of images and weights.
+        compile: Whether the forward pass is compiled.
+
+    Raises:
+        ValueError: A value is not accepted, or two exclude each other.
+
+    Example:
+        >>> import numpy as np
+        >>> images = Examples.of(np.zeros((640, 3, 32, 32), np.uint8), [0, 1] * 320, ("cat", "dog"))
+        >>> resolved = Recipe(epochs=20).resolve(images)
+        >>> resolved.batch_size, resolved.steps, resolved.lr, resolved.views
+        (64, 200, 0.05, 'crop_flip')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +70,7 @@ class Recipe(BaseModel):
     nesterov: bool = False
     weight_decay: float = Field(default=5e-4, ge=0, allow_inf_nan=False)
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)  # shares of training: 150, 180, 210 of 240 epochs
+    milestones: tuple[float, ...] = (0.625, 0.75, 0.875)  # 150, 180 and 210 of 240 epochs
     warmup: float = Field(default=0.0, ge=0, lt=1)
     epochs: int | Auto | None = None
     steps: int | None = Field(default=None, ge=1)
@@ -74,16 +101,18 @@ class Recipe(BaseModel):
             raise ValueError("milestones must be shares of training between 0 and 1, not epochs or steps")
         return self
 
-    def numerics(self, chosen: NumericsConfig) -> NumericsConfig:
-        """``chosen``, with what the recipe names laid over it."""
-        return NumericsConfig(
-            chosen.precision if self.precision == "auto" else self.precision,
-            chosen.memory_format if self.memory_format == "auto" else self.memory_format,
-            chosen.compile if self.compile == "auto" else self.compile,
-        )
+    @property
+    def numerics(self) -> NumericsRequest:
+        """What the recipe fixes of how networks compute."""
+        return NumericsRequest(self.precision, self.memory_format, self.compile)
 
-    def resolve(self, train: Examples, chosen: NumericsConfig = USUAL) -> ResolvedRecipe:
-        """The recipe for a training set, every value fixed; ``chosen`` is the arithmetic where it is auto."""
+    def resolve(self, train: Examples, chosen: NumericsConfig = DEFAULT_NUMERICS) -> ResolvedRecipe:
+        """Return the recipe for a training set, with every value fixed.
+
+        Args:
+            train: The training set.
+            chosen: The numerics where the recipe says ``auto``.
+        """
         n = len(train)
         if isinstance(self.batch_size, int):
             batch = min(self.batch_size, n)
@@ -100,7 +129,7 @@ class Recipe(BaseModel):
             lr = self.lr
         else:
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
-        used = self.numerics(chosen)
+        numerics = self.numerics.resolve(chosen)
         views = modality_of(train).views(self.views, train.shape)
         return ResolvedRecipe(
             optimiser=self.optimiser,
@@ -116,15 +145,43 @@ class Recipe(BaseModel):
             batch_size=batch,
             views=views.written,
             pad=views.pad,
-            precision=used.precision,
-            memory_format=used.memory_format,
-            compile=used.compile,
+            precision=numerics.precision,
+            memory_format=numerics.memory_format,
+            compile=numerics.compile,
         )
 
 
 @dataclass(frozen=True)
 class ResolvedRecipe:
-    """A recipe with every value fixed: what enters a run's id and what the trainer follows."""
+    """A recipe with every value fixed: what the trainer follows, and part of a run's id.
+
+    Attributes:
+        optimiser: The optimizer.
+        lr: Highest learning rate.
+        momentum: Momentum of SGD.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: Weight decay.
+        schedule: Schedule of the learning rate.
+        milestones: For the schedule ``step``, as shares of training.
+        warmup: Share of training with a linearly rising learning rate.
+        steps: Optimization steps.
+        steps_per_epoch: Steps per epoch.
+        batch_size: Images per batch.
+        views: Augmentation, in its written form.
+        pad: Pixels of padding before random crops.
+        precision: Precision of the forward pass.
+        memory_format: Memory format of images and weights.
+        compile: Whether the forward pass is compiled.
+
+    Example:
+        >>> import numpy as np
+        >>> images = Examples.of(np.zeros((64, 1, 8, 8), np.uint8), [0, 1] * 32, ("a", "b"))
+        >>> resolved = Recipe(steps=100, batch_size=16, schedule="constant").resolve(images)
+        >>> resolved.epochs, resolved.val_epochs, resolved.lr_at(99)
+        (25, (4, 7, 10, 13, 16, 19, 22, 25), 0.025)
+        >>> ResolvedRecipe.from_dict(resolved.as_dict()) == resolved
+        True
+    """
 
     optimiser: Literal["sgd", "adamw"]
     lr: float
@@ -145,26 +202,27 @@ class ResolvedRecipe:
 
     @property
     def epochs(self) -> int:
-        """Epochs begun: the last one may be cut short by ``steps``."""
+        """Number of epochs; the last one may be cut short by ``steps``."""
         return math.ceil(self.steps / self.steps_per_epoch)
 
     @property
     def stream_facts(self) -> tuple[Any, ...]:
-        """What the stream of batches follows from, besides images and seeds."""
+        """All that decides the stream of batches, besides examples and seeds."""
         return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad
 
     @property
     def view_spec(self) -> Views:
+        """The augmentation."""
         return Views.read(self.views, self.pad)
 
     @property
     def val_epochs(self) -> tuple[int, ...]:
-        """Epochs (1-based) after which val is looked at: about eight, evenly spread, the last among them."""
-        looks = min(VAL_LOOKS, self.epochs)
-        return tuple(sorted({math.ceil(self.epochs * (i + 1) / looks) for i in range(looks)}))
+        """Epochs (from 1) after which the network is validated: about eight, evenly spread, with the last."""
+        points = min(VALIDATIONS, self.epochs)
+        return tuple(sorted({math.ceil(self.epochs * (i + 1) / points) for i in range(points)}))
 
     def lr_at(self, step: int) -> float:
-        """Learning rate of a 0-based step."""
+        """Return the learning rate of a step, from 0."""
         warm = int(self.warmup * self.steps)
         if step < warm:
             return self.lr * (step + 1) / warm
@@ -176,14 +234,17 @@ class ResolvedRecipe:
         return self.lr
 
     def as_dict(self) -> dict[str, Any]:
-        """A JSON-able form, from which :meth:`from_dict` makes the recipe again. Keys that are younger than
-        some studies are left out at their defaults: runs keep the ids that they had before."""
+        """Return a JSON form.
+
+        Keys that are younger than some studies are left out at their defaults, so runs keep their ids.
+        """
         values = asdict(self) | {"milestones": list(self.milestones)}
         for key in ("memory_format", "compile"):
-            if values[key] == getattr(USUAL, key):
+            if values[key] == getattr(DEFAULT_NUMERICS, key):
                 del values[key]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ResolvedRecipe:
+        """Return the recipe of a JSON form."""
         return cls(**(values | {"milestones": tuple(values["milestones"])}))

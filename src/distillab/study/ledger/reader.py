@@ -24,6 +24,10 @@ class JobFailure:
         id: The job's id.
         kind: Its kind.
         error: What it raised, or what it needs that failed.
+
+    Example:
+        >>> JobFailure("8f0c", "student", "DivergenceError: the loss is not finite").kind
+        'student'
     """
 
     id: str
@@ -32,7 +36,17 @@ class JobFailure:
 
 
 class JobStatus(NamedTuple):
-    """The state of a job, the seconds that it took if it is done, and its error if it failed."""
+    """The state of a job.
+
+    Attributes:
+        state: Its state.
+        seconds: The seconds that it took, if it is done.
+        error: Its error, if it failed.
+
+    Example:
+        >>> JobStatus(JobState.DONE, 1.5, None).state.is_finished
+        True
+    """
 
     state: JobState
     seconds: float | None
@@ -40,7 +54,16 @@ class JobStatus(NamedTuple):
 
 
 class WorkProgress(NamedTuple):
-    """Estimated cost, in multiply-accumulates, of the finished jobs and of all that are not spared."""
+    """How much of the estimated work of a study is finished.
+
+    Attributes:
+        finished: Cost of the finished jobs, in multiply-accumulates.
+        total: Cost of all jobs that are not spared.
+
+    Example:
+        >>> WorkProgress(finished=3.0, total=4.0).share
+        0.75
+    """
 
     finished: float
     total: float

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job of a study stands. The values are stored in ledgers and results.
+    """The state of a job. The values are stored in ledgers and in ``results.parquet``.
 
     Example:
         >>> JobState("failed").is_finished, JobState.RUNNING.is_open, JobState.HELD.is_open

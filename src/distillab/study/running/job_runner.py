@@ -18,17 +18,19 @@ from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
-from distillab.training.loop.trainee import DivergenceError, Seeds
-from distillab.training.numerics.device import clock
+from distillab.tasks import Task
+from distillab.training.loop.member import Seeds
+from distillab.training.loop.results import DivergenceError
+from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
     DistilledFrom,
     ExternalWeights,
     OutputsToStore,
     RoleSets,
-    Student,
+    StudentSpec,
+    ensemble_teacher,
     fixed_teacher,
-    joint_teacher,
     teacher_outputs,
     train_students,
     train_teacher,
@@ -66,7 +68,7 @@ class JobRunner:
         results: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
         if not missing:
             return results
-        timer = clock(self.device)
+        timer = compute_clock(self.device)
         started = timer()
         with store.drafts() as drafts:
             for job, made in zip(missing, self.make(missing, drafts), strict=True):
@@ -110,16 +112,16 @@ class JobRunner:
             if path and file_digest(path) != origin.digest:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
             scaling = origin.scaling.as_dict() if origin.scaling else None
-            given = ExternalWeights(path, origin.classes, origin.class_map, scaling)
-            return fixed_teacher(draft, model, sets, recipe, seeds, given=given, device=self.device)
+            external = ExternalWeights(path, origin.classes, origin.class_map, scaling)
+            return fixed_teacher(draft, model, sets, recipe, seeds, external=external, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
         if isinstance(origin, EnsembleOrigin):
             members = [folder(name) for name in origin.members]
-            return joint_teacher(draft, model, sets, recipe, seeds, members=members, device=self.device)
+            return ensemble_teacher(draft, model, sets, recipe, seeds, members=members, device=self.device)
         if isinstance(origin, DistilledOrigin):
             method = MethodSpec.from_dict(origin.method, job.inputs.code)
-            taught = DistilledFrom(method, folder(origin.by), origin.class_map)
-            return train_teacher(draft, model, sets, recipe, seeds, taught=taught, device=self.device)
+            distilled = DistilledFrom(method, folder(origin.by), origin.class_map)
+            return train_teacher(draft, model, sets, recipe, seeds, distilled=distilled, device=self.device)
         return train_teacher(draft, model, sets, recipe, seeds, device=self.device)
 
     def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> OutputsRecord:
@@ -138,7 +140,7 @@ class JobRunner:
     def _students(self, jobs: Sequence[StudentJob], drafts: Path) -> list[RunRecord | DivergenceError]:
         store, teacher = self.folder.store, jobs[0].teacher
         students = [
-            Student(
+            StudentSpec(
                 drafts / job.id,
                 job.model,
                 method_of(job),
@@ -163,6 +165,10 @@ class JobRunner:
     def _normalize(self) -> Normalization:
         return normalization_of(self.folder.dataset)
 
+    @cached_property
+    def _task(self) -> Task:
+        return self.folder.spec.task_config()
+
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
         which = job.inputs.train if isinstance(job, TeacherJob) else "transfer"
@@ -171,7 +177,7 @@ class JobRunner:
         if job.kind == "teacher":
             val, tests = roles.tests_of_teacher(self.folder.dataset, train)
         _check_planned(job, train)
-        sets = RoleSets(train, val, tests, self._normalize)
+        sets = RoleSets(train, val, tests, self._normalize, self._task)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 
     def _roles_of(self, condition: ConditionSpec) -> Roles:

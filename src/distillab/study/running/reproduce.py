@@ -14,7 +14,7 @@ from distillab.artefacts import LOGITS, RunRecord, load_logits
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import JobRunner
-from distillab.training.loop.trainee import DivergenceError
+from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import pick_device
 
 
@@ -54,6 +54,15 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
 
     Raises:
         RequestError: There is no such run, it has not finished, or it is not a training run.
+
+    Example:
+        >>> import tempfile
+        >>> folder = StudyFolder(Path(tempfile.mkdtemp()))
+        >>> with folder.ledger() as ledger:
+        ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
+        >>> reproduce(folder, "8f0c", "cpu")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: ...: no run '8f0c' (allowed: a run_id of results.parquet)
     """
     job = folder.job(run_id)
     if job.kind == "outputs":

@@ -55,6 +55,19 @@ def run_jobs(
 
     Raises:
         DiskFullError: There is no space left.
+
+    Example:
+        A study whose jobs are all finished starts no process:
+
+        >>> import tempfile, pathlib
+        >>> folder = StudyFolder(pathlib.Path(tempfile.mkdtemp()))
+        >>> _ = folder.study_file.write_text(
+        ...     "{study: demo, data: {source: digits}, teacher: {model: resnet8}, "
+        ...     "students: [resnet8], methods: [ce, kd]}"
+        ... )
+        >>> with folder.ledger() as ledger:
+        ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
+        >>> run_jobs(folder, executor="processes", workers=2, device="cpu", on_progress=print)
     """
     folder.store.sweep()
     try:
@@ -64,7 +77,16 @@ def run_jobs(
 
 
 def outcome(folder: StudyFolder) -> Outcome:
-    """Return how many runs of a study have ended, and in which way."""
+    """Return how many runs of a study have ended, and in which way.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> folder = StudyFolder(pathlib.Path(tempfile.mkdtemp()))
+        >>> with folder.ledger() as ledger:
+        ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
+        >>> outcome(folder).complete
+        True
+    """
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
         excluded = sum(cell.excluded is not None for cell in ledger.cells())

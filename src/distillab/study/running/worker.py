@@ -20,8 +20,8 @@ from distillab.study.ledger import Ledger
 from distillab.study.ledger.ledger import HEARTBEAT_SECONDS
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.store import raising_disk_full
-from distillab.training.loop.trainee import DivergenceError
-from distillab.training.numerics.device import empty_device_cache, is_lost, pick_device
+from distillab.training.loop.results import DivergenceError
+from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
 
 IDLE_SECONDS = 0.2
 
@@ -91,7 +91,7 @@ def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | N
     except DiskFullError:
         raise
     except Exception as error:
-        if is_lost(error):
+        if is_gpu_lost(error):
             _give_up(ledger, jobs, error)
             raise  # every other job would fail in this process; another one has to run them
         return format_error(error)

@@ -1,8 +1,8 @@
-"""The training loop: a cohort of networks, one stream of batches, one teacher forward a batch.
+"""The training loop: a cohort of networks, one stream of batches, one forward pass of the teacher per batch.
 
-Plain and distilled students, and teachers, all pass through :func:`train_cohort`; most cohorts have one
-member. Twins differ in ``method`` alone: initial weights, order, views and number of steps follow from the
-seeds. A member's result does not depend on its company.
+Plain and distilled students, and teachers, are all trained by :func:`train_cohort`; most cohorts have one
+member. A distilled student and its plain student differ in ``method`` alone: initial weights, order, views
+and number of steps follow from the seeds. The result of a member does not depend on the other members.
 """
 
 from __future__ import annotations
@@ -12,80 +12,133 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from distillab.modalities import Normalization
+from distillab.training.batches import TrainingBatch, training_batches
+from distillab.training.loop.member import CohortMember
+from distillab.training.loop.member_training import MemberTraining
 from distillab.training.loop.phases import Phases
-from distillab.training.loop.stream import Step, stream
-from distillab.training.loop.trainee import DivergenceError, Member, Trained, Trainee
+from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.numerics.device import deterministic
 from distillab.training.teachers.feed import TeacherFeed
 
-OnStep = Callable[[int], None]
+StepCallback = Callable[[int], None]
+"""Called after each step with its number, from 0."""
 
 
 def train(
-    member: Member,
-    normalise: Normalization,
+    member: CohortMember,
+    normalize: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,
-    on_step: OnStep | None = None,
-) -> Trained:
+    on_step: StepCallback | None = None,
+) -> TrainedNetwork:
     """Train one network.
 
+    Args:
+        member: What it is trained from.
+        normalize: The normalization of the inputs.
+        device: Where it is trained.
+        teacher: Gives the teacher's outputs for each batch.
+        on_step: Called after each step.
+
     Raises:
-        DivergenceError: the loss, or a logit of a val image, is not finite.
-        RequestError: the model cannot be built for these images, or the method cannot serve the pair.
+        DivergenceError: The loss, or an output for the validation set, is not finite.
+        RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.methods import parse_method
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> member = CohortMember(
+        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
+        ... )
+        >>> train(member, normalize, device=torch.device("cpu")).selected_epoch
+        1
     """
-    [ended] = train_cohort([member], normalise, device=device, teacher=teacher, on_step=on_step)
+    [ended] = train_cohort([member], normalize, device=device, teacher=teacher, on_step=on_step)
     if isinstance(ended, DivergenceError):
         raise ended
     return ended
 
 
 def train_cohort(
-    members: Sequence[Member],
-    normalise: Normalization,
+    members: Sequence[CohortMember],
+    normalize: Normalization,
     *,
     device: torch.device,
     teacher: TeacherFeed | None = None,
-    on_step: OnStep | None = None,
-) -> list[Trained | DivergenceError]:
+    on_step: StepCallback | None = None,
+) -> list[TrainedNetwork | DivergenceError]:
     """Train networks in step on one stream: each batch is rendered once and shown to the teacher once.
 
-    Only train and val images are read here; test sets never are. A member that diverges drops out, the
-    others go on; the list holds what became of each, in order.
+    Only training and validation sets are read; test sets never are. A member that diverges drops out, and the
+    others go on.
+
+    Args:
+        members: What each network is trained from.
+        normalize: The normalization of the inputs.
+        device: Where they are trained.
+        teacher: Gives the teacher's outputs for each batch.
+        on_step: Called after each step.
+
+    Returns:
+        The result of each member, in order: a trained network, or the error of one that diverged.
 
     Raises:
-        ValueError: the members do not share their images, order, views and steps.
-        RequestError: a model cannot be built for these images, or a method cannot serve its pair.
+        ValueError: The members do not share their inputs, order, views and steps.
+        RequestError: A network cannot be built for these examples, or a method cannot serve its pair.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.methods import parse_method
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> member = CohortMember(
+        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
+        ... )
+        >>> [trained] = train_cohort([member], normalize, device=torch.device("cpu"))
+        >>> [point.epoch for point in trained.curve]
+        [1]
     """
-    first = _leader(members)
-    trainees = [Trainee(member, normalise, device) for member in members]
-    lost: dict[int, DivergenceError] = {}
+    first = _check_shared(members)
+    trainings = [MemberTraining(member, normalize, device) for member in members]
+    diverged: dict[int, DivergenceError] = {}
     shared = Phases(device)
     seeds = first.seeds
     with deterministic(device, seeds.order):
-        steps = stream(
-            first.data, first.recipe, normalise, order_seed=seeds.order, view_seed=seeds.views, device=device
+        batches = training_batches(
+            first.data, first.recipe, normalize, order_seed=seeds.order, view_seed=seeds.views, device=device
         )
-        for step in _timed(steps, shared):
+        for batch in _timed(batches, shared):
             with shared.timed("teacher"):
-                said = teacher(step) if teacher else None
-            for place, trainee in enumerate(trainees):
-                if place not in lost:
+                outputs = teacher(batch) if teacher else None
+            for place, training in enumerate(trainings):
+                if place not in diverged:
                     try:
-                        trainee.learn(step, said)
+                        training.step(batch, outputs)
                     except DivergenceError as error:
-                        lost[place] = error
-                        trainee.close()
+                        diverged[place] = error
+                        training.close()
             if on_step:
-                on_step(step.index)
-            if len(lost) == len(trainees):
+                on_step(batch.index)
+            if len(diverged) == len(trainings):
                 break
-    return [lost.get(place) or trainee.result(shared, len(members)) for place, trainee in enumerate(trainees)]
+    return [diverged.get(place) or each.result(shared, len(members)) for place, each in enumerate(trainings)]
 
 
-def _leader(members: Sequence[Member]) -> Member:
-    """The first member, whose stream is everybody's."""
+def _check_shared(members: Sequence[CohortMember]) -> CohortMember:
+    """Return the first member, after checking that its stream of batches is that of all."""
     first = members[0]
     for member in members[1:]:
         if (
@@ -93,16 +146,16 @@ def _leader(members: Sequence[Member]) -> Member:
             or (member.seeds.order, member.seeds.views) != (first.seeds.order, first.seeds.views)
             or member.recipe.stream_facts != first.recipe.stream_facts
         ):
-            raise ValueError("the members of a cohort share images, order, views, batches and steps")
+            raise ValueError("the members of a cohort share inputs, order, views, batches and steps")
     return first
 
 
-def _timed(steps: Iterable[Step], phases: Phases) -> Iterable[Step]:
-    """The steps, with the time that they take to be made."""
-    waiting = iter(steps)
+def _timed(batches: Iterable[TrainingBatch], phases: Phases) -> Iterable[TrainingBatch]:
+    """The batches, with the time that it takes to make them."""
+    waiting = iter(batches)
     while True:
         with phases.timed("views"):
-            step = next(waiting, None)
-        if step is None:
+            batch = next(waiting, None)
+        if batch is None:
             return
-        yield step
+        yield batch

@@ -1,28 +1,38 @@
-"""Where the seconds of a training go."""
+"""The seconds of a training by phase."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from distillab.training.numerics.device import clock
+from distillab.training.numerics.device import compute_clock
 
 Phase = Literal["views", "teacher", "forward", "backward", "optimiser", "evaluation", "waiting"]
-PHASES: tuple[Phase, ...] = ("views", "teacher", "forward", "backward", "optimiser", "evaluation", "waiting")
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class Phases:
-    """Seconds by phase, on the :func:`~distillab.training.numerics.device.clock` of a device.
+    """Seconds by phase, on the :func:`~distillab.training.numerics.device.compute_clock` of a device.
 
-    On a GPU, work is handed over and done later: there these are the times of handing over, and what the
-    CPU then waits for the GPU stands under ``waiting``.
+    On a GPU, work is queued and done later: the seconds are those of queuing it, and the time that the CPU
+    then waits for the GPU is counted as ``waiting``.
+
+    Attributes:
+        seconds: Seconds of each phase.
+
+    Example:
+        >>> phases = Phases(torch.device("cpu"))
+        >>> with phases.timed("forward"):
+        ...     _ = sum(range(1000))
+        >>> phases.total == phases.seconds["forward"] > 0
+        True
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._clock = clock(device)
+        self._clock = compute_clock(device)
         self.seconds: dict[Phase, float] = dict.fromkeys(PHASES, 0.0)
 
     @contextmanager

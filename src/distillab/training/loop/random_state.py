@@ -1,4 +1,4 @@
-"""A random state of one's own, for networks that draw (dropout) while several train in turn."""
+"""A private random state, for networks that draw random numbers (dropout) while several train in turn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,21 @@ from torch import Tensor
 
 
 class RandomState:
-    """Inside the block, torch's global generators continue where the last block of this state ended; outside,
-    nobody sees that they were moved."""
+    """A state of torch's global generators that belongs to one network.
+
+    Inside a ``with`` block the generators continue where the last block of this state ended; afterwards they
+    are as they were before it.
+
+    Example:
+        >>> state = RandomState.seeded(0, torch.device("cpu"))
+        >>> before = torch.get_rng_state()
+        >>> with state:
+        ...     first = torch.rand(1)
+        >>> with state:
+        ...     second = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before), torch.equal(first, second)
+        (True, False)
+    """
 
     def __init__(self, device: torch.device, states: list[Tensor]) -> None:
         self._device, self._own = device, states
@@ -16,7 +29,7 @@ class RandomState:
 
     @classmethod
     def seeded(cls, seed: int, device: torch.device) -> RandomState:
-        """The state after ``torch.manual_seed(seed)``."""
+        """Return the state after ``torch.manual_seed(seed)``."""
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             return cls(device, _states(device))

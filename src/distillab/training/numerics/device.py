@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and in what precision."""
+"""The device on which networks compute, and how its numbers are made reproducible."""
 
 from __future__ import annotations
 
@@ -15,7 +15,18 @@ from distillab.training.numerics.config import Precision
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The device to use: CUDA, else Apple's MPS, else the CPU. Raises RequestError for one not present."""
+    """Return the device to use.
+
+    Args:
+        wanted: A torch device, or ``auto`` for CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        RequestError: The device is not present.
+
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     present = ["cpu", *(["cuda", *gpus] if gpus else []), *["mps"] * torch.backends.mps.is_available()]
     if wanted != "auto" and wanted not in present:
@@ -28,49 +39,92 @@ def pick_device(wanted: str = "auto") -> torch.device:
     return torch.device(chosen)
 
 
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is native on the device; many CPUs emulate it at a tenth of the speed of fp32, and
-    NVIDIA's GPUs from before Ampere do as well."""
+def has_native_bf16(device: torch.device) -> bool:
+    """Return True for GPUs that compute in bfloat16.
+
+    Many CPUs emulate it at a tenth of the speed of fp32, and so do NVIDIA's GPUs from before Ampere.
+
+    Example:
+        >>> has_native_bf16(torch.device("cpu"))
+        False
+    """
     if device.type != "cuda":
         return False
     return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def clock(device: torch.device) -> Callable[[], float]:
-    """What work is timed by, in seconds: this thread's processor time where one thread computes, so that what
-    else the machine does, and waiting for the disk or a compiler, is not counted; wall time elsewhere."""
+def compute_clock(device: torch.device) -> Callable[[], float]:
+    """Return the clock by which work is timed, in seconds.
+
+    On one CPU thread it is that thread's processor time, so that other work on the machine, and waiting for
+    the disk or a compiler, is not counted. Otherwise it is wall time.
+
+    Example:
+        >>> clock = compute_clock(torch.device("cpu"))
+        >>> clock() <= clock()
+        True
+    """
     alone = device.type == "cpu" and torch.get_num_threads() == 1
     return time.thread_time if alone else time.perf_counter
 
 
 def empty_device_cache(device: torch.device) -> None:
-    """Give the memory that nothing uses any more back to the GPU, for other processes and larger pieces."""
+    """Return unused memory to the GPU, for other processes and for larger pieces.
+
+    Example:
+        >>> empty_device_cache(torch.device("cpu"))
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def is_lost(error: Exception) -> bool:
-    """Whether an error has cost this process its GPU: after a failed assertion on one, all calls fail."""
+def is_gpu_lost(error: Exception) -> bool:
+    """Return True if this process cannot use its GPU any more: after a failed assertion, all calls fail.
+
+    Example:
+        >>> is_gpu_lost(RuntimeError("CUDA error: device-side assert triggered"))
+        True
+    """
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 
-def forward_batch(device: torch.device) -> int:
-    """Images that go through a network together where nothing is learned: on a CPU a batch that stays in its
-    caches is the fastest."""
+def inference_batch_size(device: torch.device) -> int:
+    """Return how many images a network takes at once outside of training.
+
+    On a CPU, a batch that fits its caches is the fastest.
+
+    Example:
+        >>> inference_batch_size(torch.device("cpu"))
+        64
+    """
     return 64 if device.type == "cpu" else 256
 
 
 @contextlib.contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Autocast for the forward pass in ``precision``."""
+    """Run the forward pass in the block in ``precision``.
+
+    Example:
+        >>> with autocast(torch.device("cpu"), "bf16"):
+        ...     print((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+        torch.bfloat16
+    """
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch and for NumPy's linear algebra: sums that threads share differ in the last bits,
-    and image sets that hang on them must be the same in every process."""
+def single_threaded() -> Iterator[None]:
+    """Use one thread for torch and for NumPy's linear algebra in the block.
+
+    Sums that threads share differ in the last bits, and what depends on them (which examples a factor keeps)
+    must be the same in every process.
+
+    Example:
+        >>> with single_threaded():
+        ...     torch.get_num_threads()
+        1
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -82,9 +136,14 @@ def one_thread() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic(device: torch.device, seed: int) -> Iterator[None]:
-    """The same seed gives the same numbers: a private global random state, and deterministic kernels.
+    """Seed torch's global generators in the block and use deterministic kernels; restore them afterwards.
 
-    Used for building networks (initial weights) and for training (dropout).
+    Example:
+        >>> with deterministic(torch.device("cpu"), seed=0):
+        ...     first = torch.rand(1)
+        >>> with deterministic(torch.device("cpu"), seed=0):
+        ...     torch.equal(first, torch.rand(1))
+        True
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -94,8 +153,11 @@ def deterministic(device: torch.device, seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic_kernels(device: torch.device) -> Iterator[None]:
-    """The same computation gives the same numbers. CPU kernels do so by themselves, to the bit for a given
-    number of threads; on CUDA, operations that have no such kernel warn."""
+    """Use deterministic kernels in the block.
+
+    CPU kernels are deterministic, to the bit for a given number of threads. On CUDA, operations that have no
+    such kernel warn.
+    """
     if device.type != "cuda":
         yield
         return

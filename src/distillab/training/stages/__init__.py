@@ -1,16 +1,16 @@
-"""The three stages of a distillation, each runnable on its own: teacher, its outputs, students.
+"""The three stages of a distillation, each runnable on its own: a teacher, its outputs, students.
 
-Each stage reads image sets and files and writes a folder; none knows of studies or ledgers.
+Each stage reads examples and files and writes a folder; none knows of studies or ledgers.
 """
 
-from distillab.training.stages.artefacts import RoleSets, Student
 from distillab.training.stages.outputs import OutputsToStore, open_teacher, teacher_outputs
+from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.stages.students import train_student, train_students
 from distillab.training.stages.teachers import (
     DistilledFrom,
     ExternalWeights,
+    ensemble_teacher,
     fixed_teacher,
-    joint_teacher,
     train_teacher,
 )
 
@@ -19,9 +19,9 @@ __all__ = [
     "ExternalWeights",
     "OutputsToStore",
     "RoleSets",
-    "Student",
+    "StudentSpec",
+    "ensemble_teacher",
     "fixed_teacher",
-    "joint_teacher",
     "open_teacher",
     "teacher_outputs",
     "train_student",

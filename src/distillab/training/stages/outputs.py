@@ -1,8 +1,9 @@
-"""Stage 2: what the teacher says."""
+"""Stage 2: the outputs of a teacher."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,48 +26,124 @@ from distillab.artefacts import (
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
-from distillab.models.inputs import rescaling
-from distillab.training.loop.evaluation import predict
-from distillab.training.loop.trainee import new_model
-from distillab.training.numerics.device import clock, forward_batch
+from distillab.models.input_transforms import rescale_inputs
+from distillab.training.evaluation import predict
+from distillab.training.loop.member import new_model
+from distillab.training.numerics.device import compute_clock, inference_batch_size
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.artefacts import RoleSets
-from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.stages.roles import RoleSets
+from distillab.training.teachers.cache import CacheFormat, TeacherCache
 from distillab.training.teachers.class_mapping import to_student_classes
 from distillab.training.teachers.feed import LiveTeacher
 
 
 def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Module:
-    """The teacher that a stage 1 folder holds."""
+    """Return the teacher in a stage 1 folder, in evaluation mode.
+
+    Args:
+        folder: The folder.
+        images: Examples of the shape of its inputs.
+        device: Where it is put.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
+        >>> external = ExternalWeights()
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
+        >>> open_teacher(folder, images, cpu).fc
+        Linear(in_features=64, out_features=2, bias=True)
+    """
     record, classes = RunRecord.read(folder), teacher_class_count(folder, images)
-    network = new_model(record.model, images, 0, device, classes=classes)
+    network = new_model(record.model, images, 0, device, logits=classes)
     load_state(network, folder / WEIGHTS)
     if record.inputs:
-        rescaling(network, **record.inputs)
+        rescale_inputs(network, **record.inputs)
     return network.to(device).eval()
 
 
 def teacher_class_count(folder: Path, images: Examples) -> int:
-    """How many classes the teacher of a stage 1 folder knows."""
+    """Return how many logits the teacher in a stage 1 folder gives."""
     return RunRecord.read(folder).classes or len(images.classes)
 
 
-def set_apart(network: nn.Module, *, apart: bool = True) -> int:
-    """Have teachers that are weighed by their correctness speak side by side, or not; how many then do."""
+def inspect_teacher(teacher: nn.Module, sets: RoleSets, classes: int) -> NetworkInfo:
+    """Return the shapes of a teacher's outputs for some examples, in its own classes, and its taps."""
+    return inspect_network(teacher, InputSpec(*sets.train.shape), classes=classes)
+
+
+def set_side_by_side(network: nn.Module, *, side_by_side: bool = True) -> int:
+    """Have an ensemble that is weighted by correctness give the logits of its networks side by side, or not.
+
+    Returns:
+        How many networks' logits are side by side: 1 for every other network.
+    """
     if not isinstance(network, Ensemble) or network.combine != "correctness":
         return 1
-    network.apart = apart
+    network.side_by_side = side_by_side
     return len(network.members)
 
 
 @dataclass(frozen=True)
 class OutputsToStore:
-    """What stage 2 keeps of a teacher: outputs by need (empty: none), of the logits the ``top_k`` likeliest
-    or all, in the folder ``caches`` that all teachers of a study share."""
+    """What is stored of a teacher's outputs.
+
+    Attributes:
+        caches: The folder of the caches of all teachers of a study.
+        needs: Which outputs; none if empty.
+        top_k: Of how many classes the logits are stored, the likeliest; None for all.
+
+    Example:
+        >>> OutputsToStore(Path("caches"), frozenset({"logits"}), top_k=100).top_k
+        100
+    """
 
     caches: Path
     needs: frozenset[str]
     top_k: int | None = None
+
+
+@dataclass(frozen=True)
+class CacheReference:
+    """Which cache holds a teacher's outputs: ``cache.json`` of stage 2.
+
+    Attributes:
+        facts: The facts by which the cache is named.
+        stored: Which outputs it holds.
+        view_seed: Seed of the augmentation.
+        members: Number of networks whose logits are side by side in it.
+    """
+
+    facts: Mapping[str, Any]
+    stored: CacheFormat
+    view_seed: int
+    members: int = 1
+
+    def open(self, caches: Path, train: Examples) -> TeacherCache:
+        """Return the cache, for the examples of a pool."""
+        return TeacherCache(caches, self.facts, self.stored, rows=len(train.pool.items))
+
+    def write(self, folder: Path) -> None:
+        """Write the reference into a stage 2 folder."""
+        members = {"members": self.members} if self.members > 1 else {}
+        held = {"facts": self.facts, "kept": self.stored.as_dict(), "view_seed": self.view_seed, **members}
+        (folder / CACHE).write_text(json.dumps(held))
+
+    @classmethod
+    def read(cls, folder: Path) -> CacheReference:
+        """Return the reference in a stage 2 folder."""
+        held = json.loads((folder / CACHE).read_text())
+        stored = CacheFormat.from_dict(held["kept"])
+        return cls(held["facts"], stored, held["view_seed"], held.get("members", 1))
 
 
 def teacher_outputs(
@@ -80,40 +157,67 @@ def teacher_outputs(
     device: torch.device,
     class_map: ClassMap | None = None,
 ) -> OutputsRecord:
-    """Stage 2: what the teacher says about the transfer images under every view of ``recipe``, of which the
-    cache may hold a part already; and about each test set as it is, which stage 1 may have asked before.
+    """Store the outputs of a teacher for all views of a training, and for each test set as it is.
 
-    The cache holds the teacher's classes; what it says about test sets is written in the student's, to which
-    ``class_map`` leads if they differ. The sets have no lens: a teacher sees images whole.
+    Views whose outputs the cache holds are not computed again, nor are test sets that stage 1 evaluated. The
+    cache holds the teacher's classes; the logits for test sets are written in the student's.
+
+    Args:
+        folder: Where logits and record are written.
+        teacher_folder: The stage 1 folder of the teacher.
+        sets: The examples, without a student transform.
+        recipe: The recipe of the students: views, epochs and precision.
+        view_seed: Seed of the augmentation.
+        keep: What is stored.
+        device: Where the teacher computes.
+        class_map: The student's class of each of the teacher's classes, if they differ.
+
+    Raises:
+        OSError: The disk is full. What was stored stays.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
+        >>> external = ExternalWeights()
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
+        >>> keep = OutputsToStore(folder / "caches", frozenset({"logits"}))
+        >>> outputs = folder / "outputs"
+        >>> outputs.mkdir()
+        >>> teacher_outputs(outputs, folder, sets, recipe, view_seed=3, keep=keep, device=cpu).queries
+        8
     """
-    timer = clock(device)
+    timer = compute_clock(device)
     started = timer()
     network = open_teacher(teacher_folder, sets.train, device)
     queries, forwards, name = 0, 0, None
     if keep.needs:
-        facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
-        info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
-        members = set_apart(network)
-        stored = replace(info.shapes, classes=info.shapes.classes * members)
-        kept = Kept.of(keep.needs, stored, keep.top_k)
-        teacher = LiveTeacher(network, info.taps, kept.needs, device, recipe.precision)
-        cache = TeacherCache(keep.caches, facts, kept, rows=len(sets.train.pool.items))
+        reference, teacher = _prepare(network, teacher_folder, sets, recipe, view_seed, keep, device)
+        cache = reference.open(keep.caches, sets.train)
         filled = cache.fill(
             sets.train,
             recipe.view_spec,
             view_seed,
             recipe.epochs,
-            lambda pixels: teacher.about(pixels, sets.normalise),
-            batch=forward_batch(device),
+            lambda pixels: teacher.query(pixels, sets.normalise),
+            batch=inference_batch_size(device),
             device=device,
         )
-        queries, forwards, name = filled.asked, filled.computed, cache.folder.name
-        held = {"facts": facts, "kept": kept.as_dict(), "view_seed": view_seed}
-        held |= {"members": members} if members > 1 else {}
-        (folder / CACHE).write_text(json.dumps(held))
-        set_apart(network, apart=False)
+        queries, forwards, name = filled.queries, filled.forwards, cache.folder.name
+        reference.write(folder)
+        set_side_by_side(network, side_by_side=False)
     logits, eval_forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
-    save_logits({name: to_student_classes(said, class_map) for name, said in logits.items()}, folder / LOGITS)
+    mapped = {name: to_student_classes(values, class_map) for name, values in logits.items()}
+    save_logits(mapped, folder / LOGITS)
     record = OutputsRecord(
         queries=queries,
         forwards=forwards,
@@ -125,10 +229,29 @@ def teacher_outputs(
     return record
 
 
+def _prepare(
+    network: nn.Module,
+    teacher_folder: Path,
+    sets: RoleSets,
+    recipe: ResolvedRecipe,
+    view_seed: int,
+    keep: OutputsToStore,
+    device: torch.device,
+) -> tuple[CacheReference, LiveTeacher]:
+    """The cache to fill, and the teacher that fills it."""
+    facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
+    info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
+    members = set_side_by_side(network)
+    shapes = replace(info.shapes, classes=info.shapes.classes * members)
+    stored = CacheFormat.of(keep.needs, shapes, keep.top_k)
+    teacher = LiveTeacher(network, info.taps, stored.needs, device, recipe.precision)
+    return CacheReference(facts, stored, view_seed, members), teacher
+
+
 def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
 ) -> dict[str, Any]:
-    """All that decides what a teacher says about a view."""
+    """All that decides a teacher's outputs for a view."""
     views, record = recipe.view_spec, RunRecord.read(teacher_folder)
     inputs = {"inputs": record.inputs} if record.inputs else {}
     return {
@@ -138,8 +261,8 @@ def _cache_facts(
         "pixels": sets.train.pool.digest,
         "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
         "views": [recipe.views, recipe.pad],
-        # Views without end are known by what they are drawn from, so the seed tells them apart; mixed ones
-        # hold other images of the set as well.
+        # Views that are not numbered are identified by what they are drawn from, so the seed distinguishes
+        # them; mixed ones depend on other examples of the set as well.
         **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
         "images": sets.train.input_digest if views.mixes else None,
@@ -150,7 +273,7 @@ def _cache_facts(
 def _eval_logits(
     teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
 ) -> tuple[dict[str, StoredLogits], int]:
-    """The teacher's logits for the test sets, and how many images it was asked about now."""
+    """The teacher's logits for the test sets, and how many examples went through it now."""
     tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0
@@ -161,8 +284,3 @@ def _eval_logits(
             logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)
             forwards += len(images)
     return logits, forwards
-
-
-def inspect_teacher(teacher: nn.Module, sets: RoleSets, classes: int) -> NetworkInfo:
-    """Dry-run a teacher on these images: shapes of its outputs, in its own classes, and its taps."""
-    return inspect_network(teacher, InputSpec(*sets.train.shape), classes=classes)

@@ -2,69 +2,88 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from distillab.artefacts import CACHE, RunRecord
 from distillab.models import OutputShapes
 from distillab.models.outputs import LIVE, STORABLE
-from distillab.training.loop.cohort import train_cohort
-from distillab.training.loop.trainee import DivergenceError, Member
-from distillab.training.stages.artefacts import Student, write_trained
-from distillab.training.stages.outputs import inspect_teacher, open_teacher, set_apart, teacher_class_count
-from distillab.training.teachers.cache import Kept, TeacherCache
+from distillab.training.loop.cohort import StepCallback, train_cohort
+from distillab.training.loop.member import CohortMember
+from distillab.training.loop.results import DivergenceError
+from distillab.training.stages.outputs import (
+    CacheReference,
+    inspect_teacher,
+    open_teacher,
+    set_side_by_side,
+    teacher_class_count,
+)
+from distillab.training.stages.roles import StudentSpec
+from distillab.training.stages.trained import write_trained
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
-from distillab.training.teachers.feed import LiveTeacher, StoredTeacher, TeacherFeed
-
-OnStep = Callable[[int], None]
+from distillab.training.teachers.feed import CachedTeacher, LiveTeacher, TeacherFeed
 
 
 def train_students(
-    students: Sequence[Student],
+    students: Sequence[StudentSpec],
     *,
     outputs_folder: Path | None,
     teacher_folder: Path | None,
     device: torch.device,
     caches: Path | None = None,
-    on_step: OnStep | None = None,
+    on_step: StepCallback | None = None,
     keep_selected: bool = True,
 ) -> list[RunRecord | DivergenceError]:
-    """Stage 3: train students in step, each with its method; keep their last weights and those chosen on val.
+    """Train students in step, each with its method, and write the bare students: nothing that a method owns.
 
-    The teacher speaks from the cache that ``outputs_folder`` names if that holds all that the methods need,
-    else live from ``teacher_folder``, once a batch for all of them. What is written is the bare student:
-    nothing that the method owns leaves with it. A student that diverges leaves its error instead of a record.
+    The teacher's outputs come from the cache to which ``outputs_folder`` refers if that holds all that the
+    methods need. Otherwise the teacher is live, with one forward pass per batch for all students.
+
+    Args:
+        students: What each student is trained from; they share inputs, order, views and steps.
+        outputs_folder: The stage 2 folder of the teacher.
+        teacher_folder: The stage 1 folder of the teacher.
+        device: Where they are trained.
+        caches: The folder of all caches.
+        on_step: Called after each step.
+        keep_selected: Whether the weights selected on the validation set are written besides the last ones.
+
+    Returns:
+        The record of each student, in order, or the error of one that diverged.
 
     Raises:
-        ValueError: the students do not share their stream of batches, or there is no teacher to ask.
+        ValueError: The students do not share their stream of batches, or a method needs a teacher and there
+            is none.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.methods import parse_method
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> from distillab.training.stages.roles import RoleSets
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> student = StudentSpec(folder, "resnet8", parse_method("ce", "methods"), sets, recipe, seeds)
+        >>> [record] = train_students([student], outputs_folder=None, teacher_folder=None, device=cpu)
+        >>> record.cohort
+        1
     """
-    feed, shapes, teachers = _teacher_feed(students, outputs_folder, teacher_folder, caches, device)
-    live, sets = isinstance(feed, LiveTeacher), students[0].sets
-    classifier = feed.classifier if isinstance(feed, LiveTeacher) else None
-    mapping = students[0].class_map
-    if feed and shapes and mapping:
-        feed, shapes = MappedTeacher(feed, mapping), replace(shapes, classes=max(mapping) + 1)
-        classifier = map_classifier(classifier, mapping) if classifier else None
-    members = [
-        Member(
-            each.model,
-            each.method,
-            each.sets.train,
-            each.sets.val,
-            each.recipe,
-            each.seeds,
-            shapes,
-            classifier if "teacher_classifier" in each.method.teacher_needs else None,
-            teachers,
-        )
-        for each in students
-    ]
-    ended = train_cohort(members, sets.normalise, device=device, teacher=feed, on_step=on_step)
+    teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
+    members = [_member(student, teacher) for student in students]
+    feed = teacher.feed if teacher else None
+    ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
     records: list[RunRecord | DivergenceError] = []
+    live = teacher is not None and teacher.is_live
     for student, trained in zip(students, ended, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
@@ -75,26 +94,49 @@ def train_students(
             trained,
             device,
             keep_selected=keep_selected,
-            teacher_images=seen if feed else 0,
+            teacher_images=seen if teacher else 0,
             teacher_forwards=seen if live else 0,
             cohort=len(students),
         )
         records.append(record)
-        live = False  # one forward serves a cohort, and is counted with the first that ended well
+        live = False  # one forward pass serves a cohort, and is counted for its first student that is written
     return records
 
 
 def train_student(
-    student: Student,
+    student: StudentSpec,
     *,
     outputs_folder: Path | None,
     teacher_folder: Path | None,
     device: torch.device,
     caches: Path | None = None,
-    on_step: OnStep | None = None,
+    on_step: StepCallback | None = None,
     keep_selected: bool = True,
 ) -> RunRecord:
-    """Stage 3 for one student. Raises DivergenceError, and what :func:`train_students` raises."""
+    """Train one student and return its record. The arguments are those of :func:`train_students`.
+
+    Raises:
+        DivergenceError: The loss, or an output for the validation set, is not finite.
+        ValueError: The method needs a teacher and there is none.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.methods import parse_method
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> from distillab.training.stages.roles import RoleSets
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> student = StudentSpec(folder, "resnet8", parse_method("ce", "methods"), sets, recipe, seeds)
+        >>> train_student(student, outputs_folder=None, teacher_folder=None, device=cpu).epochs
+        1
+    """
     [record] = train_students(
         [student],
         outputs_folder=outputs_folder,
@@ -109,34 +151,102 @@ def train_student(
     return record
 
 
-def _teacher_feed(
-    students: Sequence[Student],
+@dataclass(frozen=True)
+class _OpenTeacher:
+    """A teacher's outputs for a cohort.
+
+    Attributes:
+        feed: Gives them for a batch.
+        shapes: Their shapes.
+        members: Number of networks whose logits are side by side.
+        classifier: The last linear layer of a live teacher.
+        is_live: Whether the teacher computes them now.
+    """
+
+    feed: TeacherFeed
+    shapes: OutputShapes
+    members: int
+    classifier: nn.Linear | None = None
+    is_live: bool = False
+
+
+def _member(student: StudentSpec, teacher: _OpenTeacher | None) -> CohortMember:
+    member = CohortMember(
+        student.model,
+        student.method,
+        student.sets.train,
+        student.sets.val,
+        student.recipe,
+        student.seeds,
+        task=student.sets.task,
+    )
+    if teacher is None:
+        return member
+    needs_classifier = "teacher_classifier" in student.method.teacher_needs
+    return replace(
+        member,
+        teacher_shapes=teacher.shapes,
+        teacher_classifier=teacher.classifier if needs_classifier else None,
+        teachers=teacher.members,
+    )
+
+
+def _open_feed(
+    students: Sequence[StudentSpec],
     outputs_folder: Path | None,
     teacher_folder: Path | None,
     caches: Path | None,
     device: torch.device,
-) -> tuple[TeacherFeed | None, OutputShapes | None, int]:
-    """What speaks, the shapes of what it says, and how many networks' logits come side by side."""
-    taught = [student.method for student in students if student.method.teacher != "none"]
-    needs = frozenset[str]().union(*(method.teacher_needs for method in taught))
-    if not taught:
-        return None, None, 1
-    sets, recipe = students[0].sets, students[0].recipe
-    if outputs_folder is not None and caches is not None and (outputs_folder / CACHE).exists():
-        held = json.loads((outputs_folder / CACHE).read_text())
-        kept = Kept.from_dict(held["kept"])
-        if needs & (STORABLE | LIVE) <= kept.needs:
-            cache = TeacherCache(caches, held["facts"], kept, rows=len(sets.train.pool.items))
-            stored = cache.read(sets.train, recipe.view_spec, held["view_seed"])
-            members = held.get("members", 1)
-            shapes = replace(kept.shapes, classes=kept.shapes.classes // members)
-            return StoredTeacher(stored, device), shapes, members
-    if teacher_folder is None:
-        raise ValueError(
-            f"method {students[0].method.name} needs a teacher: give its folder or its stored outputs"
+) -> _OpenTeacher | None:
+    """The outputs of the students' teacher, in the students' classes; None if no method needs a teacher."""
+    distilled = [student.method for student in students if student.method.teacher != "none"]
+    if not distilled:
+        return None
+    needs = frozenset[str]().union(*(method.teacher_needs for method in distilled))
+    first = students[0]
+    teacher = _cached(first, needs, outputs_folder, caches, device)
+    if teacher is None and teacher_folder is None:
+        raise ValueError(f"method {distilled[0].name} needs a teacher: give its folder or its stored outputs")
+    if teacher is None and teacher_folder is not None:
+        teacher = _live(first, needs, teacher_folder, device)
+    if teacher and first.class_map:
+        mapping, classifier = first.class_map, teacher.classifier
+        return replace(
+            teacher,
+            feed=MappedTeacher(teacher.feed, mapping),
+            shapes=replace(teacher.shapes, classes=max(mapping) + 1),
+            classifier=map_classifier(classifier, mapping) if classifier else None,
         )
-    sets = replace(sets, train=replace(sets.train, student_transform=None))  # a teacher sees images whole
-    teacher = open_teacher(teacher_folder, sets.train, device)
-    info = inspect_teacher(teacher, sets, teacher_class_count(teacher_folder, sets.train))
-    members = set_apart(teacher)
-    return LiveTeacher(teacher, info.taps, needs, device, recipe.precision), info.shapes, members
+    return teacher
+
+
+def _cached(
+    student: StudentSpec,
+    needs: frozenset[str],
+    outputs_folder: Path | None,
+    caches: Path | None,
+    device: torch.device,
+) -> _OpenTeacher | None:
+    """The cached outputs of a teacher, or None if they are not all that is needed."""
+    if outputs_folder is None or caches is None or not (outputs_folder / CACHE).exists():
+        return None
+    reference = CacheReference.read(outputs_folder)
+    if not needs & (STORABLE | LIVE) <= reference.stored.needs:
+        return None
+    train = student.sets.train
+    cache = reference.open(caches, train)
+    stored = cache.read(train, student.recipe.view_spec, reference.view_seed)
+    shapes = reference.stored.shapes
+    shapes = replace(shapes, classes=shapes.classes // reference.members)
+    return _OpenTeacher(CachedTeacher(stored, device), shapes, reference.members)
+
+
+def _live(
+    student: StudentSpec, needs: frozenset[str], teacher_folder: Path, device: torch.device
+) -> _OpenTeacher:
+    sets = student.sets.without_student_transform()
+    network = open_teacher(teacher_folder, sets.train, device)
+    info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
+    members = set_side_by_side(network)
+    teacher = LiveTeacher(network, info.taps, needs, device, student.recipe.precision)
+    return _OpenTeacher(teacher, info.shapes, members, teacher.classifier, is_live=True)

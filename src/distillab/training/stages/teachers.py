@@ -13,24 +13,56 @@ from distillab.artefacts import WEIGHTS, RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
-from distillab.models.inputs import rescaling
-from distillab.training.loop.trainee import Seeds, Trained, new_model
+from distillab.models.input_transforms import rescale_inputs
+from distillab.training.loop.cohort import StepCallback
+from distillab.training.loop.member import Seeds, new_model
+from distillab.training.loop.results import TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.artefacts import RoleSets, Student, write_trained
-from distillab.training.stages.students import OnStep, train_student
+from distillab.training.stages.roles import RoleSets, StudentSpec
+from distillab.training.stages.students import train_student
+from distillab.training.stages.trained import write_trained
 from distillab.training.teachers.ensembles import member_weights
-
-Inputs = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
 class DistilledFrom:
-    """How a teacher was taught itself: the method, the stage 1 folder of its own teacher, and the way from
-    its teacher's classes to its own, if they differ."""
+    """How a teacher is itself distilled.
+
+    Attributes:
+        method: The method.
+        teacher: The stage 1 folder of its teacher.
+        class_map: Its class of each of its teacher's classes, if they differ.
+
+    Example:
+        >>> DistilledFrom(parse_method("kd", "teacher"), Path("store/teacher/8f0c")).method.name
+        'kd'
+    """
 
     method: MethodSpec
-    by: Path
+    teacher: Path
     class_map: ClassMap | None = None
+
+
+@dataclass(frozen=True)
+class ExternalWeights:
+    """What is known of a teacher that is not trained here.
+
+    Attributes:
+        weights: A safetensors file, or None for initial weights.
+        classes: How many logits it gives, if not one per class of the data.
+        class_map: The data's class of each of its classes, if they differ.
+        inputs: ``scale`` and ``shift`` per channel that turn the study's normalized images into those that
+            the weights were trained on.
+
+    Example:
+        >>> ExternalWeights(Path("resnet20.safetensors"), classes=100).classes
+        100
+    """
+
+    weights: Path | None = None
+    classes: int | None = None
+    class_map: ClassMap | None = None
+    inputs: Mapping[str, Sequence[float]] | None = None
 
 
 def train_teacher(
@@ -41,39 +73,51 @@ def train_teacher(
     seeds: Seeds,
     *,
     device: torch.device,
-    taught: DistilledFrom | None = None,
-    on_step: OnStep | None = None,
+    distilled: DistilledFrom | None = None,
+    on_step: StepCallback | None = None,
 ) -> RunRecord:
-    """Stage 1: train a teacher on ``sets.train`` with plain cross-entropy, unless it is ``taught``; weights,
-    logits and record in ``folder``. Its last epoch is the teacher: a choice on val would tie its quality to
-    val's size."""
-    method = taught.method if taught else parse_method("ce", "teacher")
+    """Train a teacher on ``sets.train`` and write its weights, logits and record.
+
+    The network of its last epoch is the teacher: selection on the validation set would tie its quality to the
+    size of that set.
+
+    Args:
+        folder: Where it is written.
+        model: Name of the network.
+        sets: Its examples.
+        recipe: How it is trained.
+        seeds: Its seeds.
+        device: Where it is trained.
+        distilled: How it is itself distilled; None to learn from labels alone.
+        on_step: Called after each step.
+
+    Raises:
+        DivergenceError: The loss, or an output for the validation set, is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> train_teacher(folder, "resnet8", sets, recipe, seeds, device=cpu).model
+        'resnet8'
+    """
+    method = distilled.method if distilled else parse_method("ce", "teacher")
+    class_map = distilled.class_map if distilled else None
     return train_student(
-        Student(folder, model, method, sets, recipe, seeds, taught.class_map if taught else None),
+        StudentSpec(folder, model, method, sets, recipe, seeds, class_map),
         outputs_folder=None,
-        teacher_folder=taught.by if taught else None,
+        teacher_folder=distilled.teacher if distilled else None,
         device=device,
         on_step=on_step,
         keep_selected=False,
     )
-
-
-@dataclass(frozen=True)
-class ExternalWeights:
-    """What is known of a teacher that is not trained here.
-
-    Attributes:
-        weights: a safetensors file, or None for initial weights.
-        classes: how many classes it knows, if not those of the data.
-        class_map: from its classes to those of the data, if they differ.
-        inputs: ``scale`` and ``shift`` by channel that make of the study's normalised images what the weights
-            were trained on.
-    """
-
-    weights: Path | None = None
-    classes: int | None = None
-    class_map: ClassMap | None = None
-    inputs: Inputs | None = None
 
 
 def fixed_teacher(
@@ -83,18 +127,47 @@ def fixed_teacher(
     recipe: ResolvedRecipe,
     seeds: Seeds,
     *,
-    given: ExternalWeights,
+    external: ExternalWeights,
     device: torch.device,
 ) -> RunRecord:
-    """Stage 1 without training: a teacher with given weights, or with its initial ones (a control)."""
-    network = new_model(model, sets.train, seeds.init, device, classes=given.classes)
-    if given.weights is not None:
-        load_state(network, given.weights)
-    network = rescaling(network, **given.inputs) if given.inputs else network
-    return _as_it_is(folder, model, network, sets, recipe, seeds, device, given.class_map, given.inputs)
+    """Write a teacher that is not trained: with external weights, or with its initial ones (a control).
+
+    Args:
+        folder: Where it is written.
+        model: Name of the network.
+        sets: Its test sets, and the shape of its inputs.
+        recipe: The precision of its evaluation.
+        seeds: The seed of its initial weights.
+        external: What is known of it.
+        device: Where it is evaluated.
+
+    Raises:
+        RequestError: The weights cannot be read or do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> external = ExternalWeights()  # the initial weights
+        >>> fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu).steps
+        0
+    """
+    network = new_model(model, sets.train, seeds.init, device, logits=external.classes or _width(sets))
+    if external.weights is not None:
+        load_state(network, external.weights)
+    network = rescale_inputs(network, **external.inputs) if external.inputs else network
+    student = StudentSpec(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
+    return _write_untrained(student, network, device, external.class_map, external.inputs)
 
 
-def joint_teacher(
+def ensemble_teacher(
     folder: Path,
     model: str,
     sets: RoleSets,
@@ -104,30 +177,59 @@ def joint_teacher(
     members: Sequence[Path],
     device: torch.device,
 ) -> RunRecord:
-    """Stage 1 of several networks that teach together: those of the stage 1 folders ``members``, weighed as
-    the ensemble called ``model`` says. Their accuracies are those on val at the end of training."""
-    network = new_model(model, sets.train, seeds.init, torch.device("cpu"))
+    """Write an ensemble of teachers. Its weights follow from their scores on the validation set.
+
+    Args:
+        folder: Where it is written.
+        model: Name of the ensemble, such as ``accuracy(resnet8+resnet14)``.
+        sets: Its test sets, and the shape of its inputs.
+        recipe: The precision of its evaluation.
+        seeds: Not used: all weights are those of the members.
+        members: The stage 1 folders of its networks.
+        device: Where it is evaluated.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> record = train_teacher(folder, "resnet8", sets, recipe, seeds, device=cpu)
+        >>> (folder / "both").mkdir()
+        >>> members, both = [folder, folder], "mean(resnet8+resnet8)"
+        >>> ensemble = ensemble_teacher(
+        ...     folder / "both", both, sets, recipe, seeds, members=members, device=cpu
+        ... )
+        >>> ensemble.params == 2 * record.params
+        True
+    """
+    network = new_model(model, sets.train, seeds.init, torch.device("cpu"), logits=_width(sets))
     assert isinstance(network, Ensemble)
     for member, place in zip(network.members, members, strict=True):
         load_state(member, place / WEIGHTS)
-    accuracies = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
-    network.weights.copy_(member_weights(network.combine, accuracies))
-    return _as_it_is(folder, model, network, sets, recipe, seeds, device)
+    scores = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
+    network.weights.copy_(member_weights(network.combine, scores))
+    student = StudentSpec(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
+    return _write_untrained(student, network, device)
 
 
-def _as_it_is(
-    folder: Path,
-    model: str,
+def _width(sets: RoleSets) -> int:
+    return sets.task.head_width(len(sets.train.classes))
+
+
+def _write_untrained(
+    student: StudentSpec,
     network: nn.Module,
-    sets: RoleSets,
-    recipe: ResolvedRecipe,
-    seeds: Seeds,
     device: torch.device,
     class_map: ClassMap | None = None,
-    inputs: Inputs | None = None,
+    inputs: Mapping[str, Sequence[float]] | None = None,
 ) -> RunRecord:
     network.to(device)
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
-    trained = Trained(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
-    student = Student(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
+    trained = TrainedNetwork(network, state, state, selected_epoch=0, curve=(), seconds=0.0, phases={})
     return write_trained(student, trained, device, keep_selected=False, as_teacher=class_map, inputs=inputs)

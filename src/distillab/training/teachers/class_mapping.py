@@ -1,4 +1,4 @@
-"""What a teacher of other classes says, in the student's classes."""
+"""The outputs of a teacher that has other classes than the student, in the student's classes."""
 
 from __future__ import annotations
 
@@ -11,51 +11,88 @@ from torch import Tensor, nn
 from distillab.artefacts import StoredLogits
 from distillab.data.class_map import UNMAPPED, ClassMap, merges
 from distillab.models.outputs import Outputs
-from distillab.training.loop.evaluation import to_half
-from distillab.training.loop.stream import Step
+from distillab.training.batches import TrainingBatch
+from distillab.training.evaluation import to_half
 from distillab.training.teachers.feed import TeacherFeed
 
 
 class MappedTeacher:
-    """A teacher's feed in the student's classes."""
+    """A teacher whose outputs are mapped to the student's classes.
+
+    Args:
+        feed: The teacher, with its own classes.
+        mapping: The student's class of each of its classes.
+
+    Example:
+        >>> teacher = MappedTeacher(lambda batch: Outputs(torch.tensor([[3.0, 1.0, 2.0]])), (1, UNMAPPED, 0))
+        >>> batch = TrainingBatch(0, 0, True, np.array([0]), torch.zeros(1, 1, 8, 8), torch.tensor([0]))
+        >>> teacher(batch).logits
+        tensor([[2., 3.]])
+    """
 
     def __init__(self, feed: TeacherFeed, mapping: ClassMap) -> None:
-        self.feed, self.mapping = feed, mapping
+        self._feed, self._mapping = feed, mapping
         self._classifier: nn.Linear | None = None
 
-    def __call__(self, step: Step) -> Outputs:
-        said = self.feed(step)
-        if said.classifier is not None and self._classifier is None:
-            self._classifier = map_classifier(said.classifier, self.mapping)
-        return replace(said, logits=map_logits(said.logits, self.mapping), classifier=self._classifier)
+    def __call__(self, batch: TrainingBatch) -> Outputs:
+        """Return the outputs for a batch."""
+        outputs = self._feed(batch)
+        if outputs.classifier is not None and self._classifier is None:
+            self._classifier = map_classifier(outputs.classifier, self._mapping)
+        logits = map_logits(outputs.logits, self._mapping)
+        return replace(outputs, logits=logits, classifier=self._classifier)
 
 
 def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
-    """Logits in the student's classes: float ``[N, teacher's]`` -> ``[N, student's]``, at least float32.
+    """Return logits in the student's classes: float ``[N, teacher's]`` -> ``[N, student's]``.
 
-    Each is the log-sum-exp of those that stand for it: its softmax is the sum of their probabilities, given
-    that the image is of a class that the student knows.
+    Each is the log-sum-exp of the logits of the teacher's classes that stand for it: its softmax is the sum
+    of their probabilities, given that the example has a class of the student.
+
+    Args:
+        logits: The teacher's logits.
+        mapping: The student's class of each of the teacher's classes.
+
+    Returns:
+        At least float32.
+
+    Example:
+        >>> map_logits(torch.tensor([[3.0, 1.0, 2.0]]), (1, UNMAPPED, 0))
+        tensor([[2., 3.]])
     """
     logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    members = _members(mapping)
+    sources = _sources(mapping)
     if not merges(mapping):
-        return logits[:, torch.tensor([each[0] for each in members], device=logits.device)]
-    return torch.stack([logits[:, each].logsumexp(dim=1) for each in members], dim=1)
+        return logits[:, torch.tensor([each[0] for each in sources], device=logits.device)]
+    return torch.stack([logits[:, each].logsumexp(dim=1) for each in sources], dim=1)
 
 
 def to_student_classes(logits: StoredLogits, mapping: ClassMap | None) -> StoredLogits:
-    """Logits of a test set in the student's classes, float16 ``[N, student's]``."""
+    """Return the logits of a test set in the student's classes, float16 ``[N, student's]``.
+
+    Example:
+        >>> to_student_classes(np.array([[3.0, 1.0, 2.0]], np.float16), (1, UNMAPPED, 0))
+        array([[2., 3.]], dtype=float16)
+    """
     if mapping is None:
         return logits
     return to_half(map_logits(torch.from_numpy(np.asarray(logits)), mapping))
 
 
 def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
-    """The rows of a last layer that the student knows, or None if its classes are merged: sums of
-    probabilities are not linear."""
+    """Return a last linear layer with the rows of the student's classes alone.
+
+    Returns:
+        The layer, frozen, or None if several of the teacher's classes are one of the student's: sums of
+        probabilities are not linear.
+
+    Example:
+        >>> map_classifier(nn.Linear(4, 3), (1, UNMAPPED, 0))
+        Linear(in_features=4, out_features=2, bias=True)
+    """
     if merges(mapping):
         return None
-    rows = torch.tensor([each[0] for each in _members(mapping)], device=layer.weight.device)
+    rows = torch.tensor([each[0] for each in _sources(mapping)], device=layer.weight.device)
     cut = nn.Linear(layer.in_features, len(rows), bias=layer.bias is not None)
     cut.weight = nn.Parameter(layer.weight.detach()[rows], requires_grad=False)
     if layer.bias is not None:
@@ -63,7 +100,10 @@ def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
     return cut
 
 
-def _members(mapping: ClassMap) -> list[list[int]]:
-    """For each class of the student, the teacher's classes that stand for it."""
-    known = max(mapping) + 1
-    return [[t for t, ours in enumerate(mapping) if ours == label != UNMAPPED] for label in range(known)]
+def _sources(mapping: ClassMap) -> list[list[int]]:
+    """The teacher's classes that stand for each class of the student."""
+    students = max(mapping) + 1
+    return [
+        [source for source, target in enumerate(mapping) if target == label != UNMAPPED]
+        for label in range(students)
+    ]

@@ -1,4 +1,4 @@
-"""Teachers that teach together: how much each of them counts."""
+"""The weights of the teachers in an ensemble."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ import torch
 from torch import Tensor
 
 from distillab.methods import Batch
-from distillab.methods.divergence import cross_entropy
 from distillab.models import Combine
 from distillab.models.outputs import Outputs
+from distillab.tasks.losses import cross_entropy
 
 
-def member_weights(combine: Combine, accuracies: Sequence[float]) -> Tensor:
-    """Weights of networks by their accuracies on val, float32 ``[members]``, of sum one.
+def member_weights(combine: Combine, scores: Sequence[float]) -> Tensor:
+    """Return the weights of networks by their scores on the validation set, float32 ``[members]``, of sum 1.
 
-    ``accuracy``: in proportion to them, equal if all are 0. ``best``: the best alone, of equals the first.
-    The other combinations weigh images, or nothing: equal.
+    Args:
+        combine: ``accuracy``: in proportion to the scores, equal if all are 0. ``best``: the best network
+            alone, of equal ones the first. The other combinations weight each example, or nothing: equal.
+        scores: One per network.
+
+    Example:
+        >>> member_weights("accuracy", [0.6, 0.2])
+        tensor([0.7500, 0.2500])
+        >>> member_weights("best", [0.6, 0.2])
+        tensor([1., 0.])
     """
-    known = torch.tensor(accuracies, dtype=torch.float32)
+    known = torch.tensor(scores, dtype=torch.float32)
     if combine == "best":
         return torch.nn.functional.one_hot(known.argmax(), len(known)).float()
     if combine == "accuracy" and known.sum() > 0:
@@ -28,21 +36,26 @@ def member_weights(combine: Combine, accuracies: Sequence[float]) -> Tensor:
     return torch.full_like(known, 1 / len(known))
 
 
-def by_correctness(said: Outputs, batch: Batch, members: int) -> Outputs:
-    """What several teachers say of a batch, each weighed image by image by its probability of the label.
+def weight_by_correctness(outputs: Outputs, batch: Batch, members: int) -> Outputs:
+    """Return the outputs of an ensemble whose networks are weighted by their probability of the label.
 
-    The logits ``[N, members * C]`` become sum_k w_k z_k ``[N, C]`` with w_k = p_k[y] / sum_j p_j[y] at T = 1:
-    a teacher that is wrong about an image counts little there. Where two images were mixed, log p_k[y] is the
-    mean of both labels' by their shares; an image without a label weighs all teachers alike.
+    The logits become sum_k w_k z_k ``[N, C]`` with w_k = p_k[y] / sum_j p_j[y] at T = 1: a network that is
+    wrong about an example counts little there. Where two examples were mixed, log p_k[y] is the mean of both
+    labels' by their shares. For an example without a label all networks count the same.
+
+    Args:
+        outputs: Outputs whose logits are those of all networks side by side, ``[N, members * C]``.
+        batch: The batch, with its labels.
+        members: Number of networks.
     """
-    logits = said.logits.float().reshape(len(said.logits), members, -1)
-    log_chances = _log_chances(logits, batch.labels)
+    logits = outputs.logits.float().reshape(len(outputs.logits), members, -1)
+    log_likelihood = _log_likelihood(logits, batch.labels)
     if batch.mixed is not None:
-        others = _log_chances(logits, batch.mixed.labels)
-        log_chances = torch.lerp(others, log_chances, batch.mixed.share.to(logits)[:, None])
-    return replace(said, logits=(log_chances.softmax(1)[:, :, None] * logits).sum(1))
+        other = _log_likelihood(logits, batch.mixed.labels)
+        log_likelihood = torch.lerp(other, log_likelihood, batch.mixed.share.to(logits)[:, None])
+    return replace(outputs, logits=(log_likelihood.softmax(1)[:, :, None] * logits).sum(1))
 
 
-def _log_chances(logits: Tensor, labels: Tensor) -> Tensor:
+def _log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
     """log p_k[y], 0 without a label: ``[N, members, C]`` -> ``[N, members]``."""
     return -torch.stack([cross_entropy(each, labels) for each in logits.unbind(1)], dim=1)

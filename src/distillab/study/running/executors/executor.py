@@ -26,6 +26,11 @@ class Executor(Protocol):
     Raises:
         DiskFullError: There is no space left. Finished jobs are kept.
         KeyboardInterrupt: The user stopped it. Running jobs are put back.
+
+    Example:
+        >>> from distillab.study.running import executors
+        >>> list(executors)
+        ['inline', 'processes']
     """
 
     def __call__(

@@ -1,6 +1,7 @@
-"""What a teacher said, kept: computed once for every (image, view), read by every student of a study."""
+"""Cached teacher outputs: computed once for each view, and read by every student of a study."""
 
-from distillab.training.teachers.cache.cache import CacheMissError, Filled, Stored, TeacherCache
-from distillab.training.teachers.cache.parts import Kept
+from distillab.training.teachers.cache.cache import CacheMissError, FillResult, TeacherCache
+from distillab.training.teachers.cache.format import CacheFormat
+from distillab.training.teachers.cache.reading import CachedOutputs
 
-__all__ = ["CacheMissError", "Filled", "Kept", "Stored", "TeacherCache"]
+__all__ = ["CacheFormat", "CacheMissError", "CachedOutputs", "FillResult", "TeacherCache"]

@@ -1,4 +1,4 @@
-"""Records by key in append-only files: safe against a kill at any moment, and against two writers."""
+"""Records by key in append-only files, safe against a kill at any moment and against two writers."""
 
 from __future__ import annotations
 
@@ -12,29 +12,42 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from distillab.training.teachers.cache.parts import Part
+from distillab.training.teachers.cache.format import ArrayFormat
 
 Keys = npt.NDArray[np.int64]
 
 
-class Records:
-    """Files ``<name>.<part>`` with one row a record, and ``<name>.keys`` with its int64 key.
+class RecordFiles:
+    """Files ``<name>.<array>`` with one row per record, and ``<name>.keys`` with its int64 key.
 
     A record counts once its key is written, and keys are written after everything else has reached the disk.
-    What a killed writer left behind its last key is written over by the next. Files are written, never
-    mapped for writing: on a full disk that is an OSError, where a map would end the process.
+    What a killed writer left behind its last key is overwritten by the next. Files are written, never mapped
+    for writing: on a full disk that raises OSError, where a map would end the process.
+
+    Args:
+        folder: Where the files are.
+        name: The first part of their names.
+        arrays: The arrays of a record, by name.
     """
 
-    def __init__(self, folder: Path, name: str, parts: Mapping[str, Part]) -> None:
-        self.parts = dict(parts)
+    def __init__(self, folder: Path, name: str, arrays: Mapping[str, ArrayFormat]) -> None:
+        self.arrays = dict(arrays)
         self._keys = folder / f"{name}.keys"
-        self._files = {part: folder / f"{name}.{part}" for part in parts}
+        self._files = {array: folder / f"{name}.{array}" for array in arrays}
         self._lock = FileLock(folder / f"{name}.lock")
 
     @contextmanager
     def locked(self, *, wait: bool) -> Iterator[bool]:
-        """Be the only writer, in any process, inside the block; yields whether that was to be had. The lock
-        of a process that ends, however it ends, is free again."""
+        """Be the only writer, in any process, inside the block.
+
+        The lock of a process is released when it ends, however it ends.
+
+        Args:
+            wait: Whether to wait for another writer.
+
+        Yields:
+            Whether the lock was acquired.
+        """
         try:
             self._lock.acquire(timeout=-1 if wait else 0)
         except Timeout:
@@ -46,25 +59,30 @@ class Records:
             self._lock.release()
 
     def keys(self) -> Keys:
-        """The keys in the order of the records, int64 ``[n]``."""
+        """Return the keys in the order of the records, int64 ``[n]``."""
         if not self._keys.exists():
             return np.empty(0, np.int64)
         stored = self._keys.read_bytes()
         return np.frombuffer(stored[: len(stored) // 8 * 8], dtype="<i8").astype(np.int64, copy=False)
 
-    def rows(self, part: str, count: int) -> npt.NDArray[Any]:
-        """The first ``count`` rows of a part, ``[count, width]``, memory-mapped."""
-        spec = self.parts[part]
-        return np.memmap(self._files[part], dtype=spec.dtype, mode="r", shape=(count, spec.width))
+    def rows(self, array: str, count: int) -> npt.NDArray[Any]:
+        """Return the first ``count`` rows of an array, ``[count, width]``, memory-mapped."""
+        spec = self.arrays[array]
+        return np.memmap(self._files[array], dtype=spec.dtype, mode="r", shape=(count, spec.width))
 
     def append(self, keys: Keys, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write records at the end; the caller holds the lock. Raises OSError on a full disk."""
+        """Write records at the end. The caller holds the lock.
+
+        Raises:
+            OSError: The disk is full.
+            ValueError: An array has another shape than its format.
+        """
         count = self._keys.stat().st_size // 8 if self._keys.exists() else 0
-        for part, spec in self.parts.items():
-            rows = np.ascontiguousarray(arrays[part], dtype=spec.dtype)
+        for array, spec in self.arrays.items():
+            rows = np.ascontiguousarray(arrays[array], dtype=spec.dtype)
             if rows.shape != (len(keys), spec.width):
-                raise ValueError(f"{part} has shape {list(rows.shape)}, not {[len(keys), spec.width]}")
-            _write_at(self._files[part], count * spec.bytes, rows.tobytes())
+                raise ValueError(f"{array} has shape {list(rows.shape)}, not {[len(keys), spec.width]}")
+            _write_at(self._files[array], count * spec.bytes, rows.tobytes())
         _write_at(self._keys, count * 8, keys.astype("<i8").tobytes())
 
     @property
@@ -74,7 +92,7 @@ class Records:
 
 
 def _write_at(path: Path, offset: int, content: bytes) -> None:
-    """Write and see it onto the disk."""
+    """Write, and wait until it is on the disk."""
     with path.open("r+b" if path.exists() else "w+b") as file:
         file.seek(offset)
         file.write(content)

@@ -1,10 +1,8 @@
-"""What a stage reads and writes: image sets by role, and the files of an artefact."""
+"""Evaluate a trained network, once, and write its artifact."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,54 +17,18 @@ from distillab.artefacts import (
     save_state,
 )
 from distillab.data.class_map import ClassMap
-from distillab.data.examples import Examples
-from distillab.methods import MethodSpec
-from distillab.modalities import Normalization
 from distillab.models import InputSpec, count_macs, count_parameters
 from distillab.training.checkpoints import same_state
-from distillab.training.loop.evaluation import accuracy, predict
-from distillab.training.loop.trainee import Seeds, Trained
+from distillab.training.evaluation import predict
+from distillab.training.loop.results import TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
-@dataclass(frozen=True)
-class RoleSets:
-    """The image sets of one condition, by role, and the normalisation that all networks share."""
-
-    train: Examples
-    val: Examples
-    eval: Mapping[str, Examples]
-    normalise: Normalization
-
-    def without_student_transform(self) -> RoleSets:
-        """The same images as a teacher sees them."""
-        whole = {name: replace(images, student_transform=None) for name, images in self.eval.items()}
-        return replace(
-            self,
-            train=replace(self.train, student_transform=None),
-            val=replace(self.val, student_transform=None),
-            eval=whole,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Student:
-    """What stage 3 makes a student from, and the folder it goes to. ``class_map`` leads from its teacher's
-    classes to its own, if they differ."""
-
-    folder: Path
-    model: str
-    method: MethodSpec
-    sets: RoleSets
-    recipe: ResolvedRecipe
-    seeds: Seeds
-    class_map: ClassMap | None = None
-
-
 def write_trained(
-    student: Student,
-    trained: Trained,
+    student: StudentSpec,
+    trained: TrainedNetwork,
     device: torch.device,
     *,
     keep_selected: bool,
@@ -76,10 +38,18 @@ def write_trained(
     teacher_forwards: int = 0,
     cohort: int = 1,
 ) -> RunRecord:
-    """Test the last (and the selected) weights, once each, and write weights, logits and record.
+    """Evaluate a network on each test set and write weights, logits and record into the student's folder.
 
-    ``as_teacher`` leads from the network's classes to those of the data, if they differ. The last four are
-    entered in the record as they are.
+    Args:
+        student: What it was trained from.
+        trained: The network.
+        device: Where it is evaluated.
+        keep_selected: Whether the selected weights are evaluated and written as well.
+        as_teacher: The data's class of each of the network's classes, if they differ.
+        inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`).
+        teacher_images: Entered in the record.
+        teacher_forwards: Entered in the record.
+        cohort: Entered in the record.
     """
     folder, sets, recipe = student.folder, student.sets, student.recipe
     network = trained.model
@@ -107,7 +77,10 @@ def write_trained(
         phases=trained.phases,
         tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
         accuracy={
-            name: accuracy(to_student_classes(logits[f"{name}.last"], as_teacher), images)
+            name: sets.task.score(
+                to_student_classes(logits[f"{name}.last"], as_teacher),
+                images.targets,
+            )
             for name, images in sets.eval.items()
         },
         inputs=inputs,

@@ -1,0 +1,60 @@
+"""Print the tests of what changed since the branch left main, for `make check`: one path per line.
+
+The rule, by changed file:
+
+    tests/...            the file itself, and for a module of tests/support the test files that import it
+    src/distillab/P/...  its examples, and tests/P/ without the files in SLOW
+    src/distillab/M.py   its examples, and tests/test_*.py without the files in SLOW
+
+The structure of the package (tests/test_house*.py) is always tested.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# Test files that train whole studies or measure memory: `make test` runs them.
+SLOW = frozenset[str]()
+
+
+def changed_files() -> set[str]:
+    """Return the files that differ from where the branch left main, uncommitted and new ones included."""
+    base = "HEAD"
+    for main in ("main", "origin/main"):
+        if found := _git("merge-base", main, "HEAD"):
+            base = found[0]
+            break
+    names = {*_git("diff", "--name-only", base), *_git("ls-files", "--others", "--exclude-standard")}
+    return {name for name in names if (ROOT / name).is_file() and name.endswith(".py")}
+
+
+def tests_of(changed: set[str]) -> list[str]:
+    """Return the test files and the modules with examples that check some changed files."""
+    chosen = set(ROOT.glob("tests/test_house*.py"))
+    for name in changed:
+        file, parts = ROOT / name, Path(name).parts
+        if parts[0] == "tests" and file.name.startswith("test_"):
+            chosen.add(file)
+        elif parts[:2] == ("tests", "support"):
+            chosen |= {test for test in _quick("**/test_*.py") if f"support.{file.stem}" in test.read_text()}
+        elif parts[:2] == ("src", "distillab"):
+            chosen.add(file)
+            chosen |= _quick("test_*.py" if len(parts) == 3 else f"{parts[2]}/**/test_*.py")
+    return sorted(str(file.relative_to(ROOT)) for file in chosen)
+
+
+def _quick(pattern: str) -> set[Path]:
+    return {
+        file for file in ROOT.glob(f"tests/{pattern}") if str(file.relative_to(ROOT / "tests")) not in SLOW
+    }
+
+
+def _git(*arguments: str) -> list[str]:
+    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return run.stdout.split("\n")[:-1] if run.returncode == 0 else []
+
+
+if __name__ == "__main__":
+    print("\n".join(tests_of(changed_files())))

@@ -1,0 +1,139 @@
+"""The training of one member of a cohort."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from distillab.data.examples import Indices
+from distillab.methods import Batch, Mixed
+from distillab.modalities import Normalization
+from distillab.models.outputs import Outputs
+from distillab.models.taps import TappedModel
+from distillab.training.batches import TrainingBatch
+from distillab.training.checkpoints import snapshot
+from distillab.training.loop.member import CohortMember, build_member
+from distillab.training.loop.optimizer import Optimizer
+from distillab.training.loop.phases import Phases
+from distillab.training.loop.random_state import RandomState
+from distillab.training.loop.results import TrainedNetwork
+from distillab.training.loop.running_means import RunningMeans
+from distillab.training.loop.validation import Validation
+from distillab.training.numerics.config import compile_call, to_memory_format
+from distillab.training.numerics.device import autocast
+from distillab.training.teachers.ensembles import weight_by_correctness
+
+
+class MemberTraining:
+    """Trains one network on the batches of its cohort.
+
+    Args:
+        member: What it is trained from.
+        normalize: The normalization that all networks of the study share.
+        device: Where it is trained.
+
+    Raises:
+        RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
+    """
+
+    def __init__(self, member: CohortMember, normalize: Normalization, device: torch.device) -> None:
+        self.member, self.phases = member, Phases(device)
+        self._device = device
+        self._network, self._method, info = build_member(member, device)
+        self._optimizer = Optimizer([self._network, self._method], member.recipe)
+        self._tapped = TappedModel(self._network, member.method.needs, info.taps)
+        self._forward = compile_call(self._tapped, member.recipe.compile)
+        self._random = RandomState.seeded(member.seeds.order, device)
+        self._means = RunningMeans()
+        self._validation = Validation(member, normalize, device)
+        self._network.train()
+
+    def step(self, batch: TrainingBatch, teacher: Outputs | None) -> None:
+        """Do one optimization step.
+
+        Args:
+            batch: The examples.
+            teacher: The teacher's outputs for them; None without a teacher.
+
+        Raises:
+            DivergenceError: At the end of an epoch: a loss in it, or an output for the validation set, is not
+                finite.
+        """
+        self._optimizer.set_step(batch.index)
+        with self._random:
+            terms = self._loss_terms(batch, teacher)
+        loss = torch.stack(list(terms.values())).sum()
+        with self.phases.timed("backward"):
+            self._optimizer.backward(loss)
+        with self.phases.timed("optimiser"):
+            self._optimizer.update()
+        self._means.add(terms, loss)
+        if batch.last_of_epoch:
+            self._end_epoch(batch.epoch + 1, batch.index + 1)
+
+    def close(self) -> None:
+        """Remove the hooks from the network."""
+        self._tapped.close()
+
+    def result(self, shared: Phases, members: int) -> TrainedNetwork:
+        """Return the trained network.
+
+        Args:
+            shared: The times of the work that the cohort did once for all members.
+            members: The number of members that share them.
+        """
+        self.close()
+        self.phases.add(shared, 1 / members)
+        model = self._method.finished(self._network)
+        return TrainedNetwork(
+            model,
+            snapshot(model),
+            self._validation.selected,
+            self._validation.selected_epoch,
+            tuple(self._validation.curve),
+            seconds=self.phases.total,
+            phases={str(name): seconds for name, seconds in self.phases.seconds.items()},
+        )
+
+    def _loss_terms(self, batch: TrainingBatch, teacher: Outputs | None) -> dict[str, Tensor]:
+        recipe, transform = self.member.recipe, self.member.data.student_transform
+        inputs = transform(batch.inputs) if transform else batch.inputs
+        known = self._method_batch(batch, inputs)
+        if teacher is not None and self.member.teachers > 1:
+            teacher = weight_by_correctness(teacher, known, self.member.teachers)
+        with self.phases.timed("forward"):
+            with autocast(self._device, recipe.precision):
+                outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
+            return self._method.total(outputs, teacher, known)
+
+    def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
+        """What the member's method gets to know about a batch besides outputs."""
+        recipe, data, mixture = self.member.recipe, self.member.data, batch.mixture
+        return Batch(
+            labels=self._rows(data.targets.values, batch.positions),
+            ids=batch.ids,
+            positions=torch.from_numpy(batch.positions).to(self._device),
+            epoch=batch.epoch,
+            progress=batch.index / recipe.steps,
+            epoch_length=recipe.steps_per_epoch,
+            mixed=Mixed(self._rows(data.targets.values, mixture.partners), mixture.share)
+            if mixture
+            else None,
+            groups=None if data.groups is None else self._rows(data.groups, batch.positions),
+            inputs=inputs,
+            autocast=partial(autocast, self._device, recipe.precision),
+        )
+
+    def _rows(self, values: npt.NDArray[Any], positions: Indices) -> Tensor:
+        return torch.from_numpy(values[positions]).to(self._device)
+
+    def _end_epoch(self, epoch: int, steps: int) -> None:
+        with self.phases.timed("waiting"):
+            self._means.check_finite(epoch, steps)
+        if epoch in self.member.recipe.val_epochs:
+            with self.phases.timed("evaluation"):
+                self._validation.add(self._network, epoch, self._means.take())
