@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 from distillab.api import Finished, Study
 from distillab.report.collect.gallery import galleries
-from distillab.report.contents.question import Pictures, Strip, Tile
+from distillab.report.contents.pictures import Pictures, Strip, Tile
 
 STUDIES = Path(__file__).parents[1] / "studies" / "factors"
 TILE, GAP, MARGIN, TITLE, SHOWN = 56, 4, 12, 15, 14  # pixels of a picture; pictures in a strip

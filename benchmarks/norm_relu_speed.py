@@ -34,7 +34,7 @@ SIDES = ("torch", "fused")
 def side(name: str) -> AbstractContextManager[object]:
     """Return a context in which torch's own operations or the fused one are used."""
     if name == "torch":
-        return mock.patch("distillab.models.cpu_kernels.norm_relu._can_fuse", new=lambda *_: False)
+        return mock.patch("distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False)
     return nullcontext()
 
 
