@@ -27,6 +27,8 @@ OPTIONAL_PACKAGES = (
     "datasets",
     "efficientnet_lite_pytorch",
     "imagecorruptions",
+    "soundfile",
+    "librosa",
     "torchmetrics",
     "pytest",
     "hypothesis",

@@ -15,14 +15,13 @@ from distillab.evidence.stopping import interim_analysis
 from distillab.machine import usable_cores
 from distillab.modalities import normalization_of
 from distillab.modalities.embedding import embeddings
-from distillab.report.collect.study import collect
+from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
 from distillab.sources.parsing import parse_source, source_from_argument
 from distillab.sources.source import Source
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
-from distillab.study.planning.numerics import tuned_plan
-from distillab.study.planning.plan import Plan
+from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
@@ -158,7 +157,7 @@ def conclude(folder: StudyFolder) -> Finished:
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
-        write_report(collect(folder, tables), folder.report_file)
+        write_report(collect_contents(folder, tables), folder.report_file)
     return Finished(folder, outcome(folder), tables)
 
 

@@ -246,7 +246,7 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> RunRecord:
-        """Return the record of a JSON form; keys that are not known are ignored."""
+        """Return the record of a JSON form, also of an early version; unknown keys are ignored."""
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         known["curve"] = tuple(EpochRecord(**point) for point in values.get("curve", ()))
         known["tested"] = {name: (facts[0], facts[1]) for name, facts in values.get("tested", {}).items()}
@@ -297,11 +297,11 @@ class OutputsRecord:
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> OutputsRecord:
-        """Return the record of a JSON form."""
+        """Return the record of a JSON form, also of an early version."""
         return cls(
-            queries=values["asked"],
+            queries=values.get("asked", 0),
             forwards=values["forwards"],
-            eval_forwards=values["eval_forwards"],
+            eval_forwards=values.get("eval_forwards", 0),
             seconds=values["seconds"],
             cache=values.get("cache"),
         )

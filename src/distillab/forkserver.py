@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 # they start at once and share its memory. Elsewhere forking is unsafe or does not exist.
 FORKED = sys.platform == "linux"
 # torch._dynamo is imported by torch's optimizers.
-PRELOADED = ["distillab.study.running.worker", "distillab.models.cpu_kernels.ready", "torch._dynamo"]
+PRELOADED = ["distillab.study.running.worker", "distillab.models.cpu_kernels.precompiled", "torch._dynamo"]
 
 
 def workers_context() -> SpawnContext | ForkServerContext:

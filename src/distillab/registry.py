@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -48,6 +49,24 @@ class Registry(Generic[EntryT]):
             return entry
 
         return enter
+
+    @contextlib.contextmanager
+    def temporarily(self, name: str, entry: EntryT) -> Iterator[EntryT]:
+        """Register an object while the block runs.
+
+        Example:
+            >>> sizes = Registry("size")
+            >>> with sizes.temporarily("small", 1):
+            ...     list(sizes)
+            ['small']
+            >>> len(sizes)
+            0
+        """
+        self.register(name)(entry)
+        try:
+            yield entry
+        finally:
+            del self._entries[name]
 
     def __getitem__(self, name: str) -> EntryT:
         """Return the entry registered under ``name``.

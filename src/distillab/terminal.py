@@ -94,11 +94,11 @@ def print_plan(seen: PlanSummary) -> None:
     from distillab.modalities.views import Views
 
     console = Console(highlight=False, markup=False)
-    images = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
+    splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("study", seen.study)
-    table.add_row("data", f"{seen.dataset}: {images} images, {seen.image}")
+    table.add_row("data", f"{seen.dataset}: {splits} examples, {seen.image}")
     for note in seen.notes:
         table.add_row("", note)
     for factor, levels in seen.factors.items():
@@ -131,7 +131,7 @@ def print_plan(seen: PlanSummary) -> None:
     for size, recipe in seen.recipes.items():
         table.add_row(
             "recipe",
-            f"{size:,} images: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
+            f"{size:,} examples: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
             f"lr {recipe['lr']:g} {recipe['schedule']}, "
             f"views {Views.read(recipe['views'], recipe['pad']).label}",
         )
@@ -227,7 +227,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=PIPED_WIDTH)
     channels, height, width = found.shape
-    console.print(f"{found.dataset}: {found.images:,} images, {width}x{height}, {channels} channel(s)")
+    console.print(f"{found.dataset}: {found.images:,} examples, {width}x{height}, {channels} channel(s)")
     for alarm in found.alarms:
         console.print(f"! {alarm}")
     for family in found.families:

@@ -61,9 +61,9 @@ def test_help_at_some_levels_is_counted_and_listed() -> None:
     )
     assert found.headline == "Distillation (kd) improves accuracy at 3 of 4 levels of size; 1 is undecided."
     assert found.sentences[0] == (
-        "kd helps at 3 of 4 levels of size: +9.1 points [6.8, 11.4] at 25 images per class, "
-        "+5.0 [4.0, 6.0] at 100 images per class, +3.0 [2.0, 4.0] at 400 images per class (10 pairs each); "
-        "it is undecided at 1: +0.4 points [-0.3, 1.1] at 800 images per class (6 pairs)."
+        "kd helps at 3 of 4 levels of size: +9.1 points [6.8, 11.4] at 25 examples per class, "
+        "+5.0 [4.0, 6.0] at 100 examples per class, +3.0 [2.0, 4.0] at 400 examples per class "
+        "(10 pairs each); it is undecided at 1: +0.4 points [-0.3, 1.1] at 800 examples per class (6 pairs)."
     )
     assert (found.decided, found.undecided, found.tests) == (3, 1, 4)
     assert "4 tests" in found.caveats[0] and "Holm" in found.caveats[0]
@@ -102,11 +102,11 @@ def test_help_at_some_levels_is_counted_and_listed() -> None:
 def test_single_comparison_is_one_sentence(gain: float, verdict: str, headline: str, sentence: str) -> None:
     found = answer([effect(gain, verdict)])
     assert found.headline == headline
-    assert found.sentences == [sentence]
+    assert found.sentences == (sentence,)
     assert found.decided + found.undecided == 1
 
 
-def test_headline_says_that_nothing_is_decided() -> None:
+def test_headline_of_an_undecided_study() -> None:
     found = answer(sizes(*[effect(0.0, "undecided")] * 3))
     assert found.headline == (
         "The evidence does not show whether distillation (kd) improves accuracy in any of 3 comparisons with "
@@ -186,7 +186,7 @@ def test_control_that_does_as_well_at_some_places_is_not_in_the_headline() -> No
 def test_weak_teacher_is_named_with_its_place() -> None:
     rows = sizes(effect(0.05, "helps"), effect(0.0, "equivalent", gap_closed=None))
     (weak,) = [caveat for caveat in answer(rows).caveats if "teacher" in caveat]
-    assert weak.startswith("The teacher is no better than the plain student at 100 images per class")
+    assert weak.startswith("The teacher is no better than the plain student at 100 examples per class")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_sampled_flips_limit_the_smallest_p_value(family: int, remedy: str) -> N
 def test_single_pair_has_no_interval() -> None:
     row = effect(0.05, "undecided", n_pairs=1, ci_low=None, ci_high=None)
     found = answer([row])
-    assert found.sentences == ["kd is undecided: +5.0 points [no interval], 1 pair."]
+    assert found.sentences == ("kd is undecided: +5.0 points [no interval], 1 pair.",)
     assert any(caveat.startswith("A single pair says nothing") for caveat in found.caveats)
 
 
@@ -235,7 +235,7 @@ def test_comparisons_without_a_pair_are_counted() -> None:
     assert found.caveats[-1].startswith("1 of 2 comparisons has no finished pair: its runs failed")
     assert (found.decided, found.undecided) == (1, 1)
     nothing = answer([effect(None, "undecided")])
-    assert nothing.sentences == ["No pair of runs has finished for kd."]
+    assert nothing.sentences == ("No pair of runs has finished for kd.",)
     assert nothing.tests == 0
     assert "nothing was tested" in nothing.caveats[0]
 
@@ -267,9 +267,9 @@ def test_long_lists_are_cut_to_the_largest_gains() -> None:
     rows = [effect(0.01 * level, "helps", **{"factor.size": 100.0 * level}) for level in range(1, 8)]
     sentence = answer(rows).sentences[0]
     assert sentence.startswith(
-        "kd helps at all 7 levels of size: +4.0 points [3.0, 5.0] at 400 images per class"
+        "kd helps at all 7 levels of size: +4.0 points [3.0, 5.0] at 400 examples per class"
     )
-    assert sentence.endswith("at 700 images per class, and 3 more (10 pairs each).")
+    assert sentence.endswith("at 700 examples per class, and 3 more (10 pairs each).")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_study_without_a_distilled_student_has_no_comparison() -> None:
     assert answer([]).headline == "No distilled student was compared with plain training."
     only_control = answer([effect(0.05, "helps", method="label_smoothing")])
     assert only_control.headline == "No distilled student was compared with plain training."
-    assert only_control.sentences == ["label_smoothing helps: +5.0 points [4.0, 6.0], 10 pairs."]
+    assert only_control.sentences == ("label_smoothing helps: +5.0 points [4.0, 6.0], 10 pairs.",)
 
 
 def test_numbers_and_lists_are_written_for_people() -> None:
@@ -309,7 +309,7 @@ def test_numbers_and_lists_are_written_for_people() -> None:
     assert amount(0.0004, accuracy) == "0.0" == amount(-0.0004, accuracy)
     assert amount(-0.123, nll) == "-0.12"
     assert describe_gain(effect(0.1, "helps", metric="nll"), nll) == "+0.10 nats [0.09, 0.11]"
-    assert describe_level("factor.size", 25.0) == "25 images per class"
+    assert describe_level("factor.size", 25.0) == "25 examples per class"
     assert describe_level("factor.label_noise", 0.4) == "label noise 0.4"
     assert [listed("a"), listed("ab"), listed("abc"), listed("")] == ["a", "a and b", "a, b and c", ""]
     assert [counted(1, "pair"), counted(6, "pair"), counted(2, "class")] == ["1 pair", "6 pairs", "2 classes"]
@@ -325,7 +325,7 @@ def test_pairs_needed_follow_from_the_observed_spread() -> None:
     # A gain of 1.0 points exceeds the margin by 0.5, and only that part decides.
     needed = pairs_needed(spread, 0.005)
     assert f"With {needed} pairs, a gain of 1.0 points would be shown to exceed the margin" in sentence
-    assert answer(rows[1:]).missing == []
+    assert answer(rows[1:]).missing == ()
 
 
 @pytest.mark.parametrize(("unit", "level"), [("images_per_class", 25), ("fraction", 0.5), ("total", 500)])

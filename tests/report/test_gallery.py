@@ -1,4 +1,4 @@
-"""The pictures of a study: the same real images before and after each factor, with what became of them."""
+"""The pictures of a study: the same examples before and after each factor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from distillab.factors import apply_chain
-from distillab.report.collect.gallery import TILES, _counts, galleries
-from distillab.report.contents.question import Pictures
+from distillab.report.collect.gallery import PICKED, class_counts, galleries
+from distillab.report.contents.pictures import Pictures
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import parse_study
 
@@ -38,12 +38,12 @@ def pictures(folder: StudyFolder) -> dict[str, Pictures]:
 
 
 @pytest.mark.parametrize("factor", ["size", "label_noise"])
-def test_every_strip_shows_the_same_real_images_of_all_classes(
+def test_every_strip_shows_the_same_examples_of_all_classes(
     factor: str, folder: StudyFolder, pictures: dict[str, Pictures]
 ) -> None:
     shown = pictures[factor]
     real = {image.tobytes() for image in folder.dataset.train.images}
-    assert len(shown.before.tiles) == TILES
+    assert len(shown.before.tiles) == PICKED
     assert {tile.label for tile in shown.before.tiles} == set(folder.dataset.classes)
     for tile in shown.before.tiles:
         assert isinstance(tile.image, np.ndarray)
@@ -54,16 +54,16 @@ def test_every_strip_shows_the_same_real_images_of_all_classes(
             assert before.label == after.label
 
 
-def test_what_a_level_leaves_out_is_faded_and_nested(pictures: dict[str, Pictures]) -> None:
+def test_removed_examples_are_marked_and_nested(pictures: dict[str, Pictures]) -> None:
     small, large = pictures["size"].after
     assert [strip.title for strip in (small, large)] == ["5 examples per class", "50 examples per class"]
-    left_out = [[tile.dropped for tile in strip.tiles] for strip in (small, large)]
-    assert all(by_small or not by_large for by_small, by_large in zip(*left_out, strict=True))
-    assert 0 < sum(left_out[1]) < sum(left_out[0]) < TILES  # each level can be told from the next
+    dropped = [[tile.dropped for tile in strip.tiles] for strip in (small, large)]
+    assert all(by_small or not by_large for by_small, by_large in zip(*dropped, strict=True))
+    assert 0 < sum(dropped[1]) < sum(dropped[0]) < PICKED  # each level differs from the next
     assert small.counts == (5,) * 10
 
 
-def test_counts_are_told_by_the_names_of_classes(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
+def test_counts_belong_to_class_names(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
     shown = pictures["classes"]
     all_of, some = shown.before.counts, shown.after[0].counts
     assert len(some) == len(all_of) == 10
@@ -72,14 +72,18 @@ def test_counts_are_told_by_the_names_of_classes(folder: StudyFolder, pictures: 
     read = folder.dataset.train
     halves = replace(read, parents=("low",) * 5 + ("high",) * 5)
     coarse = halves.with_parents_as_classes()
-    assert _counts(coarse, (*read.classes, *coarse.classes)) == (*[0] * 10, sum(all_of[:5]), sum(all_of[5:]))
+    assert class_counts(coarse, (*read.classes, *coarse.classes)) == (
+        *[0] * 10,
+        sum(all_of[:5]),
+        sum(all_of[5:]),
+    )
 
 
 def test_changed_labels_are_those_of_the_factor(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
     clean, noisy = pictures["label_noise"].after
     assert all(tile.new_label == tile.label for tile in clean.tiles)
     changed = [tile.new_label != tile.label for tile in noisy.tiles]
-    assert 0 < sum(changed) < TILES
+    assert 0 < sum(changed) < PICKED
     [_, levels, _] = folder.spec.factor_levels()
     made, _ = apply_chain(folder.dataset.train, [levels[1]], "transfer", 0)
     assert noisy.counts == tuple(made.counts)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from distillab.profile import Profile, profile_source
 from distillab.profile.measure import Interval, Measure
 from distillab.profile.wording import format_interval, format_value
-from distillab.report.page.page import coded
+from distillab.report.page.assets import coded
 from distillab.report.page.profile import render_profile, write_profile
 from distillab.sources.parsing import source_from_argument
 

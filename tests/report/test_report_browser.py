@@ -1,4 +1,4 @@
-"""The report as a person meets it: opened from a file, in Chromium, without a network."""
+"""The report opened from a file in Chromium, offline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.report_cases import CASES
 
 pytestmark = pytest.mark.browser
 
-PHONE, DESK = 375, 1360
+PHONE, DESKTOP = 375, 1360
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
 
@@ -30,7 +30,7 @@ PLOTS = """() => [...document.querySelectorAll('.plot')].map(box => {
     width: size.width, height: size.height};
 })"""
 
-# Text of a plot that leaves its figure, or texts of one kind that lie on top of each other.
+# Text of a plot that exceeds its figure, or texts of one kind that overlap.
 MISPLACED = """() => [...document.querySelectorAll('.plot')].flatMap(box => {
   const frame = box.getBoundingClientRect();
   const texts = kind => [...box.querySelectorAll(kind)]
@@ -51,12 +51,12 @@ MISPLACED = """() => [...document.querySelectorAll('.plot')].flatMap(box => {
 
 @dataclass
 class Opened:
-    """A page with all that it asked for and complained about."""
+    """A page with its requests and its errors."""
 
     page: Page
     url: str
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Files(dict[str, Path]):
-    """Reports by case, each written when it is first asked for."""
+    """Reports by case, each written on first use."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("reports"))
 
 
-def open_report(browser: Browser, path: Path, width: int = DESK, scheme: str = "light") -> Opened:
+def open_report(browser: Browser, path: Path, width: int = DESKTOP, scheme: str = "light") -> Opened:
     context = browser.new_context(
         viewport={"width": width, "height": 900},
         color_scheme=scheme,  # type: ignore[arg-type]
@@ -102,12 +102,12 @@ def open_report(browser: Browser, path: Path, width: int = DESK, scheme: str = "
     )
     opened = Opened(context.new_page(), path.as_uri())
     page = opened.page
-    page.set_default_timeout(120_000)  # a busy machine is no fault of the page
+    page.set_default_timeout(120_000)  # a busy machine must not fail the test
     page.on("request", lambda request: opened.requests.append(request.url))
-    page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    page.on("pageerror", lambda error: opened.errors.append(str(error)))
     page.on(
         "console",
-        lambda said: opened.complaints.append(said.text) if said.type in ("error", "warning") else None,
+        lambda message: opened.errors.append(message.text) if message.type in ("error", "warning") else None,
     )
     page.goto(opened.url)
     page.wait_for_function(DRAWN)
@@ -122,12 +122,12 @@ def usual(chromium: Browser, files: Files) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_study_is_shown_whole_on_desk_and_phone(case: str, chromium: Browser, files: Files) -> None:
+def test_every_case_fits_desktop_and_phone(case: str, chromium: Browser, files: Files) -> None:
     opened = open_report(chromium, files[case])
     page = opened.page
     page.evaluate(OPEN_ALL)
     page.wait_for_function(DRAWN)
-    for width in (DESK, PHONE):
+    for width in (DESKTOP, PHONE):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(
             "() => [...document.querySelectorAll('.plot')]"
@@ -138,9 +138,9 @@ def test_every_study_is_shown_whole_on_desk_and_phone(case: str, chromium: Brows
             assert plot["traces"] > 0, plot
             assert plot["width"] > 200 and plot["height"] > 60, plot
         assert page.evaluate(MISPLACED) == []
-    asked = {url for url in opened.requests if not url.startswith(("data:", "blob:"))}
-    assert asked == {opened.url}
-    assert opened.complaints == []
+    requested = {url for url in opened.requests if not url.startswith(("data:", "blob:"))}
+    assert requested == {opened.url}
+    assert opened.errors == []
     assert page.evaluate("window.hacked") is None
     page.context.close()
 
@@ -152,7 +152,7 @@ def test_every_plot_has_marks(usual: Page) -> None:
     assert {plot["id"].split("-")[0] for plot in plots} >= {
         "forest",
         "dose",
-        "accuracy",
+        "score",
         "counts",
         "classes",
         "costs",
@@ -160,7 +160,7 @@ def test_every_plot_has_marks(usual: Page) -> None:
     assert [plot["id"] for plot in plots if not plot["marks"]] == []
 
 
-def test_folded_plots_are_drawn_when_they_are_opened(chromium: Browser, files: Files) -> None:
+def test_folded_plots_are_drawn_when_opened(chromium: Browser, files: Files) -> None:
     page = open_report(chromium, files["forty_levels"]).page
     folded = page.locator("#gains details:has(.plot)").first
     assert folded.locator("svg.main-svg").count() == 0
@@ -169,8 +169,8 @@ def test_folded_plots_are_drawn_when_they_are_opened(chromium: Browser, files: F
     page.context.close()
 
 
-@pytest.mark.parametrize("width", [DESK, PHONE])
-def test_navigation_leads_to_every_section(width: int, chromium: Browser, files: Files) -> None:
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_navigation_reaches_every_section(width: int, chromium: Browser, files: Files) -> None:
     page = open_report(chromium, files["no_factor"], width).page
     links = page.locator("nav a")
     assert links.count() == page.locator("main > section").count()
@@ -186,7 +186,7 @@ def test_navigation_leads_to_every_section(width: int, chromium: Browser, files:
     page.context.close()
 
 
-def test_dark_and_light_follow_the_system_and_the_button(chromium: Browser, files: Files) -> None:
+def test_theme_follows_the_system_and_the_button(chromium: Browser, files: Files) -> None:
     def shades(page: Page) -> tuple[str, str, str]:
         page.wait_for_function(DRAWN)
         return (
@@ -204,9 +204,9 @@ def test_dark_and_light_follow_the_system_and_the_button(chromium: Browser, file
     assert light.locator("#theme").get_attribute("aria-pressed") == "true"
     light.locator("#theme").click()
     assert shades(light) == by_light
-    light.emulate_media(color_scheme="dark")  # a choice made by hand stays
+    light.emulate_media(color_scheme="dark")  # a manual choice is kept
     assert shades(light) == by_light
-    dark.emulate_media(color_scheme="light")  # where none was made, the page follows
+    dark.emulate_media(color_scheme="light")  # without one, the page follows the system
     assert shades(dark) == by_light
     light.context.close()
     dark.context.close()
@@ -226,7 +226,7 @@ def test_runs_can_be_sorted_and_filtered(usual: Page) -> None:
     head.locator("button").click()
     known = [value for value in accuracies() if value is not None]
     assert len(known) > 300 and known == sorted(known)
-    assert accuracies()[-1] is None  # the failed run has no accuracy and stands last
+    assert accuracies()[-1] is None  # the failed run has no accuracy and comes last
     assert head.get_attribute("aria-sort") == "ascending"
     head.locator("button").click()
     known = [value for value in accuracies() if value is not None]
@@ -241,7 +241,7 @@ def test_runs_can_be_sorted_and_filtered(usual: Page) -> None:
     assert visible.count() == 360
 
 
-def test_print_opens_what_is_folded_and_fits_the_paper(usual: Page) -> None:
+def test_print_opens_folds_and_fits_the_paper(usual: Page) -> None:
     usual.set_viewport_size({"width": 718, "height": 1000})  # A4 at 96 pixels an inch, with margins
     usual.emulate_media(media="print", color_scheme="dark")
     usual.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -255,7 +255,7 @@ def test_print_opens_what_is_folded_and_fits_the_paper(usual: Page) -> None:
     assert usual.locator("details:not([open])").count() > 0
 
 
-def test_the_page_can_be_read_without_seeing_it(usual: Page) -> None:
+def test_page_is_accessible_to_screen_readers(usual: Page) -> None:
     facts = usual.evaluate(
         """() => ({
       ids: [...document.querySelectorAll('[id]')].filter(e => !e.closest('.plot svg')).map(e => e.id),

@@ -1,4 +1,4 @@
-"""What the report promises as a file: whole, alone, escaped, and nothing left out in silence."""
+"""The report as a file: self-contained, escaped, complete, and written atomically."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from distillab.report import page, render, write_report
-from distillab.report.contents.study import Answer, Level, ReportContents, Tile
-from distillab.report.page.palette import dark_twins
+from distillab.evidence import Answer
+from distillab.report import render, write_report
+from distillab.report.contents import LevelView, ReportContents
+from distillab.report.contents.pictures import Tile
+from distillab.report.page import page, run_tables
+from distillab.report.page.palette import dark_shades
 from distillab.report.page.pictures import data_uri
 from support.report_cases import CASES, HOSTILE
-from support.report_sample import Scale, digit, sample
+from support.report_pictures import digit
+from support.report_sample import Scale, sample
 
 SMALL = Scale(sizes=(25.0,), noises=(0.0, 0.4), methods=("label_smoothing", "kd"), seeds=3)
 
 
 class Reader(HTMLParser):
-    """Collects the text that a person sees, the addresses that a page names, and its figures."""
+    """Collects the visible text, the addresses and the figures of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -68,7 +72,7 @@ def html(usual: ReportContents) -> str:
     return render(usual)
 
 
-def test_the_file_needs_nothing_but_itself(html: str) -> None:
+def test_file_is_self_contained(html: str) -> None:
     reader = Reader(html)
     assert {address.split(":")[0] for address in reader.addresses if not address.startswith("#")} == {"data"}
     assert "link" in reader.tags and "iframe" not in reader.tags
@@ -78,11 +82,11 @@ def test_the_file_needs_nothing_but_itself(html: str) -> None:
     assert html.count("* plotly.js v") == 1
 
 
-def test_the_same_contents_give_the_same_file(usual: ReportContents, html: str) -> None:
+def test_rendering_is_deterministic(usual: ReportContents, html: str) -> None:
     assert render(usual) == html
 
 
-def test_everything_of_a_study_is_on_the_page(usual: ReportContents, html: str) -> None:
+def test_page_shows_all_contents(usual: ReportContents, html: str) -> None:
     seen = Reader(html).seen
     expected = [usual.study, usual.answer.headline, *usual.answer.sentences, *usual.answer.missing]
     expected += [*usual.answer.caveats, *(run.run_id for run in usual.runs)]
@@ -97,22 +101,24 @@ def test_everything_of_a_study_is_on_the_page(usual: ReportContents, html: str) 
     assert [text for text in expected if text not in seen] == []
 
 
-def test_runs_are_counted_once_by_what_became_of_them(usual: ReportContents) -> None:
-    runs = (*usual.runs, *usual.runs[:3])  # a run that serves two places has a row in each
+def test_runs_are_counted_once_by_status(usual: ReportContents) -> None:
+    runs = (*usual.runs, *usual.runs[:3])  # a run that belongs to two places has a row for each
     seen = Reader(render(replace(usual, runs=runs))).seen
     done = sum(run.status == "done" for run in usual.runs)
     assert f"{done} runs done 1 failed" in seen
-    assert f"All {len(usual.runs)} student runs; a run that serves several places has a row in each" in seen
+    assert (
+        f"All {len(usual.runs)} student runs; a run that belongs to several places has a row for each" in seen
+    )
 
 
-def test_a_failed_teacher_is_told_on_the_first_screen(usual: ReportContents) -> None:
+def test_failed_teacher_is_on_the_first_screen(usual: ReportContents) -> None:
     runs = tuple(run for run in usual.runs if run.status == "done")
     seen = Reader(render(replace(usual, runs=runs, exclusions=()))).seen
-    assert f"{len(runs)} runs done 0 failed 0 excluded 1 job of another kind failed" in seen
+    assert f"{len(runs)} runs done 0 failed 0 excluded 1 other job failed" in seen
 
 
-def test_verdicts_count_distilling_and_not_its_controls(usual: ReportContents) -> None:
-    cells = {effect.cell for effect in usual.effects}
+def test_verdicts_do_not_count_controls(usual: ReportContents) -> None:
+    cells = {effect.place for effect in usual.effects}
     assert len(cells) == 2
     effects = tuple(
         replace(e, verdict="harms" if e.method == "label_smoothing" else "helps") for e in usual.effects
@@ -124,15 +130,14 @@ def test_verdicts_count_distilling_and_not_its_controls(usual: ReportContents) -
     assert "Controls (label_smoothing) are not counted here" in seen
 
 
-def test_an_open_question_is_called_open(usual: ReportContents, html: str) -> None:
-    told = "The evidence does not decide this yet"
-    assert told not in Reader(html).seen
-    open_answer = Answer("Nobody knows yet.", decided=False, missing=("Run 4 more seeds.",))
-    seen = Reader(render(replace(usual, answer=open_answer))).seen
-    assert told in seen and "What would decide it Run 4 more seeds." in seen
+def test_undecided_answer_has_a_badge(usual: ReportContents, html: str) -> None:
+    assert "Not decided yet" not in Reader(html).seen
+    undecided = Answer("It is undecided.", missing=("Run 4 more seeds.",))
+    seen = Reader(render(replace(usual, answer=undecided))).seen
+    assert "Not decided yet" in seen and "What would decide it Run 4 more seeds." in seen
 
 
-def test_a_failed_check_is_told_above_the_pictures(usual: ReportContents, html: str) -> None:
+def test_failed_check_is_stated_above_the_pictures(usual: ReportContents, html: str) -> None:
     assert "1 manipulation check failed" in Reader(html).seen
     assert "2 of 3 checks passed" in Reader(html).seen
     passing = tuple(
@@ -141,7 +146,7 @@ def test_a_failed_check_is_told_above_the_pictures(usual: ReportContents, html: 
     assert "check failed" not in Reader(render(replace(usual, pictures=passing))).seen
 
 
-def test_changed_labels_and_dropped_images_are_marked(usual: ReportContents) -> None:
+def test_changed_labels_and_removed_examples_are_marked(usual: ReportContents) -> None:
     tiles = (
         Tile(digit(0), "zero", "nine"),
         Tile(digit(1), "zero", "zero"),
@@ -149,26 +154,26 @@ def test_changed_labels_and_dropped_images_are_marked(usual: ReportContents) -> 
     )
     pictures = replace(usual.pictures[1], before=replace(usual.pictures[1].before, tiles=tiles), after=())
     html = render(replace(usual, pictures=(pictures,)))
-    assert re.findall(r'alt="([^"]*)"', html) == ["zero, now labelled nine", "zero", "one, left out"]
+    assert re.findall(r'alt="([^"]*)"', html) == ["zero, now labelled nine", "zero", "one, removed"]
     assert html.count('class="tile changed"') == 1 and html.count('class="tile dropped"') == 1
     assert data_uri(digit(0)) in html
 
 
 @pytest.mark.parametrize("case", ["nothing", "all_failed", "no_factor", "one_level"])
-def test_what_is_missing_is_said(case: str) -> None:
-    told = {
+def test_missing_parts_are_stated(case: str) -> None:
+    expected = {
         "nothing": (
-            "There is no gain to judge",
+            "No gain can be computed",
             "No factor was varied",
-            "There is no run.",
+            "There are no runs.",
             "No teacher was trained",
         ),
-        "all_failed": ("No gain could be computed", "OSError: disk full", "No student finished."),
-        "no_factor": ("No factor was varied", "No factor has levels", "no factor changed the images"),
-        "one_level": ("Size has a single level, so there is no curve to draw.",),
+        "all_failed": ("No gain can be computed", "OSError: disk full", "No student finished."),
+        "no_factor": ("No factor was varied", "No factor has several levels", "no factor changed the data"),
+        "one_level": ("Size has a single level, so there is no curve.",),
     }
     seen = Reader(render(CASES[case]())).seen
-    assert [text for text in told[case] if text not in seen] == []
+    assert [text for text in expected[case] if text not in seen] == []
 
 
 def test_missing_numbers_are_dashes() -> None:
@@ -177,7 +182,7 @@ def test_missing_numbers_are_dashes() -> None:
     assert "–" in seen
 
 
-def test_names_from_outside_stay_text() -> None:
+def test_names_from_outside_are_escaped() -> None:
     contents = CASES["hostile"]()
     html = render(contents)
     reader = Reader(html)
@@ -190,28 +195,28 @@ def test_names_from_outside_stay_text() -> None:
         assert not re.search(r"<(script|img|a)\b", json.dumps(figure))
 
 
-def test_what_is_not_drawn_is_counted(usual: ReportContents, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page.tables, "ROWS_SHOWN", 5)
+def test_omitted_parts_are_counted(usual: ReportContents, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_tables, "ROWS_SHOWN", 5)
     many = replace(usual.pictures[1].before, tiles=usual.pictures[1].before.tiles * 3)
     pictures = replace(usual.pictures[1], before=many, after=())
     panels = usual.class_panels * 6
     seen = Reader(render(replace(usual, pictures=(pictures,), class_panels=panels))).seen
     assert f"{len(usual.runs) - 5} further rows are in results.parquet" in seen
-    assert f"and {len(many.tiles) - page.TILES} more" in seen
+    assert f"and {len(many.tiles) - page.TILES_SHOWN} more" in seen
     assert f"{page.CLASS_PLOTS} of {len(panels)} panels are drawn" in seen
 
 
-def test_failed_runs_stand_first_when_the_table_is_cut(
+def test_failed_runs_come_first_when_the_table_is_cut(
     usual: ReportContents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page.tables, "ROWS_SHOWN", 1)
+    monkeypatch.setattr(run_tables, "ROWS_SHOWN", 1)
     html = render(replace(usual, failures=()))
     rows = re.findall(r'<tr><th scope="row" class="status-(\w+)"', html)
     assert rows == ["failed"]
 
 
 @pytest.mark.parametrize("case", ["sample", "hundred_classes", "missing_numbers"])
-def test_every_colour_of_a_figure_has_a_dark_twin(case: str) -> None:
+def test_every_color_of_a_figure_has_a_dark_shade(case: str) -> None:
     figures = Reader(render(CASES[case]())).figures[1:]
     found = {
         c
@@ -219,10 +224,10 @@ def test_every_colour_of_a_figure_has_a_dark_twin(case: str) -> None:
         for c in re.findall(r'"(#[0-9a-fA-F]{3,8}|rgba?\([^"]*\))"', json.dumps(figure))
     }
     assert len(found) > 8
-    assert found - dark_twins().keys() == {"rgba(0,0,0,0)"}
+    assert found - dark_shades().keys() == {"rgba(0,0,0,0)"}
 
 
-def test_a_report_is_written_whole_or_not_at_all(
+def test_report_is_written_completely_or_not_at_all(
     tmp_path: Path, usual: ReportContents, html: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
@@ -230,10 +235,10 @@ def test_a_report_is_written_whole_or_not_at_all(
     assert path.read_text(encoding="utf-8") == html
     assert path.stat().st_mode & 0o777 == 0o644
 
-    def full_disk(*_: object) -> None:
+    def full_disk(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(page.os, "replace", full_disk)
+    monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_report(replace(usual, study="another"), path)
     monkeypatch.undo()
@@ -244,7 +249,7 @@ def test_a_report_is_written_whole_or_not_at_all(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_level_that_is_not_applied_is_said_so(usual: ReportContents) -> None:
-    cell = replace(usual.runs[0].cell, levels=(Level("label_noise", None),))
-    runs = tuple(replace(run, cell=cell) for run in usual.runs)
+def test_level_that_is_not_applied_is_stated(usual: ReportContents) -> None:
+    place = replace(usual.runs[0].place, levels=(LevelView("label_noise", None),))
+    runs = tuple(replace(run, place=place) for run in usual.runs)
     assert "label noise as it is" in Reader(render(replace(usual, runs=runs))).seen

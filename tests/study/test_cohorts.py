@@ -45,9 +45,9 @@ class Mapped(SoftTargets):
 @pytest.fixture(autouse=True)
 def mapped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A method that needs feature maps, while the test runs."""
-    monkeypatch.setitem(methods._entries, "mapped", Mapped)
     monkeypatch.setattr(Mapped, "name", "mapped", raising=False)
-    yield
+    with methods.temporarily("mapped", Mapped):
+        yield
 
 
 def begun(path: Path, **changes: Any) -> StudyFolder:

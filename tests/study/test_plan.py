@@ -25,7 +25,7 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.job import OutputsJob, StoredJob, TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import Condition, Conditions
-from distillab.study.planning.plan import Plan, make_plan, shared_teachers
+from distillab.study.planning.plan import Plan, make_plan
 from distillab.training.recipe import ResolvedRecipe
 from support.studies import CPU, spec
 
@@ -179,8 +179,8 @@ def test_the_design_is_fully_crossed() -> None:
     assert made.count("student") == 4 + 8  # one plain twin a condition, a kd student for either teacher
     assert made.count("teacher") == 4 + 1  # one a condition, and one for all
     assert made.count("outputs") == 4 + 4
-    assert shared_teachers(made) == 0  # a single method uses each
-    assert shared_teachers(plan(methods=["kd", "dkd"])) == 8
+    assert made.reused_outputs == 0  # a single method uses each
+    assert plan(methods=["kd", "dkd"]).reused_outputs == 8
 
 
 def test_a_plain_twin_serves_every_provenance() -> None:

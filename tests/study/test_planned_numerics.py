@@ -11,14 +11,15 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from distillab.models import InputSpec, build_model
-from distillab.report.collect import question as collect_question
+from distillab.report.collect.question import recipe_lines
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob, TeacherJob
-from distillab.study.planning import numerics as numerics
-from distillab.study.planning.numerics import Work, tuned_plan
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning import numerics
+from distillab.study.planning import plan as planning
+from distillab.study.planning.plan import Plan, make_plan, tuned_plan
 from distillab.study.planning.summary import summarize_plan
+from distillab.study.planning.workloads import FORWARD_BATCH, Workloads
 from distillab.study.running.worker import work
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig, NumericsRequest
@@ -91,7 +92,7 @@ def test_each_network_is_timed_at_its_own_work(faster_contiguous: list[dict[str,
     for model, each in told.items():
         own = [job for job in trainings(found) if job.model == model and job.cost]
         images = sum(job.recipe["steps"] * job.recipe["batch_size"] for job in own)
-        assert Work(found.jobs.values()).images[model] == images > 0
+        assert Workloads.of_jobs(found.jobs.values()).images[model] == images > 0
         assert images >= each["images"] > 0
 
 
@@ -105,10 +106,10 @@ def test_given_weights_are_timed_as_they_are_asked(
     study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
     found = tuned(study)
     [told] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
-    assert (told["workload"].trained, told["workload"].batch) == (False, numerics.ASKED_BATCH)
+    assert (told["workload"].trained, told["workload"].batch) == (False, FORWARD_BATCH)
     assert told["request"] == study.recipe.numerics
     seen = sum(job.inputs.recipe["steps"] * job.inputs.recipe["batch_size"] for job in found.outputs)
-    assert Work(found.jobs.values()).asked == {"resnet14": seen}
+    assert Workloads.of_jobs(found.jobs.values()).queried == {"resnet14": seen}
     assert {each["workload"].trained for each in faster_contiguous} == {True, False}
 
 
@@ -120,7 +121,7 @@ def test_what_a_given_teacher_says_is_computed_as_was_chosen(
     given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, students=["resnet14"])
     bf16 = NumericsChoice(NumericsConfig("bf16"), "timed here", {NumericsConfig("bf16"): 1.0}, trained=False)
-    monkeypatch.setattr(numerics, "choose_numerics", lambda *_: {"resnet8": bf16})
+    monkeypatch.setattr(planning, "choose_numerics", lambda *_: {"resnet8": bf16})
     found = tuned(study)
     assert {job.inputs.recipe["precision"] for job in found.outputs} == {"bf16"}
     assert {job.recipe["precision"] for job in found.students} == {"fp32"}
@@ -173,10 +174,10 @@ def test_the_choice_is_kept_and_told(tmp_path: Path, faster_contiguous: list[dic
     told = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
     assert folder.numerics["resnet8"].startswith(told)
     with folder.ledger() as ledger:
-        settings = {each.name: each for each in collect_question.recipe(ledger, study.recipe)}
-    assert settings["arithmetic of resnet8"].value == "fp32 contiguous eager"
-    assert settings["arithmetic of resnet8"].auto
-    assert "timed here" in settings["arithmetic of resnet8"].why
+        settings = {each.name: each for each in recipe_lines(ledger, study.recipe)}
+    assert settings["numerics of resnet8"].value == "fp32 contiguous eager"
+    assert settings["numerics of resnet8"].auto
+    assert "timed here" in settings["numerics of resnet8"].why
     assert {"precision", "memory_format"}.isdisjoint(settings)
 
 
@@ -184,6 +185,6 @@ def test_the_plan_is_costed_at_the_rates_of_the_trial(faster_contiguous: list[di
     study = spec(methods=["ce"])
     found = tuned(study)
     seen = summarize_plan(study, load_dataset(study.source()), found, CPU)
-    images = Work(found.jobs.values()).images["resnet8"]
+    images = Workloads.of_jobs(found.jobs.values()).images["resnet8"]
     assert sum(seen.seconds.values()) == pytest.approx(images / 20.0)
     assert seen.numerics == {"resnet8": str(found.numerics["resnet8"])}

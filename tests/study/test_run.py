@@ -14,8 +14,8 @@ from distillab.artefacts import LOGITS, load_logits
 from distillab.evidence.results import Measurements, write_tables
 from distillab.factors import Manipulation, Size
 from distillab.models import InputSpec, build_model
-from distillab.report.collect.study import collect
-from distillab.report.page.page import _run_counts
+from distillab.report.collect import collect_contents
+from distillab.report.page.page import run_counts
 from distillab.study.running import outcome
 from distillab.study.status import study_status
 from support.studies import (
@@ -187,5 +187,5 @@ def test_excluded_cells_are_rows_without_numbers(tmp_path: Path, monkeypatch: py
     ]
     assert {(row["run_id"], row["accuracy"]) for row in rows[2:]} == {("", None)}
     assert outcome(folder).excluded == 2
-    contents = collect(folder, write_tables(folder))
-    assert _run_counts(contents)["excluded"] == 2
+    contents = collect_contents(folder, write_tables(folder))
+    assert run_counts(contents)["excluded"] == 2

@@ -195,7 +195,7 @@ def test_a_study_of_a_chain_runs(teacher: dict[str, Any], tmp_path: Path) -> Non
 
 def test_a_network_that_is_several_counts_all_of_them() -> None:
     wanted = spec(teacher={"model": "resnet8"})
-    assert wanted.teacher.asked == wanted.teacher.whole == wanted.teacher.label == "resnet8"
+    assert wanted.teacher.last_model == wanted.teacher.whole == wanted.teacher.label == "resnet8"
     torch.manual_seed(0)
     both = build_model("mean(resnet8+resnet8)", classes=4, inputs=InputSpec.square(3, 8))
     one = build_model("resnet8", classes=4, inputs=InputSpec.square(3, 8))

@@ -1,4 +1,4 @@
-"""Studies that a report must survive: the usual one, and those with something missing or too much."""
+"""Studies that a report must handle: the usual one, and those with something missing or too much."""
 
 from __future__ import annotations
 
@@ -7,38 +7,34 @@ from dataclasses import replace
 
 import numpy as np
 
+from distillab.evidence import Answer
+from distillab.evidence.verdicts import Verdict
 from distillab.report.collect import rows
-from distillab.report.contents.study import (
-    Answer,
-    Cell,
-    Effect,
-    Failure,
-    Level,
-    Pictures,
-    ReportContents,
-    Run,
-    Strip,
-    Teacher,
-    Tile,
-)
-from support.report_sample import CLASSES, Scale, class_panel, digit, sample
+from distillab.report.collect.doses import dose_panels
+from distillab.report.contents import Effect, LevelView, Place, ReportContents, Run
+from distillab.report.contents.pictures import Pictures, Strip, Tile
+from distillab.report.contents.runs import FailureView, TeacherView
+from support.report_pictures import CLASSES, digit
+from support.report_sample import TASK, Scale, class_panel, sample
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>&amp;<b>"
 
 
 def nothing() -> ReportContents:
-    """What the dataclass gives when only what must be given is given."""
-    return ReportContents("empty", Answer("Nothing has run yet.", decided=False))
+    """Return contents with the required fields alone."""
+    return ReportContents("empty", Answer("Nothing has run yet."))
 
 
 def all_failed() -> ReportContents:
-    """Every run failed: no effects, no teachers, no time."""
+    """Return a study whose runs all failed: no effects, no teachers, no time."""
     usual = sample()
     runs = tuple(replace(run, status="failed", measures={}) for run in usual.runs)
-    failures = tuple(Failure(run.run_id, "student", run.method, "OSError: disk full") for run in runs[:30])
+    failures = tuple(
+        FailureView(run.run_id, "student", run.method, "OSError: disk full") for run in runs[:30]
+    )
     return replace(
         usual,
-        answer=Answer("Nothing can be said: all runs failed.", decided=False, missing=("Free some disk.",)),
+        answer=Answer("All runs failed.", missing=("Free some disk space.",)),
         pairs=(),
         effects=(),
         doses=(),
@@ -53,24 +49,24 @@ def all_failed() -> ReportContents:
 
 
 def one_level() -> ReportContents:
-    """One factor at one level, one method: nothing to draw a line through."""
+    """Return a study of one factor at one level and one method: there is no curve."""
     usual = sample(Scale(sizes=(25.0,), noises=(0.0,), methods=("kd",)))
     factor = replace(usual.factors[0], levels=(25.0,))
     return replace(usual, factors=(factor,), pictures=usual.pictures[:1])
 
 
 def no_factor() -> ReportContents:
-    """The data as given."""
+    """Return a study of the data as given."""
     usual = sample(Scale(sizes=(25.0,), noises=(0.0,)))
-    effects = tuple(replace(effect, cell=replace(effect.cell, levels=())) for effect in usual.effects)
-    runs = tuple(replace(run, cell=replace(run.cell, levels=())) for run in usual.runs)
-    doses = rows.dose_panels(effects, runs)
+    effects = tuple(replace(effect, place=replace(effect.place, levels=())) for effect in usual.effects)
+    runs = tuple(replace(run, place=replace(run.place, levels=())) for run in usual.runs)
+    doses = dose_panels(effects, runs, TASK)
     quality = rows.qualities(runs)
     return replace(usual, effects=effects, runs=runs, doses=doses, quality=quality, factors=(), pictures=())
 
 
 def hundred_classes() -> ReportContents:
-    """Many classes with long names, an imbalance, and photographs larger than a tile."""
+    """Return a study with many long class names, an imbalance, and photographs larger than a tile."""
     usual = sample(Scale(sizes=(25.0, 100.0), noises=(0.0,)))
     rng = np.random.default_rng(0)
     classes = tuple(f"class number {i} with a long name" for i in range(100))
@@ -92,7 +88,7 @@ def hundred_classes() -> ReportContents:
 
 
 def missing_numbers() -> ReportContents:
-    """None and NaN wherever a number may be missing."""
+    """Return a study with None and NaN wherever a number may be missing."""
     nan = float("nan")
     usual = sample(Scale(sizes=(25.0, 100.0), noises=(0.0,)))
     half = len(usual.effects) // 2
@@ -112,60 +108,66 @@ def missing_numbers() -> ReportContents:
     runs = tuple(replace(run, measures={"accuracy": nan, "nll": nan}) for run in usual.runs)
     return replace(
         usual,
-        pairs=(replace(usual.pairs[0], teacher_accuracy=None, plain_accuracy=nan, teacher_macs=None),),
+        pairs=(replace(usual.pairs[0], teacher_score=None, plain_score=nan, teacher_macs=None),),
         effects=effects,
         runs=runs,
-        doses=rows.dose_panels(effects, runs),
+        doses=dose_panels(effects, runs, TASK),
         quality=rows.qualities(runs),
-        teachers=(Teacher("resnet20", "external", "digits"), replace(usual.teachers[0], ece=nan)),
+        teachers=(
+            TeacherView("resnet20", "external", "digits"),
+            replace(usual.teachers[0], measures={"accuracy": 0.97, "ece": nan}),
+        ),
         statistics=replace(usual.statistics, margin=None),
     )
 
 
 def forty_levels() -> ReportContents:
-    """Forty levels, five methods, two provenances, and an interval as wide as two seeds make it."""
+    """Return a study of 40 levels, five methods, two provenances, and one very wide interval."""
     sizes = tuple(float(5 * (i + 1)) for i in range(40))
     methods = ("label_smoothing", "kd", "dkd", "fitnet", "a_method_with_a_rather_long_name")
     usual = sample(Scale(sizes=sizes, noises=(0.0,), methods=methods, seeds=2))
     wild = replace(usual.effects[0], ci_low=-0.9, ci_high=0.9, n_pairs=2, verdict="undecided")
     effects = (wild, *usual.effects[1:])
-    effects += tuple(replace(e, cell=replace(e.cell, provenance="same")) for e in effects)
-    return replace(usual, effects=effects, doses=rows.dose_panels(effects, usual.runs))
+    effects += tuple(replace(e, place=replace(e.place, provenance="same")) for e in effects)
+    return replace(usual, effects=effects, doses=dose_panels(effects, usual.runs, TASK))
 
 
 def hostile() -> ReportContents:
-    """Markup in every name that comes from outside."""
-    cell = Cell(HOSTILE, HOSTILE, HOSTILE, HOSTILE, (Level("size", 1.0), Level("kind", "<b>&amp;</b>")))
+    """Return a study with markup in every name that comes from outside."""
+    levels = (LevelView("size", 1.0), LevelView("kind", "<b>&amp;</b>"))
+    place = Place(HOSTILE, HOSTILE, HOSTILE, HOSTILE, levels)
+    verdicts: tuple[Verdict, ...] = ("helps", "harms")
     effects = tuple(
-        Effect(cell, HOSTILE, "ce", "accuracy", 3, 0.01, 0.0, 0.02, verdict=v)  # type: ignore[arg-type]
-        for v in ("helps", "harms")
+        Effect(place, HOSTILE, "ce", "accuracy", 3, 0.01, 0.0, 0.02, verdict=verdict) for verdict in verdicts
     )
-    runs = tuple(Run(f"{HOSTILE}{seed}", cell, HOSTILE, seed, "done", {"accuracy": 0.5}) for seed in range(2))
+    runs = tuple(
+        Run(f"{HOSTILE}{seed}", place, HOSTILE, seed, "done", {"accuracy": 0.5}) for seed in range(2)
+    )
     classes = (HOSTILE, *CLASSES[1:])
     strips = (Strip(HOSTILE, (Tile(digit(0), HOSTILE, "1"), Tile(digit(1), "1", HOSTILE)), (1,) * 10),) * 2
     return replace(
         sample(Scale(sizes=(25.0,), noises=(0.0,), methods=("kd",))),
         study=HOSTILE,
-        answer=Answer(HOSTILE, (HOSTILE,), False, (HOSTILE,), (HOSTILE,)),
+        answer=Answer(HOSTILE, (HOSTILE,), missing=(HOSTILE,), caveats=(HOSTILE,)),
         effects=effects,
         runs=runs,
-        doses=rows.dose_panels(effects, runs),
+        doses=dose_panels(effects, runs, TASK),
         quality=rows.qualities(runs),
         class_panels=(class_panel(classes, HOSTILE),),
         pictures=(Pictures(HOSTILE, HOSTILE, classes, strips[0], strips[1:], (), HOSTILE),),
-        failures=(Failure(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
-        teachers=(Teacher(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, 0.5, 1.0, 0.1),),
+        failures=(FailureView(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        teachers=(TeacherView(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, {"accuracy": 0.5, "ece": 0.1}),),
     )
 
 
 def other_baselines() -> ReportContents:
-    """Contrasts against a control beside those against plain training; two students; factors by name."""
+    """Return contrasts against a control beside those against plain training, of two students."""
     usual = sample(Scale(sizes=(25.0, 100.0), noises=(0.0,)))
     effects = usual.effects + tuple(
         replace(e, baseline="label_smoothing") for e in usual.effects if e.method != "label_smoothing"
     )
-    effects += tuple(replace(e, cell=replace(e.cell, student="mobilenet_v2")) for e in usual.effects)
-    doses = rows.dose_panels(effects, usual.runs)
+    effects += tuple(replace(e, place=replace(e.place, student="mobilenet_v2")) for e in usual.effects)
+    doses = dose_panels(effects, usual.runs, TASK)
     return replace(usual, effects=effects, doses=doses, pairs=usual.pairs * 5)
 
 

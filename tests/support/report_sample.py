@@ -1,4 +1,4 @@
-"""Report contents as a real study would leave them: fixed numbers, real digits."""
+"""Report contents like those of a real study: fixed numbers, real digits."""
 
 from __future__ import annotations
 
@@ -6,37 +6,26 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
 
+from distillab.evidence import Answer
 from distillab.report.collect import rows
-from distillab.report.contents.study import (
-    Answer,
-    Cell,
-    Check,
-    ClassGain,
-    ClassPanel,
-    Cost,
-    Dataset,
+from distillab.report.collect.doses import dose_panels
+from distillab.report.contents import LevelView, Place, ReportContents
+from distillab.report.contents.cost import Cost
+from distillab.report.contents.gains import ClassGain, ClassPanel
+from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
+from distillab.report.contents.runs import (
     Exclusion,
-    Factor,
-    Failure,
-    Level,
-    Method,
-    Pair,
-    Pictures,
-    ReportContents,
+    FailureView,
+    ModelPair,
     Reproduction,
-    Role,
-    Setting,
     Statistics,
-    Strip,
-    Teacher,
-    Tile,
+    TeacherView,
 )
+from distillab.tasks import Classification
+from support.report_pictures import CLASSES, SIZES, noise_pictures, size_pictures
 
-DIGITS = load_digits()
-CLASSES = tuple(str(digit) for digit in range(10))
-SIZES = (10.0, 25.0, 50.0, 100.0)
+TASK = Classification()
 NOISES = (0.0, 0.2, 0.4)
 TRUE_GAIN = {"kd": 0.030, "dkd": 0.036, "fitnet": 0.012, "label_smoothing": 0.004}
 MARGIN = 0.005
@@ -57,7 +46,7 @@ recipe: {epochs: 20, batch_size: 64, lr: 0.05}
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a study is made up."""
+    """The size of the sample study."""
 
     sizes: tuple[float, ...] = SIZES
     noises: tuple[float, ...] = NOISES
@@ -65,13 +54,8 @@ class Scale:
     seeds: int = 6
 
 
-def digit(position: int) -> np.ndarray:
-    """A digit as uint8 ``[1, 8, 8]``."""
-    return np.minimum(DIGITS.images[position] * 16, 255).astype(np.uint8)[None]
-
-
 def table_rows(scale: Scale) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Result rows and effect rows of a made-up study with the shape of real ones."""
+    """Return result rows and effect rows of the sample study."""
     rng = np.random.default_rng(7)
     results: list[dict[str, Any]] = []
     effects: list[dict[str, Any]] = []
@@ -169,71 +153,12 @@ def _effects(
     return rows_
 
 
-def _size_pictures() -> Pictures:
-    chosen = [int(p) for digit_ in range(10) for p in np.flatnonzero(DIGITS.target == digit_)[:3]]
-    label = [CLASSES[DIGITS.target[p]] for p in chosen]
-    before = Strip(
-        "As read", tuple(Tile(digit(p), name) for p, name in zip(chosen, label, strict=True)), (120,) * 10
-    )
-
-    def after(size: float, kept: int) -> Strip:
-        tiles = tuple(
-            Tile(digit(p), name, dropped=i % 3 >= kept)
-            for i, (p, name) in enumerate(zip(chosen, label, strict=True))
-        )
-        return Strip(f"{size:g} images a class", tiles, (int(size),) * 10)
-
-    checks = tuple(
-        Check("size", f"{size:g} images a class, seed {seed}", "images a class", size, size, 0.5, True)
-        for size in SIZES
-        for seed in range(2)
-    )
-    strips = (after(100, 2), after(10, 1))
-    return Pictures(
-        "size", "digits", CLASSES, before, strips, checks, "The first three images of every class."
-    )
-
-
-def _noise_pictures() -> Pictures:
-    rng = np.random.default_rng(3)
-    chosen = [int(p) for digit_ in range(10) for p in np.flatnonzero(DIGITS.target == digit_)[3:6]]
-    draw, other = rng.random(len(chosen)), rng.integers(1, 10, len(chosen))
-
-    def strip(title: str, level: float) -> Strip:
-        tiles = []
-        for i, p in enumerate(chosen):
-            true = int(DIGITS.target[p])
-            new = (true + other[i]) % 10 if draw[i] < level else true
-            tiles.append(Tile(digit(p), CLASSES[true], CLASSES[new]))
-        return Strip(title, tuple(tiles))
-
-    checks = tuple(
-        Check(
-            "label_noise",
-            f"level {asked:g}",
-            "share of changed labels",
-            asked,
-            got,
-            0.02,
-            abs(asked - got) <= 0.02,
-        )
-        for asked, got in ((0.0, 0.0), (0.2, 0.204), (0.4, 0.357))
-    )
-    return Pictures(
-        "label_noise",
-        "digits",
-        CLASSES,
-        strip("As read", 0.0),
-        (strip("Label noise 0.2", 0.2), strip("Label noise 0.4", 0.4)),
-        checks,
-        "The same images at every level; changed labels are framed.",
-    )
-
-
 def class_panel(classes: tuple[str, ...], method: str = "kd", sizes: bool = False) -> ClassPanel:
-    """Gains by class, a few of them losses."""
+    """Return gains per class, a few of them losses."""
     rng = np.random.default_rng(len(classes))
-    cell = Cell("digits", "resnet20", "resnet8", "full", (Level("size", 25.0), Level("label_noise", 0.2)))
+    cell = Place(
+        "digits", "resnet20", "resnet8", "full", (LevelView("size", 25.0), LevelView("label_noise", 0.2))
+    )
     gains = []
     for i, name in enumerate(classes):
         gain, half = float(rng.normal(0.008, 0.04)), 0.02
@@ -243,16 +168,18 @@ def class_panel(classes: tuple[str, ...], method: str = "kd", sizes: bool = Fals
     return ClassPanel(cell, method, tuple(gains))
 
 
-def _asked() -> dict[str, Any]:
-    """What the study asked for."""
+def _question() -> dict[str, Any]:
+    """Return the question of the study."""
     methods = (
-        Method("ce", "plain", description="Cross-entropy with the labels, nothing else."),
-        Method("label_smoothing", "control", "Szegedy et al. 2016", settings=(("epsilon", "0.1"),)),
-        Method("kd", "distillation", "Hinton et al. 2015", settings=(("temperature", "4"), ("alpha", "0.9"))),
-        Method("dkd", "distillation", "Zhao et al. 2022", settings=(("alpha", "1"), ("beta", "8"))),
-        Method("fitnet", "distillation", "Romero et al. 2015", settings=(("weight", "100"),)),
+        MethodView("ce", "plain", description="Cross-entropy with the labels, nothing else."),
+        MethodView("label_smoothing", "control", "Szegedy et al. 2016", settings=(("epsilon", "0.1"),)),
+        MethodView(
+            "kd", "distillation", "Hinton et al. 2015", settings=(("temperature", "4"), ("alpha", "0.9"))
+        ),
+        MethodView("dkd", "distillation", "Zhao et al. 2022", settings=(("alpha", "1"), ("beta", "8"))),
+        MethodView("fitnet", "distillation", "Romero et al. 2015", settings=(("weight", "100"),)),
     )
-    data = Dataset(
+    data = DatasetView(
         name="digits",
         source="digits",
         classes=CLASSES,
@@ -267,16 +194,20 @@ def _asked() -> dict[str, Any]:
     return {
         "datasets": (data,),
         "roles": (
-            Role("teacher", "all 1,197 training images, clean"),
-            Role("transfer", "the training images after size and label noise"),
-            Role("val", "240 images carved from train, clean"),
-            Role("eval", "test: 360 images, never touched"),
+            RoleView("teacher", "all 1,197 training images, clean"),
+            RoleView("transfer", "the training images after size and label noise"),
+            RoleView("val", "240 images carved from train, clean"),
+            RoleView("eval", "test: 360 images, never touched"),
         ),
         "factors": (
-            Factor(
-                "size", SIZES, "training images a class", ("transfer",), "How many images the student sees."
+            FactorView(
+                "size",
+                SIZES,
+                "training examples per class",
+                ("transfer",),
+                "How many images the student sees.",
             ),
-            Factor(
+            FactorView(
                 "label_noise",
                 NOISES,
                 "share of wrong labels",
@@ -287,40 +218,37 @@ def _asked() -> dict[str, Any]:
         ),
         "methods": methods,
         "recipe": (
-            Setting("optimiser", "sgd, momentum 0.9, nesterov"),
-            Setting("lr", "0.05"),
-            Setting("epochs", "20"),
-            Setting(
+            RecipeLine("optimiser", "sgd, momentum 0.9, nesterov"),
+            RecipeLine("lr", "0.05"),
+            RecipeLine("epochs", "20"),
+            RecipeLine(
                 "steps", "100 to 320", True, "at least 100 steps, so that small sets are trained as long"
             ),
-            Setting("views", "shift by 1 pixel, no flip", True, "digits change meaning when flipped"),
+            RecipeLine("views", "shift by 1 pixel, no flip", True, "digits change meaning when flipped"),
         ),
         "seeds": tuple(range(6)),
     }
 
 
 def sample(scale: Scale = Scale()) -> ReportContents:
-    """A study of two factors and five methods, with a failed run and a failed check in it."""
+    """Return a study of two factors and five methods, with a failed run and a failed check."""
     results, effect_rows = table_rows(scale)
-    runs = rows.runs_of(results)
+    runs = rows.runs_of(results, TASK)
     failed = replace(runs[7], status="failed", measures={})
     excluded = tuple(
-        replace(run, status="excluded") if run.cell.value("label_noise") == 0.4 and run.seed == 5 else run
+        replace(run, status="excluded") if run.place.value("label_noise") == 0.4 and run.seed == 5 else run
         for run in runs[8:]
     )
     runs = (*runs[:7], failed, *excluded)
     effects = rows.effects_of(effect_rows)
     teachers = tuple(
-        Teacher(
+        TeacherView(
             "resnet20",
             "full",
             "digits",
             "1,197 clean images",
             s,
-            0.968 + 0.002 * s,
-            0.11 - 0.004 * s,
-            0.021,
-            0.05,
+            {"accuracy": 0.968 + 0.002 * s, "nll": 0.11 - 0.004 * s, "ece": 0.021, "brier": 0.05},
             61.0,
         )
         for s in range(3)
@@ -330,16 +258,16 @@ def sample(scale: Scale = Scale()) -> ReportContents:
         created="1 March 2026, 14:20",
         version="0.1.0",
         answer=Answer(
-            "Yes: distilling helps here, most of all when images are few and labels are wrong.",
+            "Distillation helps here, most of all with few images and wrong labels.",
             (
-                "KD gains 4.1 points [+3.3, +4.9] over plain training at 10 images a class without label "
-                "noise, and 1.0 point [+0.2, +1.8] at 100 images a class.",
+                "KD gains 4.1 points [+3.3, +4.9] over plain training at 10 examples per class without label "
+                "noise, and 1.0 point [+0.2, +1.8] at 100 examples per class.",
                 "DKD is the best method in 9 of 12 conditions; label smoothing alone explains at most a "
                 "tenth of the gain.",
             ),
-            decided=True,
+            decided=1,
             missing=(
-                "At 100 images a class, KD and no difference are both possible: 4 more seeds would tell.",
+                "At 100 examples per class, 4 more seeds would decide between a gain and no difference.",
             ),
             caveats=(
                 "One data set of 8 × 8 pixel digits: do not carry the size of the gain over to photographs.",
@@ -347,7 +275,7 @@ def sample(scale: Scale = Scale()) -> ReportContents:
             ),
         ),
         pairs=(
-            Pair(
+            ModelPair(
                 "resnet20",
                 "resnet8",
                 0.970,
@@ -358,27 +286,29 @@ def sample(scale: Scale = Scale()) -> ReportContents:
                 78_042,
                 41.2e6,
                 12.4e6,
-                "25 images a class · label noise 0",
+                "25 examples per class · label noise 0",
             ),
         ),
-        pictures=(_size_pictures(), _noise_pictures()),
+        pictures=(size_pictures(), noise_pictures()),
         effects=effects,
-        doses=rows.dose_panels(effects, runs),
+        doses=dose_panels(effects, runs, TASK),
         class_panels=(class_panel(CLASSES), class_panel(CLASSES, "dkd", sizes=True)),
         quality=rows.qualities(runs),
         teachers=teachers,
         runs=runs,
         failures=(
-            Failure(
+            FailureView(
                 "b71e00c2d94f",
                 "student",
-                "label_smoothing, 10 images a class, seed 1",
+                "label_smoothing, 10 examples per class, seed 1",
                 'Traceback (most recent call last):\n  File "trainer.py", line 88, in step\n'
                 "FloatingPointError: the loss is not finite at step 41",
             ),
         ),
         exclusions=(
-            Exclusion("label noise 0.4, seed 5", "share of changed labels: asked 0.4, measured 0.357", 20),
+            Exclusion(
+                "label noise 0.4, seed 5", "share of changed labels: requested 0.4, measured 0.357", 20
+            ),
         ),
         costs=(
             Cost("teacher", 3, 183.0),
@@ -397,13 +327,13 @@ def sample(scale: Scale = Scale()) -> ReportContents:
             (("processor", "2 cores"), ("system", "Linux")),
         ),
         statistics=Statistics(
-            "accuracy of the distilled student minus that of its plain twin, same seed, same everything",
-            "bias-corrected bootstrap over seeds, never narrower than the test set allows",
+            "accuracy of the distilled student minus that of the plain student with the same seed",
+            "Student's t interval over seeds, never narrower than the test set allows",
             "sign-flip permutation over seeds, two-sided",
             MARGIN,
             0.95,
             len(effects),
             "Holm within each metric",
         ),
-        **_asked(),
+        **_question(),
     )

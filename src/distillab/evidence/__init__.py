@@ -10,7 +10,6 @@ from distillab.evidence.power import detectable_effect, paired_power, pairs_need
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.schema import effects_schema, read_rows, results_schema
 from distillab.evidence.sequential import Look, look_plan
-from distillab.evidence.stopping import interim_analysis
 from distillab.evidence.verdicts import Verdict, benjamini_hochberg, holm, judge
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "grid_floor",
     "guarded_interval",
     "holm",
-    "interim_analysis",
     "judge",
     "look_plan",
     "paired_gain",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
@@ -43,20 +43,25 @@ class Answer:
     Attributes:
         headline: One sentence without jargon.
         sentences: The findings behind it, most important first.
-        decided: Number of comparisons of distillation methods with plain training that have a verdict.
+        decided: Number of comparisons of distillation methods (not controls) with plain training, on the
+            primary metric, that have a verdict; one per condition and setting.
         undecided: Number of those without a verdict.
         tests: Number of distinct tests made in the whole study.
         caveats: What a reader must know before relying on it.
         missing: What would decide the undecided comparisons.
+
+    Example:
+        >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
+        0
     """
 
     headline: str
-    sentences: list[str]
-    decided: int
-    undecided: int
-    tests: int
-    caveats: list[str]
-    missing: list[str] = field(default_factory=list)
+    sentences: tuple[str, ...] = ()
+    decided: int = 0
+    undecided: int = 0
+    tests: int = 0
+    caveats: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def summarize(
@@ -72,10 +77,8 @@ def summarize(
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
-    A control does as well as a method if the study compares the two and finds the method no better, or
-    otherwise if its gain is at least the gain of the method less the margin. ``decided`` and ``undecided``
-    count the comparisons of methods that are not controls with ``baseline`` on the primary metric, one per
-    condition and setting.
+    A control does as well as a method if a direct comparison finds the method no better, or otherwise if its
+    gain is at least the gain of the method less the margin.
 
     Args:
         effects: Effect rows, from :func:`distillab.evidence.effects.compute_effects`.
@@ -89,10 +92,9 @@ def summarize(
 
     Example:
         >>> from distillab.tasks import Classification
-        >>> row = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s", "method": "kd"}
-        >>> row |= {"baseline": "ce", "metric": "accuracy", "n_pairs": 6, "gain": 0.03, "ci_low": 0.02}
-        >>> row |= {"ci_high": 0.04, "p_value": 0.03, "p_adjusted": 0.03, "verdict": "helps"}
-        >>> answer = summarize([row | {"gap_closed": 0.5}], Classification())
+        >>> row = {"method": "kd", "baseline": "ce", "metric": "accuracy", "n_pairs": 6, "gain": 0.03}
+        >>> row |= {"ci_low": 0.02, "ci_high": 0.04, "p_value": 0.03, "p_adjusted": 0.03}
+        >>> answer = summarize([row | {"verdict": "helps", "gap_closed": 0.5}], Classification())
         >>> print(answer.headline, *answer.sentences, sep="\\n")
         Distillation (kd) improves accuracy.
         kd helps: +3.0 points [2.0, 4.0], 6 pairs.
@@ -109,7 +111,12 @@ def summarize(
     tests = tests_made(effects)
     if not study.main:
         headline = f"No distilled student was compared with {study.plain}."
-        return Answer(headline, _findings(study.controls, study), 0, 0, tests, [])
+        return Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
+    return _answer(study, curves, tests)
+
+
+def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
+    """Return the answer of a study that compares distilled with plain students."""
     decided = sum(row["verdict"] != "undecided" for row in study.main)
     rivals = {id(row): _rivals(row, study) for row in study.main if row["verdict"] == "helps"}
     sentences = [
@@ -119,9 +126,15 @@ def summarize(
         *_findings(study.controls, study),
         *_side_effects(study),
     ]
-    undecided = len(study.main) - decided
-    missing = what_would_decide(study)
-    return Answer(_headline(study, rivals), sentences, decided, undecided, tests, caveats(study), missing)
+    return Answer(
+        _headline(study, rivals),
+        tuple(sentences),
+        decided,
+        undecided=len(study.main) - decided,
+        tests=tests,
+        caveats=tuple(caveats(study)),
+        missing=tuple(what_would_decide(study)),
+    )
 
 
 def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:

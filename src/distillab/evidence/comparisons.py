@@ -53,7 +53,7 @@ class Comparisons:
         return "plain training" if self.baseline == "ce" else self.baseline
 
     def place(self, row: Row) -> str:
-        """Return the condition of a row: ``25 images per class and label noise 0.4``, or an empty text."""
+        """Return the condition of a row: ``25 examples per class and label noise 0.4``, or an empty text."""
         return listed(describe_level(factor, row.get(factor), self.phrases) for factor in self.factors)
 
     def setting(self, row: Row) -> str:

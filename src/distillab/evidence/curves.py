@@ -83,6 +83,10 @@ class Curve:
         held: Levels at which the other factors are held, as (factor, level) pairs.
         points: The points, by level.
         trend: The trend over levels; None if fewer than two seeds have at least two levels.
+
+    Example:
+        >>> Curve("size", "d", "full", "t", "s", "kd", "ce", "accuracy", (), (), trend=None).factor
+        'size'
     """
 
     factor: str
@@ -168,6 +172,11 @@ def fit_trend(gains: dict[float, dict[int, float]]) -> Trend | None:
 
     Returns:
         The trend, or None if fewer than two seeds have at least two levels.
+
+    Example:
+        >>> trend = fit_trend({10.0: {0: 0.05, 1: 0.06}, 100.0: {0: 0.02, 1: 0.03}})
+        >>> round(trend.slope, 3), trend.log_scale
+        (-0.03, True)
     """
     levels = sorted(gains)
     log_scale = bool(levels and levels[0] > 0 and levels[-1] >= 10 * levels[0])

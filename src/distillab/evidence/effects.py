@@ -42,33 +42,28 @@ def compute_effects(
     """Return all contrasts of a study as rows of ``effects.parquet``.
 
     In every cell (dataset, factors, provenance, teacher, student) each method is compared with each baseline,
-    and each baseline with those before it in ``baselines``, on every metric that any run has. Runs are paired
-    by seed where both are done and have the metric. A contrast without a pair stays in the table, undecided
-    and without a gain.
+    and each baseline with those before it, on every metric that any run has. Runs are paired by seed where
+    both are done and have the metric; a contrast without a pair stays undecided and without a gain.
 
-    ``p_adjusted`` is Holm's, over the family of all contrasts of the study with the same metric and baseline.
-    A contrast that rests on the same runs and values in several cells (label smoothing against plain training
-    does not depend on the teacher) is one test of its family, though it has a row in each cell; ``n_tests``
-    is the number of distinct tests in the family.
+    ``p_adjusted`` is Holm's, over all contrasts with the same metric and baseline, of which ``n_tests`` are
+    distinct: one that rests on the same runs and values in several cells (label smoothing against plain
+    training does not depend on the teacher) has a row in each cell but is one test.
 
     Args:
         rows: Result rows; see :func:`distillab.evidence.schema.results_schema`.
         task: The task of the study, for its metrics.
         baselines: Methods to compare with, in order.
-        margin: Half-width of the region of practical equivalence that the study sets; metrics that do not use
-            it have their own.
+        margin: The margin that the study sets, for metrics that use it.
         confidence: Nominal coverage of the intervals.
         looks: The looks of a study with sequential stopping. Each contrast has the pairs, level and p-value
-            of the look at which it stopped, or of the last complete one
-            (:mod:`distillab.evidence.sequential`), in two further columns ``confidence`` and ``look`` (null
-            before the first).
+            of the look at which it stopped, or of the last complete one, and two further columns
+            ``confidence`` and ``look`` (null before the first).
 
     Returns:
         Effect rows, by cell in order of appearance, the primary metric first. ``gain`` is distilled - plain,
         so negative gains are good where lower is better. Only the primary metric has ``gap_closed``, the gain
-        over (teacher - plain mean), None unless the teacher is better by more than the margin; and
-        ``error_ratio``, the mean error (one minus the metric) distilled over that of plain training, below 1
-        if errors disappear.
+        over (teacher - plain mean) if the teacher is better by more than the margin, and ``error_ratio``, the
+        mean error (one minus the metric) distilled over that of plain training.
 
     Raises:
         RequestError: No run used one of the baselines.
@@ -76,9 +71,8 @@ def compute_effects(
 
     Example:
         >>> from distillab.tasks import Classification
-        >>> shared = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s", "status": "done"}
         >>> rows = [
-        ...     shared | {"run_id": f"{method}{seed}", "method": method, "seed": seed, "accuracy": value}
+        ...     {"run_id": method, "method": method, "seed": seed, "status": "done", "accuracy": value}
         ...     for method, values in {"ce": [0.80, 0.82], "kd": [0.84, 0.85]}.items()
         ...     for seed, value in enumerate(values)
         ... ]
@@ -88,19 +82,17 @@ def compute_effects(
     """
     _require_baselines(baselines, rows)
     columns = cell_columns(rows)
-    primary = task.metrics[task.primary]
-    metrics = [primary, *(task.metrics[name] for name in task.metrics.measured(rows) if name != primary.name)]
     table: list[Row] = []
     families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():
+        names = dict(zip(columns, cell, strict=True))
         for method, baseline in contrasts(runs, baselines):
             distilled, plain = runs[method], runs[baseline]
-            state = contrast_state(distilled, plain, looks, primary, margin) if looks else None
-            for metric in metrics:
+            state = contrast_state(distilled, plain, looks, _primary(task), margin) if looks else None
+            for metric in _measured(rows, task):
                 paired = pairs(distilled, plain, metric.name)
                 paired = pairs_at(state.look, paired) if state else paired
-                effect = dict(zip(columns, cell, strict=True))
-                effect |= {"method": method, "baseline": baseline, "metric": metric.name}
+                effect = names | {"method": method, "baseline": baseline, "metric": metric.name}
                 if state is None:
                     effect |= _contrast(paired, metric, task, margin, confidence)
                 else:
@@ -111,6 +103,16 @@ def compute_effects(
     for family in families.values():
         _adjust(family)
     return table
+
+
+def _primary(task: Task) -> Metric:
+    return task.metrics[task.primary]
+
+
+def _measured(rows: Sequence[Row], task: Task) -> list[Metric]:
+    """Return the metrics that any run has, the primary one first and in any case."""
+    others = [name for name in task.metrics.measured(rows) if name != task.primary]
+    return [_primary(task), *(task.metrics[name] for name in others)]
 
 
 def _require_baselines(baselines: Sequence[str], rows: Sequence[Row]) -> None:

@@ -21,14 +21,19 @@ from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.tasks import Classification, Task
+from distillab.tasks import Task
 from distillab.tasks.task import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of ``results.parquet`` and ``effects.parquet``."""
+    """The rows of ``results.parquet`` and ``effects.parquet``.
+
+    Example:
+        >>> Tables(results=[{"method": "kd", "accuracy": 0.9}], effects=[]).results[0]["method"]
+        'kd'
+    """
 
     results: list[Row]
     effects: list[Row]
@@ -38,6 +43,17 @@ def write_tables(folder: StudyFolder) -> Tables:
     """Measure every finished run of a study and write both tables.
 
     Rows are in the order of the plan, so a study gives the same tables however often it was interrupted.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pathlib import Path
+        >>> from distillab.study.spec.study import parse_study
+        >>> small = {"data": {"source": "digits", "classes": 2}, "teacher": {"model": "resnet8"}, "seeds": 1}
+        >>> values = {"study": "tiny", "students": "resnet8", "methods": ["kd"], **small}
+        >>> spec = parse_study(values, Path(), "study")
+        >>> folder = StudyFolder.begin(Path(tempfile.mkdtemp()) / "tiny", spec, torch.device("cpu"))
+        >>> [(row["method"], row["status"]) for row in write_tables(folder).results]
+        [('ce', 'queued'), ('kd', 'queued')]
     """
     spec, task = folder.spec, task_of(folder)
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
@@ -59,7 +75,7 @@ def write_tables(folder: StudyFolder) -> Tables:
 
 def task_of(folder: StudyFolder) -> Task:
     """Return the task of a study."""
-    return Classification()
+    return folder.spec.task_config()
 
 
 def looks_of(folder: StudyFolder) -> tuple[Look, ...]:
@@ -138,7 +154,7 @@ class Measurements:
         return row
 
     def _status(self, cell: Cell) -> str:
-        return "excluded" if cell.excluded else self.states[cell.run_id].state
+        return "excluded" if cell.excluded else str(self.states[cell.run_id].state)
 
     def _student(self, cell: Cell) -> Row:
         run = cell.run_id

@@ -8,11 +8,9 @@ from typing import Any
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.tasks import Metric
 
-DASH, MINUS = "–", "−"
-
 Phrases = Mapping[str, str]
-"""Factor -> how a level of it is written, such as ``{} images per class``."""
-PHRASES: Phrases = {"size": "{} images per class"}  # unless the settings of a study imply another
+"""Factor -> how a level of it is written, such as ``{} examples per class``."""
+PHRASES: Phrases = {"size": "{} examples per class"}  # unless the settings of a study imply another
 
 
 def amount(value: float, metric: Metric, *, sign: bool = True) -> str:
@@ -33,7 +31,7 @@ def describe_gain(row: Row, metric: Metric, *, unit: bool = True) -> str:
 
 
 def describe_level(factor: str, level: Any, phrases: Phrases = PHRASES) -> str:
-    """Return a level of a factor in plain words: ``25 images per class``, ``label noise 0.4``."""
+    """Return a level of a factor in plain words: ``25 examples per class``, ``label noise 0.4``."""
     number = f"{level:g}" if isinstance(level, (int, float)) else "as it is" if level is None else str(level)
     return phrases.get(factor.removeprefix(FACTOR), factor_name(factor) + " {}").format(number)
 

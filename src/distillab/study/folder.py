@@ -18,8 +18,7 @@ from distillab.study.ledger.interim import runs_of_first
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
-from distillab.study.planning.numerics import tuned_plan
-from distillab.study.planning.plan import Plan
+from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full

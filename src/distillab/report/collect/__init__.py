@@ -1,1 +1,5 @@
-"""From a study folder to the view models of its report."""
+"""From the folder of a study to the contents of its report."""
+
+from distillab.report.collect.study import collect_contents
+
+__all__ = ["collect_contents"]

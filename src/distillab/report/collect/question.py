@@ -1,4 +1,4 @@
-"""From a study's folder to what its report shows of the question: data, roles, factors, methods, recipe."""
+"""What a study asks, from its folder: data, roles, factors, methods and recipe."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any, Literal, get_args
 
 from distillab.canonical import canonical_json
 from distillab.evidence.wording import Phrases
-from distillab.factors import Factor as FactorLevel
-from distillab.factors import Role, describe_label_quality
+from distillab.factors import Factor, Level, Role, describe_label_quality, level_text
 from distillab.methods import MethodSpec
 from distillab.methods.spec import written
 from distillab.modalities.views import Views
-from distillab.report.contents import question as view
+from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
@@ -25,58 +24,58 @@ from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe
 
 
-def dataset(folder: StudyFolder) -> view.Dataset:
-    """What was read, and what was met on the way in."""
-    read, report = folder.dataset, folder.dataset.report
-    splits = (("train", read.train), ("val", read.val), *read.eval.items())
-    return view.Dataset(
-        name=read.name,
-        classes=read.classes,
-        shape=read.train.shape,
-        splits=tuple((name, len(images)) for name, images in splits),
+def dataset_view(folder: StudyFolder) -> DatasetView:
+    """Return the facts of the dataset, including what was found while reading it."""
+    dataset, report = folder.dataset, folder.dataset.report
+    splits = (("train", dataset.train), ("val", dataset.val), *dataset.eval.items())
+    return DatasetView(
+        name=dataset.name,
+        classes=dataset.classes,
+        shape=dataset.train.shape,
+        splits=tuple((name, len(examples)) for name, examples in splits),
         source=str(folder.spec.data["source"]),
         duplicates=tuple(report.duplicates.items()),
         dropped_duplicates=report.dropped_duplicates,
         broken=report.broken,
         carved=report.carved,
         notes=report.notes,
-        digest=read.digest,
+        digest=dataset.digest,
     )
 
 
-def roles(folder: StudyFolder) -> tuple[view.Role, ...]:
-    """What filled each role, and which factors touched it."""
+def role_views(folder: StudyFolder) -> tuple[RoleView, ...]:
+    """Return what filled each role, and which factors were applied to it."""
     spec = folder.spec
     varied = [levels[0] for levels in spec.factor_levels()]
-    touched = {role: [factor.name for factor in varied if role in factor.roles] for role in get_args(Role)}
+    applied = {role: [factor.name for factor in varied if role in factor.roles] for role in get_args(Role)}
 
-    def words(role: Role, base: str) -> view.Role:
-        names, labels = touched[role], describe_label_quality(varied, role)
-        told = f"{base}, after {' and '.join(names)}" if names else f"{base}, as read"
-        return view.Role(role, f"{told}; {labels}" if labels else told)
+    def described(role: Role, base: str) -> RoleView:
+        names, labels = applied[role], describe_label_quality(varied, role)
+        text = f"{base}, after {' and '.join(names)}" if names else f"{base}, as read"
+        return RoleView(role, f"{text}; {labels}" if labels else text)
 
-    learned = {
-        "full": "full: all training images as read",
-        "same": "same: the transfer images of each condition and seed",
-        "external": "external: unknown data (given weights)",
+    sources = {
+        "full": "full: all training examples as read",
+        "same": "same: the transfer examples of each condition and seed",
+        "external": "external: unknown data (pretrained weights)",
     }
-    taught = "; ".join(learned[each] for each in spec.teacher.provenance)
+    taught = "; ".join(sources[each] for each in spec.teacher.provenance)
     carved = "val" in folder.dataset.report.carved
-    val = "carved from the training images" if carved else "the validation images of the source"
+    val = "carved from the training examples" if carved else "the validation examples of the source"
     return (
-        words("teacher", taught) if touched["teacher"] else view.Role("teacher", taught),
-        words("transfer", "the training images"),
-        words("val", f"{val}, for choosing an epoch"),
-        words("eval", "the test images, looked at once, after training"),
+        described("teacher", taught) if applied["teacher"] else RoleView("teacher", taught),
+        described("transfer", "the training examples"),
+        described("val", f"{val}, for selecting an epoch"),
+        described("eval", "the test examples, evaluated once, after training"),
     )
 
 
-def factor(levels: Sequence[FactorLevel], conditions: Sequence[ConditionRecord]) -> view.Factor:
-    """A factor with its levels; what a level measures is what its manipulation checks measured."""
+def factor_view(levels: Sequence[Factor], conditions: Sequence[ConditionRecord]) -> FactorView:
+    """Return a factor with its levels; their meaning is what its manipulation checks measure."""
     first = levels[0]
     measures = (c.measure for each in conditions for c in each.checks if c.factor == first.name)
     settings = first.model_dump(mode="json", exclude={"level", "roles"})
-    return view.Factor(
+    return FactorView(
         name=first.name,
         levels=tuple(factor.level for factor in levels),
         measure=next(measures, ""),
@@ -86,21 +85,26 @@ def factor(levels: Sequence[FactorLevel], conditions: Sequence[ConditionRecord])
     )
 
 
-def phrases(folder: StudyFolder) -> Phrases:
-    """What people call the levels of each factor as this study sets it."""
+def phrases_of(folder: StudyFolder) -> Phrases:
+    """Return how the levels of each factor are written, given its settings in this study."""
     return {levels[0].name: levels[0].phrase for levels in folder.spec.factor_levels()}
 
 
+def conditions_text(levels: Mapping[str, Level]) -> str:
+    """Return the levels of a condition in one line."""
+    return ", ".join(f"{name} {level_text(level)}" for name, level in levels.items())
+
+
 def kind_of(spec: MethodSpec) -> Literal["plain", "control", "distillation"]:
-    """A control learns nothing from the study's teacher."""
+    """Return the kind of a method; a control learns nothing from the study's teacher."""
     if spec.label == PLAIN:
         return "plain"
     return "distillation" if spec.distils else "control"
 
 
-def method(spec: MethodSpec) -> view.Method:
-    """A method with all its hyper-parameters."""
-    return view.Method(
+def method_view(spec: MethodSpec) -> MethodView:
+    """Return a method with all its hyperparameters."""
+    return MethodView(
         name=spec.label,
         kind=kind_of(spec),
         paper=spec.kind.paper,
@@ -109,41 +113,41 @@ def method(spec: MethodSpec) -> view.Method:
     )
 
 
-def recipe(ledger: Ledger, asked: Recipe) -> tuple[view.Setting, ...]:
-    """The student recipes that occur; a value that differs between conditions is told with its places."""
-    written = {key for key in asked.model_fields_set if getattr(asked, key) not in ("auto", None)}
-    seen: dict[int, Mapping[str, Any]] = {}
+def recipe_lines(ledger: Ledger, requested: Recipe) -> tuple[RecipeLine, ...]:
+    """Return the student recipes that occur; a value that differs between conditions has its places."""
+    fixed = {key for key in requested.model_fields_set if getattr(requested, key) not in ("auto", None)}
+    recipes: dict[int, Mapping[str, Any]] = {}
     for cell in ledger.cells():
-        if cell.run and cell.n_train not in seen:
+        if cell.run and cell.n_train not in recipes:
             job = ledger.job(cell.run)
             if isinstance(job, StudentJob):
-                seen[cell.n_train] = job.recipe
-    settings = []
+                recipes[cell.n_train] = job.recipe
+    lines = []
     chosen = json.loads(ledger.meta("arithmetic") or "{}")
-    of_arithmetic = {field.name for field in fields(NumericsConfig)} if chosen else set()
-    for key in next(iter(seen.values()), {}):
-        if key in of_arithmetic:
-            continue  # chosen for each network, and told below
-        values = {size: _written(key, recipe) for size, recipe in sorted(seen.items())}
+    of_numerics = {field.name for field in fields(NumericsConfig)} if chosen else set()
+    for key in next(iter(recipes.values()), {}):
+        if key in of_numerics:
+            continue  # chosen per network, and listed below
+        values = {size: _value_text(key, recipe) for size, recipe in sorted(recipes.items())}
         if len(set(values.values())) == 1:
-            auto = key not in written
+            auto = key not in fixed
             value = next(iter(values.values()))
-            settings.append(view.Setting(key, value, auto, "resolved from the data" if auto else ""))
+            lines.append(RecipeLine(key, value, auto, "resolved from the data" if auto else ""))
         else:
-            told = ", ".join(f"{value} at {size:,} images" for size, value in values.items())
-            settings.append(view.Setting(key, told, auto=True, why="follows the number of images"))
+            text = ", ".join(f"{value} at {size:,} examples" for size, value in values.items())
+            lines.append(RecipeLine(key, text, auto=True, why="depends on the number of examples"))
     for model, choice in chosen.items():
-        name, auto = f"arithmetic of {model}", not choice["asked"]
-        settings.append(view.Setting(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))
-    return tuple(settings)
+        name, auto = f"numerics of {model}", not choice["asked"]
+        lines.append(RecipeLine(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))
+    return tuple(lines)
 
 
-def _written(key: str, recipe: Mapping[str, Any]) -> str:
-    """A value of a resolved recipe, for people."""
+def _value_text(key: str, recipe: Mapping[str, Any]) -> str:
+    """Return a value of a resolved recipe as text."""
     if key == "views":
         return Views.read(recipe["views"], recipe["pad"]).label
     return canonical_json(recipe[key]).strip('"')
 
 
-def _first_line(thing: Any) -> str:
+def _first_line(thing: type) -> str:
     return (inspect.getdoc(thing) or "").split("\n")[0]

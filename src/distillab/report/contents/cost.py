@@ -1,10 +1,10 @@
-"""What the report shows of a study's cost."""
+"""What a report shows of the cost of a study."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distillab.report.contents.question import Number
+from distillab.report.contents.gains import Number
 
 
 @dataclass(frozen=True)
@@ -18,25 +18,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class MethodCost:
-    """Mean seconds of one run of a method, and how many times its plain twin's that is (1.0 is equal)."""
+    """Mean seconds of one run of a method, and their ratio to those of plain training (1.0 is equal)."""
 
     method: str
     runs: int
     seconds_per_run: Number
     times_plain: Number = None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What teachers were asked, and where the seconds of training went.
-
-    ``told``: views about which students were told something; ``computed``: images that went through a
-    teacher; ``saved``: forwards that were not needed; ``stored_bytes``: what is kept of them; ``phases``:
-    seconds by phase of training.
-    """
-
-    told: int
-    computed: int
-    saved: int
-    stored_bytes: int
-    phases: tuple[tuple[str, float], ...] = ()

@@ -1,4 +1,4 @@
-"""What the report shows of a study that stopped when it was decided."""
+"""What a report shows of a study with sequential stopping."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stopping:
-    """How many seeds the contrasts of a study needed, of those that they could have had.
+    """How many of the possible seeds the contrasts of a study needed.
 
-    ``looks``: (seeds, level of the intervals) of each planned look. ``needed`` and ``most``: seeds of all
-    contrasts together, as far as they have come, and as many as they could have had. ``spared`` and ``runs``:
-    student runs that were not needed, and all that were planned. ``going_on``: runs are still to come.
+    Attributes:
+        looks: Seeds and level of the intervals of each planned look.
+        needed: Seeds of all contrasts together so far.
+        most: Seeds that they could have had together.
+        spared: Student runs that were not needed.
+        runs: Student runs that were planned.
+        going_on: Whether runs are still open.
+
+    Example:
+        >>> looks = ((5, 0.998), (10, 0.97))
+        >>> Stopping(looks, needed=5, most=10, spared=10, runs=20, going_on=False).seeds(2)
+        10
     """
 
     looks: tuple[tuple[int, float], ...]
@@ -22,5 +31,5 @@ class Stopping:
     going_on: bool
 
     def seeds(self, look: int | None) -> int | None:
-        """The seeds of a look by its number; None before the first."""
+        """Return the seeds of a look by its number; None before the first."""
         return None if look is None else self.looks[look - 1][0]

@@ -1,4 +1,4 @@
-"""Plots as Plotly figures: what all of them share, and the small ones (counts, teachers, costs)."""
+"""Plots as Plotly figures: their common parts, and the small ones (counts, teachers, costs)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from distillab.report.contents.study import Cost, Number, Pictures, ReportContents, Teacher
+from distillab.evidence.wording import plural
+from distillab.report.contents.cost import Cost
+from distillab.report.contents.gains import Number
+from distillab.report.contents.pictures import Pictures
+from distillab.report.contents.place import provenance_text
+from distillab.report.contents.report import ReportContents
+from distillab.report.contents.runs import TeacherView
 from distillab.report.page import wording
-from distillab.report.page.palette import colour, series
+from distillab.report.page.palette import color, series_color
+from distillab.tasks import Task
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "hexagon")
@@ -22,14 +29,14 @@ NAMED_CLASSES = 12  # up to here class names fit under the bars
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with what stands around it.
+    """A figure with its surroundings.
 
     Attributes:
-        key: unique on the page; the id of its element.
-        title: its heading, plain text.
-        alt: what it shows, in words, for people who cannot see it.
-        figure: the Plotly figure, in light shades.
-        folded: whether it is folded away until asked for.
+        key: Unique on the page; the id of its element.
+        title: Its heading, plain text.
+        alt: A description for people who cannot see it.
+        figure: The Plotly figure, in light shades.
+        folded: Whether it is folded until a reader opens it.
     """
 
     key: str
@@ -40,7 +47,7 @@ class Plot:
 
     @property
     def height(self) -> int:
-        """Height in CSS pixels, so that the page does not jump while plots are drawn."""
+        """The height in CSS pixels, so that the page does not jump while plots are drawn."""
         return int(self.figure.layout.height)
 
     @property
@@ -50,37 +57,37 @@ class Plot:
 
 
 def script_json(value: Any) -> str:
-    """JSON in which no character can end a script element or a line of JavaScript."""
+    """Return JSON in which no character can end a script element or a line of JavaScript."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def plain(text: str) -> str:
-    """Text for a figure: Plotly reads tags such as ``<b>`` and ``<a>``, so names must not hold any."""
+    """Return text for a figure without tags, because Plotly interprets ``<b>`` and ``<a>``."""
     return html.escape(text, quote=False)
 
 
 def finite(value: Number) -> float | None:
-    """The value, or None where there is no finite number (Plotly leaves a gap there)."""
+    """Return the value, or None if it is not finite (Plotly leaves a gap there)."""
     return None if wording.missing(value) else value
 
 
 def short(text: str, width: int) -> str:
-    """Text cut to ``width`` characters with an ellipsis."""
+    """Return text cut to ``width`` characters with an ellipsis."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def legend_name(text: str) -> str:
-    """A name that fits beside its symbol on a phone; the whole name is told on hover."""
+    """Return a name that fits beside its symbol on a phone; the full name appears on hover."""
     return plain(short(text, 30))
 
 
 def axis(title: str, **settings: Any) -> dict[str, Any]:
-    """An axis in the style of the report."""
+    """Return an axis in the style of the report."""
     return {
         "title": {"text": title, "font": {"size": 13}, "standoff": 10},
-        "gridcolor": colour("grid"),
-        "linecolor": colour("line"),
+        "gridcolor": color("grid"),
+        "linecolor": color("line"),
         "zeroline": False,
         "automargin": True,
         "tickfont": {"size": 12},
@@ -90,7 +97,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 
 
 def base_figure(height: int, **layout: Any) -> go.Figure:
-    """An empty figure in the style of the report: transparent, calm, with its legend above."""
+    """Return an empty figure in the style of the report: transparent, with its legend above."""
     style = {
         "template": go.layout.Template(),
         "height": height,
@@ -98,11 +105,11 @@ def base_figure(height: int, **layout: Any) -> go.Figure:
         "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": FONT, "size": 13, "color": colour("ink")},
+        "font": {"family": FONT, "size": 13, "color": color("ink")},
         "hoverlabel": {
-            "bgcolor": colour("surface"),
-            "bordercolor": colour("line"),
-            "font": {"family": FONT, "size": 13, "color": colour("ink")},
+            "bgcolor": color("surface"),
+            "bordercolor": color("line"),
+            "font": {"family": FONT, "size": 13, "color": color("ink")},
             "align": "left",
         },
         "hovermode": "closest",
@@ -123,24 +130,30 @@ def base_figure(height: int, **layout: Any) -> go.Figure:
 class Style:
     """How a method is drawn, the same in every plot of a page."""
 
-    colour: str
+    color: str
     symbol: str
     dash: str = "solid"
 
 
 def method_styles(contents: ReportContents) -> dict[str, Style]:
-    """A style for every method that is compared with its plain twin, in the study's order."""
+    """Return a style for every method that is compared with plain training, in the order of the study."""
     listed = [method.name for method in contents.methods if method.kind != "plain"]
     curves = [curve.name for panel in contents.doses for curve in panel.gains]
     names = list(dict.fromkeys([*listed, *curves, *(effect.method for effect in contents.effects)]))
     return {
-        name: Style(series(i), SYMBOLS[i % len(SYMBOLS)], DASHES[i // len(SYMBOLS) % len(DASHES)])
+        name: Style(series_color(i), SYMBOLS[i % len(SYMBOLS)], DASHES[i // len(SYMBOLS) % len(DASHES)])
         for i, name in enumerate(names)
     }
 
 
-def counts_plot(pictures: Pictures, key: str) -> Plot | None:
-    """Images a class before and after a factor; None where counts are not part of the pictures."""
+def counts_plot(pictures: Pictures, key: str, noun: str) -> Plot | None:
+    """Return examples per class before and after a factor; None if the pictures have no counts.
+
+    Args:
+        pictures: The pictures of a factor.
+        key: The id of the plot.
+        noun: What is counted per: ``class`` or ``label``.
+    """
     strips = [strip for strip in (pictures.before, *pictures.after) if strip.counts]
     if len(strips) < 2:
         return None
@@ -150,9 +163,9 @@ def counts_plot(pictures: Pictures, key: str) -> Plot | None:
     if not few:
         order.sort(key=lambda i: (-strips[-1].counts[i], -strips[0].counts[i], i))
     for i, strip in enumerate(strips):
-        shade = colour("before") if i == 0 else series(i - 1)
+        shade = color("before") if i == 0 else series_color(i - 1)
         counts = [strip.counts[c] for c in order]
-        hover = [f"{plain(pictures.classes[c])}: {strip.counts[c]} images" for c in order]
+        hover = [f"{plain(pictures.classes[c])}: {strip.counts[c]} examples" for c in order]
         common = {"y": counts, "name": legend_name(strip.title), "hovertext": hover, "hoverinfo": "text+name"}
         if few:
             figure.add_bar(x=list(range(len(order))), marker={"color": shade}, **common)
@@ -164,53 +177,67 @@ def counts_plot(pictures: Pictures, key: str) -> Plot | None:
         "ticktext": [plain(short(pictures.classes[c], 14)) for c in order],
         "showticklabels": few,
     }
-    title = "" if few else f"{len(order)} classes, those with most images left first"
+    title = "" if few else f"{len(order)} {plural(noun)}, the most frequent after the factor first"
     figure.update_layout(
         xaxis=axis(title, showgrid=False, **ticks),
-        yaxis=axis("images a class", rangemode="tozero"),
+        yaxis=axis(f"examples per {noun}", rangemode="tozero"),
         bargap=0.25,
         showlegend=True,
     )
-    totals = ", ".join(f"{strip.title}: {sum(strip.counts)} images" for strip in strips)
-    return Plot(key, "Images a class", f"Images a class before and after the factor. {totals}.", figure)
+    totals = ", ".join(f"{strip.title}: {sum(strip.counts)}" for strip in strips)
+    title = f"Examples per {noun}"
+    return Plot(key, title, f"{title} before and after the factor. In total, {totals}.", figure)
 
 
-def teachers_plot(teachers: Sequence[Teacher]) -> Plot | None:
-    """Accuracy against calibration error, one marker a teacher, by provenance."""
-    known = [t for t in teachers if not wording.missing(t.accuracy) and not wording.missing(t.ece)]
+CALIBRATION = "ece"
+
+
+def teachers_plot(teachers: Sequence[TeacherView], task: Task) -> Plot | None:
+    """Return the primary metric against the calibration error, one marker per teacher, by provenance.
+
+    The result is None if the task has no calibration error or no teacher was measured.
+    """
+    known = [
+        teacher
+        for teacher in teachers
+        if not any(wording.missing(teacher.measures.get(name)) for name in (task.primary, CALIBRATION))
+    ]
     if not known:
         return None
+    primary, calibration = task.metrics[task.primary], task.metrics[CALIBRATION]
     figure = base_figure(340)
     for i, provenance in enumerate(dict.fromkeys(teacher.provenance for teacher in known)):
         some = [teacher for teacher in known if teacher.provenance == provenance]
         figure.add_scatter(
-            x=[100 * (teacher.accuracy or 0.0) for teacher in some],
-            y=[100 * (teacher.ece or 0.0) for teacher in some],
+            x=[primary.scale * (teacher.measures[primary.name] or 0.0) for teacher in some],
+            y=[calibration.scale * (teacher.measures[CALIBRATION] or 0.0) for teacher in some],
             mode="markers",
-            name=legend_name(wording.provenance_text(provenance)),
-            marker={"color": series(i), "symbol": SYMBOLS[i % len(SYMBOLS)], "size": 10, "opacity": 0.85},
-            hovertext=[_teacher_hover(teacher) for teacher in some],
+            name=legend_name(provenance_text(provenance)),
+            marker={
+                "color": series_color(i),
+                "symbol": SYMBOLS[i % len(SYMBOLS)],
+                "size": 10,
+                "opacity": 0.85,
+            },
+            hovertext=[
+                f"<b>{plain(teacher.name)}</b> {plain(teacher.trained_on)}<br>"
+                f"{primary.label} {wording.score(teacher.measures[primary.name], primary)}, "
+                f"{calibration.label} {wording.score(teacher.measures[CALIBRATION], calibration)}"
+                for teacher in some
+            ],
             hoverinfo="text",
         )
     figure.update_layout(
-        xaxis=axis("accuracy of the teacher, %"),
-        yaxis=axis("calibration error (ECE), %", rangemode="tozero"),
+        xaxis=axis(f"{primary.label} of the teacher, %"),
+        yaxis=axis(f"{calibration.label}, %", rangemode="tozero"),
         showlegend=True,
     )
-    alt = f"Accuracy and calibration error of {len(known)} teachers; the table below holds the numbers."
-    return Plot("teachers-plot", "Accuracy and calibration of the teachers", alt, figure)
-
-
-def _teacher_hover(teacher: Teacher) -> str:
-    lines = [
-        f"<b>{plain(teacher.name)}</b> {plain(teacher.trained_on)}",
-        f"accuracy {wording.percent(teacher.accuracy)}, ECE {wording.percent(teacher.ece)}",
-    ]
-    return "<br>".join(lines)
+    title = f"{primary.title} and calibration of the teachers"
+    return Plot("teachers-plot", title, f"{title}: {len(known)} teachers, listed in the table below.", figure)
 
 
 def costs_plot(costs: Iterable[Cost]) -> Plot | None:
-    """Seconds by kind of job, as bars."""
+    """Return seconds by kind of job, as bars."""
     known = [cost for cost in costs if cost.seconds > 0]
     if not known:
         return None
@@ -222,7 +249,7 @@ def costs_plot(costs: Iterable[Cost]) -> Plot | None:
         x=[value / scale for value in seconds],
         y=[plain(short(cost.kind, 20)) for cost in known],
         orientation="h",
-        marker={"color": colour("accent")},
+        marker={"color": color("accent")},
         text=[f" {wording.duration(cost.seconds)} · {cost.seconds / total:.0%}" for cost in known],
         textposition="outside",
         cliponaxis=False,
@@ -236,5 +263,5 @@ def costs_plot(costs: Iterable[Cost]) -> Plot | None:
         ),
         bargap=0.35,
     )
-    words = ", ".join(f"{cost.kind} {wording.duration(cost.seconds)}" for cost in known)
-    return Plot("costs-plot", "Where the time went", f"Time by kind of job: {words}.", figure)
+    text = ", ".join(f"{cost.kind} {wording.duration(cost.seconds)}" for cost in known)
+    return Plot("costs-plot", "Where the time went", f"Time by kind of job: {text}.", figure)

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from distillab.report.contents.study import VERDICTS, ClassPanel, Effect, Number, ReportContents, Verdict
+from distillab.evidence.verdicts import VERDICTS, Verdict
+from distillab.evidence.wording import plural
+from distillab.report.contents.gains import ClassPanel, Effect, Number
+from distillab.report.contents.place import Naming, levels_text
+from distillab.report.contents.report import ReportContents
 from distillab.report.page import wording
 from distillab.report.page.figures import Plot, axis, base_figure, finite, plain
-from distillab.report.page.palette import colour, tint
+from distillab.report.page.palette import color, tint
+from distillab.tasks import Metric, Task
 
 SYMBOL_OF: dict[Verdict, str] = {
     "helps": "triangle-up",
@@ -22,13 +27,13 @@ SYMBOL_OF: dict[Verdict, str] = {
 }
 ROW, LINE, HEADING = 25, 14, 32  # CSS pixels: a row, each further line of its label, a heading
 ROWS_IN_ONE = 48  # a plot with more rows is split by method
-OPEN_PLOTS = 2  # of split plots, how many stand open
+OPEN_PLOTS = 2  # of split plots, how many are open
 LABEL_WIDTH = 42  # characters in a line of a row's label
-CLASSES_IN_ROWS = 30  # with more classes, they stand side by side without names
+CLASSES_IN_ROWS = 30  # more classes are drawn side by side without names
 
 
 @dataclass(frozen=True)
-class Row:
+class ForestRow:
     """A row: a gain in its metric's own unit with its interval, or a heading if ``verdict`` is None."""
 
     label: str
@@ -39,40 +44,47 @@ class Row:
     hover: str = ""
 
 
-def effect_rows(effects: Sequence[Effect]) -> list[Row]:
-    """Rows under a heading for each method; without factors, one row a method and no headings."""
-    rows: list[Row] = []
-    bare = len({effect.cell.levels for effect in effects}) <= 1
+def effect_rows(effects: Sequence[Effect], metric: Metric) -> list[ForestRow]:
+    """Return rows under a heading per method; without factors, one row per method and no headings."""
+    rows: list[ForestRow] = []
+    bare = len({effect.place.levels for effect in effects}) <= 1
     for method in dict.fromkeys(effect.method for effect in effects):
         if not bare:
-            rows.append(Row(method))
+            rows.append(ForestRow(method))
         for effect in (e for e in effects if e.method == method):
-            label = method if bare else wording.levels_text(effect.cell.levels)
+            label = method if bare else levels_text(effect.place.levels)
             rows.append(
-                Row(label, effect.gain, effect.ci_low, effect.ci_high, effect.verdict, effect_hover(effect))
+                ForestRow(
+                    label,
+                    effect.gain,
+                    effect.ci_low,
+                    effect.ci_high,
+                    effect.verdict,
+                    effect_hover(effect, metric),
+                )
             )
     return rows
 
 
-def effect_hover(effect: Effect) -> str:
-    """What a reader sees over a gain."""
-    unit = wording.metric(effect.metric).unit
+def effect_hover(effect: Effect, metric: Metric) -> str:
+    """Return the text that appears over a gain."""
     return "<br>".join(
         [
             f"<b>{plain(effect.method)}</b> against {plain(effect.baseline)}",
-            plain(wording.levels_text(effect.cell.levels)),
-            f"gain {wording.signed(effect.gain, effect.metric)} {unit}, "
-            f"interval {wording.interval(effect.ci_low, effect.ci_high, effect.metric)}",
-            f"{wording.VERDICT_WORDS[effect.verdict][0]}, {effect.n_pairs} pairs, "
+            plain(levels_text(effect.place.levels)),
+            f"gain {wording.signed(effect.gain, metric)} {metric.unit}, "
+            f"interval {wording.interval(effect.ci_low, effect.ci_high, metric)}",
+            f"{wording.VERDICT_NAMES[effect.verdict][0]}, {effect.n_pairs} pairs, "
             f"corrected p {plain(wording.p_value(effect.p_adjusted))}",
         ]
     )
 
 
-def x_range(rows: Iterable[Row], scale: float, margin: float) -> tuple[list[float], bool]:
-    """The shown range in display units, and whether some interval leaves it.
+def x_range(rows: Iterable[ForestRow], scale: float, margin: float) -> tuple[list[float], bool]:
+    """Return the range of the axis in display units, and whether some interval exceeds it.
 
-    A few very wide intervals (two pairs, say) would press all others flat, so the range follows the bulk.
+    A few very wide intervals (of two pairs, say) would make all others unreadably narrow, so the range
+    follows the majority.
     """
     ends = [
         v * scale for row in rows for v in (row.low, row.high, row.gain) if v is not None and np.isfinite(v)
@@ -89,9 +101,8 @@ def x_range(rows: Iterable[Row], scale: float, margin: float) -> tuple[list[floa
     return [float(low - pad), float(high + pad)], bool(clipped)
 
 
-def rows_figure(rows: Sequence[Row], metric_name: str, margin: Number, limits: list[float]) -> go.Figure:
-    """The forest plot of ``rows``, from top to bottom. Positions on the y axis are CSS pixels."""
-    shown = wording.metric(metric_name)
+def rows_figure(rows: Sequence[ForestRow], metric: Metric, margin: Number, limits: list[float]) -> go.Figure:
+    """Return the forest plot of ``rows``, from top to bottom. Positions on the y axis are CSS pixels."""
     labels, heights = [], []
     for row in rows:
         lines = [plain(line) for line in wording.wrapped(row.label, LABEL_WIDTH)]
@@ -102,8 +113,8 @@ def rows_figure(rows: Sequence[Row], metric_name: str, margin: Number, limits: l
     places = [-(sum(heights[:i]) + height / 2) for i, height in enumerate(heights)]
     figure = base_figure(total + 96, showlegend=False, margin={"l": 8, "r": 8, "t": 34, "b": 8})
     for verdict in VERDICTS:
-        _add_verdict(figure, verdict, rows, places, shown.scale)
-    numbers = [_numbers(row, metric_name) if row.verdict else "" for row in rows]
+        _add_verdict(figure, verdict, rows, places, metric.scale)
+    numbers = [_numbers(row, metric) if row.verdict else "" for row in rows]
     figure.add_scatter(x=[0], y=[places[0]], yaxis="y2", opacity=0, hoverinfo="skip", mode="markers")
     ticks: dict[str, Any] = {
         "tickvals": places,
@@ -113,27 +124,26 @@ def rows_figure(rows: Sequence[Row], metric_name: str, margin: Number, limits: l
         "ticklen": 8,
         "tickcolor": "rgba(0,0,0,0)",
     }
-    unit = f", {shown.unit}" if shown.unit else ""
     figure.update_layout(
-        xaxis=axis(f"gain in {shown.label[0].lower()}{shown.label[1:]}{unit}", range=limits),
+        xaxis=axis(f"gain in {metric.label}, {metric.unit}", range=limits),
         yaxis=axis("", ticktext=labels, **ticks),
         yaxis2=axis("", ticktext=numbers, overlaying="y", side="right", **ticks),
     )
-    _add_reference(figure, shown, margin, limits)
+    _add_reference(figure, metric, margin, limits)
     return figure
 
 
-def _numbers(row: Row, metric_name: str) -> str:
+def _numbers(row: ForestRow, metric: Metric) -> str:
     if wording.missing(row.gain):
         return "no estimate"
-    span = "" if wording.missing(row.low) else f"  {wording.interval(row.low, row.high, metric_name)}"
-    return f"{wording.signed(row.gain, metric_name)}{span}"
+    span = "" if wording.missing(row.low) else f"  {wording.interval(row.low, row.high, metric)}"
+    return f"{wording.signed(row.gain, metric)}{span}"
 
 
 def _add_verdict(
-    figure: go.Figure, verdict: Verdict, rows: Sequence[Row], places: Sequence[float], scale: float
+    figure: go.Figure, verdict: Verdict, rows: Sequence[ForestRow], places: Sequence[float], scale: float
 ) -> None:
-    """The rows with one verdict as one trace, in that verdict's colour and shape."""
+    """Add the rows with one verdict as one trace, in the color and shape of that verdict."""
     mine = [
         (row, row.gain * scale, place)
         for row, place in zip(rows, places, strict=True)
@@ -148,12 +158,12 @@ def _add_verdict(
     below = [
         max(x - (finite(row.low) or 0) * scale, 0) if finite(row.low) is not None else 0 for row, x, _ in mine
     ]
-    shade = colour(verdict)
+    shade = color(verdict)
     figure.add_scatter(
         x=[x for _, x, _ in mine],
         y=[place for _, _, place in mine],
         mode="markers",
-        name=wording.VERDICT_WORDS[verdict][0],
+        name=wording.VERDICT_NAMES[verdict][0],
         marker={
             "color": shade,
             "symbol": SYMBOL_OF[verdict],
@@ -174,10 +184,10 @@ def _add_verdict(
     )
 
 
-def _add_reference(figure: go.Figure, shown: wording.Metric, margin: Number, limits: list[float]) -> None:
-    """The zero line, the shaded margin, and which side is which."""
+def _add_reference(figure: go.Figure, metric: Metric, margin: Number, limits: list[float]) -> None:
+    """Add the zero line, the shaded margin, and the words for both sides."""
     if margin is not None and np.isfinite(margin):
-        half = margin * shown.scale
+        half = margin * metric.scale
         figure.add_shape(
             type="rect",
             x0=-half,
@@ -185,7 +195,7 @@ def _add_reference(figure: go.Figure, shown: wording.Metric, margin: Number, lim
             y0=0,
             y1=1,
             yref="paper",
-            fillcolor=tint(colour("equivalent")),
+            fillcolor=tint(color("equivalent")),
             line={"width": 0},
             layer="below",
         )
@@ -196,11 +206,11 @@ def _add_reference(figure: go.Figure, shown: wording.Metric, margin: Number, lim
         y0=0,
         y1=1,
         yref="paper",
-        line={"color": colour("muted"), "width": 1},
+        line={"color": color("muted"), "width": 1},
         layer="below",
     )
     sides = [(limits[0], "left", "◂ worse"), (limits[1], "right", "better ▸")]
-    if not shown.higher_is_better:
+    if not metric.higher_is_better:
         sides = [(limits[0], "left", "◂ better"), (limits[1], "right", "worse ▸")]
     for x, anchor, text in sides:
         figure.add_annotation(
@@ -211,44 +221,47 @@ def _add_reference(figure: go.Figure, shown: wording.Metric, margin: Number, lim
             xanchor=anchor,
             text=text,
             showarrow=False,
-            font={"size": 12, "color": colour("muted")},
+            font={"size": 12, "color": color("muted")},
         )
 
 
 def forests(contents: ReportContents) -> tuple[list[Plot], bool]:
-    """Forest plots of the primary metric, and whether an interval leaves them.
+    """Return the forest plots of the primary metric, and whether an interval exceeds them.
 
-    One plot for each data set, pair, provenance and baseline; with very many rows, one a method. The later
-    ones, and those against another baseline than the report's, are folded.
+    There is one plot per dataset, pair, provenance and baseline; with very many rows, one per method. The
+    later ones, and those against another baseline than the report's, are folded.
     """
-    effects = [effect for effect in contents.effects if effect.metric == contents.primary_metric]
-    naming = wording.Naming.of(effect.cell for effect in effects)
-    scale, margin = wording.metric(contents.primary_metric).scale, contents.statistics.margin
-    limits, clipped = x_range(effect_rows(effects), scale, (finite(margin) or 0.0) * scale)
+    metric, margin = contents.primary, contents.statistics.margin
+    effects = [effect for effect in contents.effects if effect.metric == metric.name]
+    naming = Naming.of(effect.place for effect in effects)
+    limits, clipped = x_range(
+        effect_rows(effects, metric), metric.scale, (finite(margin) or 0.0) * metric.scale
+    )
     split = len(effects) > ROWS_IN_ONE
     groups: dict[tuple[bool, str], list[Effect]] = {}
     for effect in effects:
         other = effect.baseline != contents.baseline
-        names = [naming.group(effect.cell), f"against {effect.baseline}" if other else ""]
+        names = [naming.group(effect.place), f"against {effect.baseline}" if other else ""]
         title = " · ".join(filter(None, [*names, effect.method if split else ""]))
         groups.setdefault((other, title), []).append(effect)
     plots: list[Plot] = []
     for (other, title), members in sorted(groups.items(), key=lambda item: item[0][0]):  # stable
-        figure = rows_figure(effect_rows(members), contents.primary_metric, margin, limits)
-        title = title or "Gains of distilling over plain training"
+        figure = rows_figure(effect_rows(members, metric), metric, margin, limits)
+        title = title or "Gains of distillation over plain training"
         folded = other or (split and len(plots) >= OPEN_PLOTS)
         plots.append(Plot(f"forest-{len(plots)}", title, _alt(members), figure, folded))
     return plots, clipped
 
 
 def _alt(effects: Sequence[Effect]) -> str:
-    counted = [(wording.VERDICT_WORDS[v][0], sum(e.verdict == v for e in effects)) for v in VERDICTS]
-    words = ", ".join(f"{n} {name}" for name, n in counted if n)
-    return f"Forest plot of {len(effects)} gains with intervals: {words}. The table holds the numbers."
+    counted = [(wording.VERDICT_NAMES[v][0], sum(e.verdict == v for e in effects)) for v in VERDICTS]
+    text = ", ".join(f"{n} {name}" for name, n in counted if n)
+    return f"Forest plot of {len(effects)} gains with intervals: {text}. The numbers are in the table."
 
 
-def class_plot(panel: ClassPanel, key: str, naming: wording.Naming, *, folded: bool = False) -> Plot:
-    """Gains by class, from most to fewest training images if that differs, else from gain to loss."""
+def class_plot(panel: ClassPanel, key: str, naming: Naming, task: Task, *, folded: bool = False) -> Plot:
+    """Return gains per class, by number of training examples if that differs, else from gain to loss."""
+    metric, noun = task.class_metric, task.class_noun
     sizes = {c.n_train for c in panel.classes if c.n_train is not None}
     by_size = len(sizes) > 1
     ordered = sorted(
@@ -256,35 +269,34 @@ def class_plot(panel: ClassPanel, key: str, naming: wording.Naming, *, folded: b
         key=lambda c: (-(c.n_train or 0) if by_size else 0, -(finite(c.gain) or 0.0), c.name),
     )
     rows = [
-        Row(
+        ForestRow(
             f"{c.name} ({c.n_train})" if by_size else c.name,
             c.gain,
             c.ci_low,
             c.ci_high,
             c.verdict,
-            f"<b>{plain(c.name)}</b><br>gain {wording.signed(c.gain)} points, "
-            f"interval {wording.interval(c.ci_low, c.ci_high)}<br>"
+            f"<b>{plain(c.name)}</b><br>gain {wording.signed(c.gain, metric)} {metric.unit}, "
+            f"interval {wording.interval(c.ci_low, c.ci_high, metric)}<br>"
             f"corrected p {plain(wording.p_value(c.p_adjusted))}, "
-            f"{wording.DASH if c.n_train is None else c.n_train} training images",
+            f"{wording.DASH if c.n_train is None else c.n_train} training examples",
         )
         for c in ordered
     ]
-    limits, _ = x_range(rows, 100, 0.0)
+    limits, _ = x_range(rows, metric.scale, 0.0)
     if len(rows) <= CLASSES_IN_ROWS:
-        figure = rows_figure(rows, "accuracy", None, limits)
-        order = "most training images first (their number in brackets)" if by_size else "largest gain first"
-        figure.update_layout(xaxis_title_text="gain in the accuracy of the class, points")
+        figure = rows_figure(rows, metric, None, limits)
+        order = "most training examples first (their number in brackets)" if by_size else "largest gain first"
     else:
-        figure = _side_by_side(rows, limits, by_size)
-        order = "most training images first" if by_size else "largest gain first"
+        order = "most training examples first" if by_size else "largest gain first"
+        figure = _side_by_side(rows, limits, metric, f"{len(rows)} {plural(noun)}, {order}")
     harmed = [c.name for c in panel.classes if c.verdict == "harms"]
-    alt = f"Gains of {len(rows)} classes, {order}; {len(harmed)} harmed after correction."
-    title = " · ".join(filter(None, [panel.method, naming.full(panel.cell)]))
+    alt = f"Gains of {len(rows)} {plural(noun)}, {order}; {len(harmed)} harmed after correction."
+    title = " · ".join(filter(None, [panel.method, naming.full(panel.place)]))
     return Plot(key, title, alt, figure, folded)
 
 
-def _side_by_side(rows: Sequence[Row], limits: list[float], by_size: bool) -> go.Figure:
-    """Many classes next to each other, without names: those are told on hover and in the table."""
+def _side_by_side(rows: Sequence[ForestRow], limits: list[float], metric: Metric, title: str) -> go.Figure:
+    """Return many classes side by side; their names appear on hover and in the table."""
     figure = base_figure(360, showlegend=True)
     for verdict in VERDICTS:
         mine = [
@@ -292,33 +304,33 @@ def _side_by_side(rows: Sequence[Row], limits: list[float], by_size: bool) -> go
         ]
         if not mine:
             continue
-        gains = [100 * (row.gain or 0.0) for _, row in mine]
+        scale = metric.scale
+        gains = [scale * (row.gain or 0.0) for _, row in mine]
         ends = [(finite(row.low), finite(row.high)) for _, row in mine]
         figure.add_scatter(
             x=[i for i, _ in mine],
             y=gains,
             mode="markers",
-            name=wording.VERDICT_WORDS[verdict][0],
-            marker={"color": colour(verdict), "symbol": SYMBOL_OF[verdict], "size": 7},
+            name=wording.VERDICT_NAMES[verdict][0],
+            marker={"color": color(verdict), "symbol": SYMBOL_OF[verdict], "size": 7},
             error_y={
                 "type": "data",
                 "symmetric": False,
                 "array": [
-                    0 if high is None else 100 * high - g for g, (_, high) in zip(gains, ends, strict=True)
+                    0 if high is None else scale * high - g for g, (_, high) in zip(gains, ends, strict=True)
                 ],
                 "arrayminus": [
-                    0 if low is None else g - 100 * low for g, (low, _) in zip(gains, ends, strict=True)
+                    0 if low is None else g - scale * low for g, (low, _) in zip(gains, ends, strict=True)
                 ],
                 "thickness": 1,
                 "width": 0,
-                "color": colour(verdict),
+                "color": color(verdict),
             },
             hovertext=[row.hover for _, row in mine],
             hoverinfo="text",
         )
-    order = "most training images first" if by_size else "largest gain first"
     figure.update_layout(
-        xaxis=axis(f"{len(rows)} classes, {order}", showticklabels=False, showgrid=False),
-        yaxis=axis("gain, points", range=limits, zeroline=True, zerolinecolor=colour("muted")),
+        xaxis=axis(title, showticklabels=False, showgrid=False),
+        yaxis=axis(f"gain, {metric.unit}", range=limits, zeroline=True, zerolinecolor=color("muted")),
     )
     return figure

@@ -1,7 +1,7 @@
-"""The colours of the report, each in a light and a dark shade: the one source for page and plots.
+"""The colors of the report, each in a light and a dark shade, for page and plots.
 
-Figures are built in light shades; the page swaps every light colour in a figure's JSON for its dark twin,
-so no two names may share a light shade.
+Figures are built in light shades; the page replaces every light color in the JSON of a figure by its dark
+counterpart, so no two names may share a light shade.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shade:
-    """A colour on a light page and on a dark one, both ``#rrggbb``."""
+    """A color on a light page and on a dark one, both ``#rrggbb``."""
 
     light: str
     dark: str
@@ -35,7 +35,7 @@ SHADES: dict[str, Shade] = {
     "before": Shade("#b9bdc4", "#525a66"),
 }
 
-# Hues stay apart for common colour blindness, and symbols differ as well (figures.SYMBOLS).
+# Hues can be told apart with common color blindness, and symbols differ as well (figures.SYMBOLS).
 SERIES: tuple[Shade, ...] = (
     Shade("#2a5d8f", "#7ab5ee"),
     Shade("#b4561d", "#f29a5f"),
@@ -47,27 +47,27 @@ SERIES: tuple[Shade, ...] = (
     Shade("#6b5a4d", "#bba997"),
 )
 
-TINT = 0.13  # opacity of interval bands
+BAND_OPACITY = 0.13  # opacity of interval bands
 
 
-def colour(name: str) -> str:
-    """The light shade of a named colour."""
+def color(name: str) -> str:
+    """Return the light shade of a named color."""
     return SHADES[name].light
 
 
-def series(index: int) -> str:
-    """The light shade of the ``index``-th series; after the last colour they start again."""
+def series_color(index: int) -> str:
+    """Return the light shade of the ``index``-th series; after the last color they start again."""
     return SERIES[index % len(SERIES)].light
 
 
-def tint(shade: str, opacity: float = TINT) -> str:
-    """A ``#rrggbb`` colour made transparent, as ``rgba(r,g,b,a)``."""
+def tint(shade: str, opacity: float = BAND_OPACITY) -> str:
+    """Return a ``#rrggbb`` color made transparent, as ``rgba(r,g,b,a)``."""
     r, g, b = (int(shade[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({r},{g},{b},{opacity})"
 
 
-def dark_twins() -> dict[str, str]:
-    """For every light colour a figure may use, solid or tinted, its dark twin."""
+def dark_shades() -> dict[str, str]:
+    """Return, for every light color that a figure may use, solid or tinted, its dark counterpart."""
     shades = [*SHADES.values(), *SERIES]
     solid = {shade.light: shade.dark for shade in shades}
     return solid | {tint(shade.light): tint(shade.dark) for shade in shades}

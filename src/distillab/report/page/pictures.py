@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from distillab.report.contents.study import Pictures, Tile
+from distillab.report.contents.pictures import Pictures, Tile
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-EXACT_SIDE = 64  # pixels; up to here an image is embedded as it is
+EXACT_SIDE = 64  # pixels; images up to this side are embedded unchanged
 THUMBNAIL_SIDE = 152  # twice the side of a large tile, for dense screens
 SMALL_SIDE = 40
 SHORT_LABEL = 4  # characters that fit below a small tile
@@ -23,19 +23,19 @@ JPEG_QUALITY = 85
 
 
 def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
-    """An image as a ``data:`` URI.
+    """Return an image as a ``data:`` URI.
 
     Args:
         image: uint8 ``[C, H, W]`` with C 1 or 3, or the bytes of a PNG file (embedded unchanged).
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: It is neither.
     """
     if isinstance(image, bytes):
         _png_size(image)
         return _uri("image/png", image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[0] not in (1, 3) or 0 in image.shape:
-        raise ValueError(f"a picture is uint8 [1 or 3, H, W], not {image.dtype} {list(image.shape)}")
+        raise ValueError(f"a picture must be uint8 [1 or 3, H, W], not {image.dtype} {list(image.shape)}")
     picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
     buffer = io.BytesIO()
     if max(picture.size) <= EXACT_SIDE:
@@ -47,7 +47,7 @@ def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
 
 
 def tile_side(pictures: Pictures) -> int:
-    """The side of a tile, in CSS pixels: larger for larger images and for long new labels below them."""
+    """Return the side of a tile in CSS pixels: larger for larger images and for long new labels."""
     tiles = [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
     long_label = any(
         len(tile.new_label or "") > SHORT_LABEL and tile.new_label != tile.label for tile in tiles
@@ -59,14 +59,14 @@ def tile_side(pictures: Pictures) -> int:
 
 
 def _png_size(content: bytes) -> tuple[int, int]:
-    """Width and height from the header of a PNG file. Raises ValueError for anything else."""
+    """Return width and height from the header of a PNG file, or raise ValueError for anything else."""
     if not content.startswith(PNG_MAGIC) or len(content) < 24:
-        raise ValueError("image bytes of a report must be a PNG file")
+        raise ValueError("the bytes of a picture must be a PNG file")
     return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
 
 
 def by_class(tiles: Sequence[Tile]) -> list[tuple[str, list[Tile]]]:
-    """Tiles that follow each other with the same class as read, under that class."""
+    """Return successive tiles with the same class as read, under that class."""
     return [(label, list(group)) for label, group in groupby(tiles, key=lambda tile: tile.label)]
 
 

@@ -1,4 +1,4 @@
-"""A profile for people who look: one HTML file with its pictures inside."""
+"""The page of a profile: one HTML file with its pictures inside."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from markupsafe import Markup
 from distillab.profile.measure import Family, Gallery, Grid
 from distillab.profile.profile import Profile
 from distillab.profile.wording import format_interval, format_value
+from distillab.report.page.assets import asset, shared_environment, write_page
 from distillab.report.page.figures import script_json
-from distillab.report.page.page import asset, put_page, shared_environment
-from distillab.report.page.palette import SHADES, dark_twins
-from distillab.report.page.tables import Column, Entry, Table
+from distillab.report.page.palette import SHADES, dark_shades
+from distillab.report.page.table import Column, Table, TableCell
 
 LARGE_SIDE, SMALL_SIDE = 92, 64  # CSS pixels of a picture
-ROWS_OPEN = 12  # rows of a table that is not folded away
+ROWS_OPEN = 12  # tables with more rows are folded
 
 
 def render_profile(profile: Profile) -> str:
-    """The profile as one HTML document that asks the network for nothing."""
+    """Return the profile as one HTML document that loads nothing from the network."""
     return shared_environment().get_template("profile.html.j2").render(_context(profile))
 
 
 def write_profile(profile: Profile, path: Path | str) -> None:
-    """Write the page whole or not at all. Raises OSError if the folder is not there or cannot be written."""
-    put_page(render_profile(profile), Path(path))
+    """Write the page completely or not at all.
+
+    Raises:
+        OSError: The folder does not exist or cannot be written to.
+    """
+    write_page(render_profile(profile), Path(path))
 
 
 def _context(profile: Profile) -> dict[str, Any]:
@@ -39,13 +43,13 @@ def _context(profile: Profile) -> dict[str, Any]:
         "shades": SHADES,
         "css": asset("style.css") + asset("profile.css"),
         "js": asset("page.js"),
-        "twins": Markup(script_json(dark_twins())),
+        "dark_shades": Markup(script_json(dark_shades())),
         "size": f"{width}×{height}",
-        "colours": "RGB" if channels == 3 else "grey",
+        "colors": "RGB" if channels == 3 else "gray",
         "side": side,
         "families": [_family(family) for family in profile.families],
-        "value_words": format_value,
-        "interval_words": format_interval,
+        "format_value": format_value,
+        "format_interval": format_interval,
         "shared": [(name, seconds) for name, seconds in profile.shared.items() if seconds >= 0.05],
     }
 
@@ -60,7 +64,7 @@ def _family(family: Family) -> dict[str, Any]:
 
 
 def _captioned(gallery: Gallery) -> bool:
-    """Whether captions say more than the titles of the rows."""
+    """Return True if captions add something to the titles of the rows."""
     return any(
         picture.caption and picture.caption not in title for title, row in gallery.rows for picture in row
     )
@@ -74,7 +78,7 @@ def _table(grid: Grid, key: str) -> Table:
     columns = tuple(
         Column(title, numeric=numeric[place] and place > 0) for place, title in enumerate(grid.columns)
     )
-    rows = tuple(tuple(Entry(_text(cell), _order(cell)) for cell in row) for row in grid.rows)
+    rows = tuple(tuple(TableCell(_text(cell), _order(cell)) for cell in row) for row in grid.rows)
     return Table(key, grid.title, columns, rows)
 
 
@@ -85,7 +89,7 @@ def _text(cell: str | float | int) -> str:
 
 
 def _order(cell: str | float | int) -> float | None:
-    """What a cell is sorted by: its number, also that of a percentage."""
+    """Return the number by which a cell is sorted, also that of a percentage."""
     if not isinstance(cell, str):
         return float(cell)
     if not cell.endswith(" %"):

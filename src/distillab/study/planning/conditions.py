@@ -26,7 +26,7 @@ from distillab.factors.factor import Probabilities
 from distillab.study.job_parts import ConditionSpec, FactorSpec
 
 PRIMARY = "test"  # the test set that conclusions rest on
-Asked = Callable[[Examples], Probabilities]
+TeacherProbabilities = Callable[[Examples], Probabilities]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Conditions:
     """
 
     def __init__(
-        self, dataset: Dataset, step: ApplyFactor = apply_factor, teacher: Asked | None = None
+        self, dataset: Dataset, step: ApplyFactor = apply_factor, teacher: TeacherProbabilities | None = None
     ) -> None:
         self.dataset, self.step, self.teacher = dataset, step, teacher
 

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method
 from distillab.models import InputSpec, OutputShapes, build_model, count_macs, inspect_network
+from distillab.tasks import Task
 
 
 class ModelCosts:
@@ -49,8 +49,9 @@ def check_pair(
     student: OutputShapes,
     teacher: OutputShapes,
     *,
+    task: Task,
     merged: bool,
-    unlabelled: bool,
+    labels: Tensor | None = None,
     mixes: bool = False,
 ) -> None:
     """Raise RequestError, before anything trains, if a method cannot serve a pair of models.
@@ -58,10 +59,9 @@ def check_pair(
     Args:
         teacher: its shapes, in the student's classes.
         merged: whether several of the teacher's classes are one of the student's.
-        unlabelled: whether there are images without labels.
+        labels: some labels, one of which is missing; None if every example has a label.
         mixes: whether views mix images.
     """
-    labels = torch.tensor([0, UNLABELLED]) if unlabelled else None
     for spec in specs:
         other = {"none": None, "self": student}.get(spec.teacher, teacher)
         if merged and spec.distils and spec.teacher_needs & {"classifier", "teacher_classifier"}:
@@ -79,9 +79,8 @@ def check_pair(
                 allowed="views without mixup and cutmix, or another method",
             )
         with torch.random.fork_rng(devices=[]):
-            build_method(
-                spec, Pair(student, other, n_train=2 if unlabelled else student.classes, labels=labels)
-            )
+            n_train = student.classes if labels is None else len(labels)
+            build_method(spec, Pair(student, other, n_train=n_train, labels=labels, task=task))
 
 
 def file_digest(path: Path | None) -> str:

@@ -18,7 +18,7 @@ from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
 from distillab.models.input_transforms import rescale_inputs
 from distillab.study.job_parts import InputScaling
-from distillab.study.planning.conditions import Asked
+from distillab.study.planning.conditions import TeacherProbabilities
 from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
@@ -26,7 +26,7 @@ from distillab.training.loop.member import new_model
 CPU = torch.device("cpu")
 
 
-def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
+def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | None:
     """The probabilities that an external teacher gives images, computed once for every set of images, on the
     CPU in full precision, so that every worker finds the same; None for a teacher that is yet to be trained.
 
@@ -44,7 +44,7 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
         classes = len(spec.teacher.classes) or None
         made = new_model(spec.teacher.model, dataset.train, 0, CPU, logits=classes)
         load_state(made, weights)
-        scaling = inputs_of_given(spec, dataset.normalization())
+        scaling = input_scaling(spec, dataset.normalization())
         return (rescale_inputs(made, scaling.scale, scaling.shift) if scaling else made).eval()
 
     known: dict[str, Probabilities] = {}
@@ -58,7 +58,7 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> Asked | None:
     return asked
 
 
-def inputs_of_given(spec: StudySpec, statistics: Statistics) -> InputScaling | None:
+def input_scaling(spec: StudySpec, statistics: Statistics) -> InputScaling | None:
     """Return how the study's normalized images, of these means and standard deviations, become what given
     weights were trained on; None if the teacher has no normalization of its own.
 

@@ -1,48 +1,43 @@
-"""What every condition of a plan meets alike: the methods, and the recipes for a number of images."""
+"""PlannedMethod: a method of a study as every condition meets it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from distillab.canonical import Canonical
-from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
+from distillab.models.outputs import LIVE, STORABLE
 from distillab.study.job import StudentInputs
-from distillab.training.numerics.config import NumericsConfig
-from distillab.training.recipe import Recipe, ResolvedRecipe
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedMethod:
-    """A method as every condition meets it."""
+    """A method as every condition meets it.
+
+    Attributes:
+        label: its name with the settings that differ from their defaults.
+        teacher: the kind of teacher it learns from: ``study``, ``self``, ``untrained`` or ``none``.
+        storable_needs: the outputs of a teacher that it needs and that can be stored.
+        can_be_stored: True if it needs no output that only a live teacher gives.
+        written: what decides its numbers.
+        inputs: the files that its code is read from, if it is not registered.
+    """
 
     label: str
     teacher: str
-    teacher_needs: frozenset[str]
+    storable_needs: frozenset[str]
+    can_be_stored: bool
     written: Canonical
-    files: Mapping[str, str]
     inputs: StudentInputs
 
     @classmethod
     def of(cls, spec: MethodSpec) -> PlannedMethod:
-        written, files = Canonical(spec.as_dict()), spec.files
-        return cls(spec.label, spec.teacher, spec.teacher_needs, written, files, StudentInputs(files))
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedRecipe:
-    """A resolved recipe, and how it is written."""
-
-    resolved: ResolvedRecipe
-    written: Canonical
-
-    @classmethod
-    def of(cls, recipe: Recipe, images: Examples, numerics: NumericsConfig) -> PlannedRecipe:
-        resolved = recipe.resolve(images, numerics)
-        return cls(resolved, Canonical(resolved.as_dict()))
-
-    @property
-    def images_seen(self) -> int:
-        """Images that a training passes forward; to go back as well costs twice that again."""
-        return self.resolved.steps * self.resolved.batch_size
+        """Return what a plan needs to know of a method."""
+        return cls(
+            label=spec.label,
+            teacher=spec.teacher,
+            storable_needs=spec.teacher_needs & STORABLE,
+            can_be_stored=not spec.teacher_needs & LIVE,
+            written=Canonical(spec.as_dict()),
+            inputs=StudentInputs(spec.files),
+        )

@@ -1,118 +1,211 @@
-"""A condition under a seed, as the planner meets it."""
+"""Replicate: a condition under a seed, with the facts of its sets that planning needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from distillab.canonical import Canonical
-from distillab.data.class_map import ClassMap, class_map
+from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.factors import Manipulation, apply_factor
 from distillab.study.design import CheckRecord, ConditionRecord
-from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
-from distillab.study.planning.conditions import Condition, Roles
+from distillab.study.job import TrainSet
+from distillab.study.job_parts import RunSeeds, SetDigests
+from distillab.study.planning.conditions import Condition, Conditions, Roles
+from distillab.study.planning.context import PlanContext
+from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.planned_recipe import PlannedRecipe
 
-if TYPE_CHECKING:
-    from distillab.study.planning.planner import Planner
+FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True)
+class SetFacts:
+    """What planning needs to know of a set of examples, which is then let go.
+
+    Attributes:
+        n: number of examples.
+        shape: (channels, height, width) of an example.
+        student_shape: the same as a student sees it.
+        classes: names of the classes.
+    """
+
+    n: int
+    shape: tuple[int, int, int]
+    student_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, examples: Examples) -> SetFacts:
+        """Return the facts of a set."""
+        return cls(len(examples), examples.shape, examples.student_shape, examples.classes)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class TeacherSet:
+    """What a teacher learns from.
+
+    Attributes:
+        facts: the training set.
+        digests: the training set and the sets that the teacher is tested on.
+        recipe: what it is trained with.
+    """
+
+    facts: SetFacts
+    digests: SetDigests
+    recipe: PlannedRecipe
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReplicateSets:
+    """The sets of a replicate, and what follows from them alone.
+
+    Attributes:
+        transfer: what students learn from.
+        transfer_images: content address of its images, without labels.
+        digests: what a student reads.
+        eval_images: content addresses of the images of the test sets.
+        n_eval: images of all test sets together.
+        teachers: what teachers learn from, by provenance, and ``self``.
+        recipe: the recipe of the students.
+    """
+
+    transfer: SetFacts
+    transfer_images: str
+    digests: SetDigests
+    eval_images: Mapping[str, str]
+    n_eval: int
+    teachers: Mapping[TrainSet, TeacherSet]
+    recipe: PlannedRecipe
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Replicate:
-    """A condition under a seed: what does not depend on teacher, student and method."""
+    """A condition under a seed: what does not depend on teacher, student and method.
 
-    planner: Planner
-    condition: Condition
-    roles: Roles
-    replicate: int
+    Attributes:
+        record: the condition with its manipulation checks.
+        number: the place of its seed among the study's.
+        n_unlabelled: transfer examples without labels.
+        seeds: those of the students.
+        sets: the sets of examples; None if the condition is excluded.
+        excluded: why no conclusion may be drawn from the condition, or None.
+    """
 
-    def record(self) -> ConditionRecord:
-        """Return the condition with its manipulation checks, and what conclusions need to know of it."""
-        return ConditionRecord(
-            self.where,
-            self.levels,
-            self.labelled,
-            self._own_tests,
-            self._unequal,
-            tuple(
-                CheckRecord(
-                    check.factor,
-                    check.measure,
-                    check.requested,
-                    check.measured,
-                    check.tolerance,
-                    check.passed,
-                    check.note,
-                )
-                for check in self.roles.checks
-            ),
-        )
+    record: ConditionRecord
+    number: int
+    n_unlabelled: int
+    seeds: RunSeeds
+    sets: ReplicateSets | None
+    excluded: str | None
 
-    @cached_property
-    def labelled(self) -> int:
-        """Transfer images with labels."""
-        return int(self.roles.transfer.labelled.sum())
 
-    @property
-    def unlabelled(self) -> int:
-        return len(self.roles.transfer) - self.labelled
+def expand(context: PlanContext) -> Iterator[Replicate]:
+    """Make every replicate of a study, seeds in the outer loop: a study that is stopped half way then holds
+    whole replicates of every condition.
 
-    @property
-    def _own_tests(self) -> bool:
-        """Whether the test sets differ from those that were read."""
-        read, mine = self.planner.dataset.eval, self.roles.eval
-        return mine.keys() != read.keys() or any(mine[name] is not images for name, images in read.items())
+    Raises:
+        RequestError: a level that the data cannot reach, or roles that do not fit each other.
+    """
+    dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
+    conditions = Conditions(dataset, step, given_teacher(context.spec, dataset))
+    for number, seed in enumerate(context.spec.seed_list):
+        for chain in itertools.product(*context.levels):
+            condition = Condition(chain, seed)
+            yield _replicate(context, condition, conditions.roles(condition), number)
 
-    @property
-    def _unequal(self) -> tuple[int, ...] | None:
-        """Transfer images by class, where ``imbalance`` set how unequal they are, or another factor made them
-        more than twice as unequal."""
-        counts, before = self.roles.transfer.counts, self.planner.dataset.train.counts
-        ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
-        least = 1 if "imbalance" in self.condition.levels else 2 * was
-        return tuple(counts.tolist()) if ratio > least else None
 
-    @cached_property
-    def where(self) -> ConditionSpec:
-        return self.condition.written()
+def _replicate(context: PlanContext, condition: Condition, roles: Roles, number: int) -> Replicate:
+    n_labelled = int(roles.transfer.labelled.sum())
+    record = ConditionRecord(
+        condition.written(),
+        Canonical(condition.levels),
+        n_labelled,
+        _own_tests(context.dataset, roles),
+        _unequal_counts(context.dataset, condition, roles),
+        tuple(_check_record(check) for check in roles.checks),
+    )
+    failed = next(iter(roles.failed_checks), None)
+    return Replicate(
+        record=record,
+        number=number,
+        n_unlabelled=len(roles.transfer) - n_labelled,
+        seeds=_student_seeds(context, condition.seed),
+        sets=None if failed else _sets(context, roles),
+        excluded=_reason(failed) if failed else None,
+    )
 
-    @cached_property
-    def levels(self) -> Canonical:
-        return Canonical(self.condition.levels)
 
-    @cached_property
-    def excluded(self) -> str | None:
-        """Why no conclusion may be drawn from this condition, or None."""
-        if not self.roles.failed_checks:
-            return None
-        worst = self.roles.failed_checks[0]
-        return f"{worst.factor}: requested {worst.measure} {worst.requested:g}, measured {worst.measured:g}"
+def _reason(failed: Manipulation) -> str:
+    return f"{failed.factor}: requested {failed.measure} {failed.requested:g}, measured {failed.measured:g}"
 
-    def class_map(self, theirs: Sequence[str]) -> ClassMap | None:
-        """From a teacher's classes to the student's. Raises RequestError."""
-        key = tuple(theirs), self.roles.transfer.classes
-        known = self.planner.class_maps
-        if key not in known:
-            names = self.planner.spec.teacher.class_map
-            known[key] = class_map(*key, self.planner.dataset.train, names)
-        return known[key]
 
-    @cached_property
-    def student_seeds(self) -> RunSeeds:
-        seed, study = self.planner.seed, self.planner.spec.seed
-        if self.planner.spec.order == "shared":
-            order = seed("student order", study, "shared")
-        else:
-            order = seed("student order", study, "", self.condition.seed)
-        init = seed("student init", study, "", self.condition.seed)
-        return RunSeeds(init, order, self.planner.view_seed)
+def _check_record(check: Manipulation) -> CheckRecord:
+    return CheckRecord(
+        check.factor,
+        check.measure,
+        check.requested,
+        check.measured,
+        check.tolerance,
+        check.passed,
+        check.note,
+    )
 
-    @cached_property
-    def student_sets(self) -> SetDigests:
-        return self.sets(self.roles.transfer, self.roles.val, self.roles.eval)
 
-    def sets(self, train: Examples, val: Examples, evals: Mapping[str, Examples]) -> SetDigests:
-        """Return the content of what a run reads."""
-        tests = {name: images.digest for name, images in evals.items()}
-        return SetDigests(train.digest, val.digest, tests, self.planner.normalisation)
+def _own_tests(dataset: Dataset, roles: Roles) -> bool:
+    """Return True if the test sets differ from those that were read."""
+    read, made = dataset.eval, roles.eval
+    return made.keys() != read.keys() or any(made[name] is not images for name, images in read.items())
+
+
+def _unequal_counts(dataset: Dataset, condition: Condition, roles: Roles) -> tuple[int, ...] | None:
+    """Return transfer images per class, where ``imbalance`` set how unequal they are, or another factor made
+    them more than twice as unequal; otherwise None."""
+    counts, before = roles.transfer.counts, dataset.train.counts
+    ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
+    least = 1 if "imbalance" in condition.levels else 2 * was
+    return tuple(counts.tolist()) if ratio > least else None
+
+
+def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
+    seed, study = context.seed, context.spec.seed
+    if context.spec.order == "shared":
+        order = seed("student order", study, "shared")
+    else:
+        order = seed("student order", study, "", replicate_seed)
+    return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed)
+
+
+def _sets(context: PlanContext, roles: Roles) -> ReplicateSets:
+    recipe = context.recipe("student", roles.transfer)
+    teachers: dict[TrainSet, TeacherSet] = {}
+    for which in _taught_sets(context):
+        train = roles.teacher[which]
+        digests = _digests(context, train, *roles.tests_of_teacher(context.dataset, train))
+        own = recipe if which == "self" else context.recipe(which, train)
+        teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
+    return ReplicateSets(
+        transfer=SetFacts.of(roles.transfer),
+        transfer_images=roles.transfer.input_digest,
+        digests=_digests(context, roles.transfer, roles.val, roles.eval),
+        eval_images={name: images.input_digest for name, images in roles.eval.items()},
+        n_eval=sum(len(images) for images in roles.eval.values()),
+        teachers=teachers,
+        recipe=recipe,
+    )
+
+
+def _taught_sets(context: PlanContext) -> tuple[TrainSet, ...]:
+    """Return what teachers of the study learn from. An external one is tested like those of ``self``."""
+    provenances = context.spec.teacher.provenance
+    return ("self", *(each for each in provenances if each != "external"))
+
+
+def _digests(
+    context: PlanContext, train: Examples, val: Examples, evals: Mapping[str, Examples]
+) -> SetDigests:
+    tests = {name: images.digest for name, images in evals.items()}
+    return context.digests(train.digest, val.digest, tests)

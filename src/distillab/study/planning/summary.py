@@ -15,8 +15,8 @@ from distillab.models import InputSpec
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.ledger.interim import needed_for, runs_of_first
 from distillab.study.planning.costs import ModelCosts
-from distillab.study.planning.numerics import Work
-from distillab.study.planning.plan import Plan, shared_teachers
+from distillab.study.planning.plan import Plan
+from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -92,7 +92,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         seeds=len(spec.seed_list),
         runs={kind: plan.count(kind) for kind in KINDS},
         excluded=tuple(sorted({cell.excluded for cell in plan.cells if cell.excluded})),
-        reused_outputs=shared_teachers(plan),
+        reused_outputs=plan.reused_outputs,
         stored_bytes=plan.stored_bytes,
         live=sum(bool(job.cohort) for job in plan.jobs.values()),
         seconds=_seconds(plan.jobs.values(), pace),
@@ -119,7 +119,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
     """Estimated seconds of a job: its cost at the rate measured for its model."""
     inputs = InputSpec(*dataset.train.shape)
     classes, threads = len(dataset.classes), spec.worker_threads
-    costs, work = ModelCosts(classes, inputs), Work(plan.jobs.values())
+    costs, work = ModelCosts(classes, inputs), Workloads.of_jobs(plan.jobs.values())
     usual = NumericsChoice(default_numerics(device), "not chosen")
     choices = {model: plan.numerics.get(model, usual) for model in work.images}
 
@@ -130,7 +130,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
         for model, chosen in choices.items()
     }
-    forward, teacher = 0.0, spec.teacher.asked
+    forward, teacher = 0.0, spec.teacher.last_model
     if any(_uses_study_teacher(spec)):
         chosen = plan.numerics.get(teacher, usual)
         forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)

@@ -1,106 +1,143 @@
-"""Who teaches: one network, several together, the last of a chain, or the generation before."""
+"""TeacherJobs: makes the jobs of teachers and of their outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
 
-from distillab.errors import RequestError
 from distillab.methods import parse_method
-from distillab.models import OutputShapes
-from distillab.models.outputs import FEATURES
-from distillab.study.job_parts import TRAINED, DistilledOrigin, EnsembleOrigin, Origin
-from distillab.study.spec.study import StudySpec
-from distillab.study.spec.teacher import TeacherSpec
-
-if TYPE_CHECKING:
-    from distillab.study.planning.planned_method import PlannedMethod
-    from distillab.study.planning.planner import Planner
-    from distillab.study.planning.student_jobs import Pairing
-
-# What several networks do not have together.
-
-
-@dataclass(frozen=True)
-class One:
-    """What tells a teacher's job from that of the study's only one: ``whose`` seeds, its ``model``, its
-    ``origin``, the jobs that it ``needs``, and the ``code`` of its method."""
-
-    whose: str = "teacher"
-    model: str = ""
-    origin: Origin = TRAINED
-    needs: tuple[str, ...] = ()
-    code: Mapping[str, str] = field(default_factory=dict)
+from distillab.study.job import OutputsInputs, OutputsJob, TeacherInputs, TeacherJob
+from distillab.study.job_parts import (
+    TRAINED,
+    DistilledOrigin,
+    EnsembleOrigin,
+    Origin,
+    RunSeeds,
+    ViewStream,
+    WeightsOrigin,
+)
+from distillab.study.planning.context import PlanContext
+from distillab.study.planning.external_teacher import input_scaling
+from distillab.study.planning.pairing import Pairing
+from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.planned_recipe import RecipeWriter
+from distillab.study.planning.storage import NO_STREAM, Storage
+from distillab.study.planning.teacher_chain import TeacherPart
 
 
-THE_TEACHER = One()
+class TeacherJobs:
+    """Makes the jobs of teachers and of their outputs. Those that several pairings share are made once.
 
+    Args:
+        context: the study on its data.
+        storage: which outputs are stored.
+        recipes: writes recipes under the numerics of each network.
+    """
 
-def check(planner: Planner) -> None:
-    """Raise RequestError, before anything trains, if a method cannot learn from several teachers."""
-    methods, teacher = planner.spec.method_specs(), planner.spec.teacher
-    if teacher.models and not teacher.assistants:
-        for method in methods:
-            asked = sorted(method.teacher_needs & FEATURES) if method.distils else []
-            if asked:
-                raise RequestError(
-                    f"method {method.label} needs a teacher's {asked[0]}, and several teachers together give "
-                    "logits alone",
-                    where="teacher.models",
-                    allowed="methods that learn from logits, or one model",
-                )
+    def __init__(self, context: PlanContext, storage: Storage, recipes: RecipeWriter) -> None:
+        self.context, self.storage, self.recipes = context, storage, recipes
+        self._assistant_method = parse_method("kd", "teacher.assistants").as_dict()
+        self._chains: dict[Hashable, tuple[TeacherJob, ...]] = {}
+        self._outputs: dict[Hashable, OutputsJob] = {}
 
+    def chain(self, pairing: Pairing, kind: str) -> tuple[TeacherJob, ...]:
+        """Return the jobs of a kind of teacher, each after those it needs; the last one teaches."""
+        key = pairing.teacher_key(kind)
+        if key not in self._chains:
+            jobs: tuple[TeacherJob, ...] = ()
+            for part in pairing.chain(kind):
+                needs = {"ensemble": jobs, "distilled": jobs[-1:]}.get(part.made, ())
+                origin = self._origin(pairing, kind, part, needs)
+                jobs = (*jobs, self._job(pairing, kind, part, origin, needs))
+            self._chains[key] = jobs
+        return self._chains[key]
 
-def must_be_mappable(teacher: TeacherSpec) -> None:
-    """Raise RequestError if what the teachers say cannot be told in other classes."""
-    if teacher.models and teacher.combine == "correctness":
-        raise RequestError(
-            "combine: correctness asks every teacher about the student's own classes",
-            where="teacher.combine",
-            allowed="another way to combine, or students of the teacher's classes",
+    def generations(self, pairing: Pairing, method: PlannedMethod) -> tuple[TeacherJob, ...]:
+        """Return the jobs of the generations before a student, the last of which teaches it."""
+        jobs: tuple[TeacherJob, ...] = ()
+        for part in self.context.generations(pairing.student):
+            by = jobs[-1] if jobs else self.chain(pairing, "study")[-1]
+            origin = DistilledOrigin(by.id, method.written, None if jobs else pairing.class_map)
+            jobs = (*jobs, self._job(pairing, "self", part, origin, (by,), method.inputs.code))
+        return jobs
+
+    def outputs(self, pairing: Pairing, kind: str) -> OutputsJob:
+        """Return the job of the outputs of a kind of teacher."""
+        streams = self.storage.streams(pairing)
+        key = pairing.outputs_key(kind), bool(streams)
+        if key not in self._outputs:
+            self._outputs[key] = self._outputs_job(pairing, kind, streaming=bool(streams))
+        return self._outputs[key]
+
+    def _outputs_job(self, pairing: Pairing, kind: str, *, streaming: bool) -> OutputsJob:
+        context, sets = self.context, pairing.sets
+        recipe = self.recipes.write(pairing.recipe, pairing.teacher_model(kind))
+        resolved, teacher = recipe.resolved, self.chain(pairing, kind)[-1]
+        kept = self.storage.streams(pairing).get(kind, NO_STREAM).kept
+        views = ViewStream(resolved.views, resolved.pad, resolved.epochs, resolved.precision)
+        return OutputsJob(
+            condition=pairing.replicate.record.condition,
+            teacher=teacher.id,
+            images=sets.transfer_images,
+            eval=sets.eval_images,
+            views=views if streaming else None,
+            view_seed=context.view_seed,
+            normalization=context.normalization,
+            class_map=pairing.class_map if kind == "study" else None,
+            top_k=context.spec.teacher.outputs.top_k if streaming else None,
+            endless=streaming and resolved.view_spec.count is None,
+            inputs=OutputsInputs(recipe.written, kept),
+            needs=(teacher.id,),
+            cost=pairing.outputs_macs(kind, streams=streaming),
+            threads=context.spec.worker_threads,
         )
 
+    def _job(
+        self,
+        pairing: Pairing,
+        kind: str,
+        part: TeacherPart,
+        origin: Origin,
+        needs: tuple[TeacherJob, ...],
+        code: Mapping[str, str] | None = None,
+    ) -> TeacherJob:
+        taught, weights = pairing.taught(kind), None
+        if kind == "study" and part.made == "given":
+            weights = self.context.spec.weights_path()
+        init, order, views = (
+            pairing.teacher_seed(f"{part.seeds_of} {what}", kind) for what in ("init", "order", "views")
+        )
+        return TeacherJob(
+            condition=pairing.replicate.record.condition,
+            model=part.model,
+            seeds=RunSeeds(init, order, views),
+            recipe=self.recipes.write(taught.recipe, part.model).written,
+            sets=taught.digests,
+            origin=origin,
+            task=self.context.written_task,
+            inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
+            needs=tuple(job.id for job in needs),
+            cost=pairing.teacher_macs(part, kind),
+            threads=self.context.spec.worker_threads,
+        )
 
-def storable(spec: StudySpec, kind: str) -> bool:
-    """Whether it pays to store what a kind of teacher says: a generation teaches one student alone."""
-    return kind != "none" and not (kind == "study" and spec.teacher.generations > 1)
+    def _origin(
+        self, pairing: Pairing, kind: str, part: TeacherPart, needs: tuple[TeacherJob, ...]
+    ) -> Origin:
+        if part.made == "given":
+            return self._given(pairing) if kind == "study" else WeightsOrigin()
+        if part.made == "ensemble":
+            return EnsembleOrigin(tuple(job.id for job in needs))
+        if part.made == "distilled":
+            return DistilledOrigin(needs[0].id, self._assistant_method)
+        return TRAINED
 
-
-def stored_shapes(spec: StudySpec, shapes: OutputShapes) -> OutputShapes:
-    """The shapes of what is stored of the study's teacher, which gives ``shapes``. Teachers that are weighed
-    by their correctness are stored side by side: it depends on the labels, and what is stored does not."""
-    teacher = spec.teacher
-    if teacher.combine != "correctness" or teacher.assistants:
-        return shapes
-    return replace(shapes, classes=shapes.classes * len(teacher.models))
-
-
-def study_teacher(pairing: Pairing) -> str:
-    """Enter the jobs of the study's teacher; the id of the one that teaches."""
-    teacher = pairing.planner.spec.teacher
-    job = _together(pairing) if teacher.models else pairing.teacher_job("study", One(model=teacher.whole))
-    for place, assistant in enumerate(teacher.assistants, 1):
-        origin = DistilledOrigin(job, parse_method("kd", "teacher.assistants").as_dict())
-        job = pairing.teacher_job("study", One(f"assistant {place}", assistant, origin, (job,)))
-    return job
-
-
-def _together(pairing: Pairing) -> str:
-    teacher = pairing.planner.spec.teacher
-    jobs = tuple(
-        pairing.teacher_job("study", One(f"teacher {place}" if place else "teacher", model))
-        for place, model in enumerate(teacher.models)
-    )
-    return pairing.teacher_job("study", One("teachers", teacher.whole, EnsembleOrigin(jobs), jobs))
-
-
-def last_generation(pairing: Pairing, arm: PlannedMethod) -> str:
-    """Enter the generations before a student, each distilled by the arm's method from the one before, the
-    first from the study's teacher; the id of the last of them."""
-    job, _ = pairing.ask("study")
-    for number in range(1, pairing.planner.spec.teacher.generations):
-        origin = DistilledOrigin(job, arm.written, pairing.class_map if number == 1 else None)
-        generation = One(f"generation {number}", pairing.student, origin, (job,), arm.files)
-        job = pairing.teacher_job("self", generation)
-    return job
+    def _given(self, pairing: Pairing) -> WeightsOrigin:
+        """Return the study's teacher, by the content of its weights, wherever their file is."""
+        spec = self.context.spec
+        weights, classes = spec.weights_path(), spec.teacher.classes
+        return WeightsOrigin(
+            self.context.file_digest(weights) if weights else None,
+            input_scaling(spec, self.context.statistics),
+            len(classes) if classes else None,
+            pairing.class_map if classes else None,
+        )

@@ -18,6 +18,7 @@ from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
+from distillab.tasks import Task
 from distillab.training.loop.member import Seeds
 from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import compute_clock
@@ -164,6 +165,10 @@ class JobRunner:
     def _normalize(self) -> Normalization:
         return normalization_of(self.folder.dataset)
 
+    @cached_property
+    def _task(self) -> Task:
+        return self.folder.spec.task_config()
+
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
         which = job.inputs.train if isinstance(job, TeacherJob) else "transfer"
@@ -172,7 +177,7 @@ class JobRunner:
         if job.kind == "teacher":
             val, tests = roles.tests_of_teacher(self.folder.dataset, train)
         _check_planned(job, train)
-        sets = RoleSets(train, val, tests, self._normalize)
+        sets = RoleSets(train, val, tests, self._normalize, self._task)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 
     def _roles_of(self, condition: ConditionSpec) -> Roles:

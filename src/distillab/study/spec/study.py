@@ -26,9 +26,11 @@ from distillab.methods.user_methods import absolute, is_user_method
 from distillab.sources import Source, parse_source
 from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.teacher import YOUNG_KEYS_OF_TEACHER, TeacherSpec
+from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
 PLAIN = "ce"
+DEFAULT_TASK = Classification.name
 
 
 class EvidenceSpec(BaseModel):
@@ -60,6 +62,7 @@ class StudySpec(BaseModel):
 
     study: str = Field(min_length=1)
     notes: str = ""
+    task: str | dict[str, Any] = DEFAULT_TASK
     data: dict[str, Any]
     others: dict[str, dict[str, Any]] = Field(default_factory=dict)
     teacher: TeacherSpec
@@ -86,6 +89,13 @@ class StudySpec(BaseModel):
             except ValidationError as error:
                 raise validation_error(error, "", SeedRange.model_fields) from error
         return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _whole_task(cls, value: Any) -> Any:
+        """Write every setting of a task out, and a task without settings as its name."""
+        written = parse_task(value, "").as_dict()
+        return written if len(written) > 1 else written["name"]
 
     @field_validator("threads")
     @classmethod
@@ -121,6 +131,10 @@ class StudySpec(BaseModel):
         """Compute threads of a worker. ``auto`` is one: a process a core does more than threads that wait for
         each other, and every worker computes alike."""
         return 1 if self.threads == "auto" else self.threads
+
+    def task_config(self) -> Task:
+        """Return the task: what networks are trained to predict."""
+        return parse_task(self.task)
 
     def source(self) -> Source:
         """The data source. Raises RequestError."""
@@ -181,7 +195,7 @@ class StudySpec(BaseModel):
             for levels in self.factor_levels()
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
-        _leave_out(values, self, ("order", "threads", "others"))
+        _leave_out(values, self, ("task", "order", "threads", "others"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         _leave_out(values["teacher"], self.teacher, YOUNG_KEYS_OF_TEACHER)
         if self.teacher.models:
@@ -226,7 +240,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     try:
         spec = StudySpec.model_validate(dict(values))
     except ValidationError as error:
-        raise validation_error(error, where, _known_keys()) from error
+        raise validation_error(error, "", _known_keys()).within(where) from error
     spec._base = base
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()

@@ -114,8 +114,8 @@ class TeacherSpec(BaseModel):
         return self.model or ensemble_name(self.combine, self.models)
 
     @property
-    def asked(self) -> str:
-        """The network that the students hear: the last of the chain."""
+    def last_model(self) -> str:
+        """The network that students learn from: the last of the chain."""
         return self.assistants[-1] if self.assistants else self.whole
 
     @property

@@ -1,10 +1,10 @@
-/* Draws the figures that the page carries as JSON, in the shades of the page; sorts and filters tables. */
+/* Draws the figures that the page contains as JSON, in the shades of the page; sorts and filters tables. */
 (function () {
   "use strict";
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 640px)");
-  const twins = JSON.parse(document.getElementById("twins").textContent);
+  const darkShades = JSON.parse(document.getElementById("dark-shades").textContent);
   const PRINT_WIDTH = 680;
   let printing = false;
 
@@ -14,7 +14,7 @@
 
   function figureOf(box) {
     let text = document.getElementById(box.id + "-data").textContent;
-    if (isDark()) text = text.replace(/"(#[0-9a-f]{6}|rgba\([^"]*\))"/g, (whole, shade) => twins[shade] ? `"${twins[shade]}"` : whole);
+    if (isDark()) text = text.replace(/"(#[0-9a-f]{6}|rgba\([^"]*\))"/g, (whole, shade) => darkShades[shade] ? `"${darkShades[shade]}"` : whole);
     const figure = JSON.parse(text);
     if (narrow.matches && !printing) makeNarrow(figure.layout);
     if (printing) Object.assign(figure.layout, { width: Math.min(PRINT_WIDTH, box.clientWidth), autosize: false });
@@ -111,7 +111,7 @@
       const known = (row) => !numeric || row.cells[column].dataset.order !== undefined;
       const rows = [...body.rows];
       const sorted = rows.filter(known).sort((a, b) => (down ? -1 : 1) * compare(a, b, column));
-      body.append(...sorted, ...rows.filter((row) => !known(row))); // what has no number stands last
+      body.append(...sorted, ...rows.filter((row) => !known(row))); // rows without a number come last
     });
   });
 
@@ -120,17 +120,17 @@
     const count = document.getElementById(field.dataset.filter + "-count");
     const rows = [...table.tBodies[0].rows].map((row) => [row, [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase()]);
     field.addEventListener("input", () => {
-      const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const terms = field.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const [row, text] of rows) {
-        row.hidden = !words.every((word) => text.includes(word));
+        row.hidden = !terms.every((term) => text.includes(term));
         shown += row.hidden ? 0 : 1;
       }
       count.textContent = shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
     });
   });
 
-  /* ---- where am I ---- */
+  /* ---- current section ---- */
 
   const links = new Map([...document.querySelectorAll(".contents a")].map((a) => [a.hash.slice(1), a]));
   const watcher = new IntersectionObserver((entries) => {

@@ -1,0 +1,90 @@
+"""What a report shows of the examples themselves, before and after each factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.report.contents.gains import Number
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One example.
+
+    Attributes:
+        image: uint8 ``[C, H, W]`` with one or three channels, or the bytes of a PNG file.
+        label: Its class name as read.
+        new_label: Its class name after the factor; marked on the page if it differs from ``label``.
+        dropped: Whether the factor removed the example; it is then shown faded.
+    """
+
+    image: npt.NDArray[np.uint8] | bytes
+    label: str
+    new_label: str | None = None
+    dropped: bool = False
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A grid of tiles under one title. The strips of one Pictures show the same examples in the same order.
+
+    Attributes:
+        title: The title.
+        tiles: The examples.
+        counts: Examples per class, in class order; empty where they do not matter.
+    """
+
+    title: str
+    tiles: tuple[Tile, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """A manipulation check: the requested strength of a factor and the measured one.
+
+    Attributes:
+        factor: Registered name of the factor.
+        where: The dataset, level and seed that it belongs to.
+        measure: What is measured; the numbers are in its unit.
+        requested: The requested strength.
+        measured: The measured strength.
+        tolerance: The check passes if the two differ by at most this.
+        passed: Whether it passed.
+        note: What else was measured.
+    """
+
+    factor: str
+    where: str
+    measure: str
+    requested: Number
+    measured: Number
+    tolerance: Number
+    passed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Examples of the study before and after one factor, with its checks.
+
+    Attributes:
+        factor: Registered name of the factor.
+        dataset: The dataset that the examples are from.
+        classes: Class names, for the bar chart of ``counts``.
+        before: The examples as read.
+        after: One strip per level shown, weakest first.
+        checks: The manipulation checks of all levels, shown or not.
+        note: One sentence on how the examples were picked.
+    """
+
+    factor: str
+    dataset: str
+    classes: tuple[str, ...]
+    before: Strip
+    after: tuple[Strip, ...] = ()
+    checks: tuple[Check, ...] = ()
+    note: str = ""

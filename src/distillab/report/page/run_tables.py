@@ -1,0 +1,153 @@
+"""The tables of teachers, runs, checks and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from distillab.report.contents.cost import MethodCost
+from distillab.report.contents.gains import Number
+from distillab.report.contents.pictures import Check
+from distillab.report.contents.place import Naming
+from distillab.report.contents.runs import Run, TeacherView
+from distillab.report.page import wording
+from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell
+from distillab.tasks import Metric, Task
+
+# Runs that need attention come first, those that were not needed last.
+RUN_ORDER = ("failed", "excluded", "running", "queued", "held", "done", "spared")
+ROWS_SHOWN = 3000  # of the runs table; the rest is in results.parquet, and the page says so
+
+
+def _metric_cell(measures: Mapping[str, Number], metric: Metric) -> TableCell:
+    value = measures.get(metric.name)
+    return number_cell(wording.scaled(value, metric), value)
+
+
+def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
+    """Return one row per teacher: its primary metric and its calibration."""
+    shown = [
+        name for name in task.metrics if name == task.primary or task.metrics[name].kind == "calibration"
+    ]
+    metrics = [task.metrics[name] for name in shown if any(name in teacher.measures for teacher in teachers)]
+    columns = (
+        Column("Teacher"),
+        Column("Trained on"),
+        Column("Provenance"),
+        Column("Dataset"),
+        Column("Seed", True),
+        *(Column(wording.heading(metric), True) for metric in metrics),
+        Column("Training", True),
+    )
+    rows = tuple(
+        (
+            TableCell(t.name),
+            TableCell(t.trained_on or wording.DASH),
+            TableCell(t.provenance or wording.DASH),
+            TableCell(t.dataset),
+            count_cell(t.seed),
+            *(_metric_cell(t.measures, metric) for metric in metrics),
+            number_cell(wording.duration(t.seconds), t.seconds),
+        )
+        for t in teachers
+    )
+    return Table("teachers-table", "All teachers, evaluated on the primary test set", columns, rows)
+
+
+def runs_table(runs: Sequence[Run], task: Task) -> Table:
+    """Return every run, those that did not finish first."""
+    naming = Naming.of(run.place for run in runs)
+    distinct = len({run.run_id for run in runs})
+    caption = f"All {wording.whole(distinct)} student runs"
+    if distinct < len(runs):
+        caption += "; a run that belongs to several places has a row for each"
+    metrics = [metric for metric in task.metrics.values() if metric.brief]
+    columns = (
+        Column("Status"),
+        Column("Where"),
+        Column("Method"),
+        Column("Seed", True),
+        Column("Training examples", True),
+        *(Column(wording.heading(metric), True) for metric in metrics),
+        Column("Training", True),
+        Column("Run"),
+    )
+    ordered = sorted(runs, key=lambda run: RUN_ORDER.index(run.status))
+    rows = []
+    for run in ordered[:ROWS_SHOWN]:
+        n_train, seconds = run.measures.get("n_train"), run.measures.get("train_seconds")
+        rows.append(
+            (
+                TableCell(run.status, tone=f"status-{run.status}"),
+                TableCell(naming.full(run.place)),
+                TableCell(run.method),
+                TableCell(str(run.seed), run.seed),
+                count_cell(None if n_train is None else int(n_train)),
+                *(_metric_cell(run.measures, metric) for metric in metrics),
+                number_cell(wording.duration(seconds), seconds),
+                TableCell(run.run_id, tone="code"),
+            )
+        )
+    return Table("runs-table", caption, columns, tuple(rows), filterable=True)
+
+
+def checks_table(checks: Sequence[Check], key: str) -> Table:
+    """Return the requested strength of a factor and the measured one."""
+    columns = (
+        Column("Where"),
+        Column("Measure"),
+        Column("Requested", True),
+        Column("Measured", True),
+        Column("Tolerance", True),
+        Column("Check"),
+    )
+
+    def strength(value: Number) -> TableCell:
+        return number_cell(wording.DASH if value is None or wording.missing(value) else f"{value:.4g}", value)
+
+    rows = tuple(
+        (
+            TableCell(c.where),
+            TableCell(f"{c.measure}; {c.note}" if c.note else c.measure),
+            strength(c.requested),
+            strength(c.measured),
+            strength(c.tolerance),
+            TableCell("✓ passed", tone="passed") if c.passed else TableCell("✗ failed", tone="failed"),
+        )
+        for c in checks
+    )
+    return Table(key, "Requested and measured strength of the factor", columns, rows)
+
+
+def method_costs_table(costs: Iterable[MethodCost]) -> Table:
+    """Return the cost of a run of each method."""
+    columns = (
+        Column("Method"),
+        Column("Runs", True),
+        Column("One run", True),
+        Column("Relative to plain", True),
+    )
+    rows = tuple(
+        (
+            TableCell(cost.method),
+            TableCell(str(cost.runs), cost.runs),
+            number_cell(wording.duration(cost.seconds_per_run), cost.seconds_per_run),
+            number_cell(wording.times(cost.times_plain, 2), cost.times_plain),
+        )
+        for cost in costs
+    )
+    return Table("method-costs-table", "Mean time of one student run by method", columns, rows)
+
+
+def phases_table(phases: Mapping[str, float]) -> Table:
+    """Return where the seconds of training went."""
+    columns = (Column("Part of a training step"), Column("Time", True), Column("Share", True))
+    total = sum(phases.values())
+    rows = tuple(
+        (
+            TableCell(wording.PHASE_NAMES.get(name, name)),
+            number_cell(wording.duration(seconds), seconds),
+            number_cell(wording.percent(seconds / total, 0), seconds / total),
+        )
+        for name, seconds in sorted(phases.items(), key=lambda entry: -entry[1])
+    )
+    return Table("phases-table", "Where the seconds of training went", columns, rows)

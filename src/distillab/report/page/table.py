@@ -1,0 +1,53 @@
+"""A table of the report: what every cell shows, and by what a column is sorted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distillab.evidence.verdicts import Verdict
+from distillab.report.contents.gains import Number
+from distillab.report.page import wording
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A cell of a table: its text, the number it is sorted by (None: by text), and its tone (a CSS class)."""
+
+    text: str
+    order: float | None = None
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, whether it holds numbers (aligned right, sorted as numbers), and a hint."""
+
+    title: str
+    numeric: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption. ``filterable`` tables get a search field."""
+
+    key: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
+    filterable: bool = False
+
+
+def number_cell(text: str, value: Number, tone: str = "") -> TableCell:
+    """Return a cell that is sorted by a number; one without a number is sorted last."""
+    return TableCell(text, None if wording.missing(value) else value, tone)
+
+
+def count_cell(value: int | None) -> TableCell:
+    """Return a cell with a whole number, or a dash."""
+    return number_cell(wording.DASH if value is None else wording.whole(value), value)
+
+
+def verdict_cell(verdict: Verdict) -> TableCell:
+    """Return a verdict with its glyph, in its color."""
+    return TableCell(f"{wording.VERDICT_GLYPHS[verdict]} {wording.VERDICT_NAMES[verdict][0]}", tone=verdict)

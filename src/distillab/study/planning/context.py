@@ -1,0 +1,147 @@
+"""PlanContext: the facts of a study on its data that all its conditions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distillab.canonical import Canonical, seed_from, spec_id
+from distillab.data.class_map import ClassMap, class_map
+from distillab.data.dataset import Dataset
+from distillab.data.examples import Examples
+from distillab.errors import RequestError
+from distillab.models import InputSpec, OutputShapes
+from distillab.study.job_parts import SetDigests
+from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
+from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.planned_recipe import PlannedRecipe
+from distillab.study.planning.teacher_chain import (
+    generations_before,
+    must_give_what_methods_need,
+    teacher_chain,
+)
+from distillab.study.spec.study import DEFAULT_TASK, StudySpec
+from distillab.tasks import Task, tasks
+
+
+class PlanContext:
+    """What a study decides for all its conditions, and what was found of that before.
+
+    A plan can hold a hundred thousand runs, so each fact is found, and serialized, at the level where it is
+    decided: here what the study decides, in a ``Replicate`` what a condition and a seed decide, in a
+    ``Pairing`` what a provenance and a student decide.
+
+    Attributes:
+        spec: the study.
+        dataset: its data as they were read.
+        task: what its networks are trained to predict.
+        written_task: the same as it is written in jobs; None for classification, which is in no id.
+        methods: its methods, the plain student first.
+        levels: for each factor in written order, one instance per level.
+        recipes: the recipe of the students (``student``), and of the teachers of each provenance.
+        statistics: means and standard deviations of the channels.
+        normalization: their content address.
+        view_seed: the seed of all views.
+        seed: a seed from the facts that it depends on.
+        file_digest: the content address of a file.
+        chain: the parts of a kind of teacher, for a provenance and a student.
+        generations: the generations before a student.
+
+    Raises:
+        RequestError: the data do not hold what the task learns from, or a method cannot learn from several
+            teachers.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, costs_of: CostsOf | None = None) -> None:
+        self.spec, self.dataset, self.task = spec, dataset, spec.task_config()
+        _must_have_targets(dataset, self.task)
+        self.written_task = None if self.task.name == DEFAULT_TASK else Canonical(self.task.as_dict())
+        method_specs = spec.method_specs()
+        must_give_what_methods_need(spec.teacher, method_specs)
+        self.methods = [PlannedMethod.of(each) for each in method_specs]
+        self.levels = spec.factor_levels()
+        self.recipes = {"student": spec.recipe} | {
+            each: spec.teacher_recipe(each) for each in spec.teacher.provenance
+        }
+        self.statistics = mean, std = dataset.normalization()
+        self.normalization = spec_id([mean.tolist(), std.tolist()])
+        self.view_seed = seed_from("views", spec.seed)
+        self.seed = cache(seed_from)
+        self.file_digest = cache(file_digest)
+        self.chain = cache(partial(teacher_chain, spec.teacher))
+        self.generations = cache(partial(generations_before, spec.teacher))
+        self._costs_of = costs_of or cache(ModelCosts)
+        self._recipes: dict[tuple[str, int, tuple[int, ...]], PlannedRecipe] = {}
+        self._digests: dict[tuple[str, str, tuple[tuple[str, str], ...]], SetDigests] = {}
+        self._class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
+        self._checked: set[tuple[OutputShapes, OutputShapes, bool, bool, bool]] = set()
+
+    @property
+    def teacher_kinds(self) -> tuple[str, ...]:
+        """The kinds of teachers that methods learn from: ``study``, ``self``, ``untrained``."""
+        kinds = dict.fromkeys(method.teacher for method in self.methods if method.teacher != "none")
+        return tuple(sorted(kinds, key=lambda kind: kind != "study"))
+
+    def recipe(self, whose: str, train: Examples) -> PlannedRecipe:
+        """Return a recipe, by its key in ``recipes``, for a training set. It follows from the number and the
+        shape of the examples."""
+        key = whose, len(train), train.shape
+        if key not in self._recipes:
+            self._recipes[key] = PlannedRecipe.of(self.recipes[whose], train)
+        return self._recipes[key]
+
+    def digests(self, train: str, val: str, tests: Mapping[str, str]) -> SetDigests:
+        """Return the content of what a run reads: one object, however many runs read the same."""
+        key = train, val, tuple(tests.items())
+        if key not in self._digests:
+            self._digests[key] = SetDigests(train, val, tests, self.normalization)
+        return self._digests[key]
+
+    def costs(self, classes: int, shape: tuple[int, int, int]) -> ModelCosts:
+        """Return the costs of networks for a number of classes and a shape of inputs."""
+        return self._costs_of(self.task.head_width(classes), InputSpec(*shape))
+
+    def class_map(self, teacher: Sequence[str], student: tuple[str, ...]) -> ClassMap | None:
+        """Return the mapping from a teacher's classes to a student's. Raises RequestError."""
+        key = tuple(teacher), student
+        if key not in self._class_maps:
+            names = self.spec.teacher.class_map
+            self._class_maps[key] = class_map(*key, self.dataset.train, names)
+        return self._class_maps[key]
+
+    def check(
+        self, student: OutputShapes, teacher: OutputShapes, merged: bool, unlabelled: bool, mixes: bool
+    ) -> None:
+        """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
+        key = student, teacher, merged, unlabelled, mixes
+        if key not in self._checked:
+            check_pair(
+                self.spec.method_specs(),
+                student,
+                teacher,
+                task=self.task,
+                merged=merged,
+                labels=self._partly_labelled() if unlabelled else None,
+                mixes=mixes,
+            )
+            self._checked.add(key)
+
+    def _partly_labelled(self) -> Tensor:
+        """Return labels of two examples, of which one has none."""
+        targets = self.dataset.train.targets
+        return torch.from_numpy(targets.take(np.array([0])).joined(targets.unknown(1)).values)
+
+
+def _must_have_targets(dataset: Dataset, task: Task) -> None:
+    """Raise RequestError unless the data hold what the task learns from."""
+    held = dataset.train.targets
+    if not isinstance(held, task.targets):
+        raise RequestError(
+            f"the task {task.name} learns from {task.targets.kind}, and the data hold {held.kind}",
+            where="task",
+            allowed=" or ".join(name for name in tasks if issubclass(type(held), tasks[name].targets)),
+        )

@@ -1,0 +1,172 @@
+"""Pairing: a replicate with one provenance and one student, and the teachers that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import replace
+
+from distillab.data.class_map import merges
+from distillab.errors import RequestError
+from distillab.models import OutputShapes
+from distillab.study.job import TrainSet
+from distillab.study.planning.context import PlanContext
+from distillab.study.planning.costs import ModelCosts
+from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.replicate import Replicate, TeacherSet
+from distillab.study.planning.teacher_chain import TeacherPart, must_be_mappable
+from distillab.study.spec.teacher import Provenance, TeacherSpec
+from distillab.training.teachers.cache import CacheFormat
+
+
+class Pairing:
+    """One provenance and one student under a replicate.
+
+    Attributes:
+        sets: the sets of the replicate.
+        recipe: the recipe of the student.
+        costs: costs of networks for what the student sees.
+        class_map: from the classes of the study's teacher to the student's, if they differ.
+
+    Raises:
+        RequestError: networks and methods cannot serve these images.
+    """
+
+    def __init__(
+        self, context: PlanContext, replicate: Replicate, provenance: Provenance, student: str
+    ) -> None:
+        if replicate.sets is None:
+            raise ValueError("an excluded condition has no pairings")
+        self.context, self.replicate, self.sets = context, replicate, replicate.sets
+        self.provenance, self.student = provenance, student
+        transfer = self.sets.transfer
+        self.recipe = self.sets.recipe
+        self.costs = context.costs(len(transfer.classes), transfer.student_shape)
+        self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
+        self._must_serve()
+
+    # -- teachers -------------------------------------------------------------------------------------------
+
+    def chain(self, kind: str) -> tuple[TeacherPart, ...]:
+        """Return the parts of a kind of teacher; the last one teaches."""
+        return self.context.chain(kind, self.provenance, self.student)
+
+    def has_generations(self, method: PlannedMethod) -> bool:
+        """True if a student of a method learns from a generation before it."""
+        return method.teacher == "study" and self.context.spec.teacher.generations > 1
+
+    def train_set(self, kind: str) -> TrainSet:
+        """Return the name of the set that a kind of teacher learns from."""
+        return self.provenance if kind == "study" and self.provenance != "external" else "self"
+
+    def taught(self, kind: str) -> TeacherSet:
+        """Return what a kind of teacher learns from."""
+        return self.sets.teachers[self.train_set(kind)]
+
+    def teacher_seed(self, part: str, kind: str) -> int:
+        """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
+        several; others to the replicate."""
+        spec, seed = self.context.spec, self.context.seed
+        if kind == "study" and self.provenance != "same":
+            return seed(part, spec.seed, "full", self.replicate.number % spec.teacher.replicates)
+        return seed(part, spec.seed, kind, self.replicate.record.seed)
+
+    def teacher_key(self, kind: str) -> Hashable:
+        """Return what tells the jobs of a kind of teacher from all others of the study."""
+        taught = self.taught(kind)
+        return (
+            kind,
+            self.chain(kind),
+            self.teacher_seed("teacher init", kind),
+            taught.digests.canonical.text,
+            taught.recipe,
+            self.class_map if kind == "study" and self.context.spec.teacher.classes else None,
+        )
+
+    def outputs_key(self, kind: str) -> Hashable:
+        """Return what tells the outputs of a kind of teacher from all others of the study."""
+        class_map = self.class_map if kind == "study" else None
+        images = self.sets.transfer_images, *self.sets.eval_images.items()
+        return self.teacher_key(kind), images, class_map
+
+    def teacher_macs(self, part: TeacherPart, kind: str) -> int:
+        """Return multiply-accumulates of the training of a part of a teacher."""
+        if not part.is_trained:
+            return 0
+        taught = self.taught(kind)
+        costs = self.context.costs(len(taught.facts.classes), taught.facts.shape)
+        return taught.recipe.images_seen * 3 * costs.macs(part.model)
+
+    def student_macs(self) -> int:
+        """Return multiply-accumulates of the training of a student."""
+        return self.recipe.images_seen * 3 * self.costs.macs(self.student)
+
+    # -- outputs --------------------------------------------------------------------------------------------
+
+    def teacher_model(self, kind: str) -> str:
+        """Return the network that the outputs of a kind of teacher come from."""
+        return self.student if kind == "self" else self.context.spec.teacher.last_model
+
+    def teacher_costs(self, kind: str) -> ModelCosts:
+        """Return costs of a kind of teacher, which sees the transfer images without the student transform."""
+        transfer = self.sets.transfer
+        classes = self._teacher_classes() if kind == "study" else transfer.classes
+        return self.context.costs(len(classes), transfer.shape)
+
+    def outputs_macs(self, kind: str, *, streams: bool) -> int:
+        """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view if it
+        ``streams``."""
+        images = self.recipe.epochs * self.sets.transfer.n * streams + self.sets.n_eval
+        return images * self.teacher_costs(kind).macs(self.teacher_model(kind))
+
+    def stream_bytes(self, needs: Iterable[str], kind: str) -> int:
+        """Return the size of what methods need stored of a teacher; an upper bound, for two epochs may hold
+        the same view, and two conditions the same image."""
+        teacher = self.context.spec.teacher
+        shapes = self.teacher_costs(kind).shapes(self.teacher_model(kind))
+        if kind == "study":
+            shapes = _stored_shapes(teacher, shapes)
+        kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
+        return self.recipe.views_per_image * self.sets.transfer.n * kept.bytes
+
+    # -- refusals -------------------------------------------------------------------------------------------
+
+    def _teacher_classes(self) -> tuple[str, ...]:
+        """The classes of the study's teacher, by its own names."""
+        if self.provenance == "external":
+            return self.context.spec.teacher.classes or self.context.dataset.classes
+        return self.sets.teachers[self.provenance].facts.classes
+
+    def _must_serve(self) -> None:
+        """Raise RequestError, before anything trains, if networks and methods cannot serve these images."""
+        context, transfer, teacher = self.context, self.sets.transfer, self.context.spec.teacher
+        if self.provenance != "external":
+            learned = self.sets.teachers[self.provenance].facts.shape
+            if learned != transfer.shape:
+                raise RequestError(
+                    f"the teacher learns from images of {learned[1]} pixels and would be asked about images "
+                    f"of {transfer.shape[1]}",
+                    where="factors.resolution",
+                    allowed="`sees: student`, or `teacher` among the roles",
+                )
+        for name in {teacher.whole, *teacher.assistants}:
+            self.teacher_costs("study").check(name)
+        self.costs.check(self.student)
+        shapes = self.teacher_costs("study").shapes(teacher.last_model)
+        if self.class_map:
+            must_be_mappable(teacher)
+            shapes = replace(shapes, classes=len(transfer.classes))
+        student, unlabelled = self.costs.shapes(self.student), self.replicate.n_unlabelled > 0
+        mixes = self.recipe.resolved.view_spec.mixes
+        context.check(student, shapes, merges(self.class_map), unlabelled, mixes)
+        if teacher.generations > 1:
+            whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
+            context.check(student, whole, False, unlabelled, mixes)
+
+
+def _stored_shapes(teacher: TeacherSpec, shapes: OutputShapes) -> OutputShapes:
+    """Return the shapes of what is stored of the study's teacher, which gives ``shapes``. Teachers that are
+    weighted by their correctness are stored side by side: it depends on the labels, and what is stored does
+    not."""
+    if teacher.combine != "correctness" or teacher.assistants:
+        return shapes
+    return replace(shapes, classes=shapes.classes * len(teacher.models))

@@ -1,0 +1,96 @@
+"""What a kind of teacher consists of: one network, several together, a chain with assistants, generations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from distillab.errors import RequestError
+from distillab.methods import MethodSpec
+from distillab.models.outputs import FEATURES
+from distillab.study.spec.teacher import Provenance, TeacherSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherPart:
+    """One network of those that a kind of teacher consists of.
+
+    Attributes:
+        seeds_of: the name that its seeds are drawn under.
+        model: the network.
+        made: how it comes to be: ``trained`` on labels, ``distilled`` from the part before it, an
+            ``ensemble`` of all parts before it, or ``given``.
+    """
+
+    seeds_of: str
+    model: str
+    made: Literal["trained", "distilled", "ensemble", "given"]
+
+    @property
+    def is_trained(self) -> bool:
+        """True if it takes training steps."""
+        return self.made in ("trained", "distilled")
+
+
+def teacher_chain(
+    teacher: TeacherSpec, kind: str, provenance: Provenance, student: str
+) -> tuple[TeacherPart, ...]:
+    """Return the parts of a kind of teacher, each after those it needs; the last one teaches.
+
+    Args:
+        teacher: the teacher of the study.
+        kind: ``study``, ``self`` (the student's own architecture) or ``untrained`` (a control).
+        provenance: of the study's teacher.
+        student: the student's network.
+    """
+    if kind == "self":
+        return (TeacherPart("teacher", student, "trained"),)
+    if kind == "untrained":
+        return (TeacherPart("teacher", teacher.last_model, "given"),)
+    if teacher.models:
+        members = (
+            TeacherPart(f"teacher {place}" if place else "teacher", model, "trained")
+            for place, model in enumerate(teacher.models)
+        )
+        first = (*members, TeacherPart("teachers", teacher.whole, "ensemble"))
+    else:
+        made: Literal["given", "trained"] = "given" if provenance == "external" else "trained"
+        first = (TeacherPart("teacher", teacher.whole, made),)
+    assistants = (
+        TeacherPart(f"assistant {place}", model, "distilled")
+        for place, model in enumerate(teacher.assistants, 1)
+    )
+    return (*first, *assistants)
+
+
+def generations_before(teacher: TeacherSpec, student: str) -> tuple[TeacherPart, ...]:
+    """Return the generations before a student, each distilled by the student's method from the one before,
+    the first from the study's teacher."""
+    return tuple(
+        TeacherPart(f"generation {number}", student, "distilled") for number in range(1, teacher.generations)
+    )
+
+
+def must_give_what_methods_need(teacher: TeacherSpec, methods: list[MethodSpec]) -> None:
+    """Raise RequestError, before anything trains, if a method cannot learn from several teachers together."""
+    if not teacher.models or teacher.assistants:
+        return
+    for method in methods:
+        needed = sorted(method.teacher_needs & FEATURES) if method.distils else []
+        if needed:
+            raise RequestError(
+                f"method {method.label} needs a teacher's {needed[0]}, and several teachers together give "
+                "logits alone",
+                where="teacher.models",
+                allowed="methods that learn from logits, or one model",
+            )
+
+
+def must_be_mappable(teacher: TeacherSpec) -> None:
+    """Raise RequestError if the outputs of the teachers cannot be mapped to other classes."""
+    if teacher.models and teacher.combine == "correctness":
+        raise RequestError(
+            "combine: correctness compares every teacher with the student's own classes",
+            where="teacher.combine",
+            allowed="another way to combine, or students of the teacher's classes",
+        )
