@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
-from distillab.models.cpu_kernels import fused, kernels, norm_relu
+from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
 
 Results = dict[str, Tensor]
 
@@ -280,6 +280,13 @@ def test_second_derivatives_equal_torch(with_plus: bool) -> None:
     exact, torchs = penalty(in_sequence, torch.float64), penalty(in_sequence, torch.bfloat16)
     for found, its, wanted in zip(penalty(norm_relu, torch.bfloat16), torchs, exact, strict=True):
         assert distance(found, wanted) <= 1.2 * distance(its, wanted) + 1e-3
+
+
+def test_torch_is_used_without_numba(monkeypatch: pytest.MonkeyPatch, fusions: list[str]) -> None:
+    monkeypatch.setattr(dispatch, "has_numba", lambda: False)
+    norm, x = norm_of(4), images(2, 4, 3, 3)
+    expected = F.relu(copy.deepcopy(norm)(x))
+    assert torch.equal(norm_relu(norm, x), expected) and fusions == []
 
 
 def test_kernels_compile_without_a_writable_cache(monkeypatch: pytest.MonkeyPatch) -> None:

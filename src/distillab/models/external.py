@@ -38,7 +38,7 @@ def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     """Return the untrained network ``timm:NAME``.
 
     Raises:
-        RequestError: The package timm is not installed or has no such model, or its stem does not fit the inputs.
+        RequestError: timm is not installed or has no such model, or its stem does not fit the inputs.
     """
     try:
         import timm
