@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from distillab.methods import Batch, parse_method
-from distillab.methods.controls.ce import CrossEntropy
+from distillab.methods.controls.ce import PlainTraining
 from distillab.training.batches import TrainingBatch, training_batches
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.member import CohortMember
@@ -58,13 +58,13 @@ def test_an_epoch_shows_the_same_mixtures_in_any_order(chain: Any) -> None:
 def test_each_student_of_a_cohort_hears_of_its_own_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Students share pixels and partners; a partner's label is the one that the student's data gives it."""
     told: list[Batch] = []
-    real = CrossEntropy.forward
+    real = PlainTraining.forward
 
-    def spy(self: CrossEntropy, student: Any, teacher: Any, batch: Batch) -> Any:
+    def spy(self: PlainTraining, student: Any, teacher: Any, batch: Batch) -> Any:
         told.append(batch)
         return real(self, student, teacher, batch)
 
-    monkeypatch.setattr(CrossEntropy, "forward", spy)
+    monkeypatch.setattr(PlainTraining, "forward", spy)
     sets = role_sets(3)
     turned = sets.train.relabel((sets.train.labels + 1) % 3)
     chosen = recipe(sets.train, steps=3, views=["mixup"])
