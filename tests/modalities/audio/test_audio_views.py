@@ -81,9 +81,7 @@ def test_noise_has_the_drawn_deviation_and_no_mean() -> None:
     assert abs(neighbors) < 0.04
 
 
-@pytest.mark.parametrize(
-    "operation", [FeatureNoise(), SpecAugment(), TimeShift()], ids=str
-)
+@pytest.mark.parametrize("operation", [FeatureNoise(), SpecAugment(), TimeShift()], ids=str)
 def test_dtype_of_the_pool_stays(operation: FeatureNoise | SpecAugment | TimeShift) -> None:
     for dtype in (torch.float16, torch.float32):
         assert operation.render(spectrograms(2).to(dtype), np.arange(2), 0, 0).dtype == dtype
