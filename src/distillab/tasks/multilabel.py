@@ -57,7 +57,7 @@ class MultiLabel(Task):
     primary: ClassVar[str] = "macro_auc"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("macro_auc", "mean AUC of the labels", "Macro AUC"),
+            _quality("macro_auc", "mean AUC of the labels", "Macro AUC", brief=True),
             _quality(
                 "macro_auc_selected",
                 "mean AUC of the labels at the epoch chosen on val",
@@ -70,13 +70,29 @@ class MultiLabel(Task):
             _quality("micro_f1", "micro F1", "Micro F1"),
             _quality("exact_match", "share of exact matches", "Exact match", counts_examples=True),
             _error("hamming_loss", "Hamming loss", "Hamming loss"),
-            _quality("worst_label_auc", "AUC of the worst label", "Worst label"),
+            _quality("worst_label_auc", "AUC of the worst label", "Worst label", brief=True),
             _quality("worst_group_auc", "mean AUC of the worst group", "Worst group"),
-            _nats("nll", "binary cross-entropy", "Binary cross-entropy"),
-            _error("brier", "Brier score", "Brier score"),
-            _error("ece", "calibration error", "Calibration error (ECE)", margin=0.01),
-            Metric("agreement", "agreement with the teacher", "Agreement with teacher", margin=0.01),
-            _nats("teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)"),
+            _nats("nll", "binary cross-entropy", "Binary cross-entropy", kind="calibration"),
+            _error("brier", "Brier score", "Brier score", kind="calibration"),
+            _error(
+                "ece",
+                "calibration error",
+                "Calibration error (ECE)",
+                margin=0.01,
+                kind="calibration",
+                brief=True,
+            ),
+            Metric(
+                "agreement",
+                "agreement with the teacher",
+                "Agreement with teacher",
+                margin=0.01,
+                kind="fidelity",
+                brief=True,
+            ),
+            _nats(
+                "teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)", kind="fidelity"
+            ),
             _quality("head_auc", "AUC of the frequent labels", "Frequent labels"),
             _quality("middle_auc", "AUC of the middle labels", "Middle labels"),
             _quality("tail_auc", "AUC of the rare labels", "Rare labels"),
@@ -84,8 +100,15 @@ class MultiLabel(Task):
         per_test=["macro_auc", "worst_group_auc"],
     )
     targets: ClassVar[type[Targets]] = LabelSets
+    class_noun: ClassVar[str] = "label"
+    class_metric: ClassVar[Metric] = _quality("label_auc", "AUC of the label", "AUC of the label")
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
+
+    @property
+    def worst_group(self) -> str:
+        """The column of the macro AUC within the worst group."""
+        return "worst_group_auc"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``: one logit per label."""

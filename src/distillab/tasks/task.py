@@ -33,6 +33,13 @@ class Task(BaseModel, ABC):
         targets: The kind of targets that it learns from.
         class_noun: The noun for what :meth:`per_class` is about, such as ``class`` or ``label``.
         class_metric: The metric that :meth:`per_class` returns.
+
+    Example:
+        >>> made = tasks["multilabel"]()
+        >>> made.primary, made.targets.__name__, made.head_width(14)
+        ('macro_auc', 'LabelSets', 14)
+        >>> made.metrics[made.primary].title
+        'Macro AUC'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -155,11 +162,23 @@ tasks: Registry[type[Task]] = Registry("task")
 
 
 def task(name: str) -> Callable[[type[Task]], type[Task]]:
-    """Return a class decorator that registers a task under ``name``."""
+    """Return a class decorator that registers a task.
+
+    Args:
+        name: The name by which studies refer to it.
+
+    Example:
+        >>> sorted(tasks)
+        ['classification', 'multilabel']
+        >>> task("multilabel")(tasks["multilabel"])
+        Traceback (most recent call last):
+        ValueError: task 'multilabel' is registered twice
+    """
 
     def register(cls: type[Task]) -> type[Task]:
+        tasks.register(name)(cls)
         cls.name = name
-        return tasks.register(name)(cls)
+        return cls
 
     return register
 
