@@ -135,7 +135,7 @@ def carve_groups(
     return chosen[units]
 
 
-def _strata(targets: Targets) -> Mask:
+def _strata(targets: Targets) -> SplitMask:
     """Return whether each example counts for each class, and for "none" where that is possible."""
     if targets.complete:
         return targets.members
