@@ -1,13 +1,13 @@
-"""A small real study of every factor: what it does to the images, and what it does to the gain.
+"""A small study of every factor on real images: its effect on the images and on the gain.
 
     python benchmarks/factor_studies.py --out DIR [--only NAME ...] [--workers 1]
                                         [--table FILE.csv] [--pictures FOLDER] [--pages FOLDER]
 
-Runs studies/factors/*.yaml, or takes them up where they stopped, each in DIR/NAME. The studies read real
-image sets from the folder that the environment variable DISTILLAB_DATA names. Printed is a line a contrast of
-accuracy and, where a factor brings test sets of its own, of the accuracy on them; ``--table`` writes the same
-as CSV. ``--pictures`` writes NAME.png for each: the same real images as read and at every level. ``--pages``
-writes both into FACTOR.md, below the line ``<!-- measured -->``.
+Runs or resumes studies/factors/*.yaml, each in DIR/NAME. The studies read real images from the folder that
+the environment variable DISTILLAB_DATA names. Prints one line per contrast of accuracy and, where a factor
+adds test sets, of the accuracy on them; ``--table`` writes the same as CSV. ``--pictures`` writes NAME.png
+for each study: the same images as read and at every level. ``--pages`` writes both into FACTOR.md, below the
+line ``<!-- measured -->``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def rows_of(name: str, finished: Finished) -> Iterator[Row]:
-    """The contrasts with plain training: accuracies, in points."""
+    """Yield the contrasts of accuracies with plain training, in points."""
     for effect in finished.tables.effects:
         measure = effect["metric"].partition(".")[0]
         elsewhere = "." in effect["metric"] or measure in ("worst_group_accuracy", "tail_accuracy")
@@ -57,12 +57,12 @@ def rows_of(name: str, finished: Finished) -> Iterator[Row]:
                 "ci_high": "ci_high",
             }.items()
         }
-        told = {"study": name, "level": "; ".join(levels), **points}
-        yield {column: told.get(column, effect.get(column)) for column in COLUMNS}
+        row = {"study": name, "level": "; ".join(levels), **points}
+        yield {column: row.get(column, effect.get(column)) for column in COLUMNS}
 
 
 def picture(pictures: Pictures) -> Image.Image:
-    """Strips below each other: the images as read, then at each level."""
+    """Draw strips one below the other: the images as read, then at each level."""
     strips = [strip for strip in (pictures.before, *pictures.after) if strip.tiles]
     width = 2 * MARGIN + SHOWN * (TILE + GAP)
     height = 2 * MARGIN + len(strips) * (TILE + GAP + TITLE + 6)
@@ -77,7 +77,7 @@ def picture(pictures: Pictures) -> Image.Image:
 
 
 def _some(strip: Strip) -> list[Tile]:
-    """Some of the pictures: added ones last, and the others evenly from all classes."""
+    """Choose pictures: evenly from all classes, then added ones."""
     added = [tile for tile in strip.tiles if tile.added][: SHOWN // 2]
     others = [tile for tile in strip.tiles if not tile.added]
     places = np.linspace(0, len(others) - 1, min(len(others), SHOWN - len(added))).round().astype(int)
@@ -96,7 +96,7 @@ def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, 
 
 
 def write_pictures(finished: Finished, folder: Path, name: str) -> None:
-    """The factor of a study that it is about: the last one written."""
+    """Write the picture of the factor that a study is about, the last one in its file."""
     with finished.folder.ledger() as ledger:
         conditions = ledger.conditions()
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,28 +104,26 @@ def write_pictures(finished: Finished, folder: Path, name: str) -> None:
 
 
 def write_pages(rows: Sequence[Row], folder: Path, pictures: str) -> None:
-    """What was measured, into the page of each factor: the picture, the question, and a table a study."""
+    """Write the question, the picture and a table of each study into the page of its factor."""
     for page in sorted(folder.glob("*.md")):
         about = [
             name for name in dict.fromkeys(row["study"] for row in rows) if page_of(name, folder) == page
         ]
         if not about:
             continue
-        words = page.read_text().partition(MEASURED)[0] + MEASURED + "\n"
+        text = page.read_text().partition(MEASURED)[0] + MEASURED + "\n"
         for name in about:
-            words += "\n".join(
-                ["", *block(name, [row for row in rows if row["study"] == name], pictures), ""]
-            )
-        page.write_text(words)
+            text += "\n".join(["", *block(name, [row for row in rows if row["study"] == name], pictures), ""])
+        page.write_text(text)
 
 
 def page_of(study: str, folder: Path) -> Path:
-    """The page of the factor that a study is about: ``shift-corruption`` belongs to shift.md."""
+    """Return the page of the factor that a study is about: ``shift-corruption`` belongs to shift.md."""
     return folder / f"{study.partition('-')[0]}.md"
 
 
 def block(name: str, rows: Sequence[Row], pictures: str) -> Iterator[str]:
-    """Lines of Markdown on one study."""
+    """Yield the lines of Markdown about one study."""
     text = (STUDIES / f"{name}.yaml").read_text()
     question = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
     yield f"**[{name}.yaml](../../studies/factors/{name}.yaml).** {question}"
@@ -143,15 +141,15 @@ def block(name: str, rows: Sequence[Row], pictures: str) -> Iterator[str]:
         )
 
 
-def told(row: Row) -> str:
-    """A row for the terminal."""
+def format_row(row: Row) -> str:
+    """Format a row for the terminal."""
     gain = "no pair" if row["gain"] is None else f"{row['gain']:+6.1f} [{row['ci_low']}, {row['ci_high']}]"
     where = f"{row['study']}: {row['level']}, {row['provenance']}, {row['student']}, {row['method']}"
     return f"{where}, {row['metric']}: {row['plain']} -> {row['distilled']}, {gain} {row['verdict']}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the studies, or say what is missing."""
+    """Run the studies, or print what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
@@ -159,27 +157,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--pages", type=Path)
-    asked = parser.parse_args(arguments)
-    if asked.out is None or "DISTILLAB_DATA" not in os.environ:
-        print("nothing to run: give --out, and the folder of the image sets in DISTILLAB_DATA")
+    options = parser.parse_args(arguments)
+    if options.out is None or "DISTILLAB_DATA" not in os.environ:
+        print("nothing to run: give --out, and the folder of the datasets in DISTILLAB_DATA")
         return
     rows: list[Row] = []
     for path in sorted(STUDIES.glob("*.yaml")):
-        if asked.only and path.stem not in asked.only:
+        if options.only and path.stem not in options.only:
             continue
-        finished = Study.read(path).run(asked.out / path.stem, workers=asked.workers)
+        finished = Study.read(path).run(options.out / path.stem, workers=options.workers)
         for failure in finished.outcome.failures:
             print(f"{path.stem} failed: {failure}", flush=True)
         mine = list(rows_of(path.stem, finished))
-        print(*map(told, mine), sep="\n", flush=True)
+        print(*map(format_row, mine), sep="\n", flush=True)
         rows += mine
-        if asked.pictures:
-            write_pictures(finished, asked.pictures, path.stem)
-    if asked.pages:
-        pictures = os.path.relpath(asked.pictures or asked.pages, asked.pages)
-        write_pages(rows, asked.pages, pictures)
-    if asked.table:
-        with asked.table.open("w", newline="") as file:
+        if options.pictures:
+            write_pictures(finished, options.pictures, path.stem)
+    if options.pages:
+        pictures = os.path.relpath(options.pictures or options.pages, options.pages)
+        write_pages(rows, options.pages, pictures)
+    if options.table:
+        with options.table.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

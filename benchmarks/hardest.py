@@ -1,4 +1,4 @@
-"""Whether the hardest images are those with wrong labels: 20 classes of CIFAR-100, 20 % of labels changed.
+"""Are the hardest images those with wrong labels? 20 classes of CIFAR-100, 20 % of the labels changed.
 
     python benchmarks/hardest.py $DISTILLAB_DATA/cifar100
 

@@ -2,8 +2,8 @@
 
     python benchmarks/interval_coverage.py
 
-Prints, for each family of gains and number of pairs, the share of intervals that hold the true mean gain, and
-the mean width relative to Student's t. A star marks a coverage below 93 %.
+Prints, for each distribution of gains and number of pairs, the share of intervals that contain the true mean
+gain, and the mean width relative to Student's t. A star marks a coverage below 93 %.
 Takes about half a minute of one idle core.
 """
 
@@ -25,12 +25,19 @@ Ends = tuple[Values, Values]
 PAIRS = (5, 6, 8, 10)
 REPETITIONS = 20_000  # standard error of a coverage near 95 %: 0.15 points
 FEW_REPETITIONS = 1_500  # for what resamples or enumerates: 0.6 points
-WANTED = 0.93
+TARGET_COVERAGE = 0.93
 
 
 @dataclass(frozen=True)
-class Family:
-    """A distribution of paired gains: its true mean, how to draw ``[repetitions, n]``, its step if any."""
+class GainDistribution:
+    """A distribution of paired gains.
+
+    Attributes:
+        name: Its name.
+        mean: The true mean.
+        draw: Draws gains ``[repetitions, n]``.
+        step: Smallest difference between gains; 0 if they are continuous.
+    """
 
     name: str
     mean: float
@@ -38,29 +45,29 @@ class Family:
     step: float = 0.0
 
 
-def diverged(shift: float) -> Family:
+def diverged(shift: float) -> GainDistribution:
     """Normal gains of which one in ten lies ``shift`` standard deviations lower."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Values:
         return rng.normal(size=shape) - shift * (rng.random(shape) < 0.1)
 
-    return Family(f"1 in 10 diverged by {shift:g} sd", -shift / 10, draw)
+    return GainDistribution(f"1 in 10 diverged by {shift:g} sd", -shift / 10, draw)
 
 
-def counted(images: int, won: float, lost: float) -> Family:
+def counted(images: int, won: float, lost: float) -> GainDistribution:
     """Accuracies on a test set: a share ``won`` of the images becomes right and a share ``lost`` wrong."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Values:
         return (rng.binomial(images, won, shape) - rng.binomial(images, lost, shape)) / images
 
-    return Family(f"{images} images, {won:.1%} won, {lost:.1%} lost", won - lost, draw, 1 / images)
+    return GainDistribution(f"{images} images, {won:.1%} won, {lost:.1%} lost", won - lost, draw, 1 / images)
 
 
 FAMILIES = (
-    Family("normal", 0.0, lambda rng, shape: rng.normal(size=shape)),
-    Family("uniform", 0.5, lambda rng, shape: rng.random(shape)),
-    Family("t, 5 df", 0.0, lambda rng, shape: rng.standard_t(5, size=shape)),
-    Family("gamma, shape 4", 4.0, lambda rng, shape: rng.gamma(4.0, size=shape)),
+    GainDistribution("normal", 0.0, lambda rng, shape: rng.normal(size=shape)),
+    GainDistribution("uniform", 0.5, lambda rng, shape: rng.random(shape)),
+    GainDistribution("t, 5 df", 0.0, lambda rng, shape: rng.standard_t(5, size=shape)),
+    GainDistribution("gamma, shape 4", 4.0, lambda rng, shape: rng.gamma(4.0, size=shape)),
     counted(1000, 0.03, 0.02),
     counted(100, 0.03, 0.02),
     counted(100, 0.003, 0.001),
@@ -155,7 +162,7 @@ def main() -> None:
                 plain_low, plain_high = student(x[:repetitions], 0.0)
                 cover = float(((low <= family.mean + 1e-12) & (family.mean - 1e-12 <= high)).mean())
                 width = float((high - low).mean() / (plain_high - plain_low).mean())
-                cells.append(f"{100 * cover:9.1f}{'*' if cover < WANTED else ' '}{width:6.2f}")
+                cells.append(f"{100 * cover:9.1f}{'*' if cover < TARGET_COVERAGE else ' '}{width:6.2f}")
             print(f"{family.name:34s} {n:5d}  " + "".join(cells), flush=True)
 
 

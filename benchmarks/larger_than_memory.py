@@ -1,21 +1,21 @@
-"""A set larger than memory: does it stay out of memory, and is it read as fast as the usual way does?
+"""A dataset larger than memory: is it kept out of memory, and is it read as fast as with torchvision?
 
     python benchmarks/larger_than_memory.py --folder DIR [--images 200000] [--side 224]
                                             [--torchvision-images 20000]
 
-Makes ``--images`` JPEG files of ``--side`` pixels in DIR (once), in ten class folders, then, each in a
+Makes ``--images`` JPEG files of ``--side`` pixels in DIR (once), in ten class folders. Then, each in a
 process of its own:
 
-- torchvision: ``ImageFolder`` and a ``DataLoader`` with two workers, random crops and mirrors by its
-  transforms, over ``--torchvision-images`` of the files: first read only, then training steps;
-- distillab: load the folder (decode, check, find duplicates, split), find mean and deviation of
-  the train split, pass the same network without gradients over as many images as above, read as many (the
-  same crops and mirrors, in random order), and one epoch of the same training steps over all of train;
-- torchvision again: what counts is the better time, as other work on the machine comes and goes.
+- torchvision: ``ImageFolder`` and a ``DataLoader`` with two workers, random crops and flips by its
+  transforms, over ``--torchvision-images`` of the files: first reading only, then training steps;
+- distillab: load the folder (decode, check, find duplicates, split), compute mean and standard deviation of
+  the train split, run the same network without gradients on as many images as above, read as many (the same
+  crops and flips, in random order), and one epoch of the same training steps over all of train;
+- torchvision again; its better time counts, as other work on the machine varies.
 
-Batches hold 64 images. Printed are images a second, the peak of resident memory, ``ratio_reading`` and
-``ratio_first_epoch`` (loading included, which distillab does once a study), and last ``ratio=X``, the images
-a second of a training epoch; each is distillab's rate over torchvision's.
+Batches hold 64 images. Prints images per second, the peak of resident memory, ``ratio_reading`` and
+``ratio_first_epoch`` (loading included, which distillab does once per study), and last ``ratio=X``, the
+images per second of a training epoch; each is distillab's rate over torchvision's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CPU = torch.device("cpu")
 
 
 def make_images(folder: Path, images: int, side: int) -> None:
-    """JPEG files of smooth noise, about as large as photos of that size, in class folders."""
+    """Write JPEG files of smooth noise, about as large as photographs of that size, in class folders."""
     for label in range(CLASSES):
         (folder / f"class{label}").mkdir(parents=True, exist_ok=True)
     starts = range(0, images, 1000)
@@ -73,19 +73,19 @@ def _make_some(folder: Path, start: int, images: int, side: int) -> None:
 
 
 def train(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[int, float]:
-    """Steps of plain training over batches of float32 images and labels; images seen, and seconds."""
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    """Train on batches of float32 images and labels; return the number of images and the seconds."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     seen, started = 0, time.perf_counter()
     for inputs, labels in batches:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         nn.functional.cross_entropy(model(inputs), labels).backward()
-        optimiser.step()
+        optimizer.step()
         seen += len(labels)
     return seen, time.perf_counter() - started
 
 
 def network() -> nn.Module:
-    """A network so small that reading matters: patches of 16 pixels, one 3x3 convolution, mean, linear."""
+    """Return a network so small that reading matters: 16-pixel patches, a 3x3 convolution, mean, linear."""
     layers = [
         *(nn.Conv2d(3, 32, 16, 16), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)),
@@ -93,63 +93,64 @@ def network() -> nn.Module:
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def told(stage: str, rate: float) -> None:
+def print_rate(stage: str, rate: float) -> None:
+    """Print images per second."""
     print(f"  {stage} {rate:,.0f}", flush=True)
 
 
-def passed(batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Batches are made and thrown away; images a second."""
+def reading_rate(batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Read batches without using them; return images per second."""
     started = time.perf_counter()
     seen = sum(len(labels) for _, labels in batches)
     return seen / (time.perf_counter() - started)
 
 
-def ours(asked: argparse.Namespace) -> dict[str, float]:
-    """Load, pass over all images and train as a study does."""
-    os.environ["DISTILLAB_CACHE"] = str(asked.folder / "cache")
-    entry = {"source": "folder", "path": str(asked.images_folder), "val": 0.02, "test": 0.02}
+def distillab(options: argparse.Namespace) -> dict[str, float]:
+    """Load, read all images and train as a study does."""
+    os.environ["DISTILLAB_CACHE"] = str(options.folder / "cache")
+    entry = {"source": "folder", "path": str(options.images_folder), "val": 0.02, "test": 0.02}
     started = time.perf_counter()
     dataset = load_dataset(parse_source(entry, Path(), "--folder"))
     loading = time.perf_counter() - started
-    told("load", asked.images / loading)
+    print_rate("load", options.images / loading)
     count, model = len(dataset.train), network()
     started = time.perf_counter()
-    normalise = normalization_of(dataset)
-    found = {"load": asked.images / loading, "statistics": count / (time.perf_counter() - started)}
-    told("statistics", found["statistics"])
+    normalize = normalization_of(dataset)
+    found = {"load": options.images / loading, "statistics": count / (time.perf_counter() - started)}
+    print_rate("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
 
     def epoch() -> Iterable[tuple[Tensor, Tensor]]:
-        steps = training_batches(dataset.train, recipe, normalise, order_seed=0, view_seed=0, device=CPU)
+        steps = training_batches(dataset.train, recipe, normalize, order_seed=0, view_seed=0, device=CPU)
         return ((step.inputs, step.labels) for step in steps)
 
     started = time.perf_counter()
-    some = dataset.train.select(np.arange(min(asked.torchvision_images, count)))
-    predict(model, some, normalise, CPU, "fp32")
+    some = dataset.train.select(np.arange(min(options.torchvision_images, count)))
+    predict(model, some, normalize, CPU, "fp32")
     found["predict"] = len(some) / (time.perf_counter() - started)
-    told("predict", found["predict"])
-    found["read"] = passed(islice(epoch(), asked.torchvision_images // BATCH))
-    told("read", found["read"])
+    print_rate("predict", found["predict"])
+    found["read"] = reading_rate(islice(epoch(), options.torchvision_images // BATCH))
+    print_rate("read", found["read"])
     seen, seconds = train(model, epoch())
     found["train"] = seen / seconds
-    return found | {"first_epoch": asked.images / (loading + asked.images * seconds / seen)}
+    return found | {"first_epoch": options.images / (loading + options.images * seconds / seen)}
 
 
-def theirs(asked: argparse.Namespace) -> dict[str, float]:
-    """Read and train as torchvision's reference does."""
+def torchvision(options: argparse.Namespace) -> dict[str, float]:
+    """Read and train as torchvision's reference scripts do."""
     from torch.utils.data import DataLoader, RandomSampler
     from torchvision import datasets, transforms
 
     chain = transforms.Compose(
         [
-            transforms.RandomCrop(asked.side, padding=asked.side // 8),
+            transforms.RandomCrop(options.side, padding=options.side // 8),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.PixelNormalization([0.5] * 3, [0.25] * 3),
+            transforms.Normalize([0.5] * 3, [0.25] * 3),
         ]
     )
-    folder = datasets.ImageFolder(str(asked.images_folder), chain)
-    count = min(asked.torchvision_images, len(folder))
+    folder = datasets.ImageFolder(str(options.images_folder), chain)
+    count = min(options.torchvision_images, len(folder))
 
     def epoch() -> Iterable[tuple[Tensor, Tensor]]:
         sampler = RandomSampler(folder, num_samples=count)
@@ -158,21 +159,21 @@ def theirs(asked: argparse.Namespace) -> dict[str, float]:
         )
         return ((x.to(memory_format=torch.channels_last), y) for x, y in loader)
 
-    reading = passed(epoch())
+    reading = reading_rate(epoch())
     seen, seconds = train(network(), epoch())
     return {"read": reading, "train": seen / seconds, "first_epoch": seen / seconds}
 
 
-# -- apart ---------------------------------------------------------------------------------------------------
+# -- processes -----------------------------------------------------------------------------------------------
 
 
-def apart(
-    job: Callable[[argparse.Namespace], dict[str, float]], asked: argparse.Namespace
+def in_process(
+    job: Callable[[argparse.Namespace], dict[str, float]], options: argparse.Namespace
 ) -> dict[str, float]:
-    """Run a job in a process of its own, and add the MiB that it and its own had at their peaks together."""
+    """Run a job in a process of its own, and add the peaks of memory of it and its children, in MiB."""
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(job, asked, writer))
+    process = context.Process(target=_do, args=(job, options, writer))
     process.start()
     writer.close()
     found: dict[str, float] = reader.recv()
@@ -181,33 +182,35 @@ def apart(
 
 
 def _do(
-    job: Callable[[argparse.Namespace], dict[str, float]], asked: argparse.Namespace, writer: Any
+    job: Callable[[argparse.Namespace], dict[str, float]], options: argparse.Namespace, writer: Any
 ) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
-    found = job(asked)
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    found = job(options)
+    peaks = (resource.getrusage(kind).ru_maxrss for kind in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     own, child = (peak / 1024 for peak in peaks)
     writer.send(found | {"peak_mib": own, "largest_child_mib": child})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, or say what is missing."""
+    """Measure, or print what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--folder", type=Path, help="where the images are made; they stay there")
     parser.add_argument("--images", type=int, default=200_000)
     parser.add_argument("--torchvision-images", type=int, default=20_000)
     parser.add_argument("--side", type=int, default=224)
-    asked = parser.parse_args(arguments)
-    if asked.folder is None:
+    options = parser.parse_args(arguments)
+    if options.folder is None:
         print("nothing to measure on: give --folder")
         return
-    asked.images_folder = asked.folder / f"{asked.images}-of-{asked.side}"
+    options.images_folder = options.folder / f"{options.images}-of-{options.side}"
     started = time.perf_counter()
-    make_images(asked.images_folder, asked.images, asked.side)
-    print(f"{asked.images} JPEG files of {asked.side} pixels, made in {time.perf_counter() - started:.0f} s")
+    make_images(options.images_folder, options.images, options.side)
+    print(
+        f"{options.images} JPEG files of {options.side} pixels, made in {time.perf_counter() - started:.0f} s"
+    )
     found = []
-    for job in (theirs, ours, theirs):
-        found.append(apart(job, asked))
+    for job in (torchvision, distillab, torchvision):
+        found.append(in_process(job, options))
         rates = ", ".join(f"{name} {value:,.0f}" for name, value in found[-1].items())
         print(f"{job.__name__}: {rates}", flush=True)
     before, own, after = found

@@ -1,4 +1,4 @@
-"""Commands that are measured while they run, with all the processes that they start."""
+"""Run commands and measure them, with all the processes that they start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ SAMPLE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Cost:
-    """What some commands took, running together: seconds, and MiB at the peak."""
+    """Cost of commands that run together.
+
+    Attributes:
+        wall: Wall seconds.
+        cpu: Processor seconds.
+        peak: MiB at the peak.
+    """
 
     wall: float
     cpu: float
@@ -30,13 +36,13 @@ def measure(
     every: float = SAMPLE_SECONDS,
     memory_every: float = SAMPLE_SECONDS,
 ) -> Cost:
-    """Run commands together and measure them and all that they start. Ends the program if one fails.
+    """Run commands together and measure them with their descendants. Exit if one fails.
 
-    The processes are looked at every ``every`` seconds, which costs some milliseconds, and their memory every
-    ``memory_every``: the kernel goes through all its pages for that, some 40 ms of a processor for 2 GiB.
-    Both are taken from what is measured.
+    The processes are sampled every ``every`` seconds, which costs some milliseconds, and their memory every
+    ``memory_every`` seconds, for which the kernel walks all their pages: some 40 ms of a processor for 2 GiB.
+    Both are included in the measurement.
     """
-    with tempfile.TemporaryDirectory() as compiled, log.open("w") as said:
+    with tempfile.TemporaryDirectory() as compiled, log.open("w") as output:
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -48,14 +54,14 @@ def measure(
             environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
         started = time.perf_counter()
         running = [
-            subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+            subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
             for command in commands
         ]
-        peak, cpu, looked = 0.0, dict[int, float](), started - memory_every
+        peak, cpu, sampled = 0.0, dict[int, float](), started - memory_every
         try:
             while any(process.poll() is None for process in running):
-                due = time.perf_counter() - looked >= memory_every
-                looked = time.perf_counter() if due else looked
+                due = time.perf_counter() - sampled >= memory_every
+                sampled = time.perf_counter() if due else sampled
                 memory, used = _sample([process.pid for process in running], due)
                 peak, cpu = max(peak, memory), cpu | used
                 _wait_for_an_end(running, every)
@@ -71,13 +77,13 @@ def measure(
 
 
 def _wait_for_an_end(running: Sequence[subprocess.Popen[bytes]], most: float) -> None:
-    """Wait until the first process that still runs ends, so many seconds at most."""
+    """Wait until the first process that still runs ends, at most so many seconds."""
     with contextlib.suppress(subprocess.TimeoutExpired, StopIteration):
         next(process for process in running if process.poll() is None).wait(most)
 
 
 def _sample(roots: Sequence[int], with_memory: bool) -> tuple[float, dict[int, float]]:
-    """Of living processes and their descendants: MiB, and processor seconds by process."""
+    """Return MiB, and processor seconds by process, of running processes and their descendants."""
     import psutil
 
     memory, cpu = 0.0, {}
@@ -97,7 +103,7 @@ def _sample(roots: Sequence[int], with_memory: bool) -> tuple[float, dict[int, f
 
 
 def _held(pid: int, resident: int) -> int:
-    """Bytes of a process, shared pages in parts; those that are ``resident`` where no parts are told."""
+    """Return the bytes of a process, shared pages divided among sharers; ``resident`` if unknown."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, PermissionError):

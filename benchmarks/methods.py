@@ -1,20 +1,20 @@
-"""Every method in one real cell: what it gains over the plain twin, and what a step of it costs.
+"""Every method in one cell on real images: its gain over the plain student, and the cost of a step.
 
     python benchmarks/methods.py --data cifar100 --out DIR [--pairs cnn vit] [--methods kd dkd ...]
                                  [--seeds 5] [--workers 1] [--table FOLDER]
 
 Twenty classes of CIFAR-100 at 32 pixels (``--data`` is the folder with its train.parquet and test.parquet),
-100 images a class for the student, all of them for the teacher, a resnet20. It teaches a resnet8 (``cnn``,
+100 images per class for the student, all of them for the teacher, a resnet20. It teaches a resnet8 (``cnn``,
 150 steps of 64 images) and a small vision transformer (``vit``, 60 steps of 32 images). The trainings are
-short: the table tells what methods do early, with their default settings, not what they reach in the end.
-Each pair is one study of all registered methods: twins share initial weights, images, order, views and steps,
-so a gain is the mean of paired differences on the 2000 test images, with the interval and the verdict of the
-study's own evidence. Studies are resumed in DIR.
+short: the table shows the early effect of methods with default settings, not what they reach in the end.
+Each pair is one study of all registered methods: plain and distilled students share initial weights, images,
+order, views and number of steps, so a gain is the mean of paired differences on the 2000 test images, with
+the interval and the verdict of the study. Studies are resumed in DIR.
 
-The cost of a step is measured apart, in a process a method: the student's part of a training step with this
-method and with ce in turns, the teacher's words given (the ratio of medians), and by how much the method
-raises the peak of memory. Printed is a table a pair; ``--table`` writes it as methods-PAIR.csv, with the day
-and the machine in methods-PAIR.json, which ``make tables`` puts into docs/methods.md.
+The cost of a step is measured separately, in one process per method: the student's part of a training step
+with this method and with ce alternately, given teacher outputs (the ratio of medians), and by how much the
+method raises the peak of memory. Prints one table per pair; ``--table`` writes it as methods-PAIR.csv, with
+the date and the machine in methods-PAIR.json, which ``make tables`` puts into docs/methods.md.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ from distillab.training.recipe import Recipe
 CLASSES, IMAGES, ROUNDS = 20, 100, 7
 TEACHER = "resnet20"
 SGD = {"batch_size": 64, "lr": 0.05, "views": "crop_flip", "precision": "fp32"}
-ADAM = {"batch_size": 32, "lr": 0.001, "warmup": 0.05, "optimiser": "adamw"}
+ADAM = {"batch_size": 32, "lr": 0.001, "warmup": 0.05, "optimizer": "adamw"}
 PAIRS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnn": ("resnet8", SGD | {"steps": 150}),
     "vit": ("timm:test_vit", SGD | ADAM | {"steps": 60}),
 }
-TEACHER_RECIPE = SGD | {"optimiser": "sgd", "steps": 1000}
+TEACHER_RECIPE = SGD | {"optimizer": "sgd", "steps": 1000}
 Row = dict[str, Any]
 
 
 # -- gains ---------------------------------------------------------------------------------------------------
 
 
-def study(pair: str, asked: argparse.Namespace) -> Study:
-    """The study of a pair: all methods, one dataset."""
+def study(pair: str, options: argparse.Namespace) -> Study:
+    """Return the study of a pair: all methods, one dataset."""
     student, recipe = PAIRS[pair]
-    data = asked.data.resolve()
+    data = options.data.resolve()
     return Study(
         study=f"methods-{pair}",
         data={
@@ -85,16 +85,16 @@ def study(pair: str, asked: argparse.Namespace) -> Study:
             "recipe": {"full": TEACHER_RECIPE},
         },
         students=[student],
-        methods=["ce", *(name for name in asked.methods if name != "ce")],
+        methods=["ce", *(name for name in options.methods if name != "ce")],
         factors={"size": [IMAGES]},
-        seeds=asked.seeds,
+        seeds=options.seeds,
         recipe=recipe,
     )
 
 
-def gains(pair: str, asked: argparse.Namespace) -> dict[str, Row]:
-    """By method: mean accuracy, gain over ce with its interval, and the verdict."""
-    finished = study(pair, asked).run(asked.out / pair, workers=asked.workers)
+def gains(pair: str, options: argparse.Namespace) -> dict[str, Row]:
+    """Return mean accuracy, gain over ce with its interval, and the verdict, by method."""
+    finished = study(pair, options).run(options.out / pair, workers=options.workers)
     for failure in finished.outcome.failures:
         print(f"failed: {failure}", flush=True)
     effects = read_rows(finished.folder.path / "effects.parquet")
@@ -117,7 +117,7 @@ def _gain(row: Row) -> Row:
 
 
 def step_cost(pair: str, name: str) -> Row:
-    """Seconds of a student's step over those of ce, and MiB by which it raises the peak of memory."""
+    """Return the seconds of a student's step over those of ce, and by how many MiB it raises the peak."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["distillab.api", "distillab.training.loop.member_training"])
     with context.Pool(1) as pool:
@@ -126,22 +126,22 @@ def step_cost(pair: str, name: str) -> Row:
 
 def _step_cost(pair: str, name: str) -> Row:
     torch.set_num_threads(1)
-    images, steps, said, shapes = _scene(pair)
+    images, steps, outputs, shapes = _inputs(pair)
     members = {each: _member(pair, each, images, shapes) for each in ("ce", name)}
-    normalise = _normalisation()
+    normalize = _normalization()
     learning, peaks = {}, {}
     for each, member in members.items():
-        learning[each] = MemberTraining(member, normalise, torch.device("cpu"))
-        told = said if member.method.teacher != "none" else None
+        learning[each] = MemberTraining(member, normalize, torch.device("cpu"))
+        given = outputs if member.method.teacher != "none" else None
         for step in steps[:2]:
-            learning[each].step(step, told)
+            learning[each].step(step, given)
         gc.collect()
         peaks[each] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds: dict[str, list[float]] = {each: [] for each in members}
     for step in steps[2:]:
         for each, member in members.items():
             started = time.process_time()
-            learning[each].step(step, said if member.method.teacher != "none" else None)
+            learning[each].step(step, outputs if member.method.teacher != "none" else None)
             seconds[each].append(time.process_time() - started)
     medians = {each: statistics.median(values) for each, values in seconds.items()}
     return {
@@ -150,8 +150,8 @@ def _step_cost(pair: str, name: str) -> Row:
     }
 
 
-def _scene(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
-    """Images, batches, and what a teacher says of one of them, everything that methods can ask for."""
+def _inputs(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
+    """Return images, batches, and all teacher outputs that methods can need, for one of them."""
     rng = np.random.default_rng(0)
     n = PAIRS[pair][1]["batch_size"] * (ROUNDS + 2)
     pixels = rng.integers(0, 256, (n, 3, 32, 32), dtype=np.uint8)
@@ -161,28 +161,28 @@ def _scene(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
     recipe = _recipe(pair, images)
     steps = list(
         training_batches(
-            images, recipe, _normalisation(), order_seed=0, view_seed=0, device=torch.device("cpu")
+            images, recipe, _normalization(), order_seed=0, view_seed=0, device=torch.device("cpu")
         )
     )
     teacher = build_model(TEACHER, classes=CLASSES, inputs=InputSpec.square(3, 32)).eval()
     info = inspect_network(teacher, InputSpec.square(3, 32), classes=CLASSES)
     needs = frozenset[str]().union(*(methods[name].needs for name in methods))
     with torch.no_grad(), TappedModel(teacher, needs, info.taps) as tapped:
-        said = tapped(steps[0].inputs)
-    return images, steps, said, info.shapes
+        outputs = tapped(steps[0].inputs)
+    return images, steps, outputs, info.shapes
 
 
 def _recipe(pair: str, images: Examples) -> Any:
-    # What a step costs does not depend on the rate, and from random images there is nothing to be learned.
+    # The cost of a step does not depend on the learning rate, and random images teach nothing.
     return Recipe(**(PAIRS[pair][1] | {"steps": ROUNDS + 2, "lr": 1e-9})).resolve(images)
 
 
-def _normalisation() -> PixelNormalization:
+def _normalization() -> PixelNormalization:
     return PixelNormalization(np.full(3, 0.5, np.float32), np.full(3, 0.25, np.float32))
 
 
 def _member(pair: str, name: str, images: Examples, shapes: Any) -> CohortMember:
-    # Looks at val are not part of a step: one image keeps them short.
+    # Evaluation on val is not part of a step: one image keeps it short.
     val = Examples.of(images.pool.items[:1], images.labels[:1], images.classes, first_id=10**6)
     return CohortMember(
         PAIRS[pair][0],
@@ -198,9 +198,9 @@ def _member(pair: str, name: str, images: Examples, shapes: Any) -> CohortMember
 # -- the table -----------------------------------------------------------------------------------------------
 
 
-def table(pair: str, asked: argparse.Namespace) -> list[Row]:
-    """The rows of a pair, best gain first."""
-    found = gains(pair, asked)
+def table(pair: str, options: argparse.Namespace) -> list[Row]:
+    """Return the rows of a pair, largest gain first."""
+    found = gains(pair, options)
     rows = []
     for method, gained in found.items():
         cost = {} if method == "ce" else step_cost(pair, method)
@@ -209,7 +209,7 @@ def table(pair: str, asked: argparse.Namespace) -> list[Row]:
 
 
 def print_rows(pair: str, rows: Sequence[Row]) -> None:
-    """The rows under their columns."""
+    """Print the rows in columns."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
@@ -219,7 +219,7 @@ def print_rows(pair: str, rows: Sequence[Row]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The rows as CSV."""
+    """Write the rows as CSV."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
@@ -228,7 +228,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def machine() -> dict[str, str]:
-    """The day, and what it was measured on."""
+    """Return the date and the machine."""
     about = Path("/proc/cpuinfo")
     lines = about.read_text().splitlines() if about.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -241,7 +241,7 @@ def machine() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, or say what is missing."""
+    """Measure, or print what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", type=Path, help="folder with CIFAR-100's train.parquet and test.parquet")
     parser.add_argument("--out", type=Path, help="folder of the studies")
@@ -250,17 +250,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--table", type=Path, help="folder for methods-PAIR.csv")
-    asked = parser.parse_args(arguments)
-    if asked.data is None or asked.out is None:
+    options = parser.parse_args(arguments)
+    if options.data is None or options.out is None:
         print("nothing to measure on: give --data, a folder with CIFAR-100's Parquet files, and --out")
         return
-    for pair in asked.pairs:
-        rows = table(pair, asked)
+    for pair in options.pairs:
+        rows = table(pair, options)
         print_rows(pair, rows)
-        if asked.table:
-            asked.table.mkdir(parents=True, exist_ok=True)
-            write_csv(asked.table / f"methods-{pair}.csv", rows)
-            (asked.table / f"methods-{pair}.json").write_text(json.dumps(machine(), indent=1) + "\n")
+        if options.table:
+            options.table.mkdir(parents=True, exist_ok=True)
+            write_csv(options.table / f"methods-{pair}.csv", rows)
+            (options.table / f"methods-{pair}.json").write_text(json.dumps(machine(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Normalising, adding and rectifying at once, against torch's operations one after the other.
+"""Batch normalization, addition and ReLU in one operation, against torch's separate operations.
 
     python benchmarks/norm_relu_speed.py
 
-A training step (without the optimiser) and a forward pass in evaluation mode of a batch of 64 at 3x32x32,
-channels last, under bf16 autocast, one thread. The two sides take turns on the same network, while the other
-processors do the same, as the workers of a study would: memory is shared. Printed are medians of processor
-milliseconds in one of the processes, and torch's over ours.
+A training step (without the optimizer) and a forward pass in evaluation mode of a batch of 64 at 3x32x32,
+channels last, under bf16 autocast, one thread. The two sides alternate on the same network, while the other
+processors do the same, as the workers of a study would: they share the memory bandwidth. Prints medians of
+processor milliseconds in one of the processes, and their ratio.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SIDES = ("torch", "fused")
 
 
 def side(name: str) -> AbstractContextManager[object]:
-    """What torch's own operations take is seen by refusing the fused one."""
+    """Return a context in which torch's own operations or the fused one are used."""
     if name == "torch":
-        return mock.patch("distillab.models.cpu_kernels.norm_relu._can_fuse", new=lambda *_: False)
+        return mock.patch("distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False)
     return nullcontext()
 
 
 def seconds(work: Callable[[], object]) -> dict[str, float]:
-    """Median processor seconds of both sides; the first turns fill caches and are not counted."""
+    """Return median processor seconds of both sides; the first turns fill caches and are not counted."""
     found: dict[str, list[float]] = {name: [] for name in SIDES}
     for _ in range(TURNS + 2):
         for name in SIDES:
@@ -50,8 +50,8 @@ def seconds(work: Callable[[], object]) -> dict[str, float]:
     return {name: statistics.median(each[2:]) for name, each in found.items()}
 
 
-def report(name: str, aloud: bool) -> None:
-    """One line for a network."""
+def report(name: str, printing: bool) -> None:
+    """Measure a network, and print a line about it."""
     model = place_model(build_model(name, classes=100, inputs=InputSpec.square(3, 32)), torch.device("cpu"))
     images, labels = to_memory_format(torch.randn(BATCH, 3, 32, 32)), torch.randint(0, 100, (BATCH,))
 
@@ -72,25 +72,25 @@ def report(name: str, aloud: bool) -> None:
         took = seconds(work)
         line += f"   {work.__name__} {1e3 * took['torch']:6.1f} {1e3 * took['fused']:6.1f} ms"
         line += f" {took['torch'] / took['fused']:.2f}"
-    if aloud:
+    if printing:
         print(line, flush=True)
 
 
-def all_networks(aloud: bool) -> None:
-    """What one of the processes does."""
+def all_networks(printing: bool) -> None:
+    """Measure all networks: the body of a process."""
     torch.set_num_threads(1)
     tune_allocator()
     for name in NETWORKS:
-        report(name, aloud)
+        report(name, printing)
 
 
 def main() -> None:
-    """A process a processor."""
+    """Measure in one process per processor."""
     context = multiprocessing.get_context("spawn")
     others = [context.Process(target=all_networks, args=(False,)) for _ in range(usable_cores() - 1)]
     for other in others:
         other.start()
-    all_networks(aloud=True)
+    all_networks(printing=True)
     for other in others:
         other.join()
 

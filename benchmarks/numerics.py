@@ -1,11 +1,11 @@
-"""How fast networks train here under each arithmetic, with and without a tuned allocator, side by side.
+"""Training speed of networks under each choice of numerics, with and without a tuned allocator.
 
-    python benchmarks/arithmetic.py [--models resnet20,resnet8x4] [--rounds 7] [--batch 64] [--no-compile]
+    python benchmarks/numerics.py [--models resnet20,resnet8x4] [--rounds 7] [--batch 64] [--no-compile]
 
-Every combination is a process of its own (an allocator cannot be untuned), with one thread; the processes
-take turns at a training step, which on CPUs is timed in processor time, so that what else the machine does
-is not counted. Printed: images a second, the ratio to eager fp32 in channels-last memory under the allocator
-as it is, and the seconds that it takes to get ready: networks made, compiled, and stepped three times.
+Every combination runs in a process of its own (an allocator cannot be reset), with one thread. The processes
+alternate training steps, which on CPUs are timed in processor time, so that other work on the machine is not
+counted. Prints images per second, the ratio to eager fp32 in channels-last memory with the default allocator,
+and the seconds of preparation: building and compiling the network, and three steps.
 """
 
 from __future__ import annotations
@@ -29,13 +29,20 @@ WARM_STEPS = 3
 
 
 class Process:
-    """A network in a process of its own, which makes a training step when it is told to."""
+    """A network in a process of its own that makes a training step on request."""
 
     def __init__(self, workload: Workload, chosen: NumericsConfig, tuned: bool) -> None:
         self.name = f"{chosen}{', allocator tuned' if tuned else ''}"
-        told = [workload.model, workload.batch, chosen.precision, chosen.memory_format, chosen.compile, tuned]
+        settings = [
+            workload.model,
+            workload.batch,
+            chosen.precision,
+            chosen.memory_format,
+            chosen.compile,
+            tuned,
+        ]
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--step", *map(str, told)],
+            [sys.executable, __file__, "--step", *map(str, settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,20 +51,21 @@ class Process:
         self.start = self.step()
 
     def step(self) -> float:
-        """Seconds of a step; the first time, of getting ready."""
+        """Return the seconds of a step; for the first call, of preparation."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write("step\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
 
     def close(self) -> None:
+        """End the process."""
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait()
 
 
 def serve(model: str, batch: str, precision: str, memory_format: str, compile_: str, tuned: str) -> None:
-    """The body of a process: a step for every line that comes in."""
+    """Make one step per line of standard input: the body of a process."""
     torch.set_num_threads(1)
     if tuned == "True":
         tune_allocator()
@@ -92,22 +100,23 @@ def compare(workload: Workload, chosen: list[NumericsConfig], rounds: int) -> No
 
 
 def main() -> None:
+    """Read the command line and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", default="resnet20,resnet8x4")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--no-compile", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     device = pick_device("auto")
     chosen = [NumericsConfig(), NumericsConfig(memory_format="contiguous")]
     if bf16_is_worth_timing(device):
         chosen.append(NumericsConfig("bf16"))
     else:
-        print("bf16 is emulated here, and left out")
-    if can_compile(device) and not asked.no_compile:
+        print("bf16 is emulated here and left out")
+    if can_compile(device) and not options.no_compile:
         chosen.append(replace(chosen[-1], memory_format="channels_last", compile=True))
-    for model in asked.models.split(","):
-        compare(Workload(model, 10, InputSpec(3, 32, 32), asked.batch), chosen, asked.rounds)
+    for model in options.models.split(","):
+        compare(Workload(model, 10, InputSpec(3, 32, 32), options.batch), chosen, options.rounds)
 
 
 if __name__ == "__main__":

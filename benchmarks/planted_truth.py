@@ -1,14 +1,13 @@
-"""Does a study find what was planted, and nothing where nothing was? Small studies on drawn pictures.
+"""Do studies find planted effects, and none where there are none? Small studies on generated images.
 
     python benchmarks/planted_truth.py [--out DIR] [--workers N] [NAME ...]
 
-On ``shapes`` it is known what every picture shows, so that the sign of an effect can be known before
-anything is trained. ``STUDIES`` are small studies, and ``EFFECTS`` says what must be found in them: one line
-an effect. Gains are judged by the verdict of the study's own table of effects, differences between levels by
-the same rules, from its table of results, pair by pair: a sign is found if the whole interval lies beyond the
-margin on one side. Where nothing was planted there must be no sign.
-Exits with 1 if an effect is missed or found where there is none. Takes about a quarter of an hour of one
-core.
+The content of every image of ``shapes`` is known, so the sign of an effect can be known before anything is
+trained. ``STUDIES`` are small studies, and ``EFFECTS`` lists what must be found in them, one line per effect.
+Gains are judged by the verdict in the study's table of effects, differences between levels by the same rules
+from its table of results, pair by pair: a sign is found if the whole interval lies beyond the margin on one
+side. Where nothing was planted, no sign may be found. Exits with 1 if an effect is missed or found where
+there is none. Takes about a quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ MARGIN = 0.005  # of accuracy: half a point, the default of a study
 SIGNS = {"helps": 1, "harms": -1, "equivalent": 0, "undecided": 0}
 Rows = list[dict[str, Any]]
 
-PICTURES: dict[str, Any] = {
+IMAGES: dict[str, Any] = {
     "source": "shapes",
     "resolution": 16,
     "channels": 1,
@@ -40,11 +39,11 @@ PICTURES: dict[str, Any] = {
     "values": {"shape": 8, "texture": ["solid"], "background": ["plain"], "ground": ["dark"]},
     "nuisances": {"rotation": 10, "tilt": 0.1, "scale": [0.8, 0.9], "noise": 0.05},
 }
-BUSY = {**PICTURES, "values": {"shape": 8, "texture": ["solid"]}}  # with any background
-BOTH = {**PICTURES, "values": {"shape": 8, "texture": ["solid"], "background": ["plain"]}}
-LIGHT = {**PICTURES, "values": {**PICTURES["values"], "ground": ["light"]}, "seed": 1}
+BUSY = {**IMAGES, "values": {"shape": 8, "texture": ["solid"]}}  # with any background
+BOTH = {**IMAGES, "values": {"shape": 8, "texture": ["solid"], "background": ["plain"]}}
+LIGHT = {**IMAGES, "values": {**IMAGES["values"], "ground": ["light"]}, "seed": 1}
 COMMON: dict[str, Any] = {
-    "data": PICTURES,
+    "data": IMAGES,
     "teacher": {"model": "resnet14", "provenance": "full", "recipe": {"full": {"steps": 500}}},
     "students": "resnet8",
     "methods": ["ce", "kd"],
@@ -61,7 +60,7 @@ COMMON: dict[str, Any] = {
     },
 }
 
-# What each study has instead of, or besides, what all have in common.
+# The keys of each study that differ from the common ones.
 STUDIES: dict[str, dict[str, Any]] = {
     "size": {"factors": {"size": [5, 80]}},
     "imbalance": {"methods": ["ce"], "factors": {"imbalance": [1, 40]}},
@@ -137,7 +136,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Found:
-    """The size of an effect, its interval, and what the study says of it."""
+    """The size of an effect, its interval, and the verdict of the study."""
 
     size: float
     low: float
@@ -151,23 +150,23 @@ Question = Callable[[Tables, str], Found]
 
 @dataclass(frozen=True)
 class Effect:
-    """What must be found in a study, and why it must."""
+    """An effect that must be found in a study, and the reason."""
 
     study: str
-    asked: str
+    title: str
     question: Question
     sign: int
     why: str
 
 
 def _levels(rows: Rows) -> list[tuple[Any, ...]]:
-    """The conditions of a study, from the first level to the last."""
+    """Return the conditions of a study, from the first level to the last."""
     names = sorted(name for name in rows[0] if name.startswith("factor."))
     return sorted({tuple(row[name] for name in names) for row in rows})
 
 
 def _accuracies(rows: Rows, method: str, level: int, column: str = "accuracy") -> list[float]:
-    """Accuracies of a method at a level, in the order of seeds."""
+    """Return the accuracies of a method at a level, in the order of seeds."""
     names = sorted(name for name in rows[0] if name.startswith("factor."))
     wanted = _levels(rows)[level]
     here = [r for r in rows if r["method"] == method and tuple(r[n] for n in names) == wanted]
@@ -180,7 +179,7 @@ def _compared(after: Iterable[float], before: Iterable[float]) -> Found:
 
 
 def level(column: str = "accuracy", method: str = "ce") -> Question:
-    """Accuracy at the last level less that at the first; names of levels stand in alphabetical order."""
+    """Compare accuracy at the last level with that at the first; named levels are in alphabetical order."""
 
     def answer(tables: Tables, study: str) -> Found:
         rows, _ = tables[study]
@@ -190,7 +189,7 @@ def level(column: str = "accuracy", method: str = "ce") -> Question:
 
 
 def gain(at: int, method: str = "kd") -> Question:
-    """What the study's table says of a method against ``ce`` at a level."""
+    """Read the gain of a method over ``ce`` at a level from the study's table."""
 
     def answer(tables: Tables, study: str) -> Found:
         _, rows = tables[study]
@@ -210,7 +209,7 @@ def gain(at: int, method: str = "kd") -> Question:
 
 
 def change(method: str = "kd") -> Question:
-    """The gain of a method at the last level less that at the first."""
+    """Compare the gain of a method at the last level with that at the first."""
 
     def answer(tables: Tables, study: str) -> Found:
         rows, _ = tables[study]
@@ -224,7 +223,7 @@ def change(method: str = "kd") -> Question:
 
 
 def against(other: str, method: str = "ce") -> Question:
-    """Accuracy at the last level less that of another study at its last level."""
+    """Compare accuracy at the last level with that of another study at its last level."""
 
     def answer(tables: Tables, study: str) -> Found:
         here, there = (_accuracies(tables[name][0], method, -1) for name in (study, other))
@@ -234,7 +233,7 @@ def against(other: str, method: str = "ce") -> Question:
 
 
 def halves(at: int) -> Question:
-    """Accuracy under the first half of the seeds less that under the second: the same thing twice."""
+    """Compare accuracy of the first half of the seeds with that of the second: an A/A test."""
 
     def answer(tables: Tables, study: str) -> Found:
         found = _accuracies(tables[study][0], "ce", at)
@@ -245,42 +244,62 @@ def halves(at: int) -> Question:
 
 EFFECTS = (
     Effect("size", "accuracy of ce", level(), +1, "more images of the same kind"),
-    Effect("size", "gain of kd at 5 images", gain(0), +1, "the teacher saw 90 a class"),
-    Effect("size", "change of this gain", change(), -1, "and the student soon sees as many"),
+    Effect("size", "gain of kd at 5 images", gain(0), +1, "the teacher had 90 per class"),
+    Effect("size", "change of this gain", change(), -1, "with 80, the student has nearly as many"),
     Effect("imbalance", "accuracy of ce", level(), -1, "the rare classes have two images"),
-    # What kd gains under imbalance is not known beforehand: of the rare classes the teacher tells no more.
+    # The gain of kd under imbalance is not known beforehand: the teacher knows little about the rare classes.
     Effect("label_noise", "accuracy of ce", level(), -1, "six labels of ten are wrong"),
-    Effect("label_noise", "gain of kd at 0.6", gain(-1), +1, "the teacher tells the right ones"),
-    Effect("label_noise", "change of this gain", change(), +1, "which was less use with right labels"),
+    Effect("label_noise", "gain of kd at 0.6", gain(-1), +1, "the teacher was trained on the right ones"),
+    Effect("label_noise", "change of this gain", change(), +1, "with right labels it helps less"),
     Effect("wrong teacher", "accuracy of ce", level(), 0, "it has no teacher"),
-    Effect("wrong teacher", "gain of kd at 0.9", gain(-1), -1, "nine of ten classes were taught as the next"),
-    Effect("wrong teacher", "change of this gain", change(), -1, "from a teacher that was right"),
-    Effect("noisy val", "accuracy of ce", level(), 0, "the last epoch never saw val"),
-    Effect("cue", "accuracy of ce, less no cue", against("no cue"), -1, "in train, the background tells"),
+    Effect(
+        "wrong teacher",
+        "gain of kd at 0.9",
+        gain(-1),
+        -1,
+        "nine of ten teacher labels are those of the next class",
+    ),
+    Effect("wrong teacher", "change of this gain", change(), -1, "at 0 the teacher was right"),
+    Effect("noisy val", "accuracy of ce", level(), 0, "the last epoch does not use val"),
+    Effect(
+        "cue",
+        "accuracy of ce, less no cue",
+        against("no cue"),
+        -1,
+        "in train, the background predicts the class",
+    ),
     Effect("no teaching", "gain of weight 0", gain(0, "random_teacher"), 0, "the loss is that of ce"),
-    Effect("classes", "accuracy of ce", level(), -1, "of more classes it is harder to guess one"),
-    # What coarser labels do to a training is not known beforehand; of other names for the same classes it is.
+    Effect("classes", "accuracy of ce", level(), -1, "with more classes, chance is lower"),
+    # The effect of coarser labels is not known beforehand; that of other names for the same classes is.
     Effect("granularity", "accuracy of ce, fine", level(), 0, "no family has two of these shapes"),
     Effect("similarity", "accuracy of ce", level(), -1, "they look more alike"),
-    Effect("resolution", "accuracy of ce", level(), +1, "of 4 pixels a side no shape is left"),
-    Effect("spurious", "aligned accuracy of ce", level("accuracy.aligned"), +1, "the frame tells"),
-    Effect("spurious", "conflicting accuracy", level("accuracy.conflicting"), -1, "the frame lies"),
-    Effect("groups", "accuracy on light ground", level("accuracy.light"), +1, "none was seen before"),
-    Effect("shift", "accuracy on the others", level("accuracy.shifted"), +1, "it learned from such ones"),
-    Effect("shift", "accuracy of ce", level(), -1, "and from no dark ones"),
-    Effect("unlabelled", "gain of kd with them", gain(0), +1, "the teacher names what they show"),
-    Effect("redundancy", "accuracy of ce", level(), -1, "four different images a class are left"),
+    Effect("resolution", "accuracy of ce", level(), +1, "with 4 pixels per side, no shape is visible"),
     Effect(
-        "leakage", "accuracy where it leaks", level("accuracy.exposed"), +1, "it has seen these very images"
+        "spurious", "aligned accuracy of ce", level("accuracy.aligned"), +1, "the frame predicts the class"
     ),
+    Effect(
+        "spurious",
+        "conflicting accuracy",
+        level("accuracy.conflicting"),
+        -1,
+        "the frame predicts a wrong class",
+    ),
+    Effect(
+        "groups", "accuracy on light ground", level("accuracy.light"), +1, "at 0 there were none in train"
+    ),
+    Effect("shift", "accuracy on the others", level("accuracy.shifted"), +1, "it was trained on such images"),
+    Effect("shift", "accuracy of ce", level(), -1, "and not on dark ones"),
+    Effect("unlabelled", "gain of kd with them", gain(0), +1, "the teacher predicts their classes"),
+    Effect("redundancy", "accuracy of ce", level(), -1, "four different images per class remain"),
+    Effect("leakage", "accuracy where it leaks", level("accuracy.exposed"), +1, "these images are in train"),
     Effect("selection", "accuracy of ce, hardest", level(), -1, "the hardest are those with wrong labels"),
-    Effect("seeds", "ce at 5, seeds 1-6 and 7-12", halves(0), 0, "the same thing twice"),
-    Effect("seeds", "ce at 20, seeds 1-6 and 7-12", halves(1), 0, "the same thing twice"),
+    Effect("seeds", "ce at 5, seeds 1-6 and 7-12", halves(0), 0, "an A/A test"),
+    Effect("seeds", "ce at 20, seeds 1-6 and 7-12", halves(1), 0, "an A/A test"),
 )
 
 
 def run(name: str, out: Path, workers: int | None) -> tuple[Rows, Rows]:
-    """The results and the effects of a study. What was done before in ``out`` is not done again."""
+    """Run or resume a study in ``out``; return its results and effects."""
     study = Study(study=name.replace(" ", "-"), **(COMMON | STUDIES[name]))
     finished = study.run(out / name.replace(" ", "-"), workers=workers)
     if finished.outcome.failed:
@@ -291,27 +310,28 @@ def run(name: str, out: Path, workers: int | None) -> tuple[Rows, Rows]:
 
 
 def main() -> None:
+    """Read the command line, run the studies and print the effects."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", help=f"studies to run, by default all: {', '.join(STUDIES)}")
-    parser.add_argument("--out", type=Path, help="where the studies are kept, by default nowhere")
-    parser.add_argument("--workers", type=int, help="by default one a core")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(STUDIES):
+    parser.add_argument("--out", type=Path, help="where the studies are kept (default: a temporary folder)")
+    parser.add_argument("--workers", type=int, help="default: one per core")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(STUDIES):
         parser.error(f"there is no study {', '.join(sorted(unknown))}")
-    names = asked.names or list(STUDIES)
+    names = options.names or list(STUDIES)
     if "cue" in names:
         names = list(dict.fromkeys([*names, "no cue"]))
     effects = [effect for effect in EFFECTS if effect.study in names]
     missed = 0
     with tempfile.TemporaryDirectory() as scratch:
-        tables = {name: run(name, asked.out or Path(scratch), asked.workers) for name in names}
+        tables = {name: run(name, options.out or Path(scratch), options.workers) for name in names}
     print(f"{'study':<15}{'effect':<34}{'planted':>8}{'points':>9}{'95 % interval':>19}  verdict")
     for effect in effects:
         found = effect.question(tables, effect.study)
         right = SIGNS[found.verdict] == effect.sign
         missed += not right
         interval = f"[{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
-        planted = f"{effect.study:<15}{effect.asked:<34}{'0+-'[effect.sign]:>8}"
+        planted = f"{effect.study:<15}{effect.title:<34}{'0+-'[effect.sign]:>8}"
         print(
             f"{planted}{100 * found.size:>+9.1f}{interval:>19}  {found.verdict}{'' if right else '  MISSED'}"
         )

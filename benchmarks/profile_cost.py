@@ -1,8 +1,8 @@
-"""What `distillab profile` takes: seconds, processor seconds and the peak of memory.
+"""Cost of `distillab profile`: seconds, processor seconds and the peak of memory.
 
     python benchmarks/profile_cost.py DATA [--set KEY=VALUE ...]
 
-Everything after the program's name is handed to `distillab profile`. Prints one line:
+All arguments are passed to `distillab profile`. Prints one line:
 
     118.2 s, 61.0 s of processors, 2,310 MiB at the peak
 """
@@ -15,11 +15,11 @@ from pathlib import Path
 
 from measured_command import measure
 
-THREADS = 2  # as many as the machine of the promise has cores: two minutes and 3 GiB for CIFAR-100
+THREADS = 2  # cores of the machine of the goal: two minutes and 3 GiB for CIFAR-100
 
 
 def main(arguments: list[str]) -> None:
-    """Profile once and print what it took."""
+    """Profile once and print the cost."""
     if not arguments:
         raise SystemExit(__doc__)
     with tempfile.TemporaryDirectory() as scratch:

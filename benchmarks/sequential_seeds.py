@@ -1,12 +1,13 @@
-"""What stopping early costs and saves: false verdicts, power and seeds of the sequential design, simulated.
+"""False verdicts, power and seeds of the sequential design, simulated.
 
     python benchmarks/sequential_seeds.py
 
 Simulates studies of 5 to 20 pairs, with the looks, levels and intervals that distillab uses.
-First table, in percent: for each family of gains, false verdicts where they are most likely (the true gain at
-0 without a margin, then at the upper and lower edge of a margin of half a standard deviation), false helps
-and harms where the gain is 0 inside that margin, and how often the intervals of all looks hold the true gain.
-Second table, normal gains: right verdicts in percent and seeds used, beside a fixed study of 20 pairs.
+First table, in percent: for each distribution of gains, false verdicts where they are most likely (the true
+gain at 0 without a margin, then at the upper and lower edge of a margin of half a standard deviation), false
+helps and harms where the gain is 0 inside that margin, and how often the intervals of all looks contain the
+true gain. Second table, normal gains: correct verdicts in percent and seeds used, beside a fixed study of 20
+pairs.
 Takes about ten seconds of one idle core.
 """
 
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from distillab.evidence.gains import grid_floor, guarded_interval
 from distillab.evidence.sequential import Look, look_plan
 from distillab.study.spec.seeds import SeedRange
-from interval_coverage import FAMILIES, Family
+from interval_coverage import FAMILIES, GainDistribution
 
 Values = npt.NDArray[np.float64]
 
@@ -33,19 +34,25 @@ UNDECIDED, HELPS, HARMS, EQUIVALENT = range(4)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Verdicts ``[studies]`` with the seeds used, and whether all looks' intervals held the true gain."""
+class SimulatedEnd:
+    """The end of simulated studies.
+
+    Attributes:
+        verdicts: int64 ``[studies]``.
+        seeds: int64 ``[studies]``, seeds used.
+        all_hold: bool ``[studies]``, whether the intervals of all looks contained the true gain.
+    """
 
     verdicts: npt.NDArray[np.int64]
     seeds: npt.NDArray[np.int64]
     all_hold: npt.NDArray[np.bool_]
 
     def share(self, *verdicts: int) -> float:
-        """Percent of studies that ended with one of some verdicts."""
+        """Return the percentage of studies that ended with one of the verdicts."""
         return 100.0 * float(np.isin(self.verdicts, verdicts).mean())
 
 
-def simulate(gains: Values, looks: Sequence[Look], margin: float, truth: float, step: float) -> Outcome:
+def simulate(gains: Values, looks: Sequence[Look], margin: float, truth: float, step: float) -> SimulatedEnd:
     """Follow studies with gains ``[studies, pairs]`` until each has a verdict or no look is left."""
     verdicts = np.zeros(len(gains), dtype=np.int64)
     seeds = np.full(len(gains), looks[-1].seeds)
@@ -53,20 +60,20 @@ def simulate(gains: Values, looks: Sequence[Look], margin: float, truth: float, 
     for look in looks:
         floor = grid_floor(look.seeds, step, look.confidence)
         low, high = guarded_interval(gains[:, : look.seeds], confidence=look.confidence, floor=floor)
-        said = np.where(low > margin, HELPS, np.where(high < -margin, HARMS, UNDECIDED))
-        said = np.where((low >= -margin) & (high <= margin), EQUIVALENT, said)
-        new = (verdicts == UNDECIDED) & (said != UNDECIDED)
-        verdicts[new], seeds[new] = said[new], look.seeds
+        verdict = np.where(low > margin, HELPS, np.where(high < -margin, HARMS, UNDECIDED))
+        verdict = np.where((low >= -margin) & (high <= margin), EQUIVALENT, verdict)
+        new = (verdicts == UNDECIDED) & (verdict != UNDECIDED)
+        verdicts[new], seeds[new] = verdict[new], look.seeds
         hold &= (low <= truth + 1e-12) & (truth - 1e-12 <= high)
-    return Outcome(verdicts, seeds, hold)
+    return SimulatedEnd(verdicts, seeds, hold)
 
 
-def false_verdicts(family: Family, looks: Sequence[Look]) -> list[float]:
-    """The first table's numbers for one family, in percent."""
+def false_verdicts(family: GainDistribution, looks: Sequence[Look]) -> list[float]:
+    """Return the numbers of the first table for one distribution, in percent."""
     drawn = family.draw(np.random.default_rng(1), (STUDIES, SEEDS.max)) - family.mean
     margin = 0.5 * float(drawn.std())
 
-    def ended(margin: float, truth: float) -> Outcome:
+    def ended(margin: float, truth: float) -> SimulatedEnd:
         return simulate(drawn + truth, looks, margin, truth, family.step)
 
     at_edges = [ended(0.0, 0.0), ended(margin, margin), ended(margin, -margin)]

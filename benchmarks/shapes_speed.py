@@ -1,10 +1,10 @@
-"""Speed of the drawn pictures: images a second on one core, and a set of 100,000 read as studies read it.
+"""Speed of generated shapes: images per second on one core, and loading 100,000 of them as studies do.
 
     python benchmarks/shapes_speed.py
 
-Pictures are drawn by ``draw`` from their class and number, 4,096 at a time at 32 pixels, with the default
+Images are drawn by ``draw`` from their class and number, 4,096 at a time at 32 pixels, with the default
 nuisances, in one thread and in processor time; the fastest of the rounds is taken. The last line is
-``load_dataset``: drawing, looking for duplicates, carving val. Takes about 20 seconds of one idle core.
+``load_dataset``: drawing, finding duplicates, carving val. Takes about 20 seconds of one idle core.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from distillab.sources.ingest import load_dataset
 from distillab.sources.shapes import Shapes
 
 ROUNDS = 5
-WANTED = 20_000  # images a second at 32 pixels
+GOAL = 20_000  # images per second at 32 pixels
 LOADED = 100_000
 
 
 def rate(side: int, channels: int, define: tuple[str, ...]) -> float:
-    """Images a second."""
+    """Return images per second."""
     source = Shapes(define=define)  # type: ignore[arg-type]
     count = max(64, 4096 * 32**2 // side**2)
     best = 0.0
@@ -45,7 +45,7 @@ def main() -> None:
         for side in (28, 32, 64, 224):
             for channels in (1, 3):
                 found = rate(side, channels, define)
-                mark = "" if side != 32 else "  enough" if found >= WANTED else f"  below {WANTED:,}"
+                mark = "" if side != 32 else "  enough" if found >= GOAL else f"  below {GOAL:,}"
                 print(f"{', '.join(define):<20}{side:>6}{channels:>10}{found:>16,.0f}{mark}")
     each = LOADED // 20  # 16 classes, a quarter as many test images
     started, processor = time.perf_counter(), time.process_time()

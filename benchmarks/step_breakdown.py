@@ -1,12 +1,12 @@
-"""Where the seconds of a finished study went, beside what the machine's arithmetic would allow.
+"""Where the seconds of a finished study went, compared with what the machine could reach.
 
     python benchmarks/step_breakdown.py DIR [--wall SECONDS] [--workers N]
 
-Each part of the training steps, what teachers' outputs took, and the rest of the jobs (testing, building,
-writing), in processor-seconds of the workers; with the wall time of the run, also what was spent outside of
-jobs (starting, planning, waiting for each other, writing tables). The bound is the arithmetic of all
-training, teachers' forwards and evaluation at the rate of a large matrix product or a large convolution on
-one thread, whichever is faster, in the precision of the study's students, measured when this runs.
+Prints each part of the training steps, the teacher outputs, and the rest of the jobs (evaluation, building
+networks, writing), in processor seconds of the workers; with the wall time of the run, also the time outside
+of jobs (starting, planning, waiting, writing tables). The bound is the number of operations of all training,
+forward passes of teachers and evaluation, at the rate of a large matrix product or a large convolution on one
+thread, whichever is faster, in the precision of the study's students, measured when this runs.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ IMAGES, CHANNELS, PIXELS = 16, 128, 32  # of the convolution, 3 x 3
 
 @torch.inference_mode()
 def best_rate(precision: str) -> float:
-    """Floating-point operations a second on one thread: the better median of a matrix product and of a
-    convolution. Libraries differ in how well they know a processor, so neither alone is what it can do."""
+    """Return floating-point operations per second on one thread.
+
+    This is the better median of a matrix product and of a convolution: libraries are optimized for either to
+    different degrees, so neither alone shows what the processor can do.
+    """
     torch.set_num_threads(1)
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     matrix = torch.randn(SIDE, SIDE).to(kind)
@@ -47,21 +50,21 @@ def _seconds(once: Callable[[], object]) -> float:
     once()
     taken = []
     for _ in range(ROUNDS):
-        started = time.process_time()  # one thread: what else the machine does is left out
+        started = time.process_time()  # one thread: other work on the machine is not counted
         once()
         taken.append(time.process_time() - started)
     return statistics.median(taken)
 
 
 def precision_of(folder: StudyFolder) -> str:
-    """The precision that most of the study's students were trained in."""
+    """Return the precision that most students of the study were trained in."""
     with folder.ledger() as ledger:
         jobs = [ledger.job(cell.run) for cell in ledger.cells() if cell.run]
         return statistics.mode(job.recipe["precision"] for job in jobs if isinstance(job, StudentJob))
 
 
 def operations(folder: StudyFolder) -> float:
-    """Floating-point operations of everything that networks computed in a study."""
+    """Return the floating-point operations of all networks in a study."""
     store, dataset = folder.store, folder.dataset
     val, test = len(dataset.val), sum(len(images) for images in dataset.eval.values())
     macs_of: dict[str, int] = {}
@@ -80,7 +83,7 @@ def operations(folder: StudyFolder) -> float:
     return 2 * total
 
 
-def tell(path: Path, wall: float | None = None, workers: int | None = None) -> None:
+def print_breakdown(path: Path, wall: float | None = None, workers: int | None = None) -> None:
     """Print the breakdown of the study in a folder."""
     folder = StudyFolder.open(path)
     with folder.ledger() as ledger:
@@ -98,20 +101,20 @@ def tell(path: Path, wall: float | None = None, workers: int | None = None) -> N
     rate, needed = best_rate(precision_of(folder)), operations(folder)
     bound = needed / rate
     print(f"  bound: {needed / 1e12:.2f} Tflop at {rate / 1e9:.0f} Gflop/s a thread, ", end="")
-    print(f"{bound:.0f} worker-seconds, {100 * bound / whole:.0f} % of what it took")
+    print(f"{bound:.0f} worker-seconds, {100 * bound / whole:.0f} % of the time taken")
 
 
 def main() -> None:
-    """Read the command line and tell."""
+    """Read the command line and print the breakdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", help="DIR of a finished study")
     parser.add_argument("--wall", type=float, help="wall seconds of its run")
     parser.add_argument("--workers", type=int, help="its worker processes")
-    asked = parser.parse_args()
-    if asked.folder is None:
+    options = parser.parse_args()
+    if options.folder is None:
         print("nothing to break down: give the DIR of a finished study")
         return
-    tell(asked.folder, asked.wall, asked.workers)
+    print_breakdown(options.folder, options.wall, options.workers)
 
 
 if __name__ == "__main__":

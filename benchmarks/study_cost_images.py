@@ -1,4 +1,4 @@
-"""The images of study_cost.py: a small cut of a dataset, as many of every class."""
+"""The images of study_cost.py: a small subset of a dataset, with the same number of images per class."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ BATCH = 64
 
 
 def read_data(data: str, label: str | None, classes: int | None = None) -> Dataset:
-    """The dataset that ``--data`` means, 32 pixels a side, in colour, or its first classes. Raises
-    RequestError."""
+    """Load the dataset of ``--data``, or its first classes, as color images of 32 pixels per side.
+
+    Raises:
+        RequestError: The data cannot be read.
+    """
     form: dict[str, Any] = {"resolution": 32, "channels": 3} | ({"classes": classes} if classes else {})
     if label is None:
         return load_dataset(source_from_argument(data).model_copy(update=form))
@@ -29,7 +32,7 @@ def read_data(data: str, label: str | None, classes: int | None = None) -> Datas
 
 
 def write_images(dataset: Dataset, images: int, path: Path) -> None:
-    """A cut of the dataset as .npz: ``images`` to train on, a tenth of it for val, at most 2,000 to test."""
+    """Write a subset as .npz: ``images`` for train, a tenth as many for val, at most 2,000 for test."""
     classes = len(dataset.classes)
     if not max(classes, BATCH) <= images <= len(dataset.train):
         raise SystemExit(f"--images must lie between {max(classes, BATCH)} and {len(dataset.train)}")
@@ -43,7 +46,7 @@ def write_images(dataset: Dataset, images: int, path: Path) -> None:
 
 
 def evenly(images: Examples, size: int) -> npt.NDArray[np.int64]:
-    """Positions of ``size`` images, of every class as many as of any other, or one more."""
+    """Return positions of ``size`` images, equally many of every class, or one more."""
     shuffled = np.random.default_rng(0).permutation(len(images))
     labels = images.labels[shuffled]
     rank = np.empty(len(images), dtype=np.int64)
@@ -54,7 +57,7 @@ def evenly(images: Examples, size: int) -> npt.NDArray[np.int64]:
 
 
 def moments(path: Path) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation a channel of the training images, on the [0, 1] scale."""
+    """Return mean and standard deviation per channel of the training images, on the [0, 1] scale."""
     with np.load(path) as arrays:
         pixels = arrays["x_train"] / 255.0
     return pixels.mean((0, 2, 3)).tolist(), pixels.std((0, 2, 3)).tolist()

@@ -1,4 +1,4 @@
-"""The tables of study_cost.py: costs, accuracies, how far they differ beside the noise of seeds, ratios.
+"""The tables of study_cost.py: costs, accuracies, their differences and the noise of seeds, ratios.
 
     python benchmarks/study_cost_tables.py TABLE.csv
 
@@ -23,7 +23,7 @@ COST_COLUMNS = ("wall_seconds", "cpu_seconds", "peak_mib", "teacher_images")
 
 
 def print_tables(rows: Sequence[Record]) -> None:
-    """Costs, and accuracies in percent (mean and standard deviation over seeds), as Markdown."""
+    """Print costs, and accuracies in percent (mean and standard deviation over seeds), as Markdown."""
     costs = [
         [row["pair"], row["side"], *(f"{float(row[name]):,.0f}" for name in COST_COLUMNS)] for row in rows
     ]
@@ -40,7 +40,7 @@ def print_tables(rows: Sequence[Record]) -> None:
 
 
 def print_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Lines of text under their columns, as Markdown."""
+    """Print lines of text under their columns, as Markdown."""
     widths = [max(len(line[place]) for line in (columns, *lines)) for place in range(len(columns))]
     for line in (columns, ["-" * width for width in widths], *lines):
         print("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |")
@@ -48,32 +48,38 @@ def print_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def print_noise(rows: Sequence[Record]) -> None:
-    """How far each side's accuracies are from torchdistill's, beside what seeds make of that."""
+    """Print how far the accuracies of each side are from torchdistill's, and the difference due to seeds."""
     for side in SIDES[1:]:
         gaps, noises = [], []
-        for theirs, ours in itertools.product(rows, rows):
-            if (theirs["side"], ours["side"]) == ("torchdistill", side) and theirs["pair"] == ours["pair"]:
+        for reference, own in itertools.product(rows, rows):
+            if (reference["side"], own["side"]) == ("torchdistill", side) and reference["pair"] == own[
+                "pair"
+            ]:
                 for name in METHODS:
-                    gaps.append(ours[f"accuracy_{name}"] - theirs[f"accuracy_{name}"])
-                    noises.append((ours[f"sd_{name}"] ** 2 + theirs[f"sd_{name}"] ** 2) / theirs["seeds"])
+                    gaps.append(own[f"accuracy_{name}"] - reference[f"accuracy_{name}"])
+                    noises.append(
+                        (own[f"sd_{name}"] ** 2 + reference[f"sd_{name}"] ** 2) / reference["seeds"]
+                    )
         mean, noise = statistics.fmean(gaps), statistics.fmean(noises) ** 0.5
         root = statistics.fmean(gap**2 for gap in gaps) ** 0.5
         print(
-            f"{side} - torchdistill: {100 * mean:+.2f} points on average over {len(gaps)} arms; "
-            f"arms differ by {100 * root:.2f} (rms), where seeds alone would make {100 * noise:.2f}"
+            f"{side} - torchdistill: {100 * mean:+.2f} points on average over {len(gaps)} pairs and methods; "
+            f"which differ by {100 * root:.2f} (rms), where seeds alone would cause {100 * noise:.2f}"
         )
 
 
 def ratios(rows: Sequence[Record]) -> str:
-    """torchdistill's wall seconds over those of each of distillab's sides."""
-    theirs, auto, fp32 = (sum(row["wall_seconds"] for row in rows if row["side"] == side) for side in SIDES)
-    return f"ratio_auto={theirs / auto:.2f} ratio_fp32={theirs / fp32:.2f}"
+    """Return torchdistill's wall seconds over those of each side of distillab."""
+    reference, auto, fp32 = (
+        sum(row["wall_seconds"] for row in rows if row["side"] == side) for side in SIDES
+    )
+    return f"ratio_auto={reference / auto:.2f} ratio_fp32={reference / fp32:.2f}"
 
 
 def print_all(rows: Sequence[Record]) -> None:
-    """Everything that is told of the rows, ``ratio_auto=X ratio_fp32=Y`` last."""
+    """Print all tables of the rows, ``ratio_auto=X ratio_fp32=Y`` last."""
     first = rows[0]
-    print(f"{first['seeds']} seeds, {first['images']} images, {first['steps']} steps a run")
+    print(f"{first['seeds']} seeds, {first['images']} images, {first['steps']} steps per run")
     print_tables(rows)
     print_noise(rows)
     pairs = list(dict.fromkeys(row["pair"] for row in rows))
@@ -91,7 +97,7 @@ def write_csv(rows: Sequence[Record], path: Path) -> None:
 
 
 def read_csv(path: Path) -> list[Record]:
-    """The rows that :func:`write_csv` wrote."""
+    """Return the rows that :func:`write_csv` wrote."""
     with path.open(newline="") as file:
         return [
             {key: value if key in ("pair", "side") else float(value) for key, value in row.items()}

@@ -1,8 +1,8 @@
-"""A transaction costs the same in a large study as in a small one: guarded as a ratio, in one process.
+"""A transaction costs the same in a large study as in a small one, as a ratio within one process.
 
     make bench, or: python -m pytest benchmarks/test_guards_ledger.py
 
-A walk over all jobs somewhere in a transaction would show as a ratio near that of the numbers of jobs.
+A loop over all jobs in a transaction would show as a ratio near that of the numbers of jobs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from plan_scale import bare_job
 
 SMALL, LARGE = 200, 20_000
 ROUNDS = 80  # fewer than the small ledger has jobs
-MOST = 5.0
+LARGEST_RATIO = 5.0
 
 Call = Callable[[], Any]
 
 
 def worker(ledger: Ledger) -> Call:
-    """What a worker does between two runs."""
+    """Return what a worker does between two runs."""
 
     def step() -> None:
         for job in ledger.claim():
@@ -38,13 +38,13 @@ def worker(ledger: Ledger) -> Call:
 
 
 def watcher(ledger: Ledger) -> Call:
-    """What those who watch ask."""
+    """Return the queries of the process that watches the workers."""
     return lambda: (ledger.progress(), ledger.tally(), ledger.open_jobs(), ledger.seconds())
 
 
 @pytest.fixture
 def ledgers(tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
-    """A small and a large ledger, in which every fifth job is one that the next four wait for."""
+    """Create a small and a large ledger, in which the four jobs after every fifth one depend on it."""
     with ExitStack() as stack:
         made = []
         for size in (SMALL, LARGE):
@@ -55,17 +55,17 @@ def ledgers(tmp_path: Path) -> Iterator[tuple[Ledger, Ledger]]:
         yield made[0], made[1]
 
 
-@pytest.mark.parametrize("who", [worker, watcher])
-def test_a_transaction_costs_the_same_among_many_jobs(
-    benchmark: BenchmarkFixture, ledgers: tuple[Ledger, Ledger], who: Callable[[Ledger], Call]
+@pytest.mark.parametrize("role", [worker, watcher])
+def test_transaction_time_is_independent_of_the_number_of_jobs(
+    benchmark: BenchmarkFixture, ledgers: tuple[Ledger, Ledger], role: Callable[[Ledger], Call]
 ) -> None:
-    small, large = (who(ledger) for ledger in ledgers)
+    small, large = (role(ledger) for ledger in ledgers)
     turns = itertools.cycle((small, large))
-    # In turns, so that whatever else the machine does meets both alike.
+    # Alternately, so that other work on the machine affects both equally.
     benchmark.pedantic(lambda: next(turns)(), rounds=2 * ROUNDS, iterations=1)
     times = benchmark.stats.stats.data
     medians = [sorted(times[start::2])[ROUNDS // 2] for start in (0, 1)]
     ratio = medians[1] / medians[0]
     benchmark.extra_info["ratio"] = ratio
-    print(f"{who.__name__}: {LARGE:,} jobs against {SMALL:,}, ratio of medians {ratio:.2f}")
-    assert ratio < MOST
+    print(f"{role.__name__}: {LARGE:,} jobs against {SMALL:,}, ratio of medians {ratio:.2f}")
+    assert ratio < LARGEST_RATIO

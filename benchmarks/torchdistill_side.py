@@ -1,19 +1,19 @@
-"""The torchdistill half of study_cost.py: a grid of runs as torchdistill's own examples do them.
+"""The torchdistill side of study_cost.py: a grid of runs as in torchdistill's own examples.
 
-study_cost.py starts it, with a JSON file that says what to run:
+study_cost.py starts it with a JSON file that describes the runs:
 
     python benchmarks/torchdistill_side.py JOB.json
 
 Every run is made by ``get_distillation_box`` (``get_training_box`` for plain students) from a configuration
-with the keys of torchdistill's YAML samples, and follows the course of its image classification example:
-epochs of forward, loss, backward and scheduler, a look at val, one test at the end. What is read between the
-layers comes from its forward hooks, the losses are its own, the images are PIL images behind torchvision's
-transforms and a DataLoader. All runs of a job share one process, so that importing and reading are paid once.
+with the keys of torchdistill's YAML samples, and follows its image classification example: epochs of forward
+pass, loss, backward pass and scheduler, evaluation on val, one test at the end. Features come from its
+forward hooks, the losses are its own, the images are PIL images behind torchvision's transforms and a
+DataLoader. All runs of a job share one process, so that importing and reading happen once.
 
-Kinder to torchdistill than its example: val is looked at after the same epochs as in distillab rather than
-after each, the test takes batches of 256 rather than of one image, the teacher is not tested, no best weights
-are written, and nothing is logged. The teacher is put into evaluation mode here; torchdistill leaves that to
-its user.
+Differences in favor of torchdistill: val is evaluated after the same epochs as in distillab rather than after
+each, the test uses batches of 256 rather than of one image, the teacher is not tested, no best weights are
+written, and nothing is logged. The teacher is put into evaluation mode here; torchdistill leaves that to its
+user.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ LOGITS = {
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. ``arms`` are (method, seed); ``most_steps`` cuts each run short, for a pilot."""
+    """The runs to make. ``runs`` are (method, seed); ``most_steps`` ends each run early, for a pilot."""
 
     data: str
     teacher: str
     teacher_weights: str
     student: str
-    arms: list[tuple[str, int]]
+    runs: list[tuple[str, int]]
     epochs: int
     batch_size: int
     lr: float
@@ -73,7 +73,7 @@ class Job:
 
 
 class Images(Dataset[tuple[Any, int]]):
-    """Images in memory, given out as torchvision's CIFAR sets do it: as PIL images through a transform."""
+    """Images in memory, returned as torchvision's CIFAR datasets do: as PIL images through a transform."""
 
     def __init__(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], transform: Any) -> None:
         self.pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
@@ -87,7 +87,7 @@ class Images(Dataset[tuple[Any, int]]):
 
 
 def read_sets(job: Job) -> tuple[dict[str, Images], int, int]:
-    """The three sets behind their transforms, the number of classes, and the side of an image."""
+    """Return the three splits behind their transforms, the number of classes, and the side of an image."""
     plain = [transforms.ToTensor(), transforms.Normalize(job.mean, job.std)]
     with np.load(job.data) as arrays:
         side = arrays["x_train"].shape[2]
@@ -103,7 +103,7 @@ def read_sets(job: Job) -> tuple[dict[str, Images], int, int]:
 
 
 def network(name: str, classes: int, side: int, weights: str | None = None) -> nn.Module:
-    """A network of distillab, in whose classifier an identity gives the embedding a path to hook."""
+    """Return a network of distillab with an identity before its classifier, whose output can be hooked."""
     model = build_model(name, classes=classes, inputs=InputSpec.square(3, side))
     if weights:
         model.load_state_dict(load_file(weights))
@@ -112,9 +112,9 @@ def network(name: str, classes: int, side: int, weights: str | None = None) -> n
 
 
 def terms(method: str) -> dict[str, Any]:
-    """The ``sub_terms`` of a method's loss, with the values of distillab's defaults.
+    """Return the ``sub_terms`` of a method's loss, with the values of distillab's defaults.
 
-    All but kd, which holds its own, have the cross-entropy with weight 1 beside them.
+    All but kd, which includes its own, add the cross-entropy with weight 1.
     """
     cross_entropy = {
         "criterion": {"key": "CrossEntropyLoss", "kwargs": {"reduction": "mean"}},
@@ -152,7 +152,7 @@ def terms(method: str) -> dict[str, Any]:
 
 
 def configuration(job: Job, method: str, steps: int) -> dict[str, Any]:
-    """What stands under ``train`` in a torchdistill configuration."""
+    """Return the ``train`` section of a torchdistill configuration."""
     hooked = {"at": list(STAGES), "rkd": [EMBEDDING]}.get(method, [])
     model = {
         "forward_proc": "forward_batch_only",
@@ -186,16 +186,16 @@ def configuration(job: Job, method: str, steps: int) -> dict[str, Any]:
 
 @torch.inference_mode()
 def accuracy(model: nn.Module, loader: DataLoader[Any]) -> float:
-    """The share of images that the model classifies correctly."""
+    """Return the share of images that the model classifies correctly."""
     model.eval()
     right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in loader)
     return right / len(loader.dataset)  # type: ignore[arg-type]
 
 
-def run_arm(
+def run_once(
     job: Job, method: str, seed: int, sets: dict[str, Images], classes: int, side: int
 ) -> dict[str, Any]:
-    """Train and test one student; what it came to, and how often the teacher was asked."""
+    """Train and test one student; return its accuracy and the number of images through the teacher."""
     from torchdistill.core.distillation import get_distillation_box
     from torchdistill.core.training import get_training_box
 
@@ -203,11 +203,11 @@ def run_arm(
     np.random.seed(seed)
     torch.manual_seed(seed)
     student = network(job.student, classes, side)
-    asked = 0
+    teacher_images = 0
 
     def count(_module: nn.Module, inputs: tuple[Tensor, ...], _output: Any) -> None:
-        nonlocal asked
-        asked += len(inputs[0])
+        nonlocal teacher_images
+        teacher_images += len(inputs[0])
 
     steps = job.epochs * (len(sets["train"]) // job.batch_size)
     config = configuration(job, method, steps)
@@ -219,7 +219,7 @@ def run_arm(
         box = get_distillation_box(teacher, student, sets, config, CPU, None, False, 1)
     seconds = train(job, box, student)
     box.clean_modules()
-    found = {"method": method, "seed": seed, "seconds": seconds, "teacher_images": asked}
+    found = {"method": method, "seed": seed, "seconds": seconds, "teacher_images": teacher_images}
     if job.most_steps is None:
         test = DataLoader(sets["test"], batch_size=TEST_BATCH, num_workers=job.loader_workers)
         found["accuracy"] = accuracy(student, test)
@@ -227,7 +227,7 @@ def run_arm(
 
 
 def train(job: Job, box: Any, student: nn.Module) -> float:
-    """Follow the example's course; seconds of all steps but the first, which waits for things to start."""
+    """Train as in the example; return the seconds of all steps but the first, which includes start-up."""
     done, started = 0, time.perf_counter()
     for epoch in range(box.num_epochs):
         box.pre_epoch_process(epoch=epoch)
@@ -248,13 +248,13 @@ def train(job: Job, box: Any, student: nn.Module) -> float:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the job file says and write what came of it."""
+    """Make the runs of the job file and write their results."""
     if len(arguments) != 1:
         print("benchmarks/study_cost.py runs this file")
         return
     job = Job(**json.loads(Path(arguments[0]).read_text()))
     sets, classes, side = read_sets(job)
-    runs = [run_arm(job, method, seed, sets, classes, side) for method, seed in job.arms]
+    runs = [run_once(job, method, seed, sets, classes, side) for method, seed in job.runs]
     facts = {"threads": torch.get_num_threads(), "runs": runs}
     Path(job.out).write_text(json.dumps(facts, indent=1))
 

@@ -1,16 +1,14 @@
-"""Memory of a study by workers and by runs: it should grow with the first and not with the second.
+"""Memory of a study by number of workers and of runs: it should grow with the first only.
 
     python benchmarks/worker_memory.py [--runs 30 150] [--workers 1 2]
 
 For every number of runs and workers, ``distillab run`` of a small study on 8x8 digits, in processes of its
-own. Printed: peak memory of all its processes, sampled five times a second, what they share counted once. It
-needs ``pip install psutil``.
+own. Prints the peak memory of all its processes, sampled five times per second, shared pages counted once.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import itertools
 import sys
 import tempfile
@@ -34,7 +32,7 @@ STUDY: dict[str, Any] = {
 
 
 def peak(runs: int, workers: int, folder: Path) -> float:
-    """MiB at the peak of a study of so many runs."""
+    """Return the MiB at the peak of a study of so many runs."""
     file = folder / f"{runs}-{workers}.yaml"
     file.write_text(yaml.safe_dump(STUDY | {"seeds": runs // len(METHODS)}))
     command = [sys.executable, "-m", "distillab.cli", "run", str(file), "--out", str(file.with_suffix(""))]
@@ -46,13 +44,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--runs", type=int, nargs="+", default=[30, 150])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    asked = parser.parse_args()
-    if importlib.util.find_spec("psutil") is None:
-        print("psutil is not installed (pip install psutil)")
-        return
+    options = parser.parse_args()
     print("| workers | runs | peak, MiB |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for workers, runs in itertools.product(asked.workers, asked.runs):
+        for workers, runs in itertools.product(options.workers, options.runs):
             print(f"| {workers} | {runs} | {peak(runs, workers, Path(folder)):,.0f} |", flush=True)
 
 

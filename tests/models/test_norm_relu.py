@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
-from distillab.models.cpu_kernels import fused, kernels
-from distillab.models.cpu_kernels.norm_relu import norm_relu
+from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
 
 Found = dict[str, Tensor]
 
@@ -285,6 +284,13 @@ def test_second_derivatives_are_torchs(with_plus: bool) -> None:
         assert distance(found, wanted) <= 1.2 * distance(its, wanted) + 1e-3
 
 
+def test_torch_is_used_without_numba(monkeypatch: pytest.MonkeyPatch, fusions: list[str]) -> None:
+    monkeypatch.setattr(dispatch, "has_numba", lambda: False)
+    norm, x = norm_of(4), images(2, 4, 3, 3)
+    expected = F.relu(copy.deepcopy(norm)(x))
+    assert torch.equal(norm_relu(norm, x), expected) and fusions == []
+
+
 def test_kernels_are_compiled_anew_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     real = numba.njit
 
@@ -294,14 +300,14 @@ def test_kernels_are_compiled_anew_where_no_cache_can_be_written(monkeypatch: py
         return real(function, **options)
 
     monkeypatch.setattr(numba, "njit", nowhere)
-    widened = kernels.compiled(kernels.widened.py_func)
+    widened = kernels.jit(kernels.to_float32.py_func)
     assert widened(np.uint16(0x3FC0)) == 1.5
 
 
 def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
     program = """
 import os, torch
-import distillab.models.cpu_kernels.ready
+import distillab.models.cpu_kernels.precompiled
 from distillab.models.cpu_kernels import fused, kernels
 torch.set_num_threads(1)
 def made():

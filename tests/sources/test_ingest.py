@@ -1,4 +1,4 @@
-"""From a source to a dataset: nothing leaks, nothing is lost in silence, the same request splits alike."""
+"""From a source to a dataset: no leaks, no silent losses, repeatable splits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from distillab.errors import RequestError
 from distillab.sources import ImageSource, RawSplit, RawSplits, Source, parse_source
 from distillab.sources.ingest import load_dataset
 
-Split = Sequence[tuple[int, int]]  # (what is on the image, label) of each image
+Split = Sequence[tuple[int, int]]  # (content, label) of each image
 
 
 def picture(content: int) -> npt.NDArray[np.uint8]:
@@ -30,7 +30,7 @@ def picture(content: int) -> npt.NDArray[np.uint8]:
 
 
 class Made(ImageSource):
-    """A source of made images: the same content gives the same pixels; content below 0 is damaged."""
+    """A synthetic source: equal content gives equal pixels, and content below 0 is damaged."""
 
     train: tuple[tuple[int, int], ...]
     given_val: tuple[tuple[int, int], ...] | None = None
@@ -45,7 +45,9 @@ class Made(ImageSource):
     def raw(self, name: str, split: Split) -> RawSplit:
         images = [b"damaged" if content < 0 else picture(content) for content, _ in split]
         labels = np.array([label for _, label in split], dtype=np.int64)
-        return RawSplit(images, labels, [f"{name}[{row}]" for row in range(len(split))])
+        return RawSplit(
+            images, Labels(labels, len(self.class_names)), [f"{name}[{row}]" for row in range(len(split))]
+        )
 
 
 def made(train: Split, **keys: Any) -> Made:
@@ -53,7 +55,7 @@ def made(train: Split, **keys: Any) -> Made:
 
 
 def images(start: int, count: int, classes: int = 2) -> list[tuple[int, int]]:
-    """Different images, labels in turn."""
+    """Return different images with alternating labels."""
     return [(start + row, row % classes) for row in range(count)]
 
 
@@ -72,7 +74,7 @@ def refuse(source: Source) -> str:
 # ---------------------------------------------------------------------------------------- splits and ids
 
 
-def test_every_image_stands_in_one_split_with_its_pixels_and_label() -> None:
+def test_every_image_is_in_one_split_with_its_pixels_and_label() -> None:
     train = images(0, 100, classes=4)
     dataset = load_dataset(made(train, class_names=("a", "b", "c", "d")))
     splits = (dataset.train, dataset.val, dataset.eval["test"])
@@ -84,7 +86,7 @@ def test_every_image_stands_in_one_split_with_its_pixels_and_label() -> None:
     assert dataset.report.carved == ("val", "test")
 
 
-def test_given_splits_are_kept_and_ids_are_counted_through_them() -> None:
+def test_given_splits_are_kept_and_ids_are_counted_across_them() -> None:
     dataset = load_dataset(made(images(0, 10), given_val=images(20, 4), given_test=images(40, 6)))
     assert dataset.train.ids.tolist() == list(range(10))
     assert dataset.val.ids.tolist() == list(range(10, 14))
@@ -92,7 +94,7 @@ def test_given_splits_are_kept_and_ids_are_counted_through_them() -> None:
     assert dataset.report.carved == ()
 
 
-def test_the_same_request_splits_alike_and_another_seed_differently() -> None:
+def test_splits_are_repeatable_and_depend_on_the_seed() -> None:
     train = images(0, 200)
     one, same = load_dataset(made(train)), load_dataset(made(train))
     other = load_dataset(made(train, split_seed=1))
@@ -101,7 +103,7 @@ def test_the_same_request_splits_alike_and_another_seed_differently() -> None:
     assert set(one.eval["test"].ids) != set(other.eval["test"].ids)
 
 
-def test_ids_and_sides_do_not_depend_on_the_choice_of_classes() -> None:
+def test_ids_and_splits_do_not_depend_on_the_chosen_classes() -> None:
     train = images(0, 120, classes=3)
     names = ("a", "b", "c")
     whole = load_dataset(made(train, class_names=names))
@@ -119,7 +121,7 @@ def test_ids_and_sides_do_not_depend_on_the_choice_of_classes() -> None:
 
 
 @pytest.mark.parametrize(("val", "test"), [(0.9, 0.9), (0.01, 0.01), (0.01, 0.99)])
-def test_every_side_gets_every_class_whatever_the_shares(val: float, test: float) -> None:
+def test_every_split_gets_every_class_whatever_the_shares(val: float, test: float) -> None:
     train = [(content, label) for label in (0, 1) for content in range(10 * label, 10 * label + 3)]
     dataset = load_dataset(made(train, val=val, test=test))
     for split in (dataset.train, dataset.val, dataset.eval["test"]):
@@ -153,7 +155,7 @@ def test_carving_is_stratified_and_keeps_identical_images_together(
 # ---------------------------------------------------------------------------------------- duplicates
 
 
-def test_contents_are_told_by_their_pixels() -> None:
+def test_identical_images_are_found_by_their_pixels() -> None:
     pixels = np.stack([picture(number) for number in (5, 6, 5, 7, 6, 5)])[:, None]
     pool, codes = content(pixels)
     assert codes.tolist() == [0, 1, 0, 3, 1, 0]
@@ -165,7 +167,7 @@ def test_contents_are_told_by_their_pixels() -> None:
 
 
 def leaky(duplicates: str) -> Made:
-    # images 2 and 3 of train also stand in test, 4 of train in val, and 20 of val in test
+    # images 2 and 3 of train are also in test, 4 of train in val, and 20 of val in test
     return made(
         images(0, 10),
         given_val=[*images(20, 4), (4, 0)],
@@ -174,17 +176,17 @@ def leaky(duplicates: str) -> Made:
     )
 
 
-def test_duplicates_across_splits_are_dropped_where_training_would_see_them() -> None:
+def test_duplicates_across_splits_are_dropped_from_the_earlier() -> None:
     dataset = load_dataset(leaky("drop"))
     assert dataset.report.duplicates == {"train/val": 1, "train/test": 2, "val/test": 1}
     assert dataset.report.dropped_duplicates == 3
-    assert dataset.report.notes == ("1 val images that also stand in test were left out.",)
+    assert dataset.report.notes == ("1 val examples that are also in test were left out.",)
     assert dataset.train.ids.tolist() == [0, 1, 5, 6, 7, 8, 9]
     assert dataset.val.ids.tolist() == [11, 12, 13, 14]
     assert len(dataset.eval["test"]) == 7
 
 
-def test_duplicates_are_counted_even_if_they_are_kept() -> None:
+def test_kept_duplicates_are_counted() -> None:
     dataset = load_dataset(leaky("keep"))
     assert dataset.report.duplicates == {"train/val": 1, "train/test": 2, "val/test": 1}
     assert dataset.report.dropped_duplicates == 0
@@ -202,11 +204,11 @@ def test_carving_never_leaks(seed: int, duplicates: str) -> None:
     assert not held["val"] & held["test"]
     assert dataset.report.duplicates == {"train/val": 0, "train/test": 0, "val/test": 0}
     assert dataset.report.notes == (
-        "41 train images repeat another train image, 1 of them under another label; they were kept.",
+        "41 train examples repeat another train example, 1 of them with another label; they were kept.",
     )
 
 
-def test_a_kept_duplicate_of_a_given_val_set_is_counted_in_a_carved_test_set() -> None:
+def test_duplicates_of_a_given_val_set_are_counted_in_a_carved_test() -> None:
     val = images(0, 40)
     dataset = load_dataset(made(images(0, 40), given_val=val, duplicates="keep"))
     held = contents(dataset)
@@ -214,9 +216,9 @@ def test_a_kept_duplicate_of_a_given_val_set_is_counted_in_a_carved_test_set() -
     assert dataset.report.duplicates["train/val"] == len(held["train"]) == 32
 
 
-def test_dropping_does_not_empty_a_class() -> None:
+def test_dropping_that_empties_a_class_is_refused() -> None:
     line = refuse(made(images(0, 10), given_test=[(0, 0), (2, 0), (4, 0), (6, 0), (8, 0), (99, 1)]))
-    assert "all train images of class 'a' also stand in a later split" in line
+    assert "all train examples of class 'a' are also in a later split" in line
     assert "`duplicates: keep`" in line
 
 
@@ -226,7 +228,7 @@ def test_dropping_does_not_empty_a_class() -> None:
 def test_broken_images_stop_the_reading_or_are_left_out() -> None:
     train = [*images(0, 30), (-1, 0), *images(50, 10), *[(-1, 1)] * 8]
     line = refuse(made(train))
-    assert line.startswith("9 of 49 images cannot be decoded: train[30] (")
+    assert line.startswith("9 of 49 examples cannot be decoded: train[30] (")
     assert "train[44]" in line
     assert "train[45]" not in line
     assert "and 4 more" in line
@@ -241,7 +243,7 @@ def test_broken_images_stop_the_reading_or_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (made([(0, 0), (1, 0)]), "there is one class only, 'a'"),
+        (made([(0, 0), (1, 0)]), "there is only one class, 'a'"),
         (
             made([(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)]),
             "class 'b' has 2 examples to be split into train, test, val (allowed: at least 3",
@@ -256,36 +258,36 @@ def test_broken_images_stop_the_reading_or_are_left_out() -> None:
         ),
         (made(images(0, 9), given_test=[(20, 0), (21, 0)]), "different classes: test lacks 'b'"),
         (made([(0, 0), (2, 0)], given_test=images(20, 4)), "different classes: train lacks 'b'"),
-        (made(images(0, 9), given_val=[(20, 1)]), "train and val hold different classes: val lacks 'a'"),
-        (made(images(0, 9), given_test=[]), "the test split holds no image"),
+        (made(images(0, 9), given_val=[(20, 1)]), "train and val have different classes: val lacks 'a'"),
+        (made(images(0, 9), given_test=[]), "the test split has no examples"),
         (
             made(images(0, 9), classes=["a", "bb"]),
             "classes: unknown class 'bb', did you mean 'b'? (allowed: 'a', 'b')",
         ),
-        (made(images(0, 9), classes=3), "classes: 3 classes are asked for (allowed: 2 to 2)"),
+        (made(images(0, 9), classes=3), "classes: 3 classes are requested (allowed: 2 to 2)"),
         (made([(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]), "class 'b' has 3 examples (0 if identical"),
-        (made([*images(0, 9), (-1, 1), (-1, 1)]), "2 of 11 images cannot be decoded"),
+        (made([*images(0, 9), (-1, 1), (-1, 1)]), "2 of 11 examples cannot be decoded"),
         (
             made([(0, 0), (1, 0), (2, 0), *[(-1, 1)] * 3], on_broken="skip"),
-            "all train images of class 'b' are broken",
+            "all train examples of class 'b' are broken",
         ),
     ],
 )
-def test_what_cannot_be_studied_is_refused_in_one_line(source: Made, expected: str) -> None:
+def test_unusable_data_are_refused_in_one_line(source: Made, expected: str) -> None:
     assert expected in refuse(source)
 
 
-def test_classes_without_images_are_left_out_and_said() -> None:
+def test_classes_without_images_are_left_out_with_a_note() -> None:
     dataset = load_dataset(made([(i, 2 * (i % 2)) for i in range(20)], class_names=("a", "b", "c")))
     assert dataset.classes == ("a", "c")
-    assert dataset.report.notes == ("1 classes of the source have no image and were left out: 'b'.",)
+    assert dataset.report.notes == ("1 classes of the source have no example and were left out: 'b'.",)
     assert set(dataset.train.labels.tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(
     "entry", [{"source": "digits"}, {"source": "digits", "resolution": 6, "channels": 3}]
 )
-def test_a_dataset_survives_the_disk(entry: dict[str, Any], tmp_path: Path) -> None:
+def test_dataset_survives_saving_and_opening(entry: dict[str, Any], tmp_path: Path) -> None:
     dataset = load_dataset(parse_source({**entry, "classes": 3, "name": "three digits"}, tmp_path, "data"))
     dataset.save(tmp_path)
     opened = Dataset.open(tmp_path)
@@ -306,7 +308,7 @@ def test_a_dataset_survives_the_disk(entry: dict[str, Any], tmp_path: Path) -> N
     share=st.floats(0.05, 0.6),
     key=st.integers(0, 99),
 )
-def test_whole_groups_are_carved_and_every_class_is_left_on_both_sides(
+def test_whole_groups_are_carved_with_every_class_on_both_sides(
     groups: int, classes: int, each: int, shuffle: int, share: float, key: int
 ) -> None:
     rng = np.random.default_rng(shuffle)
@@ -334,7 +336,7 @@ def test_groups_that_share_an_image_stay_together() -> None:
 
 
 class Grouped(Made):
-    """Made images whose group is their content's hundreds."""
+    """A source of images whose group is the hundreds digit of their content."""
 
     def read(self) -> RawSplits:
         raw = super().read()
@@ -347,7 +349,7 @@ class Grouped(Made):
         return replace(raw, **given, group_names=tuple(f"patient {g}" for g in range(10)))
 
 
-def test_splits_by_group_hold_different_groups() -> None:
+def test_splits_by_group_have_disjoint_groups() -> None:
     source = Grouped(
         train=tuple(pair for group in range(8) for pair in images(100 * group, 6)), split_by="group"
     )
@@ -360,7 +362,7 @@ def test_splits_by_group_hold_different_groups() -> None:
     assert set(load_dataset(source.model_copy(update={"split_seed": 1})).val.groups) != names[1]
 
 
-def test_an_image_in_two_groups_keeps_them_on_one_side() -> None:
+def test_image_in_two_groups_keeps_them_in_one_split() -> None:
     train = [pair for group in range(6) for pair in images(100 * group, 4)]
     both = [pair for pair in train if pair[0] < 100]  # group 0 again, in group 5 by its position below
 
@@ -378,16 +380,16 @@ def test_an_image_in_two_groups_keeps_them_on_one_side() -> None:
             assert (0 in each.groups) == (5 in each.groups)
 
 
-def test_splitting_by_group_says_what_it_lacks() -> None:
-    with pytest.raises(RequestError, match="images have no groups"):
+def test_infeasible_splits_by_group_are_refused() -> None:
+    with pytest.raises(RequestError, match="examples do not have groups"):
         load_dataset(made(images(0, 40), split_by="group"))
     two = [pair for group in range(2) for pair in images(100 * group, 20)]
     with pytest.raises(RequestError, match=r"lies in 2 groups.*allowed: at least 3 groups"):
         load_dataset(Grouped(train=tuple(two), split_by="group"))
 
 
-def test_groups_on_both_sides_of_a_given_split_are_told() -> None:
+def test_groups_in_two_given_splits_are_noted() -> None:
     train = [pair for group in range(4) for pair in images(100 * group, 6)]
     test = [*images(110, 6), *images(500, 6)]
     dataset = load_dataset(Grouped(train=tuple(train), given_test=tuple(test), split_by="group"))
-    assert "1 groups stand in train and in the given test: 'patient 1'." in dataset.report.notes
+    assert "1 groups are in train and in the given test: 'patient 1'." in dataset.report.notes

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distillab.training.numerics import NumericsConfig, benchmark, config, time_candidates
+from distillab.training.numerics import NumericsConfig, benchmark, config
+from distillab.training.numerics.benchmark import time_candidates
 from support.numerics import WORKLOAD
 from support.training import CPU
 

@@ -6,11 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
 from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, statistics_of_pixels
 from distillab.data.examples import IMAGE, Examples, Pool
 from distillab.data.originals import Originals
@@ -172,13 +171,13 @@ class Dataset:
         return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
 
 
-def _open_originals(path: Path, stored: dict[str, Any] | None) -> Originals | None:
+def _open_originals(path: Path, stored: JsonObject | None) -> Originals | None:
     if stored is None:
         return None
     return Originals(np.array(stored["ids"], dtype=np.int64), open_items(path), stored["facts"])
 
 
-def _open_split(path: Path, pool: Pool, facts: dict[str, Any]) -> Examples:
+def _open_split(path: Path, pool: Pool, facts: JsonObject) -> Examples:
     classes = tuple(facts["classes"])
     targets = KINDS[facts.get("targets", Labels.kind)]
     with np.load(path) as arrays:

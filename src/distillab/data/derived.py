@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
 from distillab.data.examples import Examples, Indices, Items, ItemStore, Pool, Shape
 
 # Results of slow operations are kept in memory, unless all of them would take more bytes than this.
@@ -22,7 +23,7 @@ class ItemOperation(Protocol):
     """A change of items that depends on nothing but the item and its row in the pool."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         """Everything that determines the result, JSON-able: it is part of content addresses."""
 
     def shape(self, before: Shape, /) -> Shape:
@@ -37,7 +38,7 @@ class Unchanged:
     """The identity: the first of several variants."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         """The name of the operation."""
         return {"operation": "unchanged"}
 
@@ -48,6 +49,14 @@ class Unchanged:
     def __call__(self, items: Items, rows: Indices, /) -> Items:
         """Return the items as they are."""
         return items
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Results that are kept: items, and which of them were computed."""
+
+    items: Items
+    made: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +77,7 @@ class DerivedItems:
     base: ItemStore
     operations: tuple[ItemOperation, ...]
     keep: bool = False
-    _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    _kept: _Kept | None = field(default=None, init=False, repr=False)
 
     ndim = 4
 
@@ -79,7 +88,8 @@ class DerivedItems:
         object.__setattr__(self, "shape", (len(self.operations) * len(self.base), *shapes.pop()))
         if self.keep and self.dtype.itemsize * int(np.prod(self.shape)) <= KEPT_BYTES:
             # Untouched pages of an empty array take no memory.
-            self._kept.update(items=np.empty(self.shape, self.dtype), made=np.zeros(len(self), bool))
+            kept = _Kept(np.empty(self.shape, self.dtype), np.zeros(len(self), bool))
+            object.__setattr__(self, "_kept", kept)
 
     shape: tuple[int, ...] = field(init=False)
 
@@ -99,13 +109,13 @@ class DerivedItems:
     def __getitem__(self, rows: Any, /) -> Items:
         """Return the items at ``rows``: an int64 array or a slice."""
         wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
-        if not self._kept:
+        if self._kept is None:
             return self._make(wanted)
-        missing = np.unique(wanted[~self._kept["made"][wanted]])
+        missing = np.unique(wanted[~self._kept.made[wanted]])
         if len(missing):
-            self._kept["items"][missing] = self._make(missing)
-            self._kept["made"][missing] = True
-        return np.asarray(self._kept["items"][wanted])
+            self._kept.items[missing] = self._make(missing)
+            self._kept.made[missing] = True
+        return np.asarray(self._kept.items[wanted])
 
     def _make(self, rows: Indices) -> Items:
         variants, below = np.divmod(rows, len(self.base))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
 from distillab.data.derived import DerivedItems, Unchanged
 from distillab.data.examples import Examples, Indices, Pixels, Pool, Shape
 from distillab.data.targets import UNLABELLED, Labels
@@ -24,7 +23,7 @@ class Maker(Protocol):
     """Computes images from numbers, and from nothing else."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         """Everything that determines the result, JSON-able: it is part of content addresses."""
 
     def __call__(self, numbers: Indices, shape: Shape, /) -> Pixels:

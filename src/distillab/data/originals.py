@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from distillab.canonical import JsonObject
 from distillab.data.examples import Indices, Items, ItemStore
 
 
@@ -21,7 +20,7 @@ class Original:
     """
 
     values: Items
-    facts: Mapping[str, Any]
+    facts: JsonObject
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class Originals:
 
     ids: Indices
     items: ItemStore
-    facts: Mapping[str, Any]
+    facts: JsonObject
 
     def of(self, example_id: int) -> Original | None:
         """Return the original of the example with an id, or None if it is not kept."""

@@ -87,6 +87,7 @@ def carve_groups(
     Groups that hold identical items stay together. They are visited in random order, and one is carved if
     that brings the carved class counts closer to their share (squared distance) and leaves every class
     ``leave`` groups. Where that carves no example of a class, the smallest group that has some follows.
+    Where examples can have several labels, those with none count as one more class.
 
     Args:
         targets: N targets.
@@ -105,8 +106,9 @@ def carve_groups(
         (1, 0)
     """
     units = inseparable(groups, codes)
-    counts = np.zeros((int(units.max()) + 1, targets.classes), dtype=np.int64)
-    np.add.at(counts, units, targets.members)
+    members = _strata(targets)
+    counts = np.zeros((int(units.max()) + 1, members.shape[1]), dtype=np.int64)
+    np.add.at(counts, units, members)
     first = np.full(len(counts), np.iinfo(np.int64).max)
     np.minimum.at(first, units, ids)
     total, spare = counts.sum(axis=0), (counts > 0).sum(axis=0) - leave
@@ -129,6 +131,13 @@ def carve_groups(
             for unit in [unit for unit in having if can(unit)][:1]:
                 take(unit)
     return chosen[units]
+
+
+def _strata(targets: Targets) -> Mask:
+    """Return whether each example counts for each class, and for "none" where that is possible."""
+    if targets.complete:
+        return targets.members
+    return np.column_stack([targets.members, ~targets.members.any(axis=1)])
 
 
 def inseparable(groups: Indices, codes: Indices) -> Indices:

@@ -11,20 +11,19 @@ from distillab.factors.factor import (
     factors,
     level_text,
 )
-from distillab.factors.inputs.redundancy import Redundancy
-from distillab.factors.inputs.resolution import Resolution
-from distillab.factors.inputs.shift import Shift
-from distillab.factors.inputs.spurious import Spurious
+from distillab.factors.inputs import Redundancy, Resolution, Shift, Spurious
 from distillab.factors.label_quality import describe_label_quality
-from distillab.factors.targets.classes import Classes
-from distillab.factors.targets.granularity import Granularity
-from distillab.factors.targets.groups import Groups
-from distillab.factors.targets.imbalance import Imbalance
-from distillab.factors.targets.label_noise import LabelNoise
-from distillab.factors.targets.selection import Selection
-from distillab.factors.targets.similarity import Similarity
-from distillab.factors.targets.size import Size
-from distillab.factors.targets.unlabelled import Unlabelled
+from distillab.factors.targets import (
+    Classes,
+    Granularity,
+    Groups,
+    Imbalance,
+    LabelNoise,
+    Selection,
+    Similarity,
+    Size,
+    Unlabelled,
+)
 
 __all__ = [
     "ApplyFactor",

@@ -12,12 +12,20 @@ from pydantic import ValidationError
 from distillab.canonical import seed_from
 from distillab.data.examples import Examples
 from distillab.errors import RequestError, unknown_name, validation_error
-from distillab.factors.factor import Factor, FactorContext, Manipulation, Role, factors, level_text
+from distillab.factors.factor import (
+    Configuration,
+    Factor,
+    FactorContext,
+    Manipulation,
+    Role,
+    factors,
+    level_text,
+)
 
 _FORMS = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
 
-def parse_factors(entries: Mapping[str, Any], where: str, base: Path | None = None) -> list[list[Factor]]:
+def parse_factors(entries: Mapping[str, object], where: str, base: Path | None = None) -> list[list[Factor]]:
     """Return one list of instances per factor of a study, in written order, one instance per level.
 
     Args:
@@ -73,7 +81,7 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
 
 
 def _factor(
-    kind: type[Factor], values: dict[str, Any], base: Path | None, place: str, known: Sequence[str]
+    kind: type[Factor], values: Configuration, base: Path | None, place: str, known: Sequence[str]
 ) -> Factor:
     try:
         return kind.model_validate(values, context={"base": base})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from distillab.registry import Registry
 
 Role = Literal["teacher", "transfer", "val", "eval"]
 Level = float | str
+Configuration = Mapping[str, object]
+"""The keys of a factor with their values, as a study writes them."""
 Aspect = Literal["selection", "labels", "pixels", "classes", "images"]
 Amount = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Probabilities = npt.NDArray[np.float32]
@@ -111,7 +113,7 @@ class Factor(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
-    examples: ClassVar[tuple[dict[str, Any], ...]] = ()
+    examples: ClassVar[tuple[Configuration, ...]] = ()
     changes: ClassVar[frozenset[Aspect]] = frozenset({"selection"})
     nested: ClassVar[bool] = True
     needs_context: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """Modalities: what an example is, and how it is decoded, normalized, augmented, embedded and shown."""
 
-from distillab.modalities import image
+from distillab.modalities import audio, image
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.modality import (
     Modality,
@@ -17,6 +17,7 @@ __all__ = [
     "Modality",
     "Normalization",
     "Preview",
+    "audio",
     "image",
     "modalities",
     "modality",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from distillab.canonical import JsonObject
 from distillab.data.examples import ItemStore
 
 
@@ -28,4 +27,4 @@ class Decoded:
     intact: npt.NDArray[np.bool_]
     broken: tuple[tuple[str, str], ...]
     originals: ItemStore | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)

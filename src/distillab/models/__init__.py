@@ -1,4 +1,4 @@
-"""Teachers and students: networks by name, what they say at which depth, and what they cost."""
+"""Networks by name, their outputs at every depth, and their costs."""
 
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters

@@ -2,19 +2,19 @@
 
 He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2: a 3x3 stem and three
 stages of basic blocks. The widened ``resnetNx4`` and the 1x1 convolution on shortcuts that change shape are
-those of Tian et al., "Contrastive representation distillation", ICLR 2020, whose tables everyone compares to.
+those of Tian et al., "Contrastive representation distillation", ICLR 2020, the usual tables of comparison.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from distillab.models.cpu_kernels.norm_relu import norm_relu
+from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 
-PLAIN = (16, 16, 32, 64)  # widths of the stem and of the three stages
-TIMES_FOUR = (32, 64, 128, 256)
+STANDARD_WIDTHS = (16, 16, 32, 64)  # of the stem and of the three stages
+FOURFOLD_WIDTHS = (32, 64, 128, 256)
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 WIDE_DEPTHS = (8, 32)
 
@@ -27,7 +27,13 @@ def initialize(model: nn.Module) -> None:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``."""
+    """Two 3x3 convolutions and a shortcut: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: Stride of the first convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -47,7 +53,19 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """``[N, channels, H, W]`` -> ``[N, classes]``; depth is 6n + 2 for n blocks a stage."""
+    """A ResNet for small images: ``[N, channels, H, W]`` -> ``[N, classes]``.
+
+    Args:
+        depth: 6n + 2 for n blocks per stage.
+        widths: Channels of the stem and of the three stages.
+        classes: Number of logits.
+        channels: Channels of the images.
+
+    Example:
+        >>> import torch
+        >>> CifarResNet(8, (16, 16, 32, 64), classes=10, channels=3)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
 
     def __init__(self, depth: int, widths: tuple[int, int, int, int], classes: int, channels: int) -> None:
         super().__init__()
@@ -80,6 +98,6 @@ def _register(name: str, depth: int, widths: tuple[int, int, int, int]) -> None:
 
 
 for _depth in DEPTHS:
-    _register(f"resnet{_depth}", _depth, PLAIN)
+    _register(f"resnet{_depth}", _depth, STANDARD_WIDTHS)
 for _depth in WIDE_DEPTHS:
-    _register(f"resnet{_depth}x4", _depth, TIMES_FOUR)
+    _register(f"resnet{_depth}x4", _depth, FOURFOLD_WIDTHS)

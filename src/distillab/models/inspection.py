@@ -22,7 +22,14 @@ class NetworkInfo:
 
     Attributes:
         shapes: shapes of its outputs for one input; without an embedding or maps where it has none.
-        taps: where its embedding and feature maps are read.
+        taps: Where its embedding and feature maps are read.
+
+    Example:
+        >>> from distillab.models import build_model
+        >>> inputs = InputSpec(1, 64, 101)
+        >>> info = inspect_network(build_model("resnet8", classes=10, inputs=inputs), inputs)
+        >>> info.shapes.attention, info.taps.classifier
+        (((64, 101), (32, 51), (16, 26)), 'fc')
     """
 
     shapes: OutputShapes

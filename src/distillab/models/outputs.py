@@ -1,4 +1,4 @@
-"""What a network says about a batch, at the depths that methods ask for."""
+"""The outputs of a network for a batch, at all depths that methods learn from."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ TAPPED: Final[frozenset[str]] = FEATURES - {"teacher_classifier"}
 
 @dataclass(frozen=True)
 class Outputs:
-    """Outputs of one network for one batch of N images.
+    """Outputs of one network for one batch of N examples. What was not needed is None or empty.
 
     Attributes:
         logits: float ``[N, classes]``.
-        embedding: float ``[N, D]``, the input of the classifier, or None if it was not asked for.
-        maps: feature maps ``[N, C, H, W]``, one a stage from shallow to deep; empty if not asked for.
-        attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``; empty if not asked for.
-        preactivations: each stage's maps before the ReLU at its end, or the maps where none ends it; empty if
-            not asked for.
-        classifier: the last linear layer itself, ``[N, D]`` to ``[N, classes]``, or None if not asked for.
+        embedding: float ``[N, D]``, the input of the classifier.
+        maps: Feature maps ``[N, C, H, W]``, one per stage, from shallow to deep.
+        attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``.
+        preactivations: Each stage's feature maps before the ReLU at its end; the maps themselves where a
+            stage does not end in one.
+        classifier: The last linear layer itself, ``[N, D]`` to ``[N, classes]``.
+
+    Example:
+        >>> Outputs(torch.zeros(2, 10)).embedding is None
+        True
     """
 
     logits: Tensor
@@ -51,10 +55,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class OutputShapes:
-    """Shapes of :class:`Outputs` for one image: what connectors are built from.
+    """Shapes of :class:`Outputs` for one example, from which connectors are built.
 
-    ``maps`` holds (channels, height, width) a stage and ``attention`` (height, width); ``embedding`` is its
-    width or None if unknown.
+    Attributes:
+        classes: Number of logits.
+        embedding: Width of the embedding; None if the network has none.
+        maps: (channels, height, width) of each stage's feature maps.
+        attention: (height, width) of each stage's attention map.
+
+    Example:
+        >>> OutputShapes(10, 64, ((16, 32, 32),), ((32, 32),)).embedding
+        64
     """
 
     classes: int
@@ -64,18 +75,22 @@ class OutputShapes:
 
 
 def attention_map(features: Tensor) -> Tensor:
-    """Where a stage is active: feature maps ``[N, C, H, W]`` -> ``[N, H, W]``, each of unit L2 norm.
+    """Return where a stage is active: feature maps ``[N, C, H, W]`` -> ``[N, H, W]``, each of unit L2 norm.
 
-    Mean over channels of the squared activations, scaled over space, in float32 at least. An image whose
-    activations are all zero gets zeros. Gradients flow.
+    It is the mean over channels of the squared activations, scaled over space, in float32 at least. An
+    example whose activations are all zero gets zeros. Gradients flow.
 
     Source: Zagoruyko and Komodakis, "Paying more attention to attention", ICLR 2017, section 3.1, with p = 2.
+
+    Example:
+        >>> attention_map(torch.ones(1, 8, 2, 2)).flatten().tolist()
+        [0.5, 0.5, 0.5, 0.5]
     """
     features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
-    # Not mean(dim=1): the same number, whose gradient takes three times as long on a CPU.
+    # mean(dim=1) gives the same number, but its gradient takes three times as long on a CPU.
     return unit_norm(features.square().sum(dim=1) / features.shape[1])
 
 
 def unit_norm(maps: Tensor) -> Tensor:
-    """Maps ``[N, H, W]`` scaled to unit L2 norm over space; zeros stay zeros."""
+    """Return maps ``[N, H, W]`` scaled to unit L2 norm over space; zeros stay zeros."""
     return torch.nn.functional.normalize(maps.flatten(1), dim=1, eps=1e-12).view_as(maps)

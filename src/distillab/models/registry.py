@@ -14,8 +14,7 @@ from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.registry import Registry
 
-# The smallest image that three stages still leave at least 2x2 positions of.
-SMALLEST_SIDE = 8
+SMALLEST_INPUT_SIDE = 8  # three stages leave at least 2x2 positions of it
 
 FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
@@ -26,7 +25,13 @@ FORMS = {
 
 
 class ModelFactory(Protocol):
-    """A function that builds an untrained network; ``distillab list models`` prints its docstring."""
+    """A function that builds an untrained network; ``distillab list models`` prints its docstring.
+
+    Example:
+        >>> def linear(*, classes: int, inputs: InputSpec) -> nn.Module:
+        ...     return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+        >>> factory: ModelFactory = linear
+    """
 
     def __call__(self, *, classes: int, inputs: InputSpec) -> nn.Module: ...
 
@@ -39,8 +44,12 @@ class ModelInfo:
     """A line of ``distillab list models``.
 
     Attributes:
-        name: a name that :func:`build_model` takes, or the form of one.
-        summary: one line about it.
+        name: A name that :func:`build_model` takes, or the form of one.
+        summary: One line about it.
+
+    Example:
+        >>> next(info.summary for info in list_models() if info.name == "wrn16-2")
+        'wide ResNet, depth 16, 2 times as wide as a CIFAR ResNet, pre-activation'
     """
 
     name: str
@@ -86,10 +95,10 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
-    if inputs.shorter_side < SMALLEST_SIDE:
+    if inputs.shorter_side < SMALLEST_INPUT_SIDE:
         raise RequestError(
             f"{inputs.size} images are too small for {name!r}",
-            allowed=f"a resolution of at least {SMALLEST_SIDE}",
+            allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",
         )
     several = ensemble_parts(name)
     if several:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from distillab.models.cifar_resnet import initialize
-from distillab.models.cpu_kernels.norm_relu import norm_relu
+from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 
@@ -13,10 +13,15 @@ SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)
 
 
 class PreActivationBlock(nn.Module):
-    """Normalise, activate, convolve, twice: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``.
+    """Normalize, activate, convolve, twice: ``[N, inputs, H, W]`` -> ``[N, outputs, H/stride, W/stride]``.
 
     A shortcut that changes the width starts from the activated input, as in He et al., "Identity mappings in
     deep residual networks", ECCV 2016.
+
+    Args:
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        stride: Stride of the first convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -37,7 +42,19 @@ class PreActivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """``[N, channels, H, W]`` -> ``[N, classes]``; depth is 6n + 4 for n blocks a stage."""
+    """A wide ResNet for small images: ``[N, channels, H, W]`` -> ``[N, classes]``.
+
+    Args:
+        depth: 6n + 4 for n blocks per stage.
+        widen: Widening factor.
+        classes: Number of logits.
+        channels: Channels of the images.
+
+    Example:
+        >>> import torch
+        >>> WideResNet(16, 1, classes=10, channels=3)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
 
     def __init__(self, depth: int, widen: int, classes: int, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Sources: where images come from, one file each, found by the name they are registered under."""
+"""Sources: where examples come from, one per file, found by the name it is registered under."""
 
-from distillab.data.raw import RawImage, StoredBytes
 from distillab.sources import (
+    csv,
     digits,
     folder,
     huggingface,
@@ -12,19 +12,20 @@ from distillab.sources import (
     torchvision,
     webdataset,
 )
+from distillab.sources.ingest import load_dataset
 from distillab.sources.parsing import parse_source, source_from_argument
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, Source, source, sources
 
 __all__ = [
     "ImageSource",
-    "RawImage",
     "RawSplit",
     "RawSplits",
     "Source",
-    "StoredBytes",
+    "csv",
     "digits",
     "folder",
     "huggingface",
+    "load_dataset",
     "mnist5k",
     "npz",
     "parquet",

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from distillab.data.raw import StoredBytes
 
-# A column is read in order by a few threads: so many rows and row groups lie between the first and the last.
+# A few threads read a column in order: at most this many rows and row groups lie between two of them.
 KEPT_ROWS, KEPT_GROUPS = 1024, 2
 
 
 class ImageColumn:
-    """The image column of the Parquet files of a split, read by the row group and forgotten again.
+    """The image column of the Parquet files of a split, of which a few row groups are kept in memory.
 
     Files are open only while they are read: a split may have more of them than a process may open.
     """
@@ -28,18 +28,18 @@ class ImageColumn:
         self._kept: OrderedDict[tuple[int, int], pa.ChunkedArray] = OrderedDict()
         self._lock = threading.Lock()
 
-    def cells(self) -> list[Cell]:
-        """One entry an image, in order."""
-        cells: list[Cell] = []
+    def cells(self) -> list[ImageCell]:
+        """Return one entry per image, in order."""
+        cells: list[ImageCell] = []
         for file, path in enumerate(self._paths):
             facts = pq.read_metadata(path)
             for group in range(facts.num_row_groups):
                 rows = range(facts.row_group(group).num_rows)
-                cells += [Cell(self, file, group, row) for row in rows]
+                cells += [ImageCell(self, file, group, row) for row in rows]
         return cells
 
     def bytes_at(self, file: int, group: int, row: int) -> bytes:
-        """The encoded image in a row of a row group, or in the file that it names; nothing if neither."""
+        """Return the encoded image in a row of a row group, or of the file it names, or empty bytes."""
         item = self._group(file, group)[row].as_py()
         if isinstance(item, dict):
             if item.get("bytes") is None and item.get("path"):
@@ -52,15 +52,15 @@ class ImageColumn:
     def _group(self, file: int, group: int) -> pa.ChunkedArray:
         with self._lock:
             if (file, group) not in self._kept:
-                self._forget()
+                self._evict()
                 with pq.ParquetFile(self._paths[file]) as opened:
                     table = opened.read_row_group(group, columns=[self._column], use_threads=False)
                 self._kept[file, group] = table.column(0)
             self._kept.move_to_end((file, group))
             return self._kept[file, group]
 
-    def _forget(self) -> None:
-        """Drop the groups that were not used for longest, as long as enough rows are left."""
+    def _evict(self) -> None:
+        """Drop the least recently used row groups, as long as enough rows are left."""
         rows = sum(map(len, self._kept.values()))
         while (
             len(self._kept) >= KEPT_GROUPS
@@ -71,7 +71,7 @@ class ImageColumn:
 
 
 @dataclass(frozen=True)
-class Cell(StoredBytes):
+class ImageCell(StoredBytes):
     """One image of a column."""
 
     column: ImageColumn

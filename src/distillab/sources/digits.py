@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from distillab.data.targets import Labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 
 @source("digits")
 class Digits(ImageSource):
-    """1,797 handwritten digits, 8x8 grey, that come with scikit-learn: nothing to download.
+    """1,797 handwritten digits, 8x8 gray, bundled with scikit-learn: nothing to download.
 
-    The 17 grey levels 0..16 are spread over 0..255. From the UCI optical recognition of handwritten digits
+    The 17 gray levels 0..16 are spread over 0..255. From the UCI optical recognition of handwritten digits
     data (Alpaydin and Kaynak, 1998).
+
+    Example:
+        >>> Digits().read().train.targets.counts.tolist()
+        [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     """
 
     def read(self) -> RawSplits:
@@ -21,7 +26,5 @@ class Digits(ImageSource):
         bunch = load_digits()
         images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
         names = [f"digits[{row}]" for row in range(len(images))]
-        return RawSplits(
-            tuple(str(digit) for digit in range(10)),
-            RawSplit(list(images), bunch.target.astype(np.int64), names),
-        )
+        classes = tuple(str(digit) for digit in range(10))
+        return RawSplits(classes, RawSplit(list(images), Labels(bunch.target.astype(np.int64), 10), names))

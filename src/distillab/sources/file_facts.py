@@ -1,4 +1,4 @@
-"""Facts of the files that images came from, which are gone once the images are decoded and resized."""
+"""Facts of the files that images come from, which are lost once the images are decoded and resized."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from distillab.machine import usable_cores
 from distillab.modalities.image.decoding import DAMAGE, size_as_seen
 
 UNKNOWN = -1
-TASK = 256  # images
+TASK_IMAGES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class FileFacts:
-    """One entry an image, in the order of ids; ``-1`` is what is not known.
+    """One entry per image, in the order of ids; ``-1`` where a value is not known.
 
     Attributes:
         ids: int64 ``[N]``, sorted.
         names: N paths or row names.
-        sizes: int64 ``[N]``, encoded bytes. Not known of arrays and loaders.
-        widths, heights: int64 ``[N]``, pixels as seen, before any resizing. Not known of loaders.
+        sizes: int64 ``[N]``, encoded bytes; not known for arrays and loaders.
+        widths: int64 ``[N]``, pixels before any resizing, after EXIF rotation; not known for loaders.
+        heights: int64 ``[N]``, likewise.
     """
 
     ids: Indices
@@ -37,16 +38,16 @@ class FileFacts:
 
     @classmethod
     def of(cls, images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> FileFacts:
-        """Read headers only, in threads."""
+        """Return the facts of images, of which only headers are read, in threads."""
         order = np.argsort(ids)
         with ThreadPoolExecutor(min(8, usable_cores())) as threads:
-            tasks = (order[start : start + TASK] for start in range(0, len(order), TASK))
+            tasks = (order[start : start + TASK_IMAGES] for start in range(0, len(order), TASK_IMAGES))
             rows = threads.map(lambda some: [_facts(images[i]) for i in some], tasks)
             table = np.array([row for some in rows for row in some], dtype=np.int64).reshape(-1, 3)
         return cls(ids[order], tuple(names[i] for i in order), table[:, 0], table[:, 1], table[:, 2])
 
     def rows(self, ids: Indices) -> Indices:
-        """Where the images with these ids stand: int64 ``[len(ids)]``. Raises KeyError for a strange id."""
+        """Return the row of each id, int64 ``[len(ids)]``. Raises KeyError for an unknown id."""
         places = np.searchsorted(self.ids, ids)
         if len(ids) and not np.array_equal(self.ids[np.minimum(places, len(self.ids) - 1)], ids):
             raise KeyError("an image of this set did not come from these files")
@@ -54,7 +55,7 @@ class FileFacts:
 
 
 def _facts(image: RawImage) -> tuple[int, int, int]:
-    """Bytes, width and height."""
+    """Return bytes, width and height."""
     if isinstance(image, np.ndarray):
         return UNKNOWN, image.shape[1], image.shape[0]
     try:
@@ -64,6 +65,6 @@ def _facts(image: RawImage) -> tuple[int, int, int]:
             return image.stat().st_size, *size_as_seen(image)
         if isinstance(image, bytes):
             return len(image), *size_as_seen(image)
-    except DAMAGE:  # whether that matters is for the decoding to say
+    except DAMAGE:  # the decoding decides whether that matters
         return UNKNOWN, UNKNOWN, UNKNOWN
     return UNKNOWN, UNKNOWN, UNKNOWN

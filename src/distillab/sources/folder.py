@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,6 +13,7 @@ from PIL import Image
 from pydantic import AfterValidator, model_validator
 
 from distillab.data.examples import Indices
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.sources.grouping import (
     check_pattern,
@@ -20,34 +22,30 @@ from distillab.sources.grouping import (
     groups_by_table,
     read_groups,
 )
-from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
-
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-    "test": "test",
-}
+from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplit, RawSplits, Source, SourcePath, source
 
 
-@source("folder")
-class Folder(ImageSource):
-    """Image files in class folders, with or without train, val and test folders above them.
+class ClassFolders(Source):
+    """Base class of sources of files in class folders, with or without train, val and test folders above.
 
-    ``path/<class>/**/<image>`` or ``path/{train,val,test}/<class>/**/<image>``; val may also be called
+    ``path/<class>/**/<file>`` or ``path/{train,val,test}/<class>/**/<file>``; val may also be called
     validation, valid or dev. Files of other kinds and hidden files are ignored. Classes are sorted by name
-    and images by path.
+    and files by path.
 
-    Images have groups (a domain, a patient, a camera) in one of three ways: ``layout: group/class`` or
-    ``class/group``, a folder level; ``groups``, a CSV file with a header whose first column lists paths below
-    ``path``, or file names, and whose column ``group`` (or only other one) names the groups, images that it
-    does not list being of the group ``unlisted``; or ``group_pattern``, a regular expression whose one
-    bracket captures the group in the path.
+    Files have groups (a domain, a patient, a camera) in one of three ways: a folder level (``layout``), a
+    table (``groups``), or their paths (``group_pattern``).
+
+    Attributes:
+        path: the folder.
+        layout: ``class``, or ``group/class`` or ``class/group`` for folders of groups.
+        groups: a CSV file with a header whose first column lists paths below ``path``, or file names.
+        group: the column of ``groups`` that names the groups; not needed if it is the only other one.
+        unlisted: the group of files that ``groups`` does not list; by default every file must be listed.
+        group_pattern: a regular expression whose one capturing bracket matches the group in the path.
     """
 
     argument: ClassVar[str | None] = "path"
+    noun: ClassVar[str] = "file"
 
     path: SourcePath
     layout: Literal["class", "group/class", "class/group"] = "class"
@@ -57,7 +55,7 @@ class Folder(ImageSource):
     group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_groups(self) -> Folder:
+    def _one_way_to_groups(self) -> ClassFolders:
         ways = (self.layout != "class", self.groups is not None, self.group_pattern is not None)
         if sum(ways) > 1:
             raise RequestError(
@@ -65,10 +63,13 @@ class Folder(ImageSource):
             )
         for key in ("group", "unlisted"):
             if getattr(self, key) is not None and self.groups is None:
-                raise RequestError(
-                    f"{key!r} speaks of a table that is not given", allowed="groups: a CSV file"
-                )
+                raise RequestError(f"{key!r} needs a table of groups", allowed="groups: a CSV file")
         return self
+
+    @classmethod
+    @abstractmethod
+    def extensions(cls) -> frozenset[str]:
+        """Return the file extensions (lower case, with dot) that belong to the source."""
 
     def default_name(self) -> str:
         return self.path.resolve().name
@@ -83,15 +84,16 @@ class Folder(ImageSource):
         if not self.path.is_dir():
             what = "is a file, not a folder" if self.path.exists() else "there is no such folder"
             raise RequestError(what, where=str(self.path))
-        readable = image_extensions()
+        readable = self.extensions()
         roots, notes = self._split_folders(readable)
         found = {split: self._class_files(root, readable) for split, root in roots.items()}
         for split, files in found.items():
             if not any(files.values()):
+                below = f"{self._levels}/<{self.noun}>"
                 raise RequestError(
-                    "there is no image in a class folder here",
+                    f"there is no {self.noun} in a class folder here",
                     where=str(roots[split]),
-                    allowed=f"{self._levels}/<image> or {{train,val,test}}/{self._levels}/<image>",
+                    allowed=f"{below} or {{train,val,test}}/{below}",
                 )
         classes = tuple(sorted(set().union(*found.values())))
         paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
@@ -99,9 +101,7 @@ class Folder(ImageSource):
         splits = {
             split: RawSplit(
                 files,
-                np.repeat(
-                    np.arange(len(classes), dtype=np.int64), [len(found[split][name]) for name in classes]
-                ),
+                _labels([len(found[split][name]) for name in classes]),
                 self._names(files),
                 groups.get(split),
             )
@@ -119,20 +119,20 @@ class Folder(ImageSource):
         return [path.relative_to(self.path).as_posix() for path in paths]
 
     def _class_files(self, root: Path, readable: frozenset[str]) -> defaultdict[str, list[Path]]:
-        """Images of each class, at any depth below the levels of the layout, sorted by path."""
+        """Return the files of each class, at any depth below the levels of the layout, sorted by path."""
         levels = self.layout.split("/")
         place = levels.index("class")
         files: defaultdict[str, list[Path]] = defaultdict(list)
         for folder in _visible_folders(root):
             if levels[0] == "class":
-                files[folder.name] = []  # a class even if it has no image: ingest says that it was left out
-            for path in _images_below(folder, readable):
+                files[folder.name] = []  # a class even without files: ingest reports it
+            for path in _files_below(folder, readable):
                 parts = path.relative_to(root).parts[:-1]
                 if len(parts) < len(levels):
                     raise RequestError(
-                        "this image is in no folder of a " + levels[len(parts)],
+                        f"this {self.noun} is in no folder of a {levels[len(parts)]}",
                         where=str(path),
-                        allowed=f"{self._levels}/<image>",
+                        allowed=f"{self._levels}/<{self.noun}>",
                     )
                 files[parts[place]].append(path)
         for paths in files.values():
@@ -142,7 +142,7 @@ class Folder(ImageSource):
     def _grouped(
         self, files: dict[str, list[Path]], roots: dict[str, Path]
     ) -> tuple[tuple[str, ...], dict[str, Indices]]:
-        """Group names, and the groups of each split's images; nothing if nobody asked for groups."""
+        """Return group names, and the groups of the files of each split; empty if no key gives groups."""
         names = {split: self._names(paths) for split, paths in files.items()}
         if self.groups is not None:
             table = read_groups(self.groups, self.group)
@@ -159,7 +159,7 @@ class Folder(ImageSource):
         return (), {}
 
     def _split_folders(self, readable: frozenset[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
-        """The folder of each split (only train if there are none) and notes on what was ignored."""
+        """Return the folder of each split (only train if there are none) and notes on what was ignored."""
         folders = _visible_folders(self.path)
         named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
         train = next((folder for folder in named if folder.name.lower() == "train"), None)
@@ -167,10 +167,10 @@ class Folder(ImageSource):
             raise RequestError(
                 "there is no train folder beside the others", where=str(self.path), allowed="train"
             )
-        # Among other folders, a `train` that holds images itself is a class: trains beside buses and cars.
-        if train is None or (len(named) < len(folders) and _has_images(train, readable)):
-            loose = sum(_is_image(entry, readable) for entry in self.path.iterdir())
-            note = f"{loose} images outside of class folders were ignored."
+        # Among other folders, a `train` that holds files itself is a class: trains beside buses and cars.
+        if train is None or (len(named) < len(folders) and _has_files(train, readable)):
+            loose = sum(_is_readable(entry, readable) for entry in self.path.iterdir())
+            note = f"{loose} {self.noun}s outside class folders were ignored."
             return {"train": self.path}, (note,) if loose else ()
         roots: dict[str, Path] = {}
         for folder in named:
@@ -186,8 +186,31 @@ class Folder(ImageSource):
         return roots, (note,) if others else ()
 
 
+@source("folder")
+class Folder(ClassFolders, ImageSource):
+    """Image files in class folders, with or without train, val and test folders above them.
+
+    The keys are those of :class:`~distillab.sources.folder.ClassFolders`.
+
+    Example:
+        >>> Folder(path="leaves", layout="group/class").entry()
+        {'source': 'folder', 'path': 'leaves', 'layout': 'group/class'}
+    """
+
+    noun: ClassVar[str] = "image"
+
+    @classmethod
+    def extensions(cls) -> frozenset[str]:
+        return image_extensions()
+
+
+def _labels(counts: list[int]) -> Labels:
+    """Return the labels of ``counts[c]`` examples of each class c, class by class."""
+    return Labels(np.repeat(np.arange(len(counts), dtype=np.int64), counts), len(counts))
+
+
 def image_extensions() -> frozenset[str]:
-    """The file extensions (lower case, with dot) that Pillow reads."""
+    """Return the file extensions (lower case, with dot) that Pillow reads."""
     Image.init()
     return frozenset(ext for ext, kind in Image.registered_extensions().items() if kind in Image.OPEN)
 
@@ -197,18 +220,18 @@ def _visible_folders(root: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: folder.name)
 
 
-def _is_image(path: Path, readable: frozenset[str]) -> bool:
-    """Whether a path is called like an image. A link that leads nowhere is one too, and a broken one."""
+def _is_readable(path: Path, readable: frozenset[str]) -> bool:
+    """Return True for a path with such an extension; a dangling link counts, as a broken file."""
     named = path.suffix.lower() in readable and not path.name.startswith(".")
     return named and (path.is_file() or (path.is_symlink() and not path.is_dir()))
 
 
-def _has_images(folder: Path, readable: frozenset[str]) -> bool:
-    return any(_is_image(entry, readable) for entry in folder.iterdir())
+def _has_files(folder: Path, readable: frozenset[str]) -> bool:
+    return any(_is_readable(entry, readable) for entry in folder.iterdir())
 
 
-def _images_below(folder: Path, readable: frozenset[str]) -> list[Path]:
-    """Images at any depth below a folder."""
+def _files_below(folder: Path, readable: frozenset[str]) -> list[Path]:
+    """Return readable files at any depth below a folder."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -222,5 +245,5 @@ def _images_below(folder: Path, readable: frozenset[str]) -> list[Path]:
             continue
         entered.add((place.st_dev, place.st_ino))
         below[:] = [name for name in below if not name.startswith(".")]
-        paths += [path for name in names if _is_image(path := Path(parent, name), readable)]
+        paths += [path for name in names if _is_readable(path := Path(parent, name), readable)]
     return paths

@@ -1,8 +1,7 @@
-"""The group of each image file: what its name says, or a table beside the images."""
+"""The group of each file: from its path, or from a table beside the files."""
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,20 +11,21 @@ import numpy as np
 
 from distillab.data.examples import Indices
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.labels import encode_labels
+from distillab.sources.delimited import read_delimited
+from distillab.sources.labels import encode_categories
 
 
 def encode_groups(
     values: Mapping[str, Sequence[str]], where: str
 ) -> tuple[tuple[str, ...], dict[str, Indices]]:
-    """Sorted group names, and the group of each image of each split, int64 ``[N]``."""
-    return encode_labels(
+    """Return sorted group names, and the group of each example of each split, int64 ``[N]``."""
+    return encode_categories(
         {split: np.array(names, dtype=np.str_) for split, names in values.items()}, None, where
     )
 
 
 def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
-    """What the one bracket of a regular expression, found anywhere in each name, holds."""
+    """Return what the capturing group of a regular expression, found anywhere in each name, matches."""
     found: list[str] = []
     for name in names:
         match = re.search(pattern, name)
@@ -33,36 +33,37 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
             raise RequestError(
                 f"{pattern!r} is not found in {name!r}",
                 where="group_pattern",
-                allowed="a regular expression that every path holds",
+                allowed="a regular expression that matches every path",
             )
         found.append(match[1])
     return found
 
 
 def check_pattern(pattern: str) -> str:
-    """The pattern. Raises RequestError unless it is a regular expression with one bracket."""
+    """Return the pattern. Raises RequestError unless it is a regular expression with one capturing group."""
     try:
         brackets = re.compile(pattern).groups
     except re.error as error:
         raise RequestError(f"{pattern!r} is no regular expression: {error}") from None
     if brackets != 1:
         raise RequestError(
-            f"{pattern!r} has {brackets} brackets that capture", allowed="one, around what names the group"
+            f"{pattern!r} has {brackets} capturing brackets", allowed="one, around the name of the group"
         )
     return pattern
 
 
 def read_groups(table: Path, column: str | None) -> dict[str, str]:
-    """The group of each file that a CSV table with a header lists in its first column.
+    """Return the group of each file in the first column of a CSV table with a header.
 
-    ``column`` is the one that holds groups; it need not be named if there is one beside the files.
+    Args:
+        table: the file.
+        column: the column of groups; it need not be named if there is only one beside the files.
+
+    Raises:
+        RequestError: the table cannot be read, there is no such column, or a file has no group or two.
     """
     where = str(table)
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RequestError(f"cannot be read: {error}", where=where, allowed="a CSV file") from None
+    header, rows = read_delimited(table)
     if column is None:
         if len(header) != 2:
             raise RequestError(
@@ -76,18 +77,27 @@ def read_groups(table: Path, column: str | None) -> dict[str, str]:
     place = header.index(column)
     groups: dict[str, str] = {}
     for row in rows:
-        if len(row) != len(header) or not row[place]:
+        if not row[place]:
             raise RequestError(f"the row of {row[0]!r} names no group", where=where)
         if groups.setdefault(row[0], row[place]) != row[place]:
-            raise RequestError(f"{row[0]!r} stands in two groups", where=where)
+            raise RequestError(f"{row[0]!r} is in two groups", where=where)
     return groups
 
 
 def groups_by_table(
     paths: Sequence[str], groups: Mapping[str, str], unlisted: str | None, where: str
 ) -> list[str]:
-    """The group of each path, listed as it is or by its file name alone if no two files share that; of all
-    others ``unlisted``, if they may be. Raises RequestError for a file that is listed and not there."""
+    """Return the group of each path.
+
+    Args:
+        paths: paths below the source's folder.
+        groups: group by path, or by file name if no two files share it.
+        unlisted: the group of all other files; None if there must be none.
+        where: the place of the table, for messages.
+
+    Raises:
+        RequestError: a path is not listed, its name is ambiguous, or a listed file does not exist.
+    """
     names = [path.rpartition("/")[2] for path in paths]
     shared = {name for name, count in Counter(names).items() if count > 1}
     found: list[str] = []
@@ -101,9 +111,9 @@ def groups_by_table(
             raise RequestError(
                 f"{path!r} is not listed",
                 where=where,
-                allowed="every image listed, or `unlisted: group` for the others",
+                allowed="every file listed, or `unlisted: group` for the others",
             )
         found.append(group)
     if absent := set(groups) - set(paths) - set(names):
-        raise RequestError(f"there is no image {min(absent)!r}", where=where)
+        raise RequestError(f"there is no file {min(absent)!r}", where=where)
     return found

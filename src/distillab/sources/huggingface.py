@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, ValidationInfo
 
 from distillab.errors import RequestError
-from distillab.sources.columns import (
-    choose_image_column,
-    choose_label_column,
-    class_names,
-    must_agree,
-    optional_columns,
-    table_splits,
-)
-from distillab.sources.folder import SPLIT_NAMES
-from distillab.sources.source import ImageSource, RawSplits, source
+from distillab.sources.columns import choose_image_column, column_images, existing_columns
+from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplits, source
+from distillab.sources.table import TableItems, TableSource
 
 
 def _local_from_base(path: str, info: ValidationInfo) -> str:
-    """A path that exists, relative to the study file, is that folder; anything else is a name on the Hub."""
+    """Resolve a path that exists, relative to the study file; leave the name of a dataset on the Hub."""
     local = (info.context or {}).get("base", Path()) / Path(path).expanduser()
     return str(local) if local.exists() else path
 
 
+HubDataset: TypeAlias = Any
+"""A ``datasets.Dataset``; the package is optional and untyped."""
+
+
 @source("huggingface")
-class HuggingFace(ImageSource):
+class HuggingFace(TableSource, ImageSource):
     """A dataset on the Hugging Face Hub by name, or a local folder (needs distillab[huggingface]).
 
-    ``path`` is what ``datasets.load_dataset`` takes, or a folder that ``save_to_disk`` wrote; ``config`` is
-    the configuration's name. ``image`` and ``label`` are columns, and need not be named if there is one
-    choice only; ``group`` optionally names a column of groups, and ``coarse`` one of coarser classes.
+    ``image`` and ``label`` are columns, and need not be named if there is only one choice. ``labels``,
+    ``separator``, ``group`` and ``coarse`` are those of :class:`~distillab.sources.table.TableSource`.
+
+    Attributes:
+        path: the first argument of ``datasets.load_dataset``, or a folder that ``save_to_disk`` wrote.
+        config: the name of the dataset's configuration.
+        image: the column of images.
+
+    Example:
+        >>> HuggingFace(path="uoft-cs/cifar100", label="fine_label").dataset_name
+        'cifar100'
     """
 
     argument: ClassVar[str | None] = "path"
@@ -40,41 +45,31 @@ class HuggingFace(ImageSource):
     path: Annotated[str, AfterValidator(_local_from_base)]
     config: str | None = None
     image: str | None = None
-    label: str | None = None
-    group: str | None = None
-    coarse: str | None = None
 
     def default_name(self) -> str:
         return Path(self.path).name
 
     def read(self) -> RawSplits:
         splits = self._load()
-        where = self.path
-        features = splits["train"].features
+        schemas = {split: data.features.arrow_schema for split, data in splits.items()}
         tables = {split: data.with_format("arrow")[:] for split, data in splits.items()}
-        schema = features.arrow_schema  # carries the class names that a table may have lost
-        image = choose_image_column(schema, self.image, where)
-        label = choose_label_column(schema, self.label, image, where)
-        asked = {"image": image, "label": label, "group": self.group, "coarse": self.coarse}
+        schema = schemas["train"]  # carries the class names that a table may have lost
+        image = choose_image_column(schema, self.image, self.path)
+        labels = self.label_columns([name for name in schema.names if name != image], self.path)
+        needed = {"image": image, **dict(zip(labels, labels, strict=True))}
         for split, table in tables.items():
-            optional_columns(asked, table.column_names, f"{where}: {split}")
-        for column in filter(None, (label, self.coarse)):
-            schemas = {f"{where}: {split}": data.features.arrow_schema for split, data in splits.items()}
-            must_agree({place: class_names(each, column) for place, each in schemas.items()}, column)
-        return table_splits(
-            tables,
-            image=image,
-            label=label,
-            group=self.group,
-            coarse=self.coarse,
-            names=class_names(schema, label),
-            coarse_names=class_names(schema, self.coarse) if self.coarse else None,
-            folders=dict.fromkeys(tables, Path(self.path)),
-            where=where,
-        )
+            where = f"{self.path}: {split}"
+            existing_columns(needed, table.column_names, where)
+            self.further_columns(table.column_names, where)
+        items = {
+            split: TableItems(*column_images(table[image], split, Path(self.path)))
+            for split, table in tables.items()
+        }
+        places = {f"{self.path}: {split}": each for split, each in schemas.items()}
+        return self.splits_of(tables, items, places, labels, self.path)
 
-    def _load(self) -> dict[str, Any]:
-        """A ``datasets.Dataset`` a split, by our names, train first."""
+    def _load(self) -> dict[str, HubDataset]:
+        """Return a ``datasets.Dataset`` per split, by our names, train first."""
         try:
             import datasets
         except ImportError:

@@ -15,13 +15,13 @@ from distillab.data.examples import Examples, Indices, Pool
 from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups, check_enough, check_enough_groups, inseparable
-from distillab.data.targets import Labels
+from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities import Decoded, modalities
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
-SHOWN = 5  # how many names a message lists
+_LISTED = 5  # names in a message
 
 
 def load_dataset(
@@ -31,47 +31,56 @@ def load_dataset(
 ) -> Dataset:
     """Read, decode, check and split a source.
 
-    Every image gets an id: its position in the source, counted over train, val and test in the source's
-    order before anything is left out. So the id of an image does not depend on ``classes``, on broken
-    images or on duplicates, and neither does the side it is carved to (as long as its class is the same).
+    Every example gets an id: its position in the source, counted over train, val and test in the source's
+    order before anything is left out. The id of an example hence does not depend on ``classes``, on broken
+    examples or on duplicates, and neither does the split it is carved to (as long as its class is the same).
 
     Args:
-        source: what to read.
+        source: the source.
         progress: called with (stage, done, total).
-        on_files: called with the images before decoding, their names and ids, those that could be decoded.
+        on_files: called with the items before decoding, their names and ids, of those that could be decoded.
 
     Raises:
-        RequestError: what was asked cannot be done; says what is wrong and what is allowed.
+        RequestError: the source cannot be read as requested; states what is wrong and what is allowed.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> dataset = load_dataset(Digits(classes=["0", "1"]))
+        >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
+        (259, 29, 72, ('0', '1'))
     """
     raw = source.read()
     table, notes = _select_classes(_tabulate(raw), source.classes)
+    table, more = _labelled(table)
+    notes += more
     given = tuple(raw.given())
     carved = tuple(name for name in ("test", "val") if name not in given)
-    _check_classes(table, given)
+    notes += _check_classes(table, given)
     _check_groups(table, source, carved)
-    check_enough(
-        table.targets_of(table.parts == TRAIN), table.ids[table.parts == TRAIN], table.classes, carved
-    )
+    train = table.parts == TRAIN
+    check_enough(table.targets_of(train), table.ids[train], table.classes, carved)
 
     decoded = source.decode(table.items, table.names, progress)
     _check_broken(decoded, len(table.items), source)
     table = table.keep(decoded.intact)
     if on_files:
         on_files(table.items, table.names, table.ids)
-    _check_emptied(table, given, "are broken", "an intact image of every class in every split, or `classes`")
+    _check_emptied(
+        table, given, "are broken", "an intact example of every class in every split, or `classes`"
+    )
 
     pool, codes = content(decoded.items, progress, modality=source.modality)
     counts = count_across(codes, table.parts)
     dropped = leaks(codes, table.parts) & (source.duplicates == "drop")
-    why = "also stand in a later split and would be dropped"
-    _check_emptied(table.keep(~dropped), given, why, "splits without common images, or `duplicates: keep`")
+    why = "are also in a later split and would be dropped"
+    _check_emptied(table.keep(~dropped), given, why, "splits without common examples, or `duplicates: keep`")
     parts = np.where(dropped, -1, table.parts).astype(np.int8)
     notes += _duplicate_notes(codes, table, parts, dropped) + _group_notes(table, source, given)
     _carve(parts, codes, table, source, carved)
-    if source.duplicates == "keep":  # then a carved test set may hold images of a val set that was given
+    if source.duplicates == "keep":  # a carved test set may share examples with a given val set
         counts = count_across(codes, parts)
 
-    splits = [_image_set(pool, table, parts == part) for part in range(len(SPLITS))]
+    splits = [_examples(pool, table, parts == part) for part in range(len(SPLITS))]
     report = DataReport(
         duplicates=counts,
         dropped_duplicates=int((dropped & (table.parts == TRAIN)).sum()),
@@ -94,11 +103,11 @@ def load_dataset(
 
 @dataclass(frozen=True, eq=False)
 class _Table:
-    """All images of a source, one entry a column: int64 or int8 ``[N]`` arrays and lists of N."""
+    """All examples of a source, one entry per column: arrays ``[N]``, targets and lists of N."""
 
     items: list[Any]
     names: list[str]
-    labels: Indices
+    targets: Targets
     ids: Indices
     parts: Parts
     groups: Indices | None
@@ -106,19 +115,16 @@ class _Table:
     group_names: tuple[str, ...]
     parents: tuple[str, ...]
 
-    def targets_of(self, mask: npt.NDArray[np.bool_]) -> Labels:
+    def targets_of(self, mask: npt.NDArray[np.bool_]) -> Targets:
         """Return the targets of the examples of the mask."""
-        return Labels(self.labels[mask], len(self.classes))
-
-    def counts_of(self, mask: npt.NDArray[np.bool_]) -> Indices:
-        """Images a class among those of the mask, int64 ``[len(classes)]``."""
-        return np.bincount(self.labels[mask], minlength=len(self.classes)).astype(np.int64, copy=False)
+        return self.targets.take(np.flatnonzero(mask))
 
     def counts(self, part: int) -> Indices:
-        """Images a class in one split, int64 ``[len(classes)]``."""
-        return self.counts_of(self.parts == part)
+        """Return the examples per class in one split, int64 ``[len(classes)]``."""
+        return self.targets_of(self.parts == part).counts
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> _Table:
+        """Return the examples of the mask."""
         if mask.all():
             return self
         kept = np.flatnonzero(mask)
@@ -126,7 +132,7 @@ class _Table:
             self,
             items=[self.items[i] for i in kept],
             names=[self.names[i] for i in kept],
-            labels=self.labels[kept],
+            targets=self.targets.take(kept),
             ids=self.ids[kept],
             parts=self.parts[kept],
             groups=None if self.groups is None else self.groups[kept],
@@ -134,18 +140,21 @@ class _Table:
 
 
 def _tabulate(raw: RawSplits) -> _Table:
-    """All splits of a source below each other, with ids."""
+    """Return the examples of all splits in one table, with ids."""
     splits = raw.given()
     for name, split in splits.items():
         if not len(split.items):
-            raise RequestError(f"the {name} split holds no image")
-    total = sum(len(split.items) for split in splits.values())
+            raise RequestError(f"the {name} split has no examples")
+    targets = [split.targets for split in splits.values()]
+    joined = targets[0]
+    for each in targets[1:]:
+        joined = joined.joined(each)
     grouped = [split.groups for split in splits.values() if split.groups is not None]
     return _Table(
         items=[item for split in splits.values() for item in split.items],
         names=[name for split in splits.values() for name in split.names],
-        labels=np.concatenate([split.labels for split in splits.values()]),
-        ids=np.arange(total, dtype=np.int64),
+        targets=joined,
+        ids=np.arange(len(joined), dtype=np.int64),
         parts=np.repeat(
             np.array([SPLITS.index(name) for name in splits], dtype=np.int8),
             [len(split.items) for split in splits.values()],
@@ -158,9 +167,9 @@ def _tabulate(raw: RawSplits) -> _Table:
 
 
 def _select_classes(table: _Table, wanted: list[str] | int | None) -> tuple[_Table, tuple[str, ...]]:
-    """Only the wanted classes, without those that have no image at all; relabelled in label order."""
+    """Keep the wanted classes that have examples, renumbered in label order; also return notes."""
     names = table.classes
-    present = np.bincount(table.labels, minlength=len(names)) > 0
+    present = table.targets.counts > 0
     if isinstance(wanted, list):
         for name in wanted:
             if name not in names:
@@ -172,98 +181,125 @@ def _select_classes(table: _Table, wanted: list[str] | int | None) -> tuple[_Tab
         if wanted is not None:
             if wanted > present.sum():
                 raise RequestError(
-                    f"{wanted} classes are asked for", where="classes", allowed=f"2 to {present.sum()}"
+                    f"{wanted} classes are requested", where="classes", allowed=f"2 to {present.sum()}"
                 )
             chosen[np.flatnonzero(present)[wanted:]] = False
     notes: tuple[str, ...] = ()
     if empty := [names[i] for i in np.flatnonzero(~present)]:
-        notes = (f"{len(empty)} classes of the source have no image and were left out: {_some(empty)}.",)
-    chosen &= present
-    table = table.keep(chosen[table.labels])
-    new_label = np.cumsum(chosen) - 1
-    kept = tuple(names[i] for i in np.flatnonzero(chosen))
-    parents = tuple(table.parents[i] for i in np.flatnonzero(chosen)) if table.parents else ()
-    labels = new_label[table.labels].astype(np.int64)
-    return replace(table, labels=labels, classes=kept, parents=parents), notes
+        notes = (f"{len(empty)} classes of the source have no example and were left out: {_some(empty)}.",)
+    kept = np.flatnonzero(chosen & present)
+    table = table.keep(table.targets.belong_to(kept))
+    return replace(
+        table,
+        targets=table.targets.of_classes(kept),
+        classes=tuple(names[i] for i in kept),
+        parents=tuple(table.parents[i] for i in kept) if table.parents else (),
+    ), notes
 
 
-def _check_classes(table: _Table, given: tuple[str, ...]) -> None:
-    """Raise RequestError unless there are two classes or more and every given split holds all of them."""
+def _labelled(table: _Table) -> tuple[_Table, tuple[str, ...]]:
+    """Leave out the examples of which no label is known; also return notes."""
+    unknown = int((~table.targets.labelled).sum())
+    if not unknown:
+        return table, ()
+    return table.keep(table.targets.labelled), (f"{unknown} examples without a known label were left out.",)
+
+
+def _check_classes(table: _Table, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that there are two classes or more and that every given split has examples of all of them.
+
+    Returns:
+        Notes on labels without examples in a given split, which label sets may have.
+
+    Raises:
+        RequestError: there are too few classes, or a split lacks one that it must have.
+    """
     if len(table.classes) < 2:
-        raise RequestError(f"there is one class only, {_some(table.classes)}", allowed="at least two classes")
+        raise RequestError(f"there is only one class, {_some(table.classes)}", allowed="at least two classes")
     in_train = table.counts(TRAIN) > 0
+    notes: tuple[str, ...] = ()
     for name in given:
         here = table.counts(SPLITS.index(name)) > 0
-        if (here == in_train).all():
-            continue
         lacking = [table.classes[i] for i in np.flatnonzero(in_train & ~here)]
-        strange = [table.classes[i] for i in np.flatnonzero(here & ~in_train)]
-        what = f"train and {name} hold different classes:"
-        what += f" {name} lacks {_some(lacking)}" if lacking else ""
-        what += f"{' and' if lacking else ''} train lacks {_some(strange)}" if strange else ""
-        raise RequestError(what, allowed="the same classes in every split, or `classes` to keep common ones")
+        extra = [table.classes[i] for i in np.flatnonzero(here & ~in_train)]
+        if not table.targets.complete:
+            missing = [table.classes[i] for i in np.flatnonzero(~here)]
+            notes += (f"{name} has no example with {_some(missing)}.",) if missing else ()
+        elif lacking or extra:
+            what = f"train and {name} have different classes:"
+            what += f" {name} lacks {_some(lacking)}" if lacking else ""
+            what += f"{' and' if lacking else ''} train lacks {_some(extra)}" if extra else ""
+            raise RequestError(
+                what, allowed="the same classes in every split, or `classes` to keep common ones"
+            )
+    return notes
 
 
 def _check_groups(table: _Table, source: Source, carved: tuple[str, ...]) -> None:
-    """Raise RequestError if splits are to be carved by group and cannot be."""
+    """Raise RequestError if splits are to be carved by group and that is impossible."""
     if source.split_by != "group":
         return
     if table.groups is None:
         raise RequestError(
-            "images have no groups in every split",
+            "examples do not have groups in every split",
             where="split_by",
-            allowed="`split_by: image`, or a source's key that tells groups, such as `group`",
+            allowed="`split_by: image`, or a key of the source that gives groups, such as `group`",
         )
     train = table.parts == TRAIN
     check_enough_groups(table.targets_of(train), table.groups[train], table.classes, carved)
 
 
 def _check_broken(decoded: Decoded, total: int, source: Source) -> None:
+    """Raise RequestError if examples cannot be decoded and are not to be left out."""
     if not decoded.broken or source.on_broken == "skip":
         return
-    listed = "; ".join(f"{name} ({reason})" for name, reason in decoded.broken[:SHOWN])
-    more = f"; and {len(decoded.broken) - SHOWN} more" if len(decoded.broken) > SHOWN else ""
+    listed = "; ".join(f"{name} ({reason})" for name, reason in decoded.broken[:_LISTED])
+    more = f"; and {len(decoded.broken) - _LISTED} more" if len(decoded.broken) > _LISTED else ""
     raise RequestError(
-        f"{len(decoded.broken)} of {total} images cannot be decoded: {listed}{more}",
-        allowed="intact images, or `on_broken: skip` to leave them out",
+        f"{len(decoded.broken)} of {total} examples cannot be decoded: {listed}{more}",
+        allowed="intact examples, or `on_broken: skip` to leave them out",
     )
 
 
 def _check_emptied(left: _Table, given: tuple[str, ...], why: str, allowed: str) -> None:
-    """Raise RequestError if a given split has lost all images of a class, and say why."""
+    """Raise RequestError if a given split has lost all examples, or all of a class that it must have."""
     for name in given:
-        if (emptied := np.flatnonzero(left.counts(SPLITS.index(name)) == 0)).size:
+        part = SPLITS.index(name)
+        if not (left.parts == part).any():
+            raise RequestError(f"all {name} examples {why}", allowed=allowed)
+        if left.targets.complete and (emptied := np.flatnonzero(left.counts(part) == 0)).size:
             label = left.classes[emptied[0]]
-            raise RequestError(f"all {name} images of class {label!r} {why}", allowed=allowed)
+            raise RequestError(f"all {name} examples of class {label!r} {why}", allowed=allowed)
 
 
 def _duplicate_notes(
     codes: Indices, table: _Table, parts: Parts, dropped: npt.NDArray[np.bool_]
 ) -> tuple[str, ...]:
+    """Return notes on duplicates that were dropped from val, or kept within train."""
     notes: tuple[str, ...] = ()
     if val_dropped := int((dropped & (table.parts == VAL)).sum()):
-        notes += (f"{val_dropped} val images that also stand in test were left out.",)
+        notes += (f"{val_dropped} val examples that are also in test were left out.",)
     in_train = parts == TRAIN
     repeated, relabelled = repeats(codes[in_train], table.targets_of(in_train))
     if repeated:
-        other = f", {relabelled} of them under another label" if relabelled else ""
-        notes += (f"{repeated} train images repeat another train image{other}; they were kept.",)
+        other = f", {relabelled} of them with another label" if relabelled else ""
+        notes += (f"{repeated} train examples repeat another train example{other}; they were kept.",)
     return notes
 
 
 def _group_notes(table: _Table, source: Source, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Which groups stand on both sides of a split that the source has, if splits are to be by group."""
+    """Return notes on groups in train and in another given split, if splits are to be by group."""
     notes: tuple[str, ...] = ()
     if source.split_by == "group" and table.groups is not None:
         for name in given[1:]:
             sides = [table.groups[table.parts == part] for part in (TRAIN, SPLITS.index(name))]
             if both := [table.group_names[group] for group in np.intersect1d(*sides)]:
-                notes += (f"{len(both)} groups stand in train and in the given {name}: {_some(both)}.",)
+                notes += (f"{len(both)} groups are in train and in the given {name}: {_some(both)}.",)
     return notes
 
 
 def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: tuple[str, ...]) -> None:
-    """Move images of train to the splits that the source does not have, test first; changes ``parts``."""
+    """Move examples of train to the splits that the source does not have, test first; changes ``parts``."""
     train = parts == TRAIN
     by_group = table.groups if source.split_by == "group" else None
     if carved and by_group is not None:
@@ -275,7 +311,7 @@ def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: 
         part = SPLITS.index(name)
         rows = np.flatnonzero(parts == TRAIN)
         columns = (table.targets_of(parts == TRAIN), table.ids[rows], codes[rows])
-        leave = len(carved) - position  # one for train, and one for the split that is still to come
+        leave = len(carved) - position  # one for train, and one for the split that follows
         share, keys = getattr(source, name), (source.split_seed, part)
         if by_group is None:
             mask = carve(*columns, share, *keys, leave=leave)
@@ -283,22 +319,26 @@ def _carve(parts: Parts, codes: Indices, table: _Table, source: Source, carved: 
             mask = carve_groups(*columns, by_group[rows], share, *keys, leave=leave)
         parts[rows[mask]] = part
         if by_group is not None:
-            left = [table.counts_of(parts == each) for each in (TRAIN, part)]
+            left = [table.targets_of(parts == each) for each in (TRAIN, part)]
             _check_both_sides(table, name, left)
 
 
-def _check_both_sides(table: _Table, name: str, counts: list[Indices]) -> None:
-    """Raise RequestError if a class is missing in train or in a split that was carved by group."""
-    if (empty := np.flatnonzero(np.minimum(*counts) == 0)).size:
-        label = table.classes[empty[0]]
+def _check_both_sides(table: _Table, name: str, sides: list[Targets]) -> None:
+    """Raise RequestError if train or a split that was carved by group is empty or lacks a class."""
+    if table.targets.complete:
+        empty = np.flatnonzero(np.minimum(*(side.counts for side in sides)) == 0)
+        what = f"class {table.classes[empty[0]]!r}" if empty.size else ""
+    else:
+        what = "" if all(len(side) for side in sides) else "examples"
+    if what:
         raise RequestError(
-            f"splitting by group found no {name} split that holds, and leaves, class {label!r}",
+            f"splitting by group found no {name} split that holds, and leaves, {what}",
             where="split_by",
-            allowed="more groups a class, another `split_seed`, or `split_by: image`",
+            allowed="more groups per class, another `split_seed`, or `split_by: image`",
         )
 
 
-def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> Examples:
+def _examples(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> Examples:
     rows = np.flatnonzero(mask).astype(np.int64)
     groups = None if table.groups is None else table.groups[rows]
     return Examples(
@@ -314,6 +354,6 @@ def _image_set(pool: Pool, table: _Table, mask: npt.NDArray[np.bool_]) -> Exampl
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:
-    """The first few names, and how many more there are."""
-    listed = ", ".join(repr(name) for name in names[: 2 * SHOWN])
-    return listed if len(names) <= 2 * SHOWN else f"{listed} and {len(names) - 2 * SHOWN} more"
+    """Return the first few names, and how many more there are."""
+    listed = ", ".join(repr(name) for name in names[: 2 * _LISTED])
+    return listed if len(names) <= 2 * _LISTED else f"{listed} and {len(names) - 2 * _LISTED} more"

@@ -1,30 +1,45 @@
-"""Labels as they come (numbers, names, columns of one) become int64 labels and class names."""
+"""Labels as sources have them: numbers, names, lists of names, or one 0/1 column per label."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from distillab.data.examples import Indices
+from distillab.data.targets import UNLABELLED, Labels, LabelSets
 from distillab.errors import RequestError
 
 AnyArray = npt.NDArray[np.generic]
+LabelList = Sequence[str | int] | None
+Blank = Literal["zeros", "ignore"]
+
+_INDICATORS = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1}
 
 
-def encode_labels(
+def encode_categories(
     values: Mapping[str, AnyArray], names: Sequence[str] | None, where: str
 ) -> tuple[tuple[str, ...], dict[str, Indices]]:
-    """Class names and int64 labels of all splits.
+    """Return the names of categories, and the category of each example of each split.
 
     Args:
-        values: a split's labels ``[N]`` or ``[N, 1]``: whole numbers, names, or booleans.
-        names: class names in label order if the source knows them; else the sorted values are the classes.
-        where: the place of the labels, for messages.
+        values: the values of each split, ``[N]`` or ``[N, 1]``: whole numbers, names, or booleans.
+        names: names in the order of the numbers, if the source knows them; else the sorted values are used.
+        where: the place of the values, for messages.
+
+    Returns:
+        Names, and int64 ``[N]`` by split.
 
     Raises:
-        RequestError: a missing, fractional or negative label, or one that has no name.
+        RequestError: a value is missing, fractional or negative, or has no name.
+
+    Example:
+        >>> names, codes = encode_categories({"train": np.array(["b", "a", "b"])}, None, "labels")
+        >>> names, codes["train"]
+        (('a', 'b'), array([1, 0, 1]))
     """
     flat = {split: _flat(array, f"{where}: {split}") for split, array in values.items()}
     numeric = {array.dtype.kind in "iu" for array in flat.values()}
@@ -44,8 +59,94 @@ def encode_labels(
     return tuple(str(value) for value in found), labels
 
 
+def encode_labels(
+    values: Mapping[str, AnyArray], names: Sequence[str] | None, where: str
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    """Return class names and the labels of all splits; see :func:`encode_categories`."""
+    classes, codes = encode_categories(values, names, where)
+    return classes, {split: Labels(array, len(classes)) for split, array in codes.items()}
+
+
+def encode_label_lists(
+    lists: Mapping[str, Sequence[LabelList]], names: Sequence[str] | None, blank: Blank, where: str
+) -> tuple[tuple[str, ...], dict[str, LabelSets]]:
+    """Return class names and the label sets of all splits, from a list of labels per example.
+
+    Args:
+        lists: N lists of names or numbers per split; None if the list of an example is missing.
+        names: class names in the order of the numbers, if the source knows them; else the sorted values.
+        blank: whether a missing list means no label (``zeros``) or unknown labels (``ignore``).
+        where: the place of the labels, for messages.
+
+    Raises:
+        RequestError: no example has a label, or a label is negative or has no name.
+
+    Example:
+        >>> classes, sets = encode_label_lists({"train": [["b"], ["a", "b"], []]}, None, "zeros", "labels")
+        >>> classes, sets["train"].values.tolist()
+        (('a', 'b'), [[0, 1], [1, 1], [0, 0]])
+    """
+    flat = {split: np.array(list(chain(*(each or () for each in some)))) for split, some in lists.items()}
+    given = {split: array for split, array in flat.items() if len(array)}
+    if not given:
+        raise RequestError("no example has a label", where=where)
+    classes, codes = encode_categories(given, names, where)
+    return classes, {
+        split: _sets(some, codes.get(split, np.empty(0, np.int64)), len(classes), blank)
+        for split, some in lists.items()
+    }
+
+
+def _sets(lists: Sequence[LabelList], codes: Indices, classes: int, blank: Blank) -> LabelSets:
+    values = np.zeros((len(lists), classes), dtype=np.int8)
+    lengths = [len(each or ()) for each in lists]
+    values[np.repeat(np.arange(len(lists)), lengths), codes] = 1
+    if blank == "ignore":
+        values[[each is None for each in lists]] = UNLABELLED
+    return LabelSets(values, classes)
+
+
+def encode_indicators(columns: Mapping[str, AnyArray], blank: Blank, where: str) -> LabelSets:
+    """Return the label sets of one split, from one column per label.
+
+    The values are those of CheXpert: 1 (present), 0 (absent), -1 (uncertain) or blank (not mentioned).
+
+    Args:
+        columns: ``[N]`` numbers, booleans or texts by the name of the label.
+        blank: whether a blank means absent (``zeros``) or unknown (``ignore``).
+        where: the place of the columns, for messages.
+
+    Raises:
+        RequestError: a value is none of these.
+
+    Example:
+        >>> edema = np.array(["1", "0", "-1", ""])
+        >>> encode_indicators({"Edema": edema}, "zeros", "labels.csv").values.ravel().tolist()
+        [1, 0, -1, 0]
+    """
+    values = [_indicator(array, blank, f"{where}: {name}") for name, array in columns.items()]
+    return LabelSets(np.stack(values, axis=1), len(values))
+
+
+def _indicator(array: AnyArray, blank: Blank, where: str) -> npt.NDArray[np.int8]:
+    """Return one column as int8 ``[N]``: 1, 0, or -1 if unknown."""
+    known = {"": 0 if blank == "zeros" else UNLABELLED, **_INDICATORS}
+    texts = ["" if value is None or value != value else str(value).strip() for value in array.tolist()]
+    codes: dict[str, int] = {}
+    for text in dict.fromkeys(texts):
+        if (code := known.get(text.lower())) is None:
+            row = texts.index(text)
+            raise RequestError(
+                f"value {text!r} in row {row} is not a label",
+                where=where,
+                allowed="1, 0, -1 (uncertain) or blank",
+            )
+        codes[text] = code
+    return np.array([codes[text] for text in texts], dtype=np.int8)
+
+
 def _flat(array: AnyArray, where: str) -> AnyArray:
-    """Labels ``[N]`` as integers or strings."""
+    """Return labels ``[N]`` as integers or strings."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distillab.data.examples import Pixels
+from distillab.data.targets import Targets
 from distillab.errors import RequestError
-from distillab.sources.labels import encode_labels
+from distillab.sources.labels import encode_indicators, encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
-# (images, labels) by split, in the namings that are in use: Keras's, MedMNIST's, and one set without splits.
+# (images, labels) by split, by the names of Keras, of MedMNIST, and of one set without splits.
 NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
     {split: (f"x_{split}", f"y_{split}") for split in ("train", "val", "test")},
     {split: (f"{split}_images", f"{split}_labels") for split in ("train", "val", "test")},
@@ -26,9 +28,17 @@ NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
 class Npz(ImageSource):
     """NumPy arrays in one .npz file: x_train, y_train, x_test, y_test, or images and labels.
 
-    Images are uint8 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels, labels ``[N]``
-    or ``[N, 1]``. Val arrays (x_val, y_val) and MedMNIST's names (train_images, train_labels, ...) are known
-    too, and ``class_names`` gives names to the labels 0, 1, 2, ...
+    Images are uint8 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels. Labels are
+    ``[N]`` or ``[N, 1]``, or label sets ``[N, K]`` of 0 and 1 (-1 where uncertain). Val arrays (x_val, y_val)
+    and MedMNIST's names (train_images, train_labels, ...) are accepted too, and ``class_names`` names the
+    labels 0, 1, 2, ...
+
+    Attributes:
+        path: the file.
+
+    Example:
+        >>> Npz(path="medmnist/pathmnist.npz").dataset_name
+        'pathmnist'
     """
 
     argument: ClassVar[str | None] = "path"
@@ -70,13 +80,13 @@ class Npz(ImageSource):
             for key in (image_key, label_key):
                 if key not in archive.files:
                     raise RequestError(f"array {key!r} is missing", where=where)
-            images[split] = channels_last(archive[image_key], f"{where}: {image_key}")
+            images[split] = channels_last_images(archive[image_key], f"{where}: {image_key}")
             labels[split] = archive[label_key]
             if len(images[split]) != len(labels[split]):
                 what = f"{len(images[split])} images but {len(labels[split])} labels"
                 raise RequestError(what, where=f"{where}: {image_key}, {label_key}")
         names = [str(n) for n in archive["class_names"].tolist()] if "class_names" in archive.files else None
-        classes, encoded = encode_labels(labels, names, where)
+        classes, encoded = _targets(labels, names, where)
         splits = {
             split: RawSplit(list(array), encoded[split], [f"{split}[{row}]" for row in range(len(array))])
             for split, array in images.items()
@@ -84,8 +94,25 @@ class Npz(ImageSource):
         return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"))
 
 
-def channels_last(array: npt.NDArray[Any], where: str) -> Pixels:
-    """uint8 images as ``[N, H, W]`` or ``[N, H, W, C]``; raises RequestError for anything else."""
+def _targets(
+    labels: dict[str, npt.NDArray[Any]], names: list[str] | None, where: str
+) -> tuple[tuple[str, ...], Mapping[str, Targets]]:
+    """Return class names, and the labels or label sets of each split."""
+    widths = {array.shape[1] if array.ndim == 2 else 1 for array in labels.values()}
+    if widths == {1}:
+        return encode_labels(labels, names, where)
+    width = max(widths)
+    if len(widths) > 1 or len(names or [""] * width) != width:
+        raise RequestError("labels and class names differ in number", where=where)
+    classes = tuple(names or map(str, range(width)))
+    return classes, {
+        split: encode_indicators(dict(zip(classes, array.T, strict=True)), "zeros", f"{where}: {split}")
+        for split, array in labels.items()
+    }
+
+
+def channels_last_images(array: npt.NDArray[Any], where: str) -> Pixels:
+    """Return uint8 images as ``[N, H, W]`` or ``[N, H, W, C]``. Raises RequestError for anything else."""
     shape = list(array.shape)
     if array.dtype != np.uint8:
         raise RequestError(f"images are {array.dtype}", where=where, allowed="uint8")

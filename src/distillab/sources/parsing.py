@@ -1,4 +1,4 @@
-"""From what a person wrote, in a study file or on the command line, to a source."""
+"""Sources from the text of a study file or of a command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distillab.sources.source import Source, sources
 
 
 def parse_source(entry: Any, base: Path, where: str) -> Source:
-    """The source that an entry such as ``{source: folder, path: leaves}`` describes.
+    """Return the source that an entry such as ``{source: folder, path: leaves}`` describes.
 
     Args:
         entry: a mapping with the key ``source`` and that source's keys.
@@ -21,6 +21,10 @@ def parse_source(entry: Any, base: Path, where: str) -> Source:
 
     Raises:
         RequestError: an unknown source or key, a missing key, or a value that is not accepted.
+
+    Example:
+        >>> parse_source({"source": "digits", "resolution": 16}, Path(), "study.yaml: data").entry()
+        {'source': 'digits', 'resolution': 16}
     """
     if not isinstance(entry, dict) or "source" not in entry:
         what = "key 'source' is missing" if isinstance(entry, dict) else f"{entry!r} is not a source"
@@ -37,12 +41,20 @@ def parse_source(entry: Any, base: Path, where: str) -> Source:
 
 
 def source_from_argument(argument: str) -> Source:
-    """The source that ``DATA`` on the command line means.
+    """Return the source that ``DATA`` on the command line means.
 
-    Either a source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``, ``digits``) or
-    a path to a folder of images, of Parquet files or of tar shards, a ``.parquet``, ``.npz`` or ``.tar``
-    file. A name goes before a path of the same name; ``./digits`` is the path. Raises RequestError if it is
-    neither.
+    Args:
+        argument: a source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``,
+            ``digits``), or the path of a folder of images, of Parquet files or of tar shards, or of a file
+            ``.parquet``, ``.csv``, ``.tsv``, ``.npz`` or ``.tar``. A name has precedence over a path of the
+            same name; ``./digits`` is the path.
+
+    Raises:
+        RequestError: there is no such source and no such path.
+
+    Example:
+        >>> source_from_argument("torchvision:FashionMNIST").entry()
+        {'source': 'torchvision', 'dataset': 'FashionMNIST'}
     """
     kind, colon, rest = argument.partition(":")
     path = Path(argument).expanduser()
@@ -56,7 +68,7 @@ def source_from_argument(argument: str) -> Source:
             raise unknown_name("source", kind, sources, where=argument)
         raise RequestError(
             f"there is no file, folder or source {argument!r}",
-            allowed="a folder, a .parquet, .npz or .tar file, or source:argument with one of "
+            allowed="a folder, a .parquet, .csv, .npz or .tar file, or source:argument with one of "
             + ", ".join(sources),
         )
     if path.is_dir():
@@ -64,7 +76,7 @@ def source_from_argument(argument: str) -> Source:
         shards = any(path.glob("*.tar"))
         kind = "parquet" if tables else "webdataset" if shards else "folder"
         return parse_source({"source": kind, "path": path}, Path(), argument)
-    kinds = {".parquet": "parquet", ".npz": "npz", ".tar": "webdataset"}
+    kinds = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".npz": "npz", ".tar": "webdataset"}
     if path.suffix not in kinds:
         allowed = f"a folder, {', '.join(kinds)}"
         raise RequestError("this file is not a dataset", where=argument, allowed=allowed)

@@ -12,10 +12,21 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from distillab.data.examples import Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.modalities import Decoded
 from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
 from distillab.registry import Registry
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "test": "test",
+}
+"""The split that a folder, file or table means, by its name in lower case."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +36,21 @@ class RawSplit:
     Attributes:
         items: N encoded or unread examples, of the type that the source's :meth:`Source.decode` accepts
             (:data:`~distillab.data.raw.RawImage` for images).
-        labels: int64 ``[N]`` in ``[0, len(classes))``, with the classes of the enclosing :class:`RawSplits`.
+        targets: N targets over the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
         groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.targets import Labels
+        >>> targets = Labels(np.array([0, 1]), classes=2)
+        >>> split = RawSplit([Path("a.png"), Path("b.png")], targets, ["a.png", "b.png"])
+        >>> len(split.items), split.groups
+        (2, None)
     """
 
     items: Sequence[Any]
-    labels: Indices
+    targets: Targets
     names: Sequence[str]
     groups: Indices | None = None
 
@@ -48,6 +67,13 @@ class RawSplits:
         group_names: names of the groups, in order.
         notes: sentences for the data report.
         parents: the coarser class of each class, in label order; empty if the source does not know it.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.targets import Labels
+        >>> split = RawSplit([Path("a.png")], Labels(np.array([1]), classes=2), ["a.png"])
+        >>> list(RawSplits(("cat", "dog"), train=split, test=split).given())
+        ['train', 'test']
     """
 
     classes: tuple[str, ...]
@@ -109,6 +135,12 @@ class Source(BaseModel, ABC):
         duplicates: whether train and val examples that are also in test, and train examples that are also in
             val, are dropped or kept. They are counted in either case.
         name: the dataset's name in results; by default the source's own name for it.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> source = Digits(classes=["3", "8"], name="two digits")
+        >>> source.dataset_name, source.modality
+        ('two digits', 'image')
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,7 +167,7 @@ class Source(BaseModel, ABC):
         """Return the dataset's name if ``name`` is not set."""
         return self.kind
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> dict[str, object]:
         """Return a JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
 
@@ -168,6 +200,11 @@ class ImageSource(Source):
         resolution: side in pixels of the square that every image is resized to (antialiased bilinear), or
             None to keep the images as they are, which must then be of one size.
         channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> Digits().with_shape_of((1, 16, 16)).entry()
+        {'source': 'digits', 'resolution': 16}
     """
 
     modality: ClassVar[str] = "image"
@@ -195,7 +232,13 @@ S = TypeVar("S", bound=Source)
 
 
 def source(name: str) -> Callable[[type[S]], type[S]]:
-    """Return a class decorator that registers a source under ``name``."""
+    """Return a class decorator that registers a source under ``name``.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> sources["digits"] is Digits
+        True
+    """
 
     def register(cls: type[S]) -> type[S]:
         cls.kind = name

@@ -16,23 +16,29 @@ from pydantic import Field
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.labels import encode_labels
-from distillab.sources.npz import channels_last
+from distillab.sources.npz import channels_last_images
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
-# The names that torchvision's ``split=`` constructors give to ours, the first that a class knows counts.
+# The names of torchvision's ``split=`` arguments; of several, the first that a class accepts is used.
 SPLIT_CHOICES = {"train": ("train", "trainval"), "val": ("val", "valid", "validation"), "test": ("test",)}
 
-# What is set by keys of the source, or by us, and is no option.
-OURS = {"root": "`root`", "download": "`download`", "train": "nothing: both splits are read"}
+# Arguments that are set by keys of the source, and are no options.
+RESERVED = {"root": "`root`", "download": "`download`", "train": "nothing: both splits are read"}
 
 
 @source("torchvision")
 class Torchvision(ImageSource):
     """A class of torchvision.datasets by name, such as FashionMNIST, CIFAR10 or SVHN.
 
-    ``root`` is the folder that torchvision keeps the files in (default ``data``, relative to the study
-    file), ``download: true`` fetches them if they are missing, and ``options`` are further arguments of the
-    constructor, such as ``{split: letters}`` for EMNIST.
+    Attributes:
+        dataset: the name of the class.
+        root: the folder that torchvision keeps the files in, relative to the study file.
+        download: whether missing files are downloaded.
+        options: further arguments of the constructor, such as ``{split: letters}`` for EMNIST.
+
+    Example:
+        >>> Torchvision(dataset="FashionMNIST").entry()
+        {'source': 'torchvision', 'dataset': 'FashionMNIST'}
     """
 
     argument: ClassVar[str | None] = "dataset"
@@ -40,7 +46,7 @@ class Torchvision(ImageSource):
     dataset: str
     root: SourcePath = Field(default=Path("data"), validate_default=True)
     download: bool = False
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, object] = Field(default_factory=dict)
 
     def default_name(self) -> str:
         return self.dataset
@@ -64,16 +70,15 @@ class Torchvision(ImageSource):
         }
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"))
 
-    def _load(self, constructor: Callable[..., Any]) -> dict[str, Any]:
-        """A torchvision dataset a split, train first."""
+    def _load(self, constructor: Callable[..., Any]) -> dict[str, object]:
+        """Return a torchvision dataset per split, train first."""
         known = inspect.signature(constructor).parameters
         for option in self.options:
-            if option in OURS:
-                raise RequestError(f"{option!r} is not an option", where="options", allowed=OURS[option])
+            if option in RESERVED:
+                raise RequestError(f"{option!r} is not an option", where="options", allowed=RESERVED[option])
             if option not in known:
                 raise unknown_name(f"argument of {self.dataset}", option, known, where="options")
-        fixed = {"download": self.download} if "download" in known else {}
-        fixed |= self.options
+        fixed = {**({"download": self.download} if "download" in known else {}), **self.options}
         if "train" in known:
             return {
                 "train": self._construct(constructor, train=True, **fixed),
@@ -81,7 +86,7 @@ class Torchvision(ImageSource):
             }
         if "split" not in known or "split" in self.options:
             return {"train": self._construct(constructor, **fixed)}
-        splits: dict[str, Any] = {}
+        splits: dict[str, object] = {}
         for split, choices in SPLIT_CHOICES.items():
             for choice in choices:
                 loaded = self._construct(constructor, split=choice, **fixed)
@@ -93,7 +98,7 @@ class Torchvision(ImageSource):
         return splits
 
     def _construct(self, constructor: Callable[..., Any], **arguments: Any) -> Any:
-        """The dataset, or None if it does not know the split it was asked for."""
+        """Return the dataset, or None if it does not have the split."""
         try:
             return constructor(root=str(self.root), **arguments)
         except (RuntimeError, OSError, ValueError, TypeError, ModuleNotFoundError) as error:
@@ -103,14 +108,14 @@ class Torchvision(ImageSource):
             if self.download or isinstance(error, (ValueError, TypeError, ModuleNotFoundError)):
                 raise RequestError(f"torchvision's {self.dataset} cannot be made: {error}") from None
             raise RequestError(
-                f"the files of torchvision's {self.dataset} are not there, or damaged",
+                f"the files of torchvision's {self.dataset} are missing or damaged",
                 where=str(self.root),
                 allowed="`root`, the folder that holds them, or `download: true` to fetch them",
             ) from None
 
 
 def dataset_constructors() -> dict[str, Callable[..., Any]]:
-    """The classes of ``torchvision.datasets`` that read files below a ``root``, by name."""
+    """Return the classes of ``torchvision.datasets`` that read files below a ``root``, by name."""
     from torchvision import datasets
 
     found: dict[str, Callable[..., Any]] = {}
@@ -126,11 +131,11 @@ def dataset_constructors() -> dict[str, Callable[..., Any]]:
 
 
 def _images(data: Any, where: str) -> list[RawImage]:
-    """The images of a torchvision dataset: views of its array if it has one, else a loader each."""
+    """Return the images of a torchvision dataset: views of its array if it has one, else a loader each."""
     array = getattr(data, "data", None)
     if isinstance(array, np.ndarray) or hasattr(array, "numpy"):
         pixels = array if isinstance(array, np.ndarray) else array.numpy()  # type: ignore[union-attr]
-        return list(channels_last(pixels, where))
+        return list(channels_last_images(pixels, where))
     return [partial(_load_image, data, row) for row in range(len(data))]
 
 
@@ -142,9 +147,10 @@ def _load_image(data: Any, row: int) -> Image.Image:
 
 
 def _labels(data: Any) -> npt.NDArray[Any]:
-    """Labels from where torchvision's classes keep them; read item by item if they keep them nowhere.
+    """Return the labels of a torchvision dataset, read item by item if no attribute holds them.
 
-    Raises RequestError for an item that cannot be read.
+    Raises:
+        RequestError: an item cannot be read.
     """
     for attribute in ("targets", "labels", "_labels", "y"):
         if len(values := getattr(data, attribute, ())) == len(data):

@@ -14,18 +14,18 @@ import numpy as np
 
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.folder import SPLIT_NAMES, image_extensions
+from distillab.sources.folder import image_extensions
 from distillab.sources.labels import encode_labels
-from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
+from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplit, RawSplits, SourcePath, source
 
 _SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
-LABELS = (".cls", ".txt")
+LABEL_ENDINGS = (".cls", ".txt")
 Label = str | int
 
 
 @dataclass(frozen=True)
 class TarMember(StoredBytes):
-    """A file in an uncompressed tar archive: where it begins, and its length in bytes."""
+    """A file in an uncompressed tar archive: its offset and length in bytes."""
 
     archive: Path
     start: int
@@ -35,13 +35,13 @@ class TarMember(StoredBytes):
         with self.archive.open("rb", buffering=0) as file:
             data = os.pread(file.fileno(), self.length, self.start)
         if len(data) < self.length:
-            raise OSError(f"{self.archive} is cut short")
+            raise OSError(f"{self.archive} is truncated")
         return data
 
 
 @dataclass
 class _Sample:
-    """The files of one name: an image, a label by each ending that holds one, and what its .json says."""
+    """The files of one name: an image, a label by file ending, and the content of its .json file."""
 
     image: TarMember | None = None
     labels: dict[str, Label] = field(default_factory=dict)
@@ -50,13 +50,20 @@ class _Sample:
 
 @source("webdataset")
 class WebDataset(ImageSource):
-    """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, as WebDataset has them.
+    """Tar shards of images and labels, ``0001.jpg`` beside ``0001.cls``, in the layout of WebDataset.
 
-    ``path`` is one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``; those called
-    train-*.tar, val-*.tar and test-*.tar, or in folders of these names, are splits; without such names all
-    are train. The label of an image is what its .cls file holds (else its .txt file), or ``label``, a key of
-    its .json file. ``image`` is the ending of its image, if there are several. Images are left where they are
-    and read when they are decoded; shards must not be compressed.
+    Shards called train-*.tar, val-*.tar and test-*.tar, or in folders of these names, are splits; without
+    such names all are train. The label of an image is the content of its .cls file (else its .txt file), or a
+    key of its .json file. Images stay in the shards until they are decoded; shards must not be compressed.
+
+    Attributes:
+        path: one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
+        label: the key of the .json file that holds the label.
+        image: the file ending of the image, if a sample has several.
+
+    Example:
+        >>> WebDataset(path="shards/train-{000..041}.tar", label="species").entry()["label"]
+        'species'
     """
 
     argument: ClassVar[str | None] = "path"
@@ -90,8 +97,8 @@ class WebDataset(ImageSource):
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
 
     def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
-        """The shards of each split, train first, sorted by name; and what was left out."""
-        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _spelt_out(self.path)
+        """Return the shards of each split, train first, sorted by name, and notes on those left out."""
+        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _expanded(self.path)
         missing = [path for path in found if not path.is_file()]
         if missing or not found:
             raise RequestError(
@@ -112,7 +119,7 @@ class WebDataset(ImageSource):
         return {split: shards[split] for split in ("train", "val", "test") if split in shards}, notes
 
     def _split_of(self, shard: Path) -> str:
-        """The split that a shard of a folder belongs to by its name, else by a folder's; empty for none."""
+        """Return the split that a shard belongs to by its name or its folder's; empty for none."""
         if not self.path.is_dir():
             return ""
         folders = shard.relative_to(self.path).parent.parts
@@ -120,11 +127,11 @@ class WebDataset(ImageSource):
         return next((SPLIT_NAMES[match[1].lower()] for match in matches if match), "")
 
     def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:
-        """Name and files of all samples, in the order of the shards."""
+        """Return name and files of all samples, in the order of the shards."""
         return [(f"{s.name}/{name}", sample) for s in shards for name, sample in self._read_shard(s).items()]
 
     def _labelled(self, samples: list[tuple[str, _Sample]], split: str) -> list[tuple[str, RawImage, Label]]:
-        """Name, image and label of every sample that has an image."""
+        """Return name, image and label of every sample that has an image."""
         found: list[tuple[str, RawImage, Label]] = [
             (name, s.image, self._label(s, name)) for name, s in samples if s.image is not None
         ]
@@ -140,7 +147,7 @@ class WebDataset(ImageSource):
             if isinstance(found, str | int):
                 return found
             raise RequestError(f"the label {found!r} is neither a name nor a number", where=where)
-        for ending in LABELS:
+        for ending in LABEL_ENDINGS:
             if ending in sample.labels:
                 return sample.labels[ending]
         raise RequestError(
@@ -153,7 +160,7 @@ class WebDataset(ImageSource):
             with tarfile.open(shard, "r:") as archive:
                 for member in archive:
                     self._enter(samples, archive, member, shard)
-                _must_end(shard, archive.offset)
+                _check_end(shard, archive.offset)
         except RequestError:
             raise
         except (tarfile.TarError, OSError, ValueError) as error:
@@ -179,7 +186,7 @@ class WebDataset(ImageSource):
                     allowed="one image a sample, or `image`, the ending of the one that counts",
                 )
             sample.image = TarMember(shard, member.offset_data, member.size)
-        elif ending in LABELS and self.label is None:
+        elif ending in LABEL_ENDINGS and self.label is None:
             text = _content(archive, member).decode().strip()
             sample.labels[ending] = int(text) if text.isdecimal() else text
         elif ending == ".json" and self.label is not None:
@@ -188,29 +195,31 @@ class WebDataset(ImageSource):
 
 
 _IMAGES = image_extensions()
-_LOOKED_AT = 2**20  # bytes
+_BLOCK_BYTES = 2**20
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-def _spelt_out(path: Path) -> list[Path]:
-    """The files that a pattern such as ``train-{000..041}.tar`` means, in order; without one, the file."""
+def _expanded(path: Path) -> list[Path]:
+    """Return the files of a pattern such as ``train-{000..041}.tar``, in order; without one, the file."""
     match = _RANGE.search(str(path))
     if match is None:
         return [path]
     first, last = match.groups()
     numbers = (str(number).zfill(len(first)) for number in range(int(first), int(last) + 1))
     before, after = str(path)[: match.start()], str(path)[match.end() :]
-    return [each for number in numbers for each in _spelt_out(Path(before + number + after))]
+    return [each for number in numbers for each in _expanded(Path(before + number + after))]
 
 
-def _must_end(shard: Path, end: int) -> None:
-    """Raise tarfile.ReadError unless nothing but zeros follows the last file of a shard: a header that is cut
-    short or damaged ends the reading of an archive without a word."""
+def _check_end(shard: Path, end: int) -> None:
+    """Raise tarfile.ReadError unless only zeros follow the last file of a shard.
+
+    A truncated or damaged header silently ends the iteration over an archive.
+    """
     with shard.open("rb") as file:
         file.seek(end)
-        rest = file.read(_LOOKED_AT)
-        if not rest or any(rest) or any(file.read(_LOOKED_AT)):
-            raise tarfile.ReadError(f"cut short or damaged behind byte {end:,}")
+        rest = file.read(_BLOCK_BYTES)
+        if not rest or any(rest) or any(file.read(_BLOCK_BYTES)):
+            raise tarfile.ReadError(f"truncated or damaged after byte {end:,}")
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

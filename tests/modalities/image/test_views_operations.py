@@ -32,7 +32,6 @@ from distillab.modalities.views import Views, operations
 from distillab.modalities.views.operation import to_bytes
 
 CPU = torch.device("cpu")
-EVERYTHING = ["random_resized_crop", "crop", "flip", "colour_jitter", "rand_augment", "mixup"]
 
 
 def photographs(n: int = 24, channels: int = 3, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:
@@ -56,67 +55,6 @@ def resolve(written: object, channels: int = 3) -> Views:
 def assert_close(first: Tensor, second: Tensor, levels: int) -> None:
     assert first.dtype == second.dtype == torch.uint8
     assert int((first.int() - second.int()).abs().max()) <= levels
-
-
-# -- what holds for every operation --------------------------------------------------------------------------
-
-CHAINS = [*([name] for name in operations), EVERYTHING]
-every_chain = pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: "+".join(chain))
-
-
-@every_chain
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 9, 14), (4, 5, 3), (1, 1, 1)])
-def test_an_image_has_the_same_view_in_any_company(chain: list[str], shape: tuple[int, int, int]) -> None:
-    """To the bit, whatever the size and order of the batch: of odd shapes too, where the last pixels of a
-    batch take another path through vectorised loops than the others."""
-    images, views = examples_of(23, *shape), resolve(chain)
-    whole = views.batch(images, np.arange(23), 5, 6, CPU)
-    assert whole.items.dtype == torch.uint8
-    assert whole.items.shape == (23, *shape)
-    rng = np.random.default_rng(0)
-    for size in (1, 2, 7, 23, 40):
-        positions = rng.integers(0, 23, size)
-        part = views.batch(images, positions, 5, 6, CPU)
-        assert torch.equal(part.items, whole.items[positions])
-        assert (part.mixture is None) == (whole.mixture is None)
-        if part.mixture and whole.mixture:
-            assert (part.mixture.partners == whole.mixture.partners[positions]).all()
-            assert torch.equal(part.mixture.share, whole.mixture.share[positions])
-
-
-@every_chain
-def test_views_neither_use_nor_move_the_global_random_states(chain: list[str]) -> None:
-    images, views, positions = examples_of(), resolve(chain), np.arange(24)
-    torch.manual_seed(0)
-    np.random.seed(0)
-    first = views.batch(images, positions, 3, 4, CPU)
-    states = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    second = views.batch(images, positions, 3, 4, CPU)
-    assert torch.equal(torch.random.get_rng_state(), states[0])
-    assert (np.random.get_state()[1] == states[1]).all()
-    assert torch.equal(first.items, second.items)
-
-
-@every_chain
-@pytest.mark.parametrize("change", ["epoch", "seed", "id"])
-def test_another_epoch_seed_or_image_is_another_view(chain: list[str], change: str) -> None:
-    images, views = examples_of(), resolve(chain)
-    epoch, seed = {"epoch": (1, 0), "seed": (0, 1), "id": (0, 0)}[change]
-    other = images
-    if change == "id":
-        other = Examples.of(images.pool.items, images.labels, images.classes, first_id=5000)
-    first = views.batch(images, np.arange(24), 0, 0, CPU).items
-    second = views.batch(other, np.arange(24), epoch, seed, CPU).items
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, torch.from_numpy(images.images))
-
-
-@every_chain
-def test_the_training_set_keeps_its_pixels(chain: list[str]) -> None:
-    images = examples_of()
-    before = images.images.copy()
-    resolve(chain).batch(images, np.arange(24), 0, 0, CPU)
-    assert (images.images == before).all()
 
 
 def test_operations_draw_for_themselves() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ class NearCopy:
     copy: int
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         return {"operation": "near copy", "copy": self.copy, "gain": _GAIN, "noise": _NOISE}
 
     def shape(self, before: tuple[int, int, int], /) -> tuple[int, int, int]:

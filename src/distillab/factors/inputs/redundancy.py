@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from distillab.data.derived import Unchanged, derived, stacked
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.inputs.near_copy import NearCopy, are_near
 from distillab.factors.subsets import first_of_each_class, ranks_in_class, rounded
 
@@ -55,7 +55,7 @@ class Redundancy(Factor):
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"selection", "images"})
     needs_context: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 0.0, "kind": "leakage"},
         {"level": 0.05, "kind": "leakage"},
         {"level": 0.1, "kind": "leakage"},

@@ -14,7 +14,7 @@ from distillab.data.derived import derived
 from distillab.data.examples import Examples, Indices, Pixels
 from distillab.data.student_transform import StudentTransform
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 
 _SAMPLED_IMAGES = 256  # by a check
 _FAINT = 1.0  # mean square, in gray levels, below which detail counts as rounding
@@ -27,7 +27,7 @@ class Resampled:
     student_transform: StudentTransform
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         return {
             "operation": "resampled",
             "side": self.student_transform.side,
@@ -74,7 +74,7 @@ class Resolution(Factor):
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"pixels"})
     takes_unlabelled: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 8, "sees": "both"},
         {"level": 6, "sees": "both"},
         {"level": 16, "sees": "both"},

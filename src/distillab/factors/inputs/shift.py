@@ -15,7 +15,15 @@ from distillab.data.derived import StackedItems, derived, stacked
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Amount, Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import (
+    Amount,
+    Aspect,
+    Configuration,
+    Factor,
+    FactorContext,
+    Manipulation,
+    factor,
+)
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, check_corruptible
 from distillab.factors.inputs.energy_distance import energy_distance
 from distillab.factors.subsets import ranks_in_class, rounded
@@ -71,7 +79,7 @@ class Shift(Factor):
     changes: ClassVar[frozenset[Aspect]] = frozenset({"pixels"})
     needs_context: ClassVar[bool] = True  # for other datasets
     takes_unlabelled: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 0.0, "to": "other"},
         {"level": 0.1, "to": "other"},
         {"level": 0.3, "to": "other"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from distillab.data.derived import DerivedItems, ItemOperation, Unchanged, deriv
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.inputs.cues import OPACITY, CueKind, CueOverlay
 from distillab.factors.subsets import ranks_in_class, rounded
 
@@ -52,7 +52,7 @@ class Spurious(Factor):
     """
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"pixels"})
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 0.0},
         {"level": 0.34},
         {"level": 1.0},

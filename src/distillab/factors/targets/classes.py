@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 from distillab.canonical import seed_from
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Amount, Aspect, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.factor import (
+    Amount,
+    Aspect,
+    Configuration,
+    Factor,
+    FactorContext,
+    Manipulation,
+    Role,
+    factor,
+)
 from distillab.factors.subsets import first_of_each_class
 
 
@@ -39,7 +48,7 @@ class Classes(Factor):
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"selection", "classes"})
     needs_context: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 3},
         {"level": 2},
         {"level": 3, "draw": 7},

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, Role, factor
 
 
 @factor("granularity")
@@ -30,7 +30,7 @@ class Granularity(Factor):
     """
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"classes", "labels"})
-    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"level": "fine"}, {"level": "coarse"})
+    examples: ClassVar[tuple[Configuration, ...]] = ({"level": "fine"}, {"level": "coarse"})
 
     level: Literal["fine", "coarse"]
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("teacher", "transfer", "val", "eval")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Amount, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Amount, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import ranks_in_class, rounded
 
 
@@ -44,7 +44,7 @@ class Groups(Factor):
         'all but hospital A'
     """
 
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 0.33, "group": "north", "hold": "rest"},
         {"level": 0.2, "group": "north", "hold": "rest"},
         {"level": 0.0, "group": "north", "hold": "rest"},

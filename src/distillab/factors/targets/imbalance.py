@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import first_of_each_class, rounded
 
 
@@ -35,7 +35,7 @@ class Imbalance(Factor):
         array([4, 2, 1])
     """
 
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 1},
         {"level": 2.5},
         {"level": 20},

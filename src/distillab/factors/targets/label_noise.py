@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import places_in_class, ranks_in_class, rounded
 from distillab.factors.targets.centroids import class_centroids, nearest_other
 
@@ -72,7 +72,7 @@ class LabelNoise(Factor):
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"labels"})
     needs_context: ClassVar[bool] = True  # for kind instance
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 0.0},
         {"level": 0.21},
         {"level": 0.4},

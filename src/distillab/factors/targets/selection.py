@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Factor, FactorContext, Manipulation, Probabilities, factor
+from distillab.factors.factor import Configuration, Factor, FactorContext, Manipulation, Probabilities, factor
 from distillab.factors.subsets import check_class_sizes, places_in_class, ranks_in_class, rounded
 from distillab.factors.targets.cache_key import CacheKey
 from distillab.factors.targets.dynamics import mean_confidence
@@ -59,7 +59,7 @@ class Selection(Factor):
     """
 
     needs_context: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": "herding", "budget": 5},
         {"level": "k_centre", "budget": 5},
         {"level": "easiest", "budget": 0.25},

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, Role, factor
 from distillab.factors.subsets import check_class_sizes, first_of_each_class
 from distillab.factors.targets.centroids import Cosines, class_centroids
 
@@ -42,7 +42,7 @@ class Similarity(Factor):
     changes: ClassVar[frozenset[Aspect]] = frozenset({"selection", "classes"})
     needs_context: ClassVar[bool] = True
     nested: ClassVar[bool] = False
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 1.0, "classes": 2},
         {"level": 1.0, "classes": 2, "images_per_class": 11},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors.factor import Amount, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Amount, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import check_class_sizes, first_of_each_class, ranks_in_class, rounded
 
 
@@ -35,7 +35,7 @@ class Size(Factor):
         array([2, 1])
     """
 
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         {"level": 20},
         {"level": 7},
         {"level": 1},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, ClassVar, Literal, Self, cast
 
 import numpy as np
 from PIL import UnidentifiedImageError
@@ -13,7 +13,7 @@ from distillab.data.examples import Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Aspect, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.subsets import rounded
 from distillab.modalities.image.decoding import decode
 from distillab.modalities.image.synthetic import Crops, DeadLeaves, Noise
@@ -71,7 +71,7 @@ class Unlabelled(Factor):
     changes: ClassVar[frozenset[Aspect]] = frozenset({"images"})
     needs_context: ClassVar[bool] = True
     takes_unlabelled: ClassVar[bool] = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = (
+    examples: ClassVar[tuple[Configuration, ...]] = (
         *({"level": level, "kind": kind} for kind in UNLABELLED_KINDS for level in (0.0, 0.25, 0.5)),
         {"level": "none"},
         *({"level": kind, "ratio": 0.25} for kind in reversed(UNLABELLED_KINDS)),

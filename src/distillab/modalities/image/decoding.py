@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,9 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from distillab.data.examples import Pixels
 from distillab.data.raw import Progress, RawImage, StoredBytes
 from distillab.errors import RequestError
-from distillab.machine import usable_cores
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.image.canvas import Canvas
+from distillab.modalities.ordered_map import ordered_map
 
 SMALLEST_SIDE = 4  # pixels; below that there is nothing to convolve
 T = TypeVar("T")
@@ -73,7 +71,7 @@ def decode_images(
         wanted = channels or canvas.colour  # once one image has colour, no other need be looked at for it
         return [_decode_or_reason(images[i], names[i], resolution, wanted) for i in range(start, stop)]
 
-    with closing(_in_threads(decode_chunk, starts)) as decoded:
+    with closing(ordered_map(decode_chunk, starts)) as decoded:
         for start, chunk in zip(starts, decoded, strict=True):
             for row, image in enumerate(chunk, start):
                 if isinstance(image, str):
@@ -106,23 +104,6 @@ def _sizes(images: Sequence[RawImage]) -> Iterator[tuple[int, int]]:
     for image in images:
         with suppress(*DAMAGE):
             yield size_as_seen(image)
-
-
-def _in_threads(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, None, None]:
-    """What ``work`` makes of each task, in order. No thread runs far ahead of whoever takes the results: on
-    a slow disk the decoded images would pile up in memory."""
-    count = min(8, usable_cores())
-    threads = ThreadPoolExecutor(count)
-    ahead: deque[Future[T]] = deque()
-    try:
-        for task in tasks:
-            ahead.append(threads.submit(work, task))
-            if len(ahead) > 2 * count:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)
 
 
 def _decode_or_reason(

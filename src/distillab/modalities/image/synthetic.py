@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from distillab.canonical import array_digest
+from distillab.canonical import JsonObject, array_digest
 from distillab.data.examples import Indices, Pixels
 from distillab.data.randomness import random_bits, uniform
 
@@ -34,7 +33,7 @@ class Noise:
     key: int
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         return {"maker": "noise", "key": self.key}
 
     def __call__(self, numbers: Indices, shape: tuple[int, int, int], /) -> Pixels:
@@ -60,7 +59,7 @@ class DeadLeaves:
     key: int
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         return {"maker": "dead leaves", "key": self.key, "leaves": LEAVES, "radii": list(RADII)}
 
     def __call__(self, numbers: Indices, shape: tuple[int, int, int], /) -> Pixels:
@@ -134,7 +133,7 @@ class Crops:
     key: int
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> JsonObject:
         return {"maker": "crops", "key": self.key, "photo": array_digest(self.photo), "sides": list(CROPS)}
 
     def __call__(self, numbers: Indices, shape: tuple[int, int, int], /) -> Pixels:

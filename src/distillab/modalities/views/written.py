@@ -7,12 +7,13 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.modalities.views.operation import Operation, operations
 
 ViewKind = Literal["none", "flip", "crop", "crop_flip"]
 KINDS: tuple[str, ...] = get_args(ViewKind)
-WrittenViews = str | list[dict[str, dict[str, Any]]]
+WrittenViews = str | list[dict[str, JsonObject]]
 """A kind, ``auto``, or operations in order with all their settings."""
 
 OTHER_SPELLINGS = {"color_jitter": "colour_jitter"}
@@ -52,12 +53,12 @@ def canonical_views(entry: Any) -> WrittenViews:
     return written_chain(chain)
 
 
-def written_chain(chain: Iterable[Operation]) -> list[dict[str, dict[str, Any]]]:
+def written_chain(chain: Iterable[Operation]) -> list[dict[str, JsonObject]]:
     """Return operations as plain values, every setting included."""
     return [{step.name: step.model_dump(mode="json")} for step in chain]
 
 
-def read_chain(written: Iterable[Mapping[str, Any]]) -> tuple[Operation, ...]:
+def read_chain(written: Iterable[JsonObject]) -> tuple[Operation, ...]:
     """Return the operations that :func:`written_chain` wrote. May raise RequestError."""
     return tuple(_operation(item) for item in written)
 

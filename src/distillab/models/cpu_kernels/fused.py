@@ -1,4 +1,4 @@
-"""Batch normalisation, addition and ReLU as one operation of torch's, by the kernels of this package."""
+"""Batch normalization, addition and ReLU as one differentiable operation, by the kernels of this package."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from torch import Tensor, nn
 
 from distillab.models.cpu_kernels import kernels
 
-LONG_ROW = 256  # elements of a row below which pixels are put side by side
+LONG_ROW = 256  # elements of a row, up to which pixels are put side by side
 
-Vector = NDArray[np.float32]  # a number a channel
+ChannelVector = NDArray[np.float32]  # one number per channel
 
 
 def fused_norm_relu(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
-    """``relu(norm(x) + plus)`` for ``x`` and ``plus`` of ``[N, C, H, W]``, both bfloat16 and channels
-    last, on a CPU. In evaluation mode there are no gradients."""
+    """Return ``relu(norm(x) + plus)``. In evaluation mode there are no gradients.
+
+    Args:
+        norm: The batch normalization.
+        x: bfloat16 ``[N, C, H, W]``, channels last, on the CPU.
+        plus: The same, or None.
+    """
     running = _numbers(norm.running_mean), _numbers(norm.running_var)
     if norm.training:
         mean, deviation = np.empty((2, x.shape[1]), np.float32)
-        kernels.learned(_rows(x), mean, deviation, *running, norm.momentum, norm.eps)
+        kernels.batch_statistics(_rows(x), mean, deviation, *running, norm.momentum, norm.eps)
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
     else:
@@ -42,11 +47,11 @@ class _NormRelu(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         plus: Tensor | None,
-        mean: Vector,
-        deviation: Vector,
+        mean: ChannelVector,
+        deviation: ChannelVector,
         eps: float,
     ) -> Tensor:
-        """``mean`` and one over the standard ``deviation`` of each channel, float32 ``[C]``."""
+        # mean, and one over the standard deviation, of each channel: float32 [C]
         out = torch.empty_like(x)
         added = None if plus is None else _rows(plus)
         kernels.forward(_rows(x), added, _numbers(weight), _numbers(bias), mean, deviation, _rows(out))
@@ -72,18 +77,18 @@ class _NormRelu(torch.autograd.Function):
 
 
 def _differentiable(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """The same gradients by torch's operations, for whoever asks for theirs (``create_graph=True``)."""
+    """The same gradients by torch's operations, for gradients of gradients (``create_graph=True``)."""
     x, weight, bias, out = ctx.saved_tensors
     normal = F.batch_norm(x, None, None, weight, bias, training=True, eps=ctx.eps)
     passed = gradient * ((normal if out is None else out) > 0)
-    asked = [vector for vector, needs in zip((x, weight, bias), ctx.needs_input_grad, strict=False) if needs]
-    found = iter(torch.autograd.grad(normal, asked, passed, create_graph=True) if asked else ())
+    wanted = [vector for vector, needs in zip((x, weight, bias), ctx.needs_input_grad, strict=False) if needs]
+    found = iter(torch.autograd.grad(normal, wanted, passed, create_graph=True) if wanted else ())
     of_normal = [next(found) if needs else None for needs in ctx.needs_input_grad[:3]]
     return (*of_normal, None if out is None else passed, None, None, None)
 
 
 def _rows(x: Tensor) -> NDArray[Any]:
-    """The memory of ``[N, C, H, W]`` as ``[rows, columns]``, pixels side by side up to ``LONG_ROW``."""
+    """The memory of ``[N, C, H, W]`` as ``[rows, columns]``, with pixels side by side up to ``LONG_ROW``."""
     columns, elements = x.shape[1], x.numel()
     while columns < LONG_ROW and elements % (2 * columns) == 0:
         columns *= 2
@@ -91,6 +96,6 @@ def _rows(x: Tensor) -> NDArray[Any]:
     return flat.view(torch.int16).numpy().view(np.uint16)
 
 
-def _numbers(vector: Tensor | None) -> Vector:
+def _numbers(vector: Tensor | None) -> ChannelVector:
     assert vector is not None
     return vector.detach().numpy()

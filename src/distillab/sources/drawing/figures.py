@@ -1,8 +1,8 @@
-"""Figures: functions of the plane that are negative inside, positive outside, and grow like a distance.
+"""Figures as signed distance functions: negative inside, positive outside.
 
-Coordinates are float32 arrays of any equal shapes, x to the right and y upwards; a figure fills about the
-unit circle. Near the outline, where it matters for smooth edges, a value is the distance to it; farther out
-it may be less. Numbers are coordinates of corners, and sines and cosines of the angles named beside them.
+Coordinates are float32 arrays of equal shapes, x to the right and y upwards; a figure fills about the unit
+circle. Near the outline, where it decides the antialiasing of edges, a value is the distance to it; farther
+away it may be less. Constants are coordinates of corners, and sines and cosines of the angles in their names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Field: TypeAlias = npt.NDArray[np.float32]
-"""float32, one number a pixel: ``[N, H, W]``."""
+"""float32 ``[N, H, W]``, one number per pixel."""
 
 F = np.float32
 COS18, SIN18 = F(0.9510565), F(0.30901700)
@@ -24,13 +24,13 @@ HALF = F(0.5)
 
 
 def length(x: Field, y: Field) -> Field:
-    """The distance from the origin."""
+    """Return the distance from the origin."""
     found: Field = np.sqrt(x * x + y * y)
     return found
 
 
 def either(*parts: Field) -> Field:
-    """The union of figures."""
+    """Return the union of figures."""
     found = parts[0]
     for part in parts[1:]:
         found = np.minimum(found, part)
@@ -38,7 +38,7 @@ def either(*parts: Field) -> Field:
 
 
 def both(*parts: Field) -> Field:
-    """The intersection of figures; of half planes, a convex polygon."""
+    """Return the intersection of figures; of half planes, a convex polygon."""
     found = parts[0]
     for part in parts[1:]:
         found = np.maximum(found, part)
@@ -46,7 +46,7 @@ def both(*parts: Field) -> Field:
 
 
 def fold_five(x: Field, y: Field) -> tuple[Field, Field]:
-    """The plane mirrored into the fifth around the upper half axis, in which five corners become one."""
+    """Mirror the plane into the fifth around the upper half axis, so that five corners coincide."""
     x = np.abs(x)
     out = np.maximum(COS36 * x - SIN36 * y, 0) * F(2)
     x, y = x - out * COS36, y + out * SIN36
@@ -90,13 +90,13 @@ def hexagon(x: Field, y: Field) -> Field:
 
 
 def star(x: Field, y: Field) -> Field:
-    """From the tip (0, 1) to the notch, 0.42 from the middle and 36 degrees aside."""
+    """Return the line from the tip (0, 1) to the notch, 0.42 from the middle, folded five times."""
     x, y = fold_five(x, y)
     return F(0.9366) * x + F(0.3503) * y - F(0.3503)
 
 
 def spark(x: Field, y: Field) -> Field:
-    """From the tip (1, 0) to the notch (0.32, 0.32)."""
+    """Return the line from the tip (1, 0) to the notch (0.32, 0.32), folded four times."""
     x, y = np.abs(x), np.abs(y)
     far: Field = np.maximum(x, y)
     near: Field = np.minimum(x, y)
@@ -114,7 +114,7 @@ def flower(x: Field, y: Field) -> Field:
 
 
 def heart(x: Field, y: Field) -> Field:
-    """Two discs, and between their tangents from the tip (0, -0.95)."""
+    """Return two discs joined to the tip (0, -0.95) by tangents."""
     x, y = np.abs(x), y + F(0.03)
     discs = length(x - F(0.42), y - F(0.3)) - HALF
     tip = both(F(0.745) * x - F(0.667) * (y + F(0.92)), F(0.857) * y + F(0.514) * x - F(0.386))
@@ -129,13 +129,13 @@ def arrow(x: Field, y: Field) -> Field:
 
 
 def drop(x: Field, y: Field) -> Field:
-    """A disc, and between its tangents from the tip (0, 0.98)."""
+    """Return a disc joined to the tip (0, 0.98) by tangents."""
     tip = both(F(0.87) * np.abs(x) + F(0.492) * (y - F(0.98)), F(0.025) - y)
     return either(length(x, y + F(0.28)) - F(0.62), tip)
 
 
 def corner(x: Field, y: Field) -> Field:
-    """The letter L."""
+    """Return the letter L."""
     upright = both(np.abs(x + F(0.33)) - F(0.25), np.abs(y) - F(0.78))
     foot = both(np.abs(x - F(0.02)) - F(0.6), np.abs(y + F(0.53)) - F(0.25))
     return either(upright, foot)
@@ -152,4 +152,4 @@ FIGURES: dict[str, Figure] = {
         *(oval, hexagon, spark, corner),
     )
 }
-"""In an order in which the first few are of different families."""
+"""Figures by name; the first few belong to different families."""

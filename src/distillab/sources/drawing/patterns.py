@@ -1,7 +1,7 @@
-"""Patterns: textures of figures and of backgrounds, the share of the second tone at every point.
+"""Patterns: textures of figures and backgrounds, as the share of the second tone at every point.
 
-A pattern is a function of coordinates ``x, y`` in periods and of ``sharp``, pixels a period ``[N, 1, 1]``;
-its values are float32 in [0, 1], and between the tones there is one pixel of transition.
+A pattern is a function of coordinates ``x, y`` in periods and of ``sharp``, pixels per period ``[N, 1, 1]``.
+Its values are float32 in [0, 1], with one pixel of transition between the tones.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Pattern: TypeAlias = Callable[[Field, Field, Field], Field]
 
 
 def edge(distance: Field, sharp: Field) -> Field:
-    """From 0 to 1 within the pixel in which a distance, in periods, changes sign."""
+    """Return a step from 0 to 1 within the pixel in which a distance, in periods, changes sign."""
     found: Field = np.clip(distance * sharp + HALF, 0, 1)
     return found
 
 
 def to_line(x: Field) -> Field:
-    """The distance to the nearest whole number, in [0, 0.5]."""
+    """Return the distance to the nearest whole number, in [0, 0.5]."""
     found: Field = np.abs(x - np.rint(x))
     return found
 
@@ -37,7 +37,7 @@ def stripes(x: Field, y: Field, sharp: Field) -> Field:
     return edge(to_line(x) - QUARTER, sharp)
 
 
-def checks(x: Field, y: Field, sharp: Field) -> Field:
+def checkerboard(x: Field, y: Field, sharp: Field) -> Field:
     across, along = edge(to_line(x) - QUARTER, sharp), edge(to_line(y) - QUARTER, sharp)
     return across + along - F(2) * across * along
 
@@ -63,7 +63,7 @@ def halves(x: Field, y: Field, sharp: Field) -> Field:
 
 
 def gradient(x: Field, y: Field, sharp: Field) -> Field:
-    """From one tone to the other in four periods."""
+    """Return a ramp from one tone to the other over four periods."""
     found: Field = np.clip(x * QUARTER + HALF, 0, 1)
     return found
 
@@ -73,19 +73,19 @@ TEXTURES: dict[str, Pattern] = {
     "stripes": stripes,
     "dots": dots,
     "halves": halves,
-    "checks": checks,
+    "checks": checkerboard,
     "rings": rings,
     "grid": grid,
     "zigzag": zigzag,
 }
 
-# Clouds are not a function of coordinates alone: compose draws them from numbers on a lattice.
+# Clouds are no function of coordinates alone: compose interpolates them between random numbers.
 BACKGROUNDS: dict[str, Pattern | None] = {
     "plain": solid,
     "gradient": gradient,
     "clouds": None,
     "bands": stripes,
-    "tiles": checks,
+    "tiles": checkerboard,
     "spots": dots,
     "ripples": rings,
     "horizon": halves,

@@ -1,4 +1,4 @@
-"""The scene: how what a picture shows is drawn by lot, for its class, its split and its number."""
+"""The scene: the random content of an image, given its class, its split and its number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distillab.data.examples import Indices
 from distillab.data.randomness import random_bits, uniform
 from distillab.errors import RequestError
 from distillab.sources.drawing.tree import ClassTree
-from distillab.sources.drawing.variables import FAMILIES, FAMILY_OF, VARIABLES, Numbers, Sketch
+from distillab.sources.drawing.variables import FAMILY_OF, SHAPE_FAMILIES, VARIABLES, Floats, Sketch
 
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
@@ -25,15 +25,20 @@ Portion = Annotated[float, Field(ge=0, le=1)]
 
 
 class Nuisances(BaseModel):
-    """What varies from picture to picture and says nothing about the class, each uniform in its range.
+    """What varies from image to image independently of the class, each uniform in its range.
 
     Attributes:
-        rotation: degrees to either side at most; 180 is any direction.
-        tilt: how much narrower at most a figure is than seen from the front.
-        scale: radius of the figure, in half sides of the picture.
-        position: share of the room around a figure in which it may stand; 0 is the middle. No figure is cut.
+        rotation: largest rotation to either side in degrees; 180 is any direction.
+        tilt: how much narrower at most a figure is than in frontal view.
+        scale: radius of the figure, in half sides of the image.
+        position: share of the room around a figure in which its center may be; 0 is the middle. No figure is
+            cut off.
         contrast: share of the contrast between figure and background that is kept.
         noise: standard deviation of the pixels' noise, in units of the whole range; constant.
+
+    Example:
+        >>> Nuisances(rotation=180).position
+        1.0
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,25 +54,33 @@ class Nuisances(BaseModel):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.02
 
 
-# Every variable has a stream of its own, so that fixing one does not change another.
+# Every variable has its own random stream, so that fixing one does not change another.
 _STREAMS = {"family": 1, "shape": 2, "texture": 3, "colour": 4, "background": 5, "ground": 6}
 _STREAMS |= {"rotation": 7, "tilt": 8, "scale": 9, "x": 10, "y": 11, "contrast": 12, "state": 13}
-_CUE = 100  # added to the stream of a variable: whether its cue holds
+_CUE = 100  # added to the stream of a variable for the draw of whether its cue holds
 SPLIT_KEYS = {"train": 0, "test": 2}
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Pictures of the classes of a tree.
+    """The distribution of images of the classes of a tree.
 
     Attributes:
         tree: the classes.
         nuisances: what varies besides.
-        cues: for each split the strength, in [-1, 1], with which a variable goes with the class. Class k's
-            own value is number k of those in use, counted around. With strength s > 0 a picture has its
-            class's own value with chance s, and else any; with s < 0 another one with chance -s, and
-            else any. Over as many classes as values, Cramer's V of class and variable is s.
-        seed: of everything drawn.
+        cues: for each split, the strength, in [-1, 1], of the association of a variable with the class. The
+            own value of class k is number k, modulo their number, of those in use. With strength s > 0 an
+            image has the own value of its class with probability s, and else any; with s < 0 another value
+            with probability -s, and else any. Over as many classes as values, Cramér's V of class and
+            variable is s.
+        seed: seed of all draws.
+
+    Example:
+        >>> values = {name: (0,) for name in VARIABLES} | {"ground": (0, 1)}
+        >>> tree = ClassTree(("ground",), values)
+        >>> scene = Scene(tree, Nuisances(), {}, seed=0)
+        >>> scene.choices("train", np.array([0, 1]), np.array([0, 0]))["ground"]
+        array([0, 1])
     """
 
     tree: ClassTree
@@ -76,14 +89,14 @@ class Scene:
     seed: int
 
     def sketch(self, split: str, labels: Indices, numbers: Indices) -> Sketch:
-        """What pictures show.
+        """Return the content of images.
 
         Args:
             split: ``train`` or ``test``.
             labels: their classes, int64 ``[N]``.
-            numbers: which picture of its class each is, int64 ``[N]``, below 2**32.
+            numbers: the number of each image within its class, int64 ``[N]``, below 2**32.
         """
-        # Of the class it is the definition that counts, not its place: other classes change no picture.
+        # Draws depend on the definition of the class, not on its label: other classes change no image.
         ids = (self.tree.codes[labels] << 32) + numbers
         chosen = self.choices(split, labels, numbers)
         drawn = self.nuisances
@@ -102,7 +115,7 @@ class Scene:
         )
 
     def choices(self, split: str, labels: Indices, numbers: Indices) -> dict[str, Indices]:
-        """The values of all :data:`VARIABLES` in pictures, as positions: int64 ``[N]`` each."""
+        """Return the values of all :data:`VARIABLES`, as positions in them: int64 ``[N]`` each."""
         ids = (self.tree.codes[labels] << 32) + numbers
         table = self.tree.table
         chosen = {name: table[name][labels] for name in self.tree.levels}
@@ -114,12 +127,12 @@ class Scene:
                 chosen[name] = self._shape_of_family(ids, split, chosen["family"])
             else:
                 chosen[name] = values[self._free(ids, split, name, labels)]
-        families = [list(FAMILIES).index(FAMILY_OF[shape]) for shape in VARIABLES["shape"]]
+        families = [list(SHAPE_FAMILIES).index(FAMILY_OF[shape]) for shape in VARIABLES["shape"]]
         chosen["family"] = np.array(families, dtype=np.int64)[chosen["shape"]]
         return chosen
 
     def _free(self, ids: Indices, split: str, name: str, labels: Indices) -> Indices:
-        """Positions among the values in use of a variable that does not define the class."""
+        """Return values of a variable that does not define the class, as positions among those in use."""
         count = len(self.tree.values[name])
         stream = _STREAMS[name]
         places = self._place(ids, split, stream, count)
@@ -132,20 +145,20 @@ class Scene:
         return np.where(holds, own if strength > 0 else other, places)
 
     def _shape_of_family(self, ids: Indices, split: str, families: Indices) -> Indices:
-        """A shape in use of each family, int64 ``[N]``."""
+        """Return a shape in use of each family, int64 ``[N]``."""
         shapes = np.zeros(len(ids), dtype=np.int64)
         for family in np.unique(families):
-            members = FAMILIES[VARIABLES["family"][family]]
+            members = SHAPE_FAMILIES[VARIABLES["family"][family]]
             used = [value for value in self.tree.values["shape"] if VARIABLES["shape"][value] in members]
             here = families == family
             shapes[here] = np.array(used)[self._place(ids[here], split, _STREAMS["shape"], len(used))]
         return shapes
 
     def _place(self, ids: Indices, split: str, stream: int, count: int) -> Indices:
-        """One of ``count`` positions, int64 ``[N]``."""
+        """Return one of ``count`` positions for each image, int64 ``[N]``."""
         bits = random_bits(ids, self.seed, SPLIT_KEYS[split], stream)
         return (bits >> np.uint64(32)).astype(np.int64) * count >> 32
 
-    def _between(self, ids: Indices, split: str, name: str, low: float, high: float) -> Numbers:
+    def _between(self, ids: Indices, split: str, name: str, low: float, high: float) -> Floats:
         draws = uniform(ids, self.seed, SPLIT_KEYS[split], _STREAMS[name])
         return low + draws * (high - low)

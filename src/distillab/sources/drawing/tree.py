@@ -16,13 +16,17 @@ from distillab.sources.drawing.variables import FAMILY_OF, VARIABLES
 class ClassTree:
     """Classes as paths from the root, such as ``round > disc > stripes``.
 
-    A family stands above its shapes whether it is named in ``define`` or not.
+    A family is above its shapes whether it is named in ``define`` or not.
 
     Attributes:
-        define: the variables whose values make a class, coarsest first.
-        values: the values of every variable that are in use, as positions in :data:`VARIABLES`.
-        coarse: the variable of the tree down to which a path is what ``parents`` calls a coarse class; by
-            default the last but one.
+        define: the variables whose values define a class, coarsest first.
+        values: the values of every variable in use, as positions in :data:`VARIABLES`.
+        coarse: the level of the tree that gives the coarse classes; by default the last but one.
+
+    Example:
+        >>> tree = ClassTree(("shape",), {"family": (0, 1), "shape": (0, 1)})
+        >>> tree.classes, tree.parents
+        (('disc', 'square'), ('round', 'polygon'))
     """
 
     define: tuple[str, ...]
@@ -46,7 +50,7 @@ class ClassTree:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The variables of the levels below the root; as many as the tree is deep."""
+        """The variables of the levels below the root."""
         if "shape" not in self.define or "family" in self.define:
             return self.define
         place = self.define.index("shape")
@@ -54,18 +58,18 @@ class ClassTree:
 
     @property
     def depth(self) -> int:
-        """How many levels lie below the root."""
+        """Number of levels below the root."""
         return len(self.levels)
 
     @property
     def table(self) -> dict[str, Indices]:
-        """For every class, its values of the variables of the levels: int64 ``[classes]`` each."""
-        rows = [row for row in product(*(self.values[name] for name in self.levels)) if self._whole(row)]
+        """The values of every class, by the variable of the level: int64 ``[classes]`` each."""
+        rows = [row for row in product(*(self.values[name] for name in self.levels)) if self._consistent(row)]
         columns = np.array(rows, dtype=np.int64).reshape(len(rows), self.depth)
         return {name: columns[:, place] for place, name in enumerate(self.levels)}
 
-    def _whole(self, row: tuple[int, ...]) -> bool:
-        """Whether a shape stands in its family."""
+    def _consistent(self, row: tuple[int, ...]) -> bool:
+        """Return True if the shape of a path belongs to its family."""
         found = {name: VARIABLES[name][value] for name, value in zip(self.levels, row, strict=True)}
         return "shape" not in found or FAMILY_OF[found["shape"]] == found["family"]
 
@@ -92,7 +96,7 @@ class ClassTree:
 
     @property
     def codes(self) -> Indices:
-        """A number for every class that depends on its values alone, below 2**30: int64 ``[classes]``."""
+        """A number per class that depends on its values alone, below 2**30: int64 ``[classes]``."""
         table = self.table
         code = np.zeros(len(next(iter(table.values()))), dtype=np.int64)
         for name in VARIABLES:

@@ -1,4 +1,4 @@
-"""Variables: what a picture is made of, and the values that each can take."""
+"""Variables of an image, and the values that each can take."""
 
 from __future__ import annotations
 
@@ -9,43 +9,54 @@ import numpy.typing as npt
 
 from distillab.data.examples import Indices
 from distillab.sources.drawing.figures import FIGURES
-from distillab.sources.drawing.palette import COLOURS, GROUNDS
+from distillab.sources.drawing.palette import FIGURE_COLORS, GROUNDS
 from distillab.sources.drawing.patterns import BACKGROUNDS, TEXTURES
 
-FAMILIES: dict[str, tuple[str, ...]] = {
+SHAPE_FAMILIES: dict[str, tuple[str, ...]] = {
     "round": ("disc", "ring", "moon", "oval"),
     "polygon": ("square", "triangle", "pentagon", "hexagon"),
     "star": ("star", "cross", "flower", "spark"),
     "sign": ("heart", "arrow", "drop", "corner"),
 }
-FAMILY_OF = {shape: family for family, shapes in FAMILIES.items() for shape in shapes}
+FAMILY_OF = {shape: family for family, shapes in SHAPE_FAMILIES.items() for shape in shapes}
 
 VARIABLES: dict[str, tuple[str, ...]] = {
-    "family": tuple(FAMILIES),
+    "family": tuple(SHAPE_FAMILIES),
     "shape": tuple(FIGURES),
     "texture": tuple(TEXTURES),
-    "colour": tuple(COLOURS),
+    "colour": tuple(FIGURE_COLORS),
     "background": tuple(BACKGROUNDS),
     "ground": GROUNDS,
 }
-"""The values of every variable; a family is a set of shapes and goes with them."""
+"""The values of every variable; the family of an image follows from its shape."""
 
-Numbers = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
-    """What N pictures show, a column a variable.
+    """The content of N images, one column per variable.
 
     Attributes:
-        shape, texture, colour, background, ground: int64 ``[N]``, positions in :data:`VARIABLES`.
-        rotation: turns, counter-clockwise; float64 ``[N]``, as all below.
-        tilt: how much narrower a figure is than seen from the front, in [0, 1).
-        scale: radius of a figure, in half sides of the picture.
-        x, y: centre of a figure, in half sides from the middle, to the right and upwards.
+        shape: int64 ``[N]``, positions in :data:`VARIABLES`, as the four that follow.
+        texture: of the figure.
+        colour: of the figure.
+        background: pattern of the background.
+        ground: brightness of the background.
+        rotation: turns, counter-clockwise; float64 ``[N]``, as all that follow but the last.
+        tilt: how much narrower a figure is than in frontal view, in [0, 1).
+        scale: radius of a figure, in half sides of the image.
+        x: center of a figure, in half sides to the right of the middle.
+        y: center of a figure, in half sides above the middle.
         contrast: share of the contrast between figure and background that is kept.
         noise: standard deviation of the pixels' noise, in units of the whole range.
-        states: uint64 ``[N]``: whatever else is drawn for a picture (tints, phases, clouds, noise).
+        states: uint64 ``[N]``, from which everything else is drawn (tints, phases, clouds, noise).
+
+    Example:
+        >>> from distillab.sources.shapes import Shapes
+        >>> sketch = Shapes().scene.sketch("train", np.array([0, 5]), np.array([0, 0]))
+        >>> len(sketch), [VARIABLES["shape"][shape] for shape in sketch.shape]
+        (2, ['disc', 'triangle'])
     """
 
     shape: Indices
@@ -53,18 +64,18 @@ class Sketch:
     colour: Indices
     background: Indices
     ground: Indices
-    rotation: Numbers
-    tilt: Numbers
-    scale: Numbers
-    x: Numbers
-    y: Numbers
-    contrast: Numbers
-    noise: Numbers
+    rotation: Floats
+    tilt: Floats
+    scale: Floats
+    x: Floats
+    y: Floats
+    contrast: Floats
+    noise: Floats
     states: npt.NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.shape)
 
     def take(self, rows: Indices | slice) -> Sketch:
-        """The pictures at ``rows``."""
+        """Return the content of the images at ``rows``."""
         return Sketch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})

@@ -44,6 +44,22 @@ def train(
     Raises:
         DivergenceError: The loss, or an output for the validation set, is not finite.
         RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.methods import parse_method
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> member = CohortMember(
+        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
+        ... )
+        >>> train(member, normalize, device=torch.device("cpu")).selected_epoch
+        1
     """
     [ended] = train_cohort([member], normalize, device=device, teacher=teacher, on_step=on_step)
     if isinstance(ended, DivergenceError):
@@ -77,6 +93,23 @@ def train_cohort(
     Raises:
         ValueError: The members do not share their inputs, order, views and steps.
         RequestError: A network cannot be built for these examples, or a method cannot serve its pair.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.methods import parse_method
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> member = CohortMember(
+        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
+        ... )
+        >>> [trained] = train_cohort([member], normalize, device=torch.device("cpu"))
+        >>> [point.epoch for point in trained.curve]
+        [1]
     """
     first = _check_shared(members)
     trainings = [MemberTraining(member, normalize, device) for member in members]

@@ -25,6 +25,10 @@ class Seeds:
         init: Seed of the initial weights.
         order: Seed of the order of the examples.
         views: Seed of the augmentation.
+
+    Example:
+        >>> Seeds(init=1, order=2, views=3).order
+        2
     """
 
     init: int
@@ -50,6 +54,18 @@ class CohortMember:
         teacher_classifier: The teacher's last linear layer, if the method needs it.
         teachers: Number of teachers whose logits are side by side, to be weighted by their correctness.
         task: What it is trained to predict.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.methods import parse_method
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> recipe = Recipe(steps=2).resolve(images)
+        >>> member = CohortMember(
+        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
+        ... )
+        >>> member.task.primary
+        'accuracy'
     """
 
     model: str
@@ -85,6 +101,12 @@ def new_model(
 
     Raises:
         RequestError: The network cannot be built for such inputs.
+
+    Example:
+        >>> import numpy as np
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
+        >>> new_model("resnet8", images, 0, torch.device("cpu")).fc
+        Linear(in_features=64, out_features=2, bias=True)
     """
     inputs = InputSpec(*images.student_shape)
     with deterministic(torch.device("cpu"), init_seed):

@@ -11,7 +11,13 @@ from distillab.training.checkpoints import StateDict
 
 
 class DivergenceError(RuntimeError):
-    """The loss or an output of the network is not finite. The run is kept as failed; the study goes on."""
+    """The loss or an output of the network is not finite. The run is kept as failed; the study goes on.
+
+    Example:
+        >>> raise DivergenceError("the loss is not finite in epoch 2 (by step 9)")
+        Traceback (most recent call last):
+        distillab.training.loop.results.DivergenceError: the loss is not finite in epoch 2 (by step 9)
+    """
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,12 @@ class TrainedNetwork:
         curve: The validation curve.
         seconds: Seconds of training, including its share of the work that a cohort does once.
         phases: The same seconds by phase.
+
+    Example:
+        >>> import torch
+        >>> state = {"weight": torch.zeros(1)}
+        >>> TrainedNetwork(nn.Identity(), state, state, 1, (), 0.5, {"forward": 0.5}).selected_epoch
+        1
     """
 
     model: nn.Module

@@ -1,6 +1,6 @@
 """Precision, memory format, compilation and device, and how the fastest numerics are chosen."""
 
-from distillab.training.numerics.benchmark import Workload, time_candidates
+from distillab.training.numerics.benchmark import Workload
 from distillab.training.numerics.cache import BenchmarkCache
 from distillab.training.numerics.config import (
     MemoryFormat,
@@ -45,6 +45,5 @@ __all__ = [
     "place_model",
     "select_numerics",
     "single_threaded",
-    "time_candidates",
     "to_memory_format",
 ]

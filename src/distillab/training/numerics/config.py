@@ -125,6 +125,11 @@ def compile_call(call: Callable[[Tensor], _T], enabled: bool = True) -> Callable
     Raises:
         Exception: By the returned function, if the compiler fails: eager code in its place would silently
             give other numbers.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> compile_call(network, enabled=False) is network
+        True
     """
     return _CompiledCall(call) if enabled else call
 

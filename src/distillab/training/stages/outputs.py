@@ -44,6 +44,24 @@ def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Mod
         folder: The folder.
         images: Examples of the shape of its inputs.
         device: Where it is put.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
+        >>> external = ExternalWeights()
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
+        >>> open_teacher(folder, images, cpu).fc
+        Linear(in_features=64, out_features=2, bias=True)
     """
     record, classes = RunRecord.read(folder), teacher_class_count(folder, images)
     network = new_model(record.model, images, 0, device, logits=classes)
@@ -83,6 +101,10 @@ class OutputsToStore:
         caches: The folder of the caches of all teachers of a study.
         needs: Which outputs; none if empty.
         top_k: Of how many classes the logits are stored, the likeliest; None for all.
+
+    Example:
+        >>> OutputsToStore(Path("caches"), frozenset({"logits"}), top_k=100).top_k
+        100
     """
 
     caches: Path
@@ -152,6 +174,27 @@ def teacher_outputs(
 
     Raises:
         OSError: The disk is full. What was stored stays.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
+        >>> external = ExternalWeights()
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
+        >>> keep = OutputsToStore(folder / "caches", frozenset({"logits"}))
+        >>> outputs = folder / "outputs"
+        >>> outputs.mkdir()
+        >>> teacher_outputs(outputs, folder, sets, recipe, view_seed=3, keep=keep, device=cpu).queries
+        8
     """
     timer = compute_clock(device)
     started = timer()

@@ -64,6 +64,20 @@ class StudentSpec:
         recipe: How it is trained.
         seeds: Its seeds.
         class_map: Its class of each of its teacher's classes, if they differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.methods import parse_method
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1).resolve(images)
+        >>> StudentSpec(
+        ...     Path("s"), "resnet8", parse_method("ce", "methods"), sets, recipe, Seeds(1, 2, 3)
+        ... ).model
+        'resnet8'
     """
 
     folder: Path

@@ -58,6 +58,25 @@ def train_students(
     Raises:
         ValueError: The students do not share their stream of batches, or a method needs a teacher and there
             is none.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.methods import parse_method
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> from distillab.training.stages.roles import RoleSets
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> student = StudentSpec(folder, "resnet8", parse_method("ce", "methods"), sets, recipe, seeds)
+        >>> [record] = train_students([student], outputs_folder=None, teacher_folder=None, device=cpu)
+        >>> record.cohort
+        1
     """
     teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
     members = [_member(student, teacher) for student in students]
@@ -99,6 +118,24 @@ def train_student(
     Raises:
         DivergenceError: The loss, or an output for the validation set, is not finite.
         ValueError: The method needs a teacher and there is none.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.methods import parse_method
+        >>> from distillab.training.loop.member import Seeds
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> from distillab.training.stages.roles import RoleSets
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> student = StudentSpec(folder, "resnet8", parse_method("ce", "methods"), sets, recipe, seeds)
+        >>> train_student(student, outputs_folder=None, teacher_folder=None, device=cpu).epochs
+        1
     """
     [record] = train_students(
         [student],

@@ -32,6 +32,10 @@ class DistilledFrom:
         method: The method.
         teacher: The stage 1 folder of its teacher.
         class_map: Its class of each of its teacher's classes, if they differ.
+
+    Example:
+        >>> DistilledFrom(parse_method("kd", "teacher"), Path("store/teacher/8f0c")).method.name
+        'kd'
     """
 
     method: MethodSpec
@@ -49,6 +53,10 @@ class ExternalWeights:
         class_map: The data's class of each of its classes, if they differ.
         inputs: ``scale`` and ``shift`` per channel that turn the study's normalized images into those that
             the weights were trained on.
+
+    Example:
+        >>> ExternalWeights(Path("resnet20.safetensors"), classes=100).classes
+        100
     """
 
     weights: Path | None = None
@@ -85,6 +93,20 @@ def train_teacher(
 
     Raises:
         DivergenceError: The loss, or an output for the validation set, is not finite.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> train_teacher(folder, "resnet8", sets, recipe, seeds, device=cpu).model
+        'resnet8'
     """
     method = distilled.method if distilled else parse_method("ce", "teacher")
     class_map = distilled.class_map if distilled else None
@@ -121,6 +143,21 @@ def fixed_teacher(
 
     Raises:
         RequestError: The weights cannot be read or do not fit.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> external = ExternalWeights()  # the initial weights
+        >>> fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu).steps
+        0
     """
     network = new_model(model, sets.train, seeds.init, device, logits=external.classes or _width(sets))
     if external.weights is not None:
@@ -150,6 +187,26 @@ def ensemble_teacher(
         seeds: Not used: all weights are those of the members.
         members: The stage 1 folders of its networks.
         device: Where it is evaluated.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> sets = RoleSets(images, images, {"test": images}, normalize)
+        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
+        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> record = train_teacher(folder, "resnet8", sets, recipe, seeds, device=cpu)
+        >>> (folder / "both").mkdir()
+        >>> members, both = [folder, folder], "mean(resnet8+resnet8)"
+        >>> ensemble = ensemble_teacher(
+        ...     folder / "both", both, sets, recipe, seeds, members=members, device=cpu
+        ... )
+        >>> ensemble.params == 2 * record.params
+        True
     """
     network = new_model(model, sets.train, seeds.init, torch.device("cpu"), logits=_width(sets))
     assert isinstance(network, Ensemble)

@@ -22,6 +22,12 @@ class MappedTeacher:
     Args:
         feed: The teacher, with its own classes.
         mapping: The student's class of each of its classes.
+
+    Example:
+        >>> teacher = MappedTeacher(lambda batch: Outputs(torch.tensor([[3.0, 1.0, 2.0]])), (1, UNMAPPED, 0))
+        >>> batch = TrainingBatch(0, 0, True, np.array([0]), torch.zeros(1, 1, 8, 8), torch.tensor([0]))
+        >>> teacher(batch).logits
+        tensor([[2., 3.]])
     """
 
     def __init__(self, feed: TeacherFeed, mapping: ClassMap) -> None:

@@ -18,7 +18,13 @@ from distillab.training.teachers.cache import CachedOutputs
 
 
 class TeacherFeed(Protocol):
-    """Returns the teacher's outputs for a training batch."""
+    """Returns the teacher's outputs for a training batch.
+
+    Example:
+        >>> def silent(batch: TrainingBatch) -> Outputs:
+        ...     return Outputs(torch.zeros(len(batch.positions), 10))
+        >>> feed: TeacherFeed = silent
+    """
 
     def __call__(self, batch: TrainingBatch) -> Outputs: ...
 
@@ -29,6 +35,21 @@ class CachedTeacher:
     Args:
         outputs: The cached outputs.
         device: Where they are put.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from distillab.data.examples import Examples
+        >>> from distillab.models import OutputShapes
+        >>> from distillab.training.recipe import Recipe
+        >>> from distillab.training.teachers.cache import CacheFormat, TeacherCache
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> views, cpu = Recipe(views="flip").resolve(images).view_spec, torch.device("cpu")
+        >>> stored = CacheFormat.of({"logits"}, OutputShapes(2))
+        >>> cache = TeacherCache(Path(tempfile.mkdtemp()), {"weights": "8f0c"}, stored, rows=8)
+        >>> CachedTeacher(cache.read(images, views, view_seed=0), cpu)
+        <distillab.training.teachers.feed.CachedTeacher object at ...>
     """
 
     def __init__(self, outputs: CachedOutputs, device: torch.device) -> None:

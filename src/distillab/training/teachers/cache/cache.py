@@ -41,6 +41,10 @@ class FillResult:
         queries: Views that were wanted, each counted once.
         forwards: Views that went through the teacher.
         bytes: Bytes of the cache on disk.
+
+    Example:
+        >>> FillResult(queries=160, forwards=100, bytes=4480).forwards
+        100
     """
 
     queries: int
@@ -65,6 +69,23 @@ class TeacherCache:
 
     Raises:
         RuntimeError: The folder holds other facts than its name stands for.
+
+    Example:
+        >>> import tempfile
+        >>> from distillab.models import OutputShapes
+        >>> from distillab.training.recipe import Recipe
+        >>> from distillab.training.teachers.cache import CacheFormat
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> views, cpu = Recipe(views="flip").resolve(images).view_spec, torch.device("cpu")
+        >>> stored = CacheFormat.of({"logits"}, OutputShapes(2))
+        >>> cache = TeacherCache(Path(tempfile.mkdtemp()), {"weights": "8f0c"}, stored, rows=8)
+        >>> def compute(pixels: torch.Tensor) -> Outputs:
+        ...     return Outputs(torch.ones(len(pixels), 2))
+        >>> filled = cache.fill(images, views, 0, 3, compute, batch=4, device=cpu)
+        >>> filled.queries == filled.forwards <= 16
+        True
+        >>> cache.fill(images, views, 0, 3, compute, batch=4, device=cpu).forwards
+        0
     """
 
     def __init__(self, root: Path, facts: Mapping[str, Any], stored: CacheFormat, rows: int) -> None:

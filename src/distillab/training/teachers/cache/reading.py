@@ -16,7 +16,13 @@ from distillab.training.teachers.cache.views import find_keys, view_keys
 
 
 class CacheMissError(LookupError):
-    """The outputs for a view are not stored."""
+    """The outputs for a view are not stored.
+
+    Example:
+        >>> raise CacheMissError("4 of 8 views are not stored")
+        Traceback (most recent call last):
+        distillab.training.teachers.cache.reading.CacheMissError: 4 of 8 views are not stored
+    """
 
 
 class CachedOutputs:
@@ -28,6 +34,24 @@ class CachedOutputs:
         images: The training set.
         views: The augmentation.
         view_seed: Seed of the augmentation.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from distillab.models import OutputShapes
+        >>> from distillab.training.recipe import Recipe
+        >>> from distillab.training.teachers.cache import CacheFormat, TeacherCache
+        >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
+        >>> views, cpu = Recipe(views="flip").resolve(images).view_spec, torch.device("cpu")
+        >>> stored = CacheFormat.of({"logits"}, OutputShapes(2))
+        >>> cache = TeacherCache(Path(tempfile.mkdtemp()), {"weights": "8f0c"}, stored, rows=8)
+        >>> def compute(pixels: torch.Tensor) -> Outputs:
+        ...     return Outputs(torch.ones(len(pixels), 2))
+        >>> filled = cache.fill(images, views, 0, 3, compute, batch=4, device=cpu)
+        >>> outputs = cache.read(images, views, view_seed=0)
+        >>> outputs(np.array([3, 5]), 1, cpu).logits
+        tensor([[1., 1.],
+                [1., 1.]])
     """
 
     def __init__(

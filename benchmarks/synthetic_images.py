@@ -1,9 +1,9 @@
-"""Speed of images that nobody took, dead leaves, noise and crops of one photo: images a second on one core.
+"""Speed of synthetic images (dead leaves, noise, crops of one photograph): images per second on one core.
 
-    python benchmarks/surrogates.py
+    python benchmarks/synthetic_images.py
 
-Processor time, one thread, the fastest of the rounds. A study makes each image once. Takes about 10 seconds
-of one idle core.
+Processor time, one thread, the fastest of the rounds. A study generates each image once. Takes about 10
+seconds of one idle core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROUNDS = 3
 
 
 def rate(maker: Maker, side: int) -> float:
-    """Images a second."""
+    """Return images per second."""
     count = max(16, 512 * 32**2 // side**2)
     best = 0.0
     for number in range(ROUNDS):

@@ -1,0 +1,5 @@
+"""Embeddings of audio."""
+
+from distillab.modalities.audio.embedding.spectra import SpectralEmbedding
+
+__all__ = ["SpectralEmbedding"]

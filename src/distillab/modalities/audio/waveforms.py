@@ -1,0 +1,126 @@
+"""Waveforms: recordings read from files, resampled, and cut or padded to one length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distillab.canonical import seed_from
+from distillab.data.raw import RawRecording, StoredBytes
+from distillab.errors import RequestError
+from distillab.modalities.audio.settings import AudioSettings
+
+Waveform = npt.NDArray[np.float32]
+"""float32 ``[S]``, mono."""
+
+EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"})
+"""File extensions of recordings, in lower case."""
+
+
+@dataclass(frozen=True)
+class RecordingPart:
+    """A part of a recording, from a start on.
+
+    Attributes:
+        recording: The recording.
+        start: Start of the part, in seconds.
+    """
+
+    recording: RawRecording
+    start: float
+
+
+RawAudio = RawRecording | RecordingPart
+
+
+def soundfile_module() -> Any:
+    """Return the package ``soundfile``.
+
+    Raises:
+        RequestError: It is not installed.
+    """
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: the C library is missing
+        raise RequestError(
+            "recordings are decoded by a package that is not installed",
+            allowed="pip install 'distillab[audio]'",
+        ) from error
+    return soundfile
+
+
+def duration(recording: RawRecording) -> float:
+    """Return the length of a recording in seconds, from its header."""
+    with soundfile_module().SoundFile(_opened(recording)) as file:
+        return float(file.frames / file.samplerate)
+
+
+def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[Waveform, int]:
+    """Return a recording as the settings have it, and its sample rate.
+
+    Args:
+        audio: A recording, or a part of one.
+        name: Its name, which decides the place of a ``random`` crop.
+        settings: Sample rate, length and scale.
+
+    Raises:
+        ValueError: The recording has no sample, or values that are not finite.
+        soundfile.LibsndfileError, OSError: The recording is damaged.
+    """
+    part = audio if isinstance(audio, RecordingPart) else RecordingPart(audio, 0.0)
+    place = _place(settings.crop, name)
+    with soundfile_module().SoundFile(_opened(part.recording)) as file:
+        rate = int(file.samplerate)
+        start = min(round(part.start * rate), file.frames)
+        available = file.frames - start
+        wanted = available if settings.seconds is None else min(available, _samples(settings.seconds, rate))
+        file.seek(start + int(place * (available - wanted)))
+        samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+    if not len(samples):
+        raise ValueError("holds no sample")
+    if not np.isfinite(samples).all():
+        raise ValueError("holds values that are not finite")
+    if settings.sample_rate is not None and settings.sample_rate != rate:
+        samples, rate = _resampled(samples, rate, settings.sample_rate), settings.sample_rate
+    if settings.seconds is not None:
+        samples = _fitted(samples, _samples(settings.seconds, rate), place)
+    peak = float(np.abs(samples).max())
+    if settings.scale_to_peak and peak > 0:
+        samples = samples / peak
+    return np.ascontiguousarray(samples, dtype=np.float32), rate
+
+
+def _opened(recording: RawRecording) -> Path | BytesIO:
+    if isinstance(recording, StoredBytes):
+        recording = recording.read()
+    return BytesIO(recording) if isinstance(recording, bytes) else recording
+
+
+def _place(crop: str, name: str) -> float:
+    """Return where the crop lies among all possible ones, from 0 (the first) to 1 (the last)."""
+    if crop == "random":
+        return seed_from("crop", name) / 2**63
+    return 0.5 if crop == "center" else 0.0
+
+
+def _samples(seconds: float, rate: int) -> int:
+    return max(1, round(seconds * rate))
+
+
+def _resampled(samples: Waveform, rate: int, wanted: int) -> Waveform:
+    import librosa
+
+    resampled: Waveform = librosa.resample(samples, orig_sr=rate, target_sr=wanted)
+    return resampled
+
+
+def _fitted(samples: Waveform, length: int, place: float) -> Waveform:
+    """Return exactly ``length`` samples: resampling may give one more or less, and silence fills up."""
+    samples = samples[:length]
+    before = int(place * (length - len(samples)))
+    return np.pad(samples, (before, length - len(samples) - before))

@@ -1,0 +1,200 @@
+"""Small datasets on disk in every layout that a source reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from distillab.errors import RequestError
+from distillab.sources import load_dataset, parse_source
+
+SIDE, EACH = 8, 6  # pixels per side, and images per class and split
+Array = npt.NDArray[np.uint8]
+
+
+def png(image: Array) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise(count: int, seed: int, *, side: int = SIDE) -> Array:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def write_folder(root: Path, classes: tuple[str, ...] = ("cat", "dog"), *, seed: int = 0) -> None:
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for row, image in enumerate(noise(EACH, seed + number)):
+            (root / name / f"{row}.png").write_bytes(png(image))
+
+
+def write_parquet(
+    path: Path,
+    *,
+    seed: int = 0,
+    names: bool = True,
+    classes: tuple[str, ...] = ("cat", "dog"),
+    **columns: Any,
+) -> None:
+    labels = [0, 1] * EACH
+    images = [{"bytes": png(image), "path": f"{row}.png"} for row, image in enumerate(noise(2 * EACH, seed))]
+    metadata = None
+    if names:
+        features = {"label": {"names": list(classes), "_type": "ClassLabel"}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"image": images, "label": labels, **columns})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+def write_shards(root: Path, *, labels: str = "cls", splits: tuple[str, ...] = ("train", "test")) -> None:
+    """Write two shards per split, an image and its label under one name."""
+    root.mkdir(parents=True)
+    for number, split in enumerate(splits):
+        images = noise(2 * EACH, number)
+        for shard in range(2):
+            with tarfile.open(root / f"{split}-{shard}.tar", "w") as archive:
+                for row in range(shard, 2 * EACH, 2):
+                    label = (
+                        str(row // 2 % 2) if labels == "cls" else json.dumps({"pet": ["cat", "dog"][row % 2]})
+                    )
+                    for ending, data in (("png", png(images[row])), (labels, label.encode())):
+                        member = tarfile.TarInfo(f"{split}/{row:03}.{ending}")
+                        member.size = len(data)
+                        archive.addfile(member, io.BytesIO(data))
+
+
+def write_npz(path: Path, **changes: Any) -> None:
+    arrays: dict[str, Any] = {
+        "x_train": noise(2 * EACH, 0),
+        "y_train": [0, 1] * EACH,
+        "x_test": noise(2 * EACH, 1),
+        "y_test": [0, 1] * EACH,
+    }
+    arrays |= changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+
+
+def write_mnist(root: Path) -> None:
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, seed in (("train", 0), ("t10k", 1)):
+        images = noise(10 * EACH, seed, side=28)[..., 0]
+        labels = np.repeat(np.arange(10, dtype=np.uint8), EACH)
+        header = struct.pack(">IIII", 2051, len(images), 28, 28)
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 2049, len(labels)) + labels.tobytes()
+        )
+
+
+def no_files(folder: Path) -> dict[str, Any]:
+    return {}
+
+
+def make_folder(folder: Path) -> dict[str, Any]:
+    write_folder(folder / "pets")
+    return {"path": "pets"}
+
+
+def make_parquet(folder: Path) -> dict[str, Any]:
+    write_parquet(folder / "pets" / "train.parquet")
+    return {"path": "pets"}
+
+
+def make_npz(folder: Path) -> dict[str, Any]:
+    write_npz(folder / "pets.npz")
+    return {"path": "pets.npz"}
+
+
+def make_torchvision(folder: Path) -> dict[str, Any]:
+    write_mnist(folder)
+    return {"dataset": "MNIST", "root": "."}
+
+
+def make_huggingface(folder: Path) -> dict[str, Any]:
+    datasets = pytest.importorskip("datasets", reason="the extra distillab[huggingface] is not installed")
+    features = datasets.Features(
+        {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    splits = {}
+    for name, seed in (("train", 0), ("test", 1)):
+        pictures = [Image.fromarray(image) for image in noise(2 * EACH, seed)]
+        rows = {"picture": pictures, "kind": [0, 1] * EACH}
+        splits[name] = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict(splits).save_to_disk(str(folder / "pets"))
+    return {"path": "pets"}
+
+
+def make_shapes(folder: Path) -> dict[str, Any]:
+    return {"images": EACH, "test_images": EACH, "seed": 1}
+
+
+def write_csv(root: Path, *, table: str = "labels.csv", **columns: Sequence[object]) -> None:
+    """Write images and a table that lists them, with further columns."""
+    root.mkdir(parents=True, exist_ok=True)
+    files = [f"{row}.png" for row in range(2 * EACH)]
+    for file, image in zip(files, noise(2 * EACH, 0), strict=True):
+        (root / file).write_bytes(png(image))
+    rows = zip(files, *columns.values(), strict=True)
+    delimiter = "\t" if table.endswith(".tsv") else ","
+    lines = [delimiter.join(map(str, row)) for row in [("file", *columns), *rows]]
+    (root / table).write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+
+
+def make_csv(folder: Path) -> dict[str, Any]:
+    write_csv(folder / "pets", species=["cat", "dog"] * EACH)
+    return {"path": "pets/labels.csv"}
+
+
+def make_webdataset(folder: Path) -> dict[str, Any]:
+    write_shards(folder / "pets")
+    return {"path": "pets"}
+
+
+SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "csv": make_csv,
+    "digits": no_files,
+    "mnist5k": no_files,
+    "folder": make_folder,
+    "parquet": make_parquet,
+    "npz": make_npz,
+    "torchvision": make_torchvision,
+    "huggingface": make_huggingface,
+    "webdataset": make_webdataset,
+    "shapes": make_shapes,
+}
+
+
+def read(folder: Path, **entry: Any) -> Any:
+    return parse_source(entry, folder, "study.yaml: data").read()
+
+
+def refuse(folder: Path, **entry: Any) -> str:
+    """Return the one line that refuses a source, or its content."""
+    with pytest.raises(RequestError) as caught:
+        load_dataset(parse_source(entry, folder, "study.yaml: data"))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def write_shard(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
