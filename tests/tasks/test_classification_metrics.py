@@ -97,7 +97,7 @@ def test_large_logits_neither_overflow_nor_lose_the_last_bin():
     assert found["ece"] == pytest.approx(0.5)
 
 
-def test_fidelity():
+def test_fidelity_agrees_with_its_formulas():
     teacher, _, _ = outputs(1)
     same = fidelity(teacher + 3.0, teacher)
     assert same == {"agreement": 1.0, "teacher_kl": pytest.approx(0.0, abs=1e-12)}
@@ -149,7 +149,7 @@ def test_every_measured_number_has_an_entry_in_the_table():
     assert METRICS["nll"].margin_for(0.5) == METRICS["nll"].margin
 
 
-def test_frequent_middle_and_rare_classes_are_told_apart_by_training_images():
+def test_classes_are_ranked_by_training_examples():
     per_class = np.array([0.9, 0.1, 0.5, 0.7, 0.3, np.nan, 0.2])
     trained = np.array([50, 2, 20, 40, 10, 5, 5])
     # Seven classes by frequency: 0, 3, 2 | 4, 5 | 6, 1; a class without a test image does not count.

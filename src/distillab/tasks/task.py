@@ -36,6 +36,13 @@ class Task(BaseModel, ABC):
         worst_group: The column of the primary metric of the worst group.
         has_thresholds: Whether :meth:`measure` selects decision thresholds on val, so that outputs for val
             are stored.
+
+    Example:
+        >>> made = tasks["multilabel"]()
+        >>> made.primary, made.targets.__name__, made.head_width(14)
+        ('macro_auc', 'LabelSets', 14)
+        >>> made.metrics[made.primary].title
+        'Macro AUC'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -155,11 +162,23 @@ tasks: Registry[type[Task]] = Registry("task")
 
 
 def task(name: str) -> Callable[[type[Task]], type[Task]]:
-    """Return a class decorator that registers a task under ``name``."""
+    """Return a class decorator that registers a task.
+
+    Args:
+        name: The name by which studies refer to it.
+
+    Example:
+        >>> sorted(tasks)
+        ['classification', 'multilabel']
+        >>> task("multilabel")(tasks["multilabel"])
+        Traceback (most recent call last):
+        ValueError: task 'multilabel' is registered twice
+    """
 
     def register(cls: type[Task]) -> type[Task]:
+        tasks.register(name)(cls)
         cls.name = name
-        return tasks.register(name)(cls)
+        return cls
 
     return register
 

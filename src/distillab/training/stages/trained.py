@@ -98,6 +98,6 @@ def _test(
 ) -> dict[str, StoredLogits]:
     thresholds = {VAL: sets.val} if sets.task.has_thresholds and len(sets.val) else {}
     return {
-        f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
+        f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
         for name, images in {**thresholds, **sets.eval}.items()
     }
