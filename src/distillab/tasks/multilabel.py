@@ -6,11 +6,11 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from distillab.data.targets import UNLABELLED, LabelSets, Targets
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import thirds
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
 from distillab.tasks.metric import Metric, MetricTable
@@ -23,7 +23,7 @@ from distillab.tasks.multilabel_metrics import (
     multilabel_fidelity,
     multilabel_metrics,
 )
-from distillab.tasks.task import Groups, Logits, Task, task
+from distillab.tasks.task import Task, task
 
 CHANCE = 0.5  # AUC of a guess
 
@@ -144,7 +144,7 @@ class MultiLabel(Task):
         logits: Logits,
         targets: Targets,
         *,
-        groups: Groups | None = None,
+        groups: GroupArray | None = None,
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return what :func:`multilabel_metrics` does.
@@ -155,11 +155,11 @@ class MultiLabel(Task):
         thresholds = None if val is None else best_thresholds(val[0], val[1].values)
         return multilabel_metrics(logits, targets.values, groups, thresholds)
 
-    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+    def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the AUC of each label."""
         return label_aucs(logits, targets.values)
 
-    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+    def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the macro AUC within each group."""
         return group_aucs(logits, targets.values, groups)
 
@@ -171,9 +171,7 @@ class MultiLabel(Task):
         """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""
         return multilabel_fidelity(student, teacher)
 
-    def by_frequency(
-        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
-    ) -> dict[str, float]:
+    def by_frequency(self, per_class: Values, trained: LabelArray) -> dict[str, float]:
         """Return the mean AUC of each third of the labels, by how many training examples have them."""
         return {f"{part}_auc": value for part, value in thirds(per_class, trained).items()}
 
