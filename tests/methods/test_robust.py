@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distillab.methods import Method, Mixed, Pair, build_method, methods, parse_method
-from distillab.methods.robust.weighting import class_counts, effective_number_weights, even_weights
+from distillab.methods.robust.weighting import effective_number_weights, even_weights, examples_per_class
 from distillab.models import Outputs, OutputShapes
 from support.methods import (
     GROUPS,
@@ -255,8 +255,8 @@ def test_classes_serve_as_groups_where_there_are_none() -> None:
 
 
 def test_weights_are_even_where_labels_are_unknown() -> None:
-    assert class_counts(None, 3).tolist() == [1, 1, 1]
-    assert class_counts(torch.tensor([0, 0, 2]), 4).tolist() == [2, 1, 1, 1]
+    assert examples_per_class(None, 3).tolist() == [1, 1, 1]
+    assert examples_per_class(torch.tensor([0, 0, 2]), 4).tolist() == [2, 1, 1, 1]
     pair = Pair(shapes(), shapes(), n_train=N)
     for name in (
         "balanced_kd",

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
 from distillab.methods.method import Method, Need, Pair, Requirements, TeacherKind, methods
@@ -96,7 +97,7 @@ class MethodSpec:
     def __str__(self) -> str:
         return self.label
 
-    def _labelled(self, more: Mapping[str, Any]) -> str:
+    def _labelled(self, more: Mapping[str, float]) -> str:
         changed = {
             key: value
             for key, value in sorted(self.config)
@@ -106,23 +107,23 @@ class MethodSpec:
         return f"{self.name}({settings})" if changed else self.name
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """All hyper-parameters, as plain values; those of a sum with the name of their part before a dot."""
         if not self.parts:
             return self.config.model_dump(mode="json")
         return {
             f"{part.name}.{key}": value
             for weight, part in self.parts
-            for key, value in (part.settings | {"weight": weight}).items()
+            for key, value in {**part.settings, "weight": weight}.items()
         }
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return what decides its numbers, JSON-able: part of a run's id. Where its code lies is left out."""
         if self.parts:
             return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
-        code: dict[str, Any] = {"code": self.own.digest} if self.own else {}
-        code |= {"revision": self.kind.revision} if self.kind.revision > 1 else {}
-        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code}
+        code = {"code": self.own.digest} if self.own else {}
+        revision = {"revision": self.kind.revision} if self.kind.revision > 1 else {}
+        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code, **revision}
 
     @property
     def files(self) -> dict[str, str]:
@@ -131,7 +132,7 @@ class MethodSpec:
         return own | {key: value for _, part in self.parts for key, value in part.files.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], files: Mapping[str, str] | None = None) -> MethodSpec:
+    def from_dict(cls, values: JsonObject, files: Mapping[str, str] | None = None) -> MethodSpec:
         """Return the method that :meth:`as_dict` and :attr:`files` described.
 
         Raises:
@@ -199,7 +200,7 @@ def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec
     return _summed(tuple(parts), where)
 
 
-def _single(name: str, settings: dict[str, Any], where: str, base: Path | None) -> MethodSpec:
+def _single(name: str, settings: dict[str, object], where: str, base: Path | None) -> MethodSpec:
     own = load_user_method(name, where, base) if is_user_method(name) else None
     if own is None and name not in methods:
         raise unknown_name("method", name, methods, where=where)
@@ -222,7 +223,7 @@ def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSp
     return MethodSpec("+".join(part.name for _, part in parts), Method.Config(), parts)
 
 
-def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, Any]]:
+def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, object]]:
     if isinstance(entry, str):
         return {entry: {}}
     if isinstance(entry, Mapping) and entry:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distillab.data.targets import UNLABELLED
 
-SMALLEST_SHARE = 1e-6
+LEAST_LABELLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def mean_over_labelled(loss: Callable[[Tensor], Tensor], labels: Tensor, mixed: 
         share = mixed.share.to(total)
         total = torch.lerp(loss(mixed.labels), total, share)
         labelled = torch.lerp(_labelled(mixed.labels).to(total), labelled, share)
-    return total * (len(total) / labelled.sum().clamp(min=SMALLEST_SHARE))
+    return total * (len(total) / labelled.sum().clamp(min=LEAST_LABELLED))
 
 
 def _labelled(labels: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from distillab.data.targets import UNLABELLED, LabelSets, Targets
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import thirds
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
 from distillab.tasks.metric import Metric, MetricTable
@@ -23,7 +23,7 @@ from distillab.tasks.multilabel_metrics import (
     multilabel_fidelity,
     multilabel_metrics,
 )
-from distillab.tasks.task import Groups, Logits, Task, task
+from distillab.tasks.task import Task, task
 
 CHANCE = 0.5  # AUC of a guess
 
@@ -57,21 +57,21 @@ class MultiLabel(Task):
     primary: ClassVar[str] = "macro_auc"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("macro_auc", "mean AUC of the labels", "Macro AUC", brief=True),
+            _quality("macro_auc", "macro AUC", "Macro AUC", brief=True),
             _quality(
                 "macro_auc_selected",
-                "mean AUC of the labels at the epoch chosen on val",
+                "macro AUC at the epoch chosen on val",
                 "Macro AUC (epoch chosen on val)",
             ),
             _quality("micro_auc", "AUC of all decisions", "Micro AUC"),
-            _quality("macro_ap", "mean average precision of the labels", "Macro AP (mAP)"),
+            _quality("macro_ap", "macro average precision", "Macro AP (mAP)", brief=True),
             _quality("micro_ap", "average precision of all decisions", "Micro AP"),
             _quality("macro_f1", "macro F1", "Macro F1"),
             _quality("micro_f1", "micro F1", "Micro F1"),
             _quality("exact_match", "share of exact matches", "Exact match", counts_examples=True),
             _error("hamming_loss", "Hamming loss", "Hamming loss"),
             _quality("worst_label_auc", "AUC of the worst label", "Worst label", brief=True),
-            _quality("worst_group_auc", "mean AUC of the worst group", "Worst group"),
+            _quality("worst_group_auc", "macro AUC of the worst group", "Worst group"),
             _nats("nll", "binary cross-entropy", "Binary cross-entropy", kind="calibration"),
             _error("brier", "Brier score", "Brier score", kind="calibration"),
             _error(
@@ -91,7 +91,10 @@ class MultiLabel(Task):
                 brief=True,
             ),
             _nats(
-                "teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)", kind="fidelity"
+                "teacher_kl",
+                "divergence from the teacher",
+                "Divergence from teacher (KL)",
+                kind="fidelity",
             ),
             _quality("head_auc", "AUC of the frequent labels", "Frequent labels"),
             _quality("middle_auc", "AUC of the middle labels", "Middle labels"),
@@ -102,13 +105,10 @@ class MultiLabel(Task):
     targets: ClassVar[type[Targets]] = LabelSets
     class_noun: ClassVar[str] = "label"
     class_metric: ClassVar[Metric] = _quality("label_auc", "AUC of the label", "AUC of the label")
+    worst_group: ClassVar[str] = "worst_group_auc"
+    has_thresholds: ClassVar[bool] = True
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
-
-    @property
-    def worst_group(self) -> str:
-        """The column of the macro AUC within the worst group."""
-        return "worst_group_auc"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``: one logit per label."""
@@ -144,7 +144,7 @@ class MultiLabel(Task):
         logits: Logits,
         targets: Targets,
         *,
-        groups: Groups | None = None,
+        groups: GroupArray | None = None,
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return what :func:`multilabel_metrics` does.
@@ -155,11 +155,11 @@ class MultiLabel(Task):
         thresholds = None if val is None else best_thresholds(val[0], val[1].values)
         return multilabel_metrics(logits, targets.values, groups, thresholds)
 
-    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+    def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the AUC of each label."""
         return label_aucs(logits, targets.values)
 
-    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+    def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the macro AUC within each group."""
         return group_aucs(logits, targets.values, groups)
 
@@ -171,9 +171,7 @@ class MultiLabel(Task):
         """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""
         return multilabel_fidelity(student, teacher)
 
-    def by_frequency(
-        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
-    ) -> dict[str, float]:
+    def by_frequency(self, per_class: Values, trained: LabelArray) -> dict[str, float]:
         """Return the mean AUC of each third of the labels, by how many training examples have them."""
         return {f"{part}_auc": value for part, value in thirds(per_class, trained).items()}
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 from torch import Tensor
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
@@ -15,7 +16,7 @@ from distillab.methods.method import Batch, Method, Need, Pair, Requirements, me
 from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
 
-EPSILON = 1e-7
+_EPSILON = 1e-7
 SERVED: frozenset[Need] = frozenset({"logits", "labels", "every_label", "groups", "memory"})
 
 
@@ -45,7 +46,7 @@ def _parsed(entry: Any) -> MethodSpec:
         raise RequestError(error.what, where=place, allowed=error.allowed) from error
 
 
-def _entry(spec: MethodSpec) -> dict[str, Any]:
+def _entry(spec: MethodSpec) -> JsonObject:
     return {spec.name: spec.config.model_dump(mode="json")}
 
 
@@ -111,4 +112,4 @@ def standardized(logits: Tensor) -> Tensor:
     """Return logits ``[N, C]`` of mean 0 and standard deviation 1 in every row, in float32 at least."""
     z = in_full_precision(logits)
     z = z - z.mean(1, keepdim=True)
-    return z / (z.std(1, keepdim=True) + EPSILON)
+    return z / (z.std(1, keepdim=True) + _EPSILON)

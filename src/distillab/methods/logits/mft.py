@@ -12,7 +12,7 @@ from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
-TINY = 1e-30
+_TINY = 1e-30
 
 
 @method("mft", paper="Belcak et al., Minifinetuning, 2025")
@@ -58,7 +58,7 @@ class CorrectedTeacher(Method):
         p_t = (in_full_precision(teacher.logits.detach()) / temperature).softmax(1)
         target = corrected(p_t, batch.dominant, self.config.threshold)
         log_p_s = (in_full_precision(student.logits) / temperature).log_softmax(1)
-        divergence = (target * (target.clamp(min=TINY).log() - log_p_s)).sum(1).mean()
+        divergence = (target * (target.clamp(min=_TINY).log() - log_p_s)).sum(1).mean()
         return {"kd": self.config.kd_weight * temperature**2 * divergence}
 
 
@@ -71,7 +71,7 @@ def corrected(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor
     target = probabilities.gather(1, label)
     others = probabilities.scatter(1, label, 0.0)
     likeliest = others.amax(1, keepdim=True)
-    scale = (1 - threshold) / (1 - target + likeliest).clamp(min=TINY)
+    scale = (1 - threshold) / (1 - target + likeliest).clamp(min=_TINY)
     changed = (others * scale).scatter(1, label, 1 - scale * (1 - target))
     right = (target - likeliest >= threshold) | (labels == UNLABELLED)[:, None]
     return torch.where(right, probabilities, changed)

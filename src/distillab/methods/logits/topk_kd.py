@@ -12,7 +12,7 @@ from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
-TINY = 1e-30
+_TINY = 1e-30
 
 
 @method("topk_kd", paper="Shen and Xing, A fast knowledge distillation framework, ECCV 2022")
@@ -54,7 +54,7 @@ class TopKDistillation(Method):
         p_t = (in_full_precision(teacher.logits.detach()) / temperature).softmax(1)
         target = likeliest(p_t, self.config.k)
         log_p_s = (in_full_precision(student.logits) / temperature).log_softmax(1)
-        divergence = (target * (target.clamp(min=TINY).log() - log_p_s)).sum(1).mean()
+        divergence = (target * (target.clamp(min=_TINY).log() - log_p_s)).sum(1).mean()
         return {"kd": self.config.kd_weight * temperature**2 * divergence}
 
 

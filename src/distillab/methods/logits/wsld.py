@@ -20,7 +20,7 @@ from distillab.methods.method import (
 )
 from distillab.models.outputs import Outputs
 
-EPSILON = 1e-7
+_EPSILON = 1e-7
 
 
 @method("wsld", paper="Zhou et al., Rethinking soft labels for knowledge distillation, ICLR 2021")
@@ -60,7 +60,7 @@ class WeightedSoftLabels(Method):
         config, losses = self.config, self.label_loss(student.logits, batch)
         soft = soft_cross_entropy(student.logits, z_t, config.temperature)
         with torch.no_grad():
-            weights = 1 - (-losses / (in_full_precision(self.label_loss(z_t, batch)) + EPSILON)).exp()
+            weights = 1 - (-losses / (in_full_precision(self.label_loss(z_t, batch)) + _EPSILON)).exp()
         return {
             SUPERVISED: config.ce_weight * losses.mean(),
             "soft": config.soft_weight * config.temperature**2 * (weights * soft).mean(),

@@ -24,7 +24,7 @@ from distillab.methods.method import (
 from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
-EPSILON = 1e-7
+_EPSILON = 1e-7
 
 
 @method("crd", paper="Tian et al., Contrastive representation distillation, ICLR 2020")
@@ -115,8 +115,8 @@ class ContrastiveDistillation(Method):
             self.scales[way] = count * torch.cat((same.exp(), different[counted].exp())).mean().item()
         g_same, g_others = same.exp() / self.scales[way], different.exp() / self.scales[way]
         noise = (counted.sum(1) / count).to(v)
-        hit = (g_same / (g_same + noise + EPSILON)).log()
-        miss = (noise[:, None] / (g_others + noise[:, None] + EPSILON)).clamp(min=EPSILON).log()
+        hit = (g_same / (g_same + noise + _EPSILON)).log()
+        miss = (noise[:, None] / (g_others + noise[:, None] + _EPSILON)).clamp(min=_EPSILON).log()
         losses: Tensor = -(hit + (miss * counted).sum(1))
         return losses.mean()
 

@@ -12,7 +12,7 @@ from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig
 from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
-EPSILON = 1e-7
+_EPSILON = 1e-7
 Kernel = Literal["cosine", "rbf", "student_t", "combined"]
 Divergence = Literal["kl", "jeffreys", "squared", "absolute"]
 
@@ -100,7 +100,7 @@ def neighbors(features: Tensor, kernel: Kernel) -> Tensor:
 
 def _cosine(features: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    unit = features / (length + EPSILON)
+    unit = features / (length + _EPSILON)
     return (1 + unit @ unit.T) / 2
 
 
@@ -131,5 +131,5 @@ def _divergence(teacher: Tensor, student: Tensor, divergence: Divergence) -> Ten
         return (teacher - student).square().mean()
     if divergence == "absolute":
         return (teacher - student).abs().mean()
-    ratio = ((teacher + EPSILON) / (student + EPSILON)).log()
+    ratio = ((teacher + _EPSILON) / (student + _EPSILON)).log()
     return ((teacher if divergence == "kl" else teacher - student) * ratio).mean()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
-from distillab.methods.robust.weighting import class_counts, effective_number_weights
+from distillab.methods.robust.weighting import effective_number_weights, examples_per_class
 from distillab.models.outputs import Outputs
 
 
@@ -49,7 +49,7 @@ class BalancedDistillation(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        examples = class_counts(pair.labels, pair.student.classes)
+        examples = examples_per_class(pair.labels, pair.student.classes)
         weights = effective_number_weights(examples, config.beta)
         self.register_buffer("log_weights", weights.log(), persistent=False)
 

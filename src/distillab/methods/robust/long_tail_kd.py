@@ -9,10 +9,10 @@ from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
-from distillab.methods.robust.weighting import class_counts
+from distillab.methods.robust.weighting import examples_per_class
 from distillab.models.outputs import Outputs
 
-PARTS = 3
+_PARTS = 3
 
 
 @method("long_tail_kd", paper="Kim, Distilling balanced knowledge from a biased teacher, CVPR 2026")
@@ -56,9 +56,9 @@ class LongTailDistillation(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        order = class_counts(pair.labels, pair.student.classes).argsort(descending=True, stable=True)
+        order = examples_per_class(pair.labels, pair.student.classes).argsort(descending=True, stable=True)
         part = torch.empty(len(order), dtype=torch.long)
-        parts = min(PARTS, len(order))
+        parts = min(_PARTS, len(order))
         part[order] = torch.arange(len(order)) * parts // len(order)
         members = torch.nn.functional.one_hot(part, parts).bool()
         self.register_buffer("members", members, persistent=False)  # [classes, parts]

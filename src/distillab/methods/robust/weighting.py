@@ -12,7 +12,7 @@ from distillab.methods.divergence import by_labels, cross_entropy
 from distillab.methods.method import Batch
 
 
-def class_counts(labels: Tensor | None, classes: int) -> Tensor:
+def examples_per_class(labels: Tensor | None, classes: int) -> Tensor:
     """Return the number of examples per class, float32 ``[classes]``, from int64 ``[n_train]``.
 
     Examples without a class (-1) are left out. A class without examples counts as one of a single example, so
