@@ -19,11 +19,21 @@ from pydantic import (
 )
 
 from distillab.canonical import spec_id
+from distillab.config import PublicConfig
 from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
 from distillab.sources import Source, parse_source
+from distillab.study.spec.forms import (
+    american_method,
+    american_recipe,
+    american_source,
+    american_teacher,
+    canonical_factor,
+    canonical_method,
+    canonical_recipe,
+)
 from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.teacher import YOUNG_KEYS_OF_TEACHER, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
@@ -46,7 +56,7 @@ class EvidenceSpec(BaseModel):
     baselines: tuple[str, ...] = (PLAIN,)
 
 
-class StudySpec(BaseModel):
+class StudySpec(PublicConfig):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
     ``others``: further datasets by name, for factors that bring images from elsewhere.
@@ -57,8 +67,6 @@ class StudySpec(BaseModel):
     own (``seed``), or all in one (``shared``). ``threads``: compute threads of a worker. ``plain`` (method
     ``ce``) is always among the methods.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     study: str = Field(min_length=1)
     notes: str = ""
@@ -89,6 +97,28 @@ class StudySpec(BaseModel):
             except ValidationError as error:
                 raise validation_error(error, "", SeedRange.model_fields) from error
         return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _canonical_teacher(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), Mapping):
+            return value
+        try:
+            return {**value, "recipe": canonical_recipe(value["recipe"])}
+        except ValueError as error:
+            raise RequestError(str(error), where="recipe") from error
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _canonical_methods(cls, value: Any) -> Any:
+        return [canonical_method(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("factors", mode="before")
+    @classmethod
+    def _canonical_factors(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: canonical_factor(str(name), entry) for name, entry in value.items()}
 
     @field_validator("task", mode="before")
     @classmethod
@@ -185,8 +215,22 @@ class StudySpec(BaseModel):
         """The external teacher's weights, relative to the study file."""
         return None if self.teacher.weights is None else self._base / self.teacher.weights
 
+    def written(self) -> dict[str, Any]:
+        """Return :meth:`canonical` as people read it, with American keys: what DIR/study.yaml holds."""
+        values = self.canonical()
+        sources = self.other_sources()
+        values["data"] = american_source(self.source(), values["data"])
+        if sources:
+            values["others"] = {
+                name: american_source(sources[name], entry) for name, entry in values["others"].items()
+            }
+        values["teacher"] = american_teacher(values["teacher"])
+        values["methods"] = [american_method(entry) for entry in values["methods"]]
+        values["recipe"] = american_recipe(values["recipe"])
+        return values
+
     def canonical(self) -> dict[str, Any]:
-        """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
+        """Return plain values in canonical spelling, every default written out, paths absolute."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from distillab.config import PublicConfig
 from distillab.models import Combine, ensemble_name
 from distillab.study.spec.storage_budget import StoredOutputs
 
@@ -33,7 +34,7 @@ class ChannelStatistics(BaseModel):
     std: tuple[PositiveFloat, ...]
 
 
-class TeacherSpec(BaseModel):
+class TeacherSpec(PublicConfig):
     """The teacher of a study.
 
     ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
@@ -52,8 +53,6 @@ class TeacherSpec(BaseModel):
     is distilled by an arm's method, each time from the generation before; only the last is a student of the
     study.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = ""
     models: tuple[str, ...] = ()
