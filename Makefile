@@ -95,7 +95,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml $(BIN)/python
 	@echo "Installing distillab into $(VENV) (once; takes minutes, and gigabytes where torch brings CUDA)"
-	@$(PIP) install --editable .
+	@$(PIP) install --editable '.[cpu,demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(BIN)/python

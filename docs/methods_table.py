@@ -1,9 +1,9 @@
-"""Writes the tables of docs/methods.md: the methods from the registry, their gains from docs/results/.
+"""Write the tables of docs/methods.md: the methods from the registry, their gains from docs/results/.
 
 python docs/methods_table.py [--check]
 
-What stands between a pair of markers, ``<!-- NAME -->`` and ``<!-- /NAME -->``, is written anew; the rest of
-the page is left as it is. With ``--check`` nothing is written, and 1 is returned if something would be.
+The text between a pair of markers, ``<!-- NAME -->`` and ``<!-- /NAME -->``, is replaced; the rest of the
+page is left as it is. With ``--check`` nothing is written, and 1 is returned if something would change.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ GAINS = {
 
 
 def registry_tables() -> str:
-    """A table a family, from the registry alone."""
+    """Return a table per family, from the registry alone."""
     parts = []
+    head = ["method", "what it does", "needs", "tasks", "defaults"]
     for family, title in FAMILIES.items():
         rows = [_row(methods[name]) for name in methods if _family(methods[name]) == family]
-        parts.append(f"### {title}\n\n{_table(['method', 'what it does', 'needs', 'defaults'], rows)}")
+        parts.append(f"### {title}\n\n{_table(head, rows)}")
     return "\n\n".join(parts)
 
 
@@ -50,50 +51,50 @@ def _family(kind: type[Method]) -> str:
 
 
 def _row(kind: type[Method]) -> list[str]:
-    module = inspect.getmodule(kind)
-    about = (inspect.getdoc(module) or "").split("\n")[0]
+    about = (inspect.getdoc(kind) or "").split("\n")[0].replace("``", "`")
     paper = f" {kind.paper}." if kind.paper else ""
     needs = ", ".join(sorted(kind.needs)).replace("_", " ")
-    return [f"`{kind.name}`", about + paper, needs, _defaults(kind)]
+    tasks = "all" if kind.tasks is None else ", ".join(sorted(kind.tasks))
+    return [f"`{kind.name}`", about + paper, needs, tasks, _defaults(kind)]
 
 
 def _defaults(kind: type[Method]) -> str:
     config = kind.Config().model_dump(mode="json")
-    return ", ".join(f"{key} {_told(value)}" for key, value in config.items()) or "none"
+    return ", ".join(f"{key} {_shown(value)}" for key, value in config.items()) or "none"
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return " ".join(_told(each) for each in value)
+        return " ".join(_shown(each) for each in value)
     if isinstance(value, dict):
-        return "; ".join(f"{key} ({_told(inner)})" for key, inner in value.items())
+        return "; ".join(f"{key} ({_shown(inner)})" for key, inner in value.items())
     return str(value)
 
 
 def gains_tables() -> str:
-    """A table a pair of networks, from the files that ``benchmarks/methods.py --table`` wrote."""
+    """Return a table per pair of networks, from the files that ``benchmarks/methods.py --table`` wrote."""
     parts = []
     for pair, title in GAINS.items():
         path = DOCS / "results" / f"methods-{pair}.csv"
         if path.exists():
             with path.open(newline="") as file:
                 rows = [_gain(row) for row in csv.DictReader(file)]
-            head = ["method", "accuracy", "gain in points (95 %)", "verdict", "seconds a step", "MiB a step"]
+            head = ["method", "accuracy", "gain in points (95 %)", "verdict", "time per step", "MiB per step"]
             where = json.loads(path.with_suffix(".json").read_text())
-            told = (
+            measured = (
                 f"Measured on {where['date']}: {where['processor']}, {where['cores']} cores, torch "
                 f"{where['torch']}."
             )
-            parts.append(f"### {title}\n\n{told}\n\n{_table(head, rows)}")
+            parts.append(f"### {title}\n\n{measured}\n\n{_table(head, rows)}")
     return "\n\n".join(parts) or "Nothing has been measured yet."
 
 
 def _gain(row: dict[str, str]) -> list[str]:
     name, accuracy = f"`{row['method']}`", f"{100 * float(row['accuracy']):.1f} %"
     if not row["gain"]:
-        return [name, accuracy, "", "the plain twin", "1", "0"]
+        return [name, accuracy, "", "the plain student", "1", "0"]
     gain = f"{float(row['gain']):+.1f} ({float(row['ci_low']):+.1f} to {float(row['ci_high']):+.1f})"
     return [name, accuracy, gain, row["verdict"], row["step_time"], row["step_mib"]]
 
@@ -104,17 +105,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def page(text: str) -> str:
-    """The page with its tables written anew."""
+    """Return the page with new tables."""
     for name, tables in (("registry", registry_tables()), ("gains", gains_tables())):
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        text, found = pattern.subn(lambda match, told=tables: f"{match[1]}\n{told}\n{match[2]}", text)
+        text, found = pattern.subn(lambda match, new=tables: f"{match[1]}\n{new}\n{match[2]}", text)
         if found != 1:
             raise ValueError(f"{PAGE} has {found} places for {name}, and must have one")
     return text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or say whether it is up to date."""
+    """Write the page, or return 1 if it is not up to date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args(arguments).check

@@ -23,6 +23,10 @@ LONGEST_FUNCTION = 60
 MEANINGLESS_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 PICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
 OPTIONAL_PACKAGES = (
+    "numba",
+    "mlxtend",
+    "soundfile",
+    "librosa",
     "timm",
     "datasets",
     "efficientnet_lite_pytorch",
@@ -34,6 +38,8 @@ OPTIONAL_PACKAGES = (
     "hypothesis",
     "playwright",
 )
+# These consist of numba's kernels, and are imported only where it is installed.
+NEED_NUMBA = {f"distillab.models.cpu_kernels.{name}" for name in ("kernels", "fused", "precompiled")}
 # Where values of any type under names of any kind are what is meant: file -> number of places, reason.
 UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {}
 MOST_UNTYPED_MAPPINGS = 20
@@ -116,7 +122,7 @@ import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({OPTIONAL_PACKAGES!r}))
 import distillab
 for module in pkgutil.walk_packages(distillab.__path__, "distillab."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith("__main__") and module.name not in {NEED_NUMBA!r}:
         importlib.import_module(module.name)
     print(module.name)
 """

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from distillab.canonical import JsonObject
 from distillab.spelling import american, american_keys, canonical_keys, canonical_words
 
 
@@ -31,7 +32,7 @@ class PublicConfig(BaseModel):
         return canonical_settings(cls, values) if isinstance(values, Mapping) else values
 
 
-def canonical_settings(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+def canonical_settings(model: type[BaseModel], values: JsonObject) -> dict[str, object]:
     """Return settings of a configuration in canonical spelling, otherwise as they were written.
 
     Raises:
@@ -50,7 +51,7 @@ def canonical_settings(model: type[BaseModel], values: Mapping[str, Any]) -> dic
     }
 
 
-def american_settings(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+def american_settings(model: type[BaseModel], values: JsonObject) -> dict[str, object]:
     """Return settings of a configuration with American keys and options, as people should read them.
 
     Example:

@@ -7,7 +7,9 @@ words below is the canonical one, in ids and in ledgers, and the American one is
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+V = TypeVar("V")
 
 CANONICAL: Mapping[str, str] = {
     "color": "colour",
@@ -84,7 +86,7 @@ def canonical_keys(values: Mapping[Any, Any], known: Container[str]) -> dict[Any
     return renamed
 
 
-def american_keys(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+def american_keys(values: Mapping[str, V], known: Container[str]) -> dict[str, V]:
     """Return a mapping with those of its keys that are known in American spelling.
 
     Example:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from distillab.cli import _main
+from distillab.cli import execute
 from support.documents import code_blocks, commands, environment
 from support.planted import CLASSES, gratings
 from support.source_tree import ROOT
@@ -45,6 +45,6 @@ def test_the_commands_run_on_a_folder_of_images(tmp_path: Path, monkeypatch: pyt
     mine = [line for line in lines if line.startswith("distillab ") and "|" not in line]
     assert [line.split()[1] for line in mine] == ["profile", "plan", "run", "status", "report"]
     for line in mine:
-        assert _main(line.split()[1:]) == 0
+        assert execute(line.split()[1:]) == 0
     for file in ("photos.html", "photos-study/report.html", "photos-study/effects.parquet"):
         assert (tmp_path / file).is_file()

@@ -1,4 +1,4 @@
-"""docs/methods.md says what the registry holds."""
+"""docs/methods.md lists what the registry holds."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def tables() -> ModuleType:
     return module
 
 
-def test_the_tables_are_up_to_date(tables: ModuleType) -> None:
+def test_tables_are_up_to_date(tables: ModuleType) -> None:
     text = (DOCS / "methods.md").read_text()
     assert tables.page(text) == text, "run make tables"
 
 
-def test_every_method_has_its_row_with_paper_and_defaults(tables: ModuleType) -> None:
+def test_every_method_has_a_row_with_paper_and_defaults(tables: ModuleType) -> None:
     found = dict(re.findall(r"^\| `(\w+)` (\|.*)$", tables.registry_tables(), re.MULTILINE))
     assert sorted(found) == sorted(methods)
     for name, row in found.items():
@@ -40,12 +40,12 @@ def test_every_method_has_its_row_with_paper_and_defaults(tables: ModuleType) ->
         assert all(need.replace("_", " ") in row for need in kind.needs)
 
 
-def test_a_page_without_a_place_for_its_tables_is_not_written(tables: ModuleType) -> None:
+def test_page_without_table_markers_is_not_written(tables: ModuleType) -> None:
     with pytest.raises(ValueError, match="0 places for registry"):
         tables.page("# Methods\n")
 
 
-def test_gains_are_told_with_their_intervals_and_harms_as_harms(
+def test_gains_are_shown_with_interval_and_verdict(
     tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "results").mkdir()
@@ -55,17 +55,17 @@ def test_gains_are_told_with_their_intervals_and_harms_as_harms(
     machine = {"date": "2026-01-02", "processor": "a processor", "cores": "2", "torch": "2.9"}
     (tmp_path / "results" / "methods-cnn.json").write_text(json.dumps(machine))
     monkeypatch.setattr(tables, "DOCS", tmp_path)
-    told = tables.gains_tables()
-    assert "Measured on 2026-01-02: a processor, 2 cores, torch 2.9." in told
-    assert "| `ce` | 31.0 % |  | the plain twin | 1 | 0 |" in told
-    assert "| `at` | 28.0 % | -3.0 (-4.2 to -1.8) | harms | 1.2 | 3 |" in told
+    tables_text = tables.gains_tables()
+    assert "Measured on 2026-01-02: a processor, 2 cores, torch 2.9." in tables_text
+    assert "| `ce` | 31.0 % |  | the plain student | 1 | 0 |" in tables_text
+    assert "| `at` | 28.0 % | -3.0 (-4.2 to -1.8) | harms | 1.2 | 3 |" in tables_text
 
 
-def test_the_list_of_methods_is_complete() -> None:
-    listed = {entry["name"]: entry for entry in CATALOGUE["methods"]()}
+def test_list_of_methods_is_complete() -> None:
+    listed = {entry.name: entry.as_dict() for entry in CATALOGUE["methods"]()}
     assert list(listed) == list(methods)
     for name, entry in listed.items():
         kind = methods[name]
         assert entry["about"] and entry["paper"] == kind.paper and entry["teacher"] == kind.teacher
         assert entry["needs"] == sorted(kind.needs)
-        assert set(entry["config"]) == set(kind.Config.model_fields)
+        assert entry["config"] == kind.Config().model_dump(mode="json")

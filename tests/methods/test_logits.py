@@ -19,9 +19,9 @@ from torch import Tensor
 from distillab.errors import RequestError
 from distillab.methods import Mixed, Pair, build_method, methods, parse_method
 from distillab.methods.logits.ctkd import CurriculumTemperature
-from distillab.methods.logits.logit_standardisation import standardised
+from distillab.methods.logits.logit_standardisation import standardized
 from distillab.methods.logits.mft import corrected
-from distillab.methods.logits.mlkd import similarities_apart
+from distillab.methods.logits.mlkd import similarity_distances
 from distillab.methods.logits.ofa import OneForAll
 from distillab.methods.logits.topk_kd import likeliest
 from distillab.models import Outputs
@@ -29,9 +29,9 @@ from distillab.tasks.losses import bernoulli_kl
 from support.methods import (
     LABELS,
     STUDENT,
-    STUDENT_SAID,
+    STUDENT_RAW,
     TEACHER,
-    TEACHER_SAID,
+    TEACHER_RAW,
     C,
     N,
     batch,
@@ -41,7 +41,7 @@ from support.methods import (
 )
 
 CE = 1.57244467
-OURS, THEIRS = STUDENT.numpy(), TEACHER.numpy()
+Z_S, Z_T = STUDENT.numpy(), TEACHER.numpy()
 
 random_logits = st.integers(0, 2**31).map(
     lambda seed: torch.from_numpy(np.random.default_rng(seed).normal(0, 5, (2, N, C)))
@@ -49,9 +49,9 @@ random_logits = st.integers(0, 2**31).map(
 
 
 def terms(entry: str | dict[str, object], progress: float = 0.5) -> dict[str, float]:
-    """What a method says of the closed-form inputs."""
-    said = make(entry).total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch(progress=progress))
-    return {name: value.item() for name, value in said.items()}
+    """Return the terms of a method for the closed-form inputs."""
+    found = make(entry).total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch(progress=progress))
+    return {name: value.item() for name, value in found.items()}
 
 
 def softmax(z: np.ndarray, temperature: float = 1) -> np.ndarray:
@@ -84,28 +84,28 @@ def test_wsld_has_its_golden_value() -> None:
     assert found == pytest.approx({"ce": CE, "soft": 8.80646523}, abs=1e-5)
 
 
-def test_wsld_learns_from_the_soft_labels_alone_as_its_weights_are_fixed() -> None:
+def test_wsld_weights_get_no_gradient() -> None:
     student = STUDENT.clone().requires_grad_()
     make({"wsld": {"temperature": 2, "soft_weight": 2.5}}).total(Outputs(student), Outputs(TEACHER), batch())[
         "soft"
     ].backward()
     weights = np.array([0.99312, 0.26851, 0.13838, 0.70854])[:, None]
-    expected = 2.5 * 2 * weights * (softmax(OURS, 2) - softmax(THEIRS, 2)) / N
+    expected = 2.5 * 2 * weights * (softmax(Z_S, 2) - softmax(Z_T, 2)) / N
     np.testing.assert_allclose(student.grad, expected, atol=1e-4)
 
 
 def test_mlkd_has_its_golden_value() -> None:
-    images, classes = similarities_apart(STUDENT, TEACHER, 4)
+    images, classes = similarity_distances(STUDENT, TEACHER, 4)
     assert (classes.item(), images.item()) == pytest.approx((0.00952774, 0.00673310), abs=1e-7)
     found = terms({"mlkd": {"temperatures": [4], "confident": 1, "mlkd_weight": 1, "ce_weight": 1}})
     golden = {"ce": CE, "images": 2.47539707, "batch": 0.00673310, "classes": 0.00952774}
     assert found == pytest.approx(golden, abs=1e-5)
 
 
-def test_mlkd_sums_over_temperatures_and_learns_from_the_images_its_teacher_is_sure_of() -> None:
-    surest = np.argsort(-softmax(THEIRS).max(1))[:2]
+def test_mlkd_learns_from_the_most_confident_examples() -> None:
+    surest = np.argsort(-softmax(Z_T).max(1))[:2]
     expected = sum(
-        0.9 * t**2 * divergence(softmax(OURS[surest], t), softmax(THEIRS[surest], t)) for t in range(2, 7)
+        0.9 * t**2 * divergence(softmax(Z_S[surest], t), softmax(Z_T[surest], t)) for t in range(2, 7)
     )
     assert terms("mlkd")["images"] == pytest.approx(expected)
     student = STUDENT.clone().requires_grad_()
@@ -117,19 +117,19 @@ def test_mlkd_sums_over_temperatures_and_learns_from_the_images_its_teacher_is_s
 @pytest.mark.parametrize(("progress", "factor"), [(0.0, 0.0), (5 / 240, -0.5), (10 / 240, -1.0), (0.9, -1.0)])
 def test_ctkd_has_its_golden_value(progress: float, factor: float) -> None:
     temperature = 1 + 20 / (1 + math.exp(-1))
-    value = 0.9 * temperature**2 * divergence(softmax(OURS, temperature), softmax(THEIRS, temperature))
+    value = 0.9 * temperature**2 * divergence(softmax(Z_S, temperature), softmax(Z_T, temperature))
     assert terms("ctkd", progress) == pytest.approx({"ce": 0.1 * CE, "kd": value}, abs=1e-5)
     ctkd = make("ctkd")
     assert isinstance(ctkd, CurriculumTemperature)
     assert ctkd.reversal(progress) == pytest.approx(factor)
 
 
-def test_ctkd_raises_its_loss_by_the_temperature_it_learns() -> None:
+def test_ctkd_temperature_ascends_the_loss() -> None:
     """Its gradient is that of the loss by theta, times a factor that is -1 after the ramp."""
 
     def kd(theta: float) -> float:
         t = 1 + 20 / (1 + math.exp(-theta))
-        return 0.9 * t**2 * divergence(softmax(OURS, t), softmax(THEIRS, t))
+        return 0.9 * t**2 * divergence(softmax(Z_S, t), softmax(Z_T, t))
 
     slope = (kd(1 + 1e-6) - kd(1 - 1e-6)) / 2e-6
     for progress, factor in ((0.0, 0.0), (5 / 240, -0.5), (0.5, -1.0)):
@@ -146,17 +146,17 @@ def test_ofa_has_its_golden_value(exponent: float, golden: float) -> None:
     found, ofa = terms(entry), make(entry)
     assert isinstance(ofa, OneForAll)
     [layer] = [part for part in ofa.exits if isinstance(part, torch.nn.Linear)]
-    pooled = STUDENT_SAID[2].numpy().mean((2, 3))
-    said = pooled @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+    pooled = STUDENT_RAW[2].numpy().mean((2, 3))
+    exit_logits = pooled @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
     label = np.eye(C)[LABELS.numpy()]
-    wanted = (softmax(THEIRS) + label) ** exponent - label
-    at_the_stage = -(wanted * np.log(softmax(said))).sum(1).mean()
+    wanted = (softmax(Z_T) + label) ** exponent - label
+    at_the_stage = -(wanted * np.log(softmax(exit_logits))).sum(1).mean()
     assert found == pytest.approx({"ce": CE, "ofa": golden, "stages": 2 * at_the_stage}, abs=1e-5)
 
 
-def test_ofa_asks_the_teacher_for_logits_alone() -> None:
+def test_ofa_needs_only_logits_of_the_teacher() -> None:
     ofa = build_method(parse_method("ofa", "methods"), Pair(shapes(stages=3), shapes().__class__(C), N))
-    maps = tuple(STUDENT_SAID[2].float() for _ in range(3))
+    maps = tuple(STUDENT_RAW[2].float() for _ in range(3))
     found = ofa.total(Outputs(STUDENT.float(), maps=maps), Outputs(TEACHER.float()), batch())
     assert found["stages"].isfinite()
     with pytest.raises(ValueError, match="feature maps of the student"):
@@ -164,37 +164,37 @@ def test_ofa_asks_the_teacher_for_logits_alone() -> None:
 
 
 def test_logit_mse_has_its_golden_value() -> None:
-    assert terms("logit_mse") == pytest.approx({"ce": CE, "mse": ((OURS - THEIRS) ** 2).mean()}, abs=1e-5)
+    assert terms("logit_mse") == pytest.approx({"ce": CE, "mse": ((Z_S - Z_T) ** 2).mean()}, abs=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1, 3])
 def test_bernoulli_kd_has_its_golden_value(temperature: float) -> None:
-    ours, theirs = (1 / (1 + np.exp(-z / temperature)) for z in (OURS, THEIRS))
-    yes, no = theirs * np.log(theirs / ours), (1 - theirs) * np.log((1 - theirs) / (1 - ours))
-    expected = temperature**2 * (yes + no).sum(1).mean()
+    s_s, s_t = (1 / (1 + np.exp(-z / temperature)) for z in (Z_S, Z_T))
+    present, absent = s_t * np.log(s_t / s_s), (1 - s_t) * np.log((1 - s_t) / (1 - s_s))
+    expected = temperature**2 * (present + absent).sum(1).mean()
     found = terms({"bernoulli_kd": {"temperature": temperature}})
     assert found == pytest.approx({"ce": CE, "kd": expected}, abs=1e-5)
 
 
 def test_mft_has_its_golden_value() -> None:
-    target = softmax(THEIRS)
+    target = softmax(Z_T)
     for p, y in zip(target, LABELS.tolist(), strict=True):
         likeliest_other = max(p[c] for c in range(C) if c != y)
         if p[y] - likeliest_other < 0.2:
             scale = 0.8 / (1 - p[y] + likeliest_other)
             p *= scale
             p[y] = 1 - (p.sum() - p[y])
-    expected = {"ce": 0.1 * CE, "kd": 0.9 * divergence(softmax(OURS), target)}
+    expected = {"ce": 0.1 * CE, "kd": 0.9 * divergence(softmax(Z_S), target)}
     assert terms("mft") == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_topk_kd_has_its_golden_value(k: int) -> None:
-    target = softmax(THEIRS)
+    target = softmax(Z_T)
     for p in target:
         rare = np.argsort(-p)[k:]
         p[rare] = p[rare].mean()
-    expected = {"ce": 0.1 * CE, "kd": 0.9 * divergence(softmax(OURS), target)}
+    expected = {"ce": 0.1 * CE, "kd": 0.9 * divergence(softmax(Z_S), target)}
     assert terms({"topk_kd": {"k": k}}) == pytest.approx(expected, abs=1e-5)
 
 
@@ -208,7 +208,7 @@ def test_logit_standardisation_has_its_golden_value() -> None:
 
 @given(pair=random_logits)
 @settings(max_examples=20)
-def test_a_student_that_agrees_has_nothing_to_learn(pair: Tensor) -> None:
+def test_equal_outputs_give_zero_loss(pair: Tensor) -> None:
     z = pair[0]
     everything = {"topk_kd": {"k": C}, "bernoulli_kd": {}, "logit_mse": {}, "ctkd": {}, "mlkd": {}}
     for name, config in (everything | {"logit_standardisation": {}, "mft": {"threshold": 0}}).items():
@@ -219,17 +219,15 @@ def test_a_student_that_agrees_has_nothing_to_learn(pair: Tensor) -> None:
 
 @given(pair=random_logits, scale=st.floats(0.1, 10), shift=st.floats(-10, 10))
 @settings(max_examples=20)
-def test_standardised_logits_forget_scale_and_shift(pair: Tensor, scale: float, shift: float) -> None:
+def test_standardized_logits_ignore_scale_and_shift(pair: Tensor, scale: float, shift: float) -> None:
     expected = (pair[0] - pair[0].mean(1, keepdim=True)) / pair[0].std(1, keepdim=True)
-    torch.testing.assert_close(standardised(pair[0]), expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(standardised(scale * pair[0] + shift), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(standardized(pair[0]), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(standardized(scale * pair[0] + shift), expected, rtol=1e-4, atol=1e-5)
 
 
 @given(pair=random_logits, threshold=st.floats(0, 1))
 @settings(max_examples=30)
-def test_a_corrected_teacher_says_the_label_clearly_and_keeps_the_rest_in_proportion(
-    pair: Tensor, threshold: float
-) -> None:
+def test_corrected_teacher_predicts_the_label_by_the_threshold(pair: Tensor, threshold: float) -> None:
     given_ = pair[0].softmax(1)
     found = corrected(given_, LABELS, threshold)
     label = LABELS[:, None]
@@ -245,7 +243,7 @@ def test_a_corrected_teacher_says_the_label_clearly_and_keeps_the_rest_in_propor
 
 @given(pair=random_logits, k=st.integers(1, 2 * C))
 @settings(max_examples=30)
-def test_what_is_likeliest_is_kept_and_the_rest_is_even(pair: Tensor, k: int) -> None:
+def test_likeliest_classes_are_kept_and_the_rest_is_even(pair: Tensor, k: int) -> None:
     p = pair[0].softmax(1)
     found = likeliest(p, k)
     torch.testing.assert_close(found.sum(1), torch.ones(N, dtype=torch.float64))
@@ -262,8 +260,8 @@ def test_topk_with_all_classes_is_kd() -> None:
 
 @given(pair=random_logits)
 @settings(max_examples=20)
-def test_of_two_classes_bernoulli_is_twice_the_divergence_of_their_difference(pair: Tensor) -> None:
-    """sigmoid(z) is the softmax of (z, 0), so two classes that mirror each other are asked twice."""
+def test_mirrored_classes_count_twice_in_bernoulli_kl(pair: Tensor) -> None:
+    """sigmoid(z) is the softmax of (z, 0), so two classes that mirror each other count twice."""
     z, t = pair[0][:, :1], pair[1][:, :1]
     twice = bernoulli_kl(torch.cat((z, -z), 1), torch.cat((t, -t), 1)).sum(1)
     p, q = torch.sigmoid(t)[:, 0], torch.sigmoid(z)[:, 0]
@@ -272,11 +270,11 @@ def test_of_two_classes_bernoulli_is_twice_the_divergence_of_their_difference(pa
 
 
 @pytest.mark.parametrize("name", ["nkd", "mft", "ofa"])
-def test_one_label_is_the_dominant_one_where_two_images_were_mixed(name: str) -> None:
+def test_single_label_methods_use_the_dominant_label(name: str) -> None:
     others = torch.tensor([3, 2, 0, 4])
     mixed = replace(batch(), mixed=Mixed(others, torch.full((N,), 0.3)))
-    said = outputs(STUDENT_SAID), outputs(TEACHER_SAID)
-    found, expected = make(name).total(*said, mixed), make(name).total(*said, batch(others))
+    networks = outputs(STUDENT_RAW), outputs(TEACHER_RAW)
+    found, expected = make(name).total(*networks, mixed), make(name).total(*networks, batch(others))
     for term in found.keys() - {"ce"}:
         torch.testing.assert_close(found[term], expected[term])
 
@@ -296,31 +294,31 @@ def test_one_label_is_the_dominant_one_where_two_images_were_mixed(name: str) ->
         ),
     ],
 )
-def test_what_is_standardised_reads_well_and_back(entry: dict[str, Any], label: str) -> None:
+def test_wrapped_methods_are_labelled_and_read_back(entry: dict[str, Any], label: str) -> None:
     spec = parse_method({"logit_standardisation": entry}, "methods")
     assert spec.label == label
     again = parse_method({spec.name: spec.settings}, "methods")
     assert (again, again.as_dict(), hash(again)) == (spec, spec.as_dict(), hash(spec))
 
 
-def test_a_wrapped_method_learns_from_standardised_logits_and_raw_labels() -> None:
+def test_wrapped_method_learns_from_standardized_logits() -> None:
     found = terms({"logit_standardisation": {"of": "dkd"}})
-    dkd = make("dkd").total(Outputs(standardised(STUDENT)), Outputs(standardised(TEACHER)), batch())
+    dkd = make("dkd").total(Outputs(standardized(STUDENT)), Outputs(standardized(TEACHER)), batch())
     expected = {term: value.item() for term, value in dkd.items()} | {"ce": CE}
     assert found == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", list(methods))
-def test_whatever_can_be_wrapped_keeps_its_loss_on_the_labels(name: str) -> None:
+def test_wrapping_keeps_the_supervised_term(name: str) -> None:
     try:
         found = terms({"logit_standardisation": {"of": name}})
     except RequestError as refusal:
-        assert "cannot be given standardised logits" in str(refusal) or name == "logit_standardisation"
+        assert "cannot be given standardized logits" in str(refusal) or name == "logit_standardisation"
         return
     assert found["ce"] == pytest.approx(terms(name)["ce"], abs=1e-6)
 
 
-def test_who_teaches_and_what_is_needed_is_up_to_the_wrapped_method() -> None:
+def test_requirements_are_those_of_the_wrapped_method() -> None:
     rare = parse_method({"logit_standardisation": {"of": "balanced_kd"}}, "methods")
     assert rare.needs == parse_method("balanced_kd", "methods").needs and rare.teacher == "study"
     own = parse_method({"logit_standardisation": {"of": "self"}}, "methods")
@@ -336,21 +334,19 @@ def test_who_teaches_and_what_is_needed_is_up_to_the_wrapped_method() -> None:
             "methods.logit_standardisation.of: kd.temperature: 0 is not accepted (allowed: greater than 0",
         ),
         ({"of": 3}, "methods.logit_standardisation.of: 3 is not a method"),
-        ({"of": "rkd"}, "methods.logit_standardisation.of: rkd cannot be given standardised logits"),
-        ({"of": "ce"}, "methods.logit_standardisation.of: ce cannot be given standardised logits"),
+        ({"of": "rkd"}, "methods.logit_standardisation.of: rkd cannot be given standardized logits"),
+        ({"of": "ce"}, "methods.logit_standardisation.of: ce cannot be given standardized logits"),
         (
             {"of": "sample_weighted_kd"},
-            "methods.logit_standardisation.of: sample_weighted_kd cannot be given standardised logits: it",
+            "methods.logit_standardisation.of: sample_weighted_kd cannot be given standardized logits: it",
         ),
         (
             {"of": {"kd": {}, "dkd": {}}},
-            "methods.logit_standardisation.of: kd+dkd cannot be given standardised logits",
+            "methods.logit_standardisation.of: kd+dkd cannot be given standardized logits",
         ),
     ],
 )
-def test_mistakes_in_the_wrapped_method_are_told_with_their_place(
-    entry: dict[str, Any], message: str
-) -> None:
+def test_errors_in_the_wrapped_method_name_their_place(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as caught:
         parse_method({"logit_standardisation": entry}, "methods")
     assert str(caught.value).startswith(message)

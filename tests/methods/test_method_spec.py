@@ -14,7 +14,7 @@ WHERE = "study.yaml: methods"
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_name_alone_means_the_defaults(name: str) -> None:
+def test_name_alone_means_the_defaults(name: str) -> None:
     spec = parse_method(name, WHERE)
     assert (spec.name, spec.label, spec.config) == (name, name, methods[name].Config())
     assert spec == parse_method({name: {}}, WHERE) == parse_method({name: None}, WHERE)
@@ -24,7 +24,7 @@ def test_a_name_alone_means_the_defaults(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_whole_configuration_reads_back_as_the_same_spec(name: str) -> None:
+def test_full_configuration_is_read_back_as_the_same_spec(name: str) -> None:
     spec = parse_method(name, WHERE)
     again = parse_method({name: spec.config.model_dump(mode="json")}, WHERE)
     assert again == spec and again.label == name and hash(again) == hash(spec)
@@ -41,7 +41,7 @@ def test_a_whole_configuration_reads_back_as_the_same_spec(name: str) -> None:
         ({"label_smoothing": {"smoothing": 0.123456789}}, "label_smoothing(smoothing=0.123456789)"),
     ],
 )
-def test_a_label_names_what_differs_from_the_defaults(entry: dict[str, Any], label: str) -> None:
+def test_label_names_settings_that_differ_from_the_defaults(entry: dict[str, Any], label: str) -> None:
     assert parse_method(entry, WHERE).label == label
 
 
@@ -72,7 +72,7 @@ def test_a_label_names_what_differs_from_the_defaults(entry: dict[str, Any], lab
         (None, f"{WHERE}: None is not a method"),
     ],
 )
-def test_mistakes_are_told_with_their_place(entry: Any, message: str) -> None:
+def test_errors_name_their_place(entry: Any, message: str) -> None:
     with pytest.raises(RequestError) as caught:
         parse_method(entry, WHERE)
     assert str(caught.value).startswith(message)

@@ -1,4 +1,4 @@
-"""What every method promises, over the registry, and the golden values and identities of each loss.
+"""What holds for every method, over the registry, and the golden values and identities of each loss.
 
 Golden values were computed in float64 NumPy, from the formulas, on the closed-form inputs below.
 """
@@ -30,10 +30,10 @@ from support.methods import (
     RELATIONAL,
     STAGES,
     STUDENT,
-    STUDENT_SAID,
+    STUDENT_RAW,
     TAUGHT,
     TEACHER,
-    TEACHER_SAID,
+    TEACHER_RAW,
     WITHOUT_LABELS,
     C,
     D,
@@ -84,25 +84,25 @@ def test_dkd_has_its_golden_value() -> None:
 )
 def test_dist_has_its_golden_value(temperature: float, inter: float, intra: float) -> None:
     dist = make({"dist": {"temperature": temperature, "dist_weight": 1}})
-    terms = dist.total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = dist.total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch())
     assert terms["inter"].item() == pytest.approx(temperature**2 * inter, abs=1e-5)
     assert terms["intra"].item() == pytest.approx(temperature**2 * intra, abs=1e-5)
 
 
 def test_dist_weighs_its_terms_as_published() -> None:
-    terms = make("dist").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("dist").total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch())
     assert (terms["inter"] + terms["intra"]).item() == pytest.approx(2 * 31.67460260, abs=1e-5)
     assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
 
 
 def test_at_has_its_golden_value() -> None:
-    terms = make("at").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("at").total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch())
     assert terms["at"].item() / 1000 == pytest.approx(0.01419136, abs=1e-8)
     assert terms["ce"].item() == pytest.approx(1.57244467, abs=1e-5)
 
 
 def test_rkd_has_its_golden_value() -> None:
-    terms = make("rkd").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch())
+    terms = make("rkd").total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch())
     assert terms["distance"].item() == pytest.approx(25 * 0.11079908, abs=1e-5)
     assert terms["angle"].item() == pytest.approx(50 * 0.08652530, abs=1e-5)
     assert (terms["distance"] + terms["angle"]).item() == pytest.approx(7.09624212, abs=1e-5)
@@ -122,7 +122,7 @@ def test_dkd_warms_up_over_a_share_of_training(progress: float, share: float) ->
 
 @given(smoothing=st.floats(0, 1))
 @settings(max_examples=30)
-def test_label_smoothing_is_the_mixture_it_says(smoothing: float) -> None:
+def test_label_smoothing_is_its_mixture(smoothing: float) -> None:
     terms = make({"label_smoothing": {"smoothing": smoothing}}).total(Outputs(STUDENT), None, batch())
     soft = (1 - smoothing) * F.one_hot(LABELS, C).double() + smoothing / C
     mixture = -(soft * STUDENT.log_softmax(1)).sum(1).mean()
@@ -165,7 +165,7 @@ def test_dkd_with_the_teachers_own_weight_is_kd(pair: Tensor, temperature: float
 
 @given(pair=logit_pairs, temperature=st.floats(0.5, 20))
 @settings(max_examples=30)
-def test_a_student_that_agrees_has_nothing_to_learn(pair: Tensor, temperature: float) -> None:
+def test_equal_outputs_give_zero_loss(pair: Tensor, temperature: float) -> None:
     z = pair[0].clone().requires_grad_()
     divergence = kl_divergence(z, z.detach(), temperature)
     assert torch.equal(divergence, torch.zeros(N, dtype=torch.float64))
@@ -183,7 +183,7 @@ def test_kl_agrees_with_torch_over_the_batch() -> None:
     torch.testing.assert_close(kl_divergence(STUDENT, TEACHER, 3.0).mean(), expected)
 
 
-def test_two_classes_leave_nothing_to_decouple() -> None:
+def test_decoupled_rest_of_two_classes_is_zero() -> None:
     labels = torch.tensor([0, 1, 1, 0])
     target, others = decoupled_kl(STUDENT[:, :2], TEACHER[:, :2], labels)
     torch.testing.assert_close(target, kl_divergence(STUDENT[:, :2], TEACHER[:, :2]))
@@ -194,7 +194,7 @@ def test_two_classes_leave_nothing_to_decouple() -> None:
 @pytest.mark.parametrize("kind", ["one image", "twins", "silent"])
 def test_degenerate_batches_give_finite_losses_and_gradients(name: str, kind: str) -> None:
     """A batch of one, images that the student cannot tell apart, a student whose features are all zero."""
-    student, teacher, labels = STUDENT_SAID, TEACHER_SAID, LABELS
+    student, teacher, labels = STUDENT_RAW, TEACHER_RAW, LABELS
     if kind == "one image":
         student, teacher, labels = rows(student, [0]), rows(teacher, [0]), labels[:1]
     if kind == "twins":
@@ -217,7 +217,7 @@ FEATURES = {"embedding", "classifier", *OF_STAGES}
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_method_says_what_it_computes_and_where_it_is_from(name: str) -> None:
+def test_docstrings_hold_formula_and_paper(name: str) -> None:
     kind = methods[name]
     text = kind.__doc__ or ""
     assert "p_" in text and "mean_n" in text, "the formula"
@@ -231,10 +231,12 @@ def test_a_method_says_what_it_computes_and_where_it_is_from(name: str) -> None:
 @pytest.mark.parametrize("name", methods)
 def test_gradients_are_those_of_the_loss(name: str) -> None:
     method = make(name)
-    student = leaves(STUDENT_SAID)
+    student = leaves(STUDENT_RAW)
     if name not in HELD_FIXED:
-        assert torch.autograd.gradcheck(lambda *said: loss(make(name), said, TEACHER_SAID), student)
-    loss(method, student, TEACHER_SAID).backward()
+        assert torch.autograd.gradcheck(
+            lambda *student_raw: loss(make(name), student_raw, TEACHER_RAW), student
+        )
+    loss(method, student, TEACHER_RAW).backward()
     logits, embedding, maps = (leaf.grad for leaf in student)
     assert logits is not None and bool(logits.any()) == (name not in [*WITHOUT_LABELS, *EARLY])
     # Softmax does not see a constant added to a row, so no row is pushed up or down as a whole.
@@ -246,32 +248,32 @@ def test_gradients_are_those_of_the_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", TAUGHT)
 def test_no_gradient_reaches_the_teacher(name: str) -> None:
-    teacher = leaves(TEACHER_SAID)
-    loss(make(name), leaves(STUDENT_SAID), teacher).backward()
+    teacher = leaves(TEACHER_RAW)
+    loss(make(name), leaves(STUDENT_RAW), teacher).backward()
     assert [leaf.grad for leaf in teacher] == [None, None, None]
 
 
 @pytest.mark.parametrize("name", TAUGHT)
-def test_a_taught_method_does_not_pass_without_its_teacher(name: str) -> None:
+def test_missing_teacher_outputs_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="teacher"):
-        make(name).total(outputs(STUDENT_SAID), None, batch())
+        make(name).total(outputs(STUDENT_RAW), None, batch())
 
 
 @pytest.mark.parametrize("name", [name for name in methods if methods[name].needs & FEATURES])
-def test_what_a_method_needs_must_be_there(name: str) -> None:
-    """The networks are refused when the method is built, and outputs without it are not passed over."""
+def test_missing_outputs_are_refused(name: str) -> None:
+    """Networks are refused when the method is built, and outputs when it is called."""
     stages = STAGES.get(name, 1)
     whole, bare = shapes(stages=stages), OutputShapes(C)
-    asked = bool(parse_method(name, "methods").teacher_needs & FEATURES)
-    for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher"))[: 1 + asked]:
+    of_both = bool(parse_method(name, "methods").teacher_needs & FEATURES)
+    for student, teacher, role in ((bare, whole, "student"), (whole, bare, "teacher"))[: 1 + of_both]:
         with pytest.raises(RequestError, match=f"method {name} needs .* the {role} .*allowed"):
             build_method(parse_method(name, "methods"), Pair(student, teacher, N))
-    for student_said, teacher_said in (
-        (Outputs(STUDENT), outputs(TEACHER_SAID, stages)),
-        (outputs(STUDENT_SAID, stages), Outputs(TEACHER)),
-    )[: 1 + asked]:
-        with pytest.raises(ValueError, match="of both networks" if asked else "of the student"):
-            make(name).total(student_said, teacher_said, batch())
+    for student_outputs, teacher_outputs in (
+        (Outputs(STUDENT), outputs(TEACHER_RAW, stages)),
+        (outputs(STUDENT_RAW, stages), Outputs(TEACHER)),
+    )[: 1 + of_both]:
+        with pytest.raises(ValueError, match="of both networks" if of_both else "of the student"):
+            make(name).total(student_outputs, teacher_outputs, batch())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
@@ -281,12 +283,12 @@ def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torc
     features = torch.cat((extremes[:, :4], extremes[:, :4].flip(1)), dim=1)
     # Of two stages, products of products: the fourth power of features does not fit into float16.
     large = 600 if name not in STAGES else 0.1
-    said = cast((extremes, large * extremes[:, :D], large * features.view(2, 2, 2, 2)), dtype)
-    taught = cast((extremes.flip(0), said[1].flip(0), said[2].flip(0)), dtype)
+    student_raw = cast((extremes, large * extremes[:, :D], large * features.view(2, 2, 2, 2)), dtype)
+    teacher_raw = cast((extremes.flip(0), student_raw[1].flip(0), student_raw[2].flip(0)), dtype)
     for config in [{"temperature": 1}, {}] if "temperature" in methods[name].Config.model_fields else [{}]:
         for labels in (torch.tensor([0, 1]), torch.tensor([1, 0])):
-            student = leaves(said)
-            value = loss(make({name: config}), student, taught, labels)
+            student = leaves(student_raw)
+            value = loss(make({name: config}), student, teacher_raw, labels)
             value.backward()
             assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
             assert value.isfinite()
@@ -297,19 +299,19 @@ def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torc
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", methods)
 def test_half_precision_inputs_are_computed_in_full(name: str, dtype: torch.dtype) -> None:
-    student, teacher = cast(STUDENT_SAID, dtype), cast(TEACHER_SAID, dtype)
+    student, teacher = cast(STUDENT_RAW, dtype), cast(TEACHER_RAW, dtype)
     exact = loss(make(name), cast(student, torch.float64), cast(teacher, torch.float64))
     torch.testing.assert_close(loss(make(name), student, teacher).double(), exact, rtol=1e-5, atol=1e-5)
     assert in_full_precision(student[0]).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", methods)
-def test_some_steps_lower_the_loss(name: str) -> None:
+def test_gradient_steps_lower_the_loss(name: str) -> None:
     """Steps of one length, since the weights of methods differ by orders of magnitude."""
-    student = leaves(STUDENT_SAID)
+    student = leaves(STUDENT_RAW)
     course = []
     for _ in range(20):
-        value = loss(make(name), student, TEACHER_SAID)
+        value = loss(make(name), student, TEACHER_RAW)
         slopes = torch.autograd.grad(value, student, materialize_grads=True, allow_unused=True)
         length = torch.cat([slope.flatten() for slope in slopes]).norm()
         with torch.no_grad():
@@ -320,52 +322,52 @@ def test_some_steps_lower_the_loss(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", methods)
-def test_what_a_method_owns_learns_as_well(name: str) -> None:
-    """Connectors and all else that has parameters get a gradient, at one time of the training or another."""
+def test_parameters_of_methods_get_gradients(name: str) -> None:
+    """Connectors and other parameters get a gradient at some time of the training."""
     method = make(name)
     for progress in (0.05, 0.5):
-        value = loss(method, leaves(STUDENT_SAID), TEACHER_SAID, progress=progress)
+        value = loss(method, leaves(STUDENT_RAW), TEACHER_RAW, progress=progress)
         value.backward()
     assert [each for each, parameter in method.named_parameters() if parameter.grad is None] == []
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_loss_is_a_mean_over_images_unless_it_compares_them(name: str) -> None:
-    whole = loss(make(name), STUDENT_SAID, TEACHER_SAID)
+def test_losses_are_means_over_examples_unless_they_compare_them(name: str) -> None:
+    whole = loss(make(name), STUDENT_RAW, TEACHER_RAW)
     single = [
-        loss(make(name), rows(STUDENT_SAID, [i]), rows(TEACHER_SAID, [i]), LABELS[[i]], order=[i])
+        loss(make(name), rows(STUDENT_RAW, [i]), rows(TEACHER_RAW, [i]), LABELS[[i]], order=[i])
         for i in range(N)
     ]
     assert torch.allclose(whole, torch.stack(single).mean()) == (name not in RELATIONAL)
 
 
 @pytest.mark.parametrize("name", methods)
-def test_the_order_of_a_batch_does_not_matter(name: str) -> None:
+def test_order_of_a_batch_does_not_matter(name: str) -> None:
     backwards = [3, 2, 1, 0]
-    student, teacher = rows(STUDENT_SAID, backwards), rows(TEACHER_SAID, backwards)
+    student, teacher = rows(STUDENT_RAW, backwards), rows(TEACHER_RAW, backwards)
     turned = loss(make(name), student, teacher, LABELS[backwards], order=backwards)
     if name not in DRAWING:
-        torch.testing.assert_close(turned, loss(make(name), STUDENT_SAID, TEACHER_SAID))
+        torch.testing.assert_close(turned, loss(make(name), STUDENT_RAW, TEACHER_RAW))
 
 
 @pytest.mark.parametrize("name", ["random_teacher", "self"])
 def test_controls_differ_from_kd_in_the_teacher_alone(name: str) -> None:
-    assert torch.equal(*(loss(make(each), STUDENT_SAID, TEACHER_SAID) for each in (name, "kd")))
+    assert torch.equal(*(loss(make(each), STUDENT_RAW, TEACHER_RAW) for each in (name, "kd")))
     assert methods[name].teacher != methods["kd"].teacher
     assert methods[name].Config().model_dump() == methods["kd"].Config().model_dump()
 
 
-def test_cross_entropy_is_given_an_image_at_a_time() -> None:
+def test_cross_entropy_is_per_example() -> None:
     expected = -STUDENT.log_softmax(1).gather(1, LABELS[:, None])[:, 0]
     torch.testing.assert_close(cross_entropy(STUDENT, LABELS), expected)
 
 
 @pytest.mark.parametrize("name", list(methods))
-def test_a_revision_is_part_of_what_a_run_is(name: str) -> None:
-    """Runs of before a method was put right must not be taken for runs of it, nor go on as such."""
+def test_revision_is_part_of_the_run_id(name: str) -> None:
+    """Runs from before a revision are never taken for runs after it, nor continued as such."""
     spec = parse_method(name, "methods")
     written = spec.as_dict()
     assert MethodSpec.from_dict(written) == spec
     assert ("revision" in written) == (methods[name].revision > 1)
-    with pytest.raises(RequestError, match=f"method {name} computes otherwise"):
+    with pytest.raises(RequestError, match=f"method {name} has been revised"):
         MethodSpec.from_dict({**written, "revision": methods[name].revision + 1})

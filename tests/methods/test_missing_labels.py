@@ -1,4 +1,4 @@
-"""Images without a label (-1): the labels' loss leaves them out, and a method that cannot do so says it."""
+"""Examples without a label (-1): the supervised loss leaves them out; methods that cannot are refused."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from support.methods import (
     LABELS,
     STAGES,
     STUDENT,
-    STUDENT_SAID,
+    STUDENT_RAW,
     TEACHER,
-    TEACHER_SAID,
+    TEACHER_RAW,
     N,
     batch,
     leaves,
@@ -35,11 +35,11 @@ NEED_ALL = ["dkd", "last_layer_transplant", "nkd", "teacher_free", "worst_group_
 OTHERS = [name for name in methods if name not in NEED_ALL]
 
 
-def told(name: str, labels: torch.Tensor = HALF) -> Batch:
+def batch_of(name: str, labels: torch.Tensor = HALF) -> Batch:
     return batch(labels, progress=EARLY.get(name, 0.5))
 
 
-def test_the_mean_is_that_over_the_labelled() -> None:
+def test_mean_is_over_labelled_examples() -> None:
     own = cross_entropy(STUDENT, LABELS)
     torch.testing.assert_close(label_loss(STUDENT, batch(HALF)).mean(), own[[0, 2]].mean())
     assert torch.equal(label_loss(STUDENT, batch(HALF))[[1, 3]], torch.zeros(2, dtype=torch.float64))
@@ -50,14 +50,14 @@ def test_the_mean_is_that_over_the_labelled() -> None:
     torch.testing.assert_close(weighted.mean(), (own[[0, 2]] * torch.tensor([1.0, 5.0])).mean())
 
 
-def test_without_any_label_it_is_nothing() -> None:
+def test_label_loss_without_labels_is_zero() -> None:
     z = STUDENT.clone().requires_grad_()
     value = label_loss(z, batch(NONE)).mean()
     value.backward()
     assert value.item() == 0 and torch.equal(z.grad, torch.zeros_like(STUDENT))  # type: ignore[arg-type]
 
 
-def test_of_two_mixed_images_the_labelled_one_counts_by_its_share() -> None:
+def test_labelled_example_of_a_mixed_pair_counts_by_its_share() -> None:
     share = torch.tensor([0.75, 0.25, 1.0, 0.5], dtype=torch.float64)
     mixed = replace(batch(HALF), mixed=Mixed(torch.tensor([-1, 2, 0, -1]), share))
     own, other = cross_entropy(STUDENT, LABELS), cross_entropy(STUDENT, torch.tensor([0, 2, 0, 0]))
@@ -65,14 +65,14 @@ def test_of_two_mixed_images_the_labelled_one_counts_by_its_share() -> None:
     torch.testing.assert_close(label_loss(STUDENT, mixed).mean(), expected)
 
 
-def test_those_that_need_every_label_say_so() -> None:
+def test_methods_that_need_every_label_are_known() -> None:
     assert [name for name in methods if "every_label" in parse_method(name, "").needs] == NEED_ALL
     assert "every_label" in parse_method({"logit_standardisation": {"of": "dkd"}}, "").needs
     assert "every_label" in parse_method({"kd": {}, "nkd": {}}, "").needs
 
 
 @pytest.mark.parametrize("name", NEED_ALL)
-def test_a_method_that_needs_every_label_refuses_a_set_without(name: str) -> None:
+def test_methods_that_need_every_label_refuse_missing_ones(name: str) -> None:
     pair = Pair(shapes(), shapes(), n_train=N, labels=HALF, groups=GROUPS)
     with pytest.raises(
         RequestError, match=rf"^method {name} needs the label of every example; 2 of 4 [^\n]*$"
@@ -83,13 +83,13 @@ def test_a_method_that_needs_every_label_refuses_a_set_without(name: str) -> Non
 
 @pytest.mark.parametrize("labels", [HALF, NONE], ids=["half", "none"])
 @pytest.mark.parametrize("name", OTHERS)
-def test_all_others_learn_from_what_there_is(name: str, labels: torch.Tensor) -> None:
-    """Built for such a set, and trained a step on it: finite, with gradients, and no label made up."""
+def test_other_methods_learn_from_partly_labelled_batches(name: str, labels: torch.Tensor) -> None:
+    """Losses and gradients are finite, and the supervised term is 0 without labels."""
     stages = STAGES.get(name, 1)
     method = make(name, labels=labels)
-    student = leaves(STUDENT_SAID)
-    teacher = None if method.teacher == "none" else outputs(TEACHER_SAID, stages)
-    terms = method.total(outputs(student, stages), teacher, told(name, labels))
+    student = leaves(STUDENT_RAW)
+    teacher = None if method.teacher == "none" else outputs(TEACHER_RAW, stages)
+    terms = method.total(outputs(student, stages), teacher, batch_of(name, labels))
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in student)
@@ -97,18 +97,18 @@ def test_all_others_learn_from_what_there_is(name: str, labels: torch.Tensor) ->
     assert bool(terms["ce"].item()) == (labelled and name not in EARLY)
 
 
-def test_ofa_and_mft_take_the_teacher_as_it_is_where_there_is_no_label() -> None:
+def test_ofa_and_mft_keep_the_teacher_where_labels_are_missing() -> None:
     soft = -(TEACHER.softmax(1) * STUDENT.log_softmax(1)).sum(1)
     ofa = make({"ofa": {"exponent": 2.0}})
     squared = -(TEACHER.softmax(1) ** 2 * STUDENT.log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(ofa.apart(STUDENT, TEACHER, NONE), squared)  # type: ignore[operator]
+    torch.testing.assert_close(ofa.adaptive_loss(STUDENT, TEACHER, NONE), squared)  # type: ignore[operator]
     mft = make({"mft": {"kd_weight": 1.0}})
     entropy = -(TEACHER.softmax(1) * TEACHER.log_softmax(1)).sum(1)
-    said = mft.total(Outputs(STUDENT), Outputs(TEACHER), batch(NONE))["kd"]
-    torch.testing.assert_close(said, (soft - entropy).mean())
+    found = mft.total(Outputs(STUDENT), Outputs(TEACHER), batch(NONE))["kd"]
+    torch.testing.assert_close(found, (soft - entropy).mean())
 
 
-def test_crd_tells_an_unlabelled_image_from_all_others() -> None:
+def test_crd_negatives_of_an_unlabelled_example_are_all_others() -> None:
     crd = make("crd", labels=HALF)
     everyone = torch.arange(N)
     apart = crd._other_classes(everyone, everyone)  # type: ignore[operator]
@@ -119,7 +119,7 @@ def test_crd_tells_an_unlabelled_image_from_all_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["balanced_kd", "long_tail_kd"])
-def test_classes_are_counted_by_their_labelled_images(name: str) -> None:
+def test_classes_are_counted_by_labelled_examples(name: str) -> None:
     labels = torch.tensor([0, -1, 4, -1])
     half = make(name, labels=labels).total(Outputs(STUDENT), Outputs(TEACHER), batch(labels))
     counted = make(name, labels=torch.tensor([0, 4])).total(Outputs(STUDENT), Outputs(TEACHER), batch(labels))

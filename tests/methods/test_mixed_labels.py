@@ -1,4 +1,4 @@
-"""Labels of two images in one: every method learns from both, each by its share."""
+"""Labels of two mixed examples: every method learns from both, each by its share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from support.methods import (
     LABELS,
     STAGES,
     STUDENT,
-    STUDENT_SAID,
-    TEACHER_SAID,
+    STUDENT_RAW,
+    TEACHER_RAW,
     WITHOUT_LABELS,
     C,
     N,
@@ -34,14 +34,14 @@ def mixed(share: Tensor = SHARES, others: Tensor = OTHERS) -> Batch:
     return replace(batch(), mixed=Mixed(others, share))
 
 
-def terms(name: str, told: Batch) -> dict[str, Tensor]:
+def terms(name: str, mixed_batch: Batch) -> dict[str, Tensor]:
     method = make(name)
     stages = STAGES.get(name, 1)
-    teacher = None if method.teacher == "none" else outputs(TEACHER_SAID, stages)
-    return method.total(outputs(STUDENT_SAID, stages), teacher, told)
+    teacher = None if method.teacher == "none" else outputs(TEACHER_RAW, stages)
+    return method.total(outputs(STUDENT_RAW, stages), teacher, mixed_batch)
 
 
-def test_the_loss_of_two_labels_is_shared_as_they_are() -> None:
+def test_loss_of_two_labels_is_shared() -> None:
     own, other = cross_entropy(STUDENT, LABELS), cross_entropy(STUDENT, OTHERS)
     torch.testing.assert_close(label_loss(STUDENT, mixed()), SHARES * own + (1 - SHARES) * other)
     assert torch.equal(label_loss(STUDENT, batch()), own)
@@ -49,18 +49,18 @@ def test_the_loss_of_two_labels_is_shared_as_they_are() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(share=st.floats(0, 1), smoothing=st.floats(0, 1), seed=st.integers(0, 1000))
-def test_it_is_the_cross_entropy_with_the_mixed_label(share: float, smoothing: float, seed: int) -> None:
+def test_mixed_label_loss_is_that_of_the_mixture(share: float, smoothing: float, seed: int) -> None:
     """As F.cross_entropy has it for probabilities of classes."""
     noise = torch.Generator().manual_seed(seed)
     logits = torch.randn(N, C, generator=noise, dtype=torch.float64)
-    told = mixed(torch.full((N,), share, dtype=torch.float64))
+    mixed_batch = mixed(torch.full((N,), share, dtype=torch.float64))
     target = share * torch.eye(C, dtype=torch.float64)[LABELS] + (1 - share) * torch.eye(C)[OTHERS]
     expected = torch.nn.functional.cross_entropy(logits, target, reduction="none", label_smoothing=smoothing)
-    torch.testing.assert_close(label_loss(logits, told, smoothing), expected)
+    torch.testing.assert_close(label_loss(logits, mixed_batch, smoothing), expected)
 
 
 @pytest.mark.parametrize("name", methods)
-def test_every_method_shares_its_label_loss(name: str) -> None:
+def test_supervised_term_is_shared_between_mixed_labels(name: str) -> None:
     """A method that learns from the labels without label_loss would miss the second one."""
     own, other = terms(name, batch()), terms(name, batch(OTHERS))
     share = 0.7
@@ -75,19 +75,19 @@ def test_every_method_shares_its_label_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", methods)
 @pytest.mark.parametrize(("share", "labels"), [(1.0, LABELS), (0.0, OTHERS)])
-def test_a_share_of_all_or_nothing_is_one_image(name: str, share: float, labels: Tensor) -> None:
+def test_share_of_one_or_zero_is_a_single_example(name: str, share: float, labels: Tensor) -> None:
     both, alone = terms(name, mixed(torch.full((N,), share))), terms(name, batch(labels))
     for term, value in alone.items():
         assert both[term].item() == pytest.approx(value.item(), rel=1e-6)
 
 
-def test_the_dominant_label_has_the_larger_share() -> None:
+def test_dominant_label_has_the_larger_share() -> None:
     assert mixed().dominant.tolist() == [0, 2, 4, 4]  # the image's own at equal shares
     assert batch().dominant is batch().labels
 
 
-def test_dkd_takes_the_dominant_label_for_its_target() -> None:
-    told = terms("dkd", mixed())
+def test_dkd_target_is_the_dominant_label() -> None:
+    mixed_batch = terms("dkd", mixed())
     dominant = terms("dkd", batch(mixed().dominant))
-    assert told["tckd"].item() == dominant["tckd"].item()
-    assert told["nckd"].item() == dominant["nckd"].item()
+    assert mixed_batch["tckd"].item() == dominant["tckd"].item()
+    assert mixed_batch["nckd"].item() == dominant["nckd"].item()

@@ -1,7 +1,7 @@
 """Every method between real networks: families, widths, depths, strides and input sizes that differ.
 
-A pair that a method cannot serve is refused when the method is built, which is at the plan, in one line that
-says why and what would do.
+A pair that a method cannot serve is refused when the method is built, which is at the plan, in one line with
+the reason and the remedy.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def planned(name: str, teacher: str, student: str) -> None:
 
 
 def refused(name: str, teacher: str, student: str) -> str | None:
-    """Why a method cannot serve a pair, in its words: those that learn from maps need networks with some."""
+    """Return why a method cannot serve a pair: those that learn from maps need networks with maps."""
     spec = parse_method(name, "methods")
     if "perceptron" in student and spec.needs.intersection(OF_STAGES):
         return f"method {name} needs feature maps, and the student has no stages that give them"
@@ -111,7 +111,7 @@ def batch(progress: float) -> Batch:
     return Batch(LABELS, of, of, 1, progress, 10, groups=GROUPS, inputs=IMAGES)
 
 
-def said_by(teacher: str, method: Method) -> Outputs | None:
+def teacher_outputs(teacher: str, method: Method) -> Outputs | None:
     if method.teacher == "none":
         return None
     model, needs = network(teacher).model.eval(), method.requirements(method.config).teacher_needs
@@ -119,31 +119,31 @@ def said_by(teacher: str, method: Method) -> Outputs | None:
         return tapped(IMAGES)
 
 
-def loss(method: Method, model: nn.Module, said: Outputs | None, progress: float) -> Tensor:
+def loss(method: Method, model: nn.Module, teacher_given: Outputs | None, progress: float) -> Tensor:
     torch.manual_seed(2)
     taps = inspect_network(model, InputSpec.square(3, SIDE)).taps
     with TappedModel(model, method.requirements(method.config).needs, taps) as tapped:
-        terms = method.total(tapped(IMAGES), said, batch(progress))
+        terms = method.total(tapped(IMAGES), teacher_given, batch(progress))
     return torch.stack(list(terms.values())).sum()
 
 
 @pytest.mark.parametrize(("teacher", "student"), PAIRS, ids=IDS)
 @pytest.mark.parametrize("name", methods)
-def test_a_method_serves_a_pair_or_says_why_not(name: str, teacher: str, student: str) -> None:
-    told = refused(name, teacher, student)
-    if told:
-        with pytest.raises(RequestError, match=told) as caught:
+def test_every_method_serves_a_pair_or_is_refused_at_the_plan(name: str, teacher: str, student: str) -> None:
+    message = refused(name, teacher, student)
+    if message:
+        with pytest.raises(RequestError, match=message) as caught:
             planned(name, teacher, student)
         assert caught.value.allowed and "\n" not in str(caught.value)
         return
     planned(name, teacher, student)
     method = built(name, teacher, student).train()
     before = copy.deepcopy(network(teacher).model.state_dict())
-    said = said_by(teacher, method)
+    teacher_given = teacher_outputs(teacher, method)
     model = method.network(copy.deepcopy(network(student).model).train())
     reached: set[str] = set()
     for progress in (0.05, 0.5):  # methods in two stages teach early what they do not teach late
-        value = loss(method, model, said, progress)
+        value = loss(method, model, teacher_given, progress)
         value.backward()
         assert value.isfinite()
         grads = {key: p.grad for key, p in [*model.named_parameters(), *method.named_parameters()]}
@@ -158,21 +158,21 @@ def test_a_method_serves_a_pair_or_says_why_not(name: str, teacher: str, student
     kept = method.finished(model).state_dict()
     assert {key: x.shape for key, x in kept.items()} == {key: x.shape for key, x in alone.items()}
     after = network(teacher).model
-    assert not any(module.training for module in after.modules()) or said is None
+    assert not any(module.training for module in after.modules()) or teacher_given is None
     assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.items())
     assert all(p.grad is None for p in after.parameters())
 
 
 @pytest.mark.parametrize("name", methods)
-def test_a_step_lowers_the_loss(name: str) -> None:
+def test_gradient_step_lowers_the_loss_of_real_networks(name: str) -> None:
     """Of the student and of what the method owns, along the gradient; memories as they were before it."""
     teacher, student = PAIRS[0]
     method = built(name, teacher, student).train()
-    said = said_by(teacher, method)
+    teacher_given = teacher_outputs(teacher, method)
     model = method.network(copy.deepcopy(network(student).model).train())
     progress = 0.05 if "initial" in type(method.config).model_fields else 0.5
     before = copy.deepcopy((method, model))
-    value = loss(method, model, said, progress)
+    value = loss(method, model, teacher_given, progress)
     value.backward()
     learning = [p for p in (*model.parameters(), *method.parameters()) if p.grad is not None]
     length = torch.cat([p.grad.flatten() for p in learning]).norm()  # type: ignore[union-attr]
@@ -188,7 +188,7 @@ def test_a_step_lowers_the_loss(name: str) -> None:
                 grad = names.get(f"{place}.{key}")
                 if grad is not None:
                     p -= 1e-3 * grad / length
-    assert loss(old_method, old_model, said, progress) < value
+    assert loss(old_method, old_model, teacher_given, progress) < value
 
 
 def test_multi_exit_needs_an_exit() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from distillab.methods import Pair, build_method, parse_method
 from distillab.methods.relations.cc import congruence
-from distillab.methods.relations.pkt import neighbours, neighbours_apart
+from distillab.methods.relations.pkt import neighbor_divergence, neighbors
 from distillab.models import Outputs
 from support.methods import (
     INPUTS,
@@ -32,8 +32,8 @@ from support.methods import (
 )
 
 Array = np.ndarray
-OURS = Outputs(STUDENT, STUDENT_EMBEDDING, (STUDENT_MAPS,))
-THEIRS = Outputs(TEACHER, TEACHER_EMBEDDING, (TEACHER_MAPS,))
+S_OUT = Outputs(STUDENT, STUDENT_EMBEDDING, (STUDENT_MAPS,))
+T_OUT = Outputs(TEACHER, TEACHER_EMBEDDING, (TEACHER_MAPS,))
 E_S, E_T = STUDENT_EMBEDDING.numpy(), TEACHER_EMBEDDING.numpy()
 
 
@@ -43,8 +43,8 @@ def log_softmax(z: Array, temperature: float = 1) -> Array:
 
 
 def kl(teacher: Array, student: Array, temperature: float = 1) -> Array:
-    theirs = log_softmax(teacher, temperature)
-    return (np.exp(theirs) * (theirs - log_softmax(student, temperature))).sum(1)
+    log_p = log_softmax(teacher, temperature)
+    return (np.exp(log_p) * (log_p - log_softmax(student, temperature))).sum(1)
 
 
 def unit(x: Array) -> Array:
@@ -52,19 +52,19 @@ def unit(x: Array) -> Array:
 
 
 def test_sp_has_its_golden_value() -> None:
-    assert make("sp").total(OURS, THEIRS, batch())["sp"].item() == pytest.approx(3000 * 0.43765989, abs=1e-4)
+    assert make("sp").total(S_OUT, T_OUT, batch())["sp"].item() == pytest.approx(3000 * 0.43765989, abs=1e-4)
 
 
 def test_cc_has_its_golden_value() -> None:
     assert congruence(STUDENT_EMBEDDING, TEACHER_EMBEDDING).item() == pytest.approx(1.20870541, abs=1e-5)
     cc = make("cc")
-    cc.ours = cc.theirs = nn.Identity()
-    assert cc.total(OURS, THEIRS, batch())["cc"].item() == pytest.approx(0.02 * 1.20870541, abs=1e-7)
+    cc.embed_student = cc.embed_teacher = nn.Identity()
+    assert cc.total(S_OUT, T_OUT, batch())["cc"].item() == pytest.approx(0.02 * 1.20870541, abs=1e-7)
 
 
 def test_pkt_has_its_golden_value() -> None:
-    said = make("pkt").total(OURS, THEIRS, batch())["pkt"].item()
-    assert said / 30000 == pytest.approx(0.17800448, abs=1e-5)
+    found = make("pkt").total(S_OUT, T_OUT, batch())["pkt"].item()
+    assert found / 30000 == pytest.approx(0.17800448, abs=1e-5)
 
 
 def pair_probabilities(kernel: str, e: Array) -> Array:
@@ -91,47 +91,47 @@ def divergence(kind: str, t: Array, s: Array) -> float:
 
 @pytest.mark.parametrize("kernel", ["cosine", "rbf", "student_t", "combined"])
 @pytest.mark.parametrize("kind", ["kl", "jeffreys", "squared", "absolute"])
-def test_every_kernel_and_divergence_is_its_formula(kernel: str, kind: str) -> None:
+def test_kernels_and_divergences_match_their_formulas(kernel: str, kind: str) -> None:
     parts = ["cosine", "student_t"] if kernel == "combined" else [kernel]
     expected = sum(divergence(kind, pair_probabilities(k, E_T), pair_probabilities(k, E_S)) for k in parts)
     found = make({"pkt": {"kernel": kernel, "divergence": kind, "pkt_weight": 1}}).total(
-        OURS, THEIRS, batch()
+        S_OUT, T_OUT, batch()
     )
     assert found["pkt"].item() == pytest.approx(expected, abs=1e-6)
 
 
 @given(scale=st.floats(0.01, 100), seed=st.integers(0, 1000))
 @settings(max_examples=20)
-def test_neighbours_do_not_see_the_scale_and_their_chances_sum_to_one(scale: float, seed: int) -> None:
+def test_neighbor_probabilities_ignore_scale_and_sum_to_one(scale: float, seed: int) -> None:
     features = torch.from_numpy(np.random.default_rng(seed).normal(size=(N, 7)))
     for kernel in ("cosine", "rbf", "student_t"):
-        chances = neighbours(features, kernel)  # type: ignore[arg-type]
-        torch.testing.assert_close(chances.sum(1), torch.ones(N, dtype=torch.float64))
-        torch.testing.assert_close(neighbours(scale * features, kernel), chances, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
+        probabilities = neighbors(features, kernel)  # type: ignore[arg-type]
+        torch.testing.assert_close(probabilities.sum(1), torch.ones(N, dtype=torch.float64))
+        torch.testing.assert_close(neighbors(scale * features, kernel), probabilities, rtol=1e-4, atol=1e-6)  # type: ignore[arg-type]
 
 
 def test_multilayer_pkt_has_its_golden_value() -> None:
-    terms = make("multilayer_pkt").total(OURS, THEIRS, batch(progress=0.02))
+    terms = make("multilayer_pkt").total(S_OUT, T_OUT, batch(progress=0.02))
     means = [maps.mean((2, 3)).numpy() for maps in (STUDENT_MAPS, TEACHER_MAPS)]
     last, early = (
         sum(
-            divergence("jeffreys", pair_probabilities(k, theirs), pair_probabilities(k, ours))
+            divergence("jeffreys", pair_probabilities(k, e_t), pair_probabilities(k, e_s))
             for k in ("cosine", "student_t")
         )
-        for ours, theirs in ((E_S, E_T), tuple(means))
+        for e_s, e_t in ((E_S, E_T), tuple(means))
     )
     assert terms["last"].item() == pytest.approx(last, abs=1e-6)
     assert terms["early"].item() == pytest.approx(100 * 0.7 * early, rel=1e-5)
-    both = neighbours_apart(STUDENT_EMBEDDING, STUDENT_EMBEDDING, "combined", "kl")
+    both = neighbor_divergence(STUDENT_EMBEDDING, STUDENT_EMBEDDING, "combined", "kl")
     assert both.item() == pytest.approx(0, abs=1e-12)
 
 
 def test_crd_has_its_golden_value() -> None:
     crd = make({"crd": {"width": 3, "negatives": 100}})
     crd.embed = nn.ModuleList([nn.Identity(), nn.Identity()])
-    memories = {"ours": crd.theirs.numpy().copy(), "theirs": crd.ours.numpy().copy()}
+    of_student, of_teacher = crd.student_memory.numpy().copy(), crd.teacher_memory.numpy().copy()
     expected = 0.0
-    for v, memory in ((unit(E_S), memories["ours"]), (unit(E_T), memories["theirs"])):
+    for v, memory in ((unit(E_S), of_teacher), (unit(E_T), of_student)):
         g = np.exp(v @ memory.T / 0.07)
         z = g.mean() * N  # all labels differ, so that every image has its own and three others
         h_same = np.diag(g) / z
@@ -140,18 +140,18 @@ def test_crd_has_its_golden_value() -> None:
         for n in range(N):
             loss[n] += sum(np.log(noise / (g[n, k] / z + noise)) for k in range(N) if k != n)
         expected -= loss.mean()
-    found = crd.total(OURS, THEIRS, batch())["crd"].item()
+    found = crd.total(S_OUT, T_OUT, batch())["crd"].item()
     assert found == pytest.approx(0.8 * expected, rel=1e-5)
-    moved = unit(0.5 * memories["theirs"] + 0.5 * unit(E_S))
-    np.testing.assert_allclose(crd.ours.numpy(), moved, rtol=1e-9)
+    moved = unit(0.5 * of_student + 0.5 * unit(E_S))
+    np.testing.assert_allclose(crd.student_memory.numpy(), moved, rtol=1e-9)
 
 
-def test_crd_takes_no_image_of_the_same_class_for_another() -> None:
-    """With one class alone there is nothing to tell apart, and the noise is nothing."""
+def test_crd_has_no_negatives_of_the_same_class() -> None:
+    """With a single class there are no negatives."""
     labels = torch.zeros(N, dtype=torch.long)
     pair = Pair(shapes(), shapes(), N, labels=labels)
     crd = build_method(parse_method("crd", "methods"), pair).double()
-    assert crd.total(OURS, THEIRS, batch())["crd"].item() == pytest.approx(0, abs=1e-4)
+    assert crd.total(S_OUT, T_OUT, batch())["crd"].item() == pytest.approx(0, abs=1e-4)
 
 
 def test_infonce_has_its_golden_value() -> None:
@@ -159,51 +159,51 @@ def test_infonce_has_its_golden_value() -> None:
     infonce.embed = nn.Identity()
     similar = unit(E_S) @ unit(E_T).T / 0.07
     first = -np.diag(log_softmax(similar)).mean()
-    assert infonce.total(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
+    assert infonce.total(S_OUT, T_OUT, batch())["contrast"].item() == pytest.approx(first, abs=1e-9)
     doubled = np.concatenate([similar, similar], axis=1)  # the queue now holds the same images
     second = -log_softmax(doubled)[np.arange(N), np.arange(N)].mean()
     others = replace(batch(), positions=batch().positions + N)
-    assert infonce.total(OURS, THEIRS, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
+    assert infonce.total(S_OUT, T_OUT, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
     assert infonce.filled == N
 
 
-def test_an_image_is_not_told_apart_from_itself() -> None:
-    """What the teacher said of it before, under another view, is no other image."""
+def test_infonce_leaves_out_earlier_views_of_the_example() -> None:
+    """What the teacher found of it before, under another view, is no other image."""
     infonce = make({"infonce": {"queue": 1}})
     infonce.embed = nn.Identity()
-    infonce.total(OURS, THEIRS, batch())
+    infonce.total(S_OUT, T_OUT, batch())
     similar = unit(E_S) @ unit(E_T).T / 0.07
     away = np.where(np.eye(N, dtype=bool), -np.inf, similar)
     expected = -log_softmax(np.concatenate([similar, away], axis=1))[np.arange(N), np.arange(N)].mean()
-    assert infonce.total(OURS, THEIRS, batch())["contrast"].item() == pytest.approx(expected, abs=1e-9)
+    assert infonce.total(S_OUT, T_OUT, batch())["contrast"].item() == pytest.approx(expected, abs=1e-9)
 
 
 def test_mutual_learning_has_its_golden_value() -> None:
     mutual = make("mutual_learning")
-    theirs = mutual.other(INPUTS).detach().numpy()
-    terms = mutual.total(OURS, None, batch())
-    own = -log_softmax(theirs)[np.arange(N), LABELS.numpy()].mean()
-    assert terms["kd"].item() == pytest.approx(kl(theirs, STUDENT.numpy()).mean(), abs=1e-9)
-    assert terms["other_kd"].item() == pytest.approx(kl(STUDENT.numpy(), theirs).mean(), abs=1e-9)
+    other = mutual.other(INPUTS).detach().numpy()
+    terms = mutual.total(S_OUT, None, batch())
+    own = -log_softmax(other)[np.arange(N), LABELS.numpy()].mean()
+    assert terms["kd"].item() == pytest.approx(kl(other, STUDENT.numpy()).mean(), abs=1e-9)
+    assert terms["other_kd"].item() == pytest.approx(kl(STUDENT.numpy(), other).mean(), abs=1e-9)
     assert terms["other_ce"].item() == pytest.approx(own, abs=1e-9)
 
 
-def test_the_other_student_computes_as_the_first_does() -> None:
+def test_other_student_computes_in_the_same_precision() -> None:
     mutual = make("mutual_learning").float()
     precise = mutual.other(INPUTS.float()).detach()
     coarse = replace(batch(), inputs=INPUTS.float(), autocast=lambda: torch.autocast("cpu", torch.bfloat16))
-    heard: list[torch.dtype] = []
-    mutual.other.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
+    dtypes: list[torch.dtype] = []
+    mutual.other.register_forward_hook(lambda module, inputs, output: dtypes.append(output.dtype))
     mutual.total(Outputs(STUDENT.float()), None, coarse)
-    assert heard == [torch.bfloat16] and precise.dtype == torch.float32
+    assert dtypes == [torch.bfloat16] and precise.dtype == torch.float32
 
 
 def test_teacher_free_has_its_golden_value() -> None:
-    made_up = np.full((N, C), 0.01 / (C - 1))
-    made_up[np.arange(N), LABELS.numpy()] = 0.99
-    target = np.exp(log_softmax(np.log(made_up) / 20))
+    virtual = np.full((N, C), 0.01 / (C - 1))
+    virtual[np.arange(N), LABELS.numpy()] = 0.99
+    target = np.exp(log_softmax(np.log(virtual) / 20))
     expected = 0.1 * (target * (np.log(target) - log_softmax(STUDENT.numpy()))).sum(1).mean()
-    terms = make("teacher_free").total(OURS, None, batch())
+    terms = make("teacher_free").total(S_OUT, None, batch())
     assert terms["kd"].item() == pytest.approx(expected, abs=1e-9)
     own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()].mean()
     assert terms["ce"].item() == pytest.approx(0.9 * own, abs=1e-9)
@@ -211,11 +211,11 @@ def test_teacher_free_has_its_golden_value() -> None:
 
 def test_progressive_self_has_its_golden_value() -> None:
     method = make("progressive_self")
-    first = method.total(OURS, None, batch(progress=0.5))
+    first = method.total(S_OUT, None, batch(progress=0.5))
     own = -log_softmax(STUDENT.numpy())[np.arange(N), LABELS.numpy()]
     assert first["ce"].item() == pytest.approx(own.mean(), abs=1e-9)
     assert first["self"].item() == 0
-    second = method(THEIRS, None, batch(progress=0.5))
+    second = method.total(T_OUT, None, batch(progress=0.5))
     before = np.exp(log_softmax(STUDENT.numpy()))
     soft = -(before * log_softmax(TEACHER.numpy())).sum(1).mean()
     own = -log_softmax(TEACHER.numpy())[np.arange(N), LABELS.numpy()].mean()
@@ -235,7 +235,7 @@ def test_every_method_has_a_golden_value() -> None:
         "random_teacher",
         "self",
         "ce",
-    }  # the mixture it says; kd; F.cross_entropy
+    }  # its mixture; kd; F.cross_entropy
     missing = [
         name
         for name in methods

@@ -1,4 +1,4 @@
-"""What relations and attention are, by hand and by what they must not see."""
+"""Relations and attention: values by hand, and invariances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distillab.methods.features.attention_transfer import attention_distance
 from distillab.methods.logits.dist import correlation
 from distillab.methods.relations.rkd import relations
 from distillab.models import Outputs, attention_map
-from support.methods import STAGES, STUDENT, STUDENT_SAID, TEACHER_SAID, D, N, batch, make, outputs
+from support.methods import STAGES, STUDENT, STUDENT_RAW, TEACHER_RAW, D, N, batch, make, outputs
 
 row_pairs = st.integers(0, 2**31).map(
     lambda seed: torch.from_numpy(np.random.default_rng(seed).normal(0, 5, (2, N, 5)))
@@ -26,9 +26,7 @@ seeds = st.integers(0, 2**31)
 
 @given(pair=row_pairs, scale=scales, shift=st.floats(-10, 10))
 @settings(max_examples=30)
-def test_correlation_is_that_of_the_textbook_and_blind_to_scale_and_shift(
-    pair: Tensor, scale: float, shift: float
-) -> None:
+def test_correlation_is_pearsons(pair: Tensor, scale: float, shift: float) -> None:
     found = correlation(pair[0], pair[1])
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(pair[0].numpy(), pair[1].numpy(), strict=True)]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
@@ -38,7 +36,7 @@ def test_correlation_is_that_of_the_textbook_and_blind_to_scale_and_shift(
 
 @given(seed=seeds, scale=scales)
 @settings(max_examples=30)
-def test_rkd_does_not_see_embeddings_moved_turned_or_scaled_together(seed: int, scale: float) -> None:
+def test_rkd_is_invariant_to_similarity_transforms(seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     embedding = torch.from_numpy(rng.normal(size=(N, D)))
     turn = torch.from_numpy(np.linalg.qr(rng.normal(size=(D, D)))[0])
@@ -50,16 +48,14 @@ def test_rkd_does_not_see_embeddings_moved_turned_or_scaled_together(seed: int, 
 @pytest.mark.parametrize("name", ["at", "cat_kd", "pkt", "rkd", "sp"])
 @given(student=st.floats(0.01, 100), teacher=st.floats(0.01, 100))
 @settings(max_examples=10, deadline=None)
-def test_what_is_relative_does_not_see_the_scale_of_a_network(
-    name: str, student: float, teacher: float
-) -> None:
+def test_relational_losses_ignore_scale(name: str, student: float, teacher: float) -> None:
     entry = {name: {"normalise": True}} if name == "cat_kd" else name
 
-    def terms(ours: float, theirs: float) -> dict[str, torch.Tensor]:
-        said = []
-        for scale, (logits, embedding, maps) in ((ours, STUDENT_SAID), (theirs, TEACHER_SAID)):
-            said.append(outputs((logits, scale * embedding, scale * maps), STAGES.get(name, 1)))
-        return make(entry).total(*said, batch())
+    def terms(student_scale: float, teacher_scale: float) -> dict[str, torch.Tensor]:
+        networks = []
+        for scale, (logits, embedding, maps) in ((student_scale, STUDENT_RAW), (teacher_scale, TEACHER_RAW)):
+            networks.append(outputs((logits, scale * embedding, scale * maps), STAGES.get(name, 1)))
+        return make(entry).total(*networks, batch())
 
     usual, scaled = terms(1.0, 1.0), terms(student, teacher)
     for key, value in usual.items():
@@ -78,15 +74,15 @@ def test_relations_are_distances_and_angles() -> None:
 
 @given(seed=seeds, student=st.floats(0.01, 100), teacher=st.floats(0.01, 100))
 @settings(max_examples=30)
-def test_attention_does_not_see_how_strong_a_network_is(seed: int, student: float, teacher: float) -> None:
-    ours, theirs = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, N, 3, 4, 4)))
-    apart = attention_distance(attention_map(ours), attention_map(theirs))
-    again = attention_distance(attention_map(student * ours), attention_map(teacher * theirs))
-    torch.testing.assert_close(again, apart)
-    assert attention_distance(attention_map(student * ours), attention_map(ours)).item() < 1e-25
+def test_attention_distance_ignores_scale(seed: int, student: float, teacher: float) -> None:
+    f_s, f_t = torch.from_numpy(np.random.default_rng(seed).normal(size=(2, N, 3, 4, 4)))
+    distance = attention_distance(attention_map(f_s), attention_map(f_t))
+    again = attention_distance(attention_map(student * f_s), attention_map(teacher * f_t))
+    torch.testing.assert_close(again, distance)
+    assert attention_distance(attention_map(student * f_s), attention_map(f_s)).item() < 1e-25
 
 
-def test_maps_of_different_sizes_meet_at_the_smaller_one() -> None:
+def test_attention_maps_are_compared_at_the_smaller_size() -> None:
     large = torch.tensor(
         [[[1.0, 3, 0, 0], [5, 7, 0, 0], [0, 0, 2, 2], [0, 0, 2, 2]]]
     )  # means of 2x2: 4, 0, 0, 2
@@ -102,10 +98,10 @@ def test_maps_of_different_sizes_meet_at_the_smaller_one() -> None:
 
 
 def test_stages_are_paired_from_the_deepest_backwards() -> None:
-    def said(*values: float) -> Outputs:
+    def network(*values: float) -> Outputs:
         return Outputs(STUDENT, attention=tuple(torch.full((N, 1, 1), float(value)) for value in values))
 
     at = make({"at": {"at_weight": 1}})
-    assert at(said(9, 2, 5), said(2, 5), batch())["at"].item() == 0
-    assert at(said(2, 5), said(9, 9, 2, 6), batch())["at"].item() == 1
-    assert at(said(1, 2, 5), said(2, 2, 7), batch())["at"].item() == 1 + 0 + 4
+    assert at(network(9, 2, 5), network(2, 5), batch())["at"].item() == 0
+    assert at(network(2, 5), network(9, 9, 2, 6), batch())["at"].item() == 1
+    assert at(network(1, 2, 5), network(2, 2, 7), batch())["at"].item() == 1 + 0 + 4

@@ -1,4 +1,4 @@
-"""Several methods added by weights, and a method of one's own."""
+"""Sums of methods, and methods of users."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
-from support.methods import STAGES, STUDENT_SAID, TEACHER_SAID, batch, make, outputs, shapes
+from support.methods import STAGES, STUDENT_RAW, TEACHER_RAW, batch, make, outputs, shapes
 
 WHERE = "study.yaml: methods"
 OF_THE_STUDY = [name for name in methods if methods[name].teacher == "study"]
@@ -18,15 +18,14 @@ OWN = '''
 """Learn the teacher's logits as they are."""
 from typing import ClassVar
 from distillab.methods import Batch, Method
-from distillab.methods.divergence import label_loss
 
 class Logits(Method):
     class Config(Method.Config):
         strength: float = 0.5
 
     def forward(self, student, teacher, batch):
-        apart = (student.logits - teacher.logits.detach()).square().mean()
-        return {"ce": label_loss(student.logits, batch).mean(), "logits": self.config.strength * apart}
+        distance = (student.logits - teacher.logits.detach()).square().mean()
+        return {"logits": self.config.strength * distance}
 '''
 
 
@@ -41,21 +40,21 @@ def own(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", OF_THE_STUDY)
-def test_any_method_can_be_added_to_kd_by_weight(name: str) -> None:
-    """The sum is all of kd, and the weighted terms of the other but for its loss on the labels."""
+def test_any_method_can_be_added_to_kd(name: str) -> None:
+    """The sum is all of kd, and the weighted transfer terms of the other."""
     if name == "kd":
         return
     stages = STAGES.get(name, 1)
-    said = outputs(STUDENT_SAID, stages), outputs(TEACHER_SAID, stages), batch()
-    both = make({"kd": {}, name: {"weight": 0.5}}).total(*said)
-    kd, other = make("kd").total(*said), make(name).total(*said)
+    given = outputs(STUDENT_RAW, stages), outputs(TEACHER_RAW, stages), batch()
+    both = make({"kd": {}, name: {"weight": 0.5}}).total(*given)
+    kd, other = make("kd").total(*given), make(name).total(*given)
     alone = {f"{name}.{term}": 0.5 * value for term, value in other.items() if term != "ce"}
     assert both.keys() == kd.keys() | alone.keys()
     for term, value in (kd | alone).items():
         torch.testing.assert_close(both[term], value)
 
 
-def test_a_sum_needs_what_its_parts_need_and_is_told_by_them() -> None:
+def test_sum_needs_what_its_parts_need_and_is_named_by_them() -> None:
     both = parse_method({"kd": {"temperature": 2}, "rkd": {"weight": 0.5}}, WHERE)
     assert both.name == "kd+rkd"
     assert both.label == "kd(temperature=2)+rkd(weight=0.5)"
@@ -66,41 +65,68 @@ def test_a_sum_needs_what_its_parts_need_and_is_told_by_them() -> None:
     assert parse_method({"ce": {}, "at": {}}, WHERE).teacher == "study"
 
 
-def test_the_first_part_of_a_sum_is_the_one_that_keeps_its_labels() -> None:
-    said = outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
+def test_first_part_of_a_sum_keeps_its_supervised_term() -> None:
+    given = outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch()
     for first, second in permutations(["kd", "rkd"]):
-        both = make({first: {}, second: {}}).total(*said)
-        torch.testing.assert_close(both["ce"], make(first).total(*said)["ce"])
+        both = make({first: {}, second: {}}).total(*given)
+        torch.testing.assert_close(both["ce"], make(first).total(*given)["ce"])
 
 
-def test_a_weight_scales_the_gradient_of_its_part() -> None:
+def test_weight_of_a_part_scales_its_terms() -> None:
     light, heavy = (make({"ce": {}, "at": {"weight": weight}}) for weight in (1.0, 3.0))
-    said = outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
-    torch.testing.assert_close(heavy.total(*said)["at.at"], 3 * light.total(*said)["at.at"])
+    given = outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch()
+    torch.testing.assert_close(heavy.total(*given)["at.at"], 3 * light.total(*given)["at.at"])
 
 
-# -- one's own -----------------------------------------------------------------------------------------------
+# -- methods of users ---------------------------------------------------------------------------------------
 
 
-def test_a_method_of_ones_own_is_a_class_in_a_file(own: Path) -> None:
+def test_user_method_is_a_class_in_a_file(own: Path) -> None:
     spec = parse_method({"mine.py:Logits": {"strength": 2}}, WHERE, own.parent)
     assert (spec.name, spec.label) == ("Logits", "Logits(strength=2)")
     terms = build_method(spec, Pair(shapes(), shapes(), 4)).total(
-        outputs(STUDENT_SAID), outputs(TEACHER_SAID), batch()
+        outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch()
     )
-    apart = (STUDENT_SAID[0] - TEACHER_SAID[0]).square().mean()
-    torch.testing.assert_close(terms["logits"], 2 * apart)
+    distance = (STUDENT_RAW[0] - TEACHER_RAW[0]).square().mean()
+    torch.testing.assert_close(terms["logits"], 2 * distance)
     assert MethodSpec.from_dict(spec.as_dict(), spec.files) == spec
     assert str(own.parent) not in str(spec.as_dict()), "where the file lies does not decide the numbers"
 
 
-def test_ones_own_can_be_added_to_a_registered_one(own: Path) -> None:
+def test_user_methods_weigh_the_supervised_term_by_their_setting(tmp_path: Path) -> None:
+    weighted = OWN.replace("import Batch, Method", "import Method, WeightedConfig").replace(
+        "Config(Method.Config)", "Config(WeightedConfig)"
+    )
+    (tmp_path / "mine.py").write_text(weighted)
+    given = outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch()
+    pair = Pair(shapes(), shapes(), 4)
+    for weight in (1.0, 0.25):
+        entry = {"mine.py:Logits": {"ce_weight": weight}}
+        terms = build_method(parse_method(entry, WHERE, tmp_path), pair).total(*given)
+        assert list(terms) == ["ce", "logits"]
+        torch.testing.assert_close(terms["ce"], weight * make("ce").total(*given)["ce"])
+
+
+def test_a_term_called_ce_takes_the_place_of_the_supervised_term(tmp_path: Path) -> None:
+    """Files written for methods that computed their own loss on the labels compute what they did."""
+    code = OWN.replace("from distillab.methods import", "import torch\nfrom distillab.methods import")
+    code = code.replace('return {"logits"', 'return {"ce": torch.tensor(7.0), "logits"')
+    (tmp_path / "mine.py").write_text(code)
+    given = outputs(STUDENT_RAW), outputs(TEACHER_RAW), batch()
+    pair = Pair(shapes(), shapes(), 4)
+    terms = build_method(parse_method("mine.py:Logits", WHERE, tmp_path), pair).total(*given)
+    assert list(terms) == ["ce", "logits"] and terms["ce"].item() == 7.0
+    both = build_method(parse_method({"kd": {}, "mine.py:Logits": {}}, WHERE, tmp_path), pair).total(*given)
+    assert set(both) == {"ce", "kd", "Logits.logits"} and both["ce"].item() != 7.0
+
+
+def test_user_method_can_be_added_to_a_registered_one(own: Path) -> None:
     spec = parse_method({"kd": {}, "mine.py:Logits": {"weight": 0.1}}, WHERE, own.parent)
     assert spec.label == "kd+Logits(weight=0.1)"
     assert list(spec.files.values()) == [f"{own.resolve()}:Logits"]
 
 
-def test_changed_code_is_another_method_and_is_noticed(own: Path) -> None:
+def test_changed_code_is_another_method_and_is_refused(own: Path) -> None:
     before = parse_method("mine.py:Logits", WHERE, own.parent)
     own.write_text(OWN.replace("0.5", "0.25"))
     after = parse_method("mine.py:Logits", WHERE, own.parent)
@@ -119,7 +145,7 @@ def test_changed_code_is_another_method_and_is_noticed(own: Path) -> None:
         ("Logits = 3", "mine.py:Logits", "unknown method 'Logits'"),
     ],
 )
-def test_a_file_that_does_not_serve_is_told_in_a_line(
+def test_unusable_method_files_are_refused_in_one_line(
     tmp_path: Path, code: str | None, entry: str, message: str
 ) -> None:
     if code is not None:

@@ -18,9 +18,9 @@ from support.methods import (
     GROUPS,
     STAGES,
     STUDENT,
-    STUDENT_SAID,
+    STUDENT_RAW,
     TEACHER,
-    TEACHER_SAID,
+    TEACHER_RAW,
     C,
     N,
     batch,
@@ -63,8 +63,8 @@ def of(name: str, labels: Tensor) -> Batch:
 @pytest.mark.parametrize("name", FOR_ALL_TASKS)
 def test_methods_of_all_tasks_learn_label_sets(name: str, labels: Tensor) -> None:
     method, stages = built(name, labels), STAGES.get(name, 1)
-    student = leaves(STUDENT_SAID)
-    teacher = None if method.learns_from == "none" else outputs(TEACHER_SAID, stages)
+    student = leaves(STUDENT_RAW)
+    teacher = None if method.learns_from == "none" else outputs(TEACHER_RAW, stages)
     terms = method.total(outputs(student, stages), teacher, of(name, labels))
     torch.stack(list(terms.values())).sum().backward()
     assert all(value.isfinite() for value in terms.values())
@@ -83,7 +83,7 @@ def test_methods_of_one_task_are_refused_in_others(name: str) -> None:
 
 
 def test_kd_learns_each_label_from_the_teacher() -> None:
-    terms = built("kd").total(outputs(STUDENT_SAID), outputs(TEACHER_SAID), of("kd", SETS))
+    terms = built("kd").total(outputs(STUDENT_RAW), outputs(TEACHER_RAW), of("kd", SETS))
     expected = 0.9 * 4.0**2 * bernoulli_kl(STUDENT, TEACHER, 4.0).mean()
     torch.testing.assert_close(terms["kd"], expected)
 
@@ -97,6 +97,6 @@ def test_sums_hold_for_the_tasks_that_all_parts_hold_for() -> None:
 
 def test_mixed_label_sets_share_the_supervised_term() -> None:
     mixed = Mixed(SETS.roll(1, 0), torch.full((N,), 0.25, dtype=torch.float64))
-    terms = built("ce").total(outputs(STUDENT_SAID), None, replace(of("ce", SETS), mixed=mixed))
+    terms = built("ce").total(outputs(STUDENT_RAW), None, replace(of("ce", SETS), mixed=mixed))
     expected = 0.25 * TASK.loss(STUDENT, SETS) + 0.75 * TASK.loss(STUDENT, SETS.roll(1, 0))
     torch.testing.assert_close(terms["ce"], expected.mean())

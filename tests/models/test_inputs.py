@@ -1,4 +1,4 @@
-"""Networks that see images at another size, or normalised otherwise, than the study has them."""
+"""Networks that resize or rescale their inputs."""
 
 from __future__ import annotations
 
@@ -20,41 +20,44 @@ def seeded(name: str, resolution: int) -> torch.nn.Module:
 
 @pytest.mark.parametrize("name", ["resnet8", "timm:test_resnet", "timm:test_vit"])
 @pytest.mark.parametrize("pixels", [8, 32])
-def test_a_network_that_sees_another_size_is_the_network_of_that_size(name: str, pixels: int) -> None:
-    usual, seeing = seeded(name, pixels), seeded(f"{name}@{pixels}", 16)
-    assert seeing.state_dict().keys() == usual.state_dict().keys()
-    shown = interpolate(IMAGES, (pixels, pixels), mode="bilinear", antialias=True)
-    torch.testing.assert_close(seeing(IMAGES), usual(shown))
-    info = inspect_network(seeing, InputSpec.square(3, 16), classes=4)
+def test_a_network_with_a_size_resizes_its_inputs(name: str, pixels: int) -> None:
+    usual, resized = seeded(name, pixels), seeded(f"{name}@{pixels}", 16)
+    assert resized.state_dict().keys() == usual.state_dict().keys()
+    smaller = interpolate(IMAGES, (pixels, pixels), mode="bilinear", antialias=True)
+    torch.testing.assert_close(resized(IMAGES), usual(smaller))
+    info = inspect_network(resized, InputSpec.square(3, 16), classes=4)
     assert info == inspect_network(usual, InputSpec.square(3, pixels), classes=4)
-    assert count_macs(seeing, InputSpec(3, 16, 16)) == count_macs(usual, InputSpec(3, pixels, pixels))
+    assert count_macs(resized, InputSpec(3, 16, 16)) == count_macs(usual, InputSpec(3, pixels, pixels))
 
 
-def test_gradients_reach_through_the_resizing() -> None:
-    seeing = seeded("resnet8@32", 16).train()
-    taps = inspect_network(seeing, InputSpec(3, 16, 16)).taps
-    with TappedModel(seeing, {"embedding"}, taps) as tapped:
+def test_gradients_flow_through_the_resizing() -> None:
+    resized = seeded("resnet8@32", 16).train()
+    taps = inspect_network(resized, InputSpec(3, 16, 16)).taps
+    with TappedModel(resized, {"embedding"}, taps) as tapped:
         tapped(IMAGES).logits.sum().backward()
-    assert all(p.grad is not None for p in seeing.parameters())
+    assert all(p.grad is not None for p in resized.parameters())
 
 
-def test_a_size_that_is_none_is_told() -> None:
+def test_an_invalid_size_is_refused() -> None:
     with pytest.raises(RequestError, match=r"'resnet8@large' is not a model .*number of pixels"):
         build_model("resnet8@large", classes=4, inputs=InputSpec.square(3, 16))
     with pytest.raises(RequestError, match="4x4 images are too small"):
         build_model("resnet8@4", classes=4, inputs=InputSpec.square(3, 16))
 
 
-def test_a_network_that_was_normalised_otherwise_sees_what_it_has_learned_on() -> None:
+def test_rescaled_inputs_are_normalized_as_the_weights_expect() -> None:
     pixels = torch.rand(2, 3, 16, 16)
-    ours, theirs = (
+    study, weights = (
         torch.tensor([[0.4, 0.5, 0.6], [0.2, 0.2, 0.3]]),
         torch.tensor([[0.1, 0.2, 0.3], [1, 2, 3]]),
     )
 
-    def normalised(by: torch.Tensor) -> torch.Tensor:
+    def normalized(by: torch.Tensor) -> torch.Tensor:
         return (pixels - by[0][:, None, None]) / by[1][:, None, None]
 
-    usual, shown = seeded("resnet8", 16), seeded("resnet8", 16)
-    rescale_inputs(shown, (ours[1] / theirs[1]).tolist(), ((ours[0] - theirs[0]) / theirs[1]).tolist())
-    torch.testing.assert_close(shown(normalised(ours)), usual(normalised(theirs)), rtol=1e-4, atol=1e-5)
+    usual, rescaled = seeded("resnet8", 16), seeded("resnet8", 16)
+    rescale_inputs(
+        rescaled, (study[1] / weights[1]).tolist(), ((study[0] - weights[0]) / weights[1]).tolist()
+    )
+    expected = usual(normalized(weights))
+    torch.testing.assert_close(rescaled(normalized(study)), expected, rtol=1e-4, atol=1e-5)

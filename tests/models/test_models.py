@@ -1,4 +1,4 @@
-"""Networks by name: sizes as published, shapes for all images, and what is said about unknown names."""
+"""Networks by name: published sizes, logits for all shapes, costs, and errors of unknown names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_sizes_are_those_of_the_literature(name: str) -> None:
 
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 8), (3, 16), (1, 28), (3, 32), (3, 45)])
 @pytest.mark.parametrize("name", models)
-def test_images_of_any_size_become_logits(name: str, channels: int, resolution: int) -> None:
+def test_images_of_any_size_give_logits(name: str, channels: int, resolution: int) -> None:
     model = build(name, classes=7, channels=channels, resolution=resolution).eval()
     images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_images_of_any_size_become_logits(name: str, channels: int, resolution: 
 
 
 @pytest.mark.parametrize("name", [*SMALL, "torchvision:shufflenet_v2_x0_5", "timm:test_resnet"])
-def test_initial_weights_follow_from_the_seed(name: str) -> None:
+def test_initial_weights_depend_on_the_seed(name: str) -> None:
     first, again, other = (build(name, seed=seed).state_dict() for seed in (0, 0, 1))
     assert list(first) == list(again)
     assert all(torch.equal(first[key], again[key]) for key in first)
@@ -69,7 +69,7 @@ def test_initial_weights_follow_from_the_seed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_parameter_learns(name: str) -> None:
+def test_every_parameter_has_a_gradient(name: str) -> None:
     model = build(name, resolution=8)
     images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(2))
     nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 3])).backward()
@@ -91,7 +91,7 @@ def test_macs_of_resnet8_are_those_counted_by_hand() -> None:
     assert count_macs(model, InputSpec(3, 16, 16)) == (stem + first + second + third) // 4 + 64 * 100
 
 
-def test_macs_of_attention_are_counted_too() -> None:
+def test_macs_of_attention_are_counted() -> None:
     width, tokens, heads = 32, 65, 4
 
     class Attention(nn.Module):
@@ -115,7 +115,7 @@ def test_macs_of_attention_are_counted_too() -> None:
         assert count_macs(model, InputSpec(3, 32, 32)) == patches + projections + products + width * 10
 
 
-def test_counting_leaves_the_network_as_it_was() -> None:
+def test_counting_does_not_change_the_network() -> None:
     model = build("resnet8").train()
     model.bn1.eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -136,7 +136,7 @@ def test_shared_parameters_count_once() -> None:
 # Names
 
 
-def test_the_list_holds_every_network_and_every_form() -> None:
+def test_the_list_has_every_network_and_form() -> None:
     listed = {info.name: info.summary for info in list_models()}
     assert set(listed) == {*models, "timm:NAME", "torchvision:NAME", "MODULE:FACTORY", "NAME@PIXELS"}
     assert all(summary and "\n" not in summary for summary in listed.values())
@@ -156,7 +156,7 @@ def test_the_list_holds_every_network_and_every_form() -> None:
         ("math:sqrt", "math:sqrt: could not be called"),
     ],
 )
-def test_unknown_names_are_told_with_the_nearest(name: str, message: str) -> None:
+def test_an_unknown_name_is_refused_with_a_suggestion(name: str, message: str) -> None:
     with pytest.raises(RequestError) as caught:
         build(name)
     assert str(caught.value).startswith(message)
@@ -171,20 +171,20 @@ def test_unknown_names_are_told_with_the_nearest(name: str, message: str) -> Non
         ({"resolution": 7}, "too small"),
     ],
 )
-def test_images_that_no_network_serves_are_refused(facts: dict[str, int], message: str) -> None:
+def test_unsupported_inputs_are_refused(facts: dict[str, int], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         build("resnet8", **facts)
 
 
-def test_timm_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_timm_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(RequestError, match=r"timm:resnet18 needs the timm package .*distillab\[timm\]"):
         build("timm:resnet18")
 
 
-# A person's own module
+# Factories in a user's module
 
-OWN = """
+FACTORIES = """
 from torch import nn
 
 def net(features):
@@ -195,11 +195,11 @@ class Net(nn.Sequential):
         super().__init__(nn.Conv2d(in_chans, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
                          nn.Linear(4, num_classes))
 
-def told_everything(*, classes, channels, resolution):
+def all_arguments(*, classes, channels, resolution):
     assert (classes, channels, resolution) == (5, 1, 12)
     return Net(classes, channels)
 
-def told_by_keyword(**facts):
+def any_keyword(**facts):
     assert facts == {"classes": 5, "channels": 1, "resolution": 12}
     return Net(5, 1)
 
@@ -212,36 +212,36 @@ def number(classes):
 
 
 @pytest.fixture
-def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    (tmp_path / "own_nets_for_test.py").write_text(OWN)
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "nets_for_test.py").write_text(FACTORIES)
     (tmp_path / "broken_nets_for_test.py").write_text("import no_such_dependency")
     (tmp_path / "wrong_nets_for_test.py").write_text("def (")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     path = list(sys.path)
-    yield "own_nets_for_test"
+    yield "nets_for_test"
     assert sys.path == path
-    sys.modules.pop("own_nets_for_test", None)
+    sys.modules.pop("nets_for_test", None)
 
 
-@pytest.mark.parametrize("factory", ["Net", "told_everything", "told_by_keyword"])
-def test_a_factory_is_told_what_its_signature_takes(own_module: str, factory: str) -> None:
-    model = build(f"{own_module}:{factory}", classes=5, channels=1, resolution=12)
+@pytest.mark.parametrize("factory", ["Net", "all_arguments", "any_keyword"])
+def test_a_factory_gets_the_arguments_of_its_signature(factories: str, factory: str) -> None:
+    model = build(f"{factories}:{factory}", classes=5, channels=1, resolution=12)
     assert model(torch.zeros(2, 1, 12, 12)).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("own_nets_for_test:net", "could not be called: TypeError"),
-        ("own_nets_for_test:number", "returned int, not a network"),
-        ("own_nets_for_test:nett", r"unknown model factory 'nett', did you mean 'net'\?"),
-        ("own_nets_for_test:ten_classes", r"gives \[1, 10\] for one input, not \[1, 5\]"),
+        ("nets_for_test:net", "could not be called: TypeError"),
+        ("nets_for_test:number", "returned int, not a network"),
+        ("nets_for_test:nett", r"unknown model factory 'nett', did you mean 'net'\?"),
+        ("nets_for_test:ten_classes", r"gives \[1, 10\] for one input, not \[1, 5\]"),
         ("broken_nets_for_test:net", "cannot be imported: No module named 'no_such_dependency'"),
         ("wrong_nets_for_test:net", "cannot be imported: SyntaxError"),
     ],
 )
-def test_what_is_wrong_with_a_factory_is_told(own_module: str, name: str, message: str) -> None:
+def test_errors_of_a_factory_are_one_line(factories: str, name: str, message: str) -> None:
     with pytest.raises(RequestError, match=message) as caught:
         build(name, classes=5, channels=1, resolution=12)
     assert str(caught.value).startswith(name.partition(":")[0])

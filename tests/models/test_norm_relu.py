@@ -1,4 +1,4 @@
-"""Normalising, adding and rectifying at once gives what torch's modules give one after the other."""
+"""The fused normalization, addition and ReLU equal torch's modules in sequence."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
-from distillab.models.cpu_kernels import fused, kernels, norm_relu
+from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
 
-Found = dict[str, Tensor]
+Results = dict[str, Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def fusions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """One entry a call of the fused operation."""
+    """One entry per call of the fused operation."""
     calls: list[str] = []
     real = fused.fused_norm_relu
 
@@ -52,7 +52,7 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.bfloat16) -> T
 
 
 def norm_of(channels: int, seed: int = 5) -> nn.BatchNorm2d:
-    """One that has learned something already."""
+    """A normalization with parameters and statistics of its own."""
     norm = nn.BatchNorm2d(channels)
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -62,18 +62,18 @@ def norm_of(channels: int, seed: int = 5) -> nn.BatchNorm2d:
     return norm
 
 
-def one_by_one(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
+def in_sequence(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None) -> Tensor:
     y: Tensor = norm(x)
     return F.relu(y if plus is None else y + plus)
 
 
-def all_that_comes(
+def results_of(
     call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor],
     norm: nn.BatchNorm2d,
     x: Tensor,
     plus: Tensor | None,
-) -> Found:
-    """Output, gradients, and what the norm has learned; the arguments stay as they are."""
+) -> Results:
+    """Output, gradients and running statistics; the arguments are not changed."""
     norm, x = copy.deepcopy(norm), x.clone().requires_grad_()
     plus = None if plus is None else plus.clone().requires_grad_()
     out = call(norm, x, plus)
@@ -87,7 +87,7 @@ def all_that_comes(
     }
 
 
-def assert_alike(found: Found, wanted: Found, tolerance: float) -> None:
+def assert_alike(found: Results, wanted: Results, tolerance: float) -> None:
     assert found.keys() == wanted.keys()
     for name, tensor in wanted.items():
         assert found[name].dtype == tensor.dtype, name
@@ -103,7 +103,7 @@ def assert_alike(found: Found, wanted: Found, tolerance: float) -> None:
     st.booleans(),
     st.integers(0, 99),
 )
-def test_it_is_what_torch_computes_for_batches_of_every_shape(
+def test_results_equal_torch_for_all_shapes(
     n: int, channels: int, height: int, width: int, with_plus: bool, seed: int
 ) -> None:
     if n * height * width == 1:
@@ -111,24 +111,24 @@ def test_it_is_what_torch_computes_for_batches_of_every_shape(
     x = images(n, channels, height, width, seed=seed)
     plus = images(n, channels, height, width, seed=seed + 1) if with_plus else None
     norm = norm_of(channels)
-    reference = all_that_comes(one_by_one, norm.double(), x.double(), None if plus is None else plus.double())
-    found = all_that_comes(fused.fused_norm_relu, norm.float(), x, plus)
-    # A channel's pixels may be as good as equal, and nothing then tells their differences.
+    reference = results_of(in_sequence, norm.double(), x.double(), None if plus is None else plus.double())
+    found = results_of(fused.fused_norm_relu, norm.float(), x, plus)
+    # Where a channel's pixels are nearly equal, their differences are lost in rounding.
     assume((x.double().var((0, 2, 3), correction=0) > 1e-3).all())
     assert_alike(found, {k: v.to(found[k].dtype) for k, v in reference.items()}, 1e-2)
 
 
 @pytest.mark.parametrize("with_plus", [False, True])
 @pytest.mark.parametrize("channels", [3, 16, 64, 300])
-def test_it_is_as_exact_as_torch(channels: int, with_plus: bool, fusions: list[str]) -> None:
+def test_results_are_as_exact_as_those_of_torch(channels: int, with_plus: bool, fusions: list[str]) -> None:
     x = images(20, channels, 12, 12) * 3 + 5
     plus = images(20, channels, 12, 12, seed=1) if with_plus else None
     norm = norm_of(channels)
-    exact = all_that_comes(
-        one_by_one, copy.deepcopy(norm).double(), x.double(), None if plus is None else plus.double()
+    exact = results_of(
+        in_sequence, copy.deepcopy(norm).double(), x.double(), None if plus is None else plus.double()
     )
-    torchs = all_that_comes(one_by_one, norm, x, plus)
-    found = all_that_comes(norm_relu, norm, x, plus)
+    torchs = results_of(in_sequence, norm, x, plus)
+    found = results_of(norm_relu, norm, x, plus)
     assert fusions == ["plus" if with_plus else "alone"]
     assert torch.equal(found.pop("num_batches_tracked"), torchs["num_batches_tracked"])
     for name in found:
@@ -138,44 +138,42 @@ def test_it_is_as_exact_as_torch(channels: int, with_plus: bool, fusions: list[s
 
 
 def distance(found: Tensor, exact: Tensor) -> float:
-    """Of all entries together: one at the edge of the ReLU may fall to the other side by any rounding."""
+    """Over all entries: rounding may move one at the edge of the ReLU to the other side."""
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def test_means_far_from_zero_leave_the_variance_exact() -> None:
+def test_the_variance_is_exact_far_from_zero() -> None:
     x = images(64, 16, 32, 32) * 4 + 100
-    found = all_that_comes(fused.fused_norm_relu, norm_of(16), x, None)
+    found = results_of(fused.fused_norm_relu, norm_of(16), x, None)
     exact = x.double().var((0, 2, 3))
     assert torch.allclose(found["running_var"].double(), 0.9 + 0.1 * exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize("with_plus", [False, True])
-def test_in_evaluation_mode_nothing_is_learned(with_plus: bool, fusions: list[str]) -> None:
+def test_evaluation_mode_changes_no_statistics(with_plus: bool, fusions: list[str]) -> None:
     norm, x = norm_of(16).eval(), images(5, 16, 7, 7)
     plus = images(5, 16, 7, 7, seed=1) if with_plus else None
     before = copy.deepcopy(norm.state_dict())
     with torch.no_grad():
-        assert torch.allclose(norm_relu(norm, x, plus), one_by_one(norm, x, plus), rtol=2e-2, atol=2e-2)
+        assert torch.allclose(norm_relu(norm, x, plus), in_sequence(norm, x, plus), rtol=2e-2, atol=2e-2)
     assert len(fusions) == 1
     assert all(torch.equal(before[name], value) for name, value in norm.state_dict().items())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_what_is_not_a_number_stays_so(bad: float) -> None:
+def test_nan_and_infinity_are_propagated(bad: float) -> None:
     x = images(4, 2, 3, 3)
     x[1, 0, 2, 2] = bad
-    found, wanted = (
-        all_that_comes(call, norm_of(2), x, None) for call in (fused.fused_norm_relu, one_by_one)
-    )
+    found, wanted = (results_of(call, norm_of(2), x, None) for call in (fused.fused_norm_relu, in_sequence))
     assert found["out"][:, 0].isnan().all() and wanted["out"][:, 0].isnan().all()
     assert found["gradient of x"][:, 0].isnan().all() == wanted["gradient of x"][:, 0].isnan().all()
     assert found["out"][:, 1].isfinite().all()
 
 
-def test_rounding_to_bfloat16_is_torchs() -> None:
+def test_rounding_to_bfloat16_equals_torch() -> None:
     x = images(64, 16, 16, 16)
     norm = nn.BatchNorm2d(16).eval()
-    norm.eps = 0.0  # with mean 0 and variance 1 nothing is left but scale and shift
+    norm.eps = 0.0  # with mean 0 and variance 1 only scale and shift remain
     with torch.no_grad():
         norm.weight.fill_(1.2345678)
         norm.bias.fill_(0.1234567)
@@ -185,7 +183,7 @@ def test_rounding_to_bfloat16_is_torchs() -> None:
 
 @pytest.mark.parametrize("name", models)
 @pytest.mark.parametrize("training", [True, False])
-def test_networks_of_the_literature_use_it_throughout(name: str, training: bool, fusions: list[str]) -> None:
+def test_registered_networks_use_the_fused_operation(name: str, training: bool, fusions: list[str]) -> None:
     model = build_model(name, classes=5, inputs=InputSpec.square(3, 16)).train(training)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shortcuts = sum("shortcut" in path for path, m in model.named_modules() if isinstance(m, nn.BatchNorm2d))
@@ -198,12 +196,12 @@ def test_networks_of_the_literature_use_it_throughout(name: str, training: bool,
 Call = tuple[nn.BatchNorm2d, Tensor, Tensor | None, nn.ReLU | None]
 
 
-def listened_to(module: nn.Module) -> Any:
+def with_hook(module: nn.Module) -> Any:
     module.register_forward_hook(lambda *_: None)
     return module
 
 
-def with_a_forward_of_its_own() -> nn.BatchNorm2d:
+def with_own_forward() -> nn.BatchNorm2d:
     norm = norm_of(8)
     norm.forward = lambda x: 2 * x  # type: ignore[method-assign]
     return norm
@@ -216,39 +214,39 @@ def without_tracking() -> nn.BatchNorm2d:
 
 
 X = images(4, 8, 5, 5)
-NOT_FOR_KERNELS: dict[str, Callable[[], Call]] = {
-    "images that lie channels first": lambda: (norm_of(8), X.contiguous(), None, None),
+UNSUPPORTED: dict[str, Callable[[], Call]] = {
+    "images with channels first": lambda: (norm_of(8), X.contiguous(), None, None),
     "float64": lambda: (norm_of(8).double(), X.double(), None, None),
     "float32": lambda: (norm_of(8), X.float(), None, None),
-    "sums of two sorts of numbers": lambda: (norm_of(8), X, X.float(), None),
+    "sums of two dtypes": lambda: (norm_of(8), X, X.float(), None),
     "sums that broadcast": lambda: (norm_of(8), X, X[:, :1], None),
-    "a norm somebody listens to": lambda: (listened_to(norm_of(8)), X, None, None),
-    "a ReLU somebody listens to": lambda: (norm_of(8), X, None, listened_to(nn.ReLU())),
-    "a norm with a forward of its own": lambda: (with_a_forward_of_its_own(), X, None, None),
+    "a norm with a hook": lambda: (with_hook(norm_of(8)), X, None, None),
+    "a ReLU with a hook": lambda: (norm_of(8), X, None, with_hook(nn.ReLU())),
+    "a norm with its own forward": lambda: (with_own_forward(), X, None, None),
     "no affine part": lambda: (nn.BatchNorm2d(8, affine=False), X, None, None),
     "no running statistics": lambda: (nn.BatchNorm2d(8, track_running_stats=False), X, None, None),
-    "running statistics that are left alone": lambda: (without_tracking(), X, None, None),
+    "running statistics that are not updated": lambda: (without_tracking(), X, None, None),
     "a cumulative mean": lambda: (nn.BatchNorm2d(8, momentum=None), X, None, None),
     "gradients in evaluation mode": lambda: (norm_of(8).eval(), X, None, None),
     "no images": lambda: (norm_of(8).eval(), X[:0], None, None),
 }
 
 
-@pytest.mark.parametrize("case", NOT_FOR_KERNELS)
-def test_everything_else_is_left_to_torch(case: str, fusions: list[str]) -> None:
-    norm, x, plus, relu = NOT_FOR_KERNELS[case]()
-    wanted = one_by_one(copy.deepcopy(norm), x, plus)
+@pytest.mark.parametrize("case", UNSUPPORTED)
+def test_unsupported_calls_use_torch(case: str, fusions: list[str]) -> None:
+    norm, x, plus, relu = UNSUPPORTED[case]()
+    wanted = in_sequence(copy.deepcopy(norm), x, plus)
     assert torch.equal(norm_relu(norm, x, plus, relu), wanted)
     assert not fusions
 
 
-def test_several_threads_are_left_to_torch(fusions: list[str]) -> None:
+def test_several_threads_use_torch(fusions: list[str]) -> None:
     torch.set_num_threads(2)
     norm_relu(norm_of(8), images(4, 8, 5, 5))
     assert not fusions
 
 
-def test_one_value_a_channel_gets_torchs_own_words() -> None:
+def test_one_value_per_channel_raises_the_error_of_torch() -> None:
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         norm_relu(norm_of(8), images(1, 8, 1, 1))
 
@@ -260,16 +258,16 @@ def test_networks_can_be_traced_symbolically() -> None:
         assert torch.allclose(traced(x), model(x), rtol=5e-2, atol=5e-2)
 
 
-def test_functional_transforms_work_as_ever() -> None:
-    norm = norm_of(8).eval().bfloat16()  # torch.func is particular about sorts of numbers
+def test_functional_transforms_work() -> None:
+    norm = norm_of(8).eval().bfloat16()  # torch.func needs equal dtypes
     x = images(4, 8, 5, 5)
     with torch.no_grad():
         each = torch.func.vmap(lambda one: norm_relu(norm, one[None]))(x)[:, 0]
-        assert torch.allclose(each, one_by_one(norm, x, None), rtol=2e-2, atol=2e-2)
+        assert torch.allclose(each, in_sequence(norm, x, None), rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("with_plus", [False, True])
-def test_second_derivatives_are_torchs(with_plus: bool) -> None:
+def test_second_derivatives_equal_torch(with_plus: bool) -> None:
     def penalty(
         call: Callable[[nn.BatchNorm2d, Tensor, Tensor | None], Tensor], dtype: torch.dtype
     ) -> list[Tensor]:
@@ -279,25 +277,32 @@ def test_second_derivatives_are_torchs(with_plus: bool) -> None:
         (slope,) = torch.autograd.grad((call(norm, x, plus) * weights).sum(), x, create_graph=True)
         return list(torch.autograd.grad(slope.double().square().sum(), (x, norm.weight)))
 
-    exact, torchs = penalty(one_by_one, torch.float64), penalty(one_by_one, torch.bfloat16)
+    exact, torchs = penalty(in_sequence, torch.float64), penalty(in_sequence, torch.bfloat16)
     for found, its, wanted in zip(penalty(norm_relu, torch.bfloat16), torchs, exact, strict=True):
         assert distance(found, wanted) <= 1.2 * distance(its, wanted) + 1e-3
 
 
-def test_kernels_are_compiled_anew_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_is_used_without_numba(monkeypatch: pytest.MonkeyPatch, fusions: list[str]) -> None:
+    monkeypatch.setattr(dispatch, "has_numba", lambda: False)
+    norm, x = norm_of(4), images(2, 4, 3, 3)
+    expected = F.relu(copy.deepcopy(norm)(x))
+    assert torch.equal(norm_relu(norm, x), expected) and fusions == []
+
+
+def test_kernels_compile_without_a_writable_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     real = numba.njit
 
-    def nowhere(function: Callable[..., Any], cache: bool = False, **options: Any) -> Any:
+    def without_cache(function: Callable[..., Any], cache: bool = False, **options: Any) -> Any:
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return real(function, **options)
 
-    monkeypatch.setattr(numba, "njit", nowhere)
-    widened = kernels.jit(kernels.to_float32.py_func)
-    assert widened(np.uint16(0x3FC0)) == 1.5
+    monkeypatch.setattr(numba, "njit", without_cache)
+    to_float32 = kernels.jit(kernels.to_float32.py_func)
+    assert to_float32(np.uint16(0x3FC0)) == 1.5
 
 
-def test_a_process_made_ready_has_all_machine_code_and_may_be_forked() -> None:
+def test_a_precompiled_process_can_be_forked() -> None:
     program = """
 import os, torch
 import distillab.models.cpu_kernels.precompiled

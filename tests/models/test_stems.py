@@ -1,4 +1,4 @@
-"""Networks made for large images meet small ones with a stem that fits, or not at all."""
+"""Stems of networks made for large images: fitted to small ones, or refused."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_no_stem_shrinks_a_small_image(name: str, channels: int) -> None:
         "torchvision:vit_b_16",
     ],
 )
-def test_a_stem_without_a_small_form_is_refused_with_what_would_serve(name: str) -> None:
+def test_a_stem_without_a_small_form_is_refused(name: str) -> None:
     with pytest.raises(RequestError, match="made for larger images than 32x32") as caught:
         build(name, 3, 32)
     assert str(caught.value).startswith(f"{name}: ")
@@ -96,7 +96,7 @@ def test_patches_of_a_transformer_fit_the_image(resolution: int, side: int) -> N
 
 
 @given(patch=st.sampled_from([2, 4, 8, 14, 16, 32]), resolution=st.integers(8, 512))
-def test_patches_divide_the_image_or_the_request_is_refused(patch: int, resolution: int) -> None:
+def test_patches_divide_the_image(patch: int, resolution: int) -> None:
     try:
         side = fitting_patch("net", patch, InputSpec.square(1, resolution))
     except RequestError as error:
@@ -111,7 +111,7 @@ def test_patches_divide_the_image_or_the_request_is_refused(patch: int, resoluti
         assert FEWEST_PATCHES <= resolution // side <= MOST_PATCHES
 
 
-def test_a_resolution_that_patches_do_not_divide_is_answered_with_ones_that_they_do() -> None:
+def test_a_resolution_that_patches_do_not_divide_is_refused() -> None:
     with pytest.raises(RequestError, match=r"do not divide 100x100 \(allowed: .*resolution of 96 or 112\)"):
         build("timm:test_vit", 3, 100)
     with pytest.raises(RequestError, match="31x31 pixels"):

@@ -1,4 +1,4 @@
-"""Taps hear what a network says at its stages and leave it as it is."""
+"""Taps read the outputs of a network at its stages without changing it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def images(n: int = 2, channels: int = 3, resolution: int = 16) -> Tensor:
 
 
 def tap(model: nn.Module, needs: Iterable[str]) -> TappedModel:
-    """The network, tapped where a dry run on images of 16x16 pixels finds what is needed."""
+    """The network with the taps that a dry run on images of 16x16 pixels finds."""
     return TappedModel(model, needs, inspect_network(model, INPUTS).taps)
 
 
@@ -60,7 +60,7 @@ def hooks(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", models)
-def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
+def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     model = build(name, 1, 20)
     info = inspect_network(model, InputSpec.square(1, 20), classes=6)
     taps, shapes = info.taps, info.shapes
@@ -74,7 +74,7 @@ def test_stages_of_the_cifar_networks_are_known(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXTERNAL)
-def test_classifier_and_stages_of_others_are_found(name: str) -> None:
+def test_classifier_and_stages_of_external_networks_are_found(name: str) -> None:
     classifier, stages = EXTERNAL[name]
     taps = inspect_network(build(name), INPUTS).taps
     assert taps.classifier == classifier
@@ -83,7 +83,7 @@ def test_classifier_and_stages_of_others_are_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_outputs_are_what_the_network_computes(name: str) -> None:
+def test_outputs_are_those_of_the_network(name: str) -> None:
     model = build(name).eval()
     x = images(3)
     expected = model(x)
@@ -101,14 +101,14 @@ def test_outputs_are_what_the_network_computes(name: str) -> None:
     assert sides == sorted(sides, reverse=True)
     assert all(found.shape[0] == 3 and found.shape[2] == found.shape[3] for found in outputs.maps)
     assert shapes.attention == tuple(tuple(found.shape[1:]) for found in outputs.attention)
-    for looked, found in zip(outputs.attention, outputs.maps, strict=True):
+    for attention, found in zip(outputs.attention, outputs.maps, strict=True):
         power = found.pow(2).sum(1)
         expected = power / power.pow(2).sum((1, 2), keepdim=True).sqrt()
-        torch.testing.assert_close(looked, expected)
+        torch.testing.assert_close(attention, expected)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_tapping_leaves_no_trace(name: str) -> None:
+def test_tapping_does_not_change_the_network(name: str) -> None:
     model = build(name).train()
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     first.eval()
@@ -136,14 +136,14 @@ def test_gradients_flow_from_every_depth(name: str) -> None:
     with tap(model, NEEDS) as tapped:
         outputs = tapped(images(4))
         assert outputs.embedding is not None
-        for said in (outputs.embedding, *outputs.maps, *outputs.attention):
+        for output in (outputs.embedding, *outputs.maps, *outputs.attention):
             model.zero_grad()
-            said.pow(3).sum().backward(retain_graph=True)  # squares of attention have the constant sum 1
+            output.pow(3).sum().backward(retain_graph=True)  # squares of attention have the constant sum 1
             first = next(iter(model.parameters()))
             assert first.grad is not None and first.grad.abs().max() > 0
 
 
-def test_only_what_is_needed_is_listened_to() -> None:
+def test_only_needed_outputs_are_hooked() -> None:
     model, x = build("resnet8"), images()
     counts = {}
     for needs in (
@@ -164,47 +164,47 @@ def test_only_what_is_needed_is_listened_to() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_attention_is_computed_in_full_precision_and_of_a_dark_image_is_dark(dtype: torch.dtype) -> None:
+def test_attention_is_computed_in_full_precision(dtype: torch.dtype) -> None:
     maps = 60_000 * torch.randn(3, 8, 4, 4, generator=torch.Generator().manual_seed(1)).sign().to(dtype)
     maps[0] = 0
     maps.requires_grad_()
-    looked = attention_map(maps)
-    assert looked.dtype == torch.float32
-    norms = looked.flatten(1).norm(dim=1)
+    attention = attention_map(maps)
+    assert attention.dtype == torch.float32
+    norms = attention.flatten(1).norm(dim=1)
     torch.testing.assert_close(norms, torch.tensor([0.0, 1, 1]))
-    looked.sum().backward()
+    attention.sum().backward()
     assert maps.grad is not None and maps.grad.isfinite().all()
     assert attention_map(torch.ones(1, 1, 2, 2, dtype=torch.float64)).dtype == torch.float64
 
 
-def test_what_can_be_stored_is_part_of_what_a_network_says() -> None:
-    said = {field.name for field in dataclasses.fields(Outputs)}
-    assert said - STORABLE == {"maps", "preactivations", "classifier"}
+def test_storable_outputs_are_small() -> None:
+    names = {field.name for field in dataclasses.fields(Outputs)}
+    assert names - STORABLE == {"maps", "preactivations", "classifier"}
     with tap(build("resnet8"), STORABLE) as tapped, torch.no_grad():
         outputs = tapped(images(1))
     shapes = inspect_network(build("resnet8"), INPUTS, classes=6).shapes
-    small = sum(looked.numel() for looked in outputs.attention) + outputs.logits.numel()
+    small = sum(attention.numel() for attention in outputs.attention) + outputs.logits.numel()
     assert small < sum(math.prod(shape) for shape in shapes.maps) / 10
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet20", "wrn16-1"])
 def test_preactivations_are_the_maps_before_their_relu(name: str) -> None:
-    """A network whose stages end in no ReLU gives its maps; one that works in place, what came before."""
+    """Stages that do not end in a ReLU have their maps as preactivations."""
     model = build(name)
     with tap(model, {"maps", "preactivations", "classifier"}) as tapped:
-        said = tapped(images())
-    assert said.classifier is model.fc
-    for before, after in zip(said.preactivations, said.maps, strict=True):
+        outputs = tapped(images())
+    assert outputs.classifier is model.fc
+    for before, after in zip(outputs.preactivations, outputs.maps, strict=True):
         if name.startswith("resnet"):
             assert (before < 0).any()
             torch.testing.assert_close(before.relu(), after)
         else:
             assert before is after
-    sum(before.sum() for before in said.preactivations).backward()
+    sum(before.sum() for before in outputs.preactivations).backward()
     assert model.conv1.weight.grad is not None
 
 
-def test_a_relu_that_is_used_twice_counts_by_its_last_use() -> None:
+def test_the_last_use_of_a_relu_counts() -> None:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -221,11 +221,11 @@ def test_a_relu_that_is_used_twice_counts_by_its_last_use() -> None:
         OrderedDict(layer1=block, pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(4, 6))
     )
     with tap(model, {"preactivations"}) as tapped:
-        said = tapped(images())
-    assert torch.equal(said.preactivations[0], block.kept)
+        outputs = tapped(images())
+    assert torch.equal(outputs.preactivations[0], block.kept)
 
 
-def test_one_tapped_model_serves_batches_of_any_size_and_then_closes() -> None:
+def test_a_tapped_model_takes_batches_of_any_size() -> None:
     model = build("resnet8")
     tapped = tap(model, {"maps"})
     assert [tapped(images(n)).maps[0].shape[0] for n in (5, 2, 3)] == [5, 2, 3]
@@ -247,7 +247,7 @@ def test_hooks_are_removed_after_an_error() -> None:
     assert hooks(model) == 0 and model.training
 
 
-def test_named_taps_are_taken_as_they_are() -> None:
+def test_given_taps_are_used() -> None:
     model = build("resnet8")
     taps = Taps("fc", (Stage("conv1"), Stage("stages.2.0.conv1")))
     with TappedModel(model, NEEDS, taps) as tapped:
@@ -255,11 +255,11 @@ def test_named_taps_are_taken_as_they_are() -> None:
     assert [tuple(found.shape) for found in outputs.maps] == [(2, 16, 16, 16), (2, 64, 4, 4)]
 
 
-# Networks that nobody knows
+# Unknown networks
 
 
 class Block(nn.Module):
-    """Expands inside, with a squeeze to 1x1 on the side: neither is a stage."""
+    """Expands inside, with a squeeze to 1x1 beside: neither is a stage."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -273,7 +273,7 @@ class Block(nn.Module):
 
 
 class Logits(nn.Module):
-    """Returns its logits in an object, and convolves where others have a linear layer."""
+    """Returns its logits in a mapping, and ends in a convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -292,7 +292,7 @@ def unknown() -> nn.Sequential:
     )
 
 
-def test_stages_of_an_unknown_network_are_the_last_map_of_each_size() -> None:
+def test_stages_of_an_unknown_network_are_found_by_size() -> None:
     model = unknown()
     info = inspect_network(model, INPUTS, classes=6)
     assert info.taps == Taps("5", (Stage("0.0"), Stage("0.2", relu="0.2"), Stage("0")))
@@ -311,19 +311,19 @@ def test_pooling_to_a_fixed_size_is_no_stage() -> None:
 @pytest.mark.parametrize(
     ("layout", "shape"), [("NHWC", (2, 5, 5, 7)), ("tokens", (2, 27, 7)), ("NCHW", (2, 7, 5, 5))]
 )
-def test_every_layout_reads_as_the_same_map(layout: str, shape: tuple[int, ...]) -> None:
+def test_every_layout_is_read_as_a_map(layout: str, shape: tuple[int, ...]) -> None:
     target = torch.arange(2 * 7 * 25.0).reshape(2, 7, 5, 5)
-    said = {
+    output = {
         "NCHW": target,
         "NHWC": target.permute(0, 2, 3, 1),
         "tokens": torch.cat((torch.full((2, 2, 7), -1.0), target.flatten(2).transpose(1, 2)), dim=1),
     }[layout]
-    assert said.shape == shape
+    assert output.shape == shape
     stage = Stage("anywhere", layout, prefix=2 if layout == "tokens" else 0)  # type: ignore[arg-type]
-    assert torch.equal(stage.as_map(said), target)
+    assert torch.equal(stage.as_map(output), target)
 
 
-def test_what_a_network_does_not_have_is_refused_when_it_is_needed() -> None:
+def test_missing_outputs_are_refused_when_needed() -> None:
     model = Logits()
     with tap(model, {"logits"}) as tapped:
         assert tapped(images()).logits.shape == (2, 6)

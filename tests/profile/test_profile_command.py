@@ -305,3 +305,16 @@ def test_teachers_need_square_images(
     wide = write(tmp_path / "wide.npz", np.ascontiguousarray(images[:, :, :, :24]), labels)
     assert execute(["profile", str(wide), "--teacher", "resnet8", "--weights", str(weights)]) == 2
     assert "resolution=SIDE" in capsys.readouterr().err
+
+
+def test_examples_with_several_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    images, _ = gratings(40)
+    lines = ["file,scratch,dent"]
+    for row, image in enumerate(images):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png,{row % 2},{row // 2 % 2}")
+    (tmp_path / "parts.csv").write_text("\n".join(lines))
+    assert execute(["profile", f"csv:{tmp_path / 'parts.csv'}", "--set", "labels=[scratch, dent]"]) == 2
+    assert "has label sets, which cannot be profiled" in capsys.readouterr().err

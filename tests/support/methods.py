@@ -1,4 +1,4 @@
-"""Closed-form inputs that every method is tested on, and the loss as a function of what the student says.
+"""Closed-form inputs that every method is tested on, and the loss as a function of the student's outputs.
 
 No random numbers: the same inputs can be written down in any framework.
 """
@@ -38,46 +38,45 @@ CLASSIFIER.load_state_dict(
 
 INPUTS = torch.sin(torch.arange(N * 3 * 4 * 4, dtype=torch.float64)).reshape(N, 3, 4, 4)
 
-# What a network says, as the tensors that gradients are taken of: logits, embedding, the maps of one stage.
-Said = tuple[Tensor, Tensor, Tensor]
-STUDENT_SAID: Said = (STUDENT, STUDENT_EMBEDDING, STUDENT_MAPS)
-TEACHER_SAID: Said = (TEACHER, TEACHER_EMBEDDING, TEACHER_MAPS)
+# Outputs of a network as the tensors that gradients are taken of: logits, embedding, maps of one stage.
+RawOutputs = tuple[Tensor, Tensor, Tensor]
+STUDENT_RAW: RawOutputs = (STUDENT, STUDENT_EMBEDDING, STUDENT_MAPS)
+TEACHER_RAW: RawOutputs = (TEACHER, TEACHER_EMBEDDING, TEACHER_MAPS)
 
 TAUGHT = [name for name in methods if methods[name].teacher != "none"]
 # Methods that compare neighbouring stages, or shallow ones with the deepest; and one that wants the last maps
 # as wide as the embedding.
 WIDE = 0
 STAGES = {"fsp": 2, "multi_exit": 2, "cat_kd": WIDE}
-# Methods that teach something at the beginning of training only, before the labels, and when they do.
+# Methods with a transfer term only at the beginning of training, before the labels; a time when they have it.
 EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.
 DRAWING = ["mgd"]
 # These normalise what they compare over the batch: batch normalisation in connectors, statistics of a batch.
 NORMALISING = ["ab", "fitnet", "ft", "multi_exit", "ofd", "semckd", "srrl"]
-# These compare the images of a batch with one another; the loss of all others is a mean over images.
+# These compare the examples of a batch with one another; the loss of all others is a mean over examples.
 COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "sp"]
 RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
-# These answer logits as they are: a constant added to a row is a difference to be learned.
+# These compare logits as they are: a constant added to a row is a difference to be learned.
 OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse"]
 # Gradients of these are not those of the value, by design: a weight that depends on the student is held
 # fixed (in crd, a scale of the first batch), or the student teaches another. They are tested one by one.
 HELD_FIXED = ["crd", "multi_exit", "mutual_learning", "wsld"]
-# These have no use for the labels unless they are told so: their weight is 0 by default.
+# These have no use for the labels unless they are teacher_given so: their weight is 0 by default.
 WITHOUT_LABELS = [name for name in methods if getattr(methods[name].Config(), "ce_weight", 1) == 0]
 # These remember the batches before while they are in training mode.
 REMEMBERING = ["worst_group_kd"]
 
 
 def shapes(classes: int = C, stages: int = 1) -> OutputShapes:
-    """Shapes of a network that gives everything."""
+    """Return the shapes of a network that gives all outputs."""
     if stages == WIDE:
         return OutputShapes(classes, D, ((D, 2, 2),), ((2, 2),))
     return OutputShapes(classes, D, ((2, 2, 2),) * stages, ((2, 2),) * stages)
 
 
 def make(entry: str | dict[str, object], classes: int = C, labels: Tensor = LABELS) -> Method:
-    """The method between two networks alike, for images with these labels; what it owns has the same initial
-    values every time."""
+    """Build the method between two equal networks; what it owns has the same initial values every time."""
     named = entry if isinstance(entry, dict) else {entry: {}}
     stages = next((STAGES[name] for name in named if name in STAGES), 1)
     pair = Pair(
@@ -98,13 +97,13 @@ def make(entry: str | dict[str, object], classes: int = C, labels: Tensor = LABE
 
 
 def new_student(seed: int) -> torch.nn.Module:
-    """A fresh network for :data:`INPUTS`."""
+    """Return a new network for :data:`INPUTS`."""
     torch.manual_seed(seed)
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(INPUTS[0].numel(), C))
 
 
 def batch(labels: Tensor = LABELS, progress: float = 0.5, order: list[int] | None = None) -> Batch:
-    """What is known of the images; ``order`` says which of them the batch has, all by default."""
+    """Return a batch of the examples; ``order`` selects those that it has, all by default."""
     of = torch.arange(len(labels)) if order is None else torch.tensor(order)
     return Batch(
         labels,
@@ -118,9 +117,9 @@ def batch(labels: Tensor = LABELS, progress: float = 0.5, order: list[int] | Non
     )
 
 
-def outputs(said: Said, stages: int = 1) -> Outputs:
-    """What a network says, at one stage or at several, each half as strong as the one before."""
-    logits, embedding, maps = said
+def outputs(raw: RawOutputs, stages: int = 1) -> Outputs:
+    """Return the outputs of a network at one stage or several, each half as strong as the one before."""
+    logits, embedding, maps = raw
     found = tuple(maps / 2**depth for depth in range(stages))
     if stages == WIDE:
         found = (torch.cat((maps, maps[:, :1]), dim=1),)
@@ -130,34 +129,36 @@ def outputs(said: Said, stages: int = 1) -> Outputs:
 
 def loss(
     method: Method,
-    student: Said,
-    teacher: Said,
+    student: RawOutputs,
+    teacher: RawOutputs,
     labels: Tensor = LABELS,
     *,
     progress: float | None = None,
     order: list[int] | None = None,
 ) -> Tensor:
-    """The whole loss, half way through the training, or where the method has something to teach."""
+    """Return the loss half way through the training, or when the method has a transfer term."""
     stages = STAGES.get(method.name, 1)
-    told = None if method.teacher == "none" else outputs(teacher, stages)
+    teacher_given = None if method.teacher == "none" else outputs(teacher, stages)
     full = in_full_precision(student[0]).dtype
-    method.to(full)  # what it owns is as precise as what it is told
+    method.to(full)  # its own modules are as precise as its inputs
     of = batch(labels, EARLY.get(method.name, 0.5) if progress is None else progress, order)
-    terms = method.total(outputs(student, stages), told, replace(of, inputs=INPUTS[of.positions].to(full)))
+    terms = method.total(
+        outputs(student, stages), teacher_given, replace(of, inputs=INPUTS[of.positions].to(full))
+    )
     return torch.stack(list(terms.values())).sum()
 
 
-def leaves(said: Said) -> Said:
-    """The same values, as tensors that collect gradients."""
-    logits, embedding, maps = (x.detach().clone().requires_grad_() for x in said)
+def leaves(raw: RawOutputs) -> RawOutputs:
+    """Return the same values as tensors that collect gradients."""
+    logits, embedding, maps = (x.detach().clone().requires_grad_() for x in raw)
     return logits, embedding, maps
 
 
-def cast(said: Said, dtype: torch.dtype) -> Said:
-    logits, embedding, maps = (x.to(dtype) for x in said)
+def cast(raw: RawOutputs, dtype: torch.dtype) -> RawOutputs:
+    logits, embedding, maps = (x.to(dtype) for x in raw)
     return logits, embedding, maps
 
 
-def rows(said: Said, chosen: list[int]) -> Said:
-    logits, embedding, maps = (x[chosen] for x in said)
+def rows(raw: RawOutputs, chosen: list[int]) -> RawOutputs:
+    logits, embedding, maps = (x[chosen] for x in raw)
     return logits, embedding, maps

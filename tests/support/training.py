@@ -1,4 +1,4 @@
-"""Image sets, recipes and networks that are small enough to train in a moment."""
+"""Examples, recipes and networks that train in a moment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEEDS = Seeds(init=1, order=2, views=3)
 
 
 def examples_of(n: int = 40, channels: int = 1, *, first_id: int = 0, seed: int = 0) -> Examples:
-    """``n`` images of 8x8 pixels of three classes, each class with a brightness of its own."""
+    """``n`` images of 8x8 pixels in three classes of different brightness."""
     rng = np.random.default_rng([seed, first_id])
     labels = np.arange(n) % len(CLASSES)
     pixels = rng.integers(0, 120, (n, channels, 8, 8)) + 60 * labels[:, None, None, None]
@@ -40,11 +40,12 @@ def role_sets(channels: int = 1, *, n: int = 40, evals: tuple[str, ...] = ("test
         eval={
             name: examples_of(30, channels, first_id=2000 + 100 * place) for place, name in enumerate(evals)
         },
-        normalise=normalisation(channels),
+        normalize=normalization(channels),
     )
 
 
-def normalisation(channels: int = 1) -> PixelNormalization:
+def normalization(channels: int = 1) -> PixelNormalization:
+    """A normalization of mean 0.45 and standard deviation 0.25."""
     return PixelNormalization(np.full(channels, 0.45, np.float32), np.full(channels, 0.25, np.float32))
 
 
@@ -58,7 +59,7 @@ def recipe(train: Examples | None = None, **keys: Any) -> ResolvedRecipe:
 
 @dataclass
 class SealedPixels:
-    """Pixels that may not be looked at before :attr:`open` is set."""
+    """Pixels that cannot be read before :attr:`open` is set."""
 
     pixels: Any
     open: bool = False
@@ -79,17 +80,18 @@ def sealed(images: Examples) -> tuple[Examples, SealedPixels]:
 
 
 def fingerprint(step: TrainingBatch) -> tuple[Any, ...]:
-    """All that a network is given in a step."""
+    """All inputs of a network in a step."""
     pixels = hashlib.sha256(step.inputs.contiguous().numpy().tobytes()).hexdigest()
     return step.index, step.epoch, step.positions.tolist(), step.ids.tolist(), pixels
 
 
-def spied(steps: Iterator[TrainingBatch], into: list[tuple[Any, ...]]) -> Iterator[TrainingBatch]:
+def recorded(steps: Iterator[TrainingBatch], into: list[tuple[Any, ...]]) -> Iterator[TrainingBatch]:
+    """The steps, each with its fingerprint recorded."""
     for step in steps:
         into.append(fingerprint(step))
         yield step
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    """Whether two states are the same to the bit."""
+    """Return True if two states are equal to the bit."""
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, log_loss, recall_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits
 from distillab.tasks.classification import METRICS, Classification
 from distillab.tasks.classification_metrics import (
     class_accuracies,
@@ -21,7 +24,9 @@ from distillab.tasks.classification_metrics import (
 )
 
 
-def outputs(seed: int, n: int = 400, c: int = 7, dtype: type = np.float64):
+def outputs(
+    seed: int, n: int = 400, c: int = 7, dtype: type = np.float64
+) -> tuple[Logits, LabelArray, GroupArray]:
     rng = np.random.default_rng(seed)
     labels = rng.choice(c, size=n, p=np.arange(1, c + 1) / np.arange(1, c + 1).sum())
     logits = rng.normal(size=(n, c)) + 1.5 * np.eye(c)[labels]
@@ -29,7 +34,7 @@ def outputs(seed: int, n: int = 400, c: int = 7, dtype: type = np.float64):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_scikit_learn(seed):
+def test_agrees_with_scikit_learn(seed: int) -> None:
     logits, labels, groups = outputs(seed)
     predicted, probabilities = logits.argmax(axis=1), softmax(logits, axis=1)
     found = classification_metrics(logits, labels, groups)
@@ -47,7 +52,7 @@ def test_agrees_with_scikit_learn(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_calibration_error_agrees_with_torchmetrics(seed):
+def test_calibration_error_agrees_with_torchmetrics(seed: int) -> None:
     logits, labels, _ = outputs(seed)
     expected = multiclass_calibration_error(
         torch.tensor(softmax(logits, axis=1)), torch.tensor(labels), num_classes=7, n_bins=15, norm="l1"
@@ -55,14 +60,14 @@ def test_calibration_error_agrees_with_torchmetrics(seed):
     assert classification_metrics(logits, labels)["ece"] == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_macro_f1_counts_classes_that_are_only_predicted():
+def test_macro_f1_counts_classes_that_are_only_predicted() -> None:
     logits = np.eye(4)[[0, 1, 2, 0]] * 9
     labels = np.array([0, 1, 1, 0])  # class 2 is predicted, never true; class 3 never occurs
     expected = f1_score(labels, logits.argmax(axis=1), average="macro")
     assert classification_metrics(logits, labels)["macro_f1"] == pytest.approx(expected)
 
 
-def test_values_by_hand():
+def test_values_by_hand() -> None:
     logits = np.log(np.array([[0.8, 0.2], [0.6, 0.4]]))
     found = classification_metrics(logits, np.array([0, 1]))
     assert found["accuracy"] == 0.5
@@ -74,7 +79,7 @@ def test_values_by_hand():
 
 
 @given(st.integers(0, 10_000), st.sampled_from([np.float16, np.float32, np.float64]))
-def test_metrics_stay_in_range_and_ignore_shifts_of_logits(seed, dtype):
+def test_metrics_stay_in_range_and_ignore_shifts_of_logits(seed: int, dtype: type) -> None:
     logits, labels, groups = outputs(seed, n=30, c=4, dtype=dtype)
     found = classification_metrics(logits, labels, groups)
     for name, value in found.items():
@@ -84,20 +89,20 @@ def test_metrics_stay_in_range_and_ignore_shifts_of_logits(seed, dtype):
         assert shifted[name] == pytest.approx(value, abs=1e-9)
 
 
-def test_half_precision_changes_little():
+def test_half_precision_changes_little() -> None:
     logits, labels, _ = outputs(0)
     exact = classification_metrics(logits, labels)
     half = classification_metrics(logits.astype(np.float16), labels)
     assert half["nll"] == pytest.approx(exact["nll"], abs=1e-3)
 
 
-def test_large_logits_neither_overflow_nor_lose_the_last_bin():
+def test_large_logits_neither_overflow_nor_lose_the_last_bin() -> None:
     found = classification_metrics(np.array([[1e4, -1e4], [1e4, -1e4]]), np.array([0, 1]))
     assert found["nll"] == pytest.approx(1e4)
     assert found["ece"] == pytest.approx(0.5)
 
 
-def test_fidelity():
+def test_fidelity_agrees_with_its_formulas() -> None:
     teacher, _, _ = outputs(1)
     same = fidelity(teacher + 3.0, teacher)
     assert same == {"agreement": 1.0, "teacher_kl": pytest.approx(0.0, abs=1e-12)}
@@ -108,7 +113,7 @@ def test_fidelity():
     assert found["agreement"] == pytest.approx(accuracy_score(teacher.argmax(1), student.argmax(1)))
 
 
-def test_classes_and_groups_without_images():
+def test_classes_and_groups_without_images() -> None:
     logits, labels = np.eye(3), np.array([0, 1, 1])
     np.testing.assert_array_equal(class_accuracies(logits, labels), [1.0, 0.5, np.nan])
     assert group_accuracies(logits, labels, np.array([4, 4, 9])) == {4: 1.0, 9: 0.0}
@@ -127,19 +132,19 @@ def test_classes_and_groups_without_images():
         (np.zeros((2, 3)), [0, 1], [0]),
     ],
 )
-def test_unusable_outputs_are_refused(logits, labels, groups):
+def test_unusable_outputs_are_refused(logits: Logits, labels: list[int], groups: list[int] | None) -> None:
     with pytest.raises(ValueError, match=r"logits|label|groups"):
         classification_metrics(
             logits, np.array(labels, dtype=np.int64), None if groups is None else np.array(groups)
         )
 
 
-def test_fidelity_refuses_outputs_of_different_sets():
+def test_fidelity_refuses_outputs_of_different_sets() -> None:
     with pytest.raises(ValueError, match="differ"):
         fidelity(np.zeros((2, 3)), np.zeros((3, 3)))
 
 
-def test_every_measured_number_has_an_entry_in_the_table():
+def test_every_measured_number_has_an_entry_in_the_table() -> None:
     logits, labels, groups = outputs(0)
     measured = classification_metrics(logits, labels, groups) | fidelity(logits, logits)
     measured |= Classification().by_frequency(class_accuracies(logits, labels), np.arange(logits.shape[1]))
@@ -149,7 +154,7 @@ def test_every_measured_number_has_an_entry_in_the_table():
     assert METRICS["nll"].margin_for(0.5) == METRICS["nll"].margin
 
 
-def test_frequent_middle_and_rare_classes_are_told_apart_by_training_images():
+def test_classes_are_ranked_by_training_examples() -> None:
     per_class = np.array([0.9, 0.1, 0.5, 0.7, 0.3, np.nan, 0.2])
     trained = np.array([50, 2, 20, 40, 10, 5, 5])
     # Seven classes by frequency: 0, 3, 2 | 4, 5 | 6, 1; a class without a test image does not count.
@@ -159,7 +164,7 @@ def test_frequent_middle_and_rare_classes_are_told_apart_by_training_images():
 
 
 @given(st.integers(3, 40), st.randoms(use_true_random=False))
-def test_thirds_hold_every_class_once(classes, random):
+def test_thirds_hold_every_class_once(classes: int, random: Random) -> None:
     trained = np.array([random.randint(0, 9) for _ in range(classes - 1)] + [10])
     parts = thirds(np.eye(classes)[0], trained)  # a mean of ones and zeros tells how many are in it
     sizes = [round(1 / value) for value in parts.values() if value]

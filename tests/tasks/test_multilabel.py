@@ -42,7 +42,7 @@ def test_unknown_labels_and_unlabelled_examples_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("uncertain", "value"), [("ones", 1), ("zeros", 0)])
-def test_uncertain_labels_are_taken_as_the_policy_says(uncertain: str, value: int) -> None:
+def test_uncertain_labels_follow_the_policy(uncertain: str, value: int) -> None:
     task = parse_task({"name": "multilabel", "uncertain": uncertain})
     filled = torch.where(SOME == -1, value, SOME)
     filled[3] = -1  # an example without any label stays unlabelled

@@ -17,7 +17,8 @@ from distillab.tasks.losses import cross_entropy
 def test_every_task_conforms(name: str) -> None:
     kind = tasks[name]
     assert kind.name == name and kind.primary in kind.metrics
-    assert f"{kind.primary}_selected" in kind.metrics
+    assert kind().selected in kind.metrics and kind().worst_group in kind.metrics
+    assert kind.class_noun and kind.class_metric.label
     assert set(kind.metrics.per_test) <= set(kind.metrics) and kind.primary in kind.metrics.per_test
     assert all(metric.name == column for column, metric in kind.metrics.items())
     assert all(metric.margin > 0 for metric in kind.metrics.values())

@@ -1,4 +1,4 @@
-"""Teachers that know other classes than their students."""
+"""Teachers with other classes than their students."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READ = replace(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "names", "expected"),
+    ("teacher", "student", "names", "expected"),
     [
         (READ.classes, READ.classes, {}, None),
         (READ.classes, ("oak", "cat"), {}, (1, UNMAPPED, 0, UNMAPPED)),
@@ -33,26 +33,33 @@ READ = replace(
         (("dog", "cat"), ("cat", "dog"), {}, (1, 0)),
     ],
 )
-def test_classes_are_found_by_name_or_by_their_coarser_class(theirs, ours, names, expected) -> None:
-    assert class_map(theirs, ours, READ, names) == expected
+def test_classes_are_matched_by_name_or_coarser_class(
+    teacher: tuple[str, ...],
+    student: tuple[str, ...],
+    names: dict[str, str],
+    expected: tuple[int, ...] | None,
+) -> None:
+    assert class_map(teacher, student, READ, names) == expected
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "names", "said"),
+    ("teacher", "student", "names", "message"),
     [
         (("cat",), ("cat", "dog"), {}, "no class of the teacher corresponds to 'dog'"),
         (("cat", "dog"), ("cat", "dog"), {"wolf": "dog"}, "'wolf' is not a class of the teacher"),
         (("cat", "dog"), ("cat", "dog"), {"cat": "wolf"}, "'wolf' is not a class of the data"),
     ],
 )
-def test_a_map_that_misses_classes_is_told_in_one_line(theirs, ours, names, said) -> None:
-    with pytest.raises(RequestError, match=said) as told:
-        class_map(theirs, ours, READ, names)
-    assert "\n" not in str(told.value)
+def test_an_incomplete_map_is_refused(
+    teacher: tuple[str, ...], student: tuple[str, ...], names: dict[str, str], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        class_map(teacher, student, READ, names)
+    assert "\n" not in str(caught.value)
 
 
 @given(st.lists(st.floats(-50, 50), min_size=4, max_size=4))
-def test_mapped_probabilities_are_sums_given_that_the_class_is_known(values: list[float]) -> None:
+def test_mapped_probabilities_are_sums_over_known_classes(values: list[float]) -> None:
     logits = torch.tensor([values], dtype=torch.float64)
     p = logits.softmax(1)[0]
     merged = map_logits(logits, (0, 0, UNMAPPED, 1)).softmax(1)[0]
@@ -62,12 +69,12 @@ def test_mapped_probabilities_are_sums_given_that_the_class_is_known(values: lis
     torch.testing.assert_close(cut, logits[:, [2, 0]])
 
 
-def test_half_precision_stays_finite() -> None:
-    said = to_student_classes(np.array([[60000.0, 60000.0, -60000.0]], np.float16), (0, 0, 1))
-    assert said.dtype == np.float16 and np.isfinite(said).all()
+def test_logits_stay_finite_in_half_precision() -> None:
+    mapped = to_student_classes(np.array([[60000.0, 60000.0, -60000.0]], np.float16), (0, 0, 1))
+    assert mapped.dtype == np.float16 and np.isfinite(mapped).all()
 
 
-def test_a_last_layer_is_cut_to_the_known_classes_and_never_merged() -> None:
+def test_a_classifier_keeps_the_rows_of_the_known_classes() -> None:
     layer = nn.Linear(3, 4)
     cut = map_classifier(layer, (1, UNMAPPED, 0, UNMAPPED))
     assert cut is not None and not any(each.requires_grad for each in cut.parameters())

@@ -1,8 +1,9 @@
-"""A cohort: students that train in step on one stream, with one teacher forward a batch."""
+"""A cohort: students trained in step on one stream, with one forward pass of the teacher per batch."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,15 @@ from distillab.training.stages import (
     train_teacher,
 )
 from distillab.training.teachers.feed import LiveTeacher
-from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalisation, recipe, role_sets
+from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalization, recipe, role_sets
 
 SETS = role_sets()
-NORMALISE = normalisation()
+NORMALIZE = normalization()
 RECIPE = recipe(SETS.train, steps=9)
 
 
 class Dropping(nn.Module):
-    """A network that draws random numbers while it trains."""
+    """A network with dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,29 +52,29 @@ def dropping(num_classes: int) -> nn.Module:
     return Dropping()
 
 
-class Counting:
-    """A live teacher that counts the images it is asked about."""
+class CountingTeacher:
+    """A live teacher that counts the images in its forward passes."""
 
     def __init__(self) -> None:
         model = new_model(MODEL, SETS.train, 9, CPU)
         info = inspect_network(model, InputSpec.square(1, 8), classes=3)
         self.live = LiveTeacher(model, info.taps, {"logits", "embedding", "maps", "attention"}, CPU, "fp32")
         self.shapes = info.shapes
-        self.asked = 0
+        self.forwards = 0
 
     def __call__(self, step: TrainingBatch) -> Outputs:
-        self.asked += len(step.positions)
+        self.forwards += len(step.positions)
         return self.live(step)
 
 
 def member(method: str = "kd", *, model: str = MODEL, init: int = 1, **keys: Any) -> CohortMember:
-    spec, shapes = parse_method(method, "methods"), Counting().shapes
+    spec, shapes = parse_method(method, "methods"), CountingTeacher().shapes
     made = CohortMember(model, spec, SETS.train, SETS.val, RECIPE, replace(SEEDS, init=init), shapes)
     return replace(made, **keys)
 
 
-def test_a_member_learns_what_it_would_have_learned_alone() -> None:
-    """To the bit, whatever the company: other methods, other seeds, other labels, networks that draw."""
+def test_a_member_has_the_result_of_a_run_alone() -> None:
+    """To the bit, beside other methods, seeds and labels and networks with dropout."""
     noisy = SETS.train.relabel(SETS.train.labels[::-1].copy())
     members = [
         member("kd"),
@@ -84,33 +85,35 @@ def test_a_member_learns_what_it_would_have_learned_alone() -> None:
         member("ce", model=f"{__name__}:dropping", init=6),
         member("kd", recipe=replace(RECIPE, lr=0.01, optimiser="adamw")),
     ]
-    teacher = Counting()
-    together = train_cohort(members, NORMALISE, device=CPU, teacher=teacher)
-    assert teacher.asked == RECIPE.steps * RECIPE.batch_size
-    for one, in_company in zip(members, together, strict=True):
-        alone = train(one, NORMALISE, device=CPU, teacher=Counting())
-        assert isinstance(in_company, TrainedNetwork)
-        assert equal(in_company.last, alone.last)
-        assert equal(in_company.selected, alone.selected)
-        assert in_company.curve == alone.curve
+    teacher = CountingTeacher()
+    together = train_cohort(members, NORMALIZE, device=CPU, teacher=teacher)
+    assert teacher.forwards == RECIPE.steps * RECIPE.batch_size
+    for one, trained in zip(members, together, strict=True):
+        alone = train(one, NORMALIZE, device=CPU, teacher=CountingTeacher())
+        assert isinstance(trained, TrainedNetwork)
+        assert equal(trained.last, alone.last)
+        assert equal(trained.selected, alone.selected)
+        assert trained.curve == alone.curve
     states = [one.last for one in together if isinstance(one, TrainedNetwork)]
     assert not any(equal(states[0], other) for other in states[1:])
 
 
-def test_a_member_that_diverges_leaves_the_others_alone() -> None:
-    wild = member("kd", recipe=replace(RECIPE, lr=1e12))
-    lost, kept = train_cohort([wild, member("dkd")], NORMALISE, device=CPU, teacher=Counting())
-    assert isinstance(lost, DivergenceError)
-    assert isinstance(kept, TrainedNetwork)
-    assert equal(kept.last, train(member("dkd"), NORMALISE, device=CPU, teacher=Counting()).last)
+def test_a_member_that_diverges_does_not_affect_the_others() -> None:
+    diverging = member("kd", recipe=replace(RECIPE, lr=1e12))
+    diverged, other = train_cohort(
+        [diverging, member("dkd")], NORMALIZE, device=CPU, teacher=CountingTeacher()
+    )
+    assert isinstance(diverged, DivergenceError)
+    assert isinstance(other, TrainedNetwork)
+    assert equal(other.last, train(member("dkd"), NORMALIZE, device=CPU, teacher=CountingTeacher()).last)
 
 
-def test_a_cohort_that_is_lost_whole_stops_early() -> None:
-    wild = member("kd", recipe=replace(RECIPE, lr=1e12))
-    teacher = Counting()
-    ended = train_cohort([wild, wild], NORMALISE, device=CPU, teacher=teacher)
+def test_a_cohort_stops_when_all_members_have_diverged() -> None:
+    diverging = member("kd", recipe=replace(RECIPE, lr=1e12))
+    teacher = CountingTeacher()
+    ended = train_cohort([diverging, diverging], NORMALIZE, device=CPU, teacher=teacher)
     assert all(isinstance(one, DivergenceError) for one in ended)
-    assert teacher.asked < RECIPE.steps * RECIPE.batch_size
+    assert teacher.forwards < RECIPE.steps * RECIPE.batch_size
 
 
 @pytest.mark.parametrize(
@@ -123,13 +126,13 @@ def test_a_cohort_that_is_lost_whole_stops_early() -> None:
         {"recipe": replace(RECIPE, batch_size=8, steps_per_epoch=5)},
     ],
 )
-def test_members_share_their_stream(changes: dict[str, Any]) -> None:
+def test_members_must_share_their_stream(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="share inputs, order, views"):
-        train_cohort([member(), member(**changes)], NORMALISE, device=CPU, teacher=Counting())
+        train_cohort([member(), member(**changes)], NORMALIZE, device=CPU, teacher=CountingTeacher())
 
 
-def test_the_seconds_of_a_cohort_are_shared_out() -> None:
-    trained = train_cohort([member(), member("dkd")], NORMALISE, device=CPU, teacher=Counting())
+def test_the_seconds_of_a_cohort_are_divided_among_members() -> None:
+    trained = train_cohort([member(), member("dkd")], NORMALIZE, device=CPU, teacher=CountingTeacher())
     for one in trained:
         assert isinstance(one, TrainedNetwork)
         assert one.seconds == pytest.approx(sum(one.phases.values()))
@@ -139,9 +142,11 @@ def test_the_seconds_of_a_cohort_are_shared_out() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in methods if methods[name].teacher != "none"])
-def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_path: Any) -> None:
-    """Up to half precision, after a step: later steps magnify every difference. Methods that need what is not
-    stored are asked live either way."""
+def test_cached_and_live_teachers_train_the_same_student(name: str, tmp_path: Path) -> None:
+    """Up to half precision, after one step: later steps magnify every difference.
+
+    Methods that need outputs that cannot be stored use a live teacher in both cases.
+    """
     once = recipe(SETS.train, steps=1)
     (tmp_path / "teacher").mkdir()
     train_teacher(tmp_path / "teacher", MODEL, SETS, RECIPE, SEEDS, device=CPU)
@@ -150,7 +155,7 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
     teacher_outputs(
         tmp_path / "outputs", tmp_path / "teacher", SETS, once, view_seed=SEEDS.views, keep=keep, device=CPU
     )
-    states, told = {}, {}
+    states, records = {}, {}
     for way in ("stored", "live"):
         (tmp_path / way).mkdir()
         student = StudentSpec(tmp_path / way, MODEL, parse_method(name, "methods"), SETS, once, SEEDS)
@@ -162,10 +167,10 @@ def test_every_method_learns_the_same_from_the_cache_and_live(name: str, tmp_pat
             device=CPU,
         )
         assert isinstance(record, RunRecord)
-        told[way] = record
+        records[way] = record
         states[way] = load_file(tmp_path / way / WEIGHTS)
-    assert told["live"].teacher_forwards == once.batch_size
+    assert records["live"].teacher_forwards == once.batch_size
     if not parse_method(name, "methods").teacher_needs & LIVE:
-        assert told["stored"].teacher_forwards == 0
+        assert records["stored"].teacher_forwards == 0
     for key, value in states["stored"].items():
         np.testing.assert_allclose(value, states["live"][key], rtol=2e-2, atol=2e-3)

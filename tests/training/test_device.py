@@ -1,4 +1,4 @@
-"""Which device is used, and what it can do: GPUs that are not here are told by what torch says of them."""
+"""Which device is used, and what it can do; absent GPUs are simulated by patching torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distillab.training.numerics.device import has_native_bf16, is_gpu_lost, pic
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old one as 0, and one that computes bf16 as 1."""
+    """Number 0 is old, number 1 computes in bf16."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: [(7, 5), (8, 0)][device.index])
     monkeypatch.setattr(torch.version, "hip", None)
@@ -21,7 +21,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
 
 
-def test_a_device_that_is_not_here_is_refused_with_those_that_are() -> None:
+def test_an_absent_device_is_refused_with_those_present() -> None:
     with pytest.raises(RequestError, match="device 'cuda:3' is not present") as caught:
         pick_device("cuda:3")
     assert "auto" in str(caught.value) and "cpu" in str(caught.value)
@@ -31,7 +31,7 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are() -> None:
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_each_gpu_is_judged_by_itself() -> None:
+def test_each_gpu_is_checked_for_bf16() -> None:
     assert pick_device() == torch.device("cuda")
     assert not has_native_bf16(pick_device("cuda:0")) and has_native_bf16(pick_device("cuda:1"))
     with pytest.raises(RequestError, match="cuda:0, cuda:1"):
@@ -39,7 +39,7 @@ def test_each_gpu_is_judged_by_itself() -> None:
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_cublas_is_told_to_be_deterministic_before_it_is_first_called() -> None:
+def test_cublas_is_deterministic_before_its_first_call() -> None:
     pick_device("cpu")
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     pick_device("cuda:1")
@@ -55,5 +55,5 @@ def test_cublas_is_told_to_be_deterministic_before_it_is_first_called() -> None:
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
-def test_a_gpu_is_lost_by_what_torch_says(error: Exception, lost: bool) -> None:
+def test_a_lost_gpu_is_recognized_by_the_error(error: Exception, lost: bool) -> None:
     assert is_gpu_lost(error) == lost

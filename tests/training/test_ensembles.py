@@ -1,4 +1,4 @@
-"""How much each of several teachers counts."""
+"""The weights of the teachers in an ensemble."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ N, M, C = 6, 3, 4
 LABELS = torch.tensor([0, 1, 2, 3, 0, -1])
 
 
-class Says(nn.Module):
-    """A network that says the same whatever it is shown."""
+class Constant(nn.Module):
+    """A network with the same logits for all inputs."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def batch(labels: Tensor = LABELS) -> Batch:
     return Batch(labels, of, of, epoch=0, progress=0.0, epoch_length=1)
 
 
-def test_members_weigh_by_their_accuracy_or_the_best_alone_counts() -> None:
+def test_weights_follow_the_accuracy_or_select_the_best() -> None:
     assert member_weights("accuracy", [0.2, 0.6]).tolist() == pytest.approx([0.25, 0.75])
     assert member_weights("accuracy", [0.0, 0.0]).tolist() == [0.5, 0.5]
     assert member_weights("best", [0.2, 0.6, 0.6]).tolist() == [0.0, 1.0, 0.0]
@@ -50,34 +50,34 @@ def test_members_weigh_by_their_accuracy_or_the_best_alone_counts() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), temperature=st.floats(0.5, 10))
-def test_the_mean_is_the_geometric_mean_at_every_temperature(seed: int, temperature: float) -> None:
+def test_the_mean_is_the_geometric_mean_at_all_temperatures(seed: int, temperature: float) -> None:
     z = logits(seed)
-    together = Ensemble([Says(z[:, member]) for member in range(M)], "mean")(torch.zeros(N, 3, 8, 8))
+    together = Ensemble([Constant(z[:, member]) for member in range(M)], "mean")(torch.zeros(N, 3, 8, 8))
     product = (z / temperature).log_softmax(2).mean(1).log_softmax(1)
     torch.testing.assert_close((together / temperature).log_softmax(1), product, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_that_is_sure_counts_more_under_confidence() -> None:
+def test_a_confident_network_has_a_larger_weight() -> None:
     z = torch.tensor([[[0.0, 0, 0, 0], [20.0, 0, 0, 0]]])
-    said = Ensemble([Says(z[:, 0]), Says(z[:, 1])], "confidence")(torch.zeros(1, 3, 8, 8))
+    combined = Ensemble([Constant(z[:, 0]), Constant(z[:, 1])], "confidence")(torch.zeros(1, 3, 8, 8))
     # Entropies log 4 and 0: the weights are 1/5 and 4/5.
-    torch.testing.assert_close(said, 0.8 * z[:, 1], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(combined, 0.8 * z[:, 1], rtol=1e-5, atol=1e-5)
 
 
-def test_the_best_is_asked_alone() -> None:
+def test_the_best_network_is_used_alone() -> None:
     z = logits()
-    both = Ensemble([Says(z[:, member]) for member in range(M)], "best")
+    both = Ensemble([Constant(z[:, member]) for member in range(M)], "best")
     both.weights.copy_(member_weights("best", [0.1, 0.9, 0.2]))
     assert torch.equal(both(torch.zeros(N, 3, 8, 8)), z[:, 1])
 
 
-def test_a_teacher_counts_by_its_probability_of_the_label() -> None:
+def test_the_weight_is_the_probability_of_the_label() -> None:
     z = logits()
-    said = weight_by_correctness(Outputs(z.flatten(1)), batch(), M).logits
-    chances = torch.stack([z[n].softmax(1)[:, max(int(LABELS[n]), 0)] for n in range(N)])
-    chances[-1] = 1.0  # without a label, all alike
-    weights = chances / chances.sum(1, keepdim=True)
-    torch.testing.assert_close(said, (weights[:, :, None] * z).sum(1))
+    combined = weight_by_correctness(Outputs(z.flatten(1)), batch(), M).logits
+    likelihood = torch.stack([z[n].softmax(1)[:, max(int(LABELS[n]), 0)] for n in range(N)])
+    likelihood[-1] = 1.0  # without a label, all weights are equal
+    weights = likelihood / likelihood.sum(1, keepdim=True)
+    torch.testing.assert_close(combined, (weights[:, :, None] * z).sum(1))
     wrong = z.clone()
     wrong[:, 0] = 0.0
     wrong[torch.arange(N), 0, (LABELS + 1) % C] = 50.0
@@ -86,16 +86,18 @@ def test_a_teacher_counts_by_its_probability_of_the_label() -> None:
     assert kl_divergence(without[:5], rest[:5]).max() < 1e-3
 
 
-def test_of_two_mixed_labels_each_counts_by_its_share() -> None:
+def test_mixed_labels_count_by_their_shares() -> None:
     z, others = logits(), torch.tensor([1, 2, 3, 0, 1, 2])
     labels = LABELS.clamp(min=0)
     for share, alone in ((1.0, labels), (0.0, others)):
         mixed = replace(batch(labels), mixed=Mixed(others, torch.full((N,), share)))
-        said = weight_by_correctness(Outputs(z.flatten(1)), mixed, M).logits
-        torch.testing.assert_close(said, weight_by_correctness(Outputs(z.flatten(1)), batch(alone), M).logits)
+        combined = weight_by_correctness(Outputs(z.flatten(1)), mixed, M).logits
+        torch.testing.assert_close(
+            combined, weight_by_correctness(Outputs(z.flatten(1)), batch(alone), M).logits
+        )
 
 
-def test_an_ensemble_gives_logits_alone_and_side_by_side_if_asked() -> None:
+def test_an_ensemble_has_logits_only_side_by_side_on_request() -> None:
     both = build_model("correctness(resnet8+resnet14)", classes=C, inputs=InputSpec.square(3, 8))
     assert isinstance(both, Ensemble)
     images = torch.zeros(2, 3, 8, 8)

@@ -24,7 +24,7 @@ from distillab.training.numerics import (
 )
 from distillab.training.numerics.benchmark import can_compile
 from distillab.training.recipe import Recipe, ResolvedRecipe
-from support.training import CPU, SEEDS, equal, examples_of, normalisation, recipe, role_sets
+from support.training import CPU, SEEDS, equal, examples_of, normalization, recipe, role_sets
 
 needs_compiler = pytest.mark.skipif(not can_compile(CPU), reason="there is no C++ compiler here")
 
@@ -52,7 +52,7 @@ def run(**keys: Any) -> TrainedNetwork:
     member = CohortMember(
         f"{Path(__file__).stem}:small", parse_method("ce", ""), sets.train, sets.val, recipe(**keys), SEEDS
     )
-    return train(member, normalisation(), device=CPU)
+    return train(member, normalization(), device=CPU)
 
 
 @pytest.fixture

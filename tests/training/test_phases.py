@@ -1,4 +1,4 @@
-"""What the seconds of a training are."""
+"""Seconds of a training by phase."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from distillab.training.loop.phases import Phases
 
 
 @pytest.mark.parametrize(("threads", "counted"), [(1, False), (2, True)])
-def test_one_thread_is_charged_for_what_it_computes_and_not_for_what_it_waits(
-    threads: int, counted: bool
-) -> None:
-    """Other work on the machine makes a run wait; it does not make its method more expensive."""
+def test_waiting_is_not_counted_on_one_thread(threads: int, counted: bool) -> None:
+    """Other work on the machine delays a run; it does not make its method more expensive."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""Recipes: what is written, what ``auto`` becomes, and the learning rate of every step."""
+"""Recipes: their values, what ``auto`` resolves to, and the learning rate of each step."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ LENGTHS = st.one_of(
     ("n", "batch"),
     [(3, 3), (9, 8), (40, 8), (159, 8), (160, 16), (319, 16), (320, 32), (640, 64), (5000, 64)],
 )
-def test_the_batch_fits_the_set(n: int, batch: int) -> None:
+def test_the_batch_size_follows_the_size_of_the_set(n: int, batch: int) -> None:
     """A tenth of the set rounded down to a power of two, between 8 and 64, and never more than there are."""
     assert Recipe().resolve(examples_of(n)).batch_size == batch
 
 
 @pytest.mark.parametrize(("n", "steps"), [(40, AUTO_STEPS), (6400, 1000), (640, AUTO_STEPS)])
-def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) -> None:
+def test_auto_length_serves_small_and_large_sets(n: int, steps: int) -> None:
     resolved = Recipe().resolve(examples_of(n))
     assert resolved.steps == steps
     assert resolved.steps >= AUTO_STEPS
@@ -59,17 +59,17 @@ def test_auto_is_long_enough_for_small_and_for_large_sets(n: int, steps: int) ->
         ({"batch_size": 16, "lr": 1}, 1.0),
     ],
 )
-def test_the_learning_rate_goes_with_the_root_of_the_batch(keys: dict[str, Any], lr: float) -> None:
+def test_the_learning_rate_scales_with_the_root_of_the_batch(keys: dict[str, Any], lr: float) -> None:
     assert Recipe(**keys).resolve(examples_of(640)).lr == pytest.approx(lr, rel=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("asked", "bf16", "used"),
+    ("requested", "bf16", "used"),
     [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
 )
-def test_the_precision_follows_the_device_unless_asked_for(asked: Any, bf16: bool, used: str) -> None:
+def test_a_requested_precision_overrides_the_device(requested: Any, bf16: bool, used: str) -> None:
     faster = NumericsConfig(precision="bf16" if bf16 else "fp32")
-    assert Recipe(precision=asked).resolve(examples_of(), faster).precision == used
+    assert Recipe(precision=requested).resolve(examples_of(), faster).precision == used
 
 
 @pytest.mark.parametrize(("channels", "views"), [(1, "crop"), (3, "crop_flip")])
@@ -90,7 +90,7 @@ def test_the_last_epoch_is_cut_short_by_steps() -> None:
     assert (resolved.steps, resolved.epochs) == (9, 3)
 
 
-def test_a_batch_is_never_more_than_the_set() -> None:
+def test_a_batch_is_never_larger_than_the_set() -> None:
     resolved = recipe(examples_of(12), epochs=2, batch_size=64)
     assert (resolved.batch_size, resolved.steps_per_epoch, resolved.steps) == (12, 1, 2)
 
@@ -129,7 +129,7 @@ def test_a_batch_is_never_more_than_the_set() -> None:
         ({"learning_rate": 0.1}, "learning_rate"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(keys: dict[str, Any], about: str) -> None:
+def test_invalid_values_are_refused(keys: dict[str, Any], about: str) -> None:
     with pytest.raises(ValidationError, match=about):
         Recipe(**keys)
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_meant_is_refused(keys: dict[str, Any], about: str) -> No
 # -- schedules -----------------------------------------------------------------------------------------------
 
 
-def test_cosine_begins_at_the_top_and_ends_near_nothing() -> None:
+def test_cosine_falls_from_the_full_rate_to_zero() -> None:
     resolved = recipe(steps=100, lr=0.4)
     assert resolved.lr_at(0) == pytest.approx(0.4)
     assert resolved.lr_at(50) == pytest.approx(0.2)
@@ -146,7 +146,7 @@ def test_cosine_begins_at_the_top_and_ends_near_nothing() -> None:
     assert resolved.lr_at(100) == pytest.approx(0, abs=1e-15)
 
 
-def test_steps_fall_by_ten_at_their_milestones() -> None:
+def test_step_divides_by_ten_at_milestones() -> None:
     resolved = recipe(steps=240, lr=0.1, schedule="step")  # the 240 epochs of the usual CIFAR recipe
     expected = {0: 0.1, 149: 0.1, 150: 0.01, 179: 0.01, 180: 0.001, 209: 0.001, 210: 1e-4, 239: 1e-4}
     for step, lr in expected.items():
@@ -159,17 +159,15 @@ def test_constant_is_constant() -> None:
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
-def test_warmup_climbs_in_equal_steps_to_the_full_rate(schedule: Any) -> None:
+def test_warmup_rises_linearly_to_the_full_rate(schedule: Any) -> None:
     resolved = recipe(steps=20, lr=0.8, schedule=schedule, warmup=0.2)
-    climb = [resolved.lr_at(step) for step in range(5)]
-    assert climb == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8])
+    rates = [resolved.lr_at(step) for step in range(5)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8])
 
 
 @settings(max_examples=60)
 @given(keys=KEYS, length=LENGTHS)
-def test_a_learning_rate_is_never_above_what_was_asked_and_falls_after_warmup(
-    keys: dict[str, Any], length: dict[str, int]
-) -> None:
+def test_the_learning_rate_falls_after_warmup(keys: dict[str, Any], length: dict[str, int]) -> None:
     resolved = recipe(examples_of(90), **keys, **length)
     rates = [resolved.lr_at(step) for step in range(resolved.steps)]
     assert all(0 < rate <= resolved.lr * (1 + 1e-12) for rate in rates)
@@ -179,29 +177,27 @@ def test_a_learning_rate_is_never_above_what_was_asked_and_falls_after_warmup(
     assert rates[warm] == resolved.lr
 
 
-# -- looks at val --------------------------------------------------------------------------------------------
+# -- validation --------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60)
 @given(n=st.integers(4, 300), length=LENGTHS, batch=st.integers(2, 64))
-def test_val_is_looked_at_about_eight_times_and_at_the_end(
-    n: int, length: dict[str, int], batch: int
-) -> None:
+def test_validations_are_evenly_spread(n: int, length: dict[str, int], batch: int) -> None:
     resolved = recipe(examples_of(n), batch_size=batch, **length)
-    looks = resolved.val_epochs
-    assert list(looks) == sorted(set(looks))
-    assert looks[-1] == resolved.epochs
-    assert looks[0] >= 1
-    assert len(looks) == min(VALIDATIONS, resolved.epochs)
-    gaps = [after - before for before, after in zip((0, *looks), looks, strict=False)]
+    epochs = resolved.val_epochs
+    assert list(epochs) == sorted(set(epochs))
+    assert epochs[-1] == resolved.epochs
+    assert epochs[0] >= 1
+    assert len(epochs) == min(VALIDATIONS, resolved.epochs)
+    gaps = [after - before for before, after in zip((0, *epochs), epochs, strict=False)]
     assert max(gaps) - min(gaps) <= 1
 
 
-# -- there and back ------------------------------------------------------------------------------------------
+# -- JSON ------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
 @given(keys=KEYS, length=LENGTHS)
-def test_a_recipe_survives_json(keys: dict[str, Any], length: dict[str, int]) -> None:
+def test_a_recipe_is_read_from_its_json(keys: dict[str, Any], length: dict[str, int]) -> None:
     resolved = recipe(examples_of(90), **keys, **length)
     assert ResolvedRecipe.from_dict(json.loads(json.dumps(resolved.as_dict()))) == resolved

@@ -1,4 +1,4 @@
-"""Views in recipes: the kinds keep the run ids they always had, lists come back from JSON as they were."""
+"""Views in recipes: kinds keep the run ids of earlier versions, and lists are read from JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHAINS: list[Any] = [
 
 
 @pytest.mark.parametrize("kind", KEPT)
-def test_a_kind_has_the_id_of_every_earlier_version(kind: str) -> None:
+def test_a_kind_has_the_id_of_earlier_versions(kind: str) -> None:
     written = recipe(examples_of(40, 3), steps=8, batch_size=8, views=kind, precision="fp32").as_dict()
     pad, views, identity = KEPT[kind]
     assert pad in canonical_json(written)
@@ -36,13 +36,13 @@ def test_a_kind_has_the_id_of_every_earlier_version(kind: str) -> None:
 
 
 @pytest.mark.parametrize("views", [["flip", "crop"], ["crop", "flip"], [{"crop": {"pad": "auto"}}, "flip"]])
-def test_the_same_views_have_the_same_id(views: Any) -> None:
+def test_equal_views_have_equal_ids(views: Any) -> None:
     images = examples_of(40, 3)
     assert recipe(images, views=views) == recipe(images, views="crop_flip")
 
 
 @pytest.mark.parametrize("views", CHAINS)
-def test_a_list_survives_json(views: Any) -> None:
+def test_a_list_is_read_from_its_json(views: Any) -> None:
     resolved = recipe(examples_of(40, 3), views=views)
     again = ResolvedRecipe.from_dict(json.loads(json.dumps(resolved.as_dict())))
     assert again == resolved
@@ -53,12 +53,12 @@ def test_a_list_survives_json(views: Any) -> None:
 
 
 @pytest.mark.parametrize("views", CHAINS)
-def test_what_a_recipe_writes_out_is_the_recipe(views: Any) -> None:
-    asked = Recipe(views=views)
-    assert Recipe.model_validate(asked.model_dump(mode="json")) == asked
+def test_a_dumped_recipe_is_the_recipe(views: Any) -> None:
+    written_recipe = Recipe(views=views)
+    assert Recipe.model_validate(written_recipe.model_dump(mode="json")) == written_recipe
 
 
-def test_every_setting_is_in_the_id() -> None:
+def test_all_settings_are_part_of_the_id() -> None:
     images = examples_of(40, 3)
     ids = [
         spec_id(recipe(images, views=[{"mixup": settings}]).as_dict())
@@ -67,6 +67,6 @@ def test_every_setting_is_in_the_id() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_a_mistake_names_its_place() -> None:
+def test_an_unknown_view_is_refused_with_a_suggestion() -> None:
     with pytest.raises(ValidationError, match=r"unknown view 'mixupp', did you mean 'mixup'"):
         Recipe(views=["flip", "mixupp"])  # type: ignore[arg-type]

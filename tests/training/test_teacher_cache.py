@@ -1,4 +1,4 @@
-"""What a teacher said: computed once for every (image, view), kept whole, read back as it was."""
+"""Cached teacher outputs: computed once per view, stored completely, read as they were."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from distillab.training.teachers.cache import CacheFormat, CacheMissError, Teach
 from distillab.training.teachers.cache.format import ArrayFormat
 from distillab.training.teachers.cache.records import RecordFiles
 from distillab.training.teachers.feed import CachedTeacher, LiveTeacher
-from support.training import CPU, MODEL, examples_of, normalisation, recipe
+from support.training import CPU, MODEL, examples_of, normalization, recipe
 
 SEED = 2
 EPOCHS = 3
-NORMALISE = normalisation(3)
+NORMALIZE = normalization(3)
 IMAGES = examples_of(45, 3)
 VIEWS = {
     "numbered": ["crop_flip"],
@@ -40,7 +40,7 @@ NEEDS = frozenset({"logits", "embedding", "attention"})
 
 
 class Teacher:
-    """A network that counts what it is asked."""
+    """A network that counts the views in its forward passes."""
 
     def __init__(self) -> None:
         model = new_model(MODEL, IMAGES, 7, CPU).train()
@@ -49,11 +49,11 @@ class Teacher:
         info = inspect_network(model, InputSpec.square(3, 8), classes=3)
         self.live = LiveTeacher(model, info.taps, NEEDS, CPU, "fp32")
         self.shapes = info.shapes
-        self.asked = 0
+        self.forwards = 0
 
     def __call__(self, pixels: Tensor) -> Outputs:
-        self.asked += len(pixels)
-        return self.live.query(pixels, NORMALISE)
+        self.forwards += len(pixels)
+        return self.live.query(pixels, NORMALIZE)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,17 @@ def cache_at(root: Path, teacher: Teacher, *, rows: int = 45, top_k: int | None 
 
 
 def fill(
-    cache: TeacherCache, ask: Any, images: Examples = IMAGES, chosen: ResolvedRecipe = CROPS, batch: int = 16
+    cache: TeacherCache,
+    compute: Any,
+    images: Examples = IMAGES,
+    chosen: ResolvedRecipe = CROPS,
+    batch: int = 16,
 ) -> Any:
-    return cache.fill(images, chosen.view_spec, SEED, chosen.epochs, ask, batch=batch, device=CPU)
+    return cache.fill(images, chosen.view_spec, SEED, chosen.epochs, compute, batch=batch, device=CPU)
 
 
 def distinct(chosen: ResolvedRecipe, images: Examples = IMAGES) -> int:
-    """Different views of images in all epochs."""
+    """Number of different views in all epochs."""
     views = chosen.view_spec
     if views.count is None:
         return chosen.epochs * len(images)
@@ -89,41 +93,41 @@ def distinct(chosen: ResolvedRecipe, images: Examples = IMAGES) -> int:
     return sum(len(set(of_one)) for of_one in np.stack(drawn, axis=1).tolist())
 
 
-def said(cache: TeacherCache, images: Examples, chosen: ResolvedRecipe) -> list[Outputs]:
+def outputs_of(cache: TeacherCache, images: Examples, chosen: ResolvedRecipe) -> list[Outputs]:
     stored = cache.read(images, chosen.view_spec, SEED)
     return [stored(np.arange(len(images)), epoch, CPU) for epoch in range(chosen.epochs)]
 
 
-def test_what_is_stored_is_what_the_teacher_would_say_at_every_step(
+def test_cached_outputs_are_those_of_a_live_teacher(
     teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
 ) -> None:
     cache = cache_at(tmp_path, teacher)
     fill(cache, teacher, chosen=chosen)
     stored = CachedTeacher(cache.read(IMAGES, chosen.view_spec, SEED), CPU)
-    steps = list(training_batches(IMAGES, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU))
+    steps = list(training_batches(IMAGES, chosen, NORMALIZE, order_seed=5, view_seed=SEED, device=CPU))
     assert len(steps) == chosen.steps
     for step in steps:
-        heard, spoken = stored(step), teacher.live(step)
-        assert heard.embedding is not None and spoken.embedding is not None
+        cached, live = stored(step), teacher.live(step)
+        assert cached.embedding is not None and live.embedding is not None
         pairs = [
-            (heard.logits, spoken.logits),
-            (heard.embedding, spoken.embedding),
-            *zip(heard.attention, spoken.attention, strict=True),
+            (cached.logits, live.logits),
+            (cached.embedding, live.embedding),
+            *zip(cached.attention, live.attention, strict=True),
         ]
         assert len(pairs) == 5
-        for kept, fresh in pairs:
-            assert kept.dtype == torch.float32
+        for read, fresh in pairs:
+            assert read.dtype == torch.float32
             # float16 rounds to 11 bits; a batch of another size moves float32 sums by much less.
-            torch.testing.assert_close(kept, fresh, rtol=2**-10, atol=1e-3 * float(fresh.abs().max()))
+            torch.testing.assert_close(read, fresh, rtol=2**-10, atol=1e-3 * float(fresh.abs().max()))
 
 
-def test_no_view_is_asked_about_twice(teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path) -> None:
+def test_no_view_is_computed_twice(teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path) -> None:
     cache = cache_at(tmp_path, teacher)
     some = IMAGES.select(np.arange(0, 45, 2))
     first = fill(cache, teacher, some, chosen)
     assert first.forwards == first.queries == distinct(chosen, some)
     if chosen.view_spec.mixes:
-        return  # a mixed view holds another image of the set, so each set has a cache of its own
+        return  # a mixed view depends on another image of the set, so each set has its own cache
     whole = fill(cache, teacher, IMAGES, chosen)
     assert whole.queries == distinct(chosen)
     assert whole.forwards == whole.queries - first.queries
@@ -133,33 +137,31 @@ def test_no_view_is_asked_about_twice(teacher: Teacher, chosen: ResolvedRecipe, 
         assert again.bytes == whole.bytes == cache.bytes
 
 
-def test_a_copy_of_an_image_has_views_and_words_of_its_own(
+def test_copies_of_an_image_have_their_own_views(
     teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
 ) -> None:
-    """Copies share the pixels and not the id, from which views are drawn."""
+    """Copies share the pixels but not the id, from which views are drawn."""
     twice = replace(
         IMAGES.select(np.tile(np.arange(20), 2)), ids=np.concatenate([np.arange(20), np.arange(20) + 2**50])
     )
     cache = cache_at(tmp_path, teacher)
     fill(cache, teacher, twice, chosen)
     stored = CachedTeacher(cache.read(twice, chosen.view_spec, SEED), CPU)
-    for step in training_batches(twice, chosen, NORMALISE, order_seed=5, view_seed=SEED, device=CPU):
-        heard, spoken = stored(step).logits, teacher.live(step).logits
-        torch.testing.assert_close(heard, spoken, rtol=2**-10, atol=1e-3 * float(spoken.abs().max()))
+    for step in training_batches(twice, chosen, NORMALIZE, order_seed=5, view_seed=SEED, device=CPU):
+        cached, live = stored(step).logits, teacher.live(step).logits
+        torch.testing.assert_close(cached, live, rtol=2**-10, atol=1e-3 * float(live.abs().max()))
 
 
-def test_views_of_many_epochs_are_asked_about_together(
-    teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path
-) -> None:
-    """A batch is filled up once and not in every epoch: few images do not cost a batch each time."""
+def test_views_of_many_epochs_share_batches(teacher: Teacher, chosen: ResolvedRecipe, tmp_path: Path) -> None:
+    """A batch is filled up once and not in every epoch, so few images do not cost a batch per epoch."""
     few = IMAGES.select(np.arange(5))
-    cache, before = cache_at(tmp_path, teacher), teacher.asked
+    cache, before = cache_at(tmp_path, teacher), teacher.forwards
     computed = fill(cache, teacher, few, chosen, batch=16).forwards
-    assert teacher.asked - before == -(-computed // 16) * 16
+    assert teacher.forwards - before == -(-computed // 16) * 16
 
 
-def test_views_that_have_numbers_are_shared_by_all_seeds_and_epochs(teacher: Teacher, tmp_path: Path) -> None:
-    """With enough epochs every view of every image has been met, and the teacher is never asked again."""
+def test_numbered_views_are_shared_by_seeds_and_epochs(teacher: Teacher, tmp_path: Path) -> None:
+    """After enough epochs every view of every image is stored, and nothing is computed any more."""
     flips = recipe(IMAGES, epochs=40, views="flip")
     cache = cache_at(tmp_path, teacher)
     assert fill(cache, teacher, chosen=flips).forwards == 2 * len(IMAGES)
@@ -167,17 +169,19 @@ def test_views_that_have_numbers_are_shared_by_all_seeds_and_epochs(teacher: Tea
     assert again.forwards == 0
 
 
-def test_the_numbers_do_not_depend_on_what_was_there_before(teacher: Teacher, tmp_path: Path) -> None:
+def test_outputs_do_not_depend_on_what_was_stored_before(teacher: Teacher, tmp_path: Path) -> None:
     at_once, bit_by_bit = cache_at(tmp_path / "a", teacher), cache_at(tmp_path / "b", teacher)
     fill(at_once, teacher)
     for first in (30, 11, 0):
         fill(bit_by_bit, teacher, IMAGES.select(np.arange(first, 45)))
-    for one, other in zip(said(at_once, IMAGES, CROPS), said(bit_by_bit, IMAGES, CROPS), strict=True):
+    for one, other in zip(
+        outputs_of(at_once, IMAGES, CROPS), outputs_of(bit_by_bit, IMAGES, CROPS), strict=True
+    ):
         assert torch.equal(one.logits, other.logits)
         assert torch.equal(one.attention[0], other.attention[0])
 
 
-def test_two_who_fill_at_once_share_the_work(tmp_path: Path) -> None:
+def test_two_writers_share_the_work(tmp_path: Path) -> None:
     teachers = [Teacher(), Teacher()]
     caches = [cache_at(tmp_path, teacher, rows=2 * 8192) for teacher in teachers]
     assert len(caches[0]._shards) == 2
@@ -192,7 +196,7 @@ def test_two_who_fill_at_once_share_the_work(tmp_path: Path) -> None:
         thread.join()
     assert sum(each.forwards for each in filled) == distinct(CROPS)
     assert [each.queries for each in filled] == [distinct(CROPS)] * 2
-    assert len(said(caches[0], IMAGES, CROPS)) == EPOCHS
+    assert len(outputs_of(caches[0], IMAGES, CROPS)) == EPOCHS
 
 
 # -- faults --------------------------------------------------------------------------------------------------
@@ -210,43 +214,43 @@ def cut_short(teacher: Teacher, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-def test_what_a_killed_writer_left_is_written_over(cut_short: Path, teacher: Teacher) -> None:
+def test_the_rest_of_a_killed_writer_is_overwritten(cut_short: Path, teacher: Teacher) -> None:
     whole, cut = cache_at(cut_short / "whole", teacher), cache_at(cut_short, teacher)
     fill(whole, teacher)
     assert fill(cut, teacher).forwards < distinct(CROPS)
-    for one, other in zip(said(whole, IMAGES, CROPS), said(cut, IMAGES, CROPS), strict=True):
+    for one, other in zip(outputs_of(whole, IMAGES, CROPS), outputs_of(cut, IMAGES, CROPS), strict=True):
         assert torch.equal(one.logits, other.logits)
 
 
-def test_a_writer_that_fails_leaves_the_lock_and_what_it_had_stored(teacher: Teacher, tmp_path: Path) -> None:
+def test_a_failing_writer_releases_the_lock(teacher: Teacher, tmp_path: Path) -> None:
     cache = cache_at(tmp_path, teacher)
 
-    def stumbling(pixels: Tensor) -> Outputs:
+    def interrupted(pixels: Tensor) -> Outputs:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fill(cache, stumbling)
+        fill(cache, interrupted)
     assert fill(cache, teacher).forwards == distinct(CROPS)
 
 
-def test_a_view_that_is_not_stored_is_an_error(teacher: Teacher, tmp_path: Path) -> None:
+def test_a_missing_view_is_an_error(teacher: Teacher, tmp_path: Path) -> None:
     cache = cache_at(tmp_path, teacher)
     stored = cache.read(IMAGES, CROPS.view_spec, SEED)
     with pytest.raises(CacheMissError, match="4 of 4 views"):
         stored(np.arange(4), 0, CPU)
 
 
-def test_a_cache_of_another_teacher_is_another_cache(teacher: Teacher, tmp_path: Path) -> None:
-    kept = CacheFormat.of(NEEDS, teacher.shapes)
-    one, other = (TeacherCache(tmp_path, {"weights": name}, kept, 45) for name in "ab")
+def test_each_teacher_has_its_own_cache(teacher: Teacher, tmp_path: Path) -> None:
+    stored = CacheFormat.of(NEEDS, teacher.shapes)
+    one, other = (TeacherCache(tmp_path, {"weights": name}, stored, 45) for name in "ab")
     assert one.folder != other.folder
     (one.folder / "cache.json").write_text((other.folder / "cache.json").read_text())
     with pytest.raises(RuntimeError, match="other facts"):
-        TeacherCache(tmp_path, {"weights": "a"}, kept, 45)
+        TeacherCache(tmp_path, {"weights": "a"}, stored, 45)
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no full disk to write to")
-def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(teacher: Teacher, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error(teacher: Teacher, tmp_path: Path) -> None:
     cache = cache_at(tmp_path, teacher)
     (cache.folder / "00.logits").symlink_to("/dev/full")
     with pytest.raises(OSError) as caught:
@@ -254,22 +258,22 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(teacher: Teacher
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_records_must_have_their_width(tmp_path: Path) -> None:
+def test_records_of_another_width_are_refused(tmp_path: Path) -> None:
     records = RecordFiles(tmp_path, "00", {"logits": ArrayFormat("<f2", 3)})
     with records.locked(wait=True), pytest.raises(ValueError, match=r"logits has shape \[2, 4\]"):
         records.append(np.arange(2), {"logits": np.zeros((2, 4), np.float16)})
     assert len(records.keys()) == 0
 
 
-# -- what is kept --------------------------------------------------------------------------------------------
+# -- the format --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("top_k", [1, 3, 7])
-def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> None:
+def test_top_k_spreads_the_rest_evenly(top_k: int) -> None:
     logits = 3 * torch.randn(20, 10, generator=torch.Generator().manual_seed(1))
-    kept = CacheFormat.of({"logits", "labels"}, OutputShapes(10), top_k)
-    assert kept.bytes == 8 + 4 * top_k + 2
-    read = kept.decode(kept.encode(Outputs(logits)), CPU).logits
+    stored = CacheFormat.of({"logits", "labels"}, OutputShapes(10), top_k)
+    assert stored.bytes == 8 + 4 * top_k + 2
+    read = stored.decode(stored.encode(Outputs(logits)), CPU).logits
     before, after = logits.softmax(1), read.softmax(1)
     torch.testing.assert_close(after.sum(1), torch.ones(20))
     values, classes = before.topk(top_k, dim=1)
@@ -281,30 +285,32 @@ def test_top_k_keeps_the_likeliest_and_spreads_the_rest_evenly(top_k: int) -> No
         assert float(others.sum()) == pytest.approx(float(left), abs=2e-3)
 
 
-def test_what_top_k_leaves_survives_a_teacher_that_is_sure() -> None:
-    """At a temperature of 4 the many others weigh as much as the few that are kept, however little they have
-    together: rounded log-probabilities of the few do not tell it."""
+def test_top_k_is_exact_for_a_confident_teacher() -> None:
+    """At a temperature of 4 the many other classes count as much as the few that are stored.
+
+    Their small sum does not follow from the rounded log-probabilities of the few.
+    """
     probability = torch.full((1, 1000), 1e-5 / 998, dtype=torch.float64)
     probability[0, :2] = torch.tensor([0.61, 0.39 - 1e-5], dtype=torch.float64)
-    kept = CacheFormat.of({"logits"}, OutputShapes(1000), 100)
-    read = kept.decode(kept.encode(Outputs(probability.log().float())), CPU).logits
+    stored = CacheFormat.of({"logits"}, OutputShapes(1000), 100)
+    read = stored.decode(stored.encode(Outputs(probability.log().float())), CPU).logits
     soft, expected = (read.double() / 4).softmax(1), (probability.log() / 4).softmax(1)
     torch.testing.assert_close(soft, expected, rtol=5e-3, atol=0)
 
 
 @pytest.mark.parametrize("top_k", [9, 10, 500])
-def test_a_top_k_that_leaves_no_class_out_keeps_the_logits(top_k: int) -> None:
+def test_a_top_k_of_all_classes_stores_the_logits(top_k: int) -> None:
     assert CacheFormat.of({"logits"}, OutputShapes(10), top_k) == CacheFormat.of({"logits"}, OutputShapes(10))
 
 
-def test_what_is_kept_survives_being_written_down(teacher: Teacher) -> None:
-    kept = CacheFormat.of(NEEDS, teacher.shapes, 1)
-    assert CacheFormat.from_dict(kept.as_dict()) == kept
-    assert kept.bytes == 8 + 4 + 2 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
+def test_a_format_is_read_as_it_was_written(teacher: Teacher) -> None:
+    stored = CacheFormat.of(NEEDS, teacher.shapes, 1)
+    assert CacheFormat.from_dict(stored.as_dict()) == stored
+    assert stored.bytes == 8 + 4 + 2 + 2 * (64 + sum(h * w for h, w in teacher.shapes.attention))
 
 
-def test_values_beyond_half_precision_stay_finite() -> None:
-    kept = CacheFormat.of({"logits"}, OutputShapes(2))
-    read = kept.decode(kept.encode(Outputs(torch.tensor([[1e6, -1e6]]))), CPU).logits
+def test_large_values_stay_finite() -> None:
+    stored = CacheFormat.of({"logits"}, OutputShapes(2))
+    read = stored.decode(stored.encode(Outputs(torch.tensor([[1e6, -1e6]]))), CPU).logits
     assert torch.isfinite(read).all()
-    assert replace(kept, top_k=None) == kept
+    assert replace(stored, top_k=None) == stored

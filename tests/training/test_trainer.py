@@ -1,4 +1,4 @@
-"""The training loop: the same seeds, the same network; twins that differ in the loss alone."""
+"""The training loop: equal seeds give equal networks, and methods differ in the loss alone."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from distillab.training.loop.member import CohortMember, Seeds, new_model
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teachers.feed import LiveTeacher
-from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalisation, recipe, role_sets, spied
+from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalization, recipe, recorded, role_sets
 
-NORMALISE = normalisation()
+NORMALIZE = normalization()
 
 
 def network(channels: int = 1, seed: int = 7) -> nn.Module:
-    """A teacher whose running statistics are not those of a new network."""
+    """A teacher with running statistics other than those of a new network."""
     model = new_model(MODEL, examples_of(channels=channels), seed, CPU).train()
     with torch.no_grad():
         model(torch.randn(16, channels, 8, 8, generator=torch.Generator().manual_seed(seed)))
@@ -51,7 +51,7 @@ def run(
     teacher: nn.Module | None = None,
     **keys: Any,
 ) -> TrainedNetwork:
-    """Train a student; methods with a teacher learn from ``teacher``, asked live."""
+    """Train a student; methods with a teacher learn from ``teacher``, which is live."""
     spec, kind, shapes = parse_method(method, "methods"), None, None
     sets = role_sets()
     data, val = data or sets.train, val or sets.val
@@ -63,7 +63,7 @@ def run(
     chosen = chosen or recipe(data)
     return train(
         CohortMember(MODEL, spec, data, val, chosen, seeds, shapes),
-        normalisation(channels),
+        normalization(channels),
         device=CPU,
         **keys,
     )
@@ -71,16 +71,18 @@ def run(
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """Fingerprints of every batch that is given out while the test runs."""
+    """Fingerprints of all batches during the test."""
     batches: list[tuple[Any, ...]] = []
     real = cohort.training_batches
-    monkeypatch.setattr(cohort, "training_batches", lambda *args, **keys: spied(real(*args, **keys), batches))
+    monkeypatch.setattr(
+        cohort, "training_batches", lambda *args, **keys: recorded(real(*args, **keys), batches)
+    )
     return batches
 
 
 @pytest.fixture
-def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[StateDict]:
-    """The initial weights of every student that is trained while the test runs."""
+def initial_states(monkeypatch: pytest.MonkeyPatch) -> list[StateDict]:
+    """The initial weights of all networks built during the test."""
     states: list[StateDict] = []
     real = member.new_model
 
@@ -98,11 +100,11 @@ def beginnings(monkeypatch: pytest.MonkeyPatch) -> list[StateDict]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("method", ["ce", "dkd"])
-def test_the_same_seeds_give_the_same_network_to_the_bit(channels: int, method: str) -> None:
+def test_equal_seeds_give_equal_weights_to_the_bit(channels: int, method: str) -> None:
     data, val = examples_of(channels=channels), examples_of(20, channels, first_id=500)
     torch.manual_seed(5)
     first = run(method, data=data, val=val)
-    torch.manual_seed(6)  # the global random state is nobody's seed
+    torch.manual_seed(6)  # the global random state has no effect
     second = run(method, data=data, val=val)
     assert equal(first.last, second.last)
     assert equal(first.selected, second.selected)
@@ -110,7 +112,7 @@ def test_the_same_seeds_give_the_same_network_to_the_bit(channels: int, method: 
     assert first.model(torch.zeros(1, channels, 8, 8)).shape == (1, 3)
 
 
-def test_training_leaves_the_global_random_state_alone() -> None:
+def test_training_does_not_change_the_global_random_state() -> None:
     torch.manual_seed(9)
     before = torch.random.get_rng_state()
     run("kd")
@@ -118,19 +120,19 @@ def test_training_leaves_the_global_random_state_alone() -> None:
 
 
 @pytest.mark.parametrize("part", ["init", "order", "views"])
-def test_another_seed_of_any_kind_gives_another_network(part: str) -> None:
+def test_every_seed_changes_the_result(part: str) -> None:
     other = replace(SEEDS, **{part: 99})
     assert not equal(run(seeds=other).last, run().last)
 
 
-def test_initial_weights_depend_on_the_init_seed_alone(beginnings: list[StateDict]) -> None:
+def test_initial_weights_depend_on_the_init_seed_alone(initial_states: list[StateDict]) -> None:
     for seeds in (SEEDS, replace(SEEDS, order=8, views=9), replace(SEEDS, init=8)):
         run(seeds=seeds, chosen=recipe(steps=1))
-    assert equal(beginnings[0], beginnings[1])
-    assert not equal(beginnings[0], beginnings[2])
+    assert equal(initial_states[0], initial_states[1])
+    assert not equal(initial_states[0], initial_states[2])
 
 
-def test_order_and_views_have_seeds_of_their_own(seen: list[tuple[Any, ...]]) -> None:
+def test_order_and_views_have_separate_seeds(seen: list[tuple[Any, ...]]) -> None:
     run()
     base = seen.copy()
     seen.clear()
@@ -145,12 +147,12 @@ def test_order_and_views_have_seeds_of_their_own(seen: list[tuple[Any, ...]]) ->
     assert [step[2] for step in seen] != [step[2] for step in base]
 
 
-# -- twins ---------------------------------------------------------------------------------------------------
+# -- methods -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", [name for name in methods if name != "ce"])
-def test_twins_differ_in_the_loss_alone(
-    method: str, seen: list[tuple[Any, ...]], beginnings: list[StateDict]
+def test_methods_differ_in_the_loss_alone(
+    method: str, seen: list[tuple[Any, ...]], initial_states: list[StateDict]
 ) -> None:
     steps: list[int] = []
     plain = run("ce", on_step=steps.append)
@@ -159,13 +161,13 @@ def test_twins_differ_in_the_loss_alone(
     distilled = run(method, on_step=steps.append)
     assert plain_steps == steps == list(range(8))
     assert seen == plain_seen  # images, order, labels and the very pixels of the views
-    assert equal(beginnings[0], beginnings[1])
+    assert equal(initial_states[0], initial_states[1])
     assert [point.epoch for point in plain.curve] == [point.epoch for point in distilled.curve]
     assert not equal(plain.last, distilled.last)
 
 
 class Connected(Method):
-    """A method that owns a projector and needs all that a network can say."""
+    """A method with a projector that needs all outputs of a network."""
 
     name: ClassVar[str] = "connected"
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "embedding", "maps"})
@@ -186,9 +188,7 @@ class Connected(Method):
         assert teacher is not None
         self.seen.append((student, teacher))
         apart = self.projector(student.embedding) - teacher.embedding
-        maps = [
-            (mine - theirs).pow(2).mean() for mine, theirs in zip(student.maps, teacher.maps, strict=True)
-        ]
+        maps = [(own - target).pow(2).mean() for own, target in zip(student.maps, teacher.maps, strict=True)]
         ce = nn.functional.cross_entropy(student.logits, batch.labels)
         return {"ce": ce, "embedding": apart.pow(2).mean(), "maps": torch.stack(maps).sum()}
 
@@ -202,12 +202,12 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[MethodSpec]:
 
 
 @pytest.mark.usefixtures("connected")
-def test_what_is_kept_is_the_bare_student() -> None:
+def test_the_result_is_the_bare_student() -> None:
     trained = run({"connected": {}})
     method = Connected.built[-1]
-    assert not equal(method.initial, snapshot(method))  # the connector learned ...
+    assert not equal(method.initial, snapshot(method))  # the connector was trained ...
     fresh = build_model(MODEL, classes=3, inputs=InputSpec.square(1, 8)).state_dict()
-    for state in (trained.last, trained.selected):  # ... and stayed behind
+    for state in (trained.last, trained.selected):  # ... and is not part of the result
         assert {name: value.shape for name, value in state.items()} == {
             name: value.shape for name, value in fresh.items()
         }
@@ -215,14 +215,14 @@ def test_what_is_kept_is_the_bare_student() -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_connector_does_not_move_the_students_initial_weights(beginnings: list[StateDict]) -> None:
+def test_a_connector_does_not_change_the_initial_weights(initial_states: list[StateDict]) -> None:
     run("ce", chosen=recipe(steps=1))
     run({"connected": {}}, chosen=recipe(steps=1))
-    assert equal(*beginnings)
+    assert equal(*initial_states)
 
 
 @pytest.mark.usefixtures("connected")
-def test_what_a_method_owns_begins_from_the_seeds_as_well() -> None:
+def test_connectors_depend_on_the_seeds_alone() -> None:
     torch.manual_seed(1)
     first = run({"connected": {}})
     torch.manual_seed(2)
@@ -232,7 +232,7 @@ def test_what_a_method_owns_begins_from_the_seeds_as_well() -> None:
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_live_teacher_is_asked_and_never_changed() -> None:
+def test_a_live_teacher_is_not_changed() -> None:
     teacher = network()
     before = snapshot(teacher)
     trained = run({"connected": {}}, teacher=teacher)
@@ -241,9 +241,9 @@ def test_a_live_teacher_is_asked_and_never_changed() -> None:
     assert not any(
         parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters()
     )
-    said = Connected.built[-1].seen
-    assert len(said) == 8
-    for student, given in said:
+    seen = Connected.built[-1].seen
+    assert len(seen) == 8
+    for student, given in seen:
         tensors = [given.logits, given.embedding, *given.maps]
         assert len(given.maps) == len(student.maps) > 1
         assert not any(tensor.requires_grad for tensor in tensors if tensor is not None)
@@ -254,8 +254,8 @@ def test_a_live_teacher_is_asked_and_never_changed() -> None:
 # -- selection -----------------------------------------------------------------------------------------------
 
 
-def test_last_and_selected_weights_are_both_kept_and_selection_is_by_val() -> None:
-    """Val labels that disagree with the training labels make an early epoch the best."""
+def test_the_selected_weights_are_the_best_on_val() -> None:
+    """Val labels that contradict the training labels make an early epoch the best."""
     sets = role_sets()
     val = sets.val.relabel((sets.val.labels + 1) % 3)
     trained = run(val=val, chosen=recipe(epochs=8, lr=0.3))
@@ -267,11 +267,11 @@ def test_last_and_selected_weights_are_both_kept_and_selection_is_by_val() -> No
     assert equal(trained.last, snapshot(trained.model))
     for state, epoch in ((trained.selected, trained.selected_epoch), (trained.last, 8)):
         trained.model.load_state_dict(state)
-        logits = predict(trained.model, val, NORMALISE, CPU, "fp32")
+        logits = predict(trained.model, val, NORMALIZE, CPU, "fp32")
         assert float((logits.argmax(axis=1) == val.labels).mean()) == scores[epoch]
 
 
-def test_val_chooses_and_does_not_train() -> None:
+def test_val_selects_and_does_not_train() -> None:
     val = role_sets().val
     chosen = recipe(epochs=6)
     first, second = (run(val=each, chosen=chosen) for each in (val, val.relabel((val.labels + 1) % 3)))
@@ -279,21 +279,22 @@ def test_val_chooses_and_does_not_train() -> None:
     assert [point.val_accuracy for point in first.curve] != [point.val_accuracy for point in second.curve]
 
 
-def test_the_curve_holds_one_point_a_look() -> None:
+def test_the_curve_has_a_point_per_validation() -> None:
     chosen = recipe(epochs=12)
     trained = run(chosen=chosen)
     assert tuple(point.epoch for point in trained.curve) == chosen.val_epochs
-    assert trained.curve[-1].losses["ce"] < trained.curve[0].losses["ce"]  # it learns, too
+    assert trained.curve[-1].losses["ce"] < trained.curve[0].losses["ce"]  # training works, too
 
 
-# -- what can go wrong ---------------------------------------------------------------------------------------
+# -- divergence and evaluation
+# --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "keys", [{"lr": 1e30}, {"lr": 1e30, "steps": 1}, {"lr": 1e30, "steps": 3}, {"lr": 1e38, "epochs": 3}]
 )
-def test_a_network_that_diverges_is_an_error_whenever_it_happens(keys: dict[str, Any]) -> None:
-    """Also in the very last step, after which no loss is computed."""
+def test_divergence_is_an_error(keys: dict[str, Any]) -> None:
+    """Also in the last step, after which no loss is computed."""
     with pytest.raises(DivergenceError, match="not finite"):
         run(chosen=recipe(**keys))
 
@@ -308,18 +309,18 @@ def test_a_loss_that_is_not_finite_is_an_error(value: float, monkeypatch: pytest
         run(chosen=recipe(epochs=2))
 
 
-def test_half_precision_keeps_finite_logits_finite() -> None:
-    class Loud(nn.Module):
+def test_finite_logits_stay_finite_in_half_precision() -> None:
+    class Large(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.tensor([[1e9, -1e9, 1.0]]).expand(len(x), 3)
 
-    logits = predict(Loud(), examples_of(5), NORMALISE, CPU, "fp32")
+    logits = predict(Large(), examples_of(5), NORMALIZE, CPU, "fp32")
     assert logits.dtype == np.float16
     assert np.isfinite(logits).all()
     assert (logits.argmax(axis=1) == 0).all()
 
 
-def test_networks_that_wrap_their_logits_are_understood() -> None:
+def test_logits_are_found_in_a_mapping() -> None:
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -330,23 +331,23 @@ def test_networks_that_wrap_their_logits_are_understood() -> None:
 
     wrapped, images = Wrapped().eval(), examples_of(5)
     assert np.array_equal(
-        predict(wrapped, images, NORMALISE, CPU, "fp32"),
-        predict(wrapped.inner, images, NORMALISE, CPU, "fp32"),
+        predict(wrapped, images, NORMALIZE, CPU, "fp32"),
+        predict(wrapped.inner, images, NORMALIZE, CPU, "fp32"),
     )
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_predicting_leaves_the_network_as_it_was(training: bool) -> None:
+def test_prediction_does_not_change_the_network(training: bool) -> None:
     model = network().train(training)
     before = snapshot(model)
-    predict(model, examples_of(5), NORMALISE, CPU, "fp32")
+    predict(model, examples_of(5), NORMALIZE, CPU, "fp32")
     assert model.training is training
     assert equal(before, snapshot(model))
 
 
-def test_predictions_do_not_depend_on_how_many_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_do_not_depend_on_the_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = network(), examples_of(31)
-    whole = predict(model, images, NORMALISE, CPU, "fp32")
+    whole = predict(model, images, NORMALIZE, CPU, "fp32")
     monkeypatch.setattr("distillab.training.evaluation.inference_batch_size", lambda device: 7)
-    parts = predict(model, images, NORMALISE, CPU, "fp32")
+    parts = predict(model, images, NORMALIZE, CPU, "fp32")
     np.testing.assert_allclose(parts.astype(float), whole.astype(float), rtol=2e-3, atol=1e-3)

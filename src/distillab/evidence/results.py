@@ -22,7 +22,7 @@ from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.tasks import Task
-from distillab.tasks.task import Logits
+from distillab.tasks.arrays import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
 

@@ -1,18 +1,11 @@
-"""Ways to transfer what a teacher knows, one a file, and the controls they are judged against."""
+"""Methods of knowledge transfer, one file per method, and the controls that they are compared with."""
 
 from distillab.methods import controls, features, logits, regimes, relations, robust
-from distillab.methods.method import (
-    Batch,
-    Method,
-    Mixed,
-    Need,
-    Pair,
-    TeacherKind,
-    WeightedConfig,
-    method,
-    methods,
-)
+from distillab.methods.batch import Batch, Pair
+from distillab.methods.method import Method, WeightedConfig, method, methods
+from distillab.methods.needs import Need, Requirements, TeacherKind
 from distillab.methods.spec import MethodSpec, build_method, parse_method
+from distillab.tasks import Mixed
 
 __all__ = [
     "Batch",
@@ -21,6 +14,7 @@ __all__ = [
     "Mixed",
     "Need",
     "Pair",
+    "Requirements",
     "TeacherKind",
     "WeightedConfig",
     "build_method",

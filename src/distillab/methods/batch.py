@@ -31,6 +31,12 @@ class Batch:
         groups: int64 ``[N]``, groups of the examples, if the training set has groups.
         inputs: float32, the normalized inputs as the student receives them, one per example.
         autocast: Returns a context in which a network of the method's own computes as the student does.
+
+    Example:
+        >>> positions = torch.arange(2)
+        >>> batch = Batch(torch.tensor([3, -1]), positions, positions, epoch=0, progress=0.0, epoch_length=1)
+        >>> batch.dominant
+        tensor([ 3, -1])
     """
 
     labels: Tensor
@@ -68,6 +74,11 @@ class Pair:
         new_student: Returns a new network of the student's architecture, on the CPU, its initial weights
             decided by the given number, for methods that train peers.
         task: What both networks are trained to predict.
+
+    Example:
+        >>> shapes = OutputShapes(classes=10, embedding=64)
+        >>> Pair(shapes, shapes, n_train=500).task
+        Classification()
     """
 
     student: OutputShapes

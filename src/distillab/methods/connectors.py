@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import nn
 
 from distillab.errors import RequestError
@@ -13,14 +11,27 @@ MapShape = tuple[int, int, int]
 
 
 def paired_shapes(pair: Pair) -> list[tuple[MapShape, MapShape]]:
-    """Shapes of paired stages, from the deepest backwards, shallow ones first; empty without a teacher."""
-    theirs: Sequence[MapShape] = () if pair.teacher is None else pair.teacher.maps
-    stages = min(len(pair.student.maps), len(theirs))
-    return list(zip(pair.student.maps[-stages:], theirs[-stages:], strict=True)) if stages else []
+    """Return the shapes of paired stages, student's and teacher's, from shallow to deep.
+
+    Stages are paired from the deepest backwards. Empty without a teacher.
+    """
+    of_teacher: tuple[MapShape, ...] = () if pair.teacher is None else pair.teacher.maps
+    stages = min(len(pair.student.maps), len(of_teacher))
+    return list(zip(pair.student.maps[-stages:], of_teacher[-stages:], strict=True)) if stages else []
+
+
+def deepest_shapes(pair: Pair) -> tuple[MapShape, MapShape]:
+    """Return the shapes of the deepest stages of both networks; the student's twice without a teacher."""
+    paired = paired_shapes(pair)
+    return paired[-1] if paired else (pair.student.maps[-1], pair.student.maps[-1])
 
 
 def at_least(stages: int, pair: Pair, name: str) -> list[tuple[MapShape, MapShape]]:
-    """:func:`paired_shapes`. Raises RequestError if there are fewer than ``stages``."""
+    """Return :func:`paired_shapes`.
+
+    Raises:
+        RequestError: There are fewer than ``stages``.
+    """
     found = paired_shapes(pair)
     if len(found) < stages:
         raise RequestError(
@@ -30,14 +41,17 @@ def at_least(stages: int, pair: Pair, name: str) -> list[tuple[MapShape, MapShap
     return found
 
 
-def widen(inputs: int, outputs: int, *, normalise: bool = True) -> nn.Module:
-    """A 1x1 convolution, then batch normalisation: ``[N, inputs, H, W]`` to ``[N, outputs, H, W]``."""
-    conv = nn.Conv2d(inputs, outputs, 1, bias=not normalise)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if normalise else conv
+def widen(inputs: int, outputs: int, *, normalize: bool = True) -> nn.Module:
+    """Return a 1x1 convolution, then batch normalization: ``[N, inputs, H, W]`` to ``[N, outputs, H, W]``."""
+    conv = nn.Conv2d(inputs, outputs, 1, bias=not normalize)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if normalize else conv
 
 
 def bottleneck(inputs: int, outputs: int, middle: int) -> nn.Module:
-    """1x1, 3x3 and 1x1 convolutions with normalisation and ReLU between: ``[N, C, H, W]`` to ``outputs``."""
+    """Return 1x1, 3x3 and 1x1 convolutions with batch normalization and ReLU between.
+
+    It takes ``[N, inputs, H, W]`` to ``[N, outputs, H, W]`` by way of ``middle`` channels.
+    """
     return nn.Sequential(
         nn.Conv2d(inputs, middle, 1, bias=False),
         nn.BatchNorm2d(middle),

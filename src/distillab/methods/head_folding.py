@@ -1,4 +1,4 @@
-"""A teacher's last layer on a student's features, by a trained linear projection between them."""
+"""A teacher's last layer on a student's features, joined by a linear projection that folds into one layer."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from distillab.methods.method import Method, Pair
 class Transplant(Method):
     """A teacher's last layer on a student's features, by a trained linear projection between them.
 
-    logits W (P e + b) + c.
+    logits = W (P e + b) + c.
 
-    W and c are fixed, P and b are trained. As both are linear, what is tested and saved is an ordinary
-    student whose own last layer holds W P and W b + c: no parameter more than its twin.
+    W and c are fixed, P and b are trained. As both are linear, what is evaluated and saved is an ordinary
+    student whose own last layer holds W P and W b + c: no parameter more than the plain student.
 
     Raises:
-        RequestError: when built, if the teacher knows other classes.
+        RequestError: When built, if the teacher has other classes.
     """
 
-    their_weight: Tensor
-    their_bias: Tensor
+    teacher_weight: Tensor
+    teacher_bias: Tensor
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        theirs = pair.student if pair.teacher is None else pair.teacher
-        if theirs.classes != pair.student.classes:
+        shapes = pair.student if pair.teacher is None else pair.teacher
+        if shapes.classes != pair.student.classes:
             raise RequestError(
                 f"method {self.name} needs a teacher of the student's {pair.student.classes} classes, not "
-                f"{theirs.classes}",
+                f"{shapes.classes}",
                 allowed="such a teacher, or a method that learns from embeddings",
             )
-        self.projector = nn.Linear(pair.student.embedding or 1, theirs.embedding or 1)
-        last = pair.teacher_classifier or nn.Linear(theirs.embedding or 1, theirs.classes)
-        self.register_buffer("their_weight", last.weight.detach().clone(), persistent=False)
-        bias = torch.zeros(theirs.classes) if last.bias is None else last.bias.detach().clone()
-        self.register_buffer("their_bias", bias, persistent=False)
+        self.projector = nn.Linear(pair.student.embedding or 1, shapes.embedding or 1)
+        last = pair.teacher_classifier or nn.Linear(shapes.embedding or 1, shapes.classes)
+        self.register_buffer("teacher_weight", last.weight.detach().clone(), persistent=False)
+        bias = torch.zeros(shapes.classes) if last.bias is None else last.bias.detach().clone()
+        self.register_buffer("teacher_bias", bias, persistent=False)
 
     def network(self, student: nn.Module) -> nn.Module:
-        """The student with the teacher's last layer in the place of its own."""
+        """Return the student with the teacher's last layer in the place of its own."""
         path = self._last_layer(student)
-        self._put(student, path, Graft(self.projector, self.their_weight, self.their_bias))
+        self._put(student, path, Graft(self.projector, self.teacher_weight, self.teacher_bias))
         return student
 
     def finished(self, network: nn.Module) -> nn.Module:
-        """The student with an ordinary last layer that does the same."""
+        """Return the student with an ordinary last layer that computes the same."""
         for path, module in list(network.named_modules()):
             if isinstance(module, Graft):
                 self._put(network, path, module.folded())
@@ -79,7 +79,7 @@ class Graft(nn.Linear):
     def __init__(self, projector: nn.Linear, weight: Tensor, bias: Tensor) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = projector.in_features, len(bias)
-        self._parts = (projector, weight, bias)  # a tuple, so that they are not counted as the network's own
+        self._parts = (projector, weight, bias)  # a tuple, so that they do not count as the network's own
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
@@ -89,17 +89,17 @@ class Graft(nn.Linear):
 
     @property
     def bias(self) -> Tensor:  # type: ignore[override]
-        """What it gives for an embedding of zeros, ``[classes]``."""
+        """The logits of an embedding of zeros, ``[classes]``."""
         projector, weight, bias = self._parts
         return F.linear(projector.bias, weight, bias)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Embeddings ``[N, D]`` -> logits ``[N, classes]``."""
+        """Return the logits ``[N, classes]`` of embeddings ``[N, D]``."""
         projector, weight, bias = self._parts
         return F.linear(projector(embedding), weight, bias)
 
     def folded(self) -> nn.Linear:
-        """An ordinary layer that gives the same."""
+        """Return an ordinary layer that computes the same."""
         layer = nn.Linear(self.in_features, self.out_features)
         with torch.no_grad():
             layer.weight.copy_(self.weight)

@@ -68,9 +68,26 @@ class Method(nn.Module, ABC):
         revision: Raised when what it computes from the same settings changes, so that earlier runs are never
             taken for the same; part of a run's id from 2 on.
 
+    The formulas of methods write the task's supervised loss as CE(p_s, y) and its divergence as KL(p_t ||
+    p_s), which they are in classification.
+
     Raises:
         RequestError: When built, if the method does not hold for the task, or a network of the pair lacks
             what the method needs.
+
+    Example:
+        >>> class HalfTheLogits(Method):
+        ...     class Config(WeightedConfig):
+        ...         strength: Weight = 0.5
+        ...
+        ...     def forward(self, student, teacher, batch):
+        ...         distance = (student.logits - teacher.logits.detach()).square().mean()
+        ...         return {"logits": self.config.strength * distance}
+        >>> HalfTheLogits.Config().model_dump()
+        {'ce_weight': 1.0, 'strength': 0.5}
+        >>> requirements = HalfTheLogits.requirements(HalfTheLogits.Config())
+        >>> sorted(requirements.needs), requirements.teacher
+        (['labels', 'logits'], 'study')
     """
 
     name: ClassVar[str]
@@ -206,6 +223,10 @@ class WeightedConfig(Method.Config):
 
     Attributes:
         ce_weight: Weight of the loss on the labels.
+
+    Example:
+        >>> WeightedConfig(ce_weight=0.1)
+        WeightedConfig(ce_weight=0.1)
     """
 
     ce_weight: Weight = 1.0
@@ -220,10 +241,18 @@ def method(name: str, *, paper: str = "") -> Callable[[type[Method]], type[Metho
     Args:
         name: The name by which studies refer to it.
         paper: Its source.
+
+    Example:
+        >>> "kd" in methods, methods["kd"].paper
+        (True, 'Hinton et al., Distilling the knowledge in a neural network, 2015')
+        >>> method("kd")(methods["kd"])
+        Traceback (most recent call last):
+        ValueError: method 'kd' is registered twice
     """
 
     def register(cls: type[Method]) -> type[Method]:
+        methods.register(name)(cls)
         cls.name, cls.paper = name, paper
-        return methods.register(name)(cls)
+        return cls
 
     return register

@@ -28,6 +28,10 @@ class Requirements:
         needs: What it uses of the student, the labels and the batch.
         teacher_needs: What it uses of the teacher; empty without one.
         teacher: Whose outputs it learns from.
+
+    Example:
+        >>> Requirements(frozenset({"logits", "labels"}), frozenset(), "none").teacher
+        'none'
     """
 
     needs: frozenset[Need]

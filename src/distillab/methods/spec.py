@@ -1,4 +1,4 @@
-"""Methods as a study writes them: a name, a name with settings, a sum of several, or a class of one's own."""
+"""Methods as a study writes them: a name, a name with settings, a sum of several, or a user's class."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
 from distillab.methods.method import Method, Need, Pair, Requirements, TeacherKind, methods
 from distillab.methods.user_methods import UserMethod, is_user_method, load_user_method
 
-WRITTEN = (
+ACCEPTED = (
     "a method's name such as kd, one with settings such as {kd: {temperature: 2}}, a sum such as "
     "{kd: {}, rkd: {weight: 0.5}}, or a class of your own such as my_methods.py:MyMethod"
 )
@@ -25,10 +26,16 @@ class MethodSpec:
     """A method and all its hyper-parameters.
 
     Attributes:
-        name: the registered name; of a sum, those of its parts joined by ``+``; of one's own, the class's.
-        config: the whole configuration, defaults filled in; that of a sum is empty.
-        parts: the methods of a sum with their weights; empty for a single method.
-        own: where a method that is not registered comes from.
+        name: The registered name; of a sum, those of its parts joined by ``+``; of a user's method, the
+            class's.
+        config: The whole configuration, defaults filled in; that of a sum is empty.
+        parts: The methods of a sum with their weights; empty for a single method.
+        own: Where a method that is not registered comes from.
+
+    Example:
+        >>> spec = parse_method({"kd": {"temperature": 2}, "rkd": {"weight": 0.5}}, "methods")
+        >>> spec.label, spec.teacher, sorted(spec.needs)
+        ('kd(temperature=2)+rkd(weight=0.5)', 'study', ['embedding', 'labels', 'logits'])
     """
 
     name: str
@@ -72,8 +79,8 @@ class MethodSpec:
 
     @property
     def distils(self) -> bool:
-        """Whether it learns from a teacher of the study; all else is a control."""
-        return self.teacher not in ("none", "self", "untrained")
+        """Whether it learns from the study's teacher; all other methods are controls."""
+        return self.teacher == "study"
 
     @property
     def remembers_images(self) -> bool:
@@ -90,7 +97,7 @@ class MethodSpec:
     def __str__(self) -> str:
         return self.label
 
-    def _labelled(self, more: Mapping[str, Any]) -> str:
+    def _labelled(self, more: Mapping[str, float]) -> str:
         changed = {
             key: value
             for key, value in sorted(self.config)
@@ -100,36 +107,36 @@ class MethodSpec:
         return f"{self.name}({settings})" if changed else self.name
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """All hyper-parameters, as plain values; those of a sum with the name of their part before a dot."""
         if not self.parts:
             return self.config.model_dump(mode="json")
         return {
             f"{part.name}.{key}": value
             for weight, part in self.parts
-            for key, value in (part.settings | {"weight": weight}).items()
+            for key, value in {**part.settings, "weight": weight}.items()
         }
 
-    def as_dict(self) -> dict[str, Any]:
-        """What decides its numbers, JSON-able: part of a run's id. Where its code lies is not in it."""
+    def as_dict(self) -> JsonObject:
+        """Return what decides its numbers, JSON-able: part of a run's id. Where its code lies is left out."""
         if self.parts:
             return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
-        code: dict[str, Any] = {"code": self.own.digest} if self.own else {}
-        code |= {"revision": self.kind.revision} if self.kind.revision > 1 else {}
-        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code}
+        code = {"code": self.own.digest} if self.own else {}
+        revision = {"revision": self.kind.revision} if self.kind.revision > 1 else {}
+        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code, **revision}
 
     @property
     def files(self) -> dict[str, str]:
         """``file.py:Class`` of methods that are not registered, by the digest of their code."""
-        mine = {self.own.digest: self.own.entry} if self.own else {}
-        return mine | {key: value for _, part in self.parts for key, value in part.files.items()}
+        own = {self.own.digest: self.own.entry} if self.own else {}
+        return own | {key: value for _, part in self.parts for key, value in part.files.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], files: Mapping[str, str] | None = None) -> MethodSpec:
-        """The method that :meth:`as_dict` and :attr:`files` described.
+    def from_dict(cls, values: JsonObject, files: Mapping[str, str] | None = None) -> MethodSpec:
+        """Return the method that :meth:`as_dict` and :attr:`files` described.
 
         Raises:
-            RequestError: a file does not hold the code that was described, or the method has been revised.
+            RequestError: A file does not hold the code that was described, or the method has been revised.
         """
         if "parts" in values:
             parts = tuple((part["weight"], cls.from_dict(part, files)) for part in values["parts"])
@@ -138,8 +145,8 @@ class MethodSpec:
             spec = parse_method({values["name"]: dict(values["config"])}, "method")
             if spec.kind.revision != values.get("revision", 1):
                 raise RequestError(
-                    f"method {spec.name} computes otherwise than when the study was planned",
-                    allowed="the study begun anew, or the version that planned it",
+                    f"method {spec.name} has been revised since the study was planned",
+                    allowed="a new study, or the version that planned this one",
                 )
             return spec
         entry = (files or {})[values["code"]]
@@ -150,26 +157,33 @@ class MethodSpec:
 
 
 def written(value: Any) -> str:
-    """A value in its shortest exact form: 2.0 is 2, as YAML has it."""
+    """Return a value in its shortest exact form: 2.0 is 2, as in YAML."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
 
 
 def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec:
-    """A method as a study writes it: see :data:`WRITTEN`.
+    """Return the method that a study describes: see :data:`ACCEPTED`.
 
-    In a sum the first method is whole; the others add what they learn from the teacher, without their
-    cross-entropy, times their ``weight``.
+    In a sum the first method is whole; the others add their transfer terms, without their supervised term,
+    times their ``weight``.
 
     Args:
-        entry: the name, or a mapping of names to settings.
-        where: the place of the entry, such as ``study.yaml: methods``.
-        base: the folder that files of methods are relative to; by default the working directory.
+        entry: The name, or a mapping of names to settings.
+        where: The place of the entry, such as ``study.yaml: methods``.
+        base: The folder that files of methods are relative to; by default the working directory.
 
     Raises:
-        RequestError: an unknown method or setting, a value out of its range, a file that cannot be loaded,
-            parts with different teachers, or another form.
+        RequestError: The method or a setting is unknown, a value is out of its range, a file cannot be
+            loaded, parts have different teachers, or the entry has another form.
+
+    Example:
+        >>> parse_method({"kd": {"temperature": 2}}, "methods").config.temperature
+        2.0
+        >>> parse_method("kdd", "methods")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: methods: unknown method 'kdd', did you mean 'kd'? (allowed: ab, at, ...
     """
     named = _names_and_settings(entry, where)
     if len(named) == 1:
@@ -186,7 +200,7 @@ def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec
     return _summed(tuple(parts), where)
 
 
-def _single(name: str, settings: dict[str, Any], where: str, base: Path | None) -> MethodSpec:
+def _single(name: str, settings: dict[str, object], where: str, base: Path | None) -> MethodSpec:
     own = load_user_method(name, where, base) if is_user_method(name) else None
     if own is None and name not in methods:
         raise unknown_name("method", name, methods, where=where)
@@ -202,16 +216,16 @@ def _single(name: str, settings: dict[str, Any], where: str, base: Path | None) 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
     teachers = {part.teacher: part.name for _, part in parts if part.teacher != "none"}
     if len(teachers) > 1:
-        told = ", ".join(f"{name} from {teacher!r}" for teacher, name in teachers.items())
+        listed = ", ".join(f"{name} from {teacher!r}" for teacher, name in teachers.items())
         raise RequestError(
-            f"methods that learn from different teachers cannot be added ({told})",
+            f"methods that learn from different teachers cannot be added ({listed})",
             where=where,
             allowed="methods with the same teacher",
         )
     return MethodSpec("+".join(part.name for _, part in parts), Method.Config(), parts)
 
 
-def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, Any]]:
+def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, object]]:
     if isinstance(entry, str):
         return {entry: {}}
     if isinstance(entry, Mapping) and entry:
@@ -221,11 +235,33 @@ def _names_and_settings(entry: Any, where: str) -> dict[str, dict[str, Any]]:
         )
         if proper:
             return {name: dict(settings or {}) for name, settings in entry.items()}
-    raise RequestError(f"{entry!r} is not a method", where=where, allowed=WRITTEN)
+    raise RequestError(f"{entry!r} is not a method", where=where, allowed=ACCEPTED)
 
 
 def build_method(spec: MethodSpec, pair: Pair) -> Method:
-    """The method of ``spec`` for a pair of networks; what it owns is initialised from torch's generator."""
+    """Build a method for a pair of networks.
+
+    What it owns is initialized from torch's random generator.
+
+    Args:
+        spec: The method and its hyper-parameters.
+        pair: The networks, and what is known of the transfer set.
+
+    Raises:
+        RequestError: The method does not hold for the task, or a network of the pair lacks what it needs.
+
+    Example:
+        >>> import torch
+        >>> from distillab.methods import Batch
+        >>> from distillab.models import Outputs, OutputShapes
+        >>> shapes = OutputShapes(classes=3)
+        >>> kd = build_method(parse_method("kd", "methods"), Pair(shapes, shapes, n_train=2))
+        >>> positions = torch.arange(2)
+        >>> batch = Batch(torch.tensor([0, 2]), positions, positions, epoch=0, progress=0.0, epoch_length=1)
+        >>> student, teacher = Outputs(torch.zeros(2, 3)), Outputs(torch.eye(3)[:2])
+        >>> {name: round(term.item(), 3) for name, term in kd.total(student, teacher, batch).items()}
+        {'ce': 0.11, 'kd': 0.105}
+    """
     if spec.parts:
         return Combined([(weight, part.name, build_method(part, pair)) for weight, part in spec.parts], pair)
     return spec.kind(spec.config, pair)

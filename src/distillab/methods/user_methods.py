@@ -1,4 +1,4 @@
-"""Methods of one's own: a class in a file, named in a study as ``file.py:Class``; nothing is registered."""
+"""Methods of users: a class in a file, named in a study as ``file.py:Class``; nothing is registered."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class UserMethod:
     """A method that a file holds.
 
     Attributes:
-        path: the file, absolute.
-        name: the name of the class.
-        digest: content address of the file's code, part of the id of every run that uses it.
-        kind: the class.
+        path: The file, absolute.
+        name: The name of the class.
+        digest: Content address of the file's code, part of the id of every run that uses it.
+        kind: The class.
     """
 
     path: Path
@@ -35,26 +35,26 @@ class UserMethod:
 
 
 def is_user_method(name: str) -> bool:
-    """Whether a method is written as ``file.py:Class``."""
+    """Return True if a method is written as ``file.py:Class``."""
     return ".py:" in name
 
 
 def absolute(entry: str, base: Path | None = None) -> str:
-    """``file.py:Class`` with the file's absolute path."""
-    written, _, name = entry.rpartition(":")
-    return f"{((base or Path.cwd()) / Path(written).expanduser()).resolve()}:{name}"
+    """Return ``file.py:Class`` with the file's absolute path."""
+    file, _, name = entry.rpartition(":")
+    return f"{((base or Path.cwd()) / Path(file).expanduser()).resolve()}:{name}"
 
 
 def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMethod:
-    """The method ``file.py:Class``, the file relative to ``base``.
+    """Return the method ``file.py:Class``, the file relative to ``base``.
 
-    The file is run once a process for every state of its code.
+    The file is run once per process for every state of its code.
 
     Raises:
-        RequestError: the file cannot be read or fails when it is run, or has no such method.
+        RequestError: The file cannot be read or fails when it is run, or has no such method.
     """
-    written, _, name = absolute(entry, base).rpartition(":")
-    path = Path(written)
+    file, _, name = absolute(entry, base).rpartition(":")
+    path = Path(file)
     try:
         code = path.read_bytes()
     except OSError as error:
@@ -63,7 +63,7 @@ def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMe
     found = vars(_module(path, digest, where)).get(name)
     if not (isinstance(found, type) and issubclass(found, Method)):
         there = [key for key, value in vars(_module(path, digest, where)).items() if _is_method(value)]
-        raise unknown_name("method", name, there, where=f"{where}: {written}")
+        raise unknown_name("method", name, there, where=f"{where}: {file}")
     if "name" not in vars(found):
         found.name = name
     return UserMethod(path, name, digest, found)

@@ -30,10 +30,10 @@ def logits_of(output: Any) -> Tensor:
     """Return the logits ``[N, classes]`` in the output of a network.
 
     Args:
-        output: a tensor, or a mapping or object with a tensor called ``logits``.
+        output: A tensor, or a mapping or object with a tensor called ``logits``.
 
     Raises:
-        RequestError: there are no logits in it.
+        RequestError: There are no logits in it.
     """
     if isinstance(output, Tensor):
         return output

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,37 +49,38 @@ def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     if not timm.is_model(name):
         raise _unknown("timm", name, timm.list_models())
     full = f"timm:{name}"
-    facts: dict[str, Any] = {"pretrained": False, "num_classes": classes, "in_chans": inputs.channels}
+    build: Callable[..., nn.Module] = partial(
+        timm.create_model, name, pretrained=False, num_classes=classes, in_chans=inputs.channels
+    )
     with torch.device("meta"):  # to look at the network: this takes no memory and no random numbers
-        plan = timm.create_model(name, **facts)
+        plan = build()
     options = {key for kind in type(plan).__mro__ for key in inspect.signature(kind).parameters}
     if "img_size" not in options:
-        model: nn.Module = timm.create_model(name, **facts)
+        model = build()
         fit_stem(model, full, inputs)
         return model
-    facts["img_size"] = inputs.height if inputs.is_square else (inputs.height, inputs.width)
+    build = partial(build, img_size=inputs.height if inputs.is_square else (inputs.height, inputs.width))
     found = first_convolution(plan)
     stride = found[1].stride if found else (1, 1)
     if found and "patch_size" in options and found[1].kernel_size == stride:
         patch = fitting_patch(full, stride[0], inputs)
         if patch != stride[0]:
-            facts["patch_size"] = patch
+            build = partial(build, patch_size=patch)
     elif inputs.shorter_side <= FITTED_UP_TO and max(stride) > 1:
         raise unfit_stem(full, inputs, f"its first layer has a stride of {max(stride)}")
     try:
-        model = timm.create_model(name, **facts)
+        return build()
     except TypeError as error:
         raise unfit_stem(full, inputs, f"its first layer has a fixed stride of {stride[0]}") from error
     except Exception as error:  # each family of timm refuses sizes in its own way
         raise RequestError(f"cannot be built for {inputs.size}: {error}", where=full) from error
-    return model
 
 
 def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     """Return the untrained classifier ``torchvision:NAME``.
 
     Raises:
-        RequestError: torchvision has no such model, or its stem does not fit the inputs.
+        RequestError: The package has no such model, or its stem does not fit the inputs.
     """
     import torchvision
 
@@ -86,7 +88,7 @@ def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module
     if name not in known:
         raise _unknown("torchvision", name, known)
     full = f"torchvision:{name}"
-    facts: dict[str, Any] = {"weights": None, "num_classes": classes}
+    facts: dict[str, object] = {"weights": None, "num_classes": classes}
     if name in ("googlenet", "inception_v3"):
         facts |= {"aux_logits": False, "init_weights": True}
     transformer = name.startswith("vit_")
@@ -118,7 +120,7 @@ def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -
     :class:`InputSpec` in the place of the resolution.
 
     Raises:
-        RequestError: there is no such factory, it fails or returns no network, or it takes a resolution and
+        RequestError: There is no such factory, it fails or returns no network, or it takes a resolution and
             the inputs are not square.
     """
     name = f"{module}:{factory}"
@@ -170,13 +172,13 @@ def _factory(module: str, factory: str) -> Callable[..., Any]:
     return build  # type: ignore[no-any-return]
 
 
-def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> dict[str, Any]:
+def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> dict[str, int | InputSpec]:
     """The arguments of a factory by the names in its signature."""
     parameters = inspect.signature(build).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
     facts = {"classes": classes, "channels": inputs.channels, "resolution": inputs.height}
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, int | InputSpec] = {}
     if "inputs" in named:
         arguments["inputs"] = inputs
         del facts["resolution"]

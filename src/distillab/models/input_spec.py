@@ -10,9 +10,9 @@ class InputSpec:
     """The shape of one input of a network: an image, or a spectrogram seen as one.
 
     Attributes:
-        channels: number of channels.
-        height: rows: pixels, or mel bins of a spectrogram.
-        width: columns: pixels, or frames of a spectrogram.
+        channels: Number of channels.
+        height: Rows: pixels, or mel bins of a spectrogram.
+        width: Columns: pixels, or frames of a spectrogram.
 
     Example:
         >>> spec = InputSpec(1, 64, 101)

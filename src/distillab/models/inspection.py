@@ -21,7 +21,7 @@ class NetworkInfo:
     """What a dry run tells about a network.
 
     Attributes:
-        shapes: shapes of its outputs for one input; without an embedding or maps where it has none.
+        shapes: Shapes of its outputs for one input; without an embedding or maps where it has none.
         taps: Where its embedding and feature maps are read.
 
     Example:
@@ -46,13 +46,13 @@ def inspect_network(
     mode, buffers and gradients and the random state are left as they were.
 
     Args:
-        model: the network, ``[N, C, H, W]`` -> ``[N, classes]``.
-        inputs: shape of one input.
-        classes: the number of logits that the network must give; any if None.
-        name: the network's name in errors; by default that of its class.
+        model: The network, ``[N, C, H, W]`` -> ``[N, classes]``.
+        inputs: Shape of one input.
+        classes: The number of logits that the network must give; any if None.
+        name: The network's name in errors; by default that of its class.
 
     Raises:
-        RequestError: the network does not take such inputs, or gives another number of logits.
+        RequestError: The network does not take such inputs, or gives another number of logits.
 
     Example:
         >>> from distillab.models import InputSpec, build_model

@@ -75,15 +75,15 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     fitted: see :mod:`distillab.models.stems`.
 
     Args:
-        name: a registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
+        name: A registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
             where MODULE may also be a file of the current directory; any of these followed by ``@64``, which
             is built for 64x64 pixels and resizes its inputs to them; or an ensemble of several
             (:class:`Ensemble`), such as ``mean(NAME+NAME)``.
-        classes: number of logits.
-        inputs: shape of one input.
+        classes: Number of logits.
+        inputs: Shape of one input.
 
     Raises:
-        RequestError: the name is not known, its package is not installed, or the network cannot take inputs
+        RequestError: The name is not known, its package is not installed, or the network cannot take inputs
             of this shape.
 
     Example:

@@ -14,7 +14,7 @@ from distillab.models.input_spec import InputSpec
 Layout = Literal["NCHW", "NHWC", "tokens"]
 Shape = tuple[int, ...]
 
-# A plain transformer has no stages: its depth is cut into this many equal parts.
+# A plain transformer has no stages: its depth is divided into this many equal parts.
 PARTS_OF_A_TRANSFORMER = 4
 MOST_PREFIX_TOKENS = 2  # a class token, a distillation token
 
@@ -24,10 +24,10 @@ class Event:
     """One module returning in a forward pass.
 
     Attributes:
-        path: path of the module in the network.
-        module: the module.
-        input_shape: shape of its first argument, empty if that is no tensor.
-        shape: shape of its output.
+        path: Path of the module in the network.
+        module: The module.
+        input_shape: Shape of its first argument, empty if that is no tensor.
+        shape: Shape of its output.
     """
 
     path: str
@@ -41,11 +41,11 @@ class Stage:
     """A module whose output is a feature map, perhaps laid out otherwise than ``[N, C, H, W]``.
 
     Attributes:
-        path: path of the module in the network.
-        layout: order of the dimensions of its output; ``tokens`` is ``[N, prefix + patches, C]``.
-        prefix: tokens (class, distillation) before the patches, for ``tokens``.
-        grid: rows and columns of the patches, for ``tokens``; None for a square of them.
-        relu: path of the activation that ends the stage, if that is a ReLU.
+        path: Path of the module in the network.
+        layout: Order of the dimensions of its output; ``tokens`` is ``[N, prefix + patches, C]``.
+        prefix: Tokens (class, distillation) before the patches, for ``tokens``.
+        grid: Rows and columns of the patches, for ``tokens``; None for a square of them.
+        relu: Path of the activation that ends the stage, if that is a ReLU.
     """
 
     path: str
@@ -85,9 +85,9 @@ def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) ->
     gives at least two stages. A feature map is recognized by having the proportions of the input.
 
     Args:
-        model: the network.
-        events: what its modules did in one forward pass, in the order of returning.
-        inputs: shape of the input of that pass.
+        model: The network.
+        events: What its modules did in one forward pass, in the order of returning.
+        inputs: Shape of the input of that pass.
     """
     proportions = Proportions.of(inputs, events)
     last = {event.path: event for event in events}
@@ -176,7 +176,7 @@ def _torchvision_blocks(model: nn.Module) -> list[str]:
 
 
 def _timm(model: nn.Module) -> list[str]:
-    """What timm calls the features of a network, without the stem that often stands first."""
+    """Paths in timm's ``feature_info``, without the stem that often comes first."""
     info = getattr(model, "feature_info", None)
     entries = getattr(info, "info", info)
     if not isinstance(entries, Iterable) or isinstance(entries, Tensor | nn.Module):
@@ -184,7 +184,7 @@ def _timm(model: nn.Module) -> list[str]:
     paths = [str(entry["module"]) for entry in entries if isinstance(entry, dict) and "module" in entry]
     modules = dict(model.named_modules())
     first = modules.get(paths[0]) if paths else None
-    # A stem goes by that name, or by that of the normalisation or activation at its end.
+    # The entry of a stem has that name, or that of the normalization or activation at its end.
     stem = first is not None and ("stem" in paths[0] or all(p.ndim < 2 for p in first.parameters()))
     return paths[1:] if stem and len(paths) > 1 else paths
 
@@ -208,7 +208,7 @@ def _stage(model: nn.Module, event: Event, proportions: Proportions) -> Stage | 
 
 
 def _thinned(stages: list[Stage]) -> tuple[Stage, ...]:
-    """All stages of a staged network; of a transformer's many blocks, those at equal parts of its depth."""
+    """All stages of a staged network; of the blocks of a transformer, those at equal parts of its depth."""
     if any(stage.layout != "tokens" for stage in stages) or len(stages) <= PARTS_OF_A_TRANSFORMER:
         return tuple(stages)
     parts = PARTS_OF_A_TRANSFORMER
@@ -216,8 +216,10 @@ def _thinned(stages: list[Stage]) -> tuple[Stage, ...]:
 
 
 def _on_spine(model: nn.Module, path: str) -> bool:
-    """Whether a module stands in the network itself or in its containers, not inside one of its blocks: half
-    way through a block the channels are often expanded, or split over branches."""
+    """Whether a module belongs to the network itself or its containers, not to the inside of a block.
+
+    There the channels are often expanded, or split over branches.
+    """
     parent, dot, _ = path.rpartition(".")
     return not dot or (isinstance(model.get_submodule(parent), nn.Sequential) and _on_spine(model, parent))
 
@@ -225,8 +227,8 @@ def _on_spine(model: nn.Module, path: str) -> bool:
 def _by_size(events: Sequence[Event], proportions: Proportions) -> tuple[Stage, ...]:
     """The last map of every spatial size, found from the end of the network backwards.
 
-    Going backwards, only growing sizes count: the 1x1 maps inside squeeze-and-excitation are passed over. So
-    is a global pooling at the end, with all that follows it.
+    Going backwards, only growing sizes count: the 1x1 maps inside squeeze-and-excitation are skipped. So is a
+    global pooling at the end, with all that follows it.
     """
     maps = [
         event
@@ -244,12 +246,12 @@ def _by_size(events: Sequence[Event], proportions: Proportions) -> tuple[Stage, 
 
 
 def _area(event: Event) -> int:
-    """Positions of the map ``[N, C, H, W]`` that a module gave."""
+    """Number of positions of the output ``[N, C, H, W]`` of a module."""
     return event.shape[2] * event.shape[3]
 
 
 def _resizes(event: Event) -> bool:
-    """Whether it is the pooling of VGG and its kin, which brings any map to the size the classifier takes."""
+    """Whether it is a pooling as in VGG, which gives any map the size that the classifier takes."""
     return "adaptive" in type(event.module).__name__.lower() and _area(event) > 1
 
 

@@ -41,7 +41,7 @@ def fit_stem(model: nn.Module, name: str, inputs: InputSpec) -> None:
     """Fit the stem of a freshly built convolutional network to small inputs, in place.
 
     Raises:
-        RequestError: its first layer shrinks the input in a way that has no customary small-image form.
+        RequestError: Its first layer shrinks the input in a way that has no customary small-image form.
     """
     found = first_convolution(model)
     if inputs.shorter_side > FITTED_UP_TO or found is None:
@@ -74,12 +74,12 @@ def fitting_patch(name: str, patch: int, inputs: InputSpec) -> int:
     that leaves 7 patches along the shorter one. For others: ``patch`` itself, which must divide both sides.
 
     Args:
-        name: the network's name in errors.
-        patch: the side of the published patches.
-        inputs: shape of one input.
+        name: The network's name in errors.
+        patch: The side of the published patches.
+        inputs: Shape of one input.
 
     Raises:
-        RequestError: there is no such patch.
+        RequestError: There is no such patch.
     """
     shorter, longer = inputs.shorter_side, max(inputs.height, inputs.width)
     if shorter > FITTED_UP_TO:

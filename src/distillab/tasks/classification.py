@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from distillab.data.targets import Labels, Targets
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import (
     class_accuracies,
     classification_metrics,
@@ -20,7 +19,7 @@ from distillab.tasks.classification_metrics import (
 from distillab.tasks.losses import cross_entropy, kl_divergence
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
-from distillab.tasks.task import Groups, Logits, Task, task
+from distillab.tasks.task import Task, task
 
 _accuracy = partial(Metric, uses_study_margin=True)
 
@@ -128,17 +127,17 @@ class Classification(Task):
         logits: Logits,
         targets: Targets,
         *,
-        groups: Groups | None = None,
+        groups: GroupArray | None = None,
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return what :func:`classification_metrics` does; ``val`` is not used."""
         return classification_metrics(logits, targets.values, groups)
 
-    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+    def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the accuracy (recall) of each class."""
         return class_accuracies(logits, targets.values)
 
-    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+    def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the accuracy of each group."""
         return group_accuracies(logits, targets.values, groups)
 
@@ -150,8 +149,6 @@ class Classification(Task):
         """Return ``agreement`` and ``teacher_kl`` as :func:`fidelity` does."""
         return fidelity(student, teacher)
 
-    def by_frequency(
-        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
-    ) -> dict[str, float]:
+    def by_frequency(self, per_class: Values, trained: LabelArray) -> dict[str, float]:
         """Return the mean accuracy of each third of the classes, by how many training examples they have."""
         return {f"{part}_accuracy": value for part, value in thirds(per_class, trained).items()}

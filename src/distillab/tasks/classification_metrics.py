@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from scipy.special import log_softmax
 
-Logits = npt.NDArray[np.floating[Any]]
-LabelArray = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float64]
-
-ECE_BINS = 15
+from distillab.tasks.arrays import ECE_BINS, Flags, GroupArray, LabelArray, Logits, Values
 
 
 def classification_metrics(
-    logits: Logits, labels: LabelArray, groups: LabelArray | None = None
+    logits: Logits, labels: LabelArray, groups: GroupArray | None = None
 ) -> dict[str, float]:
     """Return the metrics of a classifier's outputs on one test set.
 
@@ -130,7 +123,7 @@ def class_accuracies(logits: Logits, labels: LabelArray) -> Values:
     return accuracies
 
 
-def group_accuracies(logits: Logits, labels: LabelArray, groups: LabelArray) -> dict[int, float]:
+def group_accuracies(logits: Logits, labels: LabelArray, groups: GroupArray) -> dict[int, float]:
     """Return the accuracy of each group that occurs, by group number.
 
     Arguments and errors are those of :func:`classification_metrics`.
@@ -142,7 +135,7 @@ def group_accuracies(logits: Logits, labels: LabelArray, groups: LabelArray) -> 
     return {int(group): float(correct[groups == group].mean()) for group in np.unique(groups)}
 
 
-def _calibration_error(confidence: Values, correct: npt.NDArray[np.bool_]) -> float:
+def _calibration_error(confidence: Values, correct: Flags) -> float:
     edges = np.linspace(0.0, 1.0, ECE_BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, ECE_BINS - 1)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=ECE_BINS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class MetricTable(Mapping[str, Metric]):
     def __len__(self) -> int:
         return len(self._metrics)
 
-    def measured(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    def measured(self, rows: Iterable[Mapping[str, object]]) -> list[str]:
         """Return the columns of result rows that hold a number: those of the primary test set in the order of
         the table, then those of further test sets in order of appearance."""
         found = {
@@ -107,7 +107,7 @@ class MetricTable(Mapping[str, Metric]):
         }
         return [name for name in self if name in found] + self.of_further_tests([found])
 
-    def of_further_tests(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    def of_further_tests(self, rows: Iterable[Mapping[str, object]]) -> list[str]:
         """Return the columns of result rows measured on further test sets, in order of appearance."""
         found = dict.fromkeys(key for row in rows for key in row if "." in key)
         return [key for key in found if key.partition(".")[0] in self.per_test]

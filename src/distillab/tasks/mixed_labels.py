@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distillab.data.targets import UNLABELLED
 
-SMALLEST_SHARE = 1e-6
+LEAST_LABELLED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Mixed:
     Attributes:
         labels: int64 ``[N]`` or int8 ``[N, K]``, the labels of the examples mixed in.
         share: float32 ``[N]`` in [0, 1], the weight of an example's own label; ``labels`` has the rest.
+
+    Example:
+        >>> mixed = Mixed(torch.tensor([1]), share=torch.tensor([0.75]))
+        >>> mean_over_labelled(lambda labels: labels.float(), torch.tensor([0]), mixed)
+        tensor([0.2500])
     """
 
     labels: Tensor
@@ -39,6 +44,10 @@ def mean_over_labelled(loss: Callable[[Tensor], Tensor], labels: Tensor, mixed: 
 
     Returns:
         The scaled loss, ``[N]``.
+
+    Example:
+        >>> mean_over_labelled(lambda labels: labels.clamp(min=0).float(), torch.tensor([3, -1]), None)
+        tensor([6., 0.])
     """
     total = loss(labels)
     labelled = _labelled(labels).to(total)
@@ -46,7 +55,7 @@ def mean_over_labelled(loss: Callable[[Tensor], Tensor], labels: Tensor, mixed: 
         share = mixed.share.to(total)
         total = torch.lerp(loss(mixed.labels), total, share)
         labelled = torch.lerp(_labelled(mixed.labels).to(total), labelled, share)
-    return total * (len(total) / labelled.sum().clamp(min=SMALLEST_SHARE))
+    return total * (len(total) / labelled.sum().clamp(min=LEAST_LABELLED))
 
 
 def _labelled(labels: Tensor) -> Tensor:

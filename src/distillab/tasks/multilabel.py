@@ -6,11 +6,11 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from distillab.data.targets import UNLABELLED, LabelSets, Targets
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import thirds
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
 from distillab.tasks.metric import Metric, MetricTable
@@ -23,7 +23,7 @@ from distillab.tasks.multilabel_metrics import (
     multilabel_fidelity,
     multilabel_metrics,
 )
-from distillab.tasks.task import Groups, Logits, Task, task
+from distillab.tasks.task import Task, task
 
 CHANCE = 0.5  # AUC of a guess
 
@@ -57,7 +57,7 @@ class MultiLabel(Task):
     primary: ClassVar[str] = "macro_auc"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("macro_auc", "mean AUC of the labels", "Macro AUC"),
+            _quality("macro_auc", "mean AUC of the labels", "Macro AUC", brief=True),
             _quality(
                 "macro_auc_selected",
                 "mean AUC of the labels at the epoch chosen on val",
@@ -70,13 +70,29 @@ class MultiLabel(Task):
             _quality("micro_f1", "micro F1", "Micro F1"),
             _quality("exact_match", "share of exact matches", "Exact match", counts_examples=True),
             _error("hamming_loss", "Hamming loss", "Hamming loss"),
-            _quality("worst_label_auc", "AUC of the worst label", "Worst label"),
+            _quality("worst_label_auc", "AUC of the worst label", "Worst label", brief=True),
             _quality("worst_group_auc", "mean AUC of the worst group", "Worst group"),
-            _nats("nll", "binary cross-entropy", "Binary cross-entropy"),
-            _error("brier", "Brier score", "Brier score"),
-            _error("ece", "calibration error", "Calibration error (ECE)", margin=0.01),
-            Metric("agreement", "agreement with the teacher", "Agreement with teacher", margin=0.01),
-            _nats("teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)"),
+            _nats("nll", "binary cross-entropy", "Binary cross-entropy", kind="calibration"),
+            _error("brier", "Brier score", "Brier score", kind="calibration"),
+            _error(
+                "ece",
+                "calibration error",
+                "Calibration error (ECE)",
+                margin=0.01,
+                kind="calibration",
+                brief=True,
+            ),
+            Metric(
+                "agreement",
+                "agreement with the teacher",
+                "Agreement with teacher",
+                margin=0.01,
+                kind="fidelity",
+                brief=True,
+            ),
+            _nats(
+                "teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)", kind="fidelity"
+            ),
             _quality("head_auc", "AUC of the frequent labels", "Frequent labels"),
             _quality("middle_auc", "AUC of the middle labels", "Middle labels"),
             _quality("tail_auc", "AUC of the rare labels", "Rare labels"),
@@ -84,8 +100,15 @@ class MultiLabel(Task):
         per_test=["macro_auc", "worst_group_auc"],
     )
     targets: ClassVar[type[Targets]] = LabelSets
+    class_noun: ClassVar[str] = "label"
+    class_metric: ClassVar[Metric] = _quality("label_auc", "AUC of the label", "AUC of the label")
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
+
+    @property
+    def worst_group(self) -> str:
+        """The column of the macro AUC within the worst group."""
+        return "worst_group_auc"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``: one logit per label."""
@@ -121,7 +144,7 @@ class MultiLabel(Task):
         logits: Logits,
         targets: Targets,
         *,
-        groups: Groups | None = None,
+        groups: GroupArray | None = None,
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return what :func:`multilabel_metrics` does.
@@ -132,11 +155,11 @@ class MultiLabel(Task):
         thresholds = None if val is None else best_thresholds(val[0], val[1].values)
         return multilabel_metrics(logits, targets.values, groups, thresholds)
 
-    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+    def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the AUC of each label."""
         return label_aucs(logits, targets.values)
 
-    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+    def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the macro AUC within each group."""
         return group_aucs(logits, targets.values, groups)
 
@@ -148,9 +171,7 @@ class MultiLabel(Task):
         """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""
         return multilabel_fidelity(student, teacher)
 
-    def by_frequency(
-        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
-    ) -> dict[str, float]:
+    def by_frequency(self, per_class: Values, trained: LabelArray) -> dict[str, float]:
         """Return the mean AUC of each third of the labels, by how many training examples have them."""
         return {f"{part}_auc": value for part, value in thirds(per_class, trained).items()}
 

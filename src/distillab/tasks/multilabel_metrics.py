@@ -15,21 +15,16 @@ from scipy.special import expit, log_expit
 from scipy.stats import rankdata
 
 from distillab.data.targets import UNLABELLED
+from distillab.tasks.arrays import ECE_BINS, Flags, GroupArray, LabelSetArray, Logits, Values
 
-Logits = npt.NDArray[np.floating[Any]]
-SetArray = npt.NDArray[np.int8]
-Scores = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
-BINS = 15
 EVEN = 0.0  # the logit of probability 0.5
 
 
 def multilabel_metrics(
     logits: Logits,
-    labels: SetArray,
-    groups: npt.NDArray[np.int64] | None = None,
-    thresholds: Scores | None = None,
+    labels: LabelSetArray,
+    groups: GroupArray | None = None,
+    thresholds: Values | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a multi-label network's outputs on one test set.
 
@@ -103,18 +98,18 @@ def multilabel_fidelity(student_logits: Logits, teacher_logits: Logits) -> dict[
     }
 
 
-def defined_labels(labels: SetArray) -> Mask:
+def defined_labels(labels: LabelSetArray) -> Flags:
     """Return whether each label both occurs and is absent among the examples where it is known, ``[K]``."""
-    defined: Mask = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+    defined: Flags = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
     return defined
 
 
-def label_aucs(logits: Logits, labels: SetArray) -> Scores:
+def label_aucs(logits: Logits, labels: LabelSetArray) -> Values:
     """Return the area under the ROC curve of each label, ``[K]``, NaN where it is not defined."""
     return _per_label(_auc, *_checked(logits, labels))
 
 
-def group_aucs(logits: Logits, labels: SetArray, groups: npt.NDArray[np.int64]) -> dict[int, float]:
+def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray) -> dict[int, float]:
     """Return the macro AUC within each group that occurs, by group number, NaN where no label is defined."""
     scores, truth = _checked(logits, labels)
     if groups.shape != truth.shape[:1]:
@@ -125,7 +120,7 @@ def group_aucs(logits: Logits, labels: SetArray, groups: npt.NDArray[np.int64]) 
     }
 
 
-def best_thresholds(logits: Logits, labels: SetArray) -> Scores:
+def best_thresholds(logits: Logits, labels: LabelSetArray) -> Values:
     """Return the logit from which predicting a label gives the best F1 on a validation set, ``[K]``.
 
     Of thresholds that are equally good the highest; 0 (probability 0.5) for labels that are not defined.
@@ -135,7 +130,7 @@ def best_thresholds(logits: Logits, labels: SetArray) -> Scores:
     return np.where(np.isnan(found), EVEN, found)
 
 
-def _per_label(measure: Callable[[Scores, Mask], float], scores: Scores, truth: SetArray) -> Scores:
+def _per_label(measure: Callable[[Values, Flags], float], scores: Values, truth: LabelSetArray) -> Values:
     """Return a measure of the known examples of each label, NaN where the label is not defined."""
     found = np.full(truth.shape[1], np.nan)
     for label in np.flatnonzero(defined_labels(truth)):
@@ -144,7 +139,7 @@ def _per_label(measure: Callable[[Scores, Mask], float], scores: Scores, truth: 
     return found
 
 
-def _auc(scores: Scores, positive: Mask) -> float:
+def _auc(scores: Values, positive: Flags) -> float:
     """Mann-Whitney's U over the pairs of a positive and a negative; ties count half."""
     positives = int(positive.sum())
     pairs = positives * (len(positive) - positives)
@@ -154,7 +149,7 @@ def _auc(scores: Scores, positive: Mask) -> float:
     return float((ranks - positives * (positives + 1) / 2) / pairs)
 
 
-def _average_precision(scores: Scores, positive: Mask) -> float:
+def _average_precision(scores: Values, positive: Flags) -> float:
     """sum_k (R_k - R_k-1) P_k over the distinct thresholds, from high to low."""
     if positive.all() or not positive.any():
         return float("nan")
@@ -163,12 +158,12 @@ def _average_precision(scores: Scores, positive: Mask) -> float:
     return float((gained * hits / predicted).sum())
 
 
-def _best_threshold(scores: Scores, positive: Mask) -> float:
+def _best_threshold(scores: Values, positive: Flags) -> float:
     hits, predicted, thresholds = _by_threshold(scores, positive)
     return float(thresholds[np.argmax(2 * hits / (predicted + positive.sum()))])
 
 
-def _by_threshold(scores: Scores, positive: Mask) -> tuple[Scores, Scores, Scores]:
+def _by_threshold(scores: Values, positive: Flags) -> tuple[Values, Values, Values]:
     """Hits and predictions at each distinct threshold, from high to low."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -176,27 +171,27 @@ def _by_threshold(scores: Scores, positive: Mask) -> tuple[Scores, Scores, Score
     return hits, (last + 1).astype(np.float64), scores[order][last]
 
 
-def _f1(predicted: Mask, positive: Mask, known: Mask) -> Scores:
+def _f1(predicted: Flags, positive: Flags, known: Flags) -> Values:
     """F1 of each column; 0 where nothing is positive or predicted."""
     hits = (predicted & positive & known).sum(axis=0)
     counted = (predicted & known).sum(axis=0) + (positive & known).sum(axis=0)
-    f1: Scores = 2.0 * hits / np.maximum(counted, 1)
+    f1: Values = 2.0 * hits / np.maximum(counted, 1)
     return f1
 
 
-def _cross_entropy(scores: Scores, positive: Mask, known: Mask) -> Scores:
+def _cross_entropy(scores: Values, positive: Flags, known: Flags) -> Values:
     """Binary cross-entropy of each example, averaged over its known labels."""
     losses = -log_expit(np.where(positive, scores, -scores))
-    mean: Scores = (losses * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    mean: Values = (losses * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return mean
 
 
-def _calibration_errors(probabilities: Scores, positive: Mask, known: Mask) -> Iterator[float]:
-    edges = np.linspace(0.0, 1.0, BINS + 1)
+def _calibration_errors(probabilities: Values, positive: Flags, known: Flags) -> Iterator[float]:
+    edges = np.linspace(0.0, 1.0, ECE_BINS + 1)
     for label in np.flatnonzero(known.any(axis=0)):
         p, y = probabilities[known[:, label], label], positive[known[:, label], label]
-        bins = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, BINS - 1)
-        gaps = np.bincount(bins, weights=p - y, minlength=BINS)
+        bins = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, ECE_BINS - 1)
+        gaps = np.bincount(bins, weights=p - y, minlength=ECE_BINS)
         yield float(np.abs(gaps).sum() / len(p))
 
 
@@ -205,12 +200,12 @@ def _mean(values: npt.NDArray[Any]) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _least(values: Scores) -> float:
+def _least(values: Values) -> float:
     known = values[~np.isnan(values)]
     return float(known.min()) if len(known) else float("nan")
 
 
-def _finite(logits: Logits) -> Scores:
+def _finite(logits: Logits) -> Values:
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or 0 in scores.shape:
         raise ValueError(f"logits are [N, K] with at least one example, not {list(scores.shape)}")
@@ -219,7 +214,7 @@ def _finite(logits: Logits) -> Scores:
     return scores
 
 
-def _checked(logits: Logits, labels: SetArray) -> tuple[Scores, SetArray]:
+def _checked(logits: Logits, labels: LabelSetArray) -> tuple[Values, LabelSetArray]:
     scores, truth = _finite(logits), np.asarray(labels, dtype=np.int8)
     if truth.shape != scores.shape:
         raise ValueError(f"labels {list(truth.shape)} do not fit logits {list(scores.shape)}")

@@ -6,19 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from distillab.canonical import JsonObject
 from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.registry import Registry
+from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
-
-Logits = npt.NDArray[np.floating[Any]]
-Groups = npt.NDArray[np.int64]
 
 
 class Task(BaseModel, ABC):
@@ -33,6 +30,13 @@ class Task(BaseModel, ABC):
         targets: The kind of targets that it learns from.
         class_noun: The noun for what :meth:`per_class` is about, such as ``class`` or ``label``.
         class_metric: The metric that :meth:`per_class` returns.
+
+    Example:
+        >>> made = tasks["multilabel"]()
+        >>> made.primary, made.targets.__name__, made.head_width(14)
+        ('macro_auc', 'LabelSets', 14)
+        >>> made.metrics[made.primary].title
+        'Macro AUC'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,7 +106,7 @@ class Task(BaseModel, ABC):
         logits: Logits,
         targets: Targets,
         *,
-        groups: Groups | None = None,
+        groups: GroupArray | None = None,
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of outputs on one test set, by column.
@@ -115,11 +119,11 @@ class Task(BaseModel, ABC):
         """
 
     @abstractmethod
-    def per_class(self, logits: Logits, targets: Targets) -> npt.NDArray[np.float64]:
+    def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the quality of the outputs per class, float64 ``[C]``, NaN where it is undefined."""
 
     @abstractmethod
-    def per_group(self, logits: Logits, targets: Targets, groups: Groups) -> dict[int, float]:
+    def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the quality of the outputs per group that occurs, by group number."""
 
     @abstractmethod
@@ -135,9 +139,7 @@ class Task(BaseModel, ABC):
             teacher: Logits of the same examples in the same order.
         """
 
-    def by_frequency(
-        self, per_class: npt.NDArray[np.float64], trained: npt.NDArray[np.int64]
-    ) -> dict[str, float]:
+    def by_frequency(self, per_class: Values, trained: LabelArray) -> dict[str, float]:
         """Return metrics of frequent, middle and rare classes, by column; empty if the task has none.
 
         Args:
@@ -146,7 +148,7 @@ class Task(BaseModel, ABC):
         """
         return {}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the task as a study may write it, all settings included."""
         return {"name": self.name, **self.model_dump(mode="json")}
 
@@ -155,11 +157,23 @@ tasks: Registry[type[Task]] = Registry("task")
 
 
 def task(name: str) -> Callable[[type[Task]], type[Task]]:
-    """Return a class decorator that registers a task under ``name``."""
+    """Return a class decorator that registers a task.
+
+    Args:
+        name: The name by which studies refer to it.
+
+    Example:
+        >>> sorted(tasks)
+        ['classification', 'multilabel']
+        >>> task("multilabel")(tasks["multilabel"])
+        Traceback (most recent call last):
+        ValueError: task 'multilabel' is registered twice
+    """
 
     def register(cls: type[Task]) -> type[Task]:
+        tasks.register(name)(cls)
         cls.name = name
-        return tasks.register(name)(cls)
+        return cls
 
     return register
 

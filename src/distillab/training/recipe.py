@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.data.examples import Examples
 from distillab.modalities import modality_of
@@ -232,7 +233,7 @@ class ResolvedRecipe:
             return self.lr * 0.1 ** sum(share >= milestone for milestone in self.milestones)
         return self.lr
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON form.
 
         Keys that are younger than some studies are left out at their defaults, so runs keep their ids.
@@ -244,6 +245,6 @@ class ResolvedRecipe:
         return values
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ResolvedRecipe:
+    def from_dict(cls, values: JsonObject) -> ResolvedRecipe:
         """Return the recipe of a JSON form."""
-        return cls(**(values | {"milestones": tuple(values["milestones"])}))
+        return cls(**{**values, "milestones": tuple(values["milestones"])})

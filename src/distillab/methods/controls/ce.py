@@ -1,4 +1,4 @@
-"""Plain training: the twin that every distilled student is compared with."""
+"""Plain training, the baseline of every gain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from distillab.models.outputs import Outputs
 
 
 @method("ce")
-class CrossEntropy(Method):
-    """Cross-entropy with the labels, no teacher: mean_n -log p_s[y].
+class PlainTraining(Method):
+    """Plain training: the supervised loss alone, the baseline of every gain.
 
-    Paper: none; the control that every gain is measured against.
+    mean_n CE(p_s, y).
+
+    Paper: none; a control.
     """
 
     teacher: ClassVar[TeacherKind] = "none"
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """Return no term: all that counts is the labels."""
+        """Return no term: the base class adds the supervised loss."""
         return {}

@@ -1,4 +1,4 @@
-"""Label smoothing: how much of a gain needs a teacher at all."""
+"""Label smoothing, the control for regularization without a teacher."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from distillab.models.outputs import Outputs
 
 @method("label_smoothing", paper="Szegedy et al., Rethinking the Inception architecture, CVPR 2016")
 class LabelSmoothing(Method):
-    """Cross-entropy with smoothed labels, no teacher: mean_n -(1 - e) log p_s[y] - (e / C) sum_c log p_s[c].
+    """Label smoothing: the supervised loss on smoothed labels, without a teacher.
 
-    It is distillation from a teacher that knows only the label (Yuan et al., "Revisiting knowledge
-    distillation via label smoothing regularization", CVPR 2020): the control for mere regularisation.
+    mean_n -(1 - e) log p_s[y] - (e / C) sum_c log p_s[c].
+
+    It equals distillation from a teacher that knows only the label (Yuan et al., "Revisiting knowledge
+    distillation via label smoothing regularization", CVPR 2020): the control for mere regularization.
 
     Paper: Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016, section 7.
     """
@@ -23,12 +25,16 @@ class LabelSmoothing(Method):
     teacher: ClassVar[TeacherKind] = "none"
 
     class Config(Method.Config):
-        """``smoothing`` is e, the share of a label that is spread evenly over all classes."""
+        """Hyper-parameters.
+
+        Attributes:
+            smoothing: e, the share of a label that is spread evenly over all classes.
+        """
 
         smoothing: Share = 0.1
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """Return no term: all that counts is the labels."""
+        """Return no term: the base class adds the supervised loss."""
         return {}
 
     def label_term(self, student: Outputs, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Distillation from a teacher that knows nothing."""
+"""Distillation from an untrained teacher, the control for regularization by soft targets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from distillab.methods.method import TeacherKind, method
 
 @method("random_teacher")
 class RandomTeacher(SoftTargets):
-    """The loss of ``kd``, a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s), with an untrained teacher.
+    """Random teacher: the loss of ``kd`` with an untrained teacher.
 
-    The teacher has the architecture of the study's and its initial weights. What this gains over ``ce`` is
-    regularisation; only what ``kd`` gains beyond it can be knowledge.
+    a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s).
+
+    The teacher has the architecture of the study's teacher and its initial weights. What this gains over
+    ``ce`` is regularization; only what ``kd`` gains beyond it can be knowledge.
 
     Paper: none; a control.
     """

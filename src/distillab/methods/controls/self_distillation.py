@@ -1,4 +1,4 @@
-"""Distillation from an earlier self."""
+"""Distillation from a trained copy of the student, the control for the size of the teacher."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from distillab.methods.method import TeacherKind, method
 
 @method("self", paper="Furlanello et al., Born-again neural networks, ICML 2018")
 class SelfDistillation(SoftTargets):
-    """The loss of ``kd``, a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s), taught by the student's twin.
+    """Self-distillation: the loss of ``kd`` with a plain student as the teacher.
+
+    a mean_n CE(p_s, y) + b T^2 mean_n KL(p_t || p_s).
 
     The teacher is a plainly trained network of the student's architecture, one generation. What ``kd`` gains
-    beyond this is what a larger teacher is worth.
+    beyond this is the worth of a larger teacher.
 
     Deviation: the paper adds its terms at T = 1 without weights. The defaults here are those of ``kd``, so
     that the two differ in the teacher alone; ``{temperature: 1, ce_weight: 1, kd_weight: 1}`` is the paper's.

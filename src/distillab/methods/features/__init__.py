@@ -1,4 +1,4 @@
-"""Methods that learn from feature maps, or from what is made of them."""
+"""Methods that learn from the teacher's feature maps, or from what is computed of them."""
 
 from distillab.methods.features import (
     ab,

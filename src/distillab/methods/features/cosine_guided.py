@@ -1,4 +1,4 @@
-"""Cosine-guided distillation: attend to the places and channels where directions differ."""
+"""Transfer of feature maps, weighted by how much their directions differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes, widen
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
-from distillab.methods.outputs import at_one_size, maps
+from distillab.methods.paired_outputs import at_one_size, paired_maps
 from distillab.models.outputs import Outputs, attention_map
 
 
@@ -19,7 +19,7 @@ from distillab.models.outputs import Outputs, attention_map
     paper="Park et al., Cosine similarity-guided knowledge distillation, Scientific Reports 2024",
 )
 class CosineGuided(Method):
-    """Cosine-guided distillation: attend to the places and channels where directions differ.
+    """Cosine-guided distillation: match feature maps where their directions differ from the teacher's.
 
     a mean_n CE(p_s, y) + mean_stages (u mean_nchw W (s - t)^2 + v (mean 1 - c_ch + mean 1 - c_sp)).
 
@@ -40,7 +40,14 @@ class CosineGuided(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The weights u (``value_weight``), v (``cosine_weight``) and a (``ce_weight``), and the mask."""
+        """Hyper-parameters.
+
+        Attributes:
+            value_weight: u.
+            cosine_weight: v.
+            mask: Which places count.
+            ce_weight: a.
+        """
 
         value_weight: Weight = 1.0
         cosine_weight: Weight = 0.5
@@ -48,32 +55,40 @@ class CosineGuided(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        shapes = paired_shapes(pair)
-        self.connectors = nn.ModuleList(widen(ours[0], theirs[0], normalise=False) for ours, theirs in shapes)
+        self.connectors = nn.ModuleList(
+            widen(shape_s[0], shape_t[0], normalize=False) for shape_s, shape_t in paired_shapes(pair)
+        )
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``values`` and ``cosines``. Raises ValueError without a teacher or maps."""
-        found = [at_one_size(*pair) for pair in maps(self, student, teacher)]
+        """Return the terms ``values`` and ``cosines``.
+
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        found = [at_one_size(*pair) for pair in paired_maps(self, student, teacher)]
         parts = [
-            torch.stack(guided(connect(ours), theirs, self.mask(theirs)))
-            for connect, (ours, theirs) in zip(self.connectors, found, strict=True)
+            torch.stack(guided_losses(connect(f_s), f_t, self.mask(f_t)))
+            for connect, (f_s, f_t) in zip(self.connectors, found, strict=True)
         ]
         values, cosines = torch.stack(parts).mean(0)
-        return {
-            "values": self.config.value_weight * values,
-            "cosines": self.config.cosine_weight * cosines,
-        }
+        return {"values": self.config.value_weight * values, "cosines": self.config.cosine_weight * cosines}
 
     def mask(self, teacher: Tensor) -> Tensor:
-        """Which places count, 0 or 1: maps ``[N, C, H, W]`` -> ``[N, 1, H, W]``."""
+        """Return which places count, 0 or 1: maps ``[N, C, H, W]`` -> ``[N, 1, H, W]``."""
         if self.config.mask == "none":
             return torch.ones_like(teacher[:, :1])
         active = attention_map(teacher)
         return (active >= active.mean((1, 2), keepdim=True)).to(teacher)[:, None]
 
 
-def guided(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The two parts of the loss of one stage: maps ``[N, C, H, W]``, mask ``[N, 1, H, W]``; two scalars."""
+def guided_losses(student: Tensor, teacher: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two parts of the loss of one stage, as scalars.
+
+    Args:
+        student: Maps ``[N, C, H, W]``.
+        teacher: Maps ``[N, C, H, W]``.
+        mask: Which places count, ``[N, 1, H, W]``.
+    """
     across = 1 - F.cosine_similarity((student * mask).flatten(2), (teacher * mask).flatten(2), dim=2)
     along = 1 - F.cosine_similarity(student, teacher, dim=1)
     weight = (across[:, :, None, None] * along[:, None]).abs() * mask

@@ -1,4 +1,4 @@
-"""Hints: match a teacher's feature maps half way through."""
+"""Transfer of the feature maps of one stage."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from torch import Tensor
 
 from distillab.methods.connectors import paired_shapes, widen
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
-from distillab.methods.outputs import at_one_size, maps
+from distillab.methods.paired_outputs import at_one_size, paired_maps
 from distillab.models.outputs import Outputs
 
 
 @method("fitnet", paper="Romero et al., FitNets: hints for thin deep nets, ICLR 2015")
 class Hints(Method):
-    """Hints: a mean_n CE(p_s, y) + w mean_nchw (r(F_s) - F_t)^2.
+    """Hints: match the teacher's feature maps at one stage.
+
+    a mean_n CE(p_s, y) + w mean_nchw (r(F_s) - F_t)^2.
 
     F are the feature maps ``[N, C, H, W]`` of one pair of stages and r a trained 1x1 convolution with batch
-    normalisation from the student's channels to the teacher's. The larger map is average-pooled to the
+    normalization from the student's channels to the teacher's. The larger map is average-pooled to the
     smaller one.
 
     Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: the second of three stages, w 100, a 1.
@@ -35,7 +37,13 @@ class Hints(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The stage, and the weights w (``hint_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            stage: The stage, counted from the deepest.
+            hint_weight: w.
+            ce_weight: a.
+        """
 
         stage: Annotated[int, Field(ge=1, strict=True)] = 2
         hint_weight: Weight = 100.0
@@ -44,12 +52,14 @@ class Hints(Method):
         super().__init__(config, pair)
         shapes = paired_shapes(pair)
         self.place = -min(config.stage, max(len(shapes), 1))
-        ours, theirs = shapes[self.place] if shapes else (pair.student.maps[-1],) * 2
-        self.connector = widen(ours[0], theirs[0])
+        shape_s, shape_t = shapes[self.place] if shapes else (pair.student.maps[-1],) * 2
+        self.connector = widen(shape_s[0], shape_t[0])
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``hint``. Raises ValueError without a teacher or maps."""
-        ours, theirs = at_one_size(*maps(self, student, teacher)[self.place])
-        return {
-            "hint": self.config.hint_weight * F.mse_loss(self.connector(ours), theirs),
-        }
+        """Return the term ``hint``.
+
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        f_s, f_t = at_one_size(*paired_maps(self, student, teacher)[self.place])
+        return {"hint": self.config.hint_weight * F.mse_loss(self.connector(f_s), f_t)}

@@ -1,4 +1,4 @@
-"""Factor transfer: the teacher's features in a paraphrase, which the student learns to translate."""
+"""Transfer of the teacher's features in a compressed form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from distillab.methods.connectors import paired_shapes
+from distillab.methods.connectors import deepest_shapes
 from distillab.methods.method import (
     Batch,
     Method,
@@ -19,7 +19,7 @@ from distillab.methods.method import (
     WeightedConfig,
     method,
 )
-from distillab.methods.outputs import at_one_size, maps
+from distillab.methods.paired_outputs import at_one_size, paired_maps
 from distillab.models.outputs import Outputs, unit_norm
 
 
@@ -28,14 +28,14 @@ from distillab.models.outputs import Outputs, unit_norm
     paper="Kim et al., Paraphrasing complex network: network compression via factor transfer, NeurIPS 2018",
 )
 class FactorTransfer(Method):
-    """Factor transfer: the teacher's features in a paraphrase, which the student learns to translate.
+    """Factor transfer: match factors that an autoencoder compresses the teacher's features into.
 
     a mean_n CE(p_s, y) + w mean_nhw |q_s - q_t|, and before it, mean_nchw (d(e(F_t)) - F_t)^2.
 
-    The paraphraser e and d, convolutions that make ``rate`` times the channels out of the teacher's last maps
-    ``[N, C, H, W]`` and back, is trained over the first ``paraphrase`` of the training, and then fixed. From
-    then on the student's translator (the same three convolutions) is to give the same factor: q is the mean
-    over channels of its squares, scaled to unit length over space. p_s is the student's softmax.
+    The paraphraser e and d, convolutions that take the teacher's last maps ``[N, C, H, W]`` to ``rate`` times
+    the channels and back, is trained over the first ``paraphrase`` of the training, and then fixed. From then
+    on the student's translator (the same three convolutions) is to give the same factor: q is the mean over
+    channels of its squares, scaled to unit length over space. p_s is the student's softmax.
 
     Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: rate 0.5, w 200, a 1, 30 of 240 epochs of
     paraphrasing, which here are a share of the training and leave the student to its labels meanwhile.
@@ -47,7 +47,14 @@ class FactorTransfer(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The rate, the share of training to paraphrase, and the weights w (``ft_weight``) and a."""
+        """Hyper-parameters.
+
+        Attributes:
+            rate: Channels of the factor per channel of the teacher.
+            paraphrase: Share of the training in which the paraphraser is trained.
+            ft_weight: w.
+            ce_weight: a.
+        """
 
         rate: Temperature = 0.5
         paraphrase: Share = 30 / 240
@@ -55,32 +62,32 @@ class FactorTransfer(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        (ours, theirs) = (paired_shapes(pair) or [(pair.student.maps[-1],) * 2])[-1]
-        factors = max(1, round(config.rate * theirs[0]))
-        self.encoder, self.decoder = _convolutions(theirs[0], factors), _convolutions(factors, theirs[0])
-        self.translator = _convolutions(ours[0], factors)
+        (channels_s, *_), (channels_t, *_) = deepest_shapes(pair)
+        factors = max(1, round(config.rate * channels_t))
+        self.encoder, self.decoder = _convolutions(channels_t, factors), _convolutions(factors, channels_t)
+        self.translator = _convolutions(channels_s, factors)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``paraphrase`` and ``ft``. Raises ValueError without a teacher or maps."""
-        ours, theirs = at_one_size(*maps(self, student, teacher)[-1])
-        nothing = ours.new_zeros(())
-        paraphrase = apart = nothing
+        """Return the terms ``paraphrase`` and ``ft``, one of which is 0.
+
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        f_s, f_t = at_one_size(*paired_maps(self, student, teacher)[-1])
+        reconstruction = distance = f_s.new_zeros(())
         if batch.progress < self.config.paraphrase:
-            paraphrase = (self.decoder(self.encoder(theirs)) - theirs).square().mean()
+            reconstruction = (self.decoder(self.encoder(f_t)) - f_t).square().mean()
         else:
             with torch.no_grad():
-                factor = self.encoder.eval()(theirs)
-            apart = factors_apart(self.translator(ours), factor)
-        return {
-            "paraphrase": paraphrase,
-            "ft": self.config.ft_weight * apart,
-        }
+                factor = self.encoder.eval()(f_t)
+            distance = factor_distance(self.translator(f_s), factor)
+        return {"paraphrase": reconstruction, "ft": self.config.ft_weight * distance}
 
 
-def factors_apart(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean absolute difference of normalised factors: ``[N, K, H, W]`` both, a scalar."""
-    ours, theirs = (unit_norm(x.square().mean(1)) for x in (student, teacher))
-    return (ours - theirs).abs().mean()
+def factor_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the mean absolute difference of normalized factors: ``[N, K, H, W]`` both, a scalar."""
+    q_s, q_t = (unit_norm(x.square().mean(1)) for x in (student, teacher))
+    return (q_s - q_t).abs().mean()
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.Module:

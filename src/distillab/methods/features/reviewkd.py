@@ -1,4 +1,4 @@
-"""Knowledge review: every stage of the teacher teaches the student's stages up to its own depth."""
+"""Transfer of every stage of the teacher into the student's stages up to its depth."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from distillab.methods.connectors import paired_shapes
-from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Need, Pair, Share, Weight, WeightedConfig, method
-from distillab.methods.outputs import preactivations
+from distillab.methods.paired_outputs import paired_embeddings, paired_preactivations
 from distillab.models.outputs import Outputs
 
-LEVELS = (4, 2, 1)  # sides that maps are pooled to, each weighing half of the one before
+POOLED_SIDES = (4, 2, 1)  # each weighs half of the one before
 
 
 @method("reviewkd", paper="Chen et al., Distilling knowledge via knowledge review, CVPR 2021")
 class KnowledgeReview(Method):
-    """Knowledge review: every stage of the teacher teaches the student's stages up to its own depth.
+    """Knowledge review: match every stage of the teacher by fusing the student's stages of that depth on.
 
     a mean_n CE(p_s, y) + w(t) sum_stages H(r_k, F_k), H a weighted sum of mean_nchw (r - F)^2.
 
     F are the teacher's maps ``[N, C, H, W]`` before their ReLU, and its embedding as the deepest stage of one
-    place. r_k is made of the student's stage k and what came of the deeper ones (two gates of a trained
+    place. r_k is the fusion of the student's stage k with that of the deeper ones (two gates of a trained
     attention weigh them), a 3x3 convolution bringing it to the teacher's channels. H compares the maps, with
     weight 1, and their averages over 4x4, 2x2 and 1 places, with 1/2, 1/4 and 1/8, over the sum of weights;
     sizes not below the map's own are left out. p_s is the student's softmax.
 
     Deviations: the student's maps are those before their ReLU as well, where they have one (pre-activation
     networks, such as wide ResNets, give sums that meet no ReLU); the convolutions of the fusion have no batch
-    normalisation.
+    normalization.
 
     Defaults: w 1, a 1 (the authors take 0.6 to 8 by pair), at most 512 channels between, weight rising
     over 20 of 240 epochs, here over that share of the training.
@@ -44,7 +43,14 @@ class KnowledgeReview(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "preactivations"})
 
     class Config(WeightedConfig):
-        """The widest fusion, the share to warm up, and the weights w (``review_weight``) and a."""
+        """Hyper-parameters.
+
+        Attributes:
+            widest: Most channels of a fusion.
+            warmup: Share of the training over which w rises.
+            review_weight: w.
+            ce_weight: a.
+        """
 
         widest: Annotated[int, Field(ge=1, strict=True)] = 512
         warmup: Share = 20 / 240
@@ -52,36 +58,35 @@ class KnowledgeReview(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        theirs = pair.student if pair.teacher is None else pair.teacher
-        widths = [(ours[0], its[0]) for ours, its in paired_shapes(pair)]
-        widths.append((pair.student.embedding or 1, theirs.embedding or 1))
+        teacher = pair.student if pair.teacher is None else pair.teacher
+        widths = [(shape_s[0], shape_t[0]) for shape_s, shape_t in paired_shapes(pair)]
+        widths.append((pair.student.embedding or 1, teacher.embedding or 1))
         middle = min(config.widest, widths[-1][0])
         self.fusions = nn.ModuleList(
-            Fusion(ours, middle, its, alone=place == len(widths) - 1)
-            for place, (ours, its) in enumerate(widths)
+            Fusion(width_s, middle, width_t, alone=place == len(widths) - 1)
+            for place, (width_s, width_t) in enumerate(widths)
         )
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``review``. Raises ValueError without what it needs."""
-        found = preactivations(self, student, teacher)
-        theirs = teacher.embedding
-        if student.embedding is None or theirs is None:
-            raise ValueError(f"method {self.name} needs the embeddings of both networks")
-        places = (in_full_precision(e)[:, :, None, None] for e in (student.embedding, theirs.detach()))
-        stages = [*found, tuple(places)]
+        """Return the term ``review``.
+
+        Raises:
+            ValueError: A network gives no preactivations or no embedding.
+        """
+        found = paired_preactivations(self, student, teacher)
+        e_s, e_t = paired_embeddings(self, student, teacher)
+        stages = [*found, (e_s[:, :, None, None], e_t[:, :, None, None])]
         deeper: Tensor | None = None
         parts = []
-        for fusion, (ours, its) in reversed(list(zip(self.fusions, stages, strict=True))):
-            reviewed, deeper = fusion(ours, deeper)
-            parts.append(pyramid_distance(_resized(reviewed, its), its))
+        for fusion, (f_s, f_t) in reversed(list(zip(self.fusions, stages, strict=True))):
+            reviewed, deeper = fusion(f_s, deeper)
+            parts.append(pyramid_distance(_resized(reviewed, f_t), f_t))
         rise = min(batch.progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0
-        return {
-            "review": self.config.review_weight * rise * torch.stack(parts).sum(),
-        }
+        return {"review": self.config.review_weight * rise * torch.stack(parts).sum()}
 
 
 class Fusion(nn.Module):
-    """Fuses a stage with what came of the deeper ones, by two gates."""
+    """Fuses a stage with the fusion of the deeper ones, by two gates."""
 
     def __init__(self, inputs: int, middle: int, outputs: int, *, alone: bool) -> None:
         super().__init__()
@@ -90,7 +95,12 @@ class Fusion(nn.Module):
         self.leave = nn.Conv2d(middle, outputs, 3, padding=1, bias=False)
 
     def forward(self, maps: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Maps ``[N, inputs, H, W]`` and ``[N, middle, h, w]`` -> as the teacher's, and for the next."""
+        """Return the fusion in the teacher's channels, and as the next stage takes it.
+
+        Args:
+            maps: ``[N, inputs, H, W]``.
+            deeper: ``[N, middle, h, w]``, the fusion of the deeper stages.
+        """
         x: Tensor = self.enter(maps)
         if self.gates is not None and deeper is not None:
             deeper = F.interpolate(deeper, x.shape[2:], mode="nearest")
@@ -112,12 +122,12 @@ def _resized(maps: Tensor, like: Tensor) -> Tensor:
 
 
 def pyramid_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """H of one stage: maps ``[N, C, H, W]`` both, a scalar."""
+    """Return H of one stage: maps ``[N, C, H, W]`` both, a scalar."""
     loss, weight, total = F.mse_loss(student, teacher), 1.0, 1.0
-    for side in LEVELS:
+    for side in POOLED_SIDES:
         if side >= student.shape[2]:
             continue
         weight /= 2
-        ours, theirs = (adaptive_avg_pool2d(x, side) for x in (student, teacher))
-        loss, total = loss + weight * F.mse_loss(ours, theirs), total + weight
+        f_s, f_t = (adaptive_avg_pool2d(x, side) for x in (student, teacher))
+        loss, total = loss + weight * F.mse_loss(f_s, f_t), total + weight
     return loss / total

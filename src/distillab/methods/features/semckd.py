@@ -1,4 +1,4 @@
-"""Semantic calibration: every stage of the student finds the stages of the teacher that suit it."""
+"""Transfer between stages that a learned attention matches."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from distillab.methods.connectors import bottleneck
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
-from distillab.methods.outputs import at_one_size
+from distillab.methods.paired_outputs import at_one_size
 from distillab.models.outputs import Outputs
 
 
 @method("semckd", paper="Chen et al., Cross-layer distillation with semantic calibration, AAAI 2021")
 class SemanticCalibration(Method):
-    """Semantic calibration: every stage of the student finds the stages of the teacher that suit it.
+    """Semantic calibration: match every stage of the student to the teacher's stages by learned attention.
 
     a mean_n CE(p_s, y) + w mean_n sum_i sum_j A[n, i, j] mean_chw (r_ij(F_i) - F_j)^2 / S.
 
@@ -30,8 +30,8 @@ class SemanticCalibration(Method):
 
     Defaults are the authors' for CIFAR-100: w 400, a 1; width 128.
 
-    Deviation: their queries are made of the similarities of the images of a batch, so that they know one size
-    of batch; these know any.
+    Deviation: their queries are computed from the similarities of the examples of a batch, which fixes the
+    batch size; these serve any.
 
     Paper: Chen, Mei, Zhang, Wang, Wang, Feng and Chen, "Cross-layer distillation with semantic calibration",
     AAAI 2021.
@@ -40,42 +40,50 @@ class SemanticCalibration(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The width of the attention, and the weights w (``semckd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            width: Width of the attention.
+            semckd_weight: w.
+            ce_weight: a.
+        """
 
         width: Annotated[int, Field(ge=1, strict=True)] = 128
         semckd_weight: Weight = 400.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        theirs = (pair.student if pair.teacher is None else pair.teacher).maps
-        ours = pair.student.maps
-        self.queries = nn.ModuleList(nn.Linear(mine[0], config.width) for mine in ours)
-        self.keys = nn.ModuleList(nn.Linear(its[0], config.width) for its in theirs)
+        maps_t = (pair.student if pair.teacher is None else pair.teacher).maps
+        maps_s = pair.student.maps
+        self.queries = nn.ModuleList(nn.Linear(shape_s[0], config.width) for shape_s in maps_s)
+        self.keys = nn.ModuleList(nn.Linear(shape_t[0], config.width) for shape_t in maps_t)
         self.connectors = nn.ModuleList(
-            nn.ModuleList(bottleneck(mine[0], its[0], its[0]) for its in theirs) for mine in ours
+            nn.ModuleList(bottleneck(shape_s[0], shape_t[0], shape_t[0]) for shape_t in maps_t)
+            for shape_s in maps_s
         )
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``semckd``. Raises ValueError without a teacher or maps."""
-        said = teacher
-        if not student.maps or not said.maps:
-            raise ValueError(f"method {self.name} needs the feature maps of both networks")
-        ours = [in_full_precision(x) for x in student.maps]
-        theirs = [in_full_precision(x.detach()) for x in said.maps]
-        apart = torch.stack([self._apart(i, mine, theirs) for i, mine in enumerate(ours)], dim=1)
-        weighted = (self.attention(ours, theirs) * apart).sum((1, 2)) / len(ours)
-        return {
-            "semckd": self.config.semckd_weight * weighted.mean(),
-        }
+        """Return the term ``semckd``.
 
-    def attention(self, ours: list[Tensor], theirs: list[Tensor]) -> Tensor:
-        """A: maps of the stages -> ``[N, S, T]``, whose rows sum to 1."""
-        queries = torch.stack([layer(x.mean((2, 3))) for layer, x in zip(self.queries, ours, strict=True)], 1)
-        keys = torch.stack([layer(x.mean((2, 3))) for layer, x in zip(self.keys, theirs, strict=True)], 1)
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        if not student.maps or not teacher.maps:
+            raise ValueError(f"method {self.name} needs the feature maps of both networks")
+        maps_s = [in_full_precision(x) for x in student.maps]
+        maps_t = [in_full_precision(x.detach()) for x in teacher.maps]
+        distances = torch.stack([self._distances(i, f_s, maps_t) for i, f_s in enumerate(maps_s)], dim=1)
+        weighted = (self.attention(maps_s, maps_t) * distances).sum((1, 2)) / len(maps_s)
+        return {"semckd": self.config.semckd_weight * weighted.mean()}
+
+    def attention(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
+        """Return A of the maps of all stages, ``[N, S, T]``, whose rows sum to 1."""
+        queries = torch.stack([q(x.mean((2, 3))) for q, x in zip(self.queries, student, strict=True)], 1)
+        keys = torch.stack([k(x.mean((2, 3))) for k, x in zip(self.keys, teacher, strict=True)], 1)
         return F.softmax(queries @ keys.mT / self.config.width**0.5, dim=2)
 
-    def _apart(self, stage: int, ours: Tensor, theirs: list[Tensor]) -> Tensor:
+    def _distances(self, stage: int, student: Tensor, teacher: list[Tensor]) -> Tensor:
         """Mean squared differences of one stage to all of the teacher's: ``[N, T]``."""
         row: Any = self.connectors[stage]
-        pairs = [at_one_size(connect(ours), its) for connect, its in zip(row, theirs, strict=True)]
-        return torch.stack([(s - t).square().mean((1, 2, 3)) for s, t in pairs], dim=1)
+        pairs = [at_one_size(connect(student), f_t) for connect, f_t in zip(row, teacher, strict=True)]
+        return torch.stack([(f_s - f_t).square().mean((1, 2, 3)) for f_s, f_t in pairs], dim=1)

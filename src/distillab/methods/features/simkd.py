@@ -1,4 +1,4 @@
-"""SimKD: give the student the teacher's classifier, and teach it the features that belong to it."""
+"""Reuse of the teacher's classifier."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor
 
 from distillab.methods.head_folding import Transplant
 from distillab.methods.method import Batch, Need, Weight, WeightedConfig, method
-from distillab.methods.outputs import embeddings
+from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
 
 @method("simkd", paper="Chen et al., Knowledge distillation with the reused teacher classifier, CVPR 2022")
 class ReusedClassifier(Transplant):
-    """SimKD: give the student the teacher's classifier, and teach it the features that belong to it.
+    """SimKD: give the student the teacher's classifier, and match the embeddings that it reads.
 
     w mean_n mean_d (P e_s + b - e_t)^2 + a mean_n CE(p_s, y), with p_s by the teacher's layer.
 
@@ -35,14 +35,21 @@ class ReusedClassifier(Transplant):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "teacher_classifier"})
 
     class Config(WeightedConfig):
-        """The weights w (``feature_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            feature_weight: w.
+            ce_weight: a.
+        """
 
         feature_weight: Weight = 1.0
         ce_weight: Weight = 0.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``features``. Raises ValueError without a teacher or embeddings."""
-        ours, theirs = embeddings(self, student, teacher)
-        return {
-            "features": self.config.feature_weight * F.mse_loss(self.projector(ours), theirs),
-        }
+        """Return the term ``features``.
+
+        Raises:
+            ValueError: A network gives no embedding.
+        """
+        e_s, e_t = paired_embeddings(self, student, teacher)
+        return {"features": self.config.feature_weight * F.mse_loss(self.projector(e_s), e_t)}

@@ -1,4 +1,4 @@
-"""Softmax regression representation learning: features that the teacher's classifier understands."""
+"""Transfer of features by way of the teacher's classifier."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from distillab.models.outputs import Outputs
     paper="Yang et al., Knowledge distillation via softmax regression representation learning, ICLR 2021",
 )
 class SoftmaxRegression(Method):
-    """Softmax regression representation learning: features that the teacher's classifier understands.
+    """Softmax regression: match the teacher's embedding, and its logits through its own classifier.
 
     a mean_n CE(p_s, y) + u mean_n mean_d (f - e_t)^2 + v mean_n mean_c (W f + c - z_t)^2.
 
-    f ``[N, D]`` are the student's last maps after a trained 1x1 convolution with batch normalisation and
+    f ``[N, D]`` are the student's last maps after a trained 1x1 convolution with batch normalization and
     ReLU, averaged over space, e_t the teacher's embedding, z_t its logits ``[N, C]``; W and c its last
-    layer, which is fixed: what the student's features make the teacher's classifier say should be what
-    the teacher says. p_s is the student's softmax by its own layer.
+    layer, which is fixed: from the student's features the teacher's classifier should give the teacher's
+    logits. p_s is the student's softmax by its own layer.
 
     Defaults are the authors': u 1, v 1, a 1.
 
@@ -37,34 +37,42 @@ class SoftmaxRegression(Method):
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits", "embedding", "teacher_classifier"})
 
     class Config(WeightedConfig):
-        """The weights u (``feature_weight``), v (``regression_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            feature_weight: u.
+            regression_weight: v.
+            ce_weight: a.
+        """
 
         feature_weight: Weight = 1.0
         regression_weight: Weight = 1.0
 
-    their_weight: Tensor
-    their_bias: Tensor | None
+    teacher_weight: Tensor
+    teacher_bias: Tensor | None
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        theirs = pair.student if pair.teacher is None else pair.teacher
-        width = theirs.embedding or 1
+        shapes = pair.student if pair.teacher is None else pair.teacher
+        width = shapes.embedding or 1
         self.connector = nn.Sequential(widen(pair.student.maps[-1][0], width), nn.ReLU())
-        last = pair.teacher_classifier or nn.Linear(width, theirs.classes)
-        self.register_buffer("their_weight", last.weight.detach().clone(), persistent=False)
+        last = pair.teacher_classifier or nn.Linear(width, shapes.classes)
+        self.register_buffer("teacher_weight", last.weight.detach().clone(), persistent=False)
         bias = None if last.bias is None else last.bias.detach().clone()
-        self.register_buffer("their_bias", bias, persistent=False)
+        self.register_buffer("teacher_bias", bias, persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``features`` and ``regression``. Raises ValueError without what it needs."""
-        theirs = teacher
-        if not student.maps or theirs.embedding is None:
+        """Return the terms ``features`` and ``regression``.
+
+        Raises:
+            ValueError: The student gives no feature maps, or the teacher no embedding.
+        """
+        if not student.maps or teacher.embedding is None:
             raise ValueError(f"method {self.name} needs the maps and the embedding of both networks")
         features = self.connector(in_full_precision(student.maps[-1])).mean((2, 3))
-        said = F.linear(features, self.their_weight, self.their_bias)
-        config = self.config
-        target, logits = (in_full_precision(x.detach()) for x in (theirs.embedding, theirs.logits))
+        logits = F.linear(features, self.teacher_weight, self.teacher_bias)
+        e_t, z_t = (in_full_precision(x.detach()) for x in (teacher.embedding, teacher.logits))
         return {
-            "features": config.feature_weight * F.mse_loss(features, target),
-            "regression": config.regression_weight * F.mse_loss(said, logits),
+            "features": self.config.feature_weight * F.mse_loss(features, e_t),
+            "regression": self.config.regression_weight * F.mse_loss(logits, z_t),
         }

@@ -1,4 +1,4 @@
-"""Variational information distillation: keep what the student's features say about the teacher's."""
+"""Transfer of the mutual information of student's and teacher's feature maps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from distillab.methods.connectors import paired_shapes
 from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, WeightedConfig, method
-from distillab.methods.outputs import at_one_size, maps
+from distillab.methods.paired_outputs import at_one_size, paired_maps
 from distillab.models.outputs import Outputs
 
-SMALLEST = 1e-5
+LEAST_VARIANCE = 1e-5
 
 
 @method("vid", paper="Ahn et al., Variational information distillation for knowledge transfer, CVPR 2019")
 class VariationalInformation(Method):
-    """Variational information distillation: keep what the student's features say about the teacher's.
+    """Variational information distillation: predict the teacher's feature maps from the student's.
 
     a mean_n CE(p_s, y) + w sum_stages mean_nchw 0.5 ((m(F_s) - F_t)^2 / v_c + log v_c).
 
@@ -28,7 +28,7 @@ class VariationalInformation(Method):
     v_c = softplus(alpha_c) + 1e-5 is trained for every channel of the teacher. It may be negative. The larger
     map is average-pooled to the smaller one. p_s is the student's softmax.
 
-    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: w 1, a 1, first variance 5, all stages.
+    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: w 1, a 1, initial variance 5, all stages.
 
     Paper: Ahn, Hu, Damianou, Lawrence and Dai, "Variational information distillation for knowledge transfer",
     CVPR 2019, equation 5.
@@ -37,7 +37,13 @@ class VariationalInformation(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The first variance, and the weights w (``vid_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            first_variance: Initial v_c.
+            vid_weight: w.
+            ce_weight: a.
+        """
 
         first_variance: Temperature = 5.0
         vid_weight: Weight = 1.0
@@ -45,25 +51,27 @@ class VariationalInformation(Method):
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         shapes = paired_shapes(pair)
-        # Softplus, turned round, of the first variance.
-        start = math.log(math.expm1(max(config.first_variance - SMALLEST, SMALLEST)))
-        self.means = nn.ModuleList(_regressor(ours[0], theirs[0]) for ours, theirs in shapes)
-        self.alphas = nn.ParameterList(torch.full((theirs[0],), start) for _, theirs in shapes)
+        # The inverse of softplus at the initial variance.
+        start = math.log(math.expm1(max(config.first_variance - LEAST_VARIANCE, LEAST_VARIANCE)))
+        self.means = nn.ModuleList(_regressor(shape_s[0], shape_t[0]) for shape_s, shape_t in shapes)
+        self.alphas = nn.ParameterList(torch.full((shape_t[0],), start) for _, shape_t in shapes)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``vid``. Raises ValueError without a teacher or maps."""
-        pairs = [at_one_size(*pair) for pair in maps(self, student, teacher)]
-        unlikely = [
-            _unlikeliness(mean(ours), theirs, alpha)
-            for mean, alpha, (ours, theirs) in zip(self.means, self.alphas, pairs, strict=True)
+        """Return the term ``vid``.
+
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        pairs = [at_one_size(*pair) for pair in paired_maps(self, student, teacher)]
+        losses = [
+            _negative_log_likelihood(mean(f_s), f_t, alpha)
+            for mean, alpha, (f_s, f_t) in zip(self.means, self.alphas, pairs, strict=True)
         ]
-        return {
-            "vid": self.config.vid_weight * torch.stack(unlikely).sum(),
-        }
+        return {"vid": self.config.vid_weight * torch.stack(losses).sum()}
 
 
-def _unlikeliness(mean: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
-    variance = (F.softplus(alpha) + SMALLEST)[:, None, None]
+def _negative_log_likelihood(mean: Tensor, teacher: Tensor, alpha: Tensor) -> Tensor:
+    variance = (F.softplus(alpha) + LEAST_VARIANCE)[:, None, None]
     return (0.5 * ((mean - teacher).square() / variance + variance.log())).mean()
 
 

@@ -1,38 +1,44 @@
-"""Bernoulli distillation: every class is a question of its own, to be answered as the teacher does."""
+"""Distillation of every class as a decision of its own."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
+from distillab.methods.divergence import bernoulli_kl
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
-from distillab.tasks.losses import bernoulli_kl
 
 
 @method("bernoulli_kd", paper="Yang et al., Multi-label knowledge distillation, ICCV 2023")
 class BernoulliDistillation(Method):
-    """Bernoulli distillation: a mean_n CE(p_s, y) + b T^2 mean_n sum_c KL(s_t[c] || s_s[c]).
+    """Bernoulli distillation: match the teacher's probability of every class, each on its own.
 
-    s = sigmoid(z / T), and KL is that of yes and no: s_t log(s_t / s_s) + (1 - s_t) log((1 - s_t) / (1 -
-    s_s)). Classes do not compete, so images with several labels, or none of these, can be taught; with
-    logits ``[N, C]`` of ordinary classifiers it is one against the rest.
+    a mean_n CE(p_s, y) + b T^2 mean_n sum_c KL(s_t[c] || s_s[c]).
 
-    Defaults: T 1, a 1, b 1, our own.
+    s = sigmoid(z / T), and KL is that of present and absent: s_t log(s_t / s_s) + (1 - s_t) log((1 - s_t) /
+    (1 - s_s)). Classes do not compete, so examples with several labels, or none of these, can be learned
+    from; with logits ``[N, C]`` of ordinary classifiers it is one against the rest.
+
+    Defaults: T 1, a 1, b 1, chosen here.
 
     Paper: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, "Multi-label knowledge distillation", ICCV 2023,
     its logit term.
     """
 
     class Config(WeightedConfig):
-        """T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            temperature: T.
+            kd_weight: b.
+            ce_weight: a.
+        """
 
         temperature: Temperature = 1.0
         kd_weight: Weight = 1.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        """Return the term ``kd``."""
         temperature = self.config.temperature
-        divergence = bernoulli_kl(student.logits, teacher.logits, temperature).sum(dim=1).mean()
-        return {
-            "kd": self.config.kd_weight * temperature**2 * divergence,
-        }
+        divergence = bernoulli_kl(student.logits, teacher.logits, temperature).sum(1).mean()
+        return {"kd": self.config.kd_weight * temperature**2 * divergence}

@@ -1,4 +1,4 @@
-"""DIST: agree with the teacher on which is more likely, not on how likely."""
+"""Distillation of the order of probabilities rather than their values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from distillab.models.outputs import Outputs
 
 @method("dist", paper="Huang et al., Knowledge distillation from a stronger teacher, NeurIPS 2022")
 class CorrelationDistillation(Method):
-    """Distillation of relations: a mean_n CE(p_s, y) + w T^2 (beta inter + gamma intra).
+    """DIST: correlate the student's probabilities with the teacher's, per example and per class.
 
-    inter = 1 - mean_n r(p_s[n], p_t[n]) compares what is said of the classes of an image, and
-    intra = 1 - mean_c r(p_s[:, c], p_t[:, c]) what is said of the images of the batch in a class;
-    r is Pearson's correlation and p = softmax(z / T) ``[N, C]``. Only the pattern counts: probabilities that
-    are larger or more spread out throughout cost nothing.
+    a mean_n CE(p_s, y) + w T^2 (beta inter + gamma intra).
+
+    inter = 1 - mean_n r(p_s[n], p_t[n]) compares the classes of each example, and
+    intra = 1 - mean_c r(p_s[:, c], p_t[:, c]) the examples of the batch in each class; r is Pearson's
+    correlation and p = softmax(z / T) ``[N, C]``. Only the pattern counts: probabilities that are larger or
+    more spread out throughout cost nothing.
 
     Defaults are the paper's for CIFAR-100: beta = gamma = 1, T 4, w 2, a 1 (for ImageNet it uses T 1). T^2
     stands in the paper's program and not in its equations.
@@ -31,7 +33,15 @@ class CorrelationDistillation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
 
     class Config(WeightedConfig):
-        """Weights beta, gamma, w (``dist_weight``) and a (``ce_weight``), and temperature T."""
+        """Hyper-parameters.
+
+        Attributes:
+            beta: Weight of ``inter``.
+            gamma: Weight of ``intra``.
+            temperature: T.
+            dist_weight: w.
+            ce_weight: a.
+        """
 
         beta: Weight = 1.0
         gamma: Weight = 1.0
@@ -39,21 +49,21 @@ class CorrelationDistillation(Method):
         dist_weight: Weight = 2.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``inter`` and ``intra``. Raises ValueError without a teacher."""
+        """Return the terms ``inter`` and ``intra``."""
         config = self.config
-        ours = (in_full_precision(student.logits) / config.temperature).softmax(dim=1)
-        theirs = (in_full_precision(teacher.logits.detach()) / config.temperature).softmax(dim=1)
+        p_s = (in_full_precision(student.logits) / config.temperature).softmax(dim=1)
+        p_t = (in_full_precision(teacher.logits.detach()) / config.temperature).softmax(dim=1)
         scale = config.dist_weight * config.temperature**2
         return {
-            "inter": config.beta * scale * (1 - correlation(ours, theirs).mean()),
-            "intra": config.gamma * scale * (1 - correlation(ours.T, theirs.T).mean()),
+            "inter": config.beta * scale * (1 - correlation(p_s, p_t).mean()),
+            "intra": config.gamma * scale * (1 - correlation(p_s.T, p_t.T).mean()),
         }
 
 
 def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation of each row of ``a`` with that of ``b``: ``[N, D]`` both -> ``[N]`` in [-1, 1].
+    """Return Pearson's correlation of each row of ``a`` with that of ``b``: ``[N, D]`` both -> ``[N]``.
 
-    0 where a row is constant, as one image alone is in every class.
+    0 where a row is constant, as those of a batch of one are in every class.
     """
     a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
     return cosine_similarity(a, b, dim=1, eps=1e-8)

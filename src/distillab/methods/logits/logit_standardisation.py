@@ -1,4 +1,4 @@
-"""Logit standardisation: any method that learns from logits, on logits of mean 0 and standard deviation 1."""
+"""Distillation on standardized logits, by any method that learns from logits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 from torch import Tensor
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
@@ -15,7 +16,7 @@ from distillab.methods.method import Batch, Method, Need, Pair, Requirements, me
 from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
 
-SMALLEST = 1e-7
+_EPSILON = 1e-7
 SERVED: frozenset[Need] = frozenset({"logits", "labels", "every_label", "groups", "memory"})
 
 
@@ -23,23 +24,21 @@ def _wrapped(entry: Any) -> MethodSpec:
     spec = entry if isinstance(entry, MethodSpec) else _parsed(entry)
     if spec.parts or spec.own or spec.teacher == "none" or not spec.needs <= SERVED:
         raise RequestError(
-            f"{spec.label} cannot be given standardised logits",
+            f"{spec.label} cannot be given standardized logits",
             allowed="one method of the library that learns from a teacher's logits alone, such as kd or dkd",
         )
     if spec.name == "logit_standardisation":
-        raise RequestError(
-            "logits that are standardised already", allowed="what would be wrapped, without the inner wrapper"
-        )
+        raise RequestError("the logits are standardized already", allowed="the inner method itself")
     if spec.kind.weighs_labels:
         raise RequestError(
-            f"{spec.label} cannot be given standardised logits: it weighs labels by logits as they are",
-            allowed="a method whose cross-entropy is a plain mean, such as kd or dkd",
+            f"{spec.label} cannot be given standardized logits: it weighs labels by logits as they are",
+            allowed="a method whose supervised term is a plain mean, such as kd or dkd",
         )
     return spec
 
 
 def _parsed(entry: Any) -> MethodSpec:
-    """The method, mistakes told with their place below ``of``."""
+    """The method; errors name their place below ``of``."""
     try:
         return parse_method(entry, PLACE)
     except RequestError as error:
@@ -47,7 +46,7 @@ def _parsed(entry: Any) -> MethodSpec:
         raise RequestError(error.what, where=place, allowed=error.allowed) from error
 
 
-def _entry(spec: MethodSpec) -> dict[str, Any]:
+def _entry(spec: MethodSpec) -> JsonObject:
     return {spec.name: spec.config.model_dump(mode="json")}
 
 
@@ -59,13 +58,13 @@ KD = _wrapped({"kd": {"temperature": 2.0, "kd_weight": 9.0, "ce_weight": 0.1}})
 @method(
     "logit_standardisation", paper="Sun et al., Logit standardization in knowledge distillation, CVPR 2024"
 )
-class LogitStandardisation(Method):
-    """Logit standardisation: another method's terms, such as mean_n KL(p_t || p_s), of standardised logits.
+class LogitStandardization(Method):
+    """Logit standardization: another method's terms on logits of mean 0 and standard deviation 1.
 
-    An image's logits ``[C]`` become (z - mean) / (std + 1e-7), with the standard deviation of a sample
-    (over C - 1), in student and teacher alike. The scale of a network's logits is lost, so that a small
-    student need not speak as loudly as its teacher. The cross-entropy is that of the student's logits as
-    they are.
+    An example's logits ``[C]`` become (z - mean) / (std + 1e-7), with the standard deviation of a sample
+    (over C - 1), in student and teacher alike; then another method's terms, such as mean_n KL(p_t || p_s).
+    The scale of a network's logits is lost, so that a small student need not reach the teacher's. The
+    supervised term is that of the student's logits as they are.
 
     ``of`` names the method, with settings or without: ``{logit_standardisation: {of: {dkd: {beta: 2}}}}``. By
     default it is ``kd`` as the authors have it most often on CIFAR-100: T 2, weight 9, 0.1 of cross-entropy.
@@ -76,7 +75,11 @@ class LogitStandardisation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
 
     class Config(Method.Config):
-        """``of``: the method that learns from the standardised logits."""
+        """Hyper-parameters.
+
+        Attributes:
+            of: The method that learns from the standardized logits.
+        """
 
         model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -90,23 +93,23 @@ class LogitStandardisation(Method):
 
     @classmethod
     def requirements(cls, config: Any) -> Requirements:
-        """Return those of the method that is wrapped."""
-        of: MethodSpec = config.of
-        return of.requirements
+        """Return those of the wrapped method."""
+        wrapped: MethodSpec = config.of
+        return wrapped.requirements
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the method. Raises ValueError without a teacher."""
-        ours = replace(student, logits=standardised(student.logits))
-        theirs = teacher
-        return self.part.transfer(ours, replace(theirs, logits=standardised(theirs.logits)), batch)
+        """Return the transfer terms of the wrapped method on standardized logits."""
+        standardized_student = replace(student, logits=standardized(student.logits))
+        standardized_teacher = replace(teacher, logits=standardized(teacher.logits))
+        return self.part.transfer(standardized_student, standardized_teacher, batch)
 
     def supervised(self, student: Outputs, batch: Batch) -> Tensor:
-        """Return the supervised term of the method that is wrapped, on the logits as they are."""
+        """Return the supervised term of the wrapped method, on the logits as they are."""
         return self.part.supervised(student, batch)
 
 
-def standardised(logits: Tensor) -> Tensor:
-    """Logits ``[N, C]`` of mean 0 and standard deviation 1 in every row, in float32 at least."""
+def standardized(logits: Tensor) -> Tensor:
+    """Return logits ``[N, C]`` of mean 0 and standard deviation 1 in every row, in float32 at least."""
     z = in_full_precision(logits)
     z = z - z.mean(1, keepdim=True)
-    return z / (z.std(1, keepdim=True) + SMALLEST)
+    return z / (z.std(1, keepdim=True) + _EPSILON)

@@ -1,4 +1,4 @@
-"""Top-k soft labels: the likeliest classes of the teacher, as caches and shared labels keep them."""
+"""Distillation from the likeliest classes of the teacher, as caches and shared soft labels keep them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
-TINY = 1e-30
+_TINY = 1e-30
 
 
 @method("topk_kd", paper="Shen and Xing, A fast knowledge distillation framework, ECCV 2022")
 class TopKDistillation(Method):
-    """Top-k distillation: a mean_n CE(p_s, y) + b T^2 mean_n KL(p_k || p_s).
+    """Top-k distillation: match the teacher's k likeliest classes, the rest spread evenly.
+
+    a mean_n CE(p_s, y) + b T^2 mean_n KL(p_k || p_s).
 
     p = softmax(z / T), ``[N, C]``, in the second, and p_k is the teacher's p_t for its k likeliest
     classes; what is left of it is spread evenly over the others. With k of all classes, or all but one,
@@ -32,7 +34,14 @@ class TopKDistillation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
 
     class Config(WeightedConfig):
-        """k, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            k: Number of classes that are kept.
+            temperature: T.
+            kd_weight: b.
+            ce_weight: a.
+        """
 
         k: Annotated[int, Field(ge=1, strict=True)] = 5
         temperature: Temperature = 1.0
@@ -40,19 +49,17 @@ class TopKDistillation(Method):
         ce_weight: Weight = 0.1
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        """Return the term ``kd``."""
         temperature = self.config.temperature
-        theirs = (in_full_precision(teacher.logits.detach()) / temperature).softmax(1)
-        target = likeliest(theirs, self.config.k)
-        ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
-        divergence = (target * (target.clamp(min=TINY).log() - ours)).sum(1).mean()
-        return {
-            "kd": self.config.kd_weight * temperature**2 * divergence,
-        }
+        p_t = (in_full_precision(teacher.logits.detach()) / temperature).softmax(1)
+        target = likeliest(p_t, self.config.k)
+        log_p_s = (in_full_precision(student.logits) / temperature).log_softmax(1)
+        divergence = (target * (target.clamp(min=_TINY).log() - log_p_s)).sum(1).mean()
+        return {"kd": self.config.kd_weight * temperature**2 * divergence}
 
 
 def likeliest(probabilities: Tensor, k: int) -> Tensor:
-    """Probabilities ``[N, C]`` of which the k largest of a row are kept, and the rest is even."""
+    """Return probabilities ``[N, C]`` of which the k largest of a row are kept, and the rest is even."""
     classes = probabilities.shape[1]
     if k >= classes:
         return probabilities

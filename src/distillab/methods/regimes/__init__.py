@@ -1,4 +1,4 @@
-"""Methods that differ in who teaches whom: peers, one's own past, one's own depths, nobody."""
+"""Methods without a separate teacher: peers, the student's own past, its own depths, its labels."""
 
 from distillab.methods.regimes import multi_exit, mutual_learning, progressive_self, teacher_free
 

@@ -1,4 +1,4 @@
-"""Be your own teacher: exits at every stage learn from the deepest one."""
+"""Self-distillation from the deepest exit to shallower ones."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from distillab.models.outputs import Outputs
 
 @method("multi_exit", paper="Zhang et al., Be your own teacher, ICCV 2019")
 class MultiExit(Method):
-    """Be your own teacher: exits at every stage learn from the deepest one.
+    """Be your own teacher: exits at every stage of the student learn from the deepest one.
 
     mean_n CE(p_s, y) + sum_k mean_n ((1 - b) CE(p_k, y) + b KL(p_s || p_k) + l |f_k - f|^2).
 
     k goes over the student's stages but the last. An exit there is a trained 1x1 convolution with batch
-    normalisation to the channels of the last maps ``[N, C, H, W]``, a ReLU, the average over space f_k,
+    normalization to the channels of the last maps ``[N, C, H, W]``, a ReLU, the average over space f_k,
     and a linear layer; f is that of the last maps and, like p_s in the second term, gets no gradient. p =
-    softmax(z / T). Exits are not tested nor kept. b is the authors' alpha, l their lambda, over the
+    softmax(z / T). Exits are not evaluated nor kept. b is the authors' alpha, l their lambda, over the
     number of channels.
 
     Defaults are the authors' as far as they name them: b 0.3, T 3, l 0.03. As in their program, the softened
@@ -49,7 +49,14 @@ class MultiExit(Method):
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
-        """b (``kd_share``), T, l (``hint_weight``), and the weight of the labels' loss of the last exit."""
+        """Hyper-parameters.
+
+        Attributes:
+            kd_share: b.
+            temperature: T.
+            hint_weight: l.
+            ce_weight: Weight of the supervised loss of the last exit.
+        """
 
         kd_share: Share = 0.3
         temperature: Temperature = 3.0
@@ -68,21 +75,23 @@ class MultiExit(Method):
         self.exits = nn.ModuleList(nn.Linear(width, pair.student.classes) for _ in shallow)
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``exits``, ``kd`` and ``hints``. Raises ValueError without maps."""
+        """Return the terms ``exits``, ``kd`` and ``hints``.
+
+        Raises:
+            ValueError: The student gives no feature maps.
+        """
         if not student.maps:
             raise ValueError(f"method {self.name} needs the feature maps of the student")
-        config = self.config
         *shallow, deepest = (in_full_precision(each) for each in student.maps)
         feature = deepest.mean((2, 3)).detach()
         pooled = [neck(each).mean((2, 3)) for neck, each in zip(self.necks, shallow, strict=True)]
         logits = [layer(each) for layer, each in zip(self.exits, pooled, strict=True)]
-        share = config.kd_share
-        nothing = deepest.new_zeros(())
+        share, temperature = self.config.kd_share, self.config.temperature
+        supervised = [(1 - share) * self.label_loss(z, batch).mean() for z in logits]
+        softened = [share * self.task.divergence(z, student.logits, temperature).mean() for z in logits]
+        zero = deepest.new_zeros(())
         return {
-            "exits": sum(((1 - share) * self.label_loss(z, batch).mean() for z in logits), nothing),
-            "kd": sum(
-                (share * self.task.divergence(z, student.logits, config.temperature).mean() for z in logits),
-                nothing,
-            ),
-            "hints": config.hint_weight * sum((F.mse_loss(each, feature) for each in pooled), nothing),
+            "exits": sum(supervised, zero),
+            "kd": sum(softened, zero),
+            "hints": self.config.hint_weight * sum((F.mse_loss(each, feature) for each in pooled), zero),
         }

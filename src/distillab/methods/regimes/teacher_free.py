@@ -1,4 +1,4 @@
-"""Teacher-free distillation: a teacher that is made up, always right and always equally soft."""
+"""Distillation from a virtual teacher that is always right and always equally soft."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ from distillab.models.outputs import Outputs
     paper="Yuan et al., Revisiting knowledge distillation via label smoothing regularization, CVPR 2020",
 )
 class TeacherFree(Method):
-    """Teacher-free: a mean_n CE(p_s, y) + b mean_n KL(softmax(log u / T) || p_s).
+    """Teacher-free distillation: match a virtual teacher that is always right and equally soft.
 
-    u ``[N, C]`` is the made-up teacher: ``sure`` for the label y, the rest evenly spread, softened by T; the
-    student's softmax p_s is not softened, as in the authors' program. Where two images were mixed, y is the
+    a mean_n CE(p_s, y) + b mean_n KL(softmax(log u / T) || p_s).
+
+    u ``[N, C]`` is the virtual teacher: ``sure`` for the label y, the rest evenly spread, softened by T; the
+    student's softmax p_s is not softened, as in the authors' program. Where two examples were mixed, y is the
     label with the larger share.
 
     Defaults are the authors' for resnet18 on CIFAR-100: sure 0.99, T 20, b 0.1 (their alpha), a 0.9.
@@ -48,7 +50,14 @@ class TeacherFree(Method):
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
-        """How sure the teacher is, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            sure: The virtual teacher's probability of the label.
+            temperature: T.
+            kd_weight: b.
+            ce_weight: a.
+        """
 
         sure: Share = 0.99
         temperature: Temperature = 20.0
@@ -56,13 +65,11 @@ class TeacherFree(Method):
         ce_weight: Weight = 0.9
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``kd``."""
+        """Return the term ``kd``."""
         config = self.config
-        ours = in_full_precision(student.logits).log_softmax(1)
-        spread = (1 - config.sure) / max(ours.shape[1] - 1, 1)
-        made_up = torch.full_like(ours, spread).scatter(1, batch.dominant[:, None], config.sure)
-        target = (made_up.clamp(min=1e-12).log() / config.temperature).log_softmax(1)
-        divergence = (target.exp() * (target - ours)).sum(1).mean()
-        return {
-            "kd": config.kd_weight * divergence,
-        }
+        log_p = in_full_precision(student.logits).log_softmax(1)
+        spread = (1 - config.sure) / max(log_p.shape[1] - 1, 1)
+        virtual = torch.full_like(log_p, spread).scatter(1, batch.dominant[:, None], config.sure)
+        target = (virtual.clamp(min=1e-12).log() / config.temperature).log_softmax(1)
+        divergence = (target.exp() * (target - log_p)).sum(1).mean()
+        return {"kd": config.kd_weight * divergence}

@@ -1,4 +1,4 @@
-"""Methods that learn how the images of a batch, or of a memory, lie to one another."""
+"""Methods that learn the relations among the examples of a batch or of a memory."""
 
 from distillab.methods.relations import cc, crd, infonce, multilayer_pkt, pkt, rkd, sp
 

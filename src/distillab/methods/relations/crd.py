@@ -1,4 +1,4 @@
-"""Contrastive representation distillation: tell one's own image from others in the teacher's memory."""
+"""Contrastive transfer against a memory of all examples."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ from distillab.methods.method import (
     WeightedConfig,
     method,
 )
-from distillab.methods.outputs import embeddings
+from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
-SMALLEST = 1e-7
+_EPSILON = 1e-7
 
 
 @method("crd", paper="Tian et al., Contrastive representation distillation, ICLR 2020")
 class ContrastiveDistillation(Method):
-    """Contrastive distillation: a mean_n CE(p_s, y) - w mean_n (log h(+) + sum_k log(1 - h(k))), both ways.
+    """Contrastive distillation: discriminate the teacher's embedding of an example from those of others.
 
-    h(m) = g / (g + K / M), g = exp(v . m / tau) / Z, is the chance that m is the other network's view of
-    v's own image rather than one of K others. v is what a trained linear layer makes of an embedding
-    ``[N, D]``: ``width`` numbers of unit length; m stands in a memory of the last v of all M training
-    images, one memory for each network. The others are drawn at random from images of other classes, for an
-    image without a label from all but itself. Z is
-    fixed by the first batch, as the mean of exp(v . m / tau) times M. p_s is the student's softmax.
+    a mean_n CE(p_s, y) - w mean_n (log h(+) + sum_k log(1 - h(k))), both ways.
+
+    h(m) = g / (g + K / M), g = exp(v . m / tau) / Z, is the probability that m is the other network's
+    embedding of v's own example rather than one of K others. v is the output of a trained linear layer on an
+    embedding ``[N, D]``: ``width`` numbers of unit length; m stands in a memory of the last v of all M
+    training examples, one memory for each network. The others are drawn at random from examples of other
+    classes, for an example without a label from all but itself. Z is fixed by the first batch, as the mean of
+    exp(v . m / tau) times M. p_s is the student's softmax.
 
     Defaults as in the authors' program: tau 0.07, momentum of the memory 0.5, width 128, K 16384 or all
-    images if there are fewer, w 0.8, a 1.
+    examples if there are fewer, w 0.8, a 1.
 
-    Deviation: they draw K others for every image, which costs more than all else; here the images of a batch
-    share their draw, and each leaves out those of its own class.
+    Deviation: they draw K others for every example, which costs more than all else; here the examples of a
+    batch share their draw, and each leaves out those of its own class.
 
     Paper: Tian, Krishnan and Isola, "Contrastive representation distillation", ICLR 2020, equations 17
     and 18.
@@ -54,7 +56,16 @@ class ContrastiveDistillation(Method):
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
 
     class Config(WeightedConfig):
-        """K (``negatives``), tau (``temperature``), the momentum, the width, w (``crd_weight``) and a."""
+        """Hyper-parameters.
+
+        Attributes:
+            negatives: K.
+            temperature: tau.
+            momentum: Momentum of the memory.
+            width: Outputs of the linear layers.
+            crd_weight: w.
+            ce_weight: a.
+        """
 
         negatives: Annotated[int, Field(ge=1, strict=True)] = 16384
         temperature: Temperature = 0.07
@@ -63,37 +74,38 @@ class ContrastiveDistillation(Method):
         crd_weight: Weight = 0.8
 
     labels: Tensor
-    ours: Tensor
-    theirs: Tensor
+    student_memory: Tensor
+    teacher_memory: Tensor
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        theirs = pair.student if pair.teacher is None else pair.teacher
+        teacher = pair.student if pair.teacher is None else pair.teacher
         self.embed = nn.ModuleList(
-            nn.Linear(width or 1, config.width) for width in (pair.student.embedding, theirs.embedding)
+            nn.Linear(width or 1, config.width) for width in (pair.student.embedding, teacher.embedding)
         )
         labels = torch.zeros(pair.n_train, dtype=torch.long) if pair.labels is None else pair.labels
         self.register_buffer("labels", labels, persistent=False)
-        for name in ("ours", "theirs"):
+        for name in ("student_memory", "teacher_memory"):
             memory = F.normalize(torch.randn(pair.n_train, config.width), dim=1)
             self.register_buffer(name, memory, persistent=False)
         self.scales: dict[int, float] = {}
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``crd``. Raises ValueError without a teacher or embeddings."""
-        pair = embeddings(self, student, teacher)
-        ours, theirs = (F.normalize(embed(x), dim=1) for embed, x in zip(self.embed, pair, strict=True))
-        count = len(self.labels)
-        others = torch.randperm(count, device=self.labels.device)[: self.config.negatives]
-        apart = self._told_apart(0, ours, self.theirs, others, batch.positions)
-        apart = apart + self._told_apart(1, theirs, self.ours, others, batch.positions)
-        self._remember(self.ours, ours, batch.positions)
-        self._remember(self.theirs, theirs, batch.positions)
-        return {
-            "crd": self.config.crd_weight * apart,
-        }
+        """Return the term ``crd``.
 
-    def _told_apart(self, way: int, v: Tensor, memory: Tensor, others: Tensor, own: Tensor) -> Tensor:
+        Raises:
+            ValueError: A network gives no embedding.
+        """
+        pair = paired_embeddings(self, student, teacher)
+        v_s, v_t = (F.normalize(embed(x), dim=1) for embed, x in zip(self.embed, pair, strict=True))
+        others = torch.randperm(len(self.labels), device=self.labels.device)[: self.config.negatives]
+        loss = self._contrast(0, v_s, self.teacher_memory, others, batch.positions)
+        loss = loss + self._contrast(1, v_t, self.student_memory, others, batch.positions)
+        self._remember(self.student_memory, v_s, batch.positions)
+        self._remember(self.teacher_memory, v_t, batch.positions)
+        return {"crd": self.config.crd_weight * loss}
+
+    def _contrast(self, way: int, v: Tensor, memory: Tensor, others: Tensor, own: Tensor) -> Tensor:
         """The loss one way: v ``[N, width]`` against a memory ``[M, width]``; a scalar."""
         temperature, count = self.config.temperature, len(memory)
         same = (v * memory[own]).sum(1) / temperature
@@ -103,16 +115,16 @@ class ContrastiveDistillation(Method):
             self.scales[way] = count * torch.cat((same.exp(), different[counted].exp())).mean().item()
         g_same, g_others = same.exp() / self.scales[way], different.exp() / self.scales[way]
         noise = (counted.sum(1) / count).to(v)
-        hit = (g_same / (g_same + noise + SMALLEST)).log()
-        miss = (noise[:, None] / (g_others + noise[:, None] + SMALLEST)).clamp(min=SMALLEST).log()
-        apart: Tensor = -(hit + (miss * counted).sum(1))
-        return apart.mean()
+        hit = (g_same / (g_same + noise + _EPSILON)).log()
+        miss = (noise[:, None] / (g_others + noise[:, None] + _EPSILON)).clamp(min=_EPSILON).log()
+        losses: Tensor = -(hit + (miss * counted).sum(1))
+        return losses.mean()
 
     def _other_classes(self, own: Tensor, others: Tensor) -> Tensor:
-        """Which of the others each image is to be told from, bool ``[N, others]``, both as positions."""
-        mine = self.labels[own][:, None]
-        apart = (mine != self.labels[others][None]) | (mine == UNLABELLED)
-        return apart & (own[:, None] != others[None])
+        """Which of the others each example is discriminated from, bool ``[N, others]``, both as positions."""
+        labels = self.labels[own][:, None]
+        different = (labels != self.labels[others][None]) | (labels == UNLABELLED)
+        return different & (own[:, None] != others[None])
 
     @torch.no_grad()
     def _remember(self, memory: Tensor, v: Tensor, own: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""InfoNCE: find one's own image among the teacher's embeddings of many, without labels."""
+"""Contrastive transfer against a queue of teacher embeddings, without labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from distillab.methods.method import (
     WeightedConfig,
     method,
 )
-from distillab.methods.outputs import embeddings
+from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
 LARGEST_QUEUE = 65536
@@ -29,15 +29,17 @@ LARGEST_QUEUE = 65536
     "infonce", paper="van den Oord et al., Representation learning with contrastive predictive coding, 2018"
 )
 class Contrast(Method):
-    """Contrast: a mean_n CE(p_s, y) - w mean_n log (exp(v_n . t_n / tau) / sum_m exp(v_n . t_m / tau)).
+    """InfoNCE: identify an example among the teacher's embeddings of many, without labels.
 
-    t ``[N, D_t]`` are the teacher's embeddings of unit length, v what a trained linear layer makes of the
-    student's, also of unit length. m goes over the images of the batch and a queue of those the teacher spoke
-    of before: ``queue`` times the images of the training set, at most 65536, without those of the image
-    itself. The term uses no label; a 0 makes the method do without.
+    a mean_n CE(p_s, y) - w mean_n log (exp(v_n . t_n / tau) / sum_m exp(v_n . t_m / tau)).
+
+    t ``[N, D_t]`` are the teacher's embeddings of unit length, v the output of a trained linear layer on the
+    student's, also of unit length. m goes over the examples of the batch and a queue of the teacher's earlier
+    embeddings: ``queue`` times the examples of the training set, at most 65536, without those of the example
+    itself. The term uses no label; with a 0 the method uses none at all.
 
     Defaults: tau 0.07 and the queue as in He et al., "Momentum contrast", CVPR 2020, and similarity
-    distillation after it; w 1 and a 1 are ours.
+    distillation after it; w 1 and a 1 are chosen here.
 
     Paper: van den Oord, Li and Vinyals, "Representation learning with contrastive predictive coding", 2018,
     equation 4.
@@ -48,7 +50,14 @@ class Contrast(Method):
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
-        """tau (``temperature``), the queue as a share of the set, w (``contrast_weight``) and a."""
+        """Hyper-parameters.
+
+        Attributes:
+            temperature: tau.
+            queue: Length of the queue as a share of the training set.
+            contrast_weight: w.
+            ce_weight: a.
+        """
 
         temperature: Temperature = 0.07
         queue: Share = 0.25
@@ -67,18 +76,20 @@ class Contrast(Method):
         self.next = self.filled = 0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``contrast``. Raises ValueError without a teacher or embeddings."""
-        ours, theirs = embeddings(self, student, teacher)
-        v, t = F.normalize(self.embed(ours), dim=1), F.normalize(theirs, dim=1)
-        all_of_them = torch.cat((t, self.queue[: self.filled].to(t)))
-        similar = v @ all_of_them.T / self.config.temperature
+        """Return the term ``contrast``.
+
+        Raises:
+            ValueError: A network gives no embedding.
+        """
+        e_s, e_t = paired_embeddings(self, student, teacher)
+        v, t = F.normalize(self.embed(e_s), dim=1), F.normalize(e_t, dim=1)
+        candidates = torch.cat((t, self.queue[: self.filled].to(t)))
+        similar = v @ candidates.T / self.config.temperature
         itself = F.pad(batch.positions[:, None] == self.places[: self.filled], (len(t), 0), value=False)
         similar = similar.masked_fill(itself, -torch.inf)
         contrast = F.cross_entropy(similar, torch.arange(len(v), device=v.device))
         self._enqueue(t, batch.positions)
-        return {
-            "contrast": self.config.contrast_weight * contrast,
-        }
+        return {"contrast": self.config.contrast_weight * contrast}
 
     @torch.no_grad()
     def _enqueue(self, t: Tensor, positions: Tensor) -> None:

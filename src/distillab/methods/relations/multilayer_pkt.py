@@ -1,4 +1,4 @@
-"""Multilayer probabilistic transfer: the same neighbours at every stage, early in training above all."""
+"""Transfer of neighbor probabilities at every stage, early stages early in training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from distillab.methods.method import Batch, Method, Need, Share, Weight, WeightedConfig, method
-from distillab.methods.outputs import embeddings, maps
-from distillab.methods.relations.pkt import Divergence, Kernel, neighbours_apart
+from distillab.methods.paired_outputs import paired_embeddings, paired_maps
+from distillab.methods.relations.pkt import Divergence, Kernel, neighbor_divergence
 from distillab.models.outputs import Outputs
 
 
@@ -18,17 +18,19 @@ from distillab.models.outputs import Outputs
     paper="Passalis et al., Heterogeneous knowledge distillation using information flow modeling, CVPR 2020",
 )
 class MultilayerTransfer(Method):
-    """Multilayer transfer: a mean_n CE(p_s, y) + w (P_last + g d^(progress / period) sum_stages P_k).
+    """Multilayer transfer: match the probabilities of neighbors at every stage, early stages first.
+
+    a mean_n CE(p_s, y) + w (P_last + g d^(progress / period) sum_stages P_k).
 
     P is the loss of ``pkt``, mean_nm D(q_t, q_s), of the embeddings for the last and of the feature maps
     averaged over space, ``[N, C]``, for each pair of stages. What the early layers learn, they learn at
-    the beginning: their weight g decays by d a ``period`` of the training. p_s is the student's softmax.
+    the beginning: their weight g decays by d per ``period`` of the training. p_s is the student's softmax.
 
-    Defaults are the authors': kernel combined, divergence jeffreys, g 100 times 0.7 an epoch of 50, which
-    here is a share of the training; a 1. w 1 is ours.
+    Defaults are the authors': kernel combined, divergence jeffreys, g 100 times 0.7 per epoch of 50, which
+    here is a share of the training; a 1. w 1 is chosen here.
 
     Deviation: the authors first make an auxiliary teacher of the student's depth; here stages are paired from
-    the deepest backwards, which asks for nothing between.
+    the deepest backwards, which requires nothing between.
 
     Paper: Passalis, Tzelepi and Tefas, "Heterogeneous knowledge distillation using information flow
     modeling", CVPR 2020.
@@ -37,7 +39,17 @@ class MultilayerTransfer(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "maps"})
 
     class Config(WeightedConfig):
-        """Kernel, divergence, g (``early_weight``), d (``decay``), its period, w (``pkt_weight``) and a."""
+        """Hyper-parameters.
+
+        Attributes:
+            kernel: Kernel of the neighbors.
+            divergence: D.
+            early_weight: g.
+            decay: d.
+            period: Share of the training per decay.
+            pkt_weight: w.
+            ce_weight: a.
+        """
 
         kernel: Kernel = "combined"
         divergence: Divergence = "jeffreys"
@@ -47,12 +59,17 @@ class MultilayerTransfer(Method):
         pkt_weight: Weight = 1.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``last`` and ``early``. Raises ValueError without what it needs."""
+        """Return the terms ``last`` and ``early``.
+
+        Raises:
+            ValueError: A network gives no embedding or no feature maps.
+        """
         config = self.config
-        last = neighbours_apart(*embeddings(self, student, teacher), config.kernel, config.divergence)
+        embeddings = paired_embeddings(self, student, teacher)
+        last = neighbor_divergence(*embeddings, config.kernel, config.divergence)
         early = [
-            neighbours_apart(ours.mean((2, 3)), theirs.mean((2, 3)), config.kernel, config.divergence)
-            for ours, theirs in maps(self, student, teacher)
+            neighbor_divergence(f_s.mean((2, 3)), f_t.mean((2, 3)), config.kernel, config.divergence)
+            for f_s, f_t in paired_maps(self, student, teacher)
         ]
         return {
             "last": config.pkt_weight * last,
@@ -60,7 +77,7 @@ class MultilayerTransfer(Method):
         }
 
     def early_weight(self, progress: float) -> float:
-        """The weight of the early stages when a share ``progress`` of the training is done."""
+        """Return the weight of the early stages when a share ``progress`` of the training is done."""
         periods = progress / self.config.period if self.config.period > 0 else 0.0
         weight: float = self.config.early_weight * self.config.decay**periods
         return weight

@@ -1,4 +1,4 @@
-"""Probabilistic knowledge transfer: the same neighbours with the same probabilities."""
+"""Transfer of the probabilities of neighbors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
-from distillab.methods.outputs import embeddings
+from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
-SMALLEST = 1e-7
+_EPSILON = 1e-7
 Kernel = Literal["cosine", "rbf", "student_t", "combined"]
 Divergence = Literal["kl", "jeffreys", "squared", "absolute"]
 
@@ -22,10 +22,12 @@ Divergence = Literal["kl", "jeffreys", "squared", "absolute"]
     paper="Passalis and Tefas, Deep representations with probabilistic knowledge transfer, ECCV 2018",
 )
 class ProbabilisticTransfer(Method):
-    """Probabilistic transfer: a mean_n CE(p_s, y) + w mean_nm D(q_t[n, m], q_s[n, m]).
+    """Probabilistic transfer: match the probabilities with which examples are neighbors.
 
-    q[n, m] is the kernel of the embeddings ``[N, D]`` of images n and m over its sum along the row: the
-    probability that n picks m as its neighbour. Widths may differ. Kernels: ``cosine``, (1 + cos) / 2;
+    a mean_n CE(p_s, y) + w mean_nm D(q_t[n, m], q_s[n, m]).
+
+    q[n, m] is the kernel of the embeddings ``[N, D]`` of examples n and m over its sum along the row: the
+    probability that n picks m as its neighbor. Widths may differ. Kernels: ``cosine``, (1 + cos) / 2;
     ``rbf``, exp(-d^2 / 2) and ``student_t``, 1 / (1 + d^2), with d^2 the squared distance over the
     batch's mean one; ``combined``, the losses of cosine and student_t added. Divergences D(t, s): ``kl``,
     t log(t / s); ``jeffreys``, (t - s)(log t - log s); ``squared`` and ``absolute`` differences. p_s is
@@ -34,7 +36,7 @@ class ProbabilisticTransfer(Method):
     Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: cosine, kl, w 30000, a 1.
 
     Deviation: the authors' other kernels use distances as they are, or one width for all; here the mean
-    distance is the unit, so that no kernel sees the scale of the embeddings.
+    distance is the unit, so that no kernel depends on the scale of the embeddings.
 
     Paper: Passalis and Tefas, "Learning deep representations with probabilistic knowledge transfer", ECCV
     2018, equations 4 to 7; kernels and divergences after Passalis, Tzelepi and Tefas, "Heterogeneous
@@ -44,42 +46,66 @@ class ProbabilisticTransfer(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding"})
 
     class Config(WeightedConfig):
-        """Kernel, divergence, and the weights w (``pkt_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            kernel: Kernel of the neighbors.
+            divergence: D.
+            pkt_weight: w.
+            ce_weight: a.
+        """
 
         kernel: Kernel = "cosine"
         divergence: Divergence = "kl"
         pkt_weight: Weight = 30000.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``pkt``. Raises ValueError without a teacher or embeddings."""
+        """Return the term ``pkt``.
+
+        Raises:
+            ValueError: A network gives no embedding.
+        """
         config = self.config
-        apart = neighbours_apart(*embeddings(self, student, teacher), config.kernel, config.divergence)
-        return {
-            "pkt": config.pkt_weight * apart,
-        }
+        embeddings = paired_embeddings(self, student, teacher)
+        return {"pkt": config.pkt_weight * neighbor_divergence(*embeddings, config.kernel, config.divergence)}
 
 
-def neighbours_apart(student: Tensor, teacher: Tensor, kernel: Kernel, divergence: Divergence) -> Tensor:
-    """How far apart the neighbours are: features ``[N, D_s]`` and ``[N, D_t]``, a scalar."""
+def neighbor_divergence(student: Tensor, teacher: Tensor, kernel: Kernel, divergence: Divergence) -> Tensor:
+    """Return the divergence of the probabilities of neighbors, a scalar.
+
+    Args:
+        student: Features ``[N, D_s]``.
+        teacher: Features ``[N, D_t]``.
+        kernel: Kernel of the neighbors.
+        divergence: How their probabilities are compared.
+    """
     kernels: tuple[Kernel, ...] = ("cosine", "student_t") if kernel == "combined" else (kernel,)
-    parts = [_apart(neighbours(teacher, each), neighbours(student, each), divergence) for each in kernels]
+    parts = [_divergence(neighbors(teacher, each), neighbors(student, each), divergence) for each in kernels]
     return torch.stack(parts).sum()
 
 
-def neighbours(features: Tensor, kernel: Kernel) -> Tensor:
-    """The chance that an image picks another as its neighbour: ``[N, D]`` -> ``[N, N]``, rows sum to 1."""
+def neighbors(features: Tensor, kernel: Kernel) -> Tensor:
+    """Return the probability that an example picks another as its neighbor.
+
+    Args:
+        features: ``[N, D]``.
+        kernel: Kernel of the neighbors, not ``combined``.
+
+    Returns:
+        ``[N, N]``, rows sum to 1.
+    """
     similar = _SIMILARITIES[kernel](features)
     return torch.div(similar, similar.sum(1, keepdim=True))
 
 
 def _cosine(features: Tensor) -> Tensor:
     length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    unit = features / (length + SMALLEST)
+    unit = features / (length + _EPSILON)
     return (1 + unit @ unit.T) / 2
 
 
 def _squared_distances(features: Tensor) -> Tensor:
-    """Over the mean of the batch."""
+    """Squared distances over the mean of the batch."""
     squared = (features[:, None] - features[None]).square().sum(2)
     count = max(len(features) * (len(features) - 1), 1)
     return squared / (squared.sum() / count).clamp(min=1e-12)
@@ -100,10 +126,10 @@ _SIMILARITIES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def _apart(teacher: Tensor, student: Tensor, divergence: Divergence) -> Tensor:
+def _divergence(teacher: Tensor, student: Tensor, divergence: Divergence) -> Tensor:
     if divergence == "squared":
         return (teacher - student).square().mean()
     if divergence == "absolute":
         return (teacher - student).abs().mean()
-    ratio = ((teacher + SMALLEST) / (student + SMALLEST)).log()
+    ratio = ((teacher + _EPSILON) / (student + _EPSILON)).log()
     return ((teacher if divergence == "kl" else teacher - student) * ratio).mean()

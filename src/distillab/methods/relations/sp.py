@@ -1,4 +1,4 @@
-"""Similarity preserving: images that excite the teacher alike should excite the student alike."""
+"""Transfer of the similarities of examples."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillab.methods.method import Batch, Method, Need, Weight, WeightedConfig, method
-from distillab.methods.outputs import maps
+from distillab.methods.paired_outputs import paired_maps
 from distillab.models.outputs import Outputs
 
 
 @method("sp", paper="Tung and Mori, Similarity-preserving knowledge distillation, ICCV 2019")
 class SimilarityPreserving(Method):
-    """Similarity preserving: a mean_n CE(p_s, y) + w mean_nm (G_s - G_t)^2.
+    """Similarity preserving: match the similarities of examples in the last feature maps.
 
-    G ``[N, N]`` holds the inner products of the images' last feature maps ``[N, C, H, W]``, each row scaled
-    to unit length, so maps may differ in everything but the number of images. p_s is the student's softmax.
+    a mean_n CE(p_s, y) + w mean_nm (G_s - G_t)^2.
+
+    G ``[N, N]`` holds the inner products of the examples' last feature maps ``[N, C, H, W]``, each row scaled
+    to unit length, so maps may differ in everything but the number of examples. p_s is the student's softmax.
 
     Defaults are the authors': w 3000, a 1, the last stage.
 
@@ -27,20 +29,27 @@ class SimilarityPreserving(Method):
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
 
     class Config(WeightedConfig):
-        """The weights w (``sp_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            sp_weight: w.
+            ce_weight: a.
+        """
 
         sp_weight: Weight = 3000.0
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``sp``. Raises ValueError without a teacher or maps."""
-        ours, theirs = (similarities(x) for x in maps(self, student, teacher)[-1])
-        return {
-            "sp": self.config.sp_weight * (ours - theirs).square().mean(),
-        }
+        """Return the term ``sp``.
+
+        Raises:
+            ValueError: A network gives no feature maps.
+        """
+        g_s, g_t = (similarities(x) for x in paired_maps(self, student, teacher)[-1])
+        return {"sp": self.config.sp_weight * (g_s - g_t).square().mean()}
 
 
 def similarities(features: Tensor) -> Tensor:
-    """Inner products of images, rows of unit length: ``[N, ...]`` -> ``[N, N]``."""
+    """Return the inner products of examples, rows of unit length: ``[N, ...]`` -> ``[N, N]``."""
     flat = features.flatten(1)
     # The scale of all features together leaves the result as it is, and large ones finite.
     flat = flat / flat.detach().abs().amax().clamp(min=1e-12)

@@ -1,4 +1,4 @@
-"""Methods for data that are unbalanced, wrongly labelled, or biased."""
+"""Methods for imbalanced, wrongly labelled or biased data."""
 
 from distillab.methods.robust import (
     balanced_kd,

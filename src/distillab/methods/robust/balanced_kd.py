@@ -1,4 +1,4 @@
-"""Balanced distillation: the teacher's words about rare classes count more."""
+"""Distillation with the teacher's probabilities reweighted towards rare classes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
-from distillab.methods.robust.weighting import counts, effective_number_weights
+from distillab.methods.robust.weighting import effective_number_weights, examples_per_class
 from distillab.models.outputs import Outputs
 
 
 @method("balanced_kd", paper="Zhang et al., Balanced knowledge distillation for long-tailed learning, 2021")
 class BalancedDistillation(Method):
-    """Balanced distillation: the teacher's words about rare classes count more.
+    """Balanced distillation: match the teacher's probabilities reweighted towards rare classes.
 
     a mean_n CE(p_s, y) + b T^2 mean_n KL(p_w || p_s), p = softmax(z / T), ``[N, C]``.
 
     p_w is the teacher's p_t times a weight for every class, scaled to sum to one again. The weights are
-    those of the effective number of samples, (1 - beta) / (1 - beta^n) for a class of n training images.
+    those of the effective number of samples, (1 - beta) / (1 - beta^n) for a class of n training examples.
     Among equal classes it is ``kd`` with these weights of the terms.
 
     Defaults are those of the authors' program: T 2, beta 0.9999, a 1, b 1. There p_w is scaled to sum to one,
@@ -32,7 +32,14 @@ class BalancedDistillation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
 
     class Config(WeightedConfig):
-        """T, beta, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            temperature: T.
+            beta: beta.
+            kd_weight: b.
+            ce_weight: a.
+        """
 
         temperature: Temperature = 2.0
         beta: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9999
@@ -42,17 +49,15 @@ class BalancedDistillation(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        images = counts(pair.labels, pair.student.classes)
-        weights = effective_number_weights(images, config.beta)
+        examples = examples_per_class(pair.labels, pair.student.classes)
+        weights = effective_number_weights(examples, config.beta)
         self.register_buffer("log_weights", weights.log(), persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        """Return the term ``kd``."""
         temperature = self.config.temperature
-        theirs = in_full_precision(teacher.logits.detach()) / temperature
-        target = (theirs + self.log_weights.to(theirs)).log_softmax(1)
-        ours = (in_full_precision(student.logits) / temperature).log_softmax(1)
-        divergence = (target.exp() * (target - ours)).sum(1).mean()
-        return {
-            "kd": self.config.kd_weight * temperature**2 * divergence,
-        }
+        z_t = in_full_precision(teacher.logits.detach()) / temperature
+        target = (z_t + self.log_weights.to(z_t)).log_softmax(1)
+        log_p_s = (in_full_precision(student.logits) / temperature).log_softmax(1)
+        divergence = (target.exp() * (target - log_p_s)).sum(1).mean()
+        return {"kd": self.config.kd_weight * temperature**2 * divergence}

@@ -1,4 +1,4 @@
-"""Long-tail distillation: head, middle and tail each get their share of what the teacher says."""
+"""Distillation balanced over frequent, middle and rare classes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Pair, Temperature, Weight, WeightedConfig, method
-from distillab.methods.robust.weighting import counts
+from distillab.methods.robust.weighting import examples_per_class
 from distillab.models.outputs import Outputs
 
-PARTS = 3
+_PARTS = 3
 
 
 @method("long_tail_kd", paper="Kim, Distilling balanced knowledge from a biased teacher, CVPR 2026")
 class LongTailDistillation(Method):
-    """Long-tail distillation: head, middle and tail each get their share of what the teacher says.
+    """Long-tail distillation: match frequent, middle and rare classes with equal weight.
 
     a mean_n CE(p_s, y) + T^2 mean_n (u KL(P' || P_s) + v sum_g KL(q_t^g || q_s^g) / 3).
 
-    Classes are cut by their number of training images into head, middle and tail, a third of the classes
-    each. P ``[N, 3]`` is what a network gives to each part, q^g the distribution within part g, from p =
-    softmax(z / T), ``[N, C]``. P' is the teacher's P_t over its mean in the batch, scaled to sum to one:
-    a teacher that favours the head gives every part the same mass on average. The three distributions
-    within count alike, where in KL(p_t || p_s) = KL(P_t || P_s) + sum_g P_t[g] KL(q_t^g || q_s^g) that of
-    the tail hardly counts.
+    Classes are divided by their number of training examples into head, middle and tail, a third of the
+    classes each. P ``[N, 3]`` is what a network gives to each part, q^g the distribution within part g, from
+    p = softmax(z / T), ``[N, C]``. P' is the teacher's P_t over its mean in the batch, scaled to sum to one:
+    a teacher that favors the head gives every part the same mass on average. The three distributions within
+    count alike, where in KL(p_t || p_s) = KL(P_t || P_s) + sum_g P_t[g] KL(q_t^g || q_s^g) that of the tail
+    hardly counts.
 
-    Defaults: T 4, u 1, v 1, a 1, our own. With fewer than three classes every class is a part.
+    Defaults: T 4, u 1, v 1, a 1, chosen here. With fewer than three classes every class is a part.
 
     Deviation: the idea is the paper's (rebalance across groups, weigh alike within); the formulas here are
-    ours.
+    our own.
 
     Paper: Kim, "Distilling balanced knowledge from a biased teacher", CVPR 2026.
     """
@@ -39,7 +39,14 @@ class LongTailDistillation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
 
     class Config(WeightedConfig):
-        """T, and the weights u (``across_weight``), v (``within_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            temperature: T.
+            across_weight: u.
+            within_weight: v.
+            ce_weight: a.
+        """
 
         temperature: Temperature = 4.0
         across_weight: Weight = 1.0
@@ -49,21 +56,21 @@ class LongTailDistillation(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        order = counts(pair.labels, pair.student.classes).argsort(descending=True, stable=True)
+        order = examples_per_class(pair.labels, pair.student.classes).argsort(descending=True, stable=True)
         part = torch.empty(len(order), dtype=torch.long)
-        parts = min(PARTS, len(order))
+        parts = min(_PARTS, len(order))
         part[order] = torch.arange(len(order)) * parts // len(order)
         members = torch.nn.functional.one_hot(part, parts).bool()
         self.register_buffer("members", members, persistent=False)  # [classes, parts]
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce``, ``across`` and ``within``. Raises ValueError without a teacher."""
+        """Return the terms ``across`` and ``within``."""
         config = self.config
-        ours, masses = self._split(in_full_precision(student.logits) / config.temperature)
-        theirs, given = self._split(in_full_precision(teacher.logits.detach()) / config.temperature)
-        balanced = (given - given.logsumexp(0)).log_softmax(1)
-        across = (balanced.exp() * (balanced - masses)).sum(1).mean()
-        within = (theirs.exp() * (theirs - ours)).sum(1).mean() / given.shape[1]
+        q_s, mass_s = self._split(in_full_precision(student.logits) / config.temperature)
+        q_t, mass_t = self._split(in_full_precision(teacher.logits.detach()) / config.temperature)
+        balanced = (mass_t - mass_t.logsumexp(0)).log_softmax(1)
+        across = (balanced.exp() * (balanced - mass_s)).sum(1).mean()
+        within = (q_t.exp() * (q_t - q_s)).sum(1).mean() / mass_t.shape[1]
         scale = config.temperature**2
         return {
             "across": config.across_weight * scale * across,

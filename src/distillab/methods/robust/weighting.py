@@ -1,4 +1,4 @@
-"""How much images count: by how many there are of their kind, or by what is thought of their labels."""
+"""Weights of examples: by the size of their class or group, or by a weight of their label."""
 
 from __future__ import annotations
 
@@ -12,44 +12,55 @@ from distillab.methods.divergence import by_labels, cross_entropy
 from distillab.methods.method import Batch
 
 
-def counts(of: Tensor | None, kinds: int) -> Tensor:
-    """Images of each kind, float32 ``[kinds]``, from int64 ``[n_train]``.
+def examples_per_class(labels: Tensor | None, classes: int) -> Tensor:
+    """Return the number of examples per class, float32 ``[classes]``, from int64 ``[n_train]``.
 
-    Images of no kind (-1) are left out. A kind without images counts as one of a single image, so that
-    weights stay finite. Where nothing is known of the images, as while a study is planned, all kinds are
-    alike.
+    Examples without a class (-1) are left out. A class without examples counts as one of a single example, so
+    that weights stay finite. Where no labels are known, as while a study is planned, all classes are alike.
     """
-    if of is None:
-        return torch.ones(kinds)
-    return torch.bincount(of[of != UNLABELLED], minlength=kinds).clamp(min=1).float()
+    if labels is None:
+        return torch.ones(classes)
+    return torch.bincount(labels[labels != UNLABELLED], minlength=classes).clamp(min=1).float()
 
 
-def effective_number_weights(images: Tensor, beta: float) -> Tensor:
-    """(1 - beta) / (1 - beta^n) for n images of a class, scaled to a mean of 1: ``[C]`` -> float32 ``[C]``.
+def effective_number_weights(examples: Tensor, beta: float) -> Tensor:
+    """Return (1 - beta) / (1 - beta^n) for n examples of a class, scaled to a mean of 1, float32 ``[C]``.
 
     With beta = 0 all weigh the same; as beta nears 1 they weigh as 1 / n. Source: Cui et al., "Class-balanced
     loss based on effective number of samples", CVPR 2019, equation 2 and section 4.
+
+    Args:
+        examples: Number of examples per class, ``[C]``.
+        beta: In [0, 1).
     """
-    n = images.double()
+    n = examples.double()
     weights = (1 - beta) / (1 - beta**n)
     return (weights / weights.mean()).float()
 
 
-def even_weights(of: Tensor | None, kinds: int) -> Tensor:
-    """n / (K n_k), float32 ``[kinds]``, from int64 ``[n_train]``: each of the K kinds that have images counts
-    as much as any other, and the mean over images is 1. Images of no kind (-1) are left out. Where nothing is
-    known of the images all weigh 1, as a kind without images does."""
-    if of is None:
-        return torch.ones(kinds)
-    images = torch.bincount(of[of != UNLABELLED], minlength=kinds).float()
-    present = images > 0
-    return torch.where(present, images.sum() / (present.sum() * images.clamp(min=1)), 1.0)
+def even_weights(kinds: Tensor | None, number: int) -> Tensor:
+    """Return n / (K n_k) per kind, float32 ``[number]``, from int64 ``[n_train]``.
+
+    Each of the K kinds that have examples counts as much as any other, and the mean over examples is 1.
+    Examples of no kind (-1) are left out. Where no kinds are known all weigh 1, as a kind without examples
+    does.
+    """
+    if kinds is None:
+        return torch.ones(number)
+    examples = torch.bincount(kinds[kinds != UNLABELLED], minlength=number).float()
+    present = examples > 0
+    return torch.where(present, examples.sum() / (present.sum() * examples.clamp(min=1)), 1.0)
 
 
 def weighted_label_loss(logits: Tensor, batch: Batch, weight: Callable[[Tensor], Tensor]) -> Tensor:
-    """Cross-entropy with the labels times their weight: logits ``[N, C]`` -> ``[N]``.
+    """Return the cross-entropy with the labels times their weight, ``[N]``.
 
-    ``weight`` gives ``[N]`` for labels int64 ``[N]``. Where two images were mixed, both labels count by their
-    share, each with its weight. Its mean is that over the images that have a label.
+    Where two examples were mixed, both labels count by their share, each with its weight. Its mean is that
+    over the labelled examples.
+
+    Args:
+        logits: float ``[N, C]``.
+        batch: Holds the labels.
+        weight: Returns ``[N]`` for labels int64 ``[N]``.
     """
     return by_labels(batch, lambda labels: weight(labels.clamp(min=0)) * cross_entropy(logits, labels))

@@ -1,4 +1,4 @@
-"""Worst-group distillation: the groups that the student does worst on count ever more."""
+"""Distillation with weights that follow the worst groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.divergence import kl_divergence
-from distillab.methods.method import Batch, Method, Need, Pair, Temperature, Weight, WeightedConfig, method
+from distillab.methods.method import (
+    SUPERVISED,
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
 from distillab.models.outputs import Outputs
 
 
@@ -19,7 +29,7 @@ from distillab.models.outputs import Outputs
     paper="Sagawa et al., Distributionally robust neural networks for group shifts, ICLR 2020",
 )
 class WorstGroup(Method):
-    """Worst-group distillation: the groups that the student does worst on count ever more.
+    """Worst-group distillation: raise the weights of groups on which the student's loss is large.
 
     sum_g w_g mean_n in g (a CE(p_s, y) + b T^2 KL(p_t || p_s)), p = softmax(z / T) in the second.
 
@@ -31,7 +41,7 @@ class WorstGroup(Method):
     Defaults: T 4, a 0.1, b 0.9 as in ``kd``; rate 0.01 as the authors' step size.
 
     Deviations: the authors draw all groups equally often and scale all weights at every step, by which groups
-    that are drawn seldom would lose theirs for their absence; they update the weights before they use them,
+    that are drawn seldom would lose weight for their absence; they update the weights before they use them,
     and do not scale those of a batch's groups: scaled, the loss keeps its size however many groups a batch
     lacks.
 
@@ -46,7 +56,14 @@ class WorstGroup(Method):
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
-        """The rate, T, and the weights b (``kd_weight``) and a (``ce_weight``)."""
+        """Hyper-parameters.
+
+        Attributes:
+            rate: Step size of the weights.
+            temperature: T.
+            kd_weight: b.
+            ce_weight: a.
+        """
 
         rate: Annotated[float, Field(ge=0, le=10, strict=True)] = 0.01
         temperature: Temperature = 4.0
@@ -61,22 +78,22 @@ class WorstGroup(Method):
         self.register_buffer("log_shares", torch.full((groups,), -math.log(groups)), persistent=False)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms ``ce`` and ``kd``. Raises ValueError without a teacher."""
+        """Return the terms ``ce`` and ``kd``, which share the weights of the groups."""
         config = self.config
-        own = config.ce_weight * self.label_loss(student.logits, batch)
+        supervised = config.ce_weight * self.label_loss(student.logits, batch)
         divergence = kl_divergence(student.logits, teacher.logits, config.temperature)
-        taught = config.kd_weight * config.temperature**2 * divergence
+        distilled = config.kd_weight * config.temperature**2 * divergence
         kinds = batch.dominant if self.pair.groups is None or batch.groups is None else batch.groups
-        members = torch.nn.functional.one_hot(kinds, len(self.log_shares)).to(own)
-        counts = members.sum(0)
-        here = self.log_shares.masked_fill(counts == 0, -torch.inf).softmax(0).to(own)
-        image_weights = members @ (here / counts.clamp(min=1))
+        members = torch.nn.functional.one_hot(kinds, len(self.log_shares)).to(supervised)
+        sizes = members.sum(0)
+        present = self.log_shares.masked_fill(sizes == 0, -torch.inf).softmax(0).to(supervised)
+        weights = members @ (present / sizes.clamp(min=1))
         if self.training:
-            self._follow(((own + taught).detach() @ members) / counts.clamp(min=1), counts > 0)
-        return {"ce": (image_weights * own).sum(), "kd": (image_weights * taught).sum()}
+            self._update(((supervised + distilled).detach() @ members) / sizes.clamp(min=1), sizes > 0)
+        return {SUPERVISED: (weights * supervised).sum(), "kd": (weights * distilled).sum()}
 
     @torch.no_grad()
-    def _follow(self, losses: Tensor, present: Tensor) -> None:
+    def _update(self, losses: Tensor, present: Tensor) -> None:
         """Raise the weights of the groups that are present by their losses; their sum stays."""
         together = self.log_shares[present].logsumexp(0)
         raised = self.log_shares[present] + self.config.rate * losses[present].to(self.log_shares)

@@ -8,7 +8,7 @@ it was no faster than torch once all processors were busy.
 
 - ``dispatch.py`` decides, at each call, whether the fused operation applies;
 - ``fused.py`` is that operation, with its gradients;
-- ``kernels.py`` is its inner loops, compiled by numba;
+- ``kernels.py`` is its inner loops, compiled by numba (the extra ``cpu``), without which torch is used;
 - ``precompiled.py`` compiles them before worker processes are forked.
 """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +39,12 @@ def norm_relu(
     return relu(y) if relu else F.relu(y, inplace=True)
 
 
+@cache
+def has_numba() -> bool:
+    """Return True if numba, the extra ``cpu``, is installed; without it torch's modules are used."""
+    return importlib.util.find_spec("numba") is not None
+
+
 def _can_fuse(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None, relu: nn.ReLU | None) -> bool:
     """Whether the kernels support the call, and nothing reads the values between the operations."""
     return (
@@ -43,6 +52,7 @@ def _can_fuse(norm: nn.BatchNorm2d, x: Tensor, plus: Tensor | None, relu: nn.ReL
         and not _is_transformed()
         and torch.get_num_threads() == 1  # torch shares its own operations among threads
         and _is_supported(x)
+        and has_numba()
         and (plus is None or (_is_supported(plus) and plus.shape == x.shape))
         and _is_standard(norm)
         and _has_supported_gradient(norm, x, plus)

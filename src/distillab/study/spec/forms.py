@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from distillab.canonical import JsonObject
 from distillab.config import american_settings, canonical_settings
 from distillab.factors import factors
 from distillab.methods import methods
@@ -20,7 +21,7 @@ from distillab.training.recipe import Recipe
 PROVENANCES = frozenset(get_args(Provenance))
 
 
-def canonical_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
     """Return keys of a recipe, or recipes by provenance, in canonical spelling.
 
     Example:
@@ -35,7 +36,7 @@ def canonical_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return settings | {"views": canonical_names(settings["views"])} if "views" in settings else settings
 
 
-def american_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def american_recipe(recipe: JsonObject) -> dict[str, object]:
     """Return keys of a recipe, or recipes by provenance, as people read them."""
     if recipe.keys() & PROVENANCES:
         return {key: american_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()}
@@ -95,11 +96,11 @@ def canonical_factor(name: str, entry: Any) -> Any:
     return settings
 
 
-def american_teacher(teacher: Mapping[str, Any]) -> dict[str, Any]:
+def american_teacher(teacher: JsonObject) -> dict[str, object]:
     """Return the teacher of a study as people read it."""
     return american_settings(TeacherSpec, teacher) | {"recipe": american_recipe(teacher["recipe"])}
 
 
-def american_source(source: Source, entry: Mapping[str, Any]) -> dict[str, Any]:
+def american_source(source: Source, entry: JsonObject) -> dict[str, object]:
     """Return the entry of a source as people read it."""
     return american_settings(type(source), entry)

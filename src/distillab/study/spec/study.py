@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
 from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
@@ -70,13 +70,13 @@ class StudySpec(PublicConfig):
 
     study: str = Field(min_length=1)
     notes: str = ""
-    task: str | dict[str, Any] = DEFAULT_TASK
-    data: dict[str, Any]
-    others: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    task: str | JsonObject = DEFAULT_TASK
+    data: JsonObject
+    others: Mapping[str, JsonObject] = Field(default_factory=dict)
     teacher: TeacherSpec
     students: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
-    factors: dict[str, Any] = Field(default_factory=dict)
+    methods: tuple[str | JsonObject, ...] = Field(min_length=1)
+    factors: JsonObject = Field(default_factory=dict)
     seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
     seed: int = 0
     order: Literal["seed", "shared"] = "seed"
@@ -207,7 +207,7 @@ class StudySpec(PublicConfig):
         if {"epochs", "steps"} & own.keys():
             merged = {key: value for key, value in merged.items() if key not in ("epochs", "steps")}
         try:
-            return Recipe.model_validate(merged | own)
+            return Recipe.model_validate({**merged, **own})
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
@@ -215,21 +215,22 @@ class StudySpec(PublicConfig):
         """The external teacher's weights, relative to the study file."""
         return None if self.teacher.weights is None else self._base / self.teacher.weights
 
-    def written(self) -> dict[str, Any]:
+    def written(self) -> JsonObject:
         """Return :meth:`canonical` as people read it, with American keys: what DIR/study.yaml holds."""
-        values = self.canonical()
-        sources = self.other_sources()
-        values["data"] = american_source(self.source(), values["data"])
-        if sources:
-            values["others"] = {
-                name: american_source(sources[name], entry) for name, entry in values["others"].items()
-            }
-        values["teacher"] = american_teacher(values["teacher"])
-        values["methods"] = [american_method(entry) for entry in values["methods"]]
-        values["recipe"] = american_recipe(values["recipe"])
-        return values
+        values = dict(self.canonical())
+        others = {
+            name: american_source(source, source.entry()) for name, source in self.other_sources().items()
+        }
+        if others:
+            values["others"] = others
+        return values | {
+            "data": american_source(self.source(), values["data"]),
+            "teacher": american_teacher(values["teacher"]),
+            "methods": [american_method(entry) for entry in values["methods"]],
+            "recipe": american_recipe(values["recipe"]),
+        }
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> JsonObject:
         """Return plain values in canonical spelling, every default written out, paths absolute."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
@@ -268,7 +269,7 @@ def _with_paths(entry: Any, factor: Factor) -> Any:
     return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
 
 
-def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
+def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
     """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
     for key in young:
         default = type(model).model_fields[key].get_default(call_default_factory=True)

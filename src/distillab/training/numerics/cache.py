@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from distillab.artefacts import write_atomically
+from distillab.canonical import JsonObject
 from distillab.data.storage import cache_folder
 
 
@@ -46,8 +46,7 @@ class BenchmarkCache:
 
     def add(self, key: str, rates: Mapping[str, float | None]) -> None:
         """Add rates under a key; the file is replaced as a whole."""
-        everything = self._read()
-        everything[key] = self.rates(key) | dict(rates)
+        everything = {**self._read(), key: self.rates(key) | dict(rates)}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with write_atomically(self.path) as draft:
@@ -55,7 +54,7 @@ class BenchmarkCache:
         except OSError:
             return  # a cache folder that cannot be written costs a trial per study, and no result
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> JsonObject:
         try:
             held = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

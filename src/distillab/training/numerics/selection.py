@@ -7,10 +7,10 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from distillab.canonical import JsonObject
 from distillab.training.numerics.benchmark import (
     Rates,
     Workload,
@@ -66,7 +66,7 @@ class NumericsChoice:
         what = "training images/s" if self.trained else "forward images/s"
         return f"{self.why}; {what}: {', '.join(rates)}" if self.rates else self.why
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON form, for the ledger."""
         return {
             "arithmetic": str(self.numerics),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +21,7 @@ from distillab.artefacts import (
     save_logits,
     weights_digest,
 )
+from distillab.canonical import JsonObject
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
@@ -123,7 +122,7 @@ class CacheReference:
         members: Number of networks whose logits are side by side in it.
     """
 
-    facts: Mapping[str, Any]
+    facts: JsonObject
     stored: CacheFormat
     view_seed: int
     members: int = 1
@@ -208,7 +207,7 @@ def teacher_outputs(
             recipe.view_spec,
             view_seed,
             recipe.epochs,
-            lambda pixels: teacher.query(pixels, sets.normalise),
+            lambda pixels: teacher.query(pixels, sets.normalize),
             batch=inference_batch_size(device),
             device=device,
         )
@@ -250,7 +249,7 @@ def _prepare(
 
 def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
-) -> dict[str, Any]:
+) -> JsonObject:
     """All that decides a teacher's outputs for a view."""
     views, record = recipe.view_spec, RunRecord.read(teacher_folder)
     inputs = {"inputs": record.inputs} if record.inputs else {}
@@ -259,7 +258,7 @@ def _cache_facts(
         "weights": weights_digest(teacher_folder / WEIGHTS),
         "model": record.model,
         "pixels": sets.train.pool.digest,
-        "normalisation": [sets.normalise.mean.tolist(), sets.normalise.std.tolist()],
+        "normalisation": [sets.normalize.mean.tolist(), sets.normalize.std.tolist()],
         "views": [recipe.views, recipe.pad],
         # Views that are not numbered are identified by what they are drawn from, so the seed distinguishes
         # them; mixed ones depend on other examples of the set as well.
@@ -281,6 +280,6 @@ def _eval_logits(
         if tested.get(name) == (images.input_digest, recipe.precision):
             logits[name] = before[f"{name}.last"]
         else:
-            logits[name] = predict(teacher, images, sets.normalise, device, recipe.precision)
+            logits[name] = predict(teacher, images, sets.normalize, device, recipe.precision)
             forwards += len(images)
     return logits, forwards

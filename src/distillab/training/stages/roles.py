@@ -23,7 +23,7 @@ class RoleSets:
         train: The training set.
         val: The validation set.
         eval: The test sets by name.
-        normalise: The normalization of the inputs.
+        normalize: The normalization of the inputs.
         task: What networks are trained to predict.
 
     Example:
@@ -39,7 +39,7 @@ class RoleSets:
     train: Examples
     val: Examples
     eval: Mapping[str, Examples]
-    normalise: Normalization
+    normalize: Normalization
     task: Task = field(default_factory=Classification)
 
     def without_student_transform(self) -> RoleSets:

@@ -81,7 +81,7 @@ def train_students(
     teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
     members = [_member(student, teacher) for student in students]
     feed = teacher.feed if teacher else None
-    ended = train_cohort(members, students[0].sets.normalise, device=device, teacher=feed, on_step=on_step)
+    ended = train_cohort(members, students[0].sets.normalize, device=device, teacher=feed, on_step=on_step)
     records: list[RunRecord | DivergenceError] = []
     live = teacher is not None and teacher.is_live
     for student, trained in zip(students, ended, strict=True):

@@ -96,6 +96,6 @@ def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
 ) -> dict[str, StoredLogits]:
     return {
-        f"{name}.{which}": predict(network, images, sets.normalise, device, recipe.precision)
+        f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
         for name, images in sets.eval.items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from distillab.artefacts import CACHE, write_atomically
-from distillab.canonical import canonical_json, spec_id
+from distillab.canonical import JsonObject, canonical_json, spec_id
 from distillab.data.examples import Examples
 from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
@@ -88,7 +88,7 @@ class TeacherCache:
         0
     """
 
-    def __init__(self, root: Path, facts: Mapping[str, Any], stored: CacheFormat, rows: int) -> None:
+    def __init__(self, root: Path, facts: JsonObject, stored: CacheFormat, rows: int) -> None:
         identity = {**facts, "kept": stored.as_dict()}
         self.stored = stored
         self.folder = root / spec_id(identity)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from distillab.canonical import JsonObject
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes
 from distillab.training.evaluation import to_half
 
@@ -95,13 +96,13 @@ class CacheFormat:
         """Bytes per view, including its key."""
         return 8 + sum(array.bytes for array in self.arrays.values())
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON form."""
         rest = {} if self.top_k is None else {"rest": "kept"}
         return {"needs": sorted(self.needs), "shapes": asdict(self.shapes), "top_k": self.top_k, **rest}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> CacheFormat:
+    def from_dict(cls, values: JsonObject) -> CacheFormat:
         """Return the format of a JSON form."""
         shapes = {name: _tuples(value) for name, value in values["shapes"].items()}
         return cls(frozenset(values["needs"]), OutputShapes(**shapes), values["top_k"])
