@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from distillab.config import PublicConfig
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -99,6 +100,9 @@ class Factor(PublicConfig, ABC):
         nested: whether levels are nested. They are not where a level exchanges some examples for others.
         needs_context: whether the factor reads more than the examples it changes.
         takes_unlabelled: whether the factor accepts examples without labels.
+        kinds_of_targets: the kinds of targets that the factor accepts with these settings; by default one
+            class per example.
+        kinds_of_items: the modalities that the factor accepts with these settings, or None for all.
         level: the level.
         roles: the roles that the factor changes.
 
@@ -127,6 +131,39 @@ class Factor(PublicConfig, ABC):
         if len(set(roles)) < len(roles):
             raise ValueError(f"a role is named twice in {', '.join(roles)}")
         return roles
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        """The kinds of targets that the factor accepts with these settings."""
+        return (Labels,)
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        """The modalities that the factor accepts with these settings, or None for all."""
+        return None
+
+    def check_accepts(self, examples: Examples) -> None:
+        """Raise RequestError unless the factor can change examples with these targets and this modality."""
+        if not self.takes_unlabelled and not examples.labelled.all():
+            raise RequestError(
+                f"factor {self.name} cannot change examples without labels",
+                where="factors",
+                allowed="factors that add unlabelled examples written last",
+            )
+        if not isinstance(examples.targets, self.kinds_of_targets):
+            raise RequestError(
+                f"factor {self.name} ({self.description}) needs one class per example, and these have"
+                f" {examples.targets.kind} (task: multilabel)",
+                where=f"factors.{self.name}",
+                allowed=", ".join(_accepting(type(examples.targets))),
+            )
+        if self.kinds_of_items is not None and examples.modality not in self.kinds_of_items:
+            raise RequestError(
+                f"factor {self.name} ({self.description}) cannot change examples of modality"
+                f" {examples.modality}",
+                where=f"factors.{self.name}",
+                allowed=f"modality {' or '.join(self.kinds_of_items)}",
+            )
 
     @property
     def phrase(self) -> str:
@@ -163,6 +200,15 @@ class Factor(PublicConfig, ABC):
     @abstractmethod
     def check(self, before: Examples, after: Examples) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
+
+
+def _accepting(kind: type[Targets]) -> list[str]:
+    """Return the names of factors that accept a kind of targets, at least with some settings."""
+    return [
+        name
+        for name in factors
+        if any(kind in factors[name].model_validate(each).kinds_of_targets for each in factors[name].examples)
+    ]
 
 
 def level_text(level: Level) -> str:

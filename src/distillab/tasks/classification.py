@@ -99,6 +99,7 @@ class Classification(Task):
     class_metric: ClassVar[Metric] = _accuracy(
         "class_accuracy", "accuracy of the class", "Accuracy of the class", counts_examples=True
     )
+    worst_group: ClassVar[str] = "worst_group_accuracy"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distillab.canonical import seed_from
 from distillab.config import PublicConfig
-from distillab.data.examples import Indices, Shape
+from distillab.data.examples import Indices, ItemShape
 from distillab.data.randomness import random_bits, uniform
 from distillab.registry import Registry
 from distillab.spelling import american
@@ -40,7 +40,7 @@ class Operation(PublicConfig, ABC):
     mixes: ClassVar[bool] = False
     modality: ClassVar[str | None] = None
 
-    def fitted(self, shape: Shape) -> Self:
+    def fitted(self, shape: ItemShape) -> Self:
         """Return the operation with ``auto`` settings resolved for items of a shape."""
         return self
 
@@ -85,7 +85,12 @@ operations: Registry[type[Operation]] = Registry("view")
 
 
 def operation(name: str) -> Callable[[type[Operation]], type[Operation]]:
-    """Return a class decorator that registers an operation under ``name``."""
+    """Return a class decorator that registers an operation under ``name``.
+
+    Example:
+        >>> operations["flip"].name
+        'flip'
+    """
 
     def register(cls: type[Operation]) -> type[Operation]:
         cls.name = name

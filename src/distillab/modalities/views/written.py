@@ -13,7 +13,7 @@ from distillab.modalities.views.operation import Operation, operations
 from distillab.spelling import american, american_keys, canonical_keys
 
 ViewKind = Literal["none", "flip", "crop", "crop_flip"]
-KINDS: tuple[str, ...] = get_args(ViewKind)
+_KINDS: tuple[str, ...] = get_args(ViewKind)
 WrittenViews = str | list[dict[str, JsonObject]]
 """A kind, ``auto``, or operations in order with all their settings."""
 
@@ -40,14 +40,14 @@ def canonical_views(entry: Any) -> WrittenViews:
         [{'flip': {}}, {'mixup': {'alpha': 0.4}}]
     """
     if isinstance(entry, str):
-        if entry in ("auto", *KINDS):
+        if entry in ("auto", *_KINDS):
             return entry
         if entry not in operations:
-            raise unknown_name("view", entry, {"auto", *KINDS, *map(american, operations)})
+            raise unknown_name("view", entry, {"auto", *_KINDS, *map(american, operations)})
         entry = [entry]
     if not isinstance(entry, list | tuple) or not entry:
         given = "an empty list" if entry == [] else f"{entry!r}"
-        raise RequestError(f"{given} is not a choice of views", allowed=f"{', '.join(KINDS)}, or {_FORM}")
+        raise RequestError(f"{given} is not a choice of views", allowed=f"{', '.join(_KINDS)}, or {_FORM}")
     chain = [_operation(item) for item in entry]
     _check_order(chain)
     return written_chain(chain)

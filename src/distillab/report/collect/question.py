@@ -41,6 +41,7 @@ def dataset_view(folder: StudyFolder) -> DatasetView:
         carved=report.carved,
         notes=report.notes,
         digest=dataset.digest,
+        modality=dataset.modality,
     )
 
 
