@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from distillab.config import PublicConfig
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.data.targets import Labels, Targets
@@ -80,7 +81,7 @@ class Manipulation:
         return bool(abs(self.requested - self.measured) <= self.tolerance)
 
 
-class Factor(BaseModel, ABC):
+class Factor(PublicConfig, ABC):
     """Base class of factors: one level of one factor, a frozen configuration that changes a set of examples.
 
     A subclass lives in a file of its own, is registered with ``@factor("name")``, and states in the first
@@ -113,8 +114,6 @@ class Factor(BaseModel, ABC):
         >>> size.description
         '25 examples per class'
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     examples: ClassVar[tuple[Configuration, ...]] = ()

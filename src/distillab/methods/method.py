@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from distillab.config import PublicConfig
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods.batch import Batch, Pair
@@ -99,10 +100,8 @@ class Method(nn.Module, ABC):
     remembers_images: ClassVar[bool] = False
     revision: ClassVar[int] = 1
 
-    class Config(BaseModel):
+    class Config(PublicConfig):
         """Hyper-parameters; the defaults are the canonical paper's."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__()
