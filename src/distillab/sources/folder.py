@@ -36,13 +36,13 @@ class ClassFolders(Source):
     table (``groups``), or their paths (``group_pattern``).
 
     Attributes:
-        path: the folder.
+        path: The folder.
         layout: ``class``, or ``group/class`` or ``class/group`` for folders of groups.
-        groups: a CSV file with a header whose first column lists paths below ``path``, or file names.
-        group: the column of ``groups`` that names the groups; not needed if it is the only other one.
-        unlisted: the group of files that ``groups`` does not list; by default every file must be listed.
-        group_pattern: a regular expression whose one capturing bracket matches the group in the path.
-        class_pattern: one that matches the class in the path: files then need not be in class folders.
+        groups: A CSV file with a header whose first column lists paths below ``path``, or file names.
+        group: The column of ``groups`` that names the groups; not needed if it is the only other one.
+        unlisted: The group of files that ``groups`` does not list; by default every file must be listed.
+        group_pattern: A regular expression whose one capturing bracket matches the group in the path.
+        class_pattern: One that matches the class in the path: files then need not be in class folders.
     """
 
     argument: ClassVar[str | None] = "path"

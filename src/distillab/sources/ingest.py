@@ -36,12 +36,12 @@ def load_dataset(
     examples or on duplicates, and neither does the split it is carved to (as long as its class is the same).
 
     Args:
-        source: the source.
-        progress: called with (stage, done, total).
-        on_files: called with the items before decoding, their names and ids, of those that could be decoded.
+        source: The source.
+        progress: Called with (stage, done, total).
+        on_files: Called with the items before decoding, their names and ids, of those that could be decoded.
 
     Raises:
-        RequestError: the source cannot be read as requested; states what is wrong and what is allowed.
+        RequestError: The source cannot be read as requested; states what is wrong and what is allowed.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -212,7 +212,7 @@ def _check_classes(table: _Table, given: tuple[str, ...]) -> tuple[str, ...]:
         Notes on labels without examples in a given split, which label sets may have.
 
     Raises:
-        RequestError: there are too few classes, or a split lacks one that it must have.
+        RequestError: There are too few classes, or a split lacks one that it must have.
     """
     if len(table.classes) < 2:
         raise RequestError(f"there is only one class, {_some(table.classes)}", allowed="at least two classes")

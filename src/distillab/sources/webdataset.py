@@ -57,9 +57,9 @@ class WebDataset(ImageSource):
     key of its .json file. Images stay in the shards until they are decoded; shards must not be compressed.
 
     Attributes:
-        path: one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
-        label: the key of the .json file that holds the label.
-        image: the file ending of the image, if a sample has several.
+        path: One .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
+        label: The key of the .json file that holds the label.
+        image: The file ending of the image, if a sample has several.
 
     Example:
         >>> WebDataset(path="shards/train-{000..041}.tar", label="species").entry()["label"]
