@@ -183,7 +183,7 @@ class ClassFolders(Source):
         # Among other folders, a `train` that holds files itself is a class: trains beside buses and cars.
         if train is None or (len(named) < len(folders) and _has_files(train, readable)):
             loose = sum(_is_readable(entry, readable) for entry in self.path.iterdir())
-            note = f"{loose} {self.noun}s outside class folders were ignored."
+            note = f"{self.noun.capitalize()}s outside class folders, ignored: {loose}."
             return {"train": self.path}, (note,) if loose and self.class_pattern is None else ()
         roots: dict[str, Path] = {}
         for folder in named:
@@ -195,7 +195,7 @@ class ClassFolders(Source):
             roots[split] = folder
         roots = {split: roots[split] for split in ("train", "val", "test") if split in roots}
         others = [folder.name for folder in folders if folder not in named]
-        note = f"folders that are not a split were ignored: {', '.join(others)}."
+        note = f"Folders that are not a split, ignored: {', '.join(others)}."
         return roots, (note,) if others else ()
 
 
