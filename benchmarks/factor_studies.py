@@ -78,20 +78,20 @@ def picture(pictures: Pictures) -> Image.Image:
 
 def _some(strip: Strip) -> list[Tile]:
     """Choose pictures: evenly from all classes, then added ones."""
-    added = [tile for tile in strip.tiles if tile.label == "added"][: SHOWN // 2]
-    others = [tile for tile in strip.tiles if tile.label != "added"]
+    added = [tile for tile in strip.tiles if tile.added][: SHOWN // 2]
+    others = [tile for tile in strip.tiles if not tile.added]
     places = np.linspace(0, len(others) - 1, min(len(others), SHOWN - len(added))).round().astype(int)
     return [others[place] for place in places] + added
 
 
 def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, top: int) -> None:
-    assert isinstance(tile.image, np.ndarray)
-    pixels = tile.image[0] if len(tile.image) == 1 else tile.image.transpose(1, 2, 0)
+    assert isinstance(tile.picture, np.ndarray)
+    pixels = tile.picture[0] if len(tile.picture) == 1 else tile.picture.transpose(1, 2, 0)
     shown = Image.fromarray(pixels).convert("RGB").resize((TILE, TILE), Image.Resampling.NEAREST)
     if tile.dropped:
         shown = Image.blend(shown, Image.new("RGB", shown.size, PAPER), 0.82)
     sheet.paste(shown, (left, top))
-    if not tile.dropped and tile.label != "added" and tile.new_label not in (None, tile.label):
+    if not tile.dropped and tile.changed:
         draw.rectangle((left - 1, top - 1, left + TILE, top + TILE), outline=CHANGED, width=2)
 
 

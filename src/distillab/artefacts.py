@@ -31,6 +31,7 @@ __all__ = [
     "LOGITS",
     "RECORD",
     "SELECTED_WEIGHTS",
+    "VAL",
     "WEIGHTS",
     "EpochRecord",
     "OutputsRecord",
@@ -49,6 +50,7 @@ SELECTED_WEIGHTS = "selected.safetensors"
 LOGITS = "logits.safetensors"
 RECORD = "record.json"
 CACHE = "cache.json"
+VAL = "val"  # the name of the validation set among logits, stored for tasks with decision thresholds
 
 StoredLogits: TypeAlias = npt.NDArray[np.float16]
 """Logits as they are stored: float16 ``[N, classes]``."""

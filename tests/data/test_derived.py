@@ -1,4 +1,4 @@
-"""Pixels that are made when asked for, several pools as one, images without labels, and lenses."""
+"""Pixels that are made when computed for, several pools as one, images without labels, and lenses."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from distillab.data.targets import UNLABELLED
 
 @dataclass(frozen=True)
 class Brighter:
-    """Adds a number and the image's row to every pixel, and counts how many images it was asked for."""
+    """Adds a number and the image's row to every pixel, and counts how many images it was computed for."""
 
     by: int
-    asked: list[int] = field(default_factory=list, compare=False)
+    computed: list[int] = field(default_factory=list, compare=False)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -33,7 +33,7 @@ class Brighter:
         return before
 
     def __call__(self, pixels: Pixels, rows: Indices, /) -> Pixels:
-        self.asked.append(len(rows))
+        self.computed.append(len(rows))
         return (pixels + np.uint8(self.by) + rows[:, None, None, None].astype(np.uint8)).astype(np.uint8)
 
 
@@ -43,7 +43,7 @@ def some(n: int = 7, first_id: int = 100, seed: int = 0) -> Examples:
 
 
 @given(variants=st.lists(st.integers(0, 2), min_size=7, max_size=7), picked=st.permutations(range(7)))
-def test_each_image_is_the_variant_it_was_given(variants: list[int], picked: list[int]) -> None:
+def test_every_image_is_rendered_by_its_own_operation(variants: list[int], picked: list[int]) -> None:
     images = some()
     operations = (Unchanged(), Brighter(10), Brighter(20))
     changed = derived(images, operations, np.array(variants))
@@ -55,17 +55,17 @@ def test_each_image_is_the_variant_it_was_given(variants: list[int], picked: lis
     np.testing.assert_array_equal(changed.pool.items[2:5], changed.pool.items[np.arange(2, 5)])
 
 
-def test_nothing_is_computed_before_it_is_asked_for_and_what_is_kept_is_computed_once() -> None:
+def test_items_are_computed_on_demand_and_kept_ones_only_once() -> None:
     for keep, calls in ((False, 3), (True, 1)):
         slow = Brighter(1)
         changed = derived(some(), [slow], keep=keep)
-        assert slow.asked == []
+        assert slow.computed == []
         for _ in range(3):
             changed.pixels(np.array([1, 4]))
-        assert slow.asked == [2] * calls
+        assert slow.computed == [2] * calls
 
 
-def test_the_content_address_follows_pixels_and_operations() -> None:
+def test_content_address_depends_on_pixels_and_operations() -> None:
     one = derived(some(), [Unchanged(), Brighter(1)], 1)
     assert one.pool.digest == derived(some(), [Unchanged(), Brighter(1)], 0).pool.digest
     assert one.digest != derived(some(), [Unchanged(), Brighter(1)], 0).digest
@@ -92,14 +92,14 @@ def test_stacked_sets_keep_their_images(first: int, second: int) -> None:
     np.testing.assert_array_equal(both.pool.items[: len(both)], both.images)
 
 
-def test_sets_over_one_pool_share_it_when_stacked() -> None:
+def test_stacked_sets_share_a_common_pool() -> None:
     images = some()
     both = stacked(images.select([0, 1]), images.select([4, 5]))
     assert both.pool is images.pool
     assert both.rows.tolist() == [0, 1, 4, 5]
 
 
-def test_what_cannot_be_stacked_is_refused() -> None:
+def test_incompatible_sets_are_not_stacked() -> None:
     with pytest.raises(ValueError, match="contain the same id"):
         stacked(some(), some(seed=1))
     small = Examples.of(np.zeros((2, 1, 4, 4), np.uint8), [0, 1], ("a", "b"))
@@ -107,7 +107,7 @@ def test_what_cannot_be_stacked_is_refused() -> None:
         stacked(some(), small)
 
 
-def test_images_without_labels_are_in_no_count() -> None:
+def test_unlabelled_images_are_not_counted() -> None:
     images = some().relabel([0, 1, UNLABELLED, 0, UNLABELLED, 1, 1])
     assert images.counts.tolist() == [2, 3]
     assert images.labelled.tolist() == [True, True, False, True, False, True, True]
@@ -115,7 +115,7 @@ def test_images_without_labels_are_in_no_count() -> None:
         some().relabel([0, 1, -2, 0, 0, 1, 1])
 
 
-def test_classes_are_chosen_in_order_and_the_unlabelled_stay() -> None:
+def test_chosen_classes_are_renumbered_and_unlabelled_images_stay() -> None:
     images = replace(
         Examples.of(np.zeros((5, 1, 4, 4), np.uint8), [0, 1, 2, 0, 2], ("a", "b", "c")),
         parents=("x", "y", "x"),
@@ -130,7 +130,7 @@ def test_classes_are_chosen_in_order_and_the_unlabelled_stay() -> None:
 
 
 @pytest.mark.parametrize("side", [2, 4, 8])
-def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
+def test_student_transform_downsamples_images(side: int) -> None:
     inputs = torch.rand(3, 1, 8, 8, dtype=torch.float64)
     small, same = StudentTransform(side)(inputs), StudentTransform(side, back=True)(inputs)
     assert small.shape[-2:] == (side, side) and same.shape == inputs.shape
@@ -150,7 +150,7 @@ def test_a_lens_makes_images_coarser_for_the_student_alone(side: int) -> None:
         assert same.var() < inputs.var()
 
 
-def test_a_lens_is_part_of_what_a_student_learns_from_and_not_of_what_a_teacher_is_asked() -> None:
+def test_student_transform_enters_the_digest_but_not_that_of_the_inputs() -> None:
     images = some()
     seen = replace(images, student_transform=StudentTransform(2))
     assert seen.input_digest == images.input_digest

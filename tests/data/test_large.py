@@ -26,8 +26,8 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Pool
 from distillab.data.storage import FileItems, ItemFile, cache_folder, open_items, write_items
 from distillab.errors import RequestError
-from distillab.modalities.image import decoding as decode
 from distillab.modalities.image.decoding import decode_images
+from distillab.modalities.ordered_map import ordered_map
 from distillab.sources import parse_source
 from distillab.sources.cells import KEPT_GROUPS, KEPT_ROWS, ImageColumn
 from distillab.sources.ingest import load_dataset
@@ -65,12 +65,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> FileItems:
 
 
 @given(rows=st.lists(st.integers(-40, 39), max_size=60))
-def test_any_choice_of_images_is_read_as_from_an_array(stored: FileItems, rows: list[int]) -> None:
+def test_rows_of_a_file_are_those_of_the_array(stored: FileItems, rows: list[int]) -> None:
     chosen = np.array(rows, dtype=np.int64)
     np.testing.assert_array_equal(stored[chosen], COLOUR.transpose(0, 3, 1, 2)[chosen])
 
 
-def test_it_is_cut_copied_and_addressed_as_an_array(stored: FileItems) -> None:
+def test_items_in_a_file_behave_like_an_array(stored: FileItems) -> None:
     array = np.ascontiguousarray(COLOUR.transpose(0, 3, 1, 2))
     assert (stored.shape, stored.dtype, stored.ndim, len(stored)) == (array.shape, array.dtype, 4, 40)
     np.testing.assert_array_equal(stored[3:9], array[3:9])
@@ -81,7 +81,7 @@ def test_it_is_cut_copied_and_addressed_as_an_array(stored: FileItems) -> None:
         stored[np.array([40])]
 
 
-def test_a_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
+def test_truncated_file_is_reported(tmp_path: Path) -> None:
     pixels = on_disk(tmp_path, np.zeros((4, 3, 8, 8), np.uint8))
     os.truncate(tmp_path / "pixels.npy", (tmp_path / "pixels.npy").stat().st_size - 1)
     with pytest.raises(OSError, match="cut short: item 3"):
@@ -93,7 +93,7 @@ def test_a_file_that_is_cut_short_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grey_until", [0, 25, 40])
 @pytest.mark.parametrize("broken", [(), (0, 7, 39)])
-def test_decoding_to_a_file_is_decoding_to_memory(
+def test_decoding_to_a_file_equals_decoding_to_memory(
     small_memory: None, monkeypatch: pytest.MonkeyPatch, grey_until: int, broken: tuple[int, ...]
 ) -> None:
     images: list[Any] = [
@@ -111,7 +111,7 @@ def test_decoding_to_a_file_is_decoding_to_memory(
     assert filed.broken == kept.broken
 
 
-def test_a_large_dataset_is_the_same_dataset(
+def test_large_dataset_equals_the_same_one_in_memory(
     small_memory: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is done with it: read, written, opened, normalised; and nothing stays in the cache."""
@@ -129,15 +129,15 @@ def test_a_large_dataset_is_the_same_dataset(
     usual = load_dataset(source)
     assert usual.digest == large.digest == opened.digest
     np.testing.assert_array_equal(opened.train.images, usual.train.images)
-    for ours, theirs in zip(opened.normalization(), usual.normalization(), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for mine, reference in zip(opened.normalization(), usual.normalization(), strict=True):
+        np.testing.assert_array_equal(mine, reference)
     assert left_behind()
     del large
     assert left_behind() == []
     np.testing.assert_array_equal(opened.val.images, usual.val.images)
 
 
-def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channel_statistics_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take a pass over all images, which no worker need do again."""
     source = parse_source({"source": "digits", "classes": 2}, tmp_path, "data")
     dataset = load_dataset(source)
@@ -149,17 +149,17 @@ def test_mean_and_deviation_are_found_once(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "older").mkdir()
     dataset.save(tmp_path / "older")
     (tmp_path / "older" / "dataset.json").write_text(json.dumps(facts))
-    for ours, theirs in zip(Dataset.open(tmp_path / "older").normalization(), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for mine, reference in zip(Dataset.open(tmp_path / "older").normalization(), expected, strict=True):
+        np.testing.assert_array_equal(mine, reference)
 
     def refuse(*_: object) -> None:
         raise AssertionError("pixels were read")
 
     opened = Dataset.open(tmp_path / "saved")
     monkeypatch.setattr(Examples, "pixels", refuse)
-    for ours, theirs in zip(opened.normalization(), expected, strict=True):
-        assert ours.dtype == np.float32
-        np.testing.assert_array_equal(ours, theirs)
+    for mine, reference in zip(opened.normalization(), expected, strict=True):
+        assert mine.dtype == np.float32
+        np.testing.assert_array_equal(mine, reference)
 
 
 HOLDER = """
@@ -171,7 +171,7 @@ sys.stdin.read()
 """
 
 
-def test_what_killed_processes_left_is_swept(small_memory: None) -> None:
+def test_files_of_killed_processes_are_removed(small_memory: None) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -191,7 +191,7 @@ def test_what_killed_processes_left_is_swept(small_memory: None) -> None:
     assert left_behind() == [elsewhere], "a machine that shares the folder may be using it"
 
 
-def test_a_process_forked_from_the_owner_leaves_its_file(
+def test_forked_process_leaves_the_file_of_its_parent(
     small_memory: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = ItemFile(1, (1, 4, 4))
@@ -202,19 +202,17 @@ def test_a_process_forked_from_the_owner_leaves_its_file(
     assert path.exists()
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_decoded(small_memory: None) -> None:
+def test_too_small_disk_is_reported_before_decoding(small_memory: None) -> None:
     with pytest.raises(RequestError) as caught:
         ItemFile(2**33, (3, 224, 224))
-    told = str(caught.value)
-    assert "decoded, these items need 1,293,025.7 GB, and the disk has no room" in told
-    assert "DISTILLAB_CACHE" in told and "\n" not in told
+    message = str(caught.value)
+    assert "decoded, these items need 1,293,025.7 GB, and the disk has no room" in message
+    assert "DISTILLAB_CACHE" in message and "\n" not in message
     assert left_behind() == []
 
 
 @pytest.mark.parametrize("after", [0, 1, 39, 40])  # of 40 images; then comes the header
-def test_a_disk_that_fills_up_is_told(
-    small_memory: None, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def test_full_disk_is_reported(small_memory: None, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Where the room cannot be taken at once, or a quota is met."""
     written = []
     write = os.pwrite
@@ -231,14 +229,14 @@ def test_a_disk_that_fills_up_is_told(
     assert left_behind() == []
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "file"))
     with pytest.raises(RequestError, match="which cannot be written"):
         ItemFile(1, (1, 4, 4))
 
 
-def test_decoding_that_is_interrupted_leaves_nothing(small_memory: None) -> None:
+def test_interrupted_decoding_leaves_no_file(small_memory: None) -> None:
     images = [png(image) for image in COLOUR] * 4
 
     def interrupt(*_: object) -> None:
@@ -249,15 +247,15 @@ def test_decoding_that_is_interrupted_leaves_nothing(small_memory: None) -> None
     assert left_behind() == []
 
 
-def test_decoding_waits_for_whoever_takes_the_images() -> None:
+def test_decoding_does_not_run_ahead_of_the_consumer() -> None:
     tasks = iter(range(1000))
-    results = decode._in_threads(lambda task: task * 2, tasks)
+    results = ordered_map(lambda task: task * 2, tasks)
     assert [next(results) for _ in range(3)] == [0, 2, 4]
     assert next(tasks) < 40, "three are taken, and a few made for each of at most eight threads"
     results.close()
 
 
-def test_pixels_are_linked_where_the_disk_can_and_copied_where_not(
+def test_items_are_linked_if_possible_and_else_copied(
     tmp_path: Path, stored: FileItems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_items(stored, tmp_path / "linked.npy")
@@ -273,7 +271,7 @@ def test_pixels_are_linked_where_the_disk_can_and_copied_where_not(
 
 
 @pytest.mark.parametrize("layout", ["bytes", "struct", "paths"])
-def test_a_large_parquet_file_is_read_by_the_row_group(
+def test_large_parquet_file_is_read_by_row_group(
     small_memory: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     images = [png(image) for image in COLOUR]
@@ -300,7 +298,7 @@ def test_a_large_parquet_file_is_read_by_the_row_group(
 
 
 @pytest.mark.parametrize("rows", [10, 700, 5000])
-def test_row_groups_are_forgotten_when_enough_others_are_kept(tmp_path: Path, rows: int) -> None:
+def test_old_row_groups_are_dropped(tmp_path: Path, rows: int) -> None:
     """Of any number of files, and of groups of any size."""
     paths = [tmp_path / f"{number}.parquet" for number in range(3)]
     for number, path in enumerate(paths):

@@ -53,7 +53,7 @@ def test_usps_is_a_folder_with_train_and_test(real_data: Path) -> None:
     assert len(dataset.eval["test"]) == 2007
 
 
-def test_mnist_as_torchvision_keeps_it(real_data: Path) -> None:
+def test_mnist_in_the_torchvision_layout_is_read(real_data: Path) -> None:
     dataset = load(
         real_data, source="torchvision", dataset="MNIST", root=".", classes=["0 - zero", "1 - one"]
     )

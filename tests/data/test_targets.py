@@ -22,7 +22,7 @@ def label_sets(rows: list[list[int]]) -> LabelSets:
     [Labels(np.array([1, UNLABELLED, 0, 1]), 2), label_sets([[1, 0], [-1, -1], [0, -1], [1, 1]])],
     ids=lambda targets: type(targets).__name__,
 )
-def test_targets_are_cut_in_the_given_order(targets: Targets) -> None:
+def test_take_keeps_the_given_order(targets: Targets) -> None:
     chosen = targets.take(np.array([3, 1]))
     assert type(chosen) is type(targets) and len(chosen) == 2
     np.testing.assert_array_equal(chosen.values, targets.values[[3, 1]])
@@ -31,7 +31,7 @@ def test_targets_are_cut_in_the_given_order(targets: Targets) -> None:
     assert chosen.counts.dtype == np.int64
 
 
-def test_counts_leave_out_what_is_not_known() -> None:
+def test_unknown_labels_are_not_counted() -> None:
     assert Labels(np.array([2, UNLABELLED, 2]), 4).counts.tolist() == [0, 0, 2, 0]
     assert label_sets([[1, -1, 0], [1, 1, -1]]).counts.tolist() == [2, 1, 0]
     empty = Labels(np.array([], dtype=np.int64), 2)

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from distillab.data.examples import Examples, Shape
+from distillab.data.examples import Examples, ItemShape
 from distillab.errors import RequestError
 from distillab.modalities import modalities
 from distillab.modalities.views import Views, operations
 
 CPU = torch.device("cpu")
 DTYPES = {"image": torch.uint8, "audio": torch.float16}
-SHAPES: dict[str, list[Shape]] = {
+SHAPES: dict[str, list[ItemShape]] = {
     "image": [(3, 32, 32), (1, 28, 28), (3, 9, 14), (4, 5, 3), (1, 1, 1)],
     "audio": [(1, 40, 101), (3, 13, 60), (2, 5, 3), (1, 1, 1)],
 }
@@ -32,7 +32,9 @@ CASES = [
 every_chain = pytest.mark.parametrize(("modality", "chain"), CASES, ids=lambda value: "+".join([*value]))
 
 
-def examples_of(modality: str, shape: Shape | None = None, *, first_id: int = 1000, n: int = 24) -> Examples:
+def examples_of(
+    modality: str, shape: ItemShape | None = None, *, first_id: int = 1000, n: int = 24
+) -> Examples:
     """Noise with some structure: a gradient along each axis, and some flat items."""
     channels, height, width = shape or SHAPES[modality][0]
     rng = np.random.default_rng(0)
@@ -44,7 +46,7 @@ def examples_of(modality: str, shape: Shape | None = None, *, first_id: int = 10
     return Examples.of(stored, np.arange(n) % 2, ("a", "b"), first_id=first_id, modality=modality)
 
 
-def resolve(modality: str, chain: list[str], shape: Shape | None = None) -> Views:
+def resolve(modality: str, chain: list[str], shape: ItemShape | None = None) -> Views:
     return modalities[modality].views(chain, shape or SHAPES[modality][0])  # type: ignore[arg-type]
 
 

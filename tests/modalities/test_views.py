@@ -54,7 +54,7 @@ def one_by_one(drawn: Views, pixels: Tensor, parameters: ViewParameters) -> Tens
     epoch=st.integers(0, 1000),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_a_batch_is_rendered_as_one_image_after_the_other(
+def test_batch_is_rendered_like_single_images(
     kind: str, n: int, channels: int, height: int, width: int, pad: int, first: int, epoch: int, seed: int
 ) -> None:
     drawn = views(kind, pad)
@@ -74,7 +74,7 @@ def test_a_batch_is_rendered_as_one_image_after_the_other(
     epoch=st.integers(0, 500),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_an_image_has_the_same_view_in_any_batch(
+def test_view_does_not_depend_on_the_batch(
     kind: str, ids: list[int], data: st.DataObject, epoch: int, seed: int
 ) -> None:
     drawn, every = views(kind), np.array(ids, dtype=np.int64)
@@ -85,7 +85,7 @@ def test_an_image_has_the_same_view_in_any_batch(
     assert torch.equal(part, whole[some])
 
 
-def test_drawing_neither_uses_nor_moves_the_global_random_states() -> None:
+def test_drawing_does_not_touch_global_random_states() -> None:
     ids = np.arange(50)
     torch.manual_seed(0)
     np.random.seed(0)
@@ -98,7 +98,7 @@ def test_drawing_neither_uses_nor_moves_the_global_random_states() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_window_stays_within_the_padded_image(kind: str) -> None:
+def test_window_stays_within_the_padded_image(kind: str) -> None:
     drawn = views(kind, 3)
     parameters = drawn.draw(np.arange(20_000), 1, 2)
     for offsets in (parameters.top, parameters.left):
@@ -107,7 +107,7 @@ def test_the_window_stays_within_the_padded_image(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_view_is_as_likely_as_any_other(kind: str) -> None:
+def test_views_are_drawn_uniformly(kind: str) -> None:
     """Chi-square of (top, left, flip) over their whole grid; a fair draw fails for 1 seed in 10,000."""
     drawn = views(kind, 1)
     parameters = drawn.draw(np.arange(36_000), 5, 6)
@@ -121,7 +121,7 @@ def test_every_view_is_as_likely_as_any_other(kind: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["epoch", "seed", "id"])
-def test_another_epoch_seed_or_image_is_another_view(change: str) -> None:
+def test_another_epoch_seed_or_image_gives_another_view(change: str) -> None:
     ids = np.arange(2000)
     base = views("crop_flip", 4).draw(ids, 0, 0)
     epoch, seed, moved = {"epoch": (1, 0, 0), "seed": (0, 1, 0), "id": (0, 0, 5000)}[change]
@@ -130,7 +130,7 @@ def test_another_epoch_seed_or_image_is_another_view(change: str) -> None:
     assert same.float().mean() < 0.02  # 1 in 162 agrees by chance
 
 
-def test_drawn_numbers_are_those_of_every_earlier_version() -> None:
+def test_drawn_numbers_never_change() -> None:
     """Stored teacher outputs and finished runs stand on these numbers; to change them is a new schema."""
     drawn = Views("crop_flip", 4).draw(np.array([0, 1, 2, 3, 10**12]), 3, 12345)
     assert drawn.top.tolist() == GOLDEN["top"]
@@ -138,13 +138,13 @@ def test_drawn_numbers_are_those_of_every_earlier_version() -> None:
     assert drawn.flip.tolist() == GOLDEN["flip"]
 
 
-def test_kind_none_is_the_image_itself() -> None:
+def test_kind_none_changes_nothing() -> None:
     drawn = views("none")
     pixels = images(4, 3, 8, 8)
     assert torch.equal(drawn.render(pixels, drawn.draw(np.arange(4), 7, 8)), pixels)
 
 
-def test_a_mirror_image_mirrored_is_the_image() -> None:
+def test_mirroring_twice_changes_nothing() -> None:
     drawn, pixels = views("flip"), images(5, 3, 4, 7)
     zero = torch.zeros(5, dtype=torch.int64)
     mirror = ViewParameters(zero, zero, torch.ones(5, dtype=torch.bool))
@@ -154,14 +154,14 @@ def test_a_mirror_image_mirrored_is_the_image() -> None:
 
 
 @pytest.mark.parametrize("kind", CROPS)
-def test_the_window_in_the_middle_is_the_image(kind: str) -> None:
+def test_centered_window_is_the_image(kind: str) -> None:
     drawn, pixels = views(kind, 3), images(2, 1, 8, 8)
     middle = torch.full((2,), 3)
     assert torch.equal(drawn.render(pixels, ViewParameters(middle, middle, torch.zeros(2).bool())), pixels)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
-def test_the_dtype_stays(dtype: torch.dtype) -> None:
+def test_dtype_is_kept(dtype: torch.dtype) -> None:
     drawn, pixels = views("crop_flip"), images(3, 3, 6, 6)
     parameters = drawn.draw(np.arange(3), 0, 0)
     rendered = drawn.render(pixels.to(dtype), parameters)
@@ -181,5 +181,5 @@ def test_the_dtype_stays(dtype: torch.dtype) -> None:
         ("none", 3, 32, Views("none", 0)),
     ],
 )
-def test_views_fit_the_images(kind: str, channels: int, resolution: int, expected: Views) -> None:
+def test_usual_views_fit_the_images(kind: str, channels: int, resolution: int, expected: Views) -> None:
     assert modalities["image"].views(kind, (channels, resolution, resolution)) == expected  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ def same(first: ViewParameters, second: ViewParameters) -> bool:
     ("kind", "pad", "count"),
     [("none", 0, 1), ("flip", 0, 2), ("crop", 4, 81), ("crop_flip", 4, 162), ("crop_flip", 1, 18)],
 )
-def test_the_views_are_counted(kind: str, pad: int, count: int) -> None:
+def test_number_of_views_is_known(kind: str, pad: int, count: int) -> None:
     assert views(kind, pad).count == count
 
 
@@ -52,15 +52,13 @@ def test_every_number_is_a_view_and_every_view_a_number(kind: str, pad: int) -> 
     epoch=st.integers(0, 1000),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_a_drawn_view_is_found_again_by_its_number(
-    kind: str, pad: int, first: int, epoch: int, seed: int
-) -> None:
+def test_number_of_a_drawn_view_gives_it_back(kind: str, pad: int, first: int, epoch: int, seed: int) -> None:
     counted = views(kind, pad)
     drawn = counted.draw(np.arange(first, first + 20), epoch, seed)
     assert same(counted.at(counted.index(drawn)), drawn)
 
 
-def test_every_number_renders_another_image() -> None:
+def test_different_numbers_render_different_images() -> None:
     counted = views("crop_flip", 2)
     assert counted.count is not None
     image = torch.randint(1, 256, (1, 3, 7, 6), generator=torch.Generator().manual_seed(0)).byte()
@@ -69,18 +67,18 @@ def test_every_number_renders_another_image() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 162])
-def test_there_is_no_view_beyond_the_last_number(number: int) -> None:
+def test_number_beyond_the_last_view_is_refused(number: int) -> None:
     with pytest.raises(IndexError, match="0 to 161"):
         views("crop_flip", 4).at(np.array([0, number]))
 
 
-def test_no_views_at_all_are_none() -> None:
+def test_empty_batch_has_no_numbers() -> None:
     counted, nothing = views("crop_flip", 4), np.zeros(0, np.int64)
     assert counted.index(counted.at(nothing)).tolist() == []
     assert counted.render(torch.zeros(0, 3, 8, 8).byte(), counted.at(nothing)).shape == (0, 3, 8, 8)
 
 
-def test_a_chain_has_no_numbers() -> None:
+def test_chain_has_no_numbers() -> None:
     chain = modalities["image"].views(["crop", "colour_jitter"], (3, 32, 32))
     assert chain.count is None
     with pytest.raises(ValueError, match="no numbers"):
@@ -96,7 +94,7 @@ def test_a_chain_has_no_numbers() -> None:
     width=st.integers(1, 9),
     pad=st.integers(1, 4),
 )
-def test_both_ways_to_cut_windows_agree(
+def test_both_implementations_of_windows_agree(
     kind: str, n: int, channels: int, height: int, width: int, pad: int
 ) -> None:
     """Rows copied on the CPU, one gather elsewhere: the same pixels, in the same memory layout."""
@@ -109,7 +107,7 @@ def test_both_ways_to_cut_windows_agree(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rendering_leaves_the_pixels_as_they_were(kind: str) -> None:
+def test_rendering_does_not_change_its_input(kind: str) -> None:
     pixels = torch.arange(4 * 3 * 6 * 6).byte().view(4, 3, 6, 6)
     before = pixels.clone()
     counted = views(kind)

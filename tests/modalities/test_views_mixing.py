@@ -29,7 +29,7 @@ def resolve(written: object) -> Views:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pixels_are_shared_as_the_labels_are(kind: str) -> None:
+def test_pixels_and_labels_are_mixed_by_one_share(kind: str) -> None:
     images, positions = examples_of(), np.arange(N)
     batch = resolve([{kind: {"alpha": 1.0}}]).batch(images, positions, 3, 4, CPU)
     assert batch.mixture is not None
@@ -54,7 +54,7 @@ def test_the_pixels_are_shared_as_the_labels_are(kind: str) -> None:
     seed=st.integers(0, 2**63 - 1),
     data=st.data(),
 )
-def test_the_partner_depends_on_the_image_and_not_on_the_batch(
+def test_partner_depends_on_the_image_and_not_on_the_batch(
     kind: str, epoch: int, seed: int, data: st.DataObject
 ) -> None:
     images, views = examples_of(), resolve(["flip", kind])
@@ -69,7 +69,7 @@ def test_the_partner_depends_on_the_image_and_not_on_the_batch(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_everybody_is_as_likely_a_partner_as_anybody(kind: str) -> None:
+def test_partners_are_drawn_uniformly(kind: str) -> None:
     partners = KINDS[kind]().partners(np.arange(30_000), 2, 3, 30)
     assert stats.chisquare(np.bincount(partners, minlength=30)).pvalue > 1e-4
 
@@ -81,7 +81,7 @@ def test_shares_follow_the_beta_distribution(kind: str, alpha: float) -> None:
     assert stats.kstest(shares, stats.beta(alpha, alpha).cdf).pvalue > 1e-4
 
 
-def test_both_images_are_views_before_they_are_mixed() -> None:
+def test_both_images_are_augmented_before_they_are_mixed() -> None:
     """The partner comes under its own view of the same epoch."""
     rng = np.random.default_rng(0)
     images = Examples.of(rng.integers(0, 256, (N, 3, 16, 16), np.uint8), np.zeros(N, np.int64), ("a",))
@@ -94,7 +94,7 @@ def test_both_images_are_views_before_they_are_mixed() -> None:
     assert float((batch.items.double() - expected).abs().max()) <= 0.501
 
 
-def test_a_pasted_rectangle_has_the_proportions_of_the_image() -> None:
+def test_pasted_rectangle_has_the_proportions_of_the_image() -> None:
     """Before it is cut off at the border: sides are the root of the area given away."""
     images = examples_of(side=64)
     batch = resolve("cutmix").batch(images, np.arange(N), 1, 1, CPU)
@@ -116,14 +116,14 @@ def test_a_pasted_rectangle_has_the_proportions_of_the_image() -> None:
     assert inside >= 5
 
 
-def test_an_image_mixed_with_itself_is_itself() -> None:
+def test_image_mixed_with_itself_is_unchanged() -> None:
     images = examples_of(1)
     for kind in KINDS:
         batch = resolve(kind).batch(images, np.zeros(4, np.int64), 0, 0, CPU)
         assert torch.equal(batch.items, torch.from_numpy(images.pixels(np.zeros(4, np.int64))))
 
 
-def test_views_say_whether_they_mix() -> None:
+def test_views_that_mix_are_marked() -> None:
     assert resolve(["flip", "cutmix"]).mixes
     assert not resolve(["flip", "rand_augment"]).mixes
     assert not resolve("crop_flip").mixes

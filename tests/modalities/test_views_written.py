@@ -17,11 +17,11 @@ RATIO = [0.75, 4 / 3]
 
 
 @pytest.mark.parametrize("kind", ["auto", "none", "flip", "crop", "crop_flip"])
-def test_a_kind_is_its_name(kind: str) -> None:
+def test_kinds_are_canonical(kind: str) -> None:
     assert canonical_views(kind) == kind
 
 
-def test_a_list_is_written_out_with_every_setting() -> None:
+def test_lists_are_written_with_every_setting() -> None:
     written = canonical_views(["random_resized_crop", "flip", {"rand_augment": {"n": 3}}, {"mixup": None}])
     assert written == [
         {"random_resized_crop": {"scale": [0.08, 1.0], "ratio": RATIO}},
@@ -32,7 +32,7 @@ def test_a_list_is_written_out_with_every_setting() -> None:
     assert canonical_views(written) == written
 
 
-def test_defaults_are_the_papers() -> None:
+def test_defaults_are_those_of_the_papers() -> None:
     defaults = {name: operations[name]().model_dump(mode="json") for name in operations}
     assert defaults == {
         "colour_jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
@@ -53,9 +53,7 @@ CHAINS = st.lists(st.sampled_from(UNMIXED), min_size=1, unique=True)
 
 
 @given(chain=CHAINS, mixing=st.sampled_from([None, "mixup", "cutmix"]), resolution=st.integers(4, 300))
-def test_resolved_views_are_kept_as_json_and_read_again(
-    chain: list[str], mixing: str | None, resolution: int
-) -> None:
+def test_resolved_views_survive_json(chain: list[str], mixing: str | None, resolution: int) -> None:
     chain = chain + [mixing] * (mixing is not None)  # type: ignore[list-item]
     views = modalities["image"].views(chain, (3, resolution, resolution))  # type: ignore[arg-type]
     kept = json.loads(json.dumps(views.written))
@@ -65,13 +63,13 @@ def test_resolved_views_are_kept_as_json_and_read_again(
     assert "auto" not in json.dumps(kept)
 
 
-def test_a_padding_of_its_own_is_a_kind_as_well() -> None:
+def test_crop_with_its_own_padding_is_counted() -> None:
     views = modalities["image"].views([{"crop": {"pad": 2}}], (3, 32, 32))
     assert (views.kind, views.pad, views.count) == ("crop", 2, 25)
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("rotate", ("unknown view 'rotate'", "allowed: auto, ", "rand_augment")),
         ("random_resize_crop", ("did you mean 'random_resized_crop'?",)),
@@ -99,12 +97,12 @@ def test_a_padding_of_its_own_is_a_kind_as_well() -> None:
         ({"mixup": {"alpha": 0.2}}, ("is not a choice of views", "a list such as")),
     ],
 )
-def test_a_mistake_is_told_in_one_line(entry: object, told: tuple[str, ...]) -> None:
+def test_mistakes_are_reported_in_one_line(entry: object, message: tuple[str, ...]) -> None:
     with pytest.raises(RequestError) as caught:
         canonical_views(entry)
     line = str(caught.value)
     assert "\n" not in line
-    for part in told:
+    for part in message:
         assert part in line
 
 
@@ -115,7 +113,7 @@ def test_a_mistake_is_told_in_one_line(entry: object, told: tuple[str, ...]) -> 
         (["flip", {"rand_augment": {"n": 3}}, "mixup"], "flip, rand_augment(n=3), mixup"),
     ],
 )
-def test_views_are_called_by_what_is_not_their_default(written: WrittenViews, label: str) -> None:
+def test_labels_show_settings_that_are_not_the_default(written: WrittenViews, label: str) -> None:
     assert modalities["image"].views(written, (3, 32, 32)).label == label
 
 

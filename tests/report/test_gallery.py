@@ -44,14 +44,14 @@ def test_every_strip_shows_the_same_examples_of_all_classes(
     shown = pictures[factor]
     real = {image.tobytes() for image in folder.dataset.train.images}
     assert len(shown.before.tiles) == PICKED
-    assert {tile.label for tile in shown.before.tiles} == set(folder.dataset.classes)
+    assert {tile.labels for tile in shown.before.tiles} == {(name,) for name in folder.dataset.classes}
     for tile in shown.before.tiles:
-        assert isinstance(tile.image, np.ndarray)
-        assert tile.image.tobytes() in real
+        assert isinstance(tile.picture, np.ndarray)
+        assert tile.picture.tobytes() in real
     for strip in shown.after:
         for before, after in zip(shown.before.tiles, strip.tiles, strict=True):
-            assert np.array_equal(before.image, after.image)
-            assert before.label == after.label
+            assert np.array_equal(before.picture, after.picture)
+            assert before.labels == after.labels
 
 
 def test_removed_examples_are_marked_and_nested(pictures: dict[str, Pictures]) -> None:
@@ -81,8 +81,8 @@ def test_counts_belong_to_class_names(folder: StudyFolder, pictures: dict[str, P
 
 def test_changed_labels_are_those_of_the_factor(folder: StudyFolder, pictures: dict[str, Pictures]) -> None:
     clean, noisy = pictures["label_noise"].after
-    assert all(tile.new_label == tile.label for tile in clean.tiles)
-    changed = [tile.new_label != tile.label for tile in noisy.tiles]
+    assert not any(tile.changed for tile in clean.tiles)
+    changed = [tile.changed for tile in noisy.tiles]
     assert 0 < sum(changed) < PICKED
     [_, levels, _] = folder.spec.factor_levels()
     made, _ = apply_chain(folder.dataset.train, [levels[1]], "transfer", 0)

@@ -148,9 +148,9 @@ def test_failed_check_is_stated_above_the_pictures(usual: ReportContents, html: 
 
 def test_changed_labels_and_removed_examples_are_marked(usual: ReportContents) -> None:
     tiles = (
-        Tile(digit(0), "zero", "nine"),
-        Tile(digit(1), "zero", "zero"),
-        Tile(digit(2), "one", dropped=True),
+        Tile(digit(0), ("zero",), ("nine",)),
+        Tile(digit(1), ("zero",), ("zero",)),
+        Tile(digit(2), ("one",), dropped=True),
     )
     pictures = replace(usual.pictures[1], before=replace(usual.pictures[1].before, tiles=tiles), after=())
     html = render(replace(usual, pictures=(pictures,)))
@@ -242,7 +242,7 @@ def test_report_is_written_completely_or_not_at_all(
     with pytest.raises(OSError, match="no space left"):
         write_report(replace(usual, study="another"), path)
     monkeypatch.undo()
-    broken = replace(usual.pictures[0].before, tiles=(Tile(b"not a picture", "zero"),))
+    broken = replace(usual.pictures[0].before, tiles=(Tile(b"not a picture", ("zero",)),))
     with pytest.raises(ValueError, match="PNG"):
         write_report(replace(usual, pictures=(replace(usual.pictures[0], before=broken),)), path)
     assert path.read_text(encoding="utf-8") == html

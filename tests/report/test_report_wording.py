@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distillab.report.contents import LevelView, Naming, Place
-from distillab.report.contents.pictures import Tile
+from distillab.report.contents.pictures import Pictures, Strip, Tile
 from distillab.report.contents.place import levels_text
 from distillab.report.page import wording
 from distillab.report.page.figures import plain, script_json
 from distillab.report.page.palette import SERIES, SHADES, Shade, dark_shades
-from distillab.report.page.pictures import by_class, data_uri
+from distillab.report.page.pictures import data_uri, grouped_tiles
 from support.report_pictures import CLASSES, digit
 from support.report_sample import TASK
 
@@ -163,6 +163,13 @@ def test_invalid_pictures_are_refused(image: bytes | np.ndarray) -> None:
         data_uri(image)
 
 
-def test_tiles_are_grouped_by_class() -> None:
-    tiles = [Tile(digit(i), name) for i, name in enumerate((CLASSES[0], CLASSES[0], CLASSES[1]))]
-    assert [(name, len(group)) for name, group in by_class(tiles)] == [("0", 2), ("1", 1)]
+@pytest.mark.parametrize(
+    ("several_labels", "headings"),
+    [(False, [("0", 2), ("1", 1), ("added", 1)]), (True, [("", 3), ("added", 1)])],
+)
+def test_tiles_are_grouped_by_class(several_labels: bool, headings: list[tuple[str, int]]) -> None:
+    labels = (CLASSES[0], CLASSES[0], CLASSES[1])
+    tiles = [Tile(digit(i), (name,)) for i, name in enumerate(labels)]
+    tiles.append(Tile(digit(3), ("3",), added=True))
+    pictures = Pictures("size", "digits", CLASSES, Strip("as read"), several_labels=several_labels)
+    assert [(name, len(group)) for name, group in grouped_tiles(pictures, tiles)] == headings

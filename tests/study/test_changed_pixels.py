@@ -83,10 +83,10 @@ def test_pictures_show_what_the_student_sees(tmp_path: Path) -> None:
     resolution, spurious = galleries(folder, [])
     coarse, whole = (strip.tiles for strip in resolution.after)
     for was, now, same in zip(resolution.before.tiles, coarse, whole, strict=True):
-        assert now.image.shape == was.image.shape and not np.array_equal(now.image, was.image)
-        assert np.array_equal(same.image, was.image)
+        assert now.picture.shape == was.picture.shape and not np.array_equal(now.picture, was.picture)
+        assert np.array_equal(same.picture, was.picture)
     assert not any(
-        np.array_equal(was.image, now.image)
+        np.array_equal(was.picture, now.picture)
         for was, now in zip(spurious.before.tiles, spurious.after[0].tiles, strict=True)
     )
 

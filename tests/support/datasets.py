@@ -9,7 +9,7 @@ import numpy as np
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.derived import stacked
 from distillab.data.examples import Examples
-from distillab.data.targets import Labels
+from distillab.data.targets import Labels, LabelSets
 from distillab.factors import FactorContext, Role
 from distillab.factors.factor import Probabilities
 
@@ -40,22 +40,38 @@ def examples_of(counts: list[int], *, shuffle: int = 0, first_id: int = 0) -> Ex
     )
 
 
+def label_sets_of(examples: Examples, seed: int = 0) -> Examples:
+    """Return the same examples with label sets: their class, and each other label with a probability of 15 %.
+
+    A tenth of the examples has no label.
+    """
+    rng = np.random.default_rng(seed)
+    members = examples.targets.members | (rng.random((len(examples), len(examples.classes))) < 0.15)
+    members[rng.random(len(examples)) < 0.1] = False
+    targets = LabelSets(members.astype(np.int8), len(examples.classes))
+    return replace(examples, targets=targets, parents=())
+
+
 def context_around(train: Examples, role: Role = "transfer") -> FactorContext:
     """Return a context with one other dataset, called ``other``, and a teacher.
 
-    The training set starts with the given one and has more images of its classes and of two others.
+    The training set starts with the given one and has more images of its classes and, unless its targets are
+    label sets, of two others.
     """
+    sets = isinstance(train.targets, LabelSets)
 
     def some(each: int, shuffle: int, first_id: int) -> Examples:
         images = examples_of([each] * len(train.classes), shuffle=shuffle, first_id=first_id)
-        return with_classes(images, train.classes, train.parents)
+        named = with_classes(images, train.classes, train.parents)
+        return label_sets_of(named, shuffle) if sets else named
 
     def dataset(name: str, train: Examples, first_id: int, others: dict[str, Dataset]) -> Dataset:
         val, test = some(4, 77, first_id), some(8, 78, first_id + 10_000)
         return Dataset(name, train, val, {"test": test}, DataReport(), others)
 
     other = dataset("other", some(40, 79, 3_000_000), 4_000_000, {})
-    return FactorContext(dataset("main", _with_more(train), 1_000_000, {"other": other}), role, teacher)
+    more = stacked(train, some(40, 80, 2_000_000)) if sets else _with_more(train)
+    return FactorContext(dataset("main", more, 1_000_000, {"other": other}), role, teacher)
 
 
 def _with_more(train: Examples) -> Examples:
@@ -66,7 +82,7 @@ def _with_more(train: Examples) -> Examples:
 
 
 def with_classes(images: Examples, classes: tuple[str, ...], parents: tuple[str, ...] = ()) -> Examples:
-    """The same images and labels under other class names, of which there may be more."""
+    """Return the same images and labels under other class names, of which there may be more."""
     return replace(images, targets=Labels(images.labels, len(classes)), classes=classes, parents=parents)
 
 

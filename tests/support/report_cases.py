@@ -71,7 +71,7 @@ def hundred_classes() -> ReportContents:
     rng = np.random.default_rng(0)
     classes = tuple(f"class number {i} with a long name" for i in range(100))
     photos = tuple(
-        Tile(rng.integers(0, 256, (3, 96, 128), dtype=np.uint8), classes[i // 3], dropped=i % 3 == 2)
+        Tile(rng.integers(0, 256, (3, 96, 128), dtype=np.uint8), (classes[i // 3],), dropped=i % 3 == 2)
         for i in range(90)
     )
     falling = tuple(int(500 * 0.95**i) for i in range(100))
@@ -144,7 +144,9 @@ def hostile() -> ReportContents:
         Run(f"{HOSTILE}{seed}", place, HOSTILE, seed, "done", {"accuracy": 0.5}) for seed in range(2)
     )
     classes = (HOSTILE, *CLASSES[1:])
-    strips = (Strip(HOSTILE, (Tile(digit(0), HOSTILE, "1"), Tile(digit(1), "1", HOSTILE)), (1,) * 10),) * 2
+    strips = (
+        Strip(HOSTILE, (Tile(digit(0), (HOSTILE,), ("1",)), Tile(digit(1), ("1",), (HOSTILE,))), (1,) * 10),
+    ) * 2
     return replace(
         sample(Scale(sizes=(25.0,), noises=(0.0,), methods=("kd",))),
         study=HOSTILE,

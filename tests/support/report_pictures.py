@@ -24,12 +24,12 @@ def size_pictures() -> Pictures:
     chosen = [int(p) for digit_ in range(10) for p in np.flatnonzero(DIGITS.target == digit_)[:3]]
     label = [CLASSES[DIGITS.target[p]] for p in chosen]
     before = Strip(
-        "As read", tuple(Tile(digit(p), name) for p, name in zip(chosen, label, strict=True)), (120,) * 10
+        "As read", tuple(Tile(digit(p), (name,)) for p, name in zip(chosen, label, strict=True)), (120,) * 10
     )
 
     def after(size: float, kept: int) -> Strip:
         tiles = tuple(
-            Tile(digit(p), name, dropped=i % 3 >= kept)
+            Tile(digit(p), (name,), dropped=i % 3 >= kept)
             for i, (p, name) in enumerate(zip(chosen, label, strict=True))
         )
         return Strip(f"{size:g} examples per class", tiles, (int(size),) * 10)
@@ -58,7 +58,7 @@ def noise_pictures() -> Pictures:
         for i, p in enumerate(chosen):
             true = int(DIGITS.target[p])
             new = (true + other[i]) % 10 if draw[i] < level else true
-            tiles.append(Tile(digit(p), CLASSES[true], CLASSES[new]))
+            tiles.append(Tile(digit(p), (CLASSES[true],), (CLASSES[new],)))
         return Strip(title, tuple(tiles))
 
     checks = tuple(

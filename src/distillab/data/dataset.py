@@ -14,7 +14,7 @@ from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, s
 from distillab.data.examples import IMAGE, Examples, Pool
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
-from distillab.data.targets import KINDS, Labels
+from distillab.data.targets import TARGET_KINDS, Labels
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
 ITEMS = "items.npy"
@@ -33,6 +33,10 @@ class DataReport:
         broken: Paths (or row names) of examples that could not be decoded and were left out.
         carved: The splits carved from train because the source has none, such as ``("val", "test")``.
         notes: Anything else a reader must know, one sentence each.
+
+    Example:
+        >>> DataReport(duplicates={"train/test": 10}, dropped_duplicates=10).carved
+        ()
     """
 
     duplicates: dict[str, int] = field(default_factory=dict)
@@ -179,7 +183,7 @@ def _open_originals(path: Path, stored: JsonObject | None) -> Originals | None:
 
 def _open_split(path: Path, pool: Pool, facts: JsonObject) -> Examples:
     classes = tuple(facts["classes"])
-    targets = KINDS[facts.get("targets", Labels.kind)]
+    targets = TARGET_KINDS[facts.get("targets", Labels.kind)]
     with np.load(path) as arrays:
         return Examples(
             pool,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import JsonObject, spec_id
-from distillab.data.examples import Examples, Indices, Items, ItemStore, Pool, Shape
+from distillab.data.examples import Examples, Indices, Items, ItemShape, ItemStore, Pool
 
 # Results of slow operations are kept in memory, unless all of them would take more bytes than this.
 KEPT_BYTES = 2**30
@@ -26,7 +26,7 @@ class ItemOperation(Protocol):
     def facts(self) -> JsonObject:
         """Everything that determines the result, JSON-able: it is part of content addresses."""
 
-    def shape(self, before: Shape, /) -> Shape:
+    def shape(self, before: ItemShape, /) -> ItemShape:
         """Return the shape of a changed item, given that of the original."""
 
     def __call__(self, items: Items, rows: Indices, /) -> Items:
@@ -35,14 +35,19 @@ class ItemOperation(Protocol):
 
 @dataclass(frozen=True)
 class Unchanged:
-    """The identity: the first of several variants."""
+    """The identity: the first of several variants.
+
+    Example:
+        >>> Unchanged().shape((3, 8, 8))
+        (3, 8, 8)
+    """
 
     @property
     def facts(self) -> JsonObject:
         """The name of the operation."""
         return {"operation": "unchanged"}
 
-    def shape(self, before: Shape, /) -> Shape:
+    def shape(self, before: ItemShape, /) -> ItemShape:
         """Return the shape as it is."""
         return before
 
@@ -99,7 +104,7 @@ class DerivedItems:
         return self.base.dtype
 
     @property
-    def _item_shape(self) -> Shape:
+    def _item_shape(self) -> ItemShape:
         _, channels, height, width = self.base.shape
         return channels, height, width
 

@@ -19,16 +19,22 @@ Items = npt.NDArray[Any]
 """Items of a pool, ``[N, ...]``: uint8 ``[N, C, H, W]`` for images, float16 ``[N, C, F, T]`` for audio."""
 Pixels = npt.NDArray[np.uint8]
 """Items that are images, uint8 ``[N, C, H, W]``."""
-Shape = tuple[int, int, int]
+ItemShape = tuple[int, int, int]
 """Shape of one item: channels, height (bands for spectrograms), width (frames for spectrograms)."""
 
 IMAGE = "image"
 """The modality of most pools; it is left out of content addresses."""
-CHUNK_BYTES = 2**26
+_CHUNK_BYTES = 2**26
 
 
 class ItemStore(Protocol):
-    """What a pool can hold: an array, or an object that reads or computes rows like one on demand."""
+    """What a pool can hold: an array, or an object that reads or computes rows like one on demand.
+
+    Example:
+        >>> items: ItemStore = np.zeros((5, 3, 8, 8), np.uint8)
+        >>> len(items), items.shape
+        (5, (5, 3, 8, 8))
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +97,7 @@ def chunks(items: ItemStore, size: int = 256) -> Iterator[Items]:
         [2, 2, 1]
     """
     bytes_each = items.dtype.itemsize * int(np.prod(items.shape[1:]))
-    size = max(1, min(size, CHUNK_BYTES // max(1, bytes_each)))
+    size = max(1, min(size, _CHUNK_BYTES // max(1, bytes_each)))
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
@@ -166,13 +172,13 @@ class Examples:
         return self.pool.modality
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> ItemShape:
         """Shape of one item: channels, height, width."""
         _, channels, height, width = self.pool.items.shape
         return channels, height, width
 
     @property
-    def student_shape(self) -> Shape:
+    def student_shape(self) -> ItemShape:
         """Shape of one item after the transform of the student: channels, height, width."""
         if self.student_transform is None:
             return self.shape

@@ -9,7 +9,7 @@ import numpy as np
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.derived import DerivedItems, Unchanged
-from distillab.data.examples import Examples, Indices, Pixels, Pool, Shape
+from distillab.data.examples import Examples, Indices, ItemShape, Pixels, Pool
 from distillab.data.targets import UNLABELLED, Labels
 
 MOST = 2**18
@@ -26,7 +26,7 @@ class Maker(Protocol):
     def facts(self) -> JsonObject:
         """Everything that determines the result, JSON-able: it is part of content addresses."""
 
-    def __call__(self, numbers: Indices, shape: Shape, /) -> Pixels:
+    def __call__(self, numbers: Indices, shape: ItemShape, /) -> Pixels:
         """Return one image per number (int64 ``[N]``), uint8 ``[N, C, H, W]``."""
 
 
@@ -40,7 +40,7 @@ class GeneratedPixels:
     """
 
     maker: Maker
-    image: Shape
+    image: ItemShape
 
     dtype = np.dtype(np.uint8)
     ndim = 4
@@ -59,7 +59,7 @@ class GeneratedPixels:
         return self.maker(wanted, self.image)
 
 
-def generated(maker: Maker, number: int, shape: Shape, classes: tuple[str, ...], key: int) -> Examples:
+def generated(maker: Maker, number: int, shape: ItemShape, classes: tuple[str, ...], key: int) -> Examples:
     """Return the first images of a generator, without labels; nothing is computed yet.
 
     Sets of different lengths share their pool. Ids follow from ``key`` and the number of the image, and are

@@ -17,6 +17,10 @@ class Original:
     Attributes:
         values: For audio, the waveform: int16 ``[S]``.
         facts: What is needed to present it; for audio ``sample_rate`` in Hz.
+
+    Example:
+        >>> Original(np.zeros(16000, np.int16), {"sample_rate": 8000}).facts["sample_rate"]
+        8000
     """
 
     values: Items

@@ -16,7 +16,15 @@ Progress = Callable[[str, int, int], None]
 
 
 class StoredBytes(ABC):
-    """Encoded bytes within a larger file, read on demand."""
+    """Encoded bytes within a larger file, read on demand.
+
+    Example:
+        >>> class Archived(StoredBytes):
+        ...     def read(self) -> bytes:
+        ...         return b"encoded"
+        >>> Archived().read()
+        b'encoded'
+    """
 
     @abstractmethod
     def read(self) -> bytes:

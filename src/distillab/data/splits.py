@@ -15,10 +15,12 @@ from distillab.data.stratification import iterative_stratification
 from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
 
-Mask = npt.NDArray[np.bool_]
+SplitMask = npt.NDArray[np.bool_]
 
 
-def carve(targets: Targets, ids: Indices, codes: Indices, share: float, *keys: int, leave: int = 1) -> Mask:
+def carve(
+    targets: Targets, ids: Indices, codes: Indices, share: float, *keys: int, leave: int = 1
+) -> SplitMask:
     """Return which examples are carved: about ``share`` of every class and at least one, bool ``[N]``.
 
     Examples with the same code (identical items) go to the same side, otherwise carving would leak. Such a
@@ -59,7 +61,7 @@ def carve(targets: Targets, ids: Indices, codes: Indices, share: float, *keys: i
 
 def _by_class(
     labels: Indices, draws: npt.NDArray[np.float64], sizes: Indices, share: float, leave: int
-) -> Mask:
+) -> SplitMask:
     """Return which units are carved, one class after the other: bool ``[U]``."""
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -81,7 +83,7 @@ def _fitting(sizes: Indices, share: float, leave: int) -> Indices:
 
 def carve_groups(
     targets: Targets, ids: Indices, codes: Indices, groups: Indices, share: float, *keys: int, leave: int = 1
-) -> Mask:
+) -> SplitMask:
     """Return which examples are carved: whole groups that hold about ``share`` of every class, bool ``[N]``.
 
     Groups that hold identical items stay together. They are visited in random order, and one is carved if
@@ -133,7 +135,7 @@ def carve_groups(
     return chosen[units]
 
 
-def _strata(targets: Targets) -> Mask:
+def _strata(targets: Targets) -> SplitMask:
     """Return whether each example counts for each class, and for "none" where that is possible."""
     if targets.complete:
         return targets.members

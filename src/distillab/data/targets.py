@@ -25,6 +25,10 @@ class Targets(ABC):
         classes: Number of classes, or of labels that an example can have.
         kind: Name of this kind of targets, in messages and in stored datasets.
         complete: Whether every split of a dataset must hold examples of every class.
+
+    Example:
+        >>> isinstance(Labels(np.array([0, 1]), classes=2), Targets)
+        True
     """
 
     values: npt.NDArray[Any]
@@ -221,5 +225,5 @@ class LabelSets(Targets):
         return self.with_values(np.stack(columns, axis=1), classes)
 
 
-KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, LabelSets)}
+TARGET_KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, LabelSets)}
 """The kinds of targets, by the name that a stored dataset has of them."""

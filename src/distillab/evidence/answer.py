@@ -181,7 +181,8 @@ def _findings(rows: Sequence[Row], study: Comparisons) -> list[str]:
 def _finding(rows: list[Row], study: Comparisons) -> str:
     setting = study.setting(rows[0])
     name = rows[0]["method"] + (f" ({setting})" if setting else "")
-    noun = f"levels of {factor_name(study.factors[0])}" if len(study.factors) == 1 else "conditions"
+    one_factor = len(study.factors) == 1
+    noun, at = (f"levels of {factor_name(study.factors[0])}", "at") if one_factor else ("conditions", "in")
     clauses: list[str] = []
     for verdict, verb in VERBS.items():
         here = [row for row in rows if row["verdict"] == verdict and row["n_pairs"]]
@@ -191,11 +192,11 @@ def _finding(rows: list[Row], study: Comparisons) -> str:
             clauses.append(f"{name} {verb}: {describe_gain(here[0], study.metric)}, {describe_pairs(here)}")
             continue
         if clauses:
-            where = f"it {verb} at {len(here)}"
+            where = f"it {verb} {at} {len(here)}"
         elif len(here) == len(rows):
-            where = f"{name} {verb} at all {len(rows)} {noun}"
+            where = f"{name} {verb} {at} all {len(rows)} {noun}"
         else:
-            where = f"{name} {verb} at {len(here)} of {len(rows)} {noun}"
+            where = f"{name} {verb} {at} {len(here)} of {len(rows)} {noun}"
         clauses.append(f"{where}: {_listing(here, study)}")
     return f"{'; '.join(clauses)}." if clauses else f"No pair of runs has finished for {name}."
 

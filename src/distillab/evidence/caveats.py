@@ -42,7 +42,7 @@ def what_would_decide(study: Comparisons) -> list[str]:
         "In the undecided comparisons, gains vary between seeds by about "
         f"{amount(spread, study.metric, sign=False)} {unit} (standard deviation). With {needed} pairs, a "
         f"gain of {amount(2 * study.margin, study.metric, sign=False)} {unit} would be shown to exceed the "
-        "margin with a probability of 80 %."
+        "margin with a probability of 0.8."
     ]
 
 

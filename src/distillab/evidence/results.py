@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from distillab.artefacts import LOGITS, load_logits
+from distillab.artefacts import LOGITS, VAL, load_logits
 from distillab.data.examples import Examples
-from distillab.data.targets import Labels, Targets
+from distillab.data.targets import Targets
 from distillab.evidence.effects import compute_effects
 from distillab.evidence.pairs import Row
 from distillab.evidence.schema import effects_schema, results_schema, write_table
@@ -20,8 +20,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
-from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.tasks import Task
+from distillab.study.planning.conditions import PRIMARY, Condition, Roles
 from distillab.tasks.arrays import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -55,7 +54,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         >>> [(row["method"], row["status"]) for row in write_tables(folder).results]
         [('ce', 'queued'), ('kd', 'queued')]
     """
-    spec, task = folder.spec, task_of(folder)
+    spec, task = folder.spec, folder.spec.task_config()
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
     measurements = Measurements(folder)
     rows = measurements.rows()
@@ -73,11 +72,6 @@ def write_tables(folder: StudyFolder) -> Tables:
     return Tables(rows, effects)
 
 
-def task_of(folder: StudyFolder) -> Task:
-    """Return the task of a study."""
-    return folder.spec.task_config()
-
-
 def looks_of(folder: StudyFolder) -> tuple[Look, ...]:
     """Return the looks of a study with sequential stopping; empty for others."""
     spec = folder.spec
@@ -89,13 +83,13 @@ class Measurements:
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder
-        self.task = task_of(folder)
+        self.task = folder.spec.task_config()
         with folder.ledger() as ledger:
             self.cells = ledger.cells()
             self.states = ledger.states()
             self.entries = {_key(entry.levels, entry.seed): entry for entry in ledger.conditions()}
         self.further_tests: dict[str, None] = {}
-        self._evals: dict[str, Mapping[str, Examples]] = {}
+        self._roles: dict[str, Roles] = {}
         self._measured: dict[str, Row] = {}
 
     def rows(self) -> list[Row]:
@@ -113,7 +107,8 @@ class Measurements:
         if self._status(cell) != JobState.DONE:
             return None
         test = self._tests(cell)[PRIMARY]
-        found = self.task.per_class(self._logits("student", cell.run_id)[f"{PRIMARY}.last"], _targets(test))
+        logits = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
+        found = self.task.per_class(logits, test.targets)
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
 
     def teacher_metrics(self, cell: Cell) -> dict[str, float]:
@@ -121,12 +116,16 @@ class Measurements:
         run = str(cell.teacher_run)
         job = self.folder.job(run)
         assert isinstance(job, TeacherJob)
-        test = self.folder.dataset.eval[PRIMARY]
+        val, test = self.folder.dataset.val, self.folder.dataset.eval[PRIMARY]
         if job.sets.eval[PRIMARY] != test.digest:
-            test = self._tests(cell)[PRIMARY]
-        logits = self._logits("teacher", run)[f"{PRIMARY}.last"]
+            val, test = self._val(cell), self._tests(cell)[PRIMARY]
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
-        return self.task.measure(to_student_classes(logits, mapping), _targets(test))
+        logits = {
+            name: to_student_classes(each, mapping) for name, each in self._logits("teacher", run).items()
+        }
+        return self.task.measure(
+            logits[f"{PRIMARY}.last"], test.targets, val=_for_thresholds(logits, val.targets)
+        )
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -163,7 +162,8 @@ class Measurements:
             logits = self._logits("student", run)
             tests = self._tests(cell)
             test, last = tests[PRIMARY], logits[f"{PRIMARY}.last"]
-            measured = self.task.measure(last, _targets(test), groups=test.groups)
+            val = _for_thresholds(logits, self._val(cell).targets) if self.task.has_thresholds else None
+            measured = self.task.measure(last, test.targets, groups=test.groups, val=val)
             of_further_tests, worst = self._further(logits, tests)
             if test.groups is None:
                 measured[self.task.worst_group] = worst
@@ -171,7 +171,7 @@ class Measurements:
                 **measured,
                 **self._by_frequency(cell, last, test),
                 **of_further_tests,
-                self.task.selected: self.task.score(logits[f"{PRIMARY}.selected"], _targets(test)),
+                self.task.selected: self.task.score(logits[f"{PRIMARY}.selected"], test.targets),
                 "params": record.params,
                 "macs": record.macs,
                 "epochs": record.epochs,
@@ -189,7 +189,7 @@ class Measurements:
             return {}
         teacher = self._logits("outputs", outputs)[PRIMARY]
         student = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
-        score = self.task.score(teacher, _targets(self._tests(cell)[PRIMARY]))
+        score = self.task.score(teacher, self._tests(cell)[PRIMARY].targets)
         return self.task.fidelity(student, teacher) | {self.task.of_teacher: score}
 
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
@@ -204,12 +204,13 @@ class Measurements:
             if name == PRIMARY:
                 continue
             last = logits[f"{name}.last"]
-            found[f"{self.task.primary}.{name}"] = self.task.score(last, _targets(test))
+            found[f"{self.task.primary}.{name}"] = self.task.score(last, test.targets)
             if test.groups is not None:
-                by_group = self.task.per_group(last, _targets(test), test.groups)
-                worst = float(np.fmin(worst, min(by_group.values())))
+                by_group = self.task.per_group(last, test.targets, test.groups)
+                worst_here = float(np.fmin.reduce(list(by_group.values())))
+                worst = float(np.fmin(worst, worst_here))
                 if len(by_group) > 1:
-                    found[f"{self.task.worst_group}.{name}"] = min(by_group.values())
+                    found[f"{self.task.worst_group}.{name}"] = worst_here
         self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
         return found, worst
 
@@ -218,24 +219,32 @@ class Measurements:
         counts = self._condition(cell).counts
         if not counts:
             return {}
-        return self.task.by_frequency(self.task.per_class(logits, _targets(test)), np.asarray(counts))
+        return self.task.by_frequency(self.task.per_class(logits, test.targets), np.asarray(counts))
 
     def _condition(self, cell: Cell) -> ConditionRecord:
         return self.entries[_key(cell.levels, cell.seed)]
 
     def _tests(self, cell: Cell) -> Mapping[str, Examples]:
         """Return the test sets of the cell's condition: those of the dataset, if no factor changes them."""
-        entry = self._condition(cell)
-        if not entry.own_tests:
+        if not self._condition(cell).own_tests:
             return self.folder.dataset.eval
+        return self._roles_of(cell).eval
+
+    def _val(self, cell: Cell) -> Examples:
+        """Return the validation set of the cell's condition."""
+        changed = any("val" in levels[0].roles for levels in self.folder.spec.factor_levels())
+        return self._roles_of(cell).val if changed else self.folder.dataset.val
+
+    def _roles_of(self, cell: Cell) -> Roles:
         key = _key(cell.levels, cell.seed)
-        if key not in self._evals:
-            self._evals[key] = self.folder.roles(Condition.read(entry.condition)).eval
-        return self._evals[key]
+        if key not in self._roles:
+            self._roles[key] = self.folder.roles(Condition.read(self._condition(cell).condition))
+        return self._roles[key]
 
 
-def _targets(examples: Examples) -> Targets:
-    return Labels(examples.labels, len(examples.classes))
+def _for_thresholds(logits: Mapping[str, Logits], val: Targets) -> tuple[Logits, Targets] | None:
+    """Return outputs and targets of the validation set, if its outputs are stored."""
+    return (logits[f"{VAL}.last"], val) if f"{VAL}.last" in logits else None
 
 
 def _key(levels: Mapping[str, Any], seed: int) -> str:

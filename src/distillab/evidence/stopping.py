@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from distillab.evidence.effects import contrasts
 from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
-from distillab.evidence.results import Measurements, looks_of, task_of
+from distillab.evidence.results import Measurements, looks_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
@@ -28,7 +28,7 @@ def interim_analysis(folder: StudyFolder) -> bool:
     Raises:
         sqlite3.OperationalError: The ledger cannot be written.
     """
-    looks, task = looks_of(folder), task_of(folder)
+    looks, task = looks_of(folder), folder.spec.task_config()
     evidence = folder.spec.evidence
     while looks:
         rows = Measurements(folder).rows()

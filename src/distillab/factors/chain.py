@@ -161,8 +161,8 @@ def apply_chain(
         The changed set, and the measured strength of each factor applied.
 
     Raises:
-        RequestError: the examples cannot reach a level, or a factor that needs labels follows one that added
-            unlabelled examples.
+        RequestError: the examples cannot reach a level, a factor does not accept their targets or modality,
+            or a factor that needs labels follows one that added unlabelled examples.
 
     Example:
         >>> from distillab.factors import LabelNoise, Size
@@ -175,16 +175,7 @@ def apply_chain(
     measured = []
     for factor in chain:
         if role in factor.roles:
-            _check_labelled(examples, factor)
+            factor.check_accepts(examples)
             examples, strength = step(examples, factor, seed, context)
             measured.append(strength)
     return examples, measured
-
-
-def _check_labelled(examples: Examples, factor: Factor) -> None:
-    if not factor.takes_unlabelled and not examples.labelled.all():
-        raise RequestError(
-            f"factor {factor.name} cannot change examples without labels",
-            where="factors",
-            allowed="factors that add unlabelled examples written last",
-        )

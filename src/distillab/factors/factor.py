@@ -9,10 +9,12 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from distillab.config import PublicConfig
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -79,7 +81,7 @@ class Manipulation:
         return bool(abs(self.requested - self.measured) <= self.tolerance)
 
 
-class Factor(BaseModel, ABC):
+class Factor(PublicConfig, ABC):
     """Base class of factors: one level of one factor, a frozen configuration that changes a set of examples.
 
     A subclass lives in a file of its own, is registered with ``@factor("name")``, and states in the first
@@ -98,6 +100,9 @@ class Factor(BaseModel, ABC):
         nested: whether levels are nested. They are not where a level exchanges some examples for others.
         needs_context: whether the factor reads more than the examples it changes.
         takes_unlabelled: whether the factor accepts examples without labels.
+        kinds_of_targets: the kinds of targets that the factor accepts with these settings; by default one
+            class per example.
+        kinds_of_items: the modalities that the factor accepts with these settings, or None for all.
         level: the level.
         roles: the roles that the factor changes.
 
@@ -109,8 +114,6 @@ class Factor(BaseModel, ABC):
         >>> size.description
         '25 examples per class'
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     examples: ClassVar[tuple[Configuration, ...]] = ()
@@ -128,6 +131,39 @@ class Factor(BaseModel, ABC):
         if len(set(roles)) < len(roles):
             raise ValueError(f"a role is named twice in {', '.join(roles)}")
         return roles
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        """The kinds of targets that the factor accepts with these settings."""
+        return (Labels,)
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        """The modalities that the factor accepts with these settings, or None for all."""
+        return None
+
+    def check_accepts(self, examples: Examples) -> None:
+        """Raise RequestError unless the factor can change examples with these targets and this modality."""
+        if not self.takes_unlabelled and not examples.labelled.all():
+            raise RequestError(
+                f"factor {self.name} cannot change examples without labels",
+                where="factors",
+                allowed="factors that add unlabelled examples written last",
+            )
+        if not isinstance(examples.targets, self.kinds_of_targets):
+            raise RequestError(
+                f"factor {self.name} ({self.description}) needs one class per example, and these have"
+                f" {examples.targets.kind} (task: multilabel)",
+                where=f"factors.{self.name}",
+                allowed=", ".join(_accepting(type(examples.targets))),
+            )
+        if self.kinds_of_items is not None and examples.modality not in self.kinds_of_items:
+            raise RequestError(
+                f"factor {self.name} ({self.description}) cannot change examples of modality"
+                f" {examples.modality}",
+                where=f"factors.{self.name}",
+                allowed=f"modality {' or '.join(self.kinds_of_items)}",
+            )
 
     @property
     def phrase(self) -> str:
@@ -164,6 +200,15 @@ class Factor(BaseModel, ABC):
     @abstractmethod
     def check(self, before: Examples, after: Examples) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
+
+
+def _accepting(kind: type[Targets]) -> list[str]:
+    """Return the names of factors that accept a kind of targets, at least with some settings."""
+    return [
+        name
+        for name in factors
+        if any(kind in factors[name].model_validate(each).kinds_of_targets for each in factors[name].examples)
+    ]
 
 
 def level_text(level: Level) -> str:

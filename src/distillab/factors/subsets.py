@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,19 @@ import numpy.typing as npt
 
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
+from distillab.data.targets import Labels, LabelSets, Targets
 from distillab.errors import RequestError
+
+LABELS_OR_SETS: tuple[type[Targets], ...] = (Labels, LabelSets)
+"""The kinds of targets of factors for which classes are only strata."""
+
+
+def stratified(examples: Examples) -> Examples:
+    """Return examples labelled by the strata of subsets: their classes, or one stratum for label sets."""
+    if isinstance(examples.targets, Labels):
+        return examples
+    one = Labels(np.zeros(len(examples), dtype=np.int64), 1)
+    return replace(examples, targets=one, classes=("the whole set",), parents=())
 
 
 def ranks_in_class(examples: Examples, key: int) -> Indices:
@@ -42,6 +55,16 @@ def first_of_each_class(examples: Examples, key: int, sizes: npt.ArrayLike) -> E
     """Return the first ``sizes[c]`` examples of each class c in its random order, in the set's own order."""
     wanted = np.broadcast_to(np.asarray(sizes), examples.counts.shape)
     return examples.select(ranks_in_class(examples, key) < wanted[examples.labels])
+
+
+def first_positions(targets: Targets) -> Indices:
+    """Return the position of the first example of each class, int64 ``[K]``; -1 for a class without any."""
+    if isinstance(targets, Labels):
+        first = np.full(targets.classes, -1, dtype=np.int64)
+        labels, first_of = np.unique(targets.values, return_index=True)
+        first[labels[labels >= 0]] = first_of[labels >= 0]
+        return first
+    return np.where(targets.counts > 0, targets.members.argmax(axis=0), -1).astype(np.int64)
 
 
 def check_class_sizes(examples: Examples, number: float, where: str) -> None:

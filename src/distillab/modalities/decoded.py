@@ -21,6 +21,11 @@ class Decoded:
         broken: (name, reason) of the others, in order.
         originals: ``[M, ...]``, what the items were computed from, if it is kept to be shown.
         facts: What is needed to present the originals, JSON-able.
+
+    Example:
+        >>> items, intact = np.zeros((1, 1, 8, 8), np.uint8), np.array([True, False])
+        >>> Decoded(items, intact, broken=(("b.png", "damaged"),)).items.shape
+        (1, 1, 8, 8)
     """
 
     items: ItemStore

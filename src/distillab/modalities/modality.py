@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.data.dataset import Dataset
-from distillab.data.examples import Examples, Items, Shape
+from distillab.data.examples import Examples, Items, ItemShape
 from distillab.data.originals import Original
 from distillab.modalities.normalization import Normalization
 from distillab.modalities.views.views import Views
@@ -26,7 +26,11 @@ class Preview:
 
     Attributes:
         picture: uint8 ``[C, H, W]`` with 1 or 3 channels.
-        sound: A WAV file, if there is anything to hear.
+        sound: A WAV file, if there is a sound.
+
+    Example:
+        >>> Preview(np.zeros((1, 8, 8), np.uint8)).sound is None
+        True
     """
 
     picture: npt.NDArray[np.uint8]
@@ -43,6 +47,11 @@ class Modality(ABC):
     Attributes:
         name: The registered name, as in :attr:`Pool.modality`.
         embedding: Name of the embedding that is used unless another is requested.
+
+    Example:
+        >>> images = modalities["image"]
+        >>> images.name, images.embedding, images.views("auto", (3, 32, 32)).label
+        ('image', 'patches', 'crop_flip (pad 4)')
     """
 
     name: ClassVar[str]
@@ -57,7 +66,7 @@ class Modality(ABC):
         """Return the normalization by given statistics."""
 
     @abstractmethod
-    def usual_views(self, shape: Shape) -> WrittenViews:
+    def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return what the views ``auto`` mean for items of a shape."""
 
     @abstractmethod
@@ -69,7 +78,7 @@ class Modality(ABC):
             original: What it was computed from, if that is kept.
         """
 
-    def views(self, written: WrittenViews, shape: Shape) -> Views:
+    def views(self, written: WrittenViews, shape: ItemShape) -> Views:
         """Return the views that a recipe states, for items of a shape.
 
         Raises:
@@ -84,7 +93,12 @@ modalities: Registry[Modality] = Registry("modality")
 
 
 def modality(name: str) -> Callable[[type[Modality]], type[Modality]]:
-    """Return a class decorator that registers a modality under ``name``."""
+    """Return a class decorator that registers a modality under ``name``.
+
+    Example:
+        >>> sorted(modalities)
+        ['audio', 'image']
+    """
 
     def register(cls: type[Modality]) -> type[Modality]:
         cls.name = name
@@ -106,5 +120,13 @@ def modality_of(examples: Examples | Dataset) -> Modality:
 
 
 def normalization_of(dataset: Dataset) -> Normalization:
-    """Return the normalization of the inputs of a dataset, by the statistics of its training split."""
+    """Return the normalization of the inputs of a dataset, by the statistics of its training split.
+
+    Example:
+        >>> from distillab.data import DataReport
+        >>> images = Examples.of(np.full((2, 1, 8, 8), 51, np.uint8), [0, 1], ("cat", "dog"))
+        >>> dataset = Dataset("pets", images, images, {"test": images}, DataReport())
+        >>> normalization_of(dataset).mean
+        array([0.2], dtype=float32)
+    """
     return modality_of(dataset).normalization(dataset.normalization())

@@ -17,6 +17,12 @@ class Normalization(ABC):
     Attributes:
         mean: float32, one per channel or per part of a channel.
         std: float32, of the same shape.
+
+    Example:
+        >>> from distillab.modalities import modalities
+        >>> half = np.full(3, 0.5, np.float32)
+        >>> isinstance(modalities["image"].normalization((half, half)), Normalization)
+        True
     """
 
     mean: npt.NDArray[np.float32]

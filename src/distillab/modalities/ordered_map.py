@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from distillab.machine import usable_cores
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 MOST_THREADS = 8
 
 
-def ordered_map(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, None, None]:
+def ordered_map(work: Callable[[int], _T], tasks: Iterable[int]) -> Generator[_T, None, None]:
     """Yield the result of ``work`` for each task, in order, computed in threads.
 
     No thread runs far ahead of the consumer: where results are consumed slowly, on a slow disk, they would
@@ -26,7 +26,7 @@ def ordered_map(work: Callable[[int], T], tasks: Iterable[int]) -> Generator[T, 
     """
     count = min(MOST_THREADS, usable_cores())
     threads = ThreadPoolExecutor(count)
-    ahead: deque[Future[T]] = deque()
+    ahead: deque[Future[_T]] = deque()
     try:
         for task in tasks:
             ahead.append(threads.submit(work, task))

@@ -12,7 +12,7 @@ import numpy as np
 from distillab.data.examples import Indices
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.machine import usable_cores
-from distillab.modalities.image.decoding import DAMAGE, size_as_seen
+from distillab.modalities.image.decoding import DAMAGE, displayed_size
 
 UNKNOWN = -1
 TASK_IMAGES = 256
@@ -62,9 +62,9 @@ def _facts(image: RawImage) -> tuple[int, int, int]:
         if isinstance(image, StoredBytes):
             image = image.read()
         if isinstance(image, Path):
-            return image.stat().st_size, *size_as_seen(image)
+            return image.stat().st_size, *displayed_size(image)
         if isinstance(image, bytes):
-            return len(image), *size_as_seen(image)
+            return len(image), *displayed_size(image)
     except DAMAGE:  # the decoding decides whether that matters
         return UNKNOWN, UNKNOWN, UNKNOWN
     return UNKNOWN, UNKNOWN, UNKNOWN

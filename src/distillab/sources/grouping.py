@@ -24,7 +24,7 @@ def encode_groups(
     )
 
 
-def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
+def captured(names: Sequence[str], pattern: str, where: str) -> list[str]:
     """Return what the capturing group of a regular expression, found anywhere in each name, matches."""
     found: list[str] = []
     for name in names:
@@ -32,7 +32,7 @@ def groups_by_pattern(names: Sequence[str], pattern: str) -> list[str]:
         if match is None or match[1] is None:
             raise RequestError(
                 f"{pattern!r} is not found in {name!r}",
-                where="group_pattern",
+                where=where,
                 allowed="a regular expression that matches every path",
             )
         found.append(match[1])
@@ -47,7 +47,8 @@ def check_pattern(pattern: str) -> str:
         raise RequestError(f"{pattern!r} is no regular expression: {error}") from None
     if brackets != 1:
         raise RequestError(
-            f"{pattern!r} has {brackets} capturing brackets", allowed="one, around the name of the group"
+            f"{pattern!r} has {brackets} capturing brackets",
+            allowed="one, around the name of the group or class",
         )
     return pattern
 

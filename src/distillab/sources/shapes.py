@@ -30,15 +30,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _spelled(value: Any) -> Any:
-    """Accept ``color`` for ``colour``, the stored name of the variable."""
-    if isinstance(value, dict):
-        return {_spelled(key): each for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_spelled(each) for each in value]
-    return "colour" if value == "color" else value
-
-
 @source("shapes")
 class Shapes(ImageSource):
     """Drawn images of known shape, texture, color, background, pose and scale; nothing to download.
@@ -73,14 +64,12 @@ class Shapes(ImageSource):
     images: Annotated[int, Field(ge=1, lt=2**32)] = 200
     test_images: Annotated[int, Field(ge=1, lt=2**32)] = 100
     seed: int = 0
-    define: Annotated[tuple[Variable, ...], BeforeValidator(_spelled), BeforeValidator(_as_list)] = ("shape",)
-    coarse: Annotated[Variable | None, BeforeValidator(_spelled)] = None
-    values: Annotated[dict[Variable, int | list[str]], BeforeValidator(_spelled)] = Field(default={})
-    cues: Annotated[
-        dict[Variable, float | dict[Literal["train", "test"], float]], BeforeValidator(_spelled)
-    ] = Field(default={})
+    define: Annotated[tuple[Variable, ...], BeforeValidator(_as_list)] = ("shape",)
+    coarse: Variable | None = None
+    values: dict[Variable, int | list[str]] = Field(default={})
+    cues: dict[Variable, float | dict[Literal["train", "test"], float]] = Field(default={})
     nuisances: Nuisances = Nuisances()
-    group: Annotated[Variable | None, BeforeValidator(_spelled)] = None
+    group: Variable | None = None
 
     @model_validator(mode="after")
     def _drawable(self) -> Shapes:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from distillab.config import PublicConfig
 from distillab.data.examples import Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Targets
@@ -117,7 +118,7 @@ SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Source(BaseModel, ABC):
+class Source(PublicConfig, ABC):
     """Base class of sources: where examples come from. Its keys are those that every source accepts.
 
     A subclass lives in a file of its own, is registered with ``@source("name")``, adds its own keys and
@@ -142,8 +143,6 @@ class Source(BaseModel, ABC):
         >>> source.dataset_name, source.modality
         ('two digits', 'image')
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str] = ""
     modality: ClassVar[str] = "image"

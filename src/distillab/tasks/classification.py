@@ -86,6 +86,7 @@ class Classification(Task):
     """One class per example: cross-entropy, softmax, accuracy.
 
     Example:
+        >>> import numpy as np
         >>> task = Classification()
         >>> task.head_width(10)
         10
@@ -99,6 +100,7 @@ class Classification(Task):
     class_metric: ClassVar[Metric] = _accuracy(
         "class_accuracy", "accuracy of the class", "Accuracy of the class", counts_examples=True
     )
+    worst_group: ClassVar[str] = "worst_group_accuracy"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``."""

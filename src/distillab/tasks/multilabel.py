@@ -57,21 +57,21 @@ class MultiLabel(Task):
     primary: ClassVar[str] = "macro_auc"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("macro_auc", "mean AUC of the labels", "Macro AUC", brief=True),
+            _quality("macro_auc", "macro AUC", "Macro AUC", brief=True),
             _quality(
                 "macro_auc_selected",
-                "mean AUC of the labels at the epoch chosen on val",
+                "macro AUC at the epoch chosen on val",
                 "Macro AUC (epoch chosen on val)",
             ),
             _quality("micro_auc", "AUC of all decisions", "Micro AUC"),
-            _quality("macro_ap", "mean average precision of the labels", "Macro AP (mAP)"),
+            _quality("macro_ap", "macro average precision", "Macro AP (mAP)", brief=True),
             _quality("micro_ap", "average precision of all decisions", "Micro AP"),
             _quality("macro_f1", "macro F1", "Macro F1"),
             _quality("micro_f1", "micro F1", "Micro F1"),
             _quality("exact_match", "share of exact matches", "Exact match", counts_examples=True),
             _error("hamming_loss", "Hamming loss", "Hamming loss"),
             _quality("worst_label_auc", "AUC of the worst label", "Worst label", brief=True),
-            _quality("worst_group_auc", "mean AUC of the worst group", "Worst group"),
+            _quality("worst_group_auc", "macro AUC of the worst group", "Worst group"),
             _nats("nll", "binary cross-entropy", "Binary cross-entropy", kind="calibration"),
             _error("brier", "Brier score", "Brier score", kind="calibration"),
             _error(
@@ -91,7 +91,10 @@ class MultiLabel(Task):
                 brief=True,
             ),
             _nats(
-                "teacher_kl", "divergence from the teacher", "Divergence from teacher (KL)", kind="fidelity"
+                "teacher_kl",
+                "divergence from the teacher",
+                "Divergence from teacher (KL)",
+                kind="fidelity",
             ),
             _quality("head_auc", "AUC of the frequent labels", "Frequent labels"),
             _quality("middle_auc", "AUC of the middle labels", "Middle labels"),
@@ -102,13 +105,10 @@ class MultiLabel(Task):
     targets: ClassVar[type[Targets]] = LabelSets
     class_noun: ClassVar[str] = "label"
     class_metric: ClassVar[Metric] = _quality("label_auc", "AUC of the label", "AUC of the label")
+    worst_group: ClassVar[str] = "worst_group_auc"
+    has_thresholds: ClassVar[bool] = True
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
-
-    @property
-    def worst_group(self) -> str:
-        """The column of the macro AUC within the worst group."""
-        return "worst_group_auc"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``: one logit per label."""

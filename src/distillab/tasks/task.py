@@ -30,6 +30,9 @@ class Task(BaseModel, ABC):
         targets: The kind of targets that it learns from.
         class_noun: The noun for what :meth:`per_class` is about, such as ``class`` or ``label``.
         class_metric: The metric that :meth:`per_class` returns.
+        worst_group: The column of the primary metric of the worst group.
+        has_thresholds: Whether :meth:`measure` selects decision thresholds on val, so that outputs for val
+            are stored.
 
     Example:
         >>> made = tasks["multilabel"]()
@@ -47,6 +50,8 @@ class Task(BaseModel, ABC):
     targets: ClassVar[type[Targets]]
     class_noun: ClassVar[str] = "class"
     class_metric: ClassVar[Metric]
+    worst_group: ClassVar[str]
+    has_thresholds: ClassVar[bool] = False
 
     @property
     def selected(self) -> str:
@@ -57,11 +62,6 @@ class Task(BaseModel, ABC):
     def of_teacher(self) -> str:
         """The column of the primary metric of the teacher."""
         return f"teacher_{self.primary}"
-
-    @property
-    def worst_group(self) -> str:
-        """The column of the primary metric of the worst group."""
-        return f"worst_group_{self.primary}"
 
     @abstractmethod
     def head_width(self, classes: int) -> int:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distillab.errors import RequestError
-from distillab.modalities.image.decoding import _chunk_of, decode, decode_images
+from distillab.modalities.image.decoding import _per_task, decode, decode_images
 
 Array = npt.NDArray[np.uint8]
 RED = np.full((8, 8, 3), (200, 20, 20), np.uint8)
@@ -45,13 +45,13 @@ def test_lossless_images_keep_their_pixels(array: Array, tmp_path: Path) -> None
         np.testing.assert_array_equal(decode(image), array)
 
 
-def test_grey_in_a_colour_file_is_grey() -> None:
+def test_gray_pixels_in_a_color_file_are_gray() -> None:
     np.testing.assert_array_equal(decode(of(np.stack([RAMP] * 3, axis=-1))), RAMP)
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP).convert("P"))), RAMP)
     assert decode(of(RAMP[:, :, None].repeat(3, 2)), channels=3).shape == (8, 8, 3)
 
 
-def test_transparency_lies_on_black() -> None:
+def test_transparent_pixels_are_composited_on_black() -> None:
     colour = np.concatenate([RED, np.full((8, 8, 1), 255, np.uint8)], axis=2)
     colour[0, :, 3] = 0
     colour[1, :, 3] = 128
@@ -62,7 +62,7 @@ def test_transparency_lies_on_black() -> None:
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB"])
-def test_a_transparent_colour_lies_on_black(mode: str) -> None:
+def test_transparent_palette_color_is_composited_on_black(mode: str) -> None:
     image = Image.new(mode, (8, 8), 7 if mode != "RGB" else (7, 7, 7))
     image.putpixel((0, 0), 90 if mode != "RGB" else (90, 0, 0))
     if mode == "P":
@@ -73,7 +73,7 @@ def test_a_transparent_colour_lies_on_black(mode: str) -> None:
     assert not pixels[1:].any()
 
 
-def test_grey_with_alpha() -> None:
+def test_gray_with_alpha_is_composited_on_black() -> None:
     image = Image.fromarray(RAMP)
     image.putalpha(Image.fromarray(np.where(RAMP < 32, 0, 255).astype(np.uint8)))
     np.testing.assert_array_equal(decode(encoded(image)), np.where(RAMP < 32, 0, RAMP))
@@ -98,14 +98,14 @@ def test_twelve_bits_become_eight_on_one_scale() -> None:
     np.testing.assert_allclose(decode(tiff).ravel(), values * 255 / 4095, atol=0.5)
 
 
-def test_bilevel_and_cmyk() -> None:
+def test_bilevel_and_cmyk_images_are_converted() -> None:
     np.testing.assert_array_equal(decode(encoded(Image.fromarray(RAMP > 31))), np.where(RAMP > 31, 255, 0))
     cmyk = encoded(Image.fromarray(RED).convert("CMYK"), "TIFF")
     np.testing.assert_allclose(decode(cmyk).astype(int), RED, atol=2)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_images_are_turned_upright(kind: str) -> None:
+def test_images_are_rotated_upright(kind: str) -> None:
     tall = np.zeros((16, 8), np.uint8)
     tall[:8] = 255  # bright above, dark below
     exif = Image.Exif()
@@ -125,7 +125,7 @@ def test_resizing_is_antialiased() -> None:
     np.testing.assert_array_equal(decode(of(RAMP), resolution=8), RAMP)
 
 
-def test_one_colour_image_makes_all_of_them_colour() -> None:
+def test_one_color_image_widens_all_to_three_channels() -> None:
     decoded = together([of(RAMP), of(RED), of(RAMP)])
     assert decoded.items.shape == (3, 3, 8, 8)
     for row, expected in enumerate((np.stack([RAMP] * 3), RED.transpose(2, 0, 1), np.stack([RAMP] * 3))):
@@ -137,7 +137,7 @@ def test_one_colour_image_makes_all_of_them_colour() -> None:
     assert abs(int(luma[0, 0, 0, 0]) - (0.299 * 200 + 0.587 * 20 + 0.114 * 20)) <= 1
 
 
-def test_the_order_is_kept_over_many_chunks() -> None:
+def test_order_is_kept_over_many_tasks() -> None:
     arrays = np.random.default_rng(0).integers(0, 256, (1000, 4, 4), np.uint8)
     calls: list[tuple[str, int, int]] = []
     decoded = decode_images(
@@ -164,7 +164,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_damaged_images_are_told_apart(damage: str) -> None:
+def test_damaged_images_are_reported_by_name(damage: str) -> None:
     decoded = together([of(RED), DAMAGED[damage], of(RED[::-1])])
     assert decoded.intact.tolist() == [True, False, True]
     assert [name for name, _ in decoded.broken] == ["image 1"]
@@ -173,7 +173,7 @@ def test_damaged_images_are_told_apart(damage: str) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("Failed to decode frame"), SubprocessError("gs")])
-def test_whatever_a_decoder_raises_is_a_broken_image(error: Exception) -> None:
+def test_any_error_of_a_decoder_is_a_broken_image(error: Exception) -> None:
     def broken() -> Image.Image:
         raise error
 
@@ -184,12 +184,12 @@ def test_whatever_a_decoder_raises_is_a_broken_image(error: Exception) -> None:
 @pytest.mark.parametrize(("side", "most"), [(8, 64), (1000, 5), (4000, 1)])
 def test_few_large_images_are_in_memory_at_a_time(side: int, most: int) -> None:
     tiny = Image.new("L", (side, side))
-    assert _chunk_of([b"damaged", encoded(tiny)] * 50, None) == most
-    assert _chunk_of([encoded(tiny)] * 50, 8) == 64
+    assert _per_task([b"damaged", encoded(tiny)] * 50, None) == most
+    assert _per_task([encoded(tiny)] * 50, 8) == 64
 
 
-def test_no_intact_image() -> None:
-    with pytest.raises(RequestError, match="not one of 2 images can be decoded: image 0"):
+def test_set_without_an_intact_image_is_refused() -> None:
+    with pytest.raises(RequestError, match="none of 2 images can be decoded: image 0"):
         together([b"", b""])
 
 
@@ -201,6 +201,6 @@ def test_images_of_different_sizes_need_a_resolution() -> None:
 
 
 @pytest.mark.parametrize("resolution", [None, 32])
-def test_images_without_content(resolution: int | None) -> None:
+def test_tiny_images_are_refused(resolution: int | None) -> None:
     with pytest.raises(RequestError, match=r"image 1: the image is 1x1 pixels .*at least 4x4"):
         together([of(RED), of(np.zeros((1, 1), np.uint8))], resolution)

@@ -27,7 +27,7 @@ def make(maker: Maker, numbers: list[int], shape: tuple[int, int, int]) -> Pixel
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: type(maker).__name__)
 @given(numbers=st.lists(st.integers(0, MOST - 1), min_size=1, max_size=6))
 @settings(max_examples=10)
-def test_an_image_is_a_function_of_its_number(
+def test_image_depends_on_its_number_alone(
     maker: Maker, shape: tuple[int, int, int], numbers: list[int]
 ) -> None:
     together = make(maker, numbers, shape)
@@ -77,14 +77,14 @@ def test_dead_leaves_have_edges_at_many_scales() -> None:
 
 @given(number=st.integers(0, MOST - 1))
 @settings(max_examples=20)
-def test_crops_of_a_plain_photo_are_plain(number: int) -> None:
+def test_crops_of_a_uniform_photo_are_uniform(number: int) -> None:
     """A crop adds no structure of its own, only light."""
     plain = Crops(np.full((3, 30, 50), 90, np.uint8), 3)
     image = plain(np.array([number]), (3, 16, 16))[0]
     assert all(np.ptp(channel) == 0 for channel in image)
 
 
-def test_crops_show_all_of_the_photo_and_parts_of_it_at_many_scales() -> None:
+def test_crops_cover_the_photo_at_many_scales() -> None:
     ramp = np.broadcast_to(np.linspace(0, 255, 200).astype(np.uint8), (1, 200, 200))
     crops = Crops(np.ascontiguousarray(ramp), 4)(np.arange(400), (1, 16, 16))[:, 0].astype(int)
     across, down = np.ptp(crops, axis=2).max(axis=1), np.ptp(crops, axis=1).max(axis=1)
@@ -97,7 +97,7 @@ def test_crops_show_all_of_the_photo_and_parts_of_it_at_many_scales() -> None:
 
 
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: type(maker).__name__)
-def test_generated_sets_share_a_pool_make_nothing_before_it_is_asked_for_and_have_ids_of_their_own(
+def test_generated_sets_share_a_lazy_pool_and_have_unique_ids(
     maker: Maker,
 ) -> None:
     few, many = (generated(maker, n, (3, 16, 16), ("a", "b"), 9) for n in (3, MOST))

@@ -19,10 +19,10 @@ from torchvision.transforms.v2 import functional as T
 from distillab.data.examples import Examples
 from distillab.modalities import modalities
 from distillab.modalities.image.views import (
-    ColourJitter,
+    ColorJitter,
     RandAugment,
     RandomResizedCrop,
-    colour,
+    color,
     geometry,
     tones,
 )
@@ -57,10 +57,10 @@ def assert_close(first: Tensor, second: Tensor, levels: int) -> None:
     assert int((first.int() - second.int()).abs().max()) <= levels
 
 
-def test_operations_draw_for_themselves() -> None:
+def test_operations_draw_independently() -> None:
     """What an operation does to an image does not depend on the others of its chain."""
     ids, pixels = np.arange(24), photographs()
-    crop, jitter = RandomResizedCrop(), ColourJitter()
+    crop, jitter = RandomResizedCrop(), ColorJitter()
     images = Examples.of(pixels.numpy(), np.zeros(24, np.int64), ("a",))
     chained = resolve(["random_resized_crop", "colour_jitter"]).batch(images, ids, 2, 3, CPU).items
     assert torch.equal(chained, jitter.render(crop.render(pixels, ids, 2, 3), ids, 2, 3))
@@ -69,7 +69,7 @@ def test_operations_draw_for_themselves() -> None:
 
 
 @pytest.mark.parametrize("order", [["crop", "flip"], ["flip", "crop"]])
-def test_crop_and_flip_in_a_chain_are_those_of_crop_flip(order: list[str]) -> None:
+def test_crop_and_flip_in_a_list_equal_crop_flip(order: list[str]) -> None:
     images, positions = examples_of(), np.arange(24)
     alone = resolve("crop_flip").batch(images, positions, 7, 8, CPU).items
     views = resolve(order)
@@ -84,7 +84,7 @@ def test_crop_and_flip_in_a_chain_are_those_of_crop_flip(order: list[str]) -> No
 @pytest.mark.parametrize(
     "box", [(3, 4, 20, 15), (0, 0, 32, 32), (10, 0, 9, 9), (0, 20, 32, 12), (5, 5, 1, 1)]
 )
-def test_a_resized_box_is_that_of_torchvision(box: tuple[int, int, int, int]) -> None:
+def test_resized_box_is_that_of_torchvision(box: tuple[int, int, int, int]) -> None:
     pixels = photographs()
     boxes = Boxes(*(np.full(len(pixels), value) for value in box))
     assert_close(resized(pixels, boxes), T.resized_crop(pixels, *box, size=[32, 32]), 1)
@@ -97,7 +97,7 @@ def test_a_resized_box_is_that_of_torchvision(box: tuple[int, int, int, int]) ->
     height=st.integers(1, 40),
     width=st.integers(1, 40),
 )
-def test_a_box_lies_in_the_image(scale: list[float], ratio: list[float], height: int, width: int) -> None:
+def test_boxes_lie_in_the_image(scale: list[float], ratio: list[float], height: int, width: int) -> None:
     crop = RandomResizedCrop(scale=tuple(scale), ratio=tuple(ratio))
     boxes = crop.boxes(np.arange(200), 1, 2, height, width)
     assert (boxes.height >= 1).all()
@@ -108,7 +108,7 @@ def test_a_box_lies_in_the_image(scale: list[float], ratio: list[float], height:
     assert (boxes.left + boxes.width <= width).all()
 
 
-def test_boxes_have_the_areas_and_proportions_asked_for() -> None:
+def test_boxes_have_the_requested_areas_and_proportions() -> None:
     boxes = RandomResizedCrop(scale=(0.2, 0.5), ratio=(0.5, 2.0)).boxes(np.arange(4000), 0, 0, 200, 200)
     area, ratio = boxes.height * boxes.width / 200**2, boxes.width / boxes.height
     # A side rounded to a pixel of about 100 moves an area or a ratio by at most 2 %.
@@ -119,7 +119,7 @@ def test_boxes_have_the_areas_and_proportions_asked_for() -> None:
     assert stats.kstest((boxes.top + 0.5) / (200 - boxes.height + 1), "uniform").pvalue > 1e-4
 
 
-def test_where_no_box_fits_it_is_the_largest_in_the_middle() -> None:
+def test_largest_centered_box_replaces_boxes_that_do_not_fit() -> None:
     boxes = RandomResizedCrop(scale=(1.0, 1.0), ratio=(4.0, 4.0)).boxes(np.arange(3), 0, 0, 32, 32)
     assert boxes.height.tolist() == [8] * 3
     assert boxes.width.tolist() == [32] * 3
@@ -133,34 +133,34 @@ def test_where_no_box_fits_it_is_the_largest_in_the_middle() -> None:
 @pytest.mark.parametrize("factor", [0.1, 0.6, 1.0, 1.4, 1.9])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "sharpness"])
-def test_a_change_of_colour_is_that_of_torchvision(name: str, channels: int, factor: float) -> None:
+def test_color_changes_are_those_of_torchvision(name: str, channels: int, factor: float) -> None:
     pixels = photographs(channels=channels)
-    change: Callable[[Tensor, Tensor], Tensor] = getattr(colour, name)
-    theirs = getattr(T, f"adjust_{name}")(pixels, factor)
-    assert_close(to_bytes(change(pixels.float(), torch.full((24, 1, 1, 1), factor))), theirs, 2)
+    change: Callable[[Tensor, Tensor], Tensor] = getattr(color, name)
+    reference = getattr(T, f"adjust_{name}")(pixels, factor)
+    assert_close(to_bytes(change(pixels.float(), torch.full((24, 1, 1, 1), factor))), reference, 2)
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.1, 0.0, 0.03, 0.3])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_turn_of_hue_is_that_of_torchvision(channels: int, turn: float) -> None:
+def test_hue_rotation_is_that_of_torchvision(channels: int, turn: float) -> None:
     pixels = photographs(channels=channels)
-    turned = to_bytes(colour.hue(pixels.float(), torch.full((24, 1, 1, 1), turn)))
+    turned = to_bytes(color.hue(pixels.float(), torch.full((24, 1, 1, 1), turn)))
     assert_close(turned, T.adjust_hue(pixels, turn), 1)
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), turn=st.floats(-0.5, 0.5))
-def test_a_turn_of_hue_and_back_is_the_image(seed: int, turn: float) -> None:
+def test_hue_rotation_can_be_inverted(seed: int, turn: float) -> None:
     levels = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)) * 255
-    there = colour.hue(levels, torch.full((2, 1, 1, 1), turn))
-    torch.testing.assert_close(colour.hue(there, torch.full((2, 1, 1, 1), -turn)), levels, rtol=0, atol=1e-2)
+    there = color.hue(levels, torch.full((2, 1, 1, 1), turn))
+    torch.testing.assert_close(color.hue(there, torch.full((2, 1, 1, 1), -turn)), levels, rtol=0, atol=1e-2)
     for extreme in (torch.amax, torch.amin):
         torch.testing.assert_close(extreme(there, dim=1), extreme(levels, dim=1), rtol=0, atol=1e-3)
 
 
-def test_jitter_is_its_four_changes_in_order() -> None:
+def test_color_jitter_applies_its_four_changes_in_order() -> None:
     pixels, ids = photographs(), np.arange(24)
-    jitter = ColourJitter(brightness=0.3, contrast=0.5, saturation=0.8, hue=0.2)
+    jitter = ColorJitter(brightness=0.3, contrast=0.5, saturation=0.8, hue=0.2)
     rendered = jitter.render(pixels, ids, 1, 2)
     for number, image in enumerate(
         pixels.float() / 255
@@ -173,9 +173,9 @@ def test_jitter_is_its_four_changes_in_order() -> None:
         assert_close(rendered[number], to_bytes(image * 255), 1)
 
 
-def test_no_jitter_is_the_image() -> None:
+def test_color_jitter_of_strength_zero_changes_nothing() -> None:
     pixels = photographs()
-    still = ColourJitter(brightness=0, contrast=0, saturation=0, hue=0)
+    still = ColorJitter(brightness=0, contrast=0, saturation=0, hue=0)
     assert torch.equal(still.render(pixels, np.arange(24), 0, 0), pixels)
 
 
@@ -208,14 +208,14 @@ def test_the_fourteen_operations_are_those_of_torchvision() -> None:
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize("magnitude", [0, 10, 19, 30])
 @pytest.mark.parametrize("name", list(TORCHVISION))
-def test_an_augmentation_is_that_of_torchvision(name: str, magnitude: int, sign: float) -> None:
+def test_augmentations_are_those_of_torchvision(name: str, magnitude: int, sign: float) -> None:
     pixels = photographs()
-    theirs = v2.RandAugment()
-    ranges, signed = theirs._AUGMENTATION_SPACE[TORCHVISION[name]]
+    reference = v2.RandAugment()
+    ranges, signed = reference._AUGMENTATION_SPACE[TORCHVISION[name]]
     bins = ranges(31, 32, 32)
     strength = 0.0 if bins is None else float(bins[magnitude]) * (sign if signed else 1.0)
-    expected = theirs._apply_image_or_video_transform(
-        pixels, TORCHVISION[name], strength, interpolation=theirs.interpolation, fill=theirs._fill
+    expected = reference._apply_image_or_video_transform(
+        pixels, TORCHVISION[name], strength, interpolation=reference.interpolation, fill=reference._fill
     )
     made = AUGMENTATIONS[name](pixels, magnitude / 30, np.full(24, sign))
     if name in ("shear_x", "shear_y", "rotate"):
@@ -226,25 +226,25 @@ def test_an_augmentation_is_that_of_torchvision(name: str, magnitude: int, sign:
 
 
 @pytest.mark.parametrize("degrees", [-30.0, 7.0, 90.0])
-def test_a_rotation_is_that_of_torchvision_on_images_that_are_not_square(degrees: float) -> None:
+def test_rotation_of_wide_images_is_that_of_torchvision(degrees: float) -> None:
     pixels = photographs(height=20, width=32)
     turned = geometry.affine(pixels, geometry.rotation(np.full(24, degrees)))
     assert float((turned != T.rotate(pixels, degrees)).float().mean()) < 0.005
 
 
-def test_a_shear_is_that_of_torchvision_on_images_that_are_not_square() -> None:
+def test_shear_of_wide_images_is_that_of_torchvision() -> None:
     pixels, degrees = photographs(height=20, width=32), math.degrees(math.atan(0.17))
     for made, shear in (
         (geometry.shear_x(np.full(24, 0.17), 20), [degrees, 0.0]),
         (geometry.shear_y(np.full(24, 0.17), 32), [0.0, degrees]),
     ):
-        theirs = T.affine(pixels, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
-        assert float((geometry.affine(pixels, made) != theirs).float().mean()) < 0.005
+        reference = T.affine(pixels, angle=0.0, translate=[0, 0], scale=1.0, shear=shear, center=[0, 0])
+        assert float((geometry.affine(pixels, made) != reference).float().mean()) < 0.005
 
 
 @pytest.mark.parametrize("make", [tones.autocontrast, tones.equalize])
 @pytest.mark.parametrize("levels", [[7], [0], [255], [3, 200], list(range(256))])
-def test_images_of_few_levels_are_those_of_torchvision(
+def test_images_of_few_levels_agree_with_torchvision(
     make: Callable[[Tensor], Tensor], levels: list[int]
 ) -> None:
     """A flat channel stays as it is, and nothing is divided by zero."""
@@ -253,7 +253,7 @@ def test_images_of_few_levels_are_those_of_torchvision(
     assert_close(make(pixels), getattr(T, make.__name__)(pixels), 1)
 
 
-def test_each_augmentation_is_as_likely_as_any_other() -> None:
+def test_augmentations_are_drawn_uniformly() -> None:
     """Seen in what it leaves: each image is put through one augmentation, and which one is read off."""
     pixel = photographs(1, seed=3)
     outcomes = {
@@ -271,7 +271,7 @@ def test_each_augmentation_is_as_likely_as_any_other() -> None:
     assert stats.chisquare(list(counts.values())).pvalue > 1e-4
 
 
-def test_two_augmentations_are_one_after_the_other() -> None:
+def test_augmentations_are_applied_in_sequence() -> None:
     """Every outcome is one of the 784 pairs, and most need two."""
     image = photographs(1, height=12, width=12, seed=3)
     kinds = [(augment, np.array([sign])) for augment in AUGMENTATIONS.values() for sign in (-1.0, 1.0)]

@@ -10,12 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from distillab.data.derived import Unchanged, derived, stacked
-from distillab.data.examples import Examples, Indices
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.randomness import random_bits
+from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
 from distillab.factors.inputs.near_copy import NearCopy, are_near
-from distillab.factors.subsets import first_of_each_class, ranks_in_class, rounded
+from distillab.factors.subsets import LABELS_OR_SETS, ranks_in_class, rounded, stratified
 
 COPY = 2**50  # the id of copy k of image i is k * COPY + i
 _NEAR_COPIES = 31  # different near copies of one image; beyond that they repeat
@@ -72,6 +73,14 @@ class Redundancy(Factor):
     kind: Literal["exact", "near", "leakage"] = "exact"
 
     @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return LABELS_OR_SETS
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        return (IMAGE,) if self.kind == "near" else None
+
+    @property
     def phrase(self) -> str:
         phrases = {
             "exact": "{} of the images exact copies of others",
@@ -90,17 +99,18 @@ class Redundancy(Factor):
                 few images, or leaked images would be among images that another factor has changed.
         """
         order, leaks = (int(key) for key in rng.integers(2**63, size=2))
-        copies = rounded(self.level * examples.counts)
-        self._check_originals(examples, copies)
-        ranks = ranks_in_class(examples, order)
-        kept = (examples.counts - copies)[examples.labels]
+        strata = stratified(examples)
+        copies = rounded(self.level * strata.counts)
+        self._check_originals(strata, copies)
+        ranks = ranks_in_class(strata, order)
+        kept = (strata.counts - copies)[strata.labels]
         test = _exposed(self.require_context(context), leaks) if self.kind == "leakage" else None
         if not copies.any():
             return examples
         if test is not None:
             _check_unchanged(examples, self.require_context(context))
             return stacked(examples.select(ranks < kept), self._leaked(examples, copies, leaks, test))
-        source, number = _sources(examples, ranks, kept)
+        source, number = _originals(strata, ranks, kept)
         made = examples.select(source)
         made = replace(made, ids=made.ids + COPY * number)
         if self.kind == "exact":
@@ -131,17 +141,18 @@ class Redundancy(Factor):
                 allowed=f"leakage between sets of the same classes, here {', '.join(test.classes)}",
             )
         test = test.of_classes(places)
-        short = np.flatnonzero(test.counts < wanted)
+        strata, wanted_of = stratified(test), stratified(examples)
+        short = np.flatnonzero(strata.counts < wanted)
         if len(short):
-            worst = int(short[(test.counts[short] / examples.counts[short]).argmin()])
-            most = (test.counts[worst] + 0.5) / examples.counts[worst]
+            worst = int(short[(strata.counts[short] / wanted_of.counts[short]).argmin()])
+            most = (strata.counts[worst] + 0.5) / wanted_of.counts[worst]
             raise RequestError(
-                f"{wanted[worst]} test images of {examples.classes[worst]!r} were requested",
+                f"{wanted[worst]} test images of {strata.classes[worst]!r} were requested",
                 where="redundancy",
                 allowed=f"a share below {np.floor(1000 * most) / 1000:g}: half of the test set has "
-                f"{test.counts[worst]} of them",
+                f"{strata.counts[worst]} of them",
             )
-        leaked = first_of_each_class(test, key, wanted)
+        leaked = test.select(ranks_in_class(strata, key) < wanted[strata.labels])
         return replace(leaked, ids=leaked.ids + COPY)
 
     def extra_evals(
@@ -170,11 +181,11 @@ class Redundancy(Factor):
         else:
             measure = "share of images that are near copies"
             measured = _near(before, after)
-        tolerance = 0.5 * int(np.count_nonzero(before.counts)) / len(before) + 1e-9
+        tolerance = 0.5 * int(np.count_nonzero(stratified(before).counts)) / len(before) + 1e-9
         return Manipulation(self.name, measure, self.level, measured, tolerance)
 
 
-def _sources(examples: Examples, ranks: Indices, kept: Indices) -> tuple[Indices, Indices]:
+def _originals(examples: Examples, ranks: Indices, kept: Indices) -> tuple[Indices, Indices]:
     """Return which image is at each place of the set, and which copy of it.
 
     The images of a class that are not kept become, in their random order, copies of the kept ones in turn.
@@ -193,7 +204,8 @@ def _sources(examples: Examples, ranks: Indices, kept: Indices) -> tuple[Indices
 def _exposed(context: FactorContext, key: int) -> Examples:
     """Return the half of each class of the test set that leaks are taken from, whatever the level."""
     test = context.dataset.eval["test"]
-    return test.select(ranks_in_class(test, key) < (test.counts // 2)[test.labels])
+    strata = stratified(test)
+    return test.select(ranks_in_class(strata, key) < (strata.counts // 2)[strata.labels])
 
 
 def _check_unchanged(examples: Examples, context: FactorContext) -> None:
@@ -202,7 +214,7 @@ def _check_unchanged(examples: Examples, context: FactorContext) -> None:
     common, here, there = np.intersect1d(examples.ids, train.ids, return_indices=True)
     some = np.linspace(0, len(common) - 1, min(len(common), _COMPARED_IMAGES)).astype(np.int64)
     same = examples.shape == train.shape and np.array_equal(
-        examples.pixels(here[some]), train.pixels(there[some])
+        examples.items(here[some]), train.items(there[some])
     )
     if not same:
         raise RequestError(

@@ -11,10 +11,12 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from distillab.data.derived import derived
-from distillab.data.examples import Examples, Indices, Pixels
+from distillab.data.examples import IMAGE, Examples, Indices, Pixels
 from distillab.data.student_transform import StudentTransform
+from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.subsets import LABELS_OR_SETS
 
 _SAMPLED_IMAGES = 256  # by a check
 _FAINT = 1.0  # mean square, in gray levels, below which detail counts as rounding
@@ -96,6 +98,14 @@ class Resolution(Factor):
             return values
         teacher = ("teacher",) if values.get("sees") == "both" else ()
         return {**values, "roles": (*teacher, "transfer", "val", "eval")}
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return LABELS_OR_SETS
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        return (IMAGE,)
 
     @property
     def phrase(self) -> str:

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from distillab.data.dataset import Dataset
 from distillab.data.derived import StackedItems, derived, stacked
-from distillab.data.examples import Examples, Indices
-from distillab.data.targets import UNLABELLED
+from distillab.data.examples import IMAGE, Examples, Indices
+from distillab.data.targets import UNLABELLED, Labels, Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import (
     Amount,
@@ -26,7 +26,7 @@ from distillab.factors.factor import (
 )
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, check_corruptible
 from distillab.factors.inputs.energy_distance import energy_distance
-from distillab.factors.subsets import ranks_in_class, rounded
+from distillab.factors.subsets import LABELS_OR_SETS, ranks_in_class, rounded
 
 _CHECKED_IMAGES = 64  # that a check makes and compares
 _RECORRUPTED = 16  # images corrupted at every severity, which is slow at 224 pixels
@@ -104,6 +104,14 @@ class Shift(Factor):
         return self
 
     @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return LABELS_OR_SETS if self.corruption else (Labels,)
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        return (IMAGE,) if self.corruption else None
+
+    @property
     def phrase(self) -> str:
         if self.corruption:
             return f"{' or '.join(self.corruption).replace('_', ' ')} of severity {{}}"
@@ -152,7 +160,8 @@ class Shift(Factor):
         tolerance = 0.5 * np.count_nonzero(before.counts) / max(int(before.counts.sum()), 1) + 1e-9
         sample = np.flatnonzero(elsewhere)
         sample = sample[_evenly(len(sample))]
-        far = energy_distance(before.pixels(sample), after.pixels(sample)) if len(sample) > 1 else 0.0
+        pairs = before.items(sample), after.items(sample)
+        far = energy_distance(*pairs, before.modality) if len(sample) > 1 else 0.0
         note = f"energy distance to those replaced {far:.2f}"
         what = f"share of images from {self.to}"
         return Manipulation(self.name, what, self.level, replaced, float(tolerance), note)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from distillab.data.derived import DerivedItems, ItemOperation, Unchanged, derived
-from distillab.data.examples import Examples, Indices
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.randomness import uniform
 from distillab.errors import RequestError
 from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
@@ -66,6 +66,10 @@ class Spurious(Factor):
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
     cue: CueKind = "tint"
     opacity: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        return (IMAGE,)
 
     @property
     def phrase(self) -> str:

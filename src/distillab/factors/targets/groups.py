@@ -10,9 +10,10 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from distillab.data.examples import Examples, Indices
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Amount, Configuration, Factor, FactorContext, Manipulation, factor
-from distillab.factors.subsets import ranks_in_class, rounded
+from distillab.factors.subsets import LABELS_OR_SETS, ranks_in_class, rounded, stratified
 
 
 @factor("groups")
@@ -28,7 +29,8 @@ class Groups(Factor):
     examples of the group for each of them. ``only`` keeps the examples of the named group, ``without`` all
     others.
 
-    Every group of the test set is also tested on its own, under its name.
+    Of examples with label sets the whole set is mixed, instead of every class. Every group of the test set is
+    also tested on its own, under its name.
 
     Attributes:
         level: a share for ``kind: proportion``, else the name of a group.
@@ -61,6 +63,10 @@ class Groups(Factor):
     group: str | None = None
     hold: Literal["total", "rest"] = "total"
     images_per_class: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return (Labels,) if self.images_per_class is not None else LABELS_OR_SETS
 
     @property
     def phrase(self) -> str:
@@ -100,8 +106,9 @@ class Groups(Factor):
             self._check_classes(examples, kept)
             return examples.select(kept)
         key = int(rng.integers(2**63))
-        members, rest = examples.select(inside), examples.select(~inside)
-        of_group, of_rest = self._counts(examples, members.counts, rest.counts, self.level)
+        strata = stratified(examples)
+        members, rest = strata.select(inside), strata.select(~inside)
+        of_group, of_rest = self._counts(strata, members.counts, rest.counts, self.level)
         kept = np.empty(len(examples), dtype=bool)
         kept[inside] = ranks_in_class(members, key) < of_group[members.labels]
         kept[~inside] = ranks_in_class(rest, key) < of_rest[rest.labels]
@@ -194,15 +201,18 @@ class Groups(Factor):
         measure = f"share of examples of group {self._group}"
         if isinstance(self.level, str):
             return Manipulation(self.name, measure, float(self.kind == "only"), measured, 0.0)
-        tolerance = 0.5 * np.count_nonzero(before.counts) / max(len(after), 1) + 1e-9
+        tolerance = 0.5 * np.count_nonzero(stratified(before).counts) / max(len(after), 1) + 1e-9
         return Manipulation(self.name, measure, self.level, measured, float(tolerance))
 
 
 def _classes_by_group(examples: Examples) -> str:
-    """Describe how many classes each group holds."""
-    groups = np.unique(np.stack([np.asarray(examples.groups), examples.labels]), axis=1)[0]
-    names, counts = np.unique(groups, return_counts=True)
-    return ", ".join(f"{examples.group_names[n]} has {c}" for n, c in zip(names, counts, strict=True))
+    """Describe how many classes each group has."""
+    groups = np.asarray(examples.groups)
+    counts = {
+        name: np.count_nonzero(examples.select(groups == group).counts)
+        for group, name in enumerate(examples.group_names)
+    }
+    return ", ".join(f"{name} has {count}" for name, count in counts.items() if count)
 
 
 def _eval_name(group: str) -> str:

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from distillab.data.examples import Examples, Indices
-from distillab.data.randomness import uniform
+from distillab.data.randomness import random_bits, uniform
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
-from distillab.factors.subsets import places_in_class, ranks_in_class, rounded
+from distillab.factors.subsets import LABELS_OR_SETS, places_in_class, ranks_in_class, rounded
 from distillab.factors.targets.centroids import class_centroids, nearest_other
 
 _SHARPNESS = 2.0
@@ -52,6 +53,9 @@ class LabelNoise(Factor):
     examples of a class are changed in the order of Efraimidis and Spirakis (2006): drawn one by one, each
     with odds exp(-``sharpness`` z), where z is the margin, own nearness minus other, in standard deviations.
     With sharpness 0 the examples of a class are drawn uniformly.
+
+    Of label sets, ``symmetric`` flips bits: of every label, a share of the examples that have it lose it, and
+    as many that lack it get it, so that labels stay as frequent. Unknown labels stay unknown.
 
     The new label of an example, and its place in the order of its class, are drawn for the example's id. A
     set and a subset of it hence agree on the new labels, and on which examples are changed but for rounding.
@@ -92,6 +96,10 @@ class LabelNoise(Factor):
     sharpness: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)] | None = None
 
     @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return LABELS_OR_SETS if self.kind == "symmetric" else (Labels,)
+
+    @property
     def phrase(self) -> str:
         return "label noise {}" if "val" not in self.roles else "label noise {}, val too"
 
@@ -112,6 +120,8 @@ class LabelNoise(Factor):
             RequestError: there is no other class, or a class of ``to`` is unknown.
         """
         order_key, label_key = (int(key) for key in rng.integers(2**63, size=2))
+        if not isinstance(examples.targets, Labels):
+            return examples.relabel(self._flipped(examples, order_key))
         if len(examples.classes) < 2:
             raise RequestError("a single class has no other label to change to", where="label_noise")
         if self.kind == "instance":
@@ -121,6 +131,16 @@ class LabelNoise(Factor):
             others, ranks = self._others(examples, label_key), ranks_in_class(examples, order_key)
         changed = ranks < rounded(self.level * examples.counts)[examples.labels]
         return examples.relabel(np.where(changed, others, examples.labels))
+
+    def _flipped(self, examples: Examples, key: int) -> npt.NDArray[np.int8]:
+        """Return label sets with bits flipped, int8 ``[N, K]``."""
+        values = examples.targets.values.copy()
+        for label, column in enumerate(values.T):
+            order = np.lexsort((examples.ids, random_bits(examples.ids, key, label)))
+            has, lacks = (order[column[order] == bit] for bit in (1, 0))
+            number = int(rounded(self.level * len(has)))
+            column[has[:number]], column[lacks[:number]] = 0, 1
+        return values
 
     def _others(self, examples: Examples, key: int) -> Indices:
         """Return the label that each label changes to if it changes, int64 ``[N]``."""
@@ -160,22 +180,35 @@ class LabelNoise(Factor):
 
         Rounding to whole examples changes each class by at most half an example.
         """
-        old = _labels_by_id(before, after.ids)
+        old = _targets_by_id(before, after.ids)
+        if not isinstance(before.targets, Labels):
+            return self._check_flips(old, after.targets.values, before.counts)
         can = np.ones(len(before.classes), dtype=bool)
         if self.to is not None:
             can = self._map(before.classes) != np.arange(len(before.classes))
         differ = (after.labels != old)[can[old]]
-        counts = before.counts[can]
+        return self._manipulation(differ, before.counts[can])
+
+    def _check_flips(
+        self, old: npt.NDArray[np.int8], new: npt.NDArray[np.int8], counts: Indices
+    ) -> Manipulation:
+        added = float((new == 1)[old == 0].mean()) if (old == 0).any() else 0.0
+        return self._manipulation((new != 1)[old == 1], counts, f"{added:.2%} of absent labels were added")
+
+    def _manipulation(self, differ: npt.NDArray[np.bool_], counts: Indices, note: str = "") -> Manipulation:
         tolerance = 0.5 * np.count_nonzero(counts) / max(int(counts.sum()), 1) + 1e-9
         measured = float(differ.mean()) if len(differ) else 0.0
-        return Manipulation(self.name, "share of labels changed", self.level, measured, float(tolerance))
+        return Manipulation(
+            self.name, "share of labels changed", self.level, measured, float(tolerance), note
+        )
 
 
-def _labels_by_id(examples: Examples, ids: Indices) -> Indices:
-    """Return the label that each of ``ids`` has in ``examples``. Raises ValueError for an unknown id."""
+def _targets_by_id(examples: Examples, ids: Indices) -> npt.NDArray[np.signedinteger]:
+    """Return the targets that each of ``ids`` has in ``examples``. Raises ValueError for an unknown id."""
     order = np.argsort(examples.ids)
     found = np.minimum(np.searchsorted(examples.ids, ids, sorter=order), len(examples) - 1)
     positions = order[found]
     if not np.array_equal(examples.ids[positions], ids):
         raise ValueError("an example after the factor was not in the set before it")
-    return examples.labels[positions]
+    values: npt.NDArray[np.signedinteger] = examples.targets.values[positions]
+    return values

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import model_validator
 
-from distillab.data.examples import Examples
+from distillab.data.examples import Examples, Indices
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
 from distillab.factors.factor import Amount, Configuration, Factor, FactorContext, Manipulation, factor
-from distillab.factors.subsets import check_class_sizes, first_of_each_class, ranks_in_class, rounded
+from distillab.factors.subsets import (
+    LABELS_OR_SETS,
+    check_class_sizes,
+    first_of_each_class,
+    first_positions,
+    ranks_in_class,
+    rounded,
+    stratified,
+)
 
 
 @factor("size")
@@ -21,7 +29,8 @@ class Size(Factor):
     ``unit: images_per_class`` takes the same number of every class. ``fraction`` and ``total`` keep the
     classes in proportion: the j-th example (from 0) of a class of n is placed at (j + 1/2) / n, and the first
     examples in that order are taken. This is Webster's divisor rule; unlike largest remainders it never
-    takes an example back when the total grows (the Alabama paradox), so sets are nested.
+    takes an example back when the total grows (the Alabama paradox), so sets are nested. Of examples with
+    label sets, ``fraction`` and ``total`` take the first in a random order.
 
     Attributes:
         level: examples per class, a fraction in (0, 1], or a total, by ``unit``.
@@ -50,6 +59,10 @@ class Size(Factor):
     unit: Literal["images_per_class", "fraction", "total"] = "images_per_class"
 
     @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return (Labels,) if self.unit == "images_per_class" else LABELS_OR_SETS
+
+    @property
     def phrase(self) -> str:
         phrases = {
             "images_per_class": "{} examples per class",
@@ -75,12 +88,14 @@ class Size(Factor):
         if self.unit == "images_per_class":
             check_class_sizes(examples, self.level, "size")
             return first_of_each_class(examples, key, int(self.level))
-        place = (ranks_in_class(examples, key) + 0.5) / examples.counts[examples.labels]
-        total = self._total(examples, place)
+        strata = stratified(examples)
+        place = (ranks_in_class(strata, key) + 0.5) / strata.counts[strata.labels]
         # Equal places, one in each of several classes, are taken in the order of the classes.
-        return examples.select(np.sort(np.lexsort((examples.labels, place))[:total]))
+        order = np.lexsort((strata.labels, place))
+        return examples.select(np.sort(order[: self._total(examples, order)]))
 
-    def _total(self, examples: Examples, place: npt.NDArray[np.float64]) -> int:
+    def _total(self, examples: Examples, order: Indices) -> int:
+        """Return the number of examples to take. Raises RequestError if a class would be left without any."""
         fraction = self.unit == "fraction"
         total = int(rounded(self.level * len(examples))) if fraction else int(self.level)
         if total > len(examples):
@@ -89,21 +104,17 @@ class Size(Factor):
                 where="size",
                 allowed=f"at most {len(examples)}, all there are",
             )
-        scarcest = int(np.where(examples.counts > 0, examples.counts, len(examples) + 1).argmin())
-        least = self._least(examples, place)
-        if total < least:
+        first = first_positions(examples.targets.take(order))
+        last = int(first.argmax())
+        if total <= first[last]:
+            least = int(first[last]) + 1
             raise RequestError(
-                f"a stratified set of {total} examples leaves {examples.classes[scarcest]!r} without any",
+                f"a stratified set of {total} examples leaves {examples.classes[last]!r} without any",
                 where="size",
                 allowed=f"at least {least} examples"
                 + (f" ({least / len(examples):.2g} of them)" if fraction else ""),
             )
         return total
-
-    @staticmethod
-    def _least(examples: Examples, place: npt.NDArray[np.float64]) -> int:
-        """Return the smallest total that leaves every class that has examples one of them."""
-        return int(np.count_nonzero(place <= 0.5 / examples.counts[examples.counts > 0].min()))
 
     def check(self, before: Examples, after: Examples) -> Manipulation:
         """Measure the class count furthest from the level, the share of examples kept, or their number."""

@@ -9,12 +9,13 @@ from PIL import UnidentifiedImageError
 from pydantic import Field, model_validator
 
 from distillab.data.derived import stacked
-from distillab.data.examples import Examples, Pixels
+from distillab.data.examples import IMAGE, Examples, Pixels
 from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
+from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
-from distillab.factors.subsets import rounded
+from distillab.factors.subsets import LABELS_OR_SETS, rounded
 from distillab.modalities.image.decoding import decode
 from distillab.modalities.image.synthetic import Crops, DeadLeaves, Noise
 from distillab.sources.source import SourcePath
@@ -101,6 +102,14 @@ class Unlabelled(Factor):
         if not {"transfer", "teacher"} >= set(self.roles):
             raise ValueError("unlabelled images can be added to the roles transfer and teacher alone")
         return self
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        return (Labels,) if self._kind == "other_classes" else LABELS_OR_SETS
+
+    @property
+    def kinds_of_items(self) -> tuple[str, ...] | None:
+        return (IMAGE,) if self._kind in ("synthetic", "noise", "one_photo") else None
 
     @property
     def _kind(self) -> UnlabelledKind:
@@ -226,9 +235,14 @@ class Unlabelled(Factor):
 
 
 def _left_out(examples: Examples, kind: UnlabelledKind, context: FactorContext) -> Examples:
-    """Return training examples that are not among ``examples``, of the classes present or of all others."""
+    """Return training examples that are not among ``examples``.
+
+    With one class per example, they are of the classes present, or of all others.
+    """
     train = context.dataset.train
     inside = np.isin(train.ids, examples.ids)
+    if not isinstance(train.targets, Labels):
+        return train.select(~inside)
     present = np.zeros(len(train.classes), dtype=bool)
     present[train.labels[inside]] = True
     wanted = present[train.labels] if kind == "held_out" else ~present[train.labels]

@@ -6,7 +6,13 @@ from distillab.modalities.audio.features import FeatureExtractor
 from distillab.modalities.audio.modality import AudioModality
 from distillab.modalities.audio.normalization import BandNormalization, statistics_of_bands
 from distillab.modalities.audio.settings import AudioSettings
-from distillab.modalities.audio.waveforms import EXTENSIONS, RawAudio, RecordingPart, duration, read_waveform
+from distillab.modalities.audio.waveforms import (
+    EXTENSIONS,
+    RawAudio,
+    RecordingPart,
+    read_waveform,
+    recording_seconds,
+)
 
 __all__ = [
     "EXTENSIONS",
@@ -17,9 +23,9 @@ __all__ = [
     "RawAudio",
     "RecordingPart",
     "decode_recordings",
-    "duration",
     "embedding",
     "read_waveform",
+    "recording_seconds",
     "statistics_of_bands",
     "views",
 ]

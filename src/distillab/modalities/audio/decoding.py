@@ -47,6 +47,12 @@ def decode_recordings(
         RequestError: Recordings of different lengths without ``seconds``, or of different sample rates
             without ``sample_rate``, none that can be decoded, settings that do not suit the sample rate, or
             no room on the disk for what does not fit into memory.
+
+    Example:
+        >>> from distillab.modalities.audio.preview import wav_of
+        >>> recording = wav_of((10000 * np.sin(np.arange(8000))).astype(np.int16), 8000)
+        >>> decode_recordings([recording], ["tone"], AudioSettings(n_mels=16)).items.shape
+        (1, 1, 16, 101)
     """
     # Both are imported here, by one thread: threads that import at once wait for each other.
     soundfile_module()

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from distillab.data.channel_statistics import ChannelStatistics
-from distillab.data.examples import Examples, Items, Shape
+from distillab.data.examples import Examples, Items, ItemShape
 from distillab.data.originals import Original
 from distillab.modalities.audio.decoding import SAMPLE_RATE
 from distillab.modalities.audio.normalization import BandNormalization, statistics_of_bands
@@ -38,7 +38,7 @@ class AudioModality(Modality):
         """Return the normalization by given statistics of bands."""
         return BandNormalization(*statistics)
 
-    def usual_views(self, shape: Shape) -> WrittenViews:
+    def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return a time shift and SpecAugment."""
         return written_chain([TimeShift(), SpecAugment()])
 

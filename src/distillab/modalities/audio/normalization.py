@@ -11,7 +11,7 @@ from torch import Tensor
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.data.examples import Examples
 from distillab.modalities.normalization import Normalization
-from distillab.modalities.views.layout import channels_last
+from distillab.modalities.views.layout import to_channels_last
 
 SMALLEST_DEVIATION = 1e-2  # in dB: bands above the bandwidth of a recording are constant
 READ_AT_ONCE = 512
@@ -53,4 +53,4 @@ class BandNormalization(Normalization):
         """Normalize spectrograms, float ``[N, C, F, T]``."""
         mean = torch.as_tensor(self.mean, device=items.device)[:, :, None]
         scale = 1.0 / torch.as_tensor(self.std, device=items.device)[:, :, None]
-        return channels_last((items.float() - mean) * scale)
+        return to_channels_last((items.float() - mean) * scale)

@@ -29,6 +29,10 @@ class RecordingPart:
     Attributes:
         recording: The recording.
         start: Start of the part, in seconds.
+
+    Example:
+        >>> RecordingPart(Path("a0001.wav"), 2.5).start
+        2.5
     """
 
     recording: RawRecording
@@ -54,8 +58,14 @@ def soundfile_module() -> Any:
     return soundfile
 
 
-def duration(recording: RawRecording) -> float:
-    """Return the length of a recording in seconds, from its header."""
+def recording_seconds(recording: RawRecording) -> float:
+    """Return the length of a recording in seconds, from its header.
+
+    Example:
+        >>> from distillab.modalities.audio.preview import wav_of
+        >>> recording_seconds(wav_of(np.zeros(4000, np.int16), 8000))
+        0.5
+    """
     with soundfile_module().SoundFile(_opened(recording)) as file:
         return float(file.frames / file.samplerate)
 
@@ -71,6 +81,13 @@ def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[
     Raises:
         ValueError: The recording has no sample, or values that are not finite.
         soundfile.LibsndfileError, OSError: The recording is damaged.
+
+    Example:
+        >>> from distillab.modalities.audio.preview import wav_of
+        >>> tone = (10000 * np.sin(np.arange(8000))).astype(np.int16)
+        >>> waveform, rate = read_waveform(wav_of(tone, 8000), "tone", AudioSettings(seconds=0.25))
+        >>> waveform.shape, rate
+        ((2000,), 8000)
     """
     part = audio if isinstance(audio, RecordingPart) else RecordingPart(audio, 0.0)
     place = _place(settings.crop, name)

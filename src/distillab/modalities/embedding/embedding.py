@@ -17,7 +17,7 @@ from distillab.registry import Registry
 
 DIMENSIONS = 128
 FITTED_ON = 8_000  # examples at most; axes of more are the same axes
-BATCH_VALUES = 2**22  # values per batch: small batches stay in the caches of a CPU
+_BATCH_VALUES = 2**22  # values per batch: small batches stay in the caches of a CPU
 _DRAW = 0x5EED
 
 
@@ -28,6 +28,10 @@ class Embedding(ABC):
 
     Attributes:
         modality: The modality whose examples it accepts.
+
+    Example:
+        >>> embeddings["spectra"].modality
+        'audio'
     """
 
     modality: ClassVar[str] = IMAGE
@@ -60,6 +64,12 @@ def fit_embedding(examples: Examples, *, dimensions: int = DIMENSIONS, kind: str
 
     Raises:
         RequestError: The kind is unknown, is for another modality, or its package is not installed.
+
+    Example:
+        >>> pixels = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8)
+        >>> images = Examples.of(pixels, [0, 1] * 10, ("cat", "dog"))
+        >>> fit_embedding(images, dimensions=4).vectors(images.select([3])).shape
+        (1, 4)
     """
     kind = kind or modality_of(examples).embedding
     chosen = embeddings[kind]
@@ -104,12 +114,24 @@ def embed(
 
 
 def fitting_sample(examples: Examples, most: int = FITTED_ON) -> Examples:
-    """Return at most ``most`` examples, drawn and ordered by their ids: the same whatever their order."""
+    """Return at most ``most`` examples, drawn and ordered by their ids: the same whatever their order.
+
+    Example:
+        >>> images = Examples.of(np.zeros((20, 1, 8, 8), np.uint8), [0, 1] * 10, ("cat", "dog"))
+        >>> len(fitting_sample(images, most=5))
+        5
+    """
     drawn = np.argsort(random_bits(examples.ids, _DRAW), kind="stable")[:most]
     return examples.select(drawn[np.argsort(examples.ids[drawn], kind="stable")])
 
 
 def batches(examples: Examples) -> Iterator[Indices]:
-    """Yield positions batch by batch; batches are larger where items are smaller."""
-    size = int(np.clip(BATCH_VALUES // int(np.prod(examples.shape)), 16, 512))
+    """Yield positions batch by batch; batches are larger where items are smaller.
+
+    Example:
+        >>> images = Examples.of(np.zeros((600, 1, 8, 8), np.uint8), [0, 1] * 300, ("cat", "dog"))
+        >>> [len(positions) for positions in batches(images)]
+        [512, 88]
+    """
+    size = int(np.clip(_BATCH_VALUES // int(np.prod(examples.shape)), 16, 512))
     return (np.arange(start, min(start + size, len(examples))) for start in range(0, len(examples), size))

@@ -12,8 +12,8 @@ Vectors = npt.NDArray[np.float32]
 """float32 ``[N, D]``, one vector per example."""
 
 # The variance of an axis is divided by its square root: all axes count for neighbors, the first ones most.
-SOFTENED = 0.5
-SMALLEST_SHARE = 1e-6  # of the largest variance; axes below it hold rounding errors
+_SOFTENED = 0.5
+_SMALLEST_SHARE = 1e-6  # of the largest variance; axes below it hold rounding errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class PrincipalAxes:
         scale = np.maximum(features.std(axis=0, dtype=np.float64), 1e-6)
         standard = ((features - mean) / scale).astype(np.float32)
         variances, vectors = _axes(standard)
-        kept = min(dimensions, int((variances > SMALLEST_SHARE * variances[0]).sum()))
-        soft = np.maximum(variances[:kept], 1e-12) ** (SOFTENED / 2)
+        kept = min(dimensions, int((variances > _SMALLEST_SHARE * variances[0]).sum()))
+        soft = np.maximum(variances[:kept], 1e-12) ** (_SOFTENED / 2)
         length = np.sqrt((variances[:kept] / soft**2).sum()) or 1.0
         axes = vectors[:, :kept] / (soft * length) / scale[:, None]
         return cls(mean.astype(np.float32), axes.astype(np.float32))

@@ -10,9 +10,14 @@ from distillab.data.storage import ItemFile
 
 
 class Canvas:
-    """Collects images, ``most`` of them at most, in ``channels`` or in as many as they need: it starts grey,
-    and widens to three channels at the first colour. What might become larger than memory allows is
-    collected in a file.
+    """Collects images of one size, in as many channels as they need.
+
+    It begins with one channel, and widens to three at the first color image. What might become larger than
+    memory allows is collected in a file.
+
+    Args:
+        most: Number of images at most.
+        channels: 1 or 3, or None for as many as needed.
     """
 
     def __init__(self, most: int, channels: int | None) -> None:
@@ -23,24 +28,27 @@ class Canvas:
         self._file: ItemFile | None = None
 
     @property
-    def colour(self) -> int | None:
-        """3 as soon as there is a colour image, else None."""
+    def needed_channels(self) -> int | None:
+        """3 once there is a color image, else None."""
         return 3 if self.size is not None and self.channels == 3 else None
 
     def fits(self, image: Pixels) -> bool:
-        """Whether an image, uint8 ``[H, W]`` or ``[H, W, 3]``, is as large as those before it."""
+        """Return True if an image, uint8 ``[H, W]`` or ``[H, W, 3]``, is as large as those before it."""
         return self.size is None or self.size == image.shape[:2]
 
     def add(self, image: Pixels) -> None:
-        """Lay down the next image, uint8 ``[H, W]`` or ``[H, W, 3]``. Raises RequestError if there is no
-        room for so many on the disk."""
-        colour = image.ndim == 3
+        """Add an image, uint8 ``[H, W]`` or ``[H, W, 3]``.
+
+        Raises:
+            RequestError: The disk has no room for so many.
+        """
+        color = image.ndim == 3
         if self.size is None:
-            self.channels = 3 if colour else self.channels
+            self.channels = 3 if color else self.channels
             self._begin((image.shape[0], image.shape[1]))
-        elif colour and self.channels == 1:
+        elif color and self.channels == 1:
             self._widen()
-        planes = image.transpose(2, 0, 1) if colour else image[None]
+        planes = image.transpose(2, 0, 1) if color else image[None]
         if self._array is not None:
             self._array[self._count] = planes
         elif self._file is not None:
@@ -48,7 +56,7 @@ class Canvas:
         self._count += 1
 
     def finished(self) -> ItemStore | None:
-        """The images in order, uint8 ``[M, C, H, W]``; None if none was laid down."""
+        """Return the images in order, uint8 ``[M, C, H, W]``; None if there is none."""
         if self._file is not None:
             return self._file.done()
         return None if self._array is None else self._array[: self._count]
@@ -65,7 +73,7 @@ class Canvas:
         if self._array is not None:
             self._array = np.repeat(self._array, 3, axis=1)
         elif self._file is not None:
-            grey = self._file.done()
-            self._file = ItemFile(self.most, (3, *grey.shape[2:]))
-            for chunk in chunks(grey):
+            gray = self._file.done()
+            self._file = ItemFile(self.most, (3, *gray.shape[2:]))
+            for chunk in chunks(gray):
                 self._file.append(np.broadcast_to(chunk, (len(chunk), 3, *chunk.shape[2:])))

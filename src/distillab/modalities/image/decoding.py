@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from io import BytesIO
 from pathlib import Path
 from subprocess import SubprocessError
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,23 +20,23 @@ from distillab.modalities.decoded import Decoded
 from distillab.modalities.image.canvas import Canvas
 from distillab.modalities.ordered_map import ordered_map
 
-SMALLEST_SIDE = 4  # pixels; below that there is nothing to convolve
-T = TypeVar("T")
+SMALLEST_SIDE = 4
+"""Smallest side of an image, in pixels; below that there is nothing to convolve."""
 
-# Images a task: long enough to hide the cost of a task; fewer where they are large, since several tasks of
-# images are in memory at a time.
-CHUNK = 64
-CHUNK_BYTES = 2**24
+# Images per task of a thread: enough to hide the cost of a task; fewer where they are large, because several
+# tasks of images are in memory at a time.
+_PER_TASK = 64
+_BYTES_PER_TASK = 2**24
 _ROTATED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258  # of TIFF
 
-# What Pillow's decoders raise on damaged files, besides OSError.
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
     *(RuntimeError, SubprocessError),  # of AVIF and others; of Ghostscript
 )
+"""What Pillow's decoders raise on damaged files."""
 
 
 def decode_images(
@@ -52,23 +51,27 @@ def decode_images(
 
     Args:
         images: N images, see :data:`~distillab.data.raw.RawImage`.
-        names: their N names, for messages.
-        resolution: side of the square to resize to, or None.
-        channels: 1, 3, or None: 1 if the pixels of every image are grey, whatever the file's mode, else 3.
-        progress: called with ``("decoding", done, N)``.
+        names: Their N names, for messages.
+        resolution: Side of the square to resize to, or None.
+        channels: 1, 3, or None: 1 if the pixels of every image are gray, whatever the file's mode, else 3.
+        progress: Called with ``("decoding", done, N)``.
 
     Raises:
-        RequestError: images of different sizes without ``resolution``, an image below 4x4 pixels, not one
-            image that can be decoded, or no room on the disk for what does not go into memory.
+        RequestError: Images of different sizes without ``resolution``, an image below 4x4 pixels, none that
+            can be decoded, or no room on the disk for what does not fit into memory.
+
+    Example:
+        >>> decode_images([np.zeros((9, 9), np.uint8)], ["a"], resolution=8, channels=None).items.shape
+        (1, 1, 8, 8)
     """
     canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
-    size = _chunk_of(images, resolution)
+    size = _per_task(images, resolution)
     starts = range(0, len(images), size)
 
     def decode_chunk(start: int) -> list[Pixels | str]:
         stop = min(start + size, len(images))
-        wanted = channels or canvas.colour  # once one image has colour, no other need be looked at for it
+        wanted = channels or canvas.needed_channels  # after one color image, no other need be checked
         return [_decode_or_reason(images[i], names[i], resolution, wanted) for i in range(start, stop)]
 
     with closing(ordered_map(decode_chunk, starts)) as decoded:
@@ -87,23 +90,21 @@ def decode_images(
     reasons = tuple((names[row], reason) for row, reason in broken.items())
     pixels = canvas.finished()
     if pixels is None:
-        raise RequestError(
-            f"not one of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}"
-        )
+        raise RequestError(f"none of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}")
     return Decoded(pixels, intact, reasons)
 
 
-def _chunk_of(images: Sequence[RawImage], resolution: int | None) -> int:
-    """Images a task, by the size of the first whose size can be told: all are as large, or resized."""
+def _per_task(images: Sequence[RawImage], resolution: int | None) -> int:
+    """Return the number of images per task, by the first known size: all are as large, or are resized."""
     sides = (resolution, resolution) if resolution is not None else next(_sizes(images), (1, 1))
-    return max(1, min(CHUNK, CHUNK_BYTES // (3 * sides[0] * sides[1])))
+    return max(1, min(_PER_TASK, _BYTES_PER_TASK // (3 * sides[0] * sides[1])))
 
 
 def _sizes(images: Sequence[RawImage]) -> Iterator[tuple[int, int]]:
-    """Sizes as seen, without those of damaged files, which have none."""
+    """Yield sizes as displayed, without those of damaged files, which have none."""
     for image in images:
         with suppress(*DAMAGE):
-            yield size_as_seen(image)
+            yield displayed_size(image)
 
 
 def _decode_or_reason(
@@ -120,17 +121,22 @@ def _decode_or_reason(
 
 
 def decode(image: RawImage, resolution: int | None = None, channels: int | None = None) -> Pixels:
-    """One image as uint8 ``[H, W]`` if it is grey, or ``[H, W, 3]`` in RGB.
+    """Return one image as uint8 ``[H, W]`` if it is gray, or ``[H, W, 3]`` in RGB.
 
-    EXIF rotation is applied. Transparency is laid on black: the zeros that padding adds around an image too,
-    so that "nothing there" looks the same everywhere, and colours hidden under it do not leak. 16-bit
+    EXIF rotation is applied. Transparent images are composited on black, the value that padding adds around
+    an image too, so that "nothing there" looks the same everywhere and hidden colors do not leak. 16-bit
     values are divided by 257 (65535 becomes 255), the same for every image, so that brightness stays
-    comparable between images; the 12 bits of some TIFF files likewise (4095 becomes 255). Colour becomes grey
+    comparable between images; the 12 bits of some TIFF files likewise (4095 becomes 255). Color becomes gray
     by the luma of ITU-R BT.601.
 
+    Args:
+        image: The image as its source has it.
+        resolution: Side of the square to resize to, or None.
+        channels: 1, 3, or None for as many as it needs.
+
     Raises:
-        RequestError: the image is below 4x4 pixels.
-        OSError, SyntaxError, ValueError or another error of Pillow's: the image is damaged.
+        RequestError: The image is below 4x4 pixels.
+        OSError, SyntaxError, ValueError or another error of Pillow's: The image is damaged.
     """
     picture = _open(image)
     width, height = picture.size
@@ -143,18 +149,18 @@ def decode(image: RawImage, resolution: int | None = None, channels: int | None 
     if resolution is not None and picture.size != (resolution, resolution):
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture)
-    if channels is None and pixels.ndim == 3 and _is_grey(pixels):
+    if channels is None and pixels.ndim == 3 and _is_gray(pixels):
         return pixels[:, :, 0]
     return pixels
 
 
-def _is_grey(pixels: Pixels) -> bool:
+def _is_gray(pixels: Pixels) -> bool:
     red, green, blue = pixels[:, :, 0], pixels[:, :, 1], pixels[:, :, 2]
     return bool((red == green).all() and (green == blue).all())
 
 
 def _open(image: RawImage) -> Image.Image:
-    """The image in mode L or RGB, loaded, upright and opaque."""
+    """Return the image in mode L or RGB, loaded, upright and opaque."""
     if isinstance(image, np.ndarray):
         return Image.fromarray(image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image)
     if isinstance(image, StoredBytes):
@@ -168,7 +174,7 @@ def _open(image: RawImage) -> Image.Image:
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
-    """The picture in mode L or RGB, transparency laid on black."""
+    """Return the picture in mode L or RGB, composited on black."""
     if picture.mode in ("L", "RGB") and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I"):
@@ -184,8 +190,8 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey (modes ``I;16*``, and ``I`` as 16-bit files are opened), or the 12 bits of some TIFF files,
-    on the scale of 0 to 255."""
+    """Scale 16-bit gray (modes ``I;16*``, and ``I`` as 16-bit files are opened), or the 12 bits of some TIFF
+    files, to 0..255."""
     values = np.asarray(picture).astype(np.int64)
     top = 4095 if getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE) == (12,) else 65535
     if values.min() < 0 or values.max() > top:
@@ -194,7 +200,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
-    """The error for images of different sizes; only headers are read to find the extremes."""
+    """Return the error for images of different sizes; only headers are read to find the extremes."""
     sizes = sorted(_sizes(images), key=lambda size: (size[0] * size[1], size))
     (w, h), (wide, high) = sizes[0], sizes[-1]
     return RequestError(
@@ -203,8 +209,8 @@ def _mixed_sizes(images: Sequence[RawImage]) -> RequestError:
     )
 
 
-def size_as_seen(image: RawImage) -> tuple[int, int]:
-    """Width and height as seen, read from the header where there is one."""
+def displayed_size(image: RawImage) -> tuple[int, int]:
+    """Return width and height as displayed, from the header where there is one."""
     if isinstance(image, np.ndarray):
         return int(image.shape[1]), int(image.shape[0])
     if isinstance(image, StoredBytes):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from distillab.data.channel_statistics import ChannelStatistics, statistics_of_pixels
-from distillab.data.examples import IMAGE, Examples, Items, Shape
+from distillab.data.examples import IMAGE, Examples, Items, ItemShape
 from distillab.data.originals import Original
 from distillab.modalities.image.normalization import PixelNormalization
 from distillab.modalities.modality import Modality, Preview, modality
@@ -33,7 +33,7 @@ class ImageModality(Modality):
         """Return the normalization by given channel statistics."""
         return PixelNormalization(*statistics)
 
-    def usual_views(self, shape: Shape) -> WrittenViews:
+    def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return crops for gray images (digits have no mirror), crops and flips for color."""
         return "crop" if shape[0] == 1 else "crop_flip"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distillab.modalities.normalization import Normalization
-from distillab.modalities.views.layout import channels_last
+from distillab.modalities.views.layout import to_channels_last
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ class PixelNormalization(Normalization):
         mean = torch.as_tensor(self.mean, device=items.device) * 255.0
         scale = 1.0 / (torch.as_tensor(self.std, device=items.device) * 255.0)
         # An image is one long row, channels last, and so are the statistics: no short loop over channels.
-        rows = channels_last(items).permute(0, 2, 3, 1).reshape(n, -1).float()
+        rows = to_channels_last(items).permute(0, 2, 3, 1).reshape(n, -1).float()
         rows.sub_(mean.repeat(height * width)).mul_(scale.repeat(height * width))
         return rows.view(n, height, width, -1).permute(0, 3, 1, 2)

@@ -8,7 +8,7 @@ The operations of images stand in :mod:`distillab.modalities.image.views`, those
 :mod:`distillab.modalities.audio.views`; here is what they share.
 """
 
-from distillab.modalities.views.layout import channels_last
+from distillab.modalities.views.layout import to_channels_last
 from distillab.modalities.views.mixing import CutMix, Mixture, MixUp
 from distillab.modalities.views.operation import Operation, operation, operations
 from distillab.modalities.views.shift_operations import Crop, Flip
@@ -29,7 +29,7 @@ __all__ = [
     "Views",
     "WrittenViews",
     "canonical_views",
-    "channels_last",
     "operation",
     "operations",
+    "to_channels_last",
 ]

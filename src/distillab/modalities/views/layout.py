@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 
-def channels_last(items: Tensor) -> Tensor:
+def to_channels_last(items: Tensor) -> Tensor:
     """Return ``items`` [N, C, H, W] in channels-last memory: same shape, values, dtype and device.
 
     Example:
-        >>> batch = channels_last(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
+        >>> batch = to_channels_last(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
         >>> batch.is_contiguous(memory_format=torch.channels_last)
         True
     """

@@ -26,6 +26,10 @@ class Mixture:
     Attributes:
         partners: int64 ``[N]``, positions in the training set of the examples mixed in.
         share: float32 ``[N]`` in [0, 1], the weight of an example's own label; the partner's has the rest.
+
+    Example:
+        >>> Mixture(np.array([4, 2]), torch.tensor([0.9, 0.5])).partners
+        array([4, 2])
     """
 
     partners: Indices
@@ -72,6 +76,13 @@ class MixUp(Mixing):
 
     Attributes:
         alpha: Parameter of the Beta distribution; larger values mix more.
+
+    Example:
+        >>> ids = np.arange(2)
+        >>> white, black = torch.full((2, 1, 4, 4), 200.0), torch.zeros(2, 1, 4, 4)
+        >>> mixed, share = MixUp(alpha=1.0).mix(white, black, ids, epoch=0, seed=0)
+        >>> torch.allclose(mixed.mean(dim=(1, 2, 3)), 200 * share)
+        True
     """
 
     alpha: Alpha = 0.2
@@ -97,6 +108,13 @@ class CutMix(Mixing):
 
     Attributes:
         alpha: Parameter of the Beta distribution.
+
+    Example:
+        >>> ids = np.arange(2)
+        >>> white, black = torch.full((2, 1, 8, 8), 200.0), torch.zeros(2, 1, 8, 8)
+        >>> mixed, share = CutMix().mix(white, black, ids, epoch=0, seed=0)
+        >>> torch.allclose(mixed.mean(dim=(1, 2, 3)), 200 * share)
+        True
     """
 
     alpha: Alpha = 1.0

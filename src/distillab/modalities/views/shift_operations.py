@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field
 from torch import Tensor
 
-from distillab.data.examples import IMAGE, Indices, Shape
+from distillab.data.examples import IMAGE, Indices, ItemShape
 from distillab.modalities.views.operation import Operation, operation
 from distillab.modalities.views.shifts import Shifts
 
@@ -33,7 +33,7 @@ class Crop(Operation):
 
     pad: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = "auto"
 
-    def fitted(self, shape: Shape) -> Self:
+    def fitted(self, shape: ItemShape) -> Self:
         """Return the crop with the padding for images of a shape."""
         pad = usual_pad(shape[1]) if self.pad == "auto" else self.pad
         return self.model_copy(update={"pad": pad})
@@ -48,7 +48,14 @@ class Crop(Operation):
 
 @operation("flip")
 class Flip(Operation):
-    """The mirror image, with probability one half."""
+    """The mirror image, with probability one half.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> images = torch.arange(4, dtype=torch.uint8).expand(8, 1, 1, 4)
+        >>> Flip().render(images, np.arange(8), epoch=0, seed=0)[:, 0, 0, 0].unique()
+        tensor([0, 3], dtype=torch.uint8)
+    """
 
     modality: ClassVar[str | None] = IMAGE
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from distillab.data.examples import Indices
 from distillab.data.randomness import random_bits
-from distillab.modalities.views.layout import channels_last
+from distillab.modalities.views.layout import to_channels_last
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class ViewParameters:
         top: int64 ``[N]``, counted from the upper border of the padded image.
         left: int64 ``[N]``, counted from its left border.
         flip: bool ``[N]``, whether the window is mirrored.
+
+    Example:
+        >>> parameters = Shifts(pad=4, mirror=True).draw(np.arange(3), epoch=0, seed=0)
+        >>> parameters.top.shape, parameters.flip.dtype
+        (torch.Size([3]), torch.bool)
     """
 
     top: Tensor
@@ -82,7 +87,7 @@ class Shifts:
         if self.count == 1:
             return items
         if items.device.type == "cpu" and items.dtype == torch.uint8:
-            return channels_last(_windows_by_stride(items, parameters, self.pad))
+            return to_channels_last(_windows_by_stride(items, parameters, self.pad))
         return windows_by_index(items, parameters, self.pad)
 
 

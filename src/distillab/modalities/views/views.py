@@ -8,7 +8,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
-from distillab.data.examples import IMAGE, Examples, Indices, Shape
+from distillab.data.examples import IMAGE, Examples, Indices, ItemShape
 from distillab.errors import RequestError
 from distillab.modalities.views.mixing import Mixing, Mixture
 from distillab.modalities.views.operation import Operation, operations
@@ -30,6 +30,10 @@ class Rendered:
     Attributes:
         items: ``[N, C, H, W]``, in the dtype of the pool.
         mixture: What they were mixed with, under views that mix.
+
+    Example:
+        >>> Rendered(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).mixture is None
+        True
     """
 
     items: Tensor
@@ -56,7 +60,7 @@ class Views:
     operations: tuple[Operation, ...] = ()
 
     @classmethod
-    def resolve(cls, written: WrittenViews, shape: Shape, modality: str = IMAGE) -> Views:
+    def resolve(cls, written: WrittenViews, shape: ItemShape, modality: str = IMAGE) -> Views:
         """Return the views for items of a shape; ``auto`` settings of operations are resolved.
 
         ``auto`` views are for a modality to choose, see :meth:`Modality.views`.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from distillab.data.examples import Examples, Indices, Pixels
-from distillab.data.targets import UNLABELLED
+from distillab.data.examples import Examples, Indices, Items
+from distillab.data.originals import Originals
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.factors import Factor, apply_chain, level_text
+from distillab.modalities import Preview, modality_of
 from distillab.report.contents.pictures import Check, Pictures, Strip, Tile
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
@@ -19,6 +22,7 @@ from distillab.study.folder import StudyFolder
 PICKED = 24  # examples in a strip
 ADDED = 8  # examples that a factor added
 MOST_LEVELS = 6  # strips per factor; of more levels the first, the last and some in between are shown
+SOUNDS = 8  # examples of a strip that can be played, so that the page stays small
 
 
 def galleries(folder: StudyFolder, conditions: Sequence[ConditionRecord]) -> tuple[Pictures, ...]:
@@ -42,36 +46,30 @@ def _gallery(
     conditions: Sequence[ConditionRecord],
 ) -> Pictures:
     role = levels[0].roles[0]
-    read, making = _examples_of(folder, role), folder.conditions
+    read, context = _examples_of(folder, role), folder.conditions.context(role)
 
     def after(chain: Sequence[Factor]) -> Examples:
-        return apply_chain(read, chain, role, seed, context=making.context(role))[0]
+        return apply_chain(read, chain, role, seed, context=context)[0]
 
+    shown_levels = _some(levels)
     try:
-        before, made = read, {each.level: after([each]) for each in _some(levels)}
+        before, made = read, [after([each]) for each in shown_levels]
     except RequestError:  # such as unlabelled examples taken from those that `size` dropped
-        before, made = after(earlier), {each.level: after([*earlier, each]) for each in _some(levels)}
-    shown = _pick(before, list(made.values()))
-    names = tuple(dict.fromkeys(name for examples in (before, *made.values()) for name in examples.classes))
+        before, made = after(earlier), [after([*earlier, each]) for each in shown_levels]
+    shown = _Shown(before, _pick(before, made), folder.dataset.originals)
+    names = tuple(dict.fromkeys(name for examples in (before, *made) for name in examples.classes))
     return Pictures(
         factor=levels[0].name,
         dataset=folder.dataset.name,
         classes=names,
-        before=Strip(
-            "as read" if before is read else "before",
-            _tiles(before, before, shown),
-            class_counts(before, names),
-        ),
+        before=Strip("as read" if before is read else "before", shown.before(), class_counts(before, names)),
         after=tuple(
-            Strip(
-                factor.description,
-                _tiles(before, made[factor.level], shown),
-                class_counts(made[factor.level], names),
-            )
-            for factor in _some(levels)
+            Strip(factor.description, shown.after(examples), class_counts(examples, names))
+            for factor, examples in zip(shown_levels, made, strict=True)
         ),
         checks=_checks(levels[0].name, folder.dataset.name, conditions),
         note=f"Examples of every class, picked to show what the factor changes; drawn with seed {seed}.",
+        several_labels=not isinstance(before.targets, Labels),
     )
 
 
@@ -90,21 +88,23 @@ def _some(levels: Sequence[Factor]) -> list[Factor]:
 
 
 def _pick(before: Examples, made: Sequence[Examples]) -> Indices:
-    """Return positions in ``before``, from every class in turn.
+    """Return positions in ``before``, from every class in turn, then those that belong to no class.
 
     Within a class, examples that are kept at every level, at all but one, and so on, take turns as well, each
     class beginning with another kind, so that the effect of every level can be seen.
     """
     rng = np.random.default_rng(0)
     kept = np.sum([np.isin(before.ids, examples.ids) for examples in made], axis=0)
+    belongs = before.targets.members
+    in_no_class = before.labelled & ~belongs.any(axis=1)
     queues = []
-    for label in range(len(before.classes)):
-        members = rng.permutation(np.flatnonzero(before.labels == label))
+    for place, mask in enumerate([*belongs.T, in_no_class]):
+        members = rng.permutation(np.flatnonzero(mask))
         kinds = [members[kept[members] == times] for times in np.unique(kept[members])[::-1]]
-        start = label % max(1, len(kinds))
+        start = place % max(1, len(kinds))
         queues.append(list(_in_turn(kinds[start:] + kinds[:start])))
-    shown = list(_in_turn(queues))[:PICKED]
-    return np.asarray(sorted(shown, key=lambda place: before.labels[place]), dtype=np.int64)
+    picked = list(dict.fromkeys(_in_turn(queues)))[:PICKED]
+    return np.asarray(sorted(picked, key=lambda i: tuple(np.flatnonzero(belongs[i]))), dtype=np.int64)
 
 
 def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
@@ -113,34 +113,60 @@ def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
         yield from (int(item) for item in turn if item is not None)
 
 
-def _tiles(before: Examples, after: Examples, shown: Indices) -> tuple[Tile, ...]:
-    """Return the examples at positions of ``before`` as they are now, and some of the added ones."""
-    place = {int(name): i for i, name in enumerate(after.ids)}
-    tiles = []
-    for position, pixels in zip(shown, before.pixels(shown), strict=True):
-        label = _label(before, position)
-        i = place.get(int(before.ids[position]))
-        if i is None:
-            tiles.append(Tile(pixels, label, dropped=True))
-        else:
-            tiles.append(Tile(_as_student_input(after, i), label, _label(after, i)))
-    added = np.flatnonzero(~np.isin(after.ids, before.ids))
-    some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
-    return (*tiles, *(Tile(_as_student_input(after, i), "added", _label(after, i)) for i in some.tolist()))
+@dataclass(frozen=True)
+class _Shown:
+    """The examples that all strips of a factor show.
+
+    Attributes:
+        examples: The examples before the factor.
+        positions: Which of them are shown.
+        originals: What the items were computed from, if it is kept.
+    """
+
+    examples: Examples
+    positions: Indices
+    originals: Originals | None
+
+    def before(self) -> tuple[Tile, ...]:
+        """Return the examples before the factor; the first ones can be played if they are sounds."""
+        tiles = []
+        for number, position in enumerate(self.positions.tolist()):
+            preview = self._preview(self.examples, position)
+            sound = preview.sound if number < SOUNDS else None
+            tiles.append(Tile(preview.picture, _labels(self.examples, position), sound=sound))
+        return tuple(tiles)
+
+    def after(self, made: Examples) -> tuple[Tile, ...]:
+        """Return the same examples after the factor, and some of those that it added."""
+        place = {int(name): i for i, name in enumerate(made.ids)}
+        tiles = []
+        for position in self.positions.tolist():
+            labels = _labels(self.examples, position)
+            i = place.get(int(self.examples.ids[position]))
+            if i is None:
+                tiles.append(Tile(self._preview(self.examples, position).picture, labels, dropped=True))
+            else:
+                tiles.append(Tile(self._preview(made, i).picture, labels, _labels(made, i)))
+        added = np.flatnonzero(~np.isin(made.ids, self.examples.ids))
+        some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
+        return (
+            *tiles,
+            *(Tile(self._preview(made, i).picture, _labels(made, i), added=True) for i in some.tolist()),
+        )
+
+    def _preview(self, examples: Examples, position: int) -> Preview:
+        """Return how an example is shown, after the student transform."""
+        item: Items = examples.items(np.array([position]))[0]
+        if examples.student_transform is not None:
+            transformed = examples.student_transform(torch.from_numpy(item[None].astype(np.float32)))
+            item = transformed[0].numpy()
+        original = self.originals.of(int(examples.ids[position])) if self.originals else None
+        return modality_of(examples).preview(item, original)
 
 
-def _label(examples: Examples, position: int) -> str:
-    label = int(examples.labels[position])
-    return "no label" if label == UNLABELLED else examples.classes[label]
-
-
-def _as_student_input(examples: Examples, position: int) -> Pixels:
-    """Return an example after the student transform, uint8 ``[C, H, W]``."""
-    pixels = examples.pixels(np.array([position]))
-    if examples.student_transform is None:
-        return np.asarray(pixels[0])
-    transformed = examples.student_transform(torch.from_numpy(pixels.astype(np.float32)))
-    return np.asarray(transformed[0].round().clamp(0, 255).numpy().astype(np.uint8))
+def _labels(examples: Examples, position: int) -> tuple[str, ...]:
+    belongs = examples.targets.take(np.array([position])).members[0]
+    return tuple(examples.classes[label] for label in np.flatnonzero(belongs))
 
 
 def class_counts(examples: Examples, names: Sequence[str]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from importlib import metadata
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import compute_curves
 from distillab.evidence.pairs import Row
-from distillab.evidence.results import Tables, looks_of, task_of
+from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
 from distillab.report.collect.gallery import galleries
@@ -55,7 +55,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
-    spec, task, phrases = folder.spec, task_of(folder), phrases_of(folder)
+    spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:
         conditions = ledger.conditions()
@@ -101,7 +101,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
 
 
 def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
-    spec, task = folder.spec, task_of(folder)
+    spec, task = folder.spec, folder.spec.task_config()
     margin, confidence, baseline = spec.evidence.margin, spec.evidence.confidence, spec.evidence.baselines[0]
     # Which later seeds a level has depends on the results: trends use the seeds that every level has.
     until = spec.looks[0] if spec.looks else math.inf
@@ -173,7 +173,7 @@ def _reproduction(folder: StudyFolder) -> Reproduction:
 
 
 def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
-    spec, task = folder.spec, task_of(folder)
+    spec, task = folder.spec, folder.spec.task_config()
     metric = task.metrics[task.primary]
     levels = "; each at the stricter level of its look, so that the intervals of all looks are valid together"
     return Statistics(

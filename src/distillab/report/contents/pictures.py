@@ -15,16 +15,25 @@ class Tile:
     """One example.
 
     Attributes:
-        image: uint8 ``[C, H, W]`` with one or three channels, or the bytes of a PNG file.
-        label: Its class name as read.
-        new_label: Its class name after the factor; marked on the page if it differs from ``label``.
+        picture: uint8 ``[C, H, W]`` with one or three channels, or the bytes of a PNG file.
+        labels: Names of its classes as read; empty if it has none or none is known.
+        new_labels: Names of its classes after the factor; marked on the page if they differ from ``labels``.
         dropped: Whether the factor removed the example; it is then shown faded.
+        added: Whether the factor added the example.
+        sound: A WAV file to play, if the example is a sound.
     """
 
-    image: npt.NDArray[np.uint8] | bytes
-    label: str
-    new_label: str | None = None
+    picture: npt.NDArray[np.uint8] | bytes
+    labels: tuple[str, ...] = ()
+    new_labels: tuple[str, ...] | None = None
     dropped: bool = False
+    added: bool = False
+    sound: bytes | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the factor changed the labels."""
+        return self.new_labels is not None and self.new_labels != self.labels
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Pictures:
         after: One strip per level shown, weakest first.
         checks: The manipulation checks of all levels, shown or not.
         note: One sentence on how the examples were picked.
+        several_labels: Whether an example may have several labels: they are then written below each tile,
+            while tiles with one label are grouped by it.
     """
 
     factor: str
@@ -88,3 +99,4 @@ class Pictures:
     after: tuple[Strip, ...] = ()
     checks: tuple[Check, ...] = ()
     note: str = ""
+    several_labels: bool = False

@@ -13,7 +13,7 @@ class DatasetView:
     Attributes:
         name: Name of the dataset.
         classes: Class names in label order.
-        shape: Channels, height and width of one image.
+        shape: Channels, height and width of one item; for sounds 1, features and frames.
         splits: (name, number of examples), e.g. ``(("train", 4000), ("val", 500), ("test", 1000))``.
         source: The registered source it was read from (``parquet``, ``folder``).
         duplicates: (pair of splits, exact duplicates found), e.g. ``(("train/test", 10),)``.
@@ -22,6 +22,7 @@ class DatasetView:
         carved: Splits that were carved from train because the source has none.
         notes: Anything else, one sentence each.
         digest: Content address.
+        modality: What an example is: ``image``, ``audio``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class DatasetView:
     carved: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     digest: str = ""
+    modality: str = "image"
 
 
 @dataclass(frozen=True)

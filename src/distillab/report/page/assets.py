@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from distillab.artefacts import write_atomically
 from distillab.report.page import wording
-from distillab.report.page.pictures import by_class, data_uri
+from distillab.report.page.pictures import data_uri, grouped_tiles, labels_text, sound_uri
 
 
 @cache
@@ -29,7 +29,9 @@ def shared_environment() -> jinja2.Environment:
     environment.globals |= {
         "w": wording,
         "data_uri": data_uri,
-        "by_class": by_class,
+        "sound_uri": sound_uri,
+        "grouped_tiles": grouped_tiles,
+        "labels_text": labels_text,
         "glyphs": wording.VERDICT_GLYPHS,
         "verdict_names": wording.VERDICT_NAMES,
     }

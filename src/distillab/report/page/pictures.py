@@ -1,4 +1,4 @@
-"""Images as data URIs: small ones exactly (PNG), larger ones as thumbnails (JPEG)."""
+"""Examples on the page: pictures and sounds as data URIs, and how tiles are arranged."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ EXACT_SIDE = 64  # pixels; images up to this side are embedded unchanged
 THUMBNAIL_SIDE = 152  # twice the side of a large tile, for dense screens
 SMALL_SIDE = 40
 SHORT_LABEL = 4  # characters that fit below a small tile
-SMALL_TILE, LARGE_TILE = 46, 76  # CSS pixels
+SMALL_TILE, LARGE_TILE, SOUND_TILE = 46, 76, 150  # CSS pixels; a player needs the widest
 JPEG_QUALITY = 85
+NO_LABEL = "no label"
 
 
 def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
-    """Return an image as a ``data:`` URI.
+    """Return an image as a ``data:`` URI: small ones exactly (PNG), larger ones as thumbnails (JPEG).
 
     Args:
         image: uint8 ``[C, H, W]`` with C 1 or 3, or the bytes of a PNG file (embedded unchanged).
@@ -46,16 +47,45 @@ def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
     return _uri("image/jpeg", buffer.getvalue())
 
 
+def sound_uri(sound: bytes) -> str:
+    """Return a WAV file as a ``data:`` URI."""
+    return _uri("audio/wav", sound)
+
+
 def tile_side(pictures: Pictures) -> int:
-    """Return the side of a tile in CSS pixels: larger for larger images and for long new labels."""
+    """Return the side of a tile in CSS pixels.
+
+    It is larger for players, for larger images and for long labels.
+    """
     tiles = [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
-    long_label = any(
-        len(tile.new_label or "") > SHORT_LABEL and tile.new_label != tile.label for tile in tiles
-    )
+    if any(tile.sound for tile in tiles):
+        return SOUND_TILE
+    long_label = any(len(labels_text(tile.new_labels)) > SHORT_LABEL and tile.changed for tile in tiles)
     sizes = (
-        _png_size(tile.image) if isinstance(tile.image, bytes) else tile.image.shape[1:] for tile in tiles[:1]
+        _png_size(tile.picture) if isinstance(tile.picture, bytes) else tile.picture.shape[1:]
+        for tile in tiles[:1]
     )
-    return LARGE_TILE if long_label or any(max(size) > SMALL_SIDE for size in sizes) else SMALL_TILE
+    large = pictures.several_labels or long_label or any(max(size) > SMALL_SIDE for size in sizes)
+    return LARGE_TILE if large else SMALL_TILE
+
+
+def labels_text(labels: Sequence[str] | None) -> str:
+    """Return the labels of an example in one line."""
+    return ", ".join(labels or ()) or NO_LABEL
+
+
+def grouped_tiles(pictures: Pictures, tiles: Sequence[Tile]) -> list[tuple[str, list[Tile]]]:
+    """Return tiles under headings: the class as read, and "added" for those that the factor added.
+
+    If examples may have several labels, only added ones have a heading.
+    """
+
+    def heading(tile: Tile) -> str:
+        if tile.added:
+            return "added"
+        return "" if pictures.several_labels else labels_text(tile.labels)
+
+    return [(title, list(group)) for title, group in groupby(tiles, key=heading)]
 
 
 def _png_size(content: bytes) -> tuple[int, int]:
@@ -63,11 +93,6 @@ def _png_size(content: bytes) -> tuple[int, int]:
     if not content.startswith(PNG_MAGIC) or len(content) < 24:
         raise ValueError("the bytes of a picture must be a PNG file")
     return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-
-
-def by_class(tiles: Sequence[Tile]) -> list[tuple[str, list[Tile]]]:
-    """Return successive tiles with the same class as read, under that class."""
-    return [(label, list(group)) for label, group in groupby(tiles, key=lambda tile: tile.label)]
 
 
 def _uri(kind: str, content: bytes) -> str:

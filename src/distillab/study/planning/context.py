@@ -143,5 +143,7 @@ def _must_have_targets(dataset: Dataset, task: Task) -> None:
         raise RequestError(
             f"the task {task.name} learns from {task.targets.kind}, and the data hold {held.kind}",
             where="task",
-            allowed=" or ".join(name for name in tasks if issubclass(type(held), tasks[name].targets)),
+            allowed=" or ".join(
+                f"task: {name}" for name in tasks if issubclass(type(held), tasks[name].targets)
+            ),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
 from distillab.models import InputSpec
@@ -51,7 +51,7 @@ class PlanSummary:
     stored_bytes: int
     live: int
     seconds: dict[str, float]
-    recipes: dict[int, dict[str, Any]]
+    recipes: dict[int, JsonObject]
     numerics: dict[str, str]
     confidence: float
     margin: float
@@ -164,8 +164,8 @@ def _uses_study_teacher(spec: StudySpec) -> list[bool]:
     return [each.distils for each in spec.method_specs()]
 
 
-def _recipes(plan: Plan) -> dict[int, dict[str, Any]]:
-    sizes: dict[int, dict[str, Any]] = {}
+def _recipes(plan: Plan) -> dict[int, JsonObject]:
+    sizes: dict[int, JsonObject] = {}
     by_run = {cell.run: cell.n_train for cell in plan.cells if cell.run}
     for run, images in by_run.items():
         job = plan.jobs[run]

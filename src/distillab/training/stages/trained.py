@@ -10,6 +10,7 @@ from torch import nn
 from distillab.artefacts import (
     LOGITS,
     SELECTED_WEIGHTS,
+    VAL,
     WEIGHTS,
     RunRecord,
     StoredLogits,
@@ -103,7 +104,8 @@ def _write_logits(
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
 ) -> dict[str, StoredLogits]:
+    thresholds = {VAL: sets.val} if sets.task.has_thresholds and len(sets.val) else {}
     return {
         f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
-        for name, images in sets.eval.items()
+        for name, images in {**thresholds, **sets.eval}.items()
     }

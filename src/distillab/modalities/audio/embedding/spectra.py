@@ -11,7 +11,7 @@ from distillab.data.examples import Examples, Items
 from distillab.modalities.embedding.embedding import Embedding, batches, embeddings, fitting_sample
 from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
-PARTS = 4  # of a recording, in time
+_PARTS = 4  # of a recording, in time
 
 
 @embeddings.register("spectra")
@@ -45,14 +45,14 @@ class SpectralEmbedding(Embedding):
 
 def _features_of(examples: Examples) -> Vectors:
     parts = [_pooled(examples.items(rows)) for rows in batches(examples)]
-    width = int(np.prod(examples.shape[:2])) * (PARTS + 1)
+    width = int(np.prod(examples.shape[:2])) * (_PARTS + 1)
     return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
 
 
 def _pooled(items: Items) -> Vectors:
-    """Return the pooled features of spectrograms, float32 ``[N, C * F * (PARTS + 1)]``."""
+    """Return the pooled features of spectrograms, float32 ``[N, C * F * (_PARTS + 1)]``."""
     values = items.astype(np.float32)
-    means = [part.mean(axis=3) for part in np.array_split(values, PARTS, axis=3) if part.shape[3]]
-    means += [values.mean(axis=3)] * (PARTS - len(means))  # of recordings shorter than so many frames
+    means = [part.mean(axis=3) for part in np.array_split(values, _PARTS, axis=3) if part.shape[3]]
+    means += [values.mean(axis=3)] * (_PARTS - len(means))  # of recordings shorter than so many frames
     pooled: Vectors = np.stack([*means, values.std(axis=3)], axis=-1).reshape(len(items), -1)
     return pooled

@@ -24,6 +24,11 @@ class FeatureNoise(Operation):
 
     Attributes:
         strength: Largest standard deviation, in units of the features: dB for log-mel spectrograms.
+
+    Example:
+        >>> silence = torch.zeros(2, 1, 40, 101, dtype=torch.float16)
+        >>> FeatureNoise().render(silence, np.arange(2), epoch=0, seed=0).std() < 3
+        tensor(True)
     """
 
     modality: ClassVar[str | None] = "audio"

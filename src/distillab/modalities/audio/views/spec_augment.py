@@ -31,6 +31,10 @@ class SpecAugment(Operation):
         band_width: Largest width of such a mask, as a share of all bands.
         frame_masks: Number of masks of frames.
         frame_width: Largest width of such a mask, as a share of all frames.
+
+    Example:
+        >>> SpecAugment(frame_masks=3).label
+        'spec_augment(frame_masks=3)'
     """
 
     modality: ClassVar[str | None] = "audio"

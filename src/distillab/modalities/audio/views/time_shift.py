@@ -21,6 +21,11 @@ class TimeShift(Operation):
 
     Attributes:
         share: Largest shift, as a share of all frames.
+
+    Example:
+        >>> ramp = torch.arange(10.0).expand(3, 1, 1, 10)
+        >>> TimeShift(share=0.2).render(ramp, np.arange(3), epoch=0, seed=0)[:, 0, 0, 5]
+        tensor([3., 5., 4.])
     """
 
     modality: ClassVar[str | None] = "audio"

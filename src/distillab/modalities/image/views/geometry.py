@@ -1,4 +1,4 @@
-"""Changes of shape: images sampled where a map of coordinates says, black outside."""
+"""Changes of geometry: images sampled at the coordinates of a map, black outside."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Angles = npt.NDArray[np.float64]
+Amounts = npt.NDArray[np.float64]
+"""float64 ``[N]``, one amount per image."""
 
 
 def affine(pixels: Tensor, matrices: npt.NDArray[np.float64]) -> Tensor:
-    """Images moved by affine maps, to the nearest pixel: uint8 [N, C, H, W] to the same shape.
+    """Transform images by affine maps, to the nearest pixel: uint8 [N, C, H, W] to the same shape.
 
-    ``matrices``, float64 ``[N, 2, 3]``, say for a pixel of the result where it comes from: (x, y, 1), in
-    pixels from the centre of the image, to (x, y).
+    Args:
+        pixels: The images.
+        matrices: float64 ``[N, 2, 3]``, from a pixel of the result to its origin: (x, y, 1), in pixels from
+            the center of the image, to (x, y).
     """
     _, _, height, width = pixels.shape
     x = torch.arange(width, device=pixels.device) - (width - 1) / 2
@@ -31,29 +34,29 @@ def affine(pixels: Tensor, matrices: npt.NDArray[np.float64]) -> Tensor:
     return moved.to(torch.uint8)
 
 
-def shear_x(slope: Angles, height: int) -> npt.NDArray[np.float64]:
-    """Rows moved to the left in proportion to their distance from the top: ``[N]`` to ``[N, 2, 3]``."""
+def shear_x(slope: Amounts, height: int) -> npt.NDArray[np.float64]:
+    """Move rows to the left in proportion to their distance from the top: ``[N]`` to ``[N, 2, 3]``."""
     matrices = _identity(len(slope))
     matrices[:, 0, 1], matrices[:, 0, 2] = slope, slope * height / 2
     return matrices
 
 
-def shear_y(slope: Angles, width: int) -> npt.NDArray[np.float64]:
-    """Columns moved up in proportion to their distance from the left: ``[N]`` to ``[N, 2, 3]``."""
+def shear_y(slope: Amounts, width: int) -> npt.NDArray[np.float64]:
+    """Move columns up in proportion to their distance from the left: ``[N]`` to ``[N, 2, 3]``."""
     matrices = _identity(len(slope))
     matrices[:, 1, 0], matrices[:, 1, 2] = slope, slope * width / 2
     return matrices
 
 
-def translation(right: Angles, down: Angles) -> npt.NDArray[np.float64]:
-    """Moved by whole pixels, fractions cut off: ``[N]`` each, to ``[N, 2, 3]``."""
+def translation(right: Amounts, down: Amounts) -> npt.NDArray[np.float64]:
+    """Move by whole pixels, fractions cut off: ``[N]`` each, to ``[N, 2, 3]``."""
     matrices = _identity(len(right))
     matrices[:, 0, 2], matrices[:, 1, 2] = -np.trunc(right), -np.trunc(down)
     return matrices
 
 
-def rotation(degrees: Angles) -> npt.NDArray[np.float64]:
-    """Turned about the centre, counterclockwise: ``[N]`` to ``[N, 2, 3]``."""
+def rotation(degrees: Amounts) -> npt.NDArray[np.float64]:
+    """Turn about the center, counterclockwise: ``[N]`` to ``[N, 2, 3]``."""
     matrices, angle = _identity(len(degrees)), np.radians(degrees)
     matrices[:, 0, 0], matrices[:, 0, 1] = np.cos(angle), -np.sin(angle)
     matrices[:, 1, 0], matrices[:, 1, 1] = np.sin(angle), np.cos(angle)

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations a view, chosen at random from fourteen, all at one magnitude."""
+"""RandAugment: a few operations per view, chosen at random from fourteen, all at one magnitude."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.data.examples import IMAGE, Indices
-from distillab.modalities.image.views import colour, geometry, tones
+from distillab.modalities.image.views import color, geometry, tones
 from distillab.modalities.views.operation import Operation, operation, per_example, to_bytes
 
 Signs = npt.NDArray[np.float64]
-# Applies an operation to images, given the share of its strongest magnitude and a sign for each image.
 Augmentation = Callable[[Tensor, float, Signs], Tensor]
+"""Applies an operation to images, given a share of its strongest magnitude and one sign per image."""
 
-BINS = 31
+MAGNITUDES = 31
 STRONGEST_SHEAR = 0.3
 STRONGEST_ROTATION = 30.0  # degrees
 STRONGEST_TRANSLATION = 150 / 331  # of a side
@@ -27,7 +27,7 @@ STRONGEST_FACTOR = 0.9
 MOST_BITS_LOST = 4
 
 
-def _coloured(change: Callable[[Tensor, Tensor], Tensor]) -> Augmentation:
+def _by_factor(change: Callable[[Tensor, Tensor], Tensor]) -> Augmentation:
     def augment(pixels: Tensor, strength: float, signs: Signs) -> Tensor:
         levels = pixels.float()
         return to_bytes(change(levels, per_example(1 + STRONGEST_FACTOR * strength * signs, levels)))
@@ -72,10 +72,10 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "translate_x": _translate_x,
     "translate_y": _translate_y,
     "rotate": _rotate,
-    "brightness": _coloured(colour.brightness),
-    "saturation": _coloured(colour.saturation),
-    "contrast": _coloured(colour.contrast),
-    "sharpness": _coloured(colour.sharpness),
+    "brightness": _by_factor(color.brightness),
+    "saturation": _by_factor(color.saturation),
+    "contrast": _by_factor(color.contrast),
+    "sharpness": _by_factor(color.sharpness),
     "posterize": _posterize,
     "solarize": _solarize,
     "autocontrast": lambda pixels, strength, signs: tones.autocontrast(pixels),
@@ -85,23 +85,31 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 @operation("rand_augment")
 class RandAugment(Operation):
-    """``n`` operations one after the other, each drawn from fourteen, at ``magnitude`` (0 to 30) of its
-    range; shears, translations, rotations and changes of colour go either way.
+    """``n`` operations in sequence, each drawn from fourteen, at ``magnitude`` of its range; shears,
+    translations, rotations and changes of color go either way.
 
     Outside the image it is black; geometry takes the nearest pixel. Ranges and fill are torchvision's.
 
     Paper: Cubuk, Zoph, Shlens and Le, "RandAugment", NeurIPS 2020.
+
+    Attributes:
+        n: Number of operations.
+        magnitude: From 0 to 30.
+
+    Example:
+        >>> RandAugment(n=3).label
+        'rand_augment(n=3)'
     """
 
     modality: ClassVar[str | None] = IMAGE
 
     n: Annotated[int, Field(ge=1, strict=True)] = 2
-    magnitude: Annotated[int, Field(ge=0, lt=BINS, strict=True)] = 10
+    magnitude: Annotated[int, Field(ge=0, lt=MAGNITUDES, strict=True)] = 10
 
-    def render(self, pixels: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
-        """Augmented images. The images that draw the same operation go through it together."""
-        strength = self.magnitude / (BINS - 1)
-        augmented = pixels.clone()
+    def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
+        """Return augmented images; those that draw the same operation go through it together."""
+        strength = self.magnitude / (MAGNITUDES - 1)
+        augmented = items.clone()
         for place in range(self.n):
             bits = self.bits(str(place), ids, epoch, seed)
             signs = np.where(bits >> np.uint64(63), -1.0, 1.0)
@@ -109,6 +117,6 @@ class RandAugment(Operation):
             for number, augment in enumerate(AUGMENTATIONS.values()):
                 chosen = np.flatnonzero(choice == number)
                 if len(chosen):
-                    rows = torch.from_numpy(chosen).to(pixels.device)
+                    rows = torch.from_numpy(chosen).to(items.device)
                     augmented[rows] = augment(augmented[rows], strength, signs[chosen])
         return augmented

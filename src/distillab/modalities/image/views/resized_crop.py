@@ -1,4 +1,4 @@
-"""Random resized crops: a part of the image of random size and proportions, at the size of the whole."""
+"""Random resized crops: a part of the image, of random size and proportions, resized to the whole."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from distillab.data.randomness import random_bits
 from distillab.modalities.views.operation import Operation, operation, to_bytes
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-# Boxes tried before the largest one in the middle is taken.
+# Boxes tried before the largest one in the center is taken.
 ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """Parts of images, in pixels: the top left corner and the size, int64 ``[N]`` each."""
+    """Parts of images, in pixels.
+
+    Attributes:
+        top: int64 ``[N]``, the upper border.
+        left: int64 ``[N]``, the left border.
+        height: int64 ``[N]``.
+        width: int64 ``[N]``.
+    """
 
     top: Indices
     left: Indices
@@ -32,12 +39,19 @@ class Boxes:
 
 @operation("random_resized_crop")
 class RandomResizedCrop(Operation):
-    """A box with a share of the image's area from ``scale`` and a width over height from ``ratio`` (uniform
-    in its logarithm), somewhere in the image, resized bilinearly to the size of the image.
+    """A random box of the image, resized bilinearly to the size of the image.
 
-    Boxes that do not fit are drawn again, ten times at most; then it is the largest box in the middle.
+    Boxes that do not fit are drawn again, ten times at most; then the largest box in the center is taken.
 
     Paper: Szegedy et al., "Going deeper with convolutions", CVPR 2015, section 6.
+
+    Attributes:
+        scale: Bounds of the share of the image's area.
+        ratio: Bounds of width over height, which is uniform in its logarithm.
+
+    Example:
+        >>> RandomResizedCrop(scale=(0.5, 1.0)).label
+        'random_resized_crop(scale=(0.5, 1.0))'
     """
 
     modality: ClassVar[str | None] = IMAGE
@@ -47,25 +61,25 @@ class RandomResizedCrop(Operation):
 
     @field_validator("scale", "ratio")
     @classmethod
-    def _in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+    def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if bounds[0] > bounds[1]:
             raise ValueError("write the lower bound first")
         return bounds
 
     @field_validator("scale")
     @classmethod
-    def _a_share(cls, scale: tuple[float, float]) -> tuple[float, float]:
+    def _within_image(cls, scale: tuple[float, float]) -> tuple[float, float]:
         if scale[1] > 1:
             raise ValueError("scale is a share of the image's area, at most 1")
         return scale
 
-    def render(self, pixels: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
-        """The boxes at the size of the images."""
-        _, _, height, width = pixels.shape
-        return resized(pixels, self.boxes(ids, epoch, seed, height, width))
+    def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
+        """Return the boxes at the size of the images."""
+        _, _, height, width = items.shape
+        return resized(items, self.boxes(ids, epoch, seed, height, width))
 
     def boxes(self, ids: Indices, epoch: int, seed: int, height: int, width: int) -> Boxes:
-        """The box of each image in an epoch."""
+        """Return the box of each image in an epoch."""
         state = self.bits("box", ids, epoch, seed).astype(np.int64)
         drawn = random_bits(state[:, None] + np.arange(2 * ATTEMPTS + 2)) / 2.0**64
         scale, log_ratio = np.array(self.scale), np.log(self.ratio)
@@ -88,7 +102,7 @@ class RandomResizedCrop(Operation):
 
 
 def resized(pixels: Tensor, boxes: Boxes) -> Tensor:
-    """Boxes at the size of the images, bilinear within the box: uint8 [N, C, H, W] to the same shape."""
+    """Resize boxes to the size of the images, bilinear within the box: uint8 [N, C, H, W] to that shape."""
     _, _, height, width = pixels.shape
     x = _sources(boxes.left, boxes.width, width, pixels.device)
     y = _sources(boxes.top, boxes.height, height, pixels.device)
@@ -99,8 +113,10 @@ def resized(pixels: Tensor, boxes: Boxes) -> Tensor:
 
 
 def _sources(start: Indices, length: Indices, size: int, device: torch.device) -> Tensor:
-    """Where the rows or columns of the result come from, float32 ``[N, size]``, with the image from -1 to 1.
-    Never beyond the centres of the outermost pixels of the box: what is cut away is not seen."""
+    """Return the origin of the rows or columns of the result, float32 ``[N, size]``, the image being -1 to 1.
+
+    It never lies beyond the centers of the outermost pixels of the box: nothing outside the box shows.
+    """
     at = start[:, None] + (np.arange(size) + 0.5) * (length[:, None] / size)
     inside = np.clip(at, start[:, None] + 0.5, (start + length)[:, None] - 0.5)
     return torch.from_numpy((2 * inside / size - 1).astype(np.float32)).to(device)

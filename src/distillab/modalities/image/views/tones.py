@@ -1,4 +1,4 @@
-"""Changes of tone that send every grey level to another one: uint8 [N, C, H, W] to the same shape."""
+"""Changes of tone that map every gray level to another one: uint8 [N, C, H, W] to the same shape."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from distillab.modalities.views.operation import to_bytes
 
 
 def posterize(pixels: Tensor, bits: int) -> Tensor:
-    """Keep the ``bits`` most significant bits of each grey level."""
+    """Keep the ``bits`` most significant bits of each gray level."""
     return pixels & (0xFF << (8 - bits) & 0xFF)
 
 
 def solarize(pixels: Tensor, threshold: float) -> Tensor:
-    """Invert the grey levels from ``threshold`` up."""
+    """Invert the gray levels from ``threshold`` up."""
     return torch.where(pixels >= threshold, 255 - pixels, pixels)
 
 
 def autocontrast(pixels: Tensor) -> Tensor:
-    """Stretch each channel so that it reaches from 0 to 255. A channel of one level stays."""
+    """Stretch each channel to the range from 0 to 255. A channel of one level stays."""
     low = pixels.amin(dim=(2, 3), keepdim=True).float()
     span = pixels.amax(dim=(2, 3), keepdim=True).float() - low
     return torch.where(span > 0, to_bytes((pixels.float() - low) * (255 / span.clamp(min=1))), pixels)

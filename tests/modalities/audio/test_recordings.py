@@ -19,8 +19,8 @@ from distillab.modalities.audio import (
     AudioSettings,
     RecordingPart,
     decode_recordings,
-    duration,
     read_waveform,
+    recording_seconds,
 )
 
 RATE = 8000
@@ -59,7 +59,7 @@ def test_samples_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     waveform, rate = read_waveform(tmp_path / "a", "a", settings)
     assert rate == RATE and waveform.dtype == np.float32
     np.testing.assert_array_equal(waveform, read(encoded(samples, kind=kind)))
-    assert duration(tmp_path / "a") == 1.0
+    assert recording_seconds(tmp_path / "a") == 1.0
 
 
 def test_channels_are_averaged() -> None:

@@ -1,11 +1,11 @@
-"""Changes of colour, for a batch with a strength for each image.
+"""Changes of color, for a batch with one strength per image.
 
-Grey levels are float [N, C, H, W] from 0 to 255, before and after; strengths are ``[N, 1, 1, 1]``. A factor
-of 1 changes nothing, 0 takes everything away. Images with other than three channels have no colour: their
+Gray levels are float [N, C, H, W] from 0 to 255, before and after; strengths are ``[N, 1, 1, 1]``. A factor
+of 1 changes nothing, 0 takes everything away. Images with other than three channels have no color: their
 luminance is the mean of their channels, and saturation and hue leave them as they are.
 
 Every step is one correctly rounded operation: fused ones (lerp, remainder) may round differently in the last
-few elements of a batch, and an image must not look different in other company.
+few elements of a batch, and an image must not depend on the other images of its batch.
 """
 
 from __future__ import annotations
@@ -14,40 +14,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# ITU-R BT.601: what red, green and blue add to luminance.
-LUMA = (0.2989, 0.587, 0.114)
+LUMA_WEIGHTS = (0.2989, 0.587, 0.114)
+"""ITU-R BT.601: the contributions of red, green and blue to luminance."""
 
 
 def luminance(pixels: Tensor) -> Tensor:
-    """How bright each pixel is: [N, C, H, W] to [N, 1, H, W]."""
-    if pixels.shape[1] != len(LUMA):
+    """Return the luminance of each pixel: [N, C, H, W] to [N, 1, H, W]."""
+    if pixels.shape[1] != len(LUMA_WEIGHTS):
         return pixels.mean(dim=1, keepdim=True)
     red, green, blue = pixels.unbind(dim=1)
-    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[:, None]
+    return (LUMA_WEIGHTS[0] * red + LUMA_WEIGHTS[1] * green + LUMA_WEIGHTS[2] * blue)[:, None]
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Towards black (factor below 1) or away from it."""
+    """Move towards black (factor below 1) or away from it."""
     return (pixels * factor).clamp_(0, 255)
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Towards the mean luminance of the image, or away from it."""
-    grey = luminance(pixels)
-    if grey.device.type == "mps":
-        grey = grey.cpu()  # it has no float64
-    mean = grey.mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
+    """Move towards the mean luminance of the image, or away from it."""
+    gray = luminance(pixels)
+    if gray.device.type == "mps":
+        gray = gray.cpu()  # it has no float64
+    mean = gray.mean(dim=(1, 2, 3), keepdim=True, dtype=torch.float64)
     return _blend(pixels, mean.to(pixels.dtype).to(pixels.device), factor)
 
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Towards the grey image of the same luminance, or away from it."""
+    """Move towards the gray image of the same luminance, or away from it."""
     return _blend(pixels, luminance(pixels), factor) if pixels.shape[1] == 3 else pixels
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Towards the image smoothed by a 3x3 kernel, 5 in its middle and 1 around it, or away from it. The
-    border, where the kernel does not fit, stays."""
+    """Move towards the image smoothed by a 3x3 kernel, 5 in its center and 1 around it, or away from it.
+
+    The border, where the kernel does not fit, stays.
+    """
     if min(pixels.shape[2:]) < 3:
         return pixels
     around = F.avg_pool2d(pixels, 3, stride=1, divisor_override=1)
@@ -58,7 +60,7 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def hue(pixels: Tensor, turn: Tensor) -> Tensor:
-    """Hue turned by a share of the colour circle, at the same value and saturation of the HSV model."""
+    """Turn the hue by a share of the color circle, at the same value and saturation of the HSV model."""
     if pixels.shape[1] != 3:
         return pixels
     red, green, blue = pixels.unbind(dim=1)

@@ -51,15 +51,15 @@ def test_log_mel_is_that_of_librosa(keys: dict[str, Any]) -> None:
     features = made(waveforms)
     for waveform, mine in zip(waveforms, features, strict=True):
         power = librosa.feature.melspectrogram(**reference(waveform, made))
-        theirs = librosa.power_to_db(power, ref=1.0, top_db=DYNAMIC_RANGE)
-        np.testing.assert_allclose(mine[0], theirs, atol=1e-3)
+        expected = librosa.power_to_db(power, ref=1.0, top_db=DYNAMIC_RANGE)
+        np.testing.assert_allclose(mine[0], expected, atol=1e-3)
 
 
 def test_mfcc_is_that_of_librosa() -> None:
     made, waveforms = extractor(features="mfcc", n_mfcc=13, n_mels=40), noise()
     for waveform, mine in zip(waveforms, made(waveforms), strict=True):
-        theirs = librosa.feature.mfcc(n_mfcc=13, **reference(waveform, made))
-        np.testing.assert_allclose(mine[0], theirs, atol=2e-3)
+        expected = librosa.feature.mfcc(n_mfcc=13, **reference(waveform, made))
+        np.testing.assert_allclose(mine[0], expected, atol=2e-3)
 
 
 def test_derivatives_are_those_of_librosa() -> None:
@@ -67,8 +67,8 @@ def test_derivatives_are_those_of_librosa() -> None:
     features = made(waveforms)
     assert features.shape == (1, 3, 20, 101)
     for order in (1, 2):
-        theirs = librosa.feature.delta(features[0, 0], width=9, order=order)
-        np.testing.assert_allclose(features[0, order], theirs, atol=1e-4)
+        expected = librosa.feature.delta(features[0, 0], width=9, order=order)
+        np.testing.assert_allclose(features[0, order], expected, atol=1e-4)
 
 
 @given(frequency=st.floats(150, 3700))
