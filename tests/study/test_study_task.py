@@ -67,7 +67,7 @@ def test_task_is_part_of_every_training() -> None:
 
 @pytest.mark.parametrize("method", ["dkd", "crd"])
 def test_method_of_another_task_is_refused(method: str) -> None:
-    with pytest.raises(RequestError, match=f"method {method} holds for classification, not for the task"):
+    with pytest.raises(RequestError, match=f"method {method} is defined for classification alone"):
         planned(methods=["ce", method])
 
 
