@@ -16,7 +16,14 @@ settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 PACKED = Path(__file__).resolve().parents[2] / "shared" / "data"
-SETS = {"cifar100": "cifar100", "mnist": "MNIST", "usps": "usps", "corn_leaf": "corn_leaf"}  # set: its folder
+SETS = {
+    "cifar100": "cifar100",
+    "mnist": "MNIST",
+    "usps": "usps",
+    "corn_leaf": "corn_leaf",
+    "digits_spoken": "digits_spoken",
+    "heart": "heart",
+}  # set: its folder
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +32,7 @@ def real_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if named := os.environ.get("DISTILLAB_DATA"):
         return Path(named)
     if not (PACKED / "unpack.py").is_file():
-        pytest.skip(
-            "real image sets: set DISTILLAB_DATA to the folder that holds cifar100, MNIST, usps, corn_leaf"
-        )
+        pytest.skip("real image sets: set DISTILLAB_DATA to the folder that holds cifar100, MNIST, ...")
     cache = getattr(request.config, "cache", None)  # there is none under `-p no:cacheprovider`
     unpacked = cache.mkdir("real_data") if cache else tmp_path_factory.mktemp("real_data")
     for name, folder in SETS.items():

@@ -8,6 +8,8 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from distillab.spelling import american
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -93,7 +95,7 @@ def validation_error(error: ValidationError, where: str, known: Iterable[str] = 
     *parents, key = keys or ("",)
     if first["type"] == "extra_forbidden":
         inside = "".join(f"{parent}." for parent in parents)
-        siblings = [n.removeprefix(inside) for n in known if n.startswith(inside)]
+        siblings = [american(n.removeprefix(inside)) for n in known if n.startswith(inside)]
         unknown = unknown_name("key", key, [n for n in siblings if "." not in n])
         return RequestError(unknown.what, where=_place(where, parents), allowed=unknown.allowed or None)
     if first["type"] == "missing":
@@ -136,7 +138,7 @@ def _key_path(detail: ErrorDetails) -> tuple[str, ...]:
 
 
 def _place(where: str, keys: Iterable[str]) -> str:
-    return ".".join([*([where] if where else []), *keys])
+    return ".".join([*([where] if where else []), *map(american, keys)])
 
 
 def _requirement(kind: str, context: Mapping[str, object], message: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from distillab.errors import unknown_name
+from distillab.spelling import canonical_word
 
 EntryT = TypeVar("EntryT")
 
@@ -74,12 +75,16 @@ class Registry(Generic[EntryT]):
         Raises:
             RequestError: There is none; the message suggests the nearest name.
         """
-        if name not in self._entries:
+        if name not in self:
             raise unknown_name(self.noun, name, self._entries)
-        return self._entries[name]
+        return self._entries[self.canonical_name(name)]
+
+    def canonical_name(self, name: str) -> str:
+        """Return the registered name of an entry that was named in either spelling."""
+        return canonical_word(name, self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and self.canonical_name(name) in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))

@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
+from distillab.config import PublicConfig
 from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods.batch import Batch, Pair
@@ -99,10 +100,8 @@ class Method(nn.Module, ABC):
     remembers_images: ClassVar[bool] = False
     revision: ClassVar[int] = 1
 
-    class Config(BaseModel):
+    class Config(PublicConfig):
         """Hyper-parameters; the defaults are the canonical paper's."""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__()
@@ -188,7 +187,7 @@ class Method(nn.Module, ABC):
     def _check_task(self) -> None:
         if self.tasks is not None and self.task.name not in self.tasks:
             raise RequestError(
-                f"method {self.name} holds for {' and '.join(sorted(self.tasks))}, not for the task "
+                f"method {self.name} is defined for {' and '.join(sorted(self.tasks))} alone, not for "
                 f"{self.task.name}",
                 allowed="another method, such as kd",
             )

@@ -206,7 +206,9 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
         raise unknown_name("method", name, methods, where=where)
     config = (own.kind if own else methods[name]).Config
     try:
-        return MethodSpec(own.name if own else name, config.model_validate(settings), own=own)
+        return MethodSpec(
+            own.name if own else methods.canonical_name(name), config.model_validate(settings), own=own
+        )
     except ValidationError as error:
         raise validation_error(error, f"{where}.{name}", config.model_fields) from error
 

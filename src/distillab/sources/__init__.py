@@ -1,6 +1,7 @@
 """Sources: where examples come from, one per file, found by the name it is registered under."""
 
 from distillab.sources import (
+    audio,
     csv,
     digits,
     folder,
@@ -21,6 +22,7 @@ __all__ = [
     "RawSplit",
     "RawSplits",
     "Source",
+    "audio",
     "csv",
     "digits",
     "folder",

@@ -16,9 +16,9 @@ from distillab.data.examples import Indices
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.sources.grouping import (
+    captured,
     check_pattern,
     encode_groups,
-    groups_by_pattern,
     groups_by_table,
     read_groups,
 )
@@ -36,12 +36,13 @@ class ClassFolders(Source):
     table (``groups``), or their paths (``group_pattern``).
 
     Attributes:
-        path: the folder.
+        path: The folder.
         layout: ``class``, or ``group/class`` or ``class/group`` for folders of groups.
-        groups: a CSV file with a header whose first column lists paths below ``path``, or file names.
-        group: the column of ``groups`` that names the groups; not needed if it is the only other one.
-        unlisted: the group of files that ``groups`` does not list; by default every file must be listed.
-        group_pattern: a regular expression whose one capturing bracket matches the group in the path.
+        groups: A CSV file with a header whose first column lists paths below ``path``, or file names.
+        group: The column of ``groups`` that names the groups; not needed if it is the only other one.
+        unlisted: The group of files that ``groups`` does not list; by default every file must be listed.
+        group_pattern: A regular expression whose one capturing bracket matches the group in the path.
+        class_pattern: One that matches the class in the path: files then need not be in class folders.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -53,6 +54,7 @@ class ClassFolders(Source):
     group: str | None = None
     unlisted: str | None = None
     group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
+    class_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @model_validator(mode="after")
     def _one_way_to_groups(self) -> ClassFolders:
@@ -61,6 +63,8 @@ class ClassFolders(Source):
             raise RequestError(
                 "groups are given in several ways", allowed="one of layout, groups and group_pattern"
             )
+        if self.layout != "class" and self.class_pattern is not None:
+            raise RequestError("'layout' and 'class_pattern' exclude each other", allowed="one of them")
         for key in ("group", "unlisted"):
             if getattr(self, key) is not None and self.groups is None:
                 raise RequestError(f"{key!r} needs a table of groups", allowed="groups: a CSV file")
@@ -90,8 +94,9 @@ class ClassFolders(Source):
         for split, files in found.items():
             if not any(files.values()):
                 below = f"{self._levels}/<{self.noun}>"
+                place = "a class folder" if self.class_pattern is None else "any folder"
                 raise RequestError(
-                    f"there is no {self.noun} in a class folder here",
+                    f"there is no {self.noun} in {place} here",
                     where=str(roots[split]),
                     allowed=f"{below} or {{train,val,test}}/{below}",
                 )
@@ -113,6 +118,8 @@ class ClassFolders(Source):
 
     @property
     def _levels(self) -> str:
+        if self.class_pattern is not None:
+            return "**"
         return "/".join(f"<{level}>" for level in self.layout.split("/"))
 
     def _names(self, paths: list[Path]) -> list[str]:
@@ -123,6 +130,12 @@ class ClassFolders(Source):
         levels = self.layout.split("/")
         place = levels.index("class")
         files: defaultdict[str, list[Path]] = defaultdict(list)
+        if self.class_pattern is not None:
+            paths = sorted(_files_below(root, readable), key=lambda path: path.relative_to(root).as_posix())
+            classes = captured(self._names(paths), self.class_pattern, "class_pattern")
+            for path, name in zip(paths, classes, strict=True):
+                files[name].append(path)
+            return files
         for folder in _visible_folders(root):
             if levels[0] == "class":
                 files[folder.name] = []  # a class even without files: ingest reports it
@@ -150,7 +163,7 @@ class ClassFolders(Source):
             rest = iter(groups_by_table(every, table, self.unlisted, str(self.groups)))
             return encode_groups({s: [next(rest) for _ in paths] for s, paths in files.items()}, "groups")
         if self.group_pattern is not None:
-            found = {split: groups_by_pattern(of, self.group_pattern) for split, of in names.items()}
+            found = {split: captured(of, self.group_pattern, "group_pattern") for split, of in names.items()}
             return encode_groups(found, "group_pattern")
         if self.layout != "class":
             place = self.layout.split("/").index("group")
@@ -170,8 +183,8 @@ class ClassFolders(Source):
         # Among other folders, a `train` that holds files itself is a class: trains beside buses and cars.
         if train is None or (len(named) < len(folders) and _has_files(train, readable)):
             loose = sum(_is_readable(entry, readable) for entry in self.path.iterdir())
-            note = f"{loose} {self.noun}s outside class folders were ignored."
-            return {"train": self.path}, (note,) if loose else ()
+            note = f"{self.noun.capitalize()}s outside class folders, ignored: {loose}."
+            return {"train": self.path}, (note,) if loose and self.class_pattern is None else ()
         roots: dict[str, Path] = {}
         for folder in named:
             split = SPLIT_NAMES[folder.name.lower()]
@@ -182,7 +195,7 @@ class ClassFolders(Source):
             roots[split] = folder
         roots = {split: roots[split] for split in ("train", "val", "test") if split in roots}
         others = [folder.name for folder in folders if folder not in named]
-        note = f"folders that are not a split were ignored: {', '.join(others)}."
+        note = f"Folders that are not a split, ignored: {', '.join(others)}."
         return roots, (note,) if others else ()
 
 

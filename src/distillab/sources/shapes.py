@@ -30,15 +30,6 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _spelled(value: Any) -> Any:
-    """Accept ``color`` for ``colour``, the stored name of the variable."""
-    if isinstance(value, dict):
-        return {_spelled(key): each for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_spelled(each) for each in value]
-    return "colour" if value == "color" else value
-
-
 @source("shapes")
 class Shapes(ImageSource):
     """Drawn images of known shape, texture, color, background, pose and scale; nothing to download.
@@ -51,16 +42,16 @@ class Shapes(ImageSource):
     being resized.
 
     Attributes:
-        images: images per class in train (from which val is carved).
-        test_images: images per class in test.
-        seed: seed of all draws.
-        define: the variables whose values define a class, coarsest first.
-        coarse: the level of the tree that gives the coarse classes; by default the last but one.
-        values: the values in use of a variable: a list of names, or the first k; by default all.
-        cues: strength of the association of a variable with the class, -1 to 1, in train, or by split
+        images: Images per class in train (from which val is carved).
+        test_images: Images per class in test.
+        seed: Seed of all draws.
+        define: The variables whose values define a class, coarsest first.
+        coarse: The level of the tree that gives the coarse classes; by default the last but one.
+        values: The values in use of a variable: a list of names, or the first k; by default all.
+        cues: Strength of the association of a variable with the class, -1 to 1, in train, or by split
             (``background: {train: 0.9, test: -1}``); see :class:`~distillab.sources.drawing.Scene`.
-        nuisances: ranges of rotation, tilt, scale, position and contrast, and the noise.
-        group: the variable that is recorded as the images' group.
+        nuisances: Ranges of rotation, tilt, scale, position and contrast, and the noise.
+        group: The variable that is recorded as the images' group.
 
     Example:
         >>> shapes = Shapes(define="texture", values={"texture": 3}, images=2)
@@ -73,14 +64,12 @@ class Shapes(ImageSource):
     images: Annotated[int, Field(ge=1, lt=2**32)] = 200
     test_images: Annotated[int, Field(ge=1, lt=2**32)] = 100
     seed: int = 0
-    define: Annotated[tuple[Variable, ...], BeforeValidator(_spelled), BeforeValidator(_as_list)] = ("shape",)
-    coarse: Annotated[Variable | None, BeforeValidator(_spelled)] = None
-    values: Annotated[dict[Variable, int | list[str]], BeforeValidator(_spelled)] = Field(default={})
-    cues: Annotated[
-        dict[Variable, float | dict[Literal["train", "test"], float]], BeforeValidator(_spelled)
-    ] = Field(default={})
+    define: Annotated[tuple[Variable, ...], BeforeValidator(_as_list)] = ("shape",)
+    coarse: Variable | None = None
+    values: dict[Variable, int | list[str]] = Field(default={})
+    cues: dict[Variable, float | dict[Literal["train", "test"], float]] = Field(default={})
     nuisances: Nuisances = Nuisances()
-    group: Annotated[Variable | None, BeforeValidator(_spelled)] = None
+    group: Variable | None = None
 
     @model_validator(mode="after")
     def _drawable(self) -> Shapes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from distillab.study.job_parts import ConditionSpec, Written
+from distillab.canonical import JsonObject
+from distillab.study.job_parts import ConditionSpec
 
 Levels = Mapping[str, float | str]
 
@@ -50,12 +50,12 @@ class Cell:
             raise ValueError(f"no run is planned under an excluded condition ({self.excluded})")
         return self.run
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_dict(cls, values: Written) -> Cell:
+    def from_dict(cls, values: JsonObject) -> Cell:
         """Return the cell that :meth:`as_dict` described, also in a ledger of an older version."""
         return cls(**{name: values[name] for name in cls.__slots__ if name in values})
 
@@ -82,14 +82,14 @@ class CheckRecord:
     passed: bool
     note: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
         values = asdict(self)
         values["asked"] = values.pop("requested")
         return values
 
     @classmethod
-    def from_dict(cls, values: Written) -> CheckRecord:
+    def from_dict(cls, values: JsonObject) -> CheckRecord:
         """Return the check that :meth:`as_dict` described."""
         renamed = {("requested" if key == "asked" else key): value for key, value in values.items()}
         return cls(**renamed)
@@ -120,7 +120,7 @@ class ConditionRecord:
         """The seed of the condition's draws."""
         return self.condition.seed
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
         return {
             **self.condition.as_dict(),
@@ -132,7 +132,7 @@ class ConditionRecord:
         }
 
     @classmethod
-    def from_dict(cls, values: Written) -> ConditionRecord:
+    def from_dict(cls, values: JsonObject) -> ConditionRecord:
         """Return the record that :meth:`as_dict` described, also in a ledger of an older version."""
         counts = values.get("counts")
         return cls(

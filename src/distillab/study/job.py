@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
 from distillab.study.job_parts import (
     TRAINED,
     ConditionSpec,
@@ -20,7 +20,6 @@ from distillab.study.job_parts import (
     SetDigests,
     TeacherSource,
     ViewStream,
-    Written,
     read_class_map,
     read_origin,
 )
@@ -57,14 +56,14 @@ class _Work(ABC):
             object.__setattr__(self, "id", spec_id(self.spec_dict()))
 
     @abstractmethod
-    def spec_dict(self) -> dict[str, Any]:
+    def spec_dict(self) -> JsonObject:
         """Return the canonical specification: everything that can change the numbers of the job."""
 
     @abstractmethod
-    def inputs_dict(self) -> Written:
+    def inputs_dict(self) -> JsonObject:
         """Return the condition and the inputs as the ledger stores them, in one mapping."""
 
-    def _general(self, kind: Kind) -> dict[str, Any]:
+    def _general(self, kind: Kind) -> JsonObject:
         threads = {"threads": self.threads} if self.threads != 1 else {}
         return {"kind": kind, "schema": SPEC_VERSION, **threads}
 
@@ -102,13 +101,13 @@ class TeacherJob(_Work):
 
     model: str
     seeds: RunSeeds
-    recipe: Written
+    recipe: JsonObject
     sets: SetDigests
     origin: Origin = TRAINED
-    task: Written | None = None
+    task: JsonObject | None = None
     inputs: TeacherInputs
 
-    def spec_dict(self) -> dict[str, Any]:
+    def spec_dict(self) -> JsonObject:
         return {
             **self._general("teacher"),
             **({"task": self.task} if self.task else {}),
@@ -119,7 +118,7 @@ class TeacherJob(_Work):
             "sets": self.sets.canonical,
         }
 
-    def inputs_dict(self) -> Written:
+    def inputs_dict(self) -> JsonObject:
         weights = {"weights": self.inputs.weights} if self.inputs.weights else {}
         code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
         return {**self.condition.as_dict(), "train": self.inputs.train, **code, **weights}
@@ -134,7 +133,7 @@ class OutputsInputs:
         keep: the outputs that are stored. They follow from the methods of the study, and are in no id.
     """
 
-    recipe: Written
+    recipe: JsonObject
     keep: tuple[str, ...] = LOGITS_ONLY
 
 
@@ -169,7 +168,7 @@ class OutputsJob(_Work):
     endless: bool = False
     inputs: OutputsInputs
 
-    def spec_dict(self) -> dict[str, Any]:
+    def spec_dict(self) -> JsonObject:
         spec = {
             **self._general("outputs"),
             "teacher": self.teacher,
@@ -188,7 +187,7 @@ class OutputsJob(_Work):
             spec["views known by"] = "id"
         return spec
 
-    def inputs_dict(self) -> Written:
+    def inputs_dict(self) -> JsonObject:
         values = {**self.condition.of_transfer, "recipe": self.inputs.recipe}
         if self.views and self.inputs.keep != LOGITS_ONLY:
             values["keep"] = list(self.inputs.keep)
@@ -223,18 +222,18 @@ class StudentJob(_Work):
     kind: ClassVar[Kind] = "student"
 
     model: str
-    method: Written
-    recipe: Written
+    method: JsonObject
+    recipe: JsonObject
     sets: SetDigests
     seeds: RunSeeds
     teacher: TeacherSource | None = None
     class_map: tuple[int, ...] | None = None
-    task: Written | None = None
+    task: JsonObject | None = None
     inputs: StudentInputs = StudentInputs()
     cohort: str = ""
 
-    def spec_dict(self) -> dict[str, Any]:
-        spec: dict[str, Any] = self._general("student")
+    def spec_dict(self) -> JsonObject:
+        spec = dict(self._general("student"))
         spec["model"] = self.model
         spec["method"] = self.method
         spec["recipe"] = self.recipe
@@ -247,7 +246,7 @@ class StudentJob(_Work):
             spec["task"] = self.task
         return spec
 
-    def inputs_dict(self) -> Written:
+    def inputs_dict(self) -> JsonObject:
         if not self.inputs.code:
             return self.condition.of_transfer
         return {**self.condition.of_transfer, "code": dict(self.inputs.code)}
@@ -270,8 +269,8 @@ class StoredJob:
 
     id: str
     kind: Kind
-    spec: Written
-    inputs: Written
+    spec: JsonObject
+    inputs: JsonObject
     needs: tuple[str, ...] = ()
     cost: float = 0.0
     cohort: str = ""
@@ -343,7 +342,7 @@ class StoredJob:
             inputs=StudentInputs(self.inputs.get("code", {})),
         )
 
-    def _general(self) -> dict[str, Any]:
+    def _general(self) -> JsonObject:
         return {
             "id": self.id,
             "condition": ConditionSpec.from_dict(self.inputs),

@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from distillab.canonical import Canonical
-
-# The JSON-able form of a configuration; in a plan a `Canonical`, which is serialized once for all jobs.
-Written = Mapping[str, Any]
+from distillab.canonical import Canonical, JsonObject
 
 
 class Part(ABC):
     """A part that many specifications hold. Its canonical form is made, and serialized, once."""
 
     @abstractmethod
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
 
     @cached_property
@@ -41,9 +38,9 @@ class FactorSpec(Part):
     """
 
     name: str
-    config: Written
+    config: JsonObject
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {"name": self.name, "config": self.config}
 
 
@@ -54,11 +51,11 @@ class ConditionSpec(Part):
     chain: tuple[FactorSpec, ...]
     seed: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {"chain": [factor.canonical for factor in self.chain], "seed": self.seed}
 
     @classmethod
-    def from_dict(cls, values: Written) -> ConditionSpec:
+    def from_dict(cls, values: JsonObject) -> ConditionSpec:
         """Return the condition that :meth:`as_dict` described; other keys are ignored."""
         chain = tuple(FactorSpec(each["name"], each["config"]) for each in values.get("chain", ()))
         return cls(chain, values["seed"])
@@ -77,7 +74,7 @@ class RunSeeds(Part):
     order: int
     views: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {"init": self.init, "order": self.order, "views": self.views}
 
 
@@ -90,7 +87,7 @@ class SetDigests(Part):
     eval: Mapping[str, str]
     normalization: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {
             "train": self.train,
             "val": self.val,
@@ -99,7 +96,7 @@ class SetDigests(Part):
         }
 
     @classmethod
-    def from_dict(cls, values: Written) -> SetDigests:
+    def from_dict(cls, values: JsonObject) -> SetDigests:
         return cls(values["train"], values["val"], values["eval"], values["normalisation"])
 
 
@@ -123,11 +120,11 @@ class TeacherSource(Part):
     job: str
     live: bool
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {"live" if self.live else "outputs": self.job}
 
     @classmethod
-    def from_dict(cls, values: Written) -> TeacherSource:
+    def from_dict(cls, values: JsonObject) -> TeacherSource:
         live = "live" in values
         return cls(values["live" if live else "outputs"], live)
 
@@ -139,7 +136,7 @@ class TeacherSource(Part):
 class TrainedOrigin:
     """A teacher that is trained on labels."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {}
 
 
@@ -154,10 +151,10 @@ class DistilledOrigin:
     """
 
     by: str
-    method: Written
+    method: JsonObject
     class_map: tuple[int, ...] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         mapped = {"class_map": list(self.class_map)} if self.class_map else {}
         return {"taught": {"by": self.by, "method": self.method, **mapped}}
 
@@ -168,7 +165,7 @@ class EnsembleOrigin:
 
     members: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return {"members": list(self.members)}
 
 
@@ -199,9 +196,9 @@ class WeightsOrigin:
     classes: int | None = None
     class_map: tuple[int, ...] | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         # The id names the content of the weights, so their path is always null in it.
-        fixed: dict[str, Any] = {"weights": None, "digest": self.digest}
+        fixed: dict[str, object] = {"weights": None, "digest": self.digest}
         if self.scaling is not None:
             fixed["inputs"] = self.scaling.as_dict()
         if self.classes is not None:
@@ -213,7 +210,7 @@ TRAINED = TrainedOrigin()
 Origin = TrainedOrigin | DistilledOrigin | EnsembleOrigin | WeightsOrigin
 
 
-def read_origin(spec: Written) -> Origin:
+def read_origin(spec: JsonObject) -> Origin:
     """Return how the teacher of a stored specification comes to be."""
     if "fixed" in spec:
         fixed = spec["fixed"]
@@ -228,5 +225,5 @@ def read_origin(spec: Written) -> Origin:
     return TRAINED
 
 
-def read_class_map(values: Written) -> tuple[int, ...] | None:
+def read_class_map(values: JsonObject) -> tuple[int, ...] | None:
     return tuple(values["class_map"]) if values.get("class_map") else None

@@ -6,9 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from distillab.canonical import JsonObject
+from distillab.config import PublicConfig
 from distillab.data.examples import Examples
 from distillab.modalities import modality_of
 from distillab.modalities.views import Views, WrittenViews, canonical_views
@@ -29,7 +30,7 @@ VALIDATIONS = 8  # points of the validation curve
 DEFAULT_NUMERICS = NumericsConfig()
 
 
-class Recipe(BaseModel):
+class Recipe(PublicConfig):
     """How networks are trained, as a study file writes it. Omitted values have the defaults below.
 
     Attributes:
@@ -62,8 +63,6 @@ class Recipe(BaseModel):
         >>> resolved.batch_size, resolved.steps, resolved.lr, resolved.views
         (64, 200, 0.05, 'crop_flip')
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: float | Auto = Field(default="auto")

@@ -10,16 +10,17 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from distillab.canonical import seed_from
+from distillab.config import PublicConfig
 from distillab.data.examples import Indices, ItemShape
 from distillab.data.randomness import random_bits, uniform
 from distillab.registry import Registry
+from distillab.spelling import american
 
 
-class Operation(BaseModel, ABC):
+class Operation(PublicConfig, ABC):
     """One operation of a chain of views, and its settings.
 
     Its draws are functions of (example id, epoch, seed) under keys of its own, so operations are independent
@@ -35,8 +36,6 @@ class Operation(BaseModel, ABC):
         'mixup(alpha=0.4)'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: ClassVar[str]
     mixes: ClassVar[bool] = False
     modality: ClassVar[str | None] = None
@@ -50,7 +49,8 @@ class Operation(BaseModel, ABC):
         """The name, with the settings that are not the defaults, such as ``rand_augment(n=3)``."""
         changed = {key: value for key, value in self if value != type(self).model_fields[key].default}
         settings = ", ".join(f"{key}={value}" for key, value in changed.items())
-        return f"{self.name}({settings})" if changed else self.name
+        name = american(self.name)
+        return f"{name}({settings})" if changed else name
 
     @abstractmethod
     def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:

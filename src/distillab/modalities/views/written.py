@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.modalities.views.operation import Operation, operations
+from distillab.spelling import american, american_keys, canonical_keys
 
 ViewKind = Literal["none", "flip", "crop", "crop_flip"]
 _KINDS: tuple[str, ...] = get_args(ViewKind)
 WrittenViews = str | list[dict[str, JsonObject]]
 """A kind, ``auto``, or operations in order with all their settings."""
 
-OTHER_SPELLINGS = {"color_jitter": "colour_jitter"}
 _FORM = "a list such as [random_resized_crop, flip, {mixup: {alpha: 0.2}}]"
 
 
@@ -42,8 +42,8 @@ def canonical_views(entry: Any) -> WrittenViews:
     if isinstance(entry, str):
         if entry in ("auto", *_KINDS):
             return entry
-        if OTHER_SPELLINGS.get(entry, entry) not in operations:
-            raise unknown_name("view", entry, {"auto", *_KINDS, *operations})
+        if entry not in operations:
+            raise unknown_name("view", entry, {"auto", *_KINDS, *map(american, operations)})
         entry = [entry]
     if not isinstance(entry, list | tuple) or not entry:
         given = "an empty list" if entry == [] else f"{entry!r}"
@@ -51,6 +51,34 @@ def canonical_views(entry: Any) -> WrittenViews:
     chain = [_operation(item) for item in entry]
     _check_order(chain)
     return written_chain(chain)
+
+
+def canonical_names(entry: Any) -> Any:
+    """Return views as written, with the registered names of their operations.
+
+    Example:
+        >>> canonical_names(["flip", {"color_jitter": {"hue": 0.2}}])
+        ['flip', {'colour_jitter': {'hue': 0.2}}]
+    """
+    if isinstance(entry, str):
+        return operations.canonical_name(entry)
+    if isinstance(entry, list | tuple):
+        return [canonical_names(item) for item in entry]
+    return canonical_keys(entry, set(operations)) if isinstance(entry, Mapping) else entry
+
+
+def american_names(entry: Any) -> Any:
+    """Return views as written, with the names of their operations as people read them.
+
+    Example:
+        >>> american_names([{"colour_jitter": {"hue": 0.2}}])
+        [{'color_jitter': {'hue': 0.2}}]
+    """
+    if isinstance(entry, str):
+        return american(entry)
+    if isinstance(entry, list | tuple):
+        return [american_names(item) for item in entry]
+    return american_keys(entry, operations) if isinstance(entry, Mapping) else entry
 
 
 def written_chain(chain: Iterable[Operation]) -> list[dict[str, JsonObject]]:
@@ -69,9 +97,8 @@ def _operation(item: Any) -> Operation:
         [(name, settings)] = item.items()
     if not isinstance(name, str) or not isinstance(settings or {}, Mapping):
         raise RequestError(f"{item!r} is not a view", allowed=_FORM)
-    name = OTHER_SPELLINGS.get(name, name)
     if name not in operations:
-        raise unknown_name("view", name, operations)
+        raise unknown_name("view", name, map(american, operations))
     kind = operations[name]
     try:
         return kind.model_validate(dict(settings or {}))

@@ -15,6 +15,7 @@ from distillab.methods import MethodSpec
 from distillab.methods.spec import written
 from distillab.modalities.views import Views
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
+from distillab.spelling import american
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
@@ -133,10 +134,10 @@ def recipe_lines(ledger: Ledger, requested: Recipe) -> tuple[RecipeLine, ...]:
         if len(set(values.values())) == 1:
             auto = key not in fixed
             value = next(iter(values.values()))
-            lines.append(RecipeLine(key, value, auto, "resolved from the data" if auto else ""))
+            lines.append(RecipeLine(american(key), value, auto, "resolved from the data" if auto else ""))
         else:
             text = ", ".join(f"{value} at {size:,} examples" for size, value in values.items())
-            lines.append(RecipeLine(key, text, auto=True, why="depends on the number of examples"))
+            lines.append(RecipeLine(american(key), text, auto=True, why="depends on the number of examples"))
     for model, choice in chosen.items():
         name, auto = f"numerics of {model}", not choice["asked"]
         lines.append(RecipeLine(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
+from distillab.modalities import modality_of
 from distillab.models import InputSpec
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.ledger.interim import needed_for, runs_of_first
@@ -51,7 +52,7 @@ class PlanSummary:
     stored_bytes: int
     live: int
     seconds: dict[str, float]
-    recipes: dict[int, dict[str, Any]]
+    recipes: dict[int, JsonObject]
     numerics: dict[str, str]
     confidence: float
     margin: float
@@ -62,7 +63,6 @@ class PlanSummary:
 
 def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> PlanSummary:
     """Sum a plan up. Times steps of each model for some seconds, unless a trial has."""
-    channels, height, width = dataset.train.shape
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
     report = dataset.report
     notes = list(report.notes)
@@ -80,7 +80,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         study=spec.study,
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
-        image=f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(dataset.classes)} classes",
+        image=f"{modality_of(dataset).describe(dataset.train.shape)}, {len(dataset.classes)} classes",
         notes=tuple(notes),
         factors={
             levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"
@@ -164,8 +164,8 @@ def _uses_study_teacher(spec: StudySpec) -> list[bool]:
     return [each.distils for each in spec.method_specs()]
 
 
-def _recipes(plan: Plan) -> dict[int, dict[str, Any]]:
-    sizes: dict[int, dict[str, Any]] = {}
+def _recipes(plan: Plan) -> dict[int, JsonObject]:
+    sizes: dict[int, JsonObject] = {}
     by_run = {cell.run: cell.n_train for cell in plan.cells if cell.run}
     for run, images in by_run.items():
         job = plan.jobs[run]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +16,26 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
-from distillab.canonical import spec_id
+from distillab.canonical import JsonObject, spec_id
+from distillab.config import PublicConfig
 from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
+from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
+from distillab.study.spec.forms import (
+    american_method,
+    american_recipe,
+    american_source,
+    american_teacher,
+    canonical_factor,
+    canonical_method,
+    canonical_recipe,
+)
 from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.teacher import YOUNG_KEYS_OF_TEACHER, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
@@ -46,7 +58,7 @@ class EvidenceSpec(BaseModel):
     baselines: tuple[str, ...] = (PLAIN,)
 
 
-class StudySpec(BaseModel):
+class StudySpec(PublicConfig):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
     ``others``: further datasets by name, for factors that bring images from elsewhere.
@@ -58,17 +70,15 @@ class StudySpec(BaseModel):
     ``ce``) is always among the methods.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     study: str = Field(min_length=1)
     notes: str = ""
-    task: str | dict[str, Any] = DEFAULT_TASK
-    data: dict[str, Any]
-    others: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    task: str | JsonObject = DEFAULT_TASK
+    data: JsonObject
+    others: Mapping[str, JsonObject] = Field(default_factory=dict)
     teacher: TeacherSpec
     students: tuple[str, ...] = Field(min_length=1)
-    methods: tuple[str | dict[str, Any], ...] = Field(min_length=1)
-    factors: dict[str, Any] = Field(default_factory=dict)
+    methods: tuple[str | JsonObject, ...] = Field(min_length=1)
+    factors: JsonObject = Field(default_factory=dict)
     seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
     seed: int = 0
     order: Literal["seed", "shared"] = "seed"
@@ -89,6 +99,28 @@ class StudySpec(BaseModel):
             except ValidationError as error:
                 raise validation_error(error, "", SeedRange.model_fields) from error
         return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("teacher", mode="before")
+    @classmethod
+    def _canonical_teacher(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), Mapping):
+            return value
+        try:
+            return {**value, "recipe": canonical_recipe(value["recipe"])}
+        except ValueError as error:
+            raise RequestError(str(error), where="recipe") from error
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _canonical_methods(cls, value: Any) -> Any:
+        return [canonical_method(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("factors", mode="before")
+    @classmethod
+    def _canonical_factors(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: canonical_factor(str(name), entry) for name, entry in value.items()}
 
     @field_validator("task", mode="before")
     @classmethod
@@ -115,6 +147,14 @@ class StudySpec(BaseModel):
         if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
             raise ValueError("name each once, and at least one")
         return value
+
+    @model_validator(mode="after")
+    def _softmax_needs_classification(self) -> StudySpec:
+        if self.task != DEFAULT_TASK and self.teacher.combine in SOFTMAX_COMBINES:
+            raise ValueError(f"combine: {self.teacher.combine} needs softmax probabilities: use mean or best")
+        if self.task != DEFAULT_TASK and self.teacher.outputs.top_k is not None:
+            raise ValueError("outputs.top_k stores softmax probabilities: leave it out for this task")
+        return self
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -177,7 +217,7 @@ class StudySpec(BaseModel):
         if {"epochs", "steps"} & own.keys():
             merged = {key: value for key, value in merged.items() if key not in ("epochs", "steps")}
         try:
-            return Recipe.model_validate(merged | own)
+            return Recipe.model_validate({**merged, **own})
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
@@ -185,8 +225,23 @@ class StudySpec(BaseModel):
         """The external teacher's weights, relative to the study file."""
         return None if self.teacher.weights is None else self._base / self.teacher.weights
 
-    def canonical(self) -> dict[str, Any]:
-        """Plain values, every default written out, paths absolute: what DIR/study.yaml holds."""
+    def written(self) -> JsonObject:
+        """Return :meth:`canonical` as people read it, with American keys: what DIR/study.yaml holds."""
+        values = dict(self.canonical())
+        others = {
+            name: american_source(source, source.entry()) for name, source in self.other_sources().items()
+        }
+        if others:
+            values["others"] = others
+        return values | {
+            "data": american_source(self.source(), values["data"]),
+            "teacher": american_teacher(values["teacher"]),
+            "methods": [american_method(entry) for entry in values["methods"]],
+            "recipe": american_recipe(values["recipe"]),
+        }
+
+    def canonical(self) -> JsonObject:
+        """Return plain values in canonical spelling, every default written out, paths absolute."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
@@ -224,7 +279,7 @@ def _with_paths(entry: Any, factor: Factor) -> Any:
     return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
 
 
-def _leave_out(values: dict[str, Any], model: BaseModel, young: tuple[str, ...]) -> None:
+def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
     """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
     for key in young:
         default = type(model).model_fields[key].get_default(call_default_factory=True)

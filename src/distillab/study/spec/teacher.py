@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from distillab.canonical import JsonObject
+from distillab.config import PublicConfig
 from distillab.models import Combine, ensemble_name
 from distillab.study.spec.storage_budget import StoredOutputs
 
@@ -33,7 +35,7 @@ class ChannelStatistics(BaseModel):
     std: tuple[PositiveFloat, ...]
 
 
-class TeacherSpec(BaseModel):
+class TeacherSpec(PublicConfig):
     """The teacher of a study.
 
     ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
@@ -53,8 +55,6 @@ class TeacherSpec(BaseModel):
     study.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     model: str = ""
     models: tuple[str, ...] = ()
     combine: Combine = "mean"
@@ -63,7 +63,7 @@ class TeacherSpec(BaseModel):
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
     normalisation: ChannelStatistics | None = None
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: JsonObject = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
     classes: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class TeacherSpec(BaseModel):
 
     @field_validator("recipe")
     @classmethod
-    def _one_form(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+    def _one_form(cls, recipe: JsonObject) -> JsonObject:
         by_provenance = recipe.keys() & set(get_args(Provenance))
         if by_provenance and by_provenance != recipe.keys():
             raise ValueError("name either keys of a recipe or provenances (same, full, external), not both")
@@ -133,7 +133,7 @@ class TeacherSpec(BaseModel):
             raise ValueError("the recipe of a provenance must be a mapping of keys to values")
         return recipe
 
-    def recipe_keys(self, provenance: str) -> dict[str, Any]:
+    def recipe_keys(self, provenance: str) -> JsonObject:
         """The keys that override the study's recipe for a provenance."""
         if self.recipe.keys() & set(get_args(Provenance)):
             return dict(self.recipe.get(provenance) or {})

@@ -73,6 +73,7 @@ class LiveTeacher:
         precision: The precision of its forward passes.
 
     Attributes:
+        device: Where it computes.
         classifier: Its last linear layer, or None.
 
     Example:
@@ -91,7 +92,7 @@ class LiveTeacher:
         self.model = model.to(device).eval().requires_grad_(False)
         self.classifier = taps.classifier_of(self.model)
         self._tapped = TappedModel(self.model, needs, taps)
-        self._device, self._precision = device, precision
+        self.device, self._precision = device, precision
 
     @torch.no_grad()
     def __call__(self, batch: TrainingBatch) -> Outputs:
@@ -105,5 +106,5 @@ class LiveTeacher:
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for normalized inputs, float32 ``[N, C, H, W]``."""
-        with autocast(self._device, self._precision):
+        with autocast(self.device, self._precision):
             return self._tapped(inputs)

@@ -1,0 +1,96 @@
+"""PublicConfig: the base class of what a person writes in a study file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from distillab.canonical import JsonObject
+from distillab.spelling import american, american_keys, canonical_keys, canonical_words
+
+
+class PublicConfig(BaseModel):
+    """A frozen configuration. Its keys, and options that it lists as literals, have two spellings.
+
+    Both spellings are read (:mod:`distillab.spelling`); attributes and dumps have the canonical one.
+
+    Example:
+        >>> class Recipe(PublicConfig):
+        ...     optimiser: str = "sgd"
+        >>> Recipe(optimizer="adamw").model_dump()
+        {'optimiser': 'adamw'}
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _canonical_spelling(cls, values: Any) -> Any:
+        return canonical_settings(cls, values) if isinstance(values, Mapping) else values
+
+
+def canonical_settings(model: type[BaseModel], values: JsonObject) -> dict[str, object]:
+    """Return settings of a configuration in canonical spelling, otherwise as they were written.
+
+    Raises:
+        ValueError: A key is written in both spellings.
+
+    Example:
+        >>> class Recipe(PublicConfig):
+        ...     optimiser: str = "sgd"
+        >>> canonical_settings(Recipe, {"optimizer": "adamw"})
+        {'optimiser': 'adamw'}
+    """
+    options = _options(model)
+    return {
+        key: canonical_words(value, options[key]) if options.get(key) else value
+        for key, value in canonical_keys(values, model.model_fields).items()
+    }
+
+
+def american_settings(model: type[BaseModel], values: JsonObject) -> dict[str, object]:
+    """Return settings of a configuration with American keys and options, as people should read them.
+
+    Example:
+        >>> class Drawing(PublicConfig):
+        ...     optimiser: str = "sgd"
+        ...     define: Literal["shape", "colour"] = "shape"
+        >>> american_settings(Drawing, {"optimiser": "adamw", "define": "colour"})
+        {'optimizer': 'adamw', 'define': 'color'}
+    """
+    options = _options(model)
+    told = {
+        key: _american_words(value, options[key]) if options.get(key) else value
+        for key, value in values.items()
+    }
+    return american_keys(told, model.model_fields)
+
+
+def _american_words(value: Any, known: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return american(value) if value in known else value
+    if isinstance(value, list | tuple):
+        return [_american_words(item, known) for item in value]
+    if isinstance(value, Mapping):
+        return {_american_words(key, known): _american_words(item, known) for key, item in value.items()}
+    return value
+
+
+@cache
+def _options(model: type[BaseModel]) -> dict[str, frozenset[str]]:
+    """Return the options that each field lists, if some of them have two spellings."""
+    listed = {name: frozenset(_literals(field.annotation)) for name, field in model.model_fields.items()}
+    return {
+        name: options for name, options in listed.items() if any(american(each) != each for each in options)
+    }
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    if get_origin(annotation) is Literal:
+        yield from (each for each in get_args(annotation) if isinstance(each, str))
+    else:
+        for part in get_args(annotation):
+            yield from _literals(part)

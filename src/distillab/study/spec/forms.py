@@ -1,0 +1,106 @@
+"""The two forms of a study: in canonical spelling, which identifies it, and as people read it.
+
+What a study file holds is kept as it was written, and its content address identifies the study. So the parts
+that are kept raw are brought into canonical spelling here (:mod:`distillab.spelling`), otherwise unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from distillab.canonical import JsonObject
+from distillab.config import american_settings, canonical_settings
+from distillab.factors import factors
+from distillab.methods import methods
+from distillab.modalities.views.written import american_names, canonical_names
+from distillab.sources import Source
+from distillab.study.spec.teacher import Provenance, TeacherSpec
+from distillab.training.recipe import Recipe
+
+PROVENANCES = frozenset(get_args(Provenance))
+
+
+def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
+    """Return keys of a recipe, or recipes by provenance, in canonical spelling.
+
+    Example:
+        >>> canonical_recipe({"full": {"optimizer": "adamw", "views": ["color_jitter"]}})
+        {'full': {'optimiser': 'adamw', 'views': ['colour_jitter']}}
+    """
+    if recipe.keys() & PROVENANCES:
+        return {
+            key: canonical_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()
+        }
+    settings = canonical_settings(Recipe, recipe)
+    return settings | {"views": canonical_names(settings["views"])} if "views" in settings else settings
+
+
+def american_recipe(recipe: JsonObject) -> dict[str, object]:
+    """Return keys of a recipe, or recipes by provenance, as people read them."""
+    if recipe.keys() & PROVENANCES:
+        return {key: american_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()}
+    settings = american_settings(Recipe, recipe)
+    return settings | {"views": american_names(settings["views"])} if "views" in settings else settings
+
+
+def canonical_method(entry: Any) -> Any:
+    """Return a method's entry in canonical spelling. A user's own method keeps the names that it chose.
+
+    Example:
+        >>> canonical_method({"cat_kd": {"normalize": True}})
+        {'cat_kd': {'normalise': True}}
+    """
+    if isinstance(entry, str):
+        return methods.canonical_name(entry)
+    if not isinstance(entry, Mapping):
+        return entry
+    named = {
+        methods.canonical_name(name) if isinstance(name, str) else name: own for name, own in entry.items()
+    }
+    return {
+        name: canonical_settings(methods[name].Config, own) if _is_settings(name, own) else own
+        for name, own in named.items()
+    }
+
+
+def american_method(entry: Any) -> Any:
+    """Return a method's entry with the keys of its settings as people read them. Methods keep the names that
+    results call them by."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {
+        name: american_settings(methods[name].Config, own) if _is_settings(name, own) else own
+        for name, own in entry.items()
+    }
+
+
+def _is_settings(name: Any, own: Any) -> bool:
+    return name in methods and isinstance(own, Mapping)
+
+
+def canonical_factor(name: str, entry: Any) -> Any:
+    """Return a factor's entry in canonical spelling.
+
+    Example:
+        >>> canonical_factor("selection", ["k_center", "random"])
+        ['k_centre', 'random']
+    """
+    if name not in factors:
+        return entry
+    if not isinstance(entry, Mapping):
+        return canonical_settings(factors[name], {"level": entry})["level"]
+    settings = canonical_settings(factors[name], entry)
+    if "levels" in settings:
+        settings["levels"] = canonical_factor(name, settings["levels"])
+    return settings
+
+
+def american_teacher(teacher: JsonObject) -> dict[str, object]:
+    """Return the teacher of a study as people read it."""
+    return american_settings(TeacherSpec, teacher) | {"recipe": american_recipe(teacher["recipe"])}
+
+
+def american_source(source: Source, entry: JsonObject) -> dict[str, object]:
+    """Return the entry of a source as people read it."""
+    return american_settings(type(source), entry)

@@ -1,0 +1,225 @@
+"""Sources of audio: recordings in folders and tables, their classes, groups and segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from distillab.data.dataset import Dataset
+from distillab.data.targets import LabelSets
+from distillab.errors import RequestError
+from distillab.sources import load_dataset, parse_source
+
+RATE = 4000
+AUDIO = {"seconds": 0.25, "n_mels": 12}
+
+
+def write_tone(path: Path, frequency: float, seconds: float = 0.25, seed: int = 0) -> None:
+    time = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(seed).normal(0, 0.02, len(time))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * frequency * time) + noise, RATE)
+
+
+def write_spoken(folder: Path, speakers: int = 4, takes: int = 5) -> None:
+    """Files named CLASS_SPEAKER_TAKE in one folder; a class is a pitch."""
+    for label, frequency in enumerate((400, 900)):
+        for speaker in range(speakers):
+            for take in range(takes):
+                seed = 100 * label + 10 * speaker + take
+                write_tone(folder / f"{label}_speaker{speaker}_{take}.wav", frequency, seed=seed)
+
+
+def load(entry: dict[str, Any], base: Path) -> Dataset:
+    return load_dataset(parse_source(AUDIO | entry, base, "data"))
+
+
+def groups_of(dataset: Dataset) -> list[set[int]]:
+    splits = (dataset.train, dataset.val, dataset.eval["test"])
+    return [set() if split.groups is None else set(split.groups.tolist()) for split in splits]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_class_folders_are_read(tmp_path: Path, suffix: str) -> None:
+    for label, frequency in enumerate((400, 900)):
+        for number in range(10):
+            write_tone(tmp_path / f"tones/class{label}/{number}{suffix}", frequency, seed=10 * label + number)
+    (tmp_path / "tones/class0/notes.txt").write_text("no recording")
+    dataset = load({"source": "audio", "path": "tones"}, tmp_path)
+    assert dataset.modality == "audio" and dataset.classes == ("class0", "class1")
+    assert dataset.train.shape == (1, 12, 26)
+    assert dataset.train.pool.items.dtype == np.float16
+    loudest = dataset.train.items(np.arange(len(dataset.train))).mean(axis=(1, 3)).argmax(axis=1)
+    low, high = (set(loudest[dataset.train.labels == label].tolist()) for label in (0, 1))
+    assert max(low) < min(high)
+
+
+def test_names_of_files_state_class_and_speaker(tmp_path: Path) -> None:
+    write_spoken(tmp_path / "digits")
+    entry = {
+        "source": "audio",
+        "path": "digits",
+        "class_pattern": r"(\d)_",
+        "group_pattern": r"_([a-z0-9]+)_",
+        "split_by": "group",
+        "val": 0.25,
+        "test": 0.25,
+    }
+    dataset = load(entry, tmp_path)
+    assert dataset.classes == ("0", "1")
+    assert dataset.train.group_names == ("speaker0", "speaker1", "speaker2", "speaker3")
+    train, val, test = groups_of(dataset)
+    assert len(train) == 2 and len(val) == len(test) == 1
+    assert not train & val and not train & test and not val & test
+    assert sum(map(len, (dataset.train, dataset.val, dataset.eval["test"]))) == 40
+    assert dataset.report.notes == ()
+
+
+def test_class_pattern_must_match_every_file(tmp_path: Path) -> None:
+    write_spoken(tmp_path / "digits", speakers=1, takes=1)
+    with pytest.raises(RequestError, match=r"class_pattern: '\^\(x\)' is not found in '0_speaker0_0.wav'"):
+        load({"source": "audio", "path": "digits", "class_pattern": "^(x)"}, tmp_path)
+
+
+def write_table(folder: Path, recordings: int = 12, seconds: float = 0.25) -> None:
+    lines = ["record,site,label,split"]
+    for number in range(recordings):
+        label, site = (1, -1)[number % 2], "ab"[number // 2 % 2]
+        write_tone(folder / f"part-{site}" / f"r{number}.flac", 900 if label == 1 else 400, seconds, number)
+        split = ("train", "train", "val", "test")[number // 2 % 4]
+        lines.append(f"r{number},{site},{label},{split}")
+    (folder / "REFERENCE.csv").write_text("\n".join(lines) + "\n")
+
+
+TABLE = {
+    "source": "audio_csv",
+    "path": "REFERENCE.csv",
+    "file": "part-{site}/{record}.flac",
+    "label": "label",
+    "class_names": {"-1": "normal", "1": "abnormal"},
+}
+
+
+def test_table_lists_recordings_labels_and_splits(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    dataset = load(TABLE | {"split": "split", "group": "site"}, tmp_path)
+    assert dataset.classes == ("normal", "abnormal")
+    assert [len(split) for split in (dataset.train, dataset.val, dataset.eval["test"])] == [8, 2, 2]
+    assert dataset.train.group_names == ("a", "b")
+    assert dataset.report.carved == ()
+
+
+def test_segments_of_a_recording_stay_together(tmp_path: Path) -> None:
+    write_table(tmp_path, seconds=0.6)
+    dataset = load(TABLE | {"segments": 3, "split_by": "group"}, tmp_path)
+    splits = (dataset.train, dataset.val, dataset.eval["test"])
+    assert sum(map(len, splits)) == 24, "0.6 s hold two full parts of 0.25 s"
+    assert len(dataset.train.group_names) == 12
+    train, val, test = groups_of(dataset)
+    assert not train & val and not train & test and not val & test
+    for split in splits:
+        assert split.groups is not None and (np.unique(split.groups, return_counts=True)[1] == 2).all()
+
+
+def test_segments_are_consecutive(tmp_path: Path) -> None:
+    write_table(tmp_path, seconds=0.5)
+    dataset = load(TABLE | {"segments": 2}, tmp_path)
+    assert dataset.originals is not None
+    whole, _ = soundfile.read(tmp_path / "part-a" / "r0.flac")
+    for number in (0, 1):
+        original = dataset.originals.of(number)
+        assert original is not None
+        part = whole[number * 1000 : (number + 1) * 1000]
+        np.testing.assert_allclose(original.values / 32767, part / np.abs(part).max(), atol=1e-4)
+
+
+def test_recordings_may_have_label_sets(tmp_path: Path) -> None:
+    lines = ["file,low,high"]
+    for number in range(12):
+        write_tone(tmp_path / f"{number}.wav", 400 + 50 * number, seed=number)
+        lines.append(f"{number}.wav,{number % 2},{int(number % 3 == 0)}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    dataset = load({"source": "audio_csv", "path": "labels.csv", "labels": ["low", "high"]}, tmp_path)
+    assert isinstance(dataset.train.targets, LabelSets) and dataset.classes == ("low", "high")
+
+
+def test_audio_datasets_are_saved_and_opened(tmp_path: Path) -> None:
+    write_table(tmp_path)
+    dataset = load(TABLE, tmp_path)
+    (tmp_path / "saved").mkdir()
+    dataset.save(tmp_path / "saved")
+    opened = Dataset.open(tmp_path / "saved")
+    assert opened.modality == "audio" and opened.digest == dataset.digest
+    for mine, reference in zip(opened.normalization(), dataset.normalization(), strict=True):
+        assert mine.shape == (1, 12)
+        np.testing.assert_array_equal(mine, reference)
+    for example_id in dataset.val.ids.tolist():
+        assert opened.originals is not None and dataset.originals is not None
+        kept, before = opened.originals.of(example_id), dataset.originals.of(example_id)
+        assert kept is not None and before is not None and kept.facts == {"sample_rate": RATE}
+        np.testing.assert_array_equal(kept.values, before.values)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"segments": 2, "seconds": None}, "segments have no length"),
+        ({"class_names": {"x": "y"}}, "class_names: there is no class 'x' to rename"),
+        ({"resolution": 32}, "unknown key 'resolution'"),
+        ({"n_mels": 2}, "n_mels"),
+    ],
+)
+def test_unsuitable_keys_are_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    write_table(tmp_path)
+    with pytest.raises(RequestError, match=message):
+        load(TABLE | keys, tmp_path)
+
+
+@pytest.mark.real
+def test_spoken_digits_are_split_by_speaker(real_data: Path) -> None:
+    entry = {
+        "source": "audio",
+        "path": str(real_data / "digits_spoken"),
+        "class_pattern": r"(\d)_",
+        "group_pattern": r"_([a-z]+)_",
+        "split_by": "group",
+        "seconds": 1.0,
+        "n_mels": 40,
+    }
+    dataset = load(entry, real_data)
+    assert dataset.classes == tuple("0123456789")
+    assert dataset.train.shape == (1, 40, 101)
+    train, val, test = groups_of(dataset)
+    assert len(train) == 4 and len(val) == len(test) == 1
+    assert sum(map(len, (dataset.train, dataset.val, dataset.eval["test"]))) == 1500
+
+
+@pytest.mark.real
+def test_heart_sounds_are_split_by_record(real_data: Path) -> None:
+    entry = {
+        "source": "audio_csv",
+        "path": str(real_data / "heart" / "REFERENCE.csv"),
+        "file": "training-{database}/{record}.flac",
+        "label": "label",
+        "class_names": {"-1": "normal", "1": "abnormal"},
+        "split_by": "group",
+        "seconds": 2.5,
+        "segments": 2,
+        "features": "mfcc",
+        "n_mfcc": 13,
+        "n_mels": 26,
+        "window": 0.064,
+        "hop": 0.02,
+        "duplicates": "keep",
+    }
+    dataset = load(entry, real_data)
+    assert dataset.classes == ("normal", "abnormal") and dataset.train.shape == (1, 13, 126)
+    splits = (dataset.train, dataset.val, dataset.eval["test"])
+    counts = np.sum([split.counts for split in splits], axis=0)
+    assert counts.tolist() == [2 * 2575, 2 * 665]  # the published counts of records
+    train, val, test = groups_of(dataset)
+    assert not train & val and not train & test and not val & test
