@@ -101,7 +101,7 @@ class LiveTeacher:
 
     @torch.inference_mode()
     def query(self, views: Tensor, normalize: Normalization) -> Outputs:
-        """Return the outputs for rendered views ``[N, C, H, W]``, in the dtype of the pool, without gradients."""
+        """Return the outputs, without gradients, for views ``[N, C, H, W]`` in the dtype of their pool."""
         return self.forward(normalize(views))
 
     def forward(self, inputs: Tensor) -> Outputs:
