@@ -60,7 +60,7 @@ def test_students_learn_from_the_classes_that_they_know(methods: list[str], tmp_
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"class_map": {"zero": "0"}}, "no class of the teacher stands for '1', '2', '3'"),
+        ({"class_map": {"zero": "0"}}, "no class of the teacher corresponds to '1', '2', '3'"),
         ({"class_map": {"zehn": "0"}}, "'zehn' is not a class of the teacher"),
         ({"provenance": "full", "weights": None, "class_map": {}}, "only a teacher of provenance external"),
     ],
@@ -89,5 +89,5 @@ def test_other_datasets_are_read_with_ids_of_their_own(tmp_path: Path) -> None:
 
 def test_other_datasets_must_have_the_same_channels() -> None:
     asked = spec(others={"colour": {"source": "digits", "channels": 3}})
-    with pytest.raises(RequestError, match="RGB, those of data 8x8 and grey"):
+    with pytest.raises(RequestError, match="8x8 RGB, those of data 8x8 gray"):
         load_study_data(asked)

@@ -9,6 +9,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.duplicates import found_in, hashes_of
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
+from distillab.modalities import modality_of
 from distillab.sources import Source
 from distillab.sources.ingest import load_dataset
 from distillab.study.spec.study import StudySpec
@@ -70,34 +71,22 @@ def _without(images: Examples, held: Set[bytes], where: str) -> Examples:
 def _other(
     name: str, source: Source, first: Dataset, first_id: int, progress: LoadProgress | None
 ) -> Dataset:
-    channels, side, _ = first.train.shape
     where = f"others.{name}"
     try:
         read = load_dataset(source.with_shape_of(first.train.shape), progress)
     except RequestError as error:
         raise error.within(where) from error
-    if read.train.shape != first.train.shape:
-        theirs = read.train.shape
-        what = (
-            f"its images are {theirs[1]}x{theirs[2]} and {_colour(theirs[0])}, those of data {side}x{side} "
-        )
+    if (read.train.shape, read.modality) != (first.train.shape, first.modality):
+        size, needed = (modality_of(each).describe(each.train.shape) for each in (read, first))
         raise RequestError(
-            what + f"and {_colour(channels)}",
+            f"its examples are {size}, those of data {needed}",
             where=where,
-            allowed=f"`resolution: {side}` and `channels: {channels}` there",
+            allowed="examples of one shape, by `resolution` and `channels` of images or `seconds` of audio",
         )
     return replace(
         read,
-        train=_renamed(read.train, first_id),
-        val=_renamed(read.val, first_id),
-        eval={test: _renamed(images, first_id) for test, images in read.eval.items()},
+        train=read.train.renumbered(first_id),
+        val=read.val.renumbered(first_id),
+        eval={test: images.renumbered(first_id) for test, images in read.eval.items()},
         originals=read.originals and read.originals.renumbered(first_id),
     )
-
-
-def _renamed(images: Examples, first_id: int) -> Examples:
-    return replace(images, ids=images.ids + first_id)
-
-
-def _colour(channels: int) -> str:
-    return "grey" if channels == 1 else "RGB"

@@ -23,6 +23,7 @@ from distillab.factors import (
     generator,
 )
 from distillab.factors.factor import Probabilities
+from distillab.modalities import modality_of
 from distillab.study.job_parts import ConditionSpec, FactorSpec
 
 PRIMARY = "test"  # the test set that conclusions rest on
@@ -170,5 +171,4 @@ def _must_fit(transfer: Examples, others: Mapping[str, Examples]) -> None:
 
 
 def _size(images: Examples) -> str:
-    channels, height, width = images.student_shape
-    return f"{height}x{width} {'grey' if channels == 1 else 'RGB'}"
+    return modality_of(images).describe(images.student_shape)

@@ -11,6 +11,7 @@ import torch
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
+from distillab.modalities import modality_of
 from distillab.models import InputSpec
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.ledger.interim import needed_for, runs_of_first
@@ -62,7 +63,6 @@ class PlanSummary:
 
 def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> PlanSummary:
     """Sum a plan up. Times steps of each model for some seconds, unless a trial has."""
-    channels, height, width = dataset.train.shape
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
     report = dataset.report
     notes = list(report.notes)
@@ -80,7 +80,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         study=spec.study,
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
-        image=f"{height}x{width} {'grey' if channels == 1 else 'RGB'}, {len(dataset.classes)} classes",
+        image=f"{modality_of(dataset).describe(dataset.train.shape)}, {len(dataset.classes)} classes",
         notes=tuple(notes),
         factors={
             levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"

@@ -16,6 +16,7 @@ from pydantic import (
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from distillab.canonical import JsonObject, spec_id
@@ -24,6 +25,7 @@ from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
+from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
 from distillab.study.spec.forms import (
     american_method,
@@ -145,6 +147,14 @@ class StudySpec(PublicConfig):
         if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
             raise ValueError("name each once, and at least one")
         return value
+
+    @model_validator(mode="after")
+    def _softmax_needs_classification(self) -> StudySpec:
+        if self.task != DEFAULT_TASK and self.teacher.combine in SOFTMAX_COMBINES:
+            raise ValueError(f"combine: {self.teacher.combine} needs softmax probabilities: use mean or best")
+        if self.task != DEFAULT_TASK and self.teacher.outputs.top_k is not None:
+            raise ValueError("outputs.top_k stores softmax probabilities: leave it out for this task")
+        return self
 
     @property
     def seed_list(self) -> tuple[int, ...]:
