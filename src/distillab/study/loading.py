@@ -85,12 +85,8 @@ def _other(
         )
     return replace(
         read,
-        train=_renamed(read.train, first_id),
-        val=_renamed(read.val, first_id),
-        eval={test: _renamed(images, first_id) for test, images in read.eval.items()},
+        train=read.train.renumbered(first_id),
+        val=read.val.renumbered(first_id),
+        eval={test: images.renumbered(first_id) for test, images in read.eval.items()},
         originals=read.originals and read.originals.renumbered(first_id),
     )
-
-
-def _renamed(images: Examples, first_id: int) -> Examples:
-    return replace(images, ids=images.ids + first_id)
