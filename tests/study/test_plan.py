@@ -406,5 +406,5 @@ def test_what_is_remembered_of_images_says_nothing_of_mixed_ones(name: str, serv
         plan(methods=["ce", name], recipe=views)
         return
     for methods_of in (["ce", name], ["ce", {"kd": {}, name: {}}] if name == "crd" else ["ce", name]):
-        with pytest.raises(RequestError, match=f"{name}.* remembers what it heard about an image"):
+        with pytest.raises(RequestError, match=f"{name}.* stores outputs per image"):
             plan(methods=methods_of, recipe=views)
