@@ -15,8 +15,20 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Test files that train whole studies or measure memory: `make test` runs them.
-SLOW = frozenset[str]()
+# Test files under tests/ that run whole studies, need a browser or measure memory: left to `make test` unless
+# they changed themselves.
+SLOW = {
+    "factors/test_shift.py",
+    "models/test_norm_relu.py",
+    "report/test_report_browser.py",
+    "study/test_changed_pixels.py",
+    "study/test_every_factor.py",
+    "study/test_kill.py",
+    "study/test_resume.py",
+    "study/test_stop_when_decided.py",
+    "study/test_teachers.py",
+    "study/test_worker_memory.py",
+}
 
 
 def changed_files() -> set[str]:
@@ -46,9 +58,8 @@ def tests_of(changed: set[str]) -> list[str]:
 
 
 def _quick(pattern: str) -> set[Path]:
-    return {
-        file for file in ROOT.glob(f"tests/{pattern}") if str(file.relative_to(ROOT / "tests")) not in SLOW
-    }
+    tests = ROOT / "tests"
+    return {file for file in tests.glob(pattern) if str(file.relative_to(tests)) not in SLOW}
 
 
 def _git(*arguments: str) -> list[str]:

@@ -322,7 +322,7 @@ def test_invalid_command_is_reported(
     assert_one_line(capsys, *parts)
 
 
-def test_interrupted_run_says_that_nothing_is_lost(
+def test_interrupted_run_keeps_what_was_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: Study, *given: Any, **keys: Any) -> None:

@@ -52,7 +52,10 @@ def test_the_page_works_as_written(project: Path) -> None:
                 printed.append(run_command(command, project))
     assert "logit_correlation" in printed[0]
     assert re.search(r"\d+ passed", printed[1]) and "failed" not in printed[1]
-    assert "| `logit_correlation` | Match the pattern" in (project / "docs" / "methods.md").read_text()
+    assert (
+        "| `logit_correlation` | Logit correlation: match the pattern"
+        in (project / "docs" / "methods.md").read_text()
+    )
     written = [str(project / block.file) for block in code_blocks(PAGE) if block.file.endswith(".py")]
     for ruff in ("check", "format --check"):
         run_command(f"python -m ruff {ruff} {' '.join(written)}", project)

@@ -77,7 +77,7 @@ def test_methods_of_all_tasks_learn_label_sets(name: str, labels: Tensor) -> Non
 
 @pytest.mark.parametrize("name", FOR_CLASSES)
 def test_methods_of_one_task_are_refused_in_others(name: str) -> None:
-    message = rf"^method {name} holds for classification, not for the task multilabel .allowed: [^\n]*$"
+    message = rf"^method {name} is defined for classification alone, not for multilabel .allowed: [^\n]*$"
     with pytest.raises(RequestError, match=message):
         built(name)
 
@@ -91,7 +91,7 @@ def test_kd_learns_each_label_from_the_teacher() -> None:
 def test_sums_hold_for_the_tasks_that_all_parts_hold_for() -> None:
     pair = Pair(shapes(), shapes(), n_train=N, task=TASK)
     build_method(parse_method({"kd": {}, "rkd": {}}, "methods"), pair)
-    with pytest.raises(RequestError, match="method dkd holds for classification"):
+    with pytest.raises(RequestError, match="method dkd is defined for classification alone"):
         build_method(parse_method({"kd": {}, "dkd": {}}, "methods"), pair)
 
 

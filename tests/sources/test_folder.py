@@ -33,7 +33,7 @@ def test_only_images_in_class_folders_are_read(tmp_path: Path) -> None:
     assert raw.classes == ("cat", "dog")
     assert raw.train.names[EACH] == "cat/more/deeper/x.PNG"
     assert raw.train.targets.values.tolist() == [0] * (EACH + 1) + [1] * EACH
-    assert raw.notes == ("1 images outside class folders were ignored.",)
+    assert raw.notes == ("Images outside class folders, ignored: 1.",)
 
 
 def test_class_may_be_called_train(tmp_path: Path) -> None:

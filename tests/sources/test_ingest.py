@@ -180,7 +180,7 @@ def test_duplicates_across_splits_are_dropped_from_the_earlier() -> None:
     dataset = load_dataset(leaky("drop"))
     assert dataset.report.duplicates == {"train/val": 1, "train/test": 2, "val/test": 1}
     assert dataset.report.dropped_duplicates == 3
-    assert dataset.report.notes == ("1 val examples that are also in test were left out.",)
+    assert dataset.report.notes == ("Val examples that are also in test, left out: 1.",)
     assert dataset.train.ids.tolist() == [0, 1, 5, 6, 7, 8, 9]
     assert dataset.val.ids.tolist() == [11, 12, 13, 14]
     assert len(dataset.eval["test"]) == 7
@@ -204,7 +204,7 @@ def test_carving_never_leaks(seed: int, duplicates: str) -> None:
     assert not held["val"] & held["test"]
     assert dataset.report.duplicates == {"train/val": 0, "train/test": 0, "val/test": 0}
     assert dataset.report.notes == (
-        "41 train examples repeat another train example, 1 of them with another label; they were kept.",
+        "Train examples that repeat another, kept: 41 (1 of them with another label).",
     )
 
 
@@ -280,7 +280,7 @@ def test_unusable_data_are_refused_in_one_line(source: Made, expected: str) -> N
 def test_classes_without_images_are_left_out_with_a_note() -> None:
     dataset = load_dataset(made([(i, 2 * (i % 2)) for i in range(20)], class_names=("a", "b", "c")))
     assert dataset.classes == ("a", "c")
-    assert dataset.report.notes == ("1 classes of the source have no example and were left out: 'b'.",)
+    assert dataset.report.notes == ("Classes without examples, left out: 1 ('b').",)
     assert set(dataset.train.labels.tolist()) == {0, 1}
 
 
@@ -392,4 +392,4 @@ def test_groups_in_two_given_splits_are_noted() -> None:
     train = [pair for group in range(4) for pair in images(100 * group, 6)]
     test = [*images(110, 6), *images(500, 6)]
     dataset = load_dataset(Grouped(train=tuple(train), given_test=tuple(test), split_by="group"))
-    assert "1 groups are in train and in the given test: 'patient 1'." in dataset.report.notes
+    assert "Groups in train and in the given test: 1 ('patient 1')." in dataset.report.notes

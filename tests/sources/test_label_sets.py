@@ -119,7 +119,7 @@ def test_examples_without_a_known_label_are_left_out_with_a_note(tmp_path: Path)
     values[:7] = -1
     values[7, 0] = -1
     dataset = loaded(write_findings(tmp_path / "a.parquet", values))
-    assert "7 examples without a known label were left out." in dataset.report.notes
+    assert "Examples without a known label, left out: 7." in dataset.report.notes
     splits = (dataset.train, dataset.val, dataset.eval["test"])
     assert sum(map(len, splits)) == 93 and all(split.labelled.all() for split in splits)
 
@@ -129,13 +129,13 @@ def test_labels_without_examples_are_noted(tmp_path: Path) -> None:
     values[:, 1] = 0
     dataset = loaded(write_findings(tmp_path / "a.parquet", values))
     assert dataset.classes == ("Edema", "Mass")
-    assert "1 classes of the source have no example and were left out: 'Hernia'." in dataset.report.notes
+    assert "Classes without examples, left out: 1 ('Hernia')." in dataset.report.notes
     train, test = random_sets(60), random_sets(40, seed=1)
     test[:, 1] = 0
     entry = write_findings(tmp_path / "data" / "train.parquet", train)
     write_findings(tmp_path / "data" / "test.parquet", test)
     dataset = loaded({**entry, "path": str(tmp_path / "data"), "duplicates": "keep"})
-    assert "test has no example with 'Hernia'." in dataset.report.notes
+    assert "Labels without an example in test: 'Hernia'." in dataset.report.notes
     assert dataset.eval["test"].counts[1] == 0
 
 

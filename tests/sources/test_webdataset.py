@@ -85,7 +85,7 @@ def test_folders_of_shards_are_splits(tmp_path: Path) -> None:
     found = read(tmp_path, source="webdataset", path="pets")
     assert found.val is not None and found.test is not None
     assert [len(split.items) for split in (found.train, found.val, found.test)] == [2, 2, 2]
-    assert found.notes == ("shards that belong to no split were left out: extra/00000.tar.",)
+    assert found.notes == ("Shards that belong to no split, left out: extra/00000.tar.",)
 
 
 def test_second_image_of_a_sample_is_refused(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_samples_without_an_image_are_left_out_with_a_note(tmp_path: Path) -> No
     write_shard(tmp_path / "pets.tar", {"0.png": png(noise(1, 0)[0]), "0.cls": b"0", "1.cls": b"1"})
     found = read(tmp_path, source="webdataset", path="pets.tar")
     assert len(found.train.items) == 1
-    assert found.notes == ("1 samples of the shards have no image and were left out.",)
+    assert found.notes == ("Samples without an image, left out: 1.",)
     write_shard(tmp_path / "empty.tar", {"1.cls": b"1"})
     assert "there is no image in the train shards" in refuse(tmp_path, source="webdataset", path="empty.tar")
 

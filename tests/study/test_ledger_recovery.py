@@ -30,7 +30,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
         yield made
 
 
-def test_running_and_ended_processes_are_told_apart() -> None:
+def test_only_a_running_process_is_alive() -> None:
     assert is_alive(os.getpid())
     assert not is_alive(DEAD)
 

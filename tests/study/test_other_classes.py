@@ -60,7 +60,7 @@ def test_students_learn_from_the_classes_they_share(methods: list[str], tmp_path
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"class_map": {"zero": "0"}}, "no class of the teacher stands for '1', '2', '3'"),
+        ({"class_map": {"zero": "0"}}, "no class of the teacher corresponds to '1', '2', '3'"),
         ({"class_map": {"zehn": "0"}}, "'zehn' is not a class of the teacher"),
         ({"provenance": "full", "weights": None, "class_map": {}}, "only a teacher of provenance external"),
     ],

@@ -17,6 +17,7 @@ from distillab.study.job import StoredJob
 from distillab.study.planning.plan import Plan, make_plan
 from support.studies import CPU, spec
 
+SEVERAL: dict[str, Any] = {"models": ["resnet8", "resnet14"]}
 MULTILABEL: dict[str, Any] = {"task": "multilabel", "methods": ["ce", "kd"], "factors": {}}
 
 
@@ -67,7 +68,7 @@ def test_task_is_part_of_every_training() -> None:
 
 @pytest.mark.parametrize("method", ["dkd", "crd"])
 def test_method_of_another_task_is_refused(method: str) -> None:
-    with pytest.raises(RequestError, match=f"method {method} holds for classification, not for the task"):
+    with pytest.raises(RequestError, match=f"method {method} is defined for classification alone"):
         planned(methods=["ce", method])
 
 
@@ -97,3 +98,23 @@ def test_wrong_task_is_explained_in_one_line(task: Any, message: str) -> None:
         spec(task=task)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ({"outputs": {"top_k": 2}}, "outputs.top_k stores softmax probabilities"),
+        (
+            {"model": "", "models": ["resnet8", "resnet14"], "combine": "confidence"},
+            "combine: confidence needs",
+        ),
+        (
+            {"model": "", "models": ["resnet8", "resnet14"], "combine": "correctness"},
+            "combine: correctness needs",
+        ),
+    ],
+)
+def test_softmax_options_need_classification(teacher: dict[str, Any], message: str) -> None:
+    spec(teacher=teacher)
+    with pytest.raises(RequestError, match=message):
+        spec(teacher=teacher, **MULTILABEL)

@@ -234,7 +234,7 @@ def test_given_weights_use_their_own_normalization(budget: Any, tmp_path: Path) 
 
 
 def test_given_weights_select_examples_by_the_same_outputs(tmp_path: Path) -> None:
-    """Under their normalization and without a student transform, which must not decide how hard an image is."""
+    """Under their normalization and without a student transform: it must not decide how hard an image is."""
     network = given_weights(tmp_path)
     values = study(**SHORT) | {"teacher": {**GIVEN, "normalisation": OWN}}
     wanted = parse_study(values, tmp_path, "study.yaml")

@@ -14,7 +14,7 @@ MAX_MIB = 24.0
 
 SCRIPT = f"""
 import resource, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from support.studies import CPU, spec
 from distillab.study.folder import StudyFolder

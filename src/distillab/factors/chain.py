@@ -29,13 +29,13 @@ def parse_factors(entries: Mapping[str, object], where: str, base: Path | None =
     """Return one list of instances per factor of a study, in written order, one instance per level.
 
     Args:
-        entries: a study's ``factors``, such as
+        entries: A study's ``factors``, such as
             ``{"size": [25, 100], "label_noise": {"levels": [0, 0.4], "roles": ["transfer"]}}``.
-        where: the place of the mapping, such as ``study.yaml: factors``.
-        base: the folder that relative paths are relative to (that of the study file).
+        where: The place of the mapping, such as ``study.yaml: factors``.
+        base: The folder that relative paths are relative to (that of the study file).
 
     Raises:
-        RequestError: a factor, key or role is unknown, there are no levels, levels mix numbers and names, or
+        RequestError: A factor, key or role is unknown, there are no levels, levels mix numbers and names, or
             a level is repeated or impossible.
 
     Example:
@@ -102,16 +102,16 @@ def apply_factor(
     """Apply one factor, whatever the role of the examples.
 
     Args:
-        examples: the set to change.
-        factor: the factor.
-        seed: seed of the condition.
-        context: the dataset around the examples.
+        examples: The set to change.
+        factor: The factor.
+        seed: Seed of the condition.
+        context: The dataset around the examples.
 
     Returns:
         The changed set, and the measured strength of the change.
 
     Raises:
-        RequestError: the examples cannot reach the level.
+        RequestError: The examples cannot reach the level.
 
     Example:
         >>> from distillab.factors import Size
@@ -150,18 +150,18 @@ def apply_chain(
     are the same in every role, at every place in a chain and beside any other factor.
 
     Args:
-        examples: the set of the role as it was read.
-        chain: factors in written order.
-        role: the role of the examples.
-        seed: seed of the condition.
-        step: applies one factor; a planner passes a function that caches.
-        context: the dataset around the examples.
+        examples: The set of the role as it was read.
+        chain: Factors in written order.
+        role: The role of the examples.
+        seed: Seed of the condition.
+        step: Applies one factor; a planner passes a function that caches.
+        context: The dataset around the examples.
 
     Returns:
         The changed set, and the measured strength of each factor applied.
 
     Raises:
-        RequestError: the examples cannot reach a level, a factor does not accept their targets or modality,
+        RequestError: The examples cannot reach a level, a factor does not accept their targets or modality,
             or a factor that needs labels follows one that added unlabelled examples.
 
     Example:

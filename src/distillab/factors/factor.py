@@ -32,9 +32,9 @@ class FactorContext:
     """The dataset around the examples that a factor changes, which it may read and take examples from.
 
     Attributes:
-        dataset: all splits as they were read, and the other datasets that the study names.
-        role: the role of the examples that are being changed.
-        teacher: returns the probabilities of the study's teacher, float32 ``[N, teacher's classes]``; None
+        dataset: All splits as they were read, and the other datasets that the study names.
+        role: The role of the examples that are being changed.
+        teacher: Returns the probabilities of the study's teacher, float32 ``[N, teacher's classes]``; None
             unless its weights were given, so that they exist before anything is trained.
 
     Example:
@@ -55,12 +55,12 @@ class Manipulation:
     """A manipulation check: the requested strength of a factor, and the strength measured in the data.
 
     Attributes:
-        factor: the factor's registered name.
-        measure: the quantity measured, such as ``"examples per class"`` or ``"share of labels changed"``.
-        requested: the value of that quantity that the level stands for.
-        measured: its value in the data after the factor.
-        tolerance: the largest accepted absolute difference.
-        note: further measurements, for the reader.
+        factor: The factor's registered name.
+        measure: The quantity measured, such as ``"examples per class"`` or ``"share of labels changed"``.
+        requested: The value of that quantity that the level stands for.
+        measured: Its value in the data after the factor.
+        tolerance: The largest accepted absolute difference.
+        note: Further measurements, for the reader.
 
     Example:
         >>> check = Manipulation("size", "examples per class", requested=25, measured=24, tolerance=0)
@@ -90,21 +90,21 @@ class Factor(PublicConfig, ABC):
     are nested. A level is a number, or a name where levels have no order (``level`` is then a ``Literal``).
 
     Attributes:
-        name: the registered name (class attribute, as are the next five).
-        examples: valid configurations for any balanced set of at least 3 classes of at least 20 images, at
+        name: The registered name (class attribute, as are the next five).
+        examples: Valid configurations for any balanced set of at least 3 classes of at least 20 images, at
             least one per kind of the factor. Those that differ in level alone are in order of increasing
             strength: each leaves unchanged a subset of the examples that the previous one leaves unchanged.
-        changes: the aspects of a set that the factor may change: which examples are there (``selection``),
+        changes: The aspects of a set that the factor may change: which examples are there (``selection``),
             their ``labels``, their ``pixels``, which ``classes`` there are, and whether ``images`` are added.
             All other aspects stay as they are.
-        nested: whether levels are nested. They are not where a level exchanges some examples for others.
-        needs_context: whether the factor reads more than the examples it changes.
-        takes_unlabelled: whether the factor accepts examples without labels.
-        kinds_of_targets: the kinds of targets that the factor accepts with these settings; by default one
+        nested: Whether levels are nested. They are not where a level exchanges some examples for others.
+        needs_context: Whether the factor reads more than the examples it changes.
+        takes_unlabelled: Whether the factor accepts examples without labels.
+        kinds_of_targets: The kinds of targets that the factor accepts with these settings; by default one
             class per example.
-        kinds_of_items: the modalities that the factor accepts with these settings, or None for all.
-        level: the level.
-        roles: the roles that the factor changes.
+        kinds_of_items: The modalities that the factor accepts with these settings, or None for all.
+        level: The level.
+        roles: The roles that the factor changes.
 
     Example:
         >>> from distillab.factors import Size
@@ -182,7 +182,7 @@ class Factor(PublicConfig, ABC):
         """Return the manipulated set.
 
         Raises:
-            RequestError: the data cannot reach the level; the message gives the highest level they can reach.
+            RequestError: The data cannot reach the level; the message gives the highest level they can reach.
         """
 
     def extra_evals(

@@ -39,7 +39,7 @@ def places_in_class(examples: Examples, order: npt.NDArray[Any]) -> Indices:
 
     Args:
         examples: N labelled examples.
-        order: one number per example, ``[N]``.
+        order: One number per example, ``[N]``.
 
     Returns:
         int64 ``[N]``, from 0.

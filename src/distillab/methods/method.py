@@ -187,7 +187,7 @@ class Method(nn.Module, ABC):
     def _check_task(self) -> None:
         if self.tasks is not None and self.task.name not in self.tasks:
             raise RequestError(
-                f"method {self.name} holds for {' and '.join(sorted(self.tasks))}, not for the task "
+                f"method {self.name} is defined for {' and '.join(sorted(self.tasks))} alone, not for "
                 f"{self.task.name}",
                 allowed="another method, such as kd",
             )

@@ -78,6 +78,10 @@ class Modality(ABC):
             original: What it was computed from, if that is kept.
         """
 
+    @abstractmethod
+    def describe(self, shape: ItemShape) -> str:
+        """Return the shape of an item in words, such as ``32x32 RGB``."""
+
     def views(self, written: WrittenViews, shape: ItemShape) -> Views:
         """Return the views that a recipe states, for items of a shape.
 

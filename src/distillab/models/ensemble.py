@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from distillab.models.dry_run import logits_of
 
 Combine = Literal["mean", "accuracy", "confidence", "correctness", "best"]
+SOFTMAX_COMBINES: frozenset[Combine] = frozenset({"confidence", "correctness"})
+"""Combinations whose weights are made of softmax probabilities: for one class per example."""
 NAME = re.compile(rf"({'|'.join(get_args(Combine))})\((.+)\)")
 
 

@@ -101,11 +101,6 @@ def load_teacher(
         (2, 2)
     """
     folder = Path(model_or_study)
-    _, height, width = images.shape
-    if height != width:
-        raise RequestError(
-            f"images are {width}x{height}, but networks need square images", allowed="--set resolution=SIDE"
-        )
     if (folder / LEDGER_FILE).is_file():
         if weights is not None:
             raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")

@@ -33,9 +33,9 @@ class AudioSource(Source, AudioSettings):
     :class:`~distillab.modalities.audio.settings.AudioSettings`.
 
     Attributes:
-        segments: how many consecutive parts of ``seconds`` each recording gives, as far as it is long
+        segments: How many consecutive parts of ``seconds`` each recording gives, as far as it is long
             enough; each is an example. Without other groups, the parts of a recording are a group.
-        class_names: what classes are called instead, by the name that the source has for them.
+        class_names: What classes are called instead, by the name that the source has for them.
     """
 
     modality: ClassVar[str] = "audio"
@@ -121,9 +121,9 @@ def _segmented(split: RawSplit, most: int, seconds: float, recordings: Indices) 
     """Return consecutive parts of the recordings of a split.
 
     Args:
-        split: the recordings.
-        most: number of parts of a recording.
-        seconds: length of a part.
+        split: The recordings.
+        most: Number of parts of a recording.
+        seconds: Length of a part.
         recordings: int64 ``[N]``, the groups to use if the split has none.
     """
     parts = [

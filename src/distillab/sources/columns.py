@@ -19,7 +19,7 @@ def choose_image_column(schema: pa.Schema, requested: str | None, where: str) ->
     """Return the column that holds images: the requested one, or the only one of a suitable type.
 
     Raises:
-        RequestError: the requested column does not exist or holds no images, or there is not exactly one.
+        RequestError: The requested column does not exist or holds no images, or there is not exactly one.
     """
     candidates: list[str] = [field.name for field in schema if _holds_images(field.type)]
     if requested is not None:
@@ -44,12 +44,12 @@ def choose_label_column(names: Sequence[str], requested: str | None, where: str)
     """Return the column that holds labels: the requested one, ``label``, or the only candidate.
 
     Args:
-        names: the columns that could hold labels.
-        requested: the column that the source's keys name, or None.
-        where: the place of the table, for messages.
+        names: The columns that could hold labels.
+        requested: The column that the source's keys name, or None.
+        where: The place of the table, for messages.
 
     Raises:
-        RequestError: the requested column does not exist, or there is no single candidate.
+        RequestError: The requested column does not exist, or there is no single candidate.
     """
     if requested is not None:
         if requested not in names:
@@ -88,11 +88,11 @@ def check_same_names(names: Mapping[str, list[str] | None], column: str) -> None
     """Check that every file that states the class names of a column states the same, in the same order.
 
     Args:
-        names: class names by file, None where a file states none.
-        column: the column, for messages.
+        names: Class names by file, None where a file states none.
+        column: The column, for messages.
 
     Raises:
-        RequestError: two files differ, so that a number would have two meanings.
+        RequestError: Two files differ, so that a number would have two meanings.
     """
     stated = {place: each for place, each in names.items() if each is not None}
     first = next(iter(stated), "")
@@ -110,9 +110,9 @@ def existing_columns(columns: Mapping[str, str | None], known: Sequence[str], wh
     """Return the columns that are named. Raises RequestError for one that does not exist.
 
     Args:
-        columns: column, or None, by the noun that messages use for it.
-        known: the columns of the table.
-        where: the place of the table, for messages.
+        columns: Column, or None, by the noun that messages use for it.
+        known: The columns of the table.
+        where: The place of the table, for messages.
     """
     for noun, column in columns.items():
         if column is not None and column not in known:
@@ -136,9 +136,9 @@ def column_images(column: pa.ChunkedArray, split: str, folder: Path) -> tuple[li
     """Return the images of a column, encoded or as files, and their printable names.
 
     Args:
-        column: a binary column, or a struct of bytes and path.
-        split: the name of the split.
-        folder: the folder that paths are relative to.
+        column: A binary column, or a struct of bytes and path.
+        split: The name of the split.
+        folder: The folder that paths are relative to.
     """
     count = len(column)
     if not pa.types.is_struct(column.type):

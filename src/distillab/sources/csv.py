@@ -23,11 +23,11 @@ class FileTable(TableFiles):
     """Base class of sources that list files in a CSV or TSV table with a header.
 
     Attributes:
-        root: the folder that the listed files are relative to; by default that of the table.
-        file: the column of files, or a pattern with columns in braces such as ``{folder}/{record}.flac``. By
+        root: The folder that the listed files are relative to; by default that of the table.
+        file: The column of files, or a pattern with columns in braces such as ``{folder}/{record}.flac``. By
             default a column called file, path, filename or file_name, or else the first one.
-        delimiter: the character between cells; by default a tab in ``.tsv`` files and a comma in others.
-        split: a column with the split of each example (train, val or test, or names such as validation),
+        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others.
+        split: A column with the split of each example (train, val or test, or names such as validation),
             instead of one file per split.
     """
 

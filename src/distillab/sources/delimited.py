@@ -16,11 +16,11 @@ def read_delimited(path: Path, delimiter: str | None = None) -> tuple[list[str],
     """Return the header and the rows of a file in UTF-8, with or without a byte order mark.
 
     Args:
-        path: the file.
-        delimiter: the character between cells; by default a tab in ``.tsv`` files and a comma in others.
+        path: The file.
+        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others.
 
     Raises:
-        RequestError: the file cannot be read, two columns have one name, or a row is longer or shorter than
+        RequestError: The file cannot be read, two columns have one name, or a row is longer or shorter than
             the header.
     """
     delimiter = delimiter or ("\t" if path.suffix.lower() in TAB_SUFFIXES else ",")

@@ -36,13 +36,13 @@ class ClassFolders(Source):
     table (``groups``), or their paths (``group_pattern``).
 
     Attributes:
-        path: the folder.
+        path: The folder.
         layout: ``class``, or ``group/class`` or ``class/group`` for folders of groups.
-        groups: a CSV file with a header whose first column lists paths below ``path``, or file names.
-        group: the column of ``groups`` that names the groups; not needed if it is the only other one.
-        unlisted: the group of files that ``groups`` does not list; by default every file must be listed.
-        group_pattern: a regular expression whose one capturing bracket matches the group in the path.
-        class_pattern: one that matches the class in the path: files then need not be in class folders.
+        groups: A CSV file with a header whose first column lists paths below ``path``, or file names.
+        group: The column of ``groups`` that names the groups; not needed if it is the only other one.
+        unlisted: The group of files that ``groups`` does not list; by default every file must be listed.
+        group_pattern: A regular expression whose one capturing bracket matches the group in the path.
+        class_pattern: One that matches the class in the path: files then need not be in class folders.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -183,7 +183,7 @@ class ClassFolders(Source):
         # Among other folders, a `train` that holds files itself is a class: trains beside buses and cars.
         if train is None or (len(named) < len(folders) and _has_files(train, readable)):
             loose = sum(_is_readable(entry, readable) for entry in self.path.iterdir())
-            note = f"{loose} {self.noun}s outside class folders were ignored."
+            note = f"{self.noun.capitalize()}s outside class folders, ignored: {loose}."
             return {"train": self.path}, (note,) if loose and self.class_pattern is None else ()
         roots: dict[str, Path] = {}
         for folder in named:
@@ -195,7 +195,7 @@ class ClassFolders(Source):
             roots[split] = folder
         roots = {split: roots[split] for split in ("train", "val", "test") if split in roots}
         others = [folder.name for folder in folders if folder not in named]
-        note = f"folders that are not a split were ignored: {', '.join(others)}."
+        note = f"Folders that are not a split, ignored: {', '.join(others)}."
         return roots, (note,) if others else ()
 
 

@@ -57,11 +57,11 @@ def read_groups(table: Path, column: str | None) -> dict[str, str]:
     """Return the group of each file in the first column of a CSV table with a header.
 
     Args:
-        table: the file.
-        column: the column of groups; it need not be named if there is only one beside the files.
+        table: The file.
+        column: The column of groups; it need not be named if there is only one beside the files.
 
     Raises:
-        RequestError: the table cannot be read, there is no such column, or a file has no group or two.
+        RequestError: The table cannot be read, there is no such column, or a file has no group or two.
     """
     where = str(table)
     header, rows = read_delimited(table)
@@ -91,13 +91,13 @@ def groups_by_table(
     """Return the group of each path.
 
     Args:
-        paths: paths below the source's folder.
-        groups: group by path, or by file name if no two files share it.
-        unlisted: the group of all other files; None if there must be none.
-        where: the place of the table, for messages.
+        paths: Paths below the source's folder.
+        groups: Group by path, or by file name if no two files share it.
+        unlisted: The group of all other files; None if there must be none.
+        where: The place of the table, for messages.
 
     Raises:
-        RequestError: a path is not listed, its name is ambiguous, or a listed file does not exist.
+        RequestError: A path is not listed, its name is ambiguous, or a listed file does not exist.
     """
     names = [path.rpartition("/")[2] for path in paths]
     shared = {name for name, count in Counter(names).items() if count > 1}

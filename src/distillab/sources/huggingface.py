@@ -31,9 +31,9 @@ class HuggingFace(TableSource, ImageSource):
     ``separator``, ``group`` and ``coarse`` are those of :class:`~distillab.sources.table.TableSource`.
 
     Attributes:
-        path: the first argument of ``datasets.load_dataset``, or a folder that ``save_to_disk`` wrote.
-        config: the name of the dataset's configuration.
-        image: the column of images.
+        path: The first argument of ``datasets.load_dataset``, or a folder that ``save_to_disk`` wrote.
+        config: The name of the dataset's configuration.
+        image: The column of images.
 
     Example:
         >>> HuggingFace(path="uoft-cs/cifar100", label="fine_label").dataset_name

@@ -36,12 +36,12 @@ def load_dataset(
     examples or on duplicates, and neither does the split it is carved to (as long as its class is the same).
 
     Args:
-        source: the source.
-        progress: called with (stage, done, total).
-        on_files: called with the items before decoding, their names and ids, of those that could be decoded.
+        source: The source.
+        progress: Called with (stage, done, total).
+        on_files: Called with the items before decoding, their names and ids, of those that could be decoded.
 
     Raises:
-        RequestError: the source cannot be read as requested; states what is wrong and what is allowed.
+        RequestError: The source cannot be read as requested; states what is wrong and what is allowed.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -186,7 +186,7 @@ def _select_classes(table: _Table, wanted: list[str] | int | None) -> tuple[_Tab
             chosen[np.flatnonzero(present)[wanted:]] = False
     notes: tuple[str, ...] = ()
     if empty := [names[i] for i in np.flatnonzero(~present)]:
-        notes = (f"{len(empty)} classes of the source have no example and were left out: {_some(empty)}.",)
+        notes = (f"Classes without examples, left out: {len(empty)} ({_some(empty)}).",)
     kept = np.flatnonzero(chosen & present)
     table = table.keep(table.targets.belong_to(kept))
     return replace(
@@ -202,7 +202,7 @@ def _labelled(table: _Table) -> tuple[_Table, tuple[str, ...]]:
     unknown = int((~table.targets.labelled).sum())
     if not unknown:
         return table, ()
-    return table.keep(table.targets.labelled), (f"{unknown} examples without a known label were left out.",)
+    return table.keep(table.targets.labelled), (f"Examples without a known label, left out: {unknown}.",)
 
 
 def _check_classes(table: _Table, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ def _check_classes(table: _Table, given: tuple[str, ...]) -> tuple[str, ...]:
         Notes on labels without examples in a given split, which label sets may have.
 
     Raises:
-        RequestError: there are too few classes, or a split lacks one that it must have.
+        RequestError: There are too few classes, or a split lacks one that it must have.
     """
     if len(table.classes) < 2:
         raise RequestError(f"there is only one class, {_some(table.classes)}", allowed="at least two classes")
@@ -224,7 +224,7 @@ def _check_classes(table: _Table, given: tuple[str, ...]) -> tuple[str, ...]:
         extra = [table.classes[i] for i in np.flatnonzero(here & ~in_train)]
         if not table.targets.complete:
             missing = [table.classes[i] for i in np.flatnonzero(~here)]
-            notes += (f"{name} has no example with {_some(missing)}.",) if missing else ()
+            notes += (f"Labels without an example in {name}: {_some(missing)}.",) if missing else ()
         elif lacking or extra:
             what = f"train and {name} have different classes:"
             what += f" {name} lacks {_some(lacking)}" if lacking else ""
@@ -278,12 +278,12 @@ def _duplicate_notes(
     """Return notes on duplicates that were dropped from val, or kept within train."""
     notes: tuple[str, ...] = ()
     if val_dropped := int((dropped & (table.parts == VAL)).sum()):
-        notes += (f"{val_dropped} val examples that are also in test were left out.",)
+        notes += (f"Val examples that are also in test, left out: {val_dropped}.",)
     in_train = parts == TRAIN
     repeated, relabelled = repeats(codes[in_train], table.targets_of(in_train))
     if repeated:
-        other = f", {relabelled} of them with another label" if relabelled else ""
-        notes += (f"{repeated} train examples repeat another train example{other}; they were kept.",)
+        other = f" ({relabelled} of them with another label)" if relabelled else ""
+        notes += (f"Train examples that repeat another, kept: {repeated}{other}.",)
     return notes
 
 
@@ -294,7 +294,7 @@ def _group_notes(table: _Table, source: Source, given: tuple[str, ...]) -> tuple
         for name in given[1:]:
             sides = [table.groups[table.parts == part] for part in (TRAIN, SPLITS.index(name))]
             if both := [table.group_names[group] for group in np.intersect1d(*sides)]:
-                notes += (f"{len(both)} groups are in train and in the given {name}: {_some(both)}.",)
+                notes += (f"Groups in train and in the given {name}: {len(both)} ({_some(both)}).",)
     return notes
 
 

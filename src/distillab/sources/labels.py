@@ -26,15 +26,15 @@ def encode_categories(
     """Return the names of categories, and the category of each example of each split.
 
     Args:
-        values: the values of each split, ``[N]`` or ``[N, 1]``: whole numbers, names, or booleans.
-        names: names in the order of the numbers, if the source knows them; else the sorted values are used.
-        where: the place of the values, for messages.
+        values: The values of each split, ``[N]`` or ``[N, 1]``: whole numbers, names, or booleans.
+        names: Names in the order of the numbers, if the source knows them; else the sorted values are used.
+        where: The place of the values, for messages.
 
     Returns:
         Names, and int64 ``[N]`` by split.
 
     Raises:
-        RequestError: a value is missing, fractional or negative, or has no name.
+        RequestError: A value is missing, fractional or negative, or has no name.
 
     Example:
         >>> names, codes = encode_categories({"train": np.array(["b", "a", "b"])}, None, "labels")
@@ -74,12 +74,12 @@ def encode_label_lists(
 
     Args:
         lists: N lists of names or numbers per split; None if the list of an example is missing.
-        names: class names in the order of the numbers, if the source knows them; else the sorted values.
-        blank: whether a missing list means no label (``zeros``) or unknown labels (``ignore``).
-        where: the place of the labels, for messages.
+        names: Class names in the order of the numbers, if the source knows them; else the sorted values.
+        blank: Whether a missing list means no label (``zeros``) or unknown labels (``ignore``).
+        where: The place of the labels, for messages.
 
     Raises:
-        RequestError: no example has a label, or a label is negative or has no name.
+        RequestError: No example has a label, or a label is negative or has no name.
 
     Example:
         >>> classes, sets = encode_label_lists({"train": [["b"], ["a", "b"], []]}, None, "zeros", "labels")
@@ -113,11 +113,11 @@ def encode_indicators(columns: Mapping[str, AnyArray], blank: Blank, where: str)
 
     Args:
         columns: ``[N]`` numbers, booleans or texts by the name of the label.
-        blank: whether a blank means absent (``zeros``) or unknown (``ignore``).
-        where: the place of the columns, for messages.
+        blank: Whether a blank means absent (``zeros``) or unknown (``ignore``).
+        where: The place of the columns, for messages.
 
     Raises:
-        RequestError: a value is none of these.
+        RequestError: A value is none of these.
 
     Example:
         >>> edema = np.array(["1", "0", "-1", ""])

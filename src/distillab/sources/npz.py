@@ -34,7 +34,7 @@ class Npz(ImageSource):
     labels 0, 1, 2, ...
 
     Attributes:
-        path: the file.
+        path: The file.
 
     Example:
         >>> Npz(path="medmnist/pathmnist.npz").dataset_name

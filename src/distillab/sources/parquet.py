@@ -30,7 +30,7 @@ class Parquet(TableFiles, ImageSource):
     those of :class:`~distillab.sources.table.TableSource`.
 
     Attributes:
-        image: the column of images.
+        image: The column of images.
 
     Example:
         >>> Parquet(path="cifar100/train.parquet", label="fine_label").entry()
@@ -78,7 +78,7 @@ def hub_files(folder: Path) -> dict[str, list[Path]]:
     """Return the Parquet files of each split below a folder, by file name or by the name of their folder.
 
     Raises:
-        RequestError: there are none, none for train, or two folders with one split (two configurations of a
+        RequestError: There are none, none for train, or two folders with one split (two configurations of a
             dataset, which must not be read as one).
     """
     files: dict[str, list[Path]] = {}

@@ -15,12 +15,12 @@ def parse_source(entry: Any, base: Path, where: str) -> Source:
     """Return the source that an entry such as ``{source: folder, path: leaves}`` describes.
 
     Args:
-        entry: a mapping with the key ``source`` and that source's keys.
-        base: what relative paths are relative to (the study file's folder).
-        where: the place of the entry, for messages, such as ``study.yaml: data``.
+        entry: A mapping with the key ``source`` and that source's keys.
+        base: What relative paths are relative to (the study file's folder).
+        where: The place of the entry, for messages, such as ``study.yaml: data``.
 
     Raises:
-        RequestError: an unknown source or key, a missing key, or a value that is not accepted.
+        RequestError: An unknown source or key, a missing key, or a value that is not accepted.
 
     Example:
         >>> parse_source({"source": "digits", "resolution": 16}, Path(), "study.yaml: data").entry()
@@ -44,13 +44,13 @@ def source_from_argument(argument: str) -> Source:
     """Return the source that ``DATA`` on the command line means.
 
     Args:
-        argument: a source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``,
+        argument: A source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``,
             ``digits``), or the path of a folder of images, of Parquet files or of tar shards, or of a file
             ``.parquet``, ``.csv``, ``.tsv``, ``.npz`` or ``.tar``. A name has precedence over a path of the
             same name; ``./digits`` is the path.
 
     Raises:
-        RequestError: there is no such source and no such path.
+        RequestError: There is no such source and no such path.
 
     Example:
         >>> source_from_argument("torchvision:FashionMNIST").entry()

@@ -42,16 +42,16 @@ class Shapes(ImageSource):
     being resized.
 
     Attributes:
-        images: images per class in train (from which val is carved).
-        test_images: images per class in test.
-        seed: seed of all draws.
-        define: the variables whose values define a class, coarsest first.
-        coarse: the level of the tree that gives the coarse classes; by default the last but one.
-        values: the values in use of a variable: a list of names, or the first k; by default all.
-        cues: strength of the association of a variable with the class, -1 to 1, in train, or by split
+        images: Images per class in train (from which val is carved).
+        test_images: Images per class in test.
+        seed: Seed of all draws.
+        define: The variables whose values define a class, coarsest first.
+        coarse: The level of the tree that gives the coarse classes; by default the last but one.
+        values: The values in use of a variable: a list of names, or the first k; by default all.
+        cues: Strength of the association of a variable with the class, -1 to 1, in train, or by split
             (``background: {train: 0.9, test: -1}``); see :class:`~distillab.sources.drawing.Scene`.
-        nuisances: ranges of rotation, tilt, scale, position and contrast, and the noise.
-        group: the variable that is recorded as the images' group.
+        nuisances: Ranges of rotation, tilt, scale, position and contrast, and the noise.
+        group: The variable that is recorded as the images' group.
 
     Example:
         >>> shapes = Shapes(define="texture", values={"texture": 3}, images=2)

@@ -39,7 +39,7 @@ class RawSplit:
             (:data:`~distillab.data.raw.RawImage` for images).
         targets: N targets over the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
-        groups: optional int64 ``[N]`` in ``[0, len(group_names))``.
+        groups: Optional int64 ``[N]`` in ``[0, len(group_names))``.
 
     Example:
         >>> import numpy as np
@@ -61,13 +61,13 @@ class RawSplits:
     """The content of a source: a train split, and val and test splits if it has them.
 
     Attributes:
-        classes: class names in label order.
-        train: the training split.
-        val: the validation split, or None.
-        test: the test split, or None.
-        group_names: names of the groups, in order.
-        notes: sentences for the data report.
-        parents: the coarser class of each class, in label order; empty if the source does not know it.
+        classes: Class names in label order.
+        train: The training split.
+        val: The validation split, or None.
+        test: The test split, or None.
+        group_names: Names of the groups, in order.
+        notes: Sentences for the data report.
+        parents: The coarser class of each class, in label order; empty if the source does not know it.
 
     Example:
         >>> import numpy as np
@@ -126,16 +126,16 @@ class Source(PublicConfig, ABC):
     docstring is what ``distillab list sources`` prints.
 
     Attributes:
-        classes: keep only these classes, or the first k; relabelled 0..k-1 in the source's label order.
-        val: share of train that is carved for val if the source has no val split (after test is carved).
-        test: share of train that is carved for test if the source has no test split.
-        split_seed: seed of the carving.
-        split_by: whether single examples are carved (``image``, also written ``example``), or whole groups
+        classes: Keep only these classes, or the first k; relabelled 0..k-1 in the source's label order.
+        val: Share of train that is carved for val if the source has no val split (after test is carved).
+        test: Share of train that is carved for test if the source has no test split.
+        split_seed: Seed of the carving.
+        split_by: Whether single examples are carved (``image``, also written ``example``), or whole groups
             (``group``), so that no group is in two splits.
-        on_broken: whether an example that cannot be decoded stops the reading, or is left out and reported.
-        duplicates: whether train and val examples that are also in test, and train examples that are also in
+        on_broken: Whether an example that cannot be decoded stops the reading, or is left out and reported.
+        duplicates: Whether train and val examples that are also in test, and train examples that are also in
             val, are dropped or kept. They are counted in either case.
-        name: the dataset's name in results; by default the source's own name for it.
+        name: The dataset's name in results; by default the source's own name for it.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -184,11 +184,11 @@ class Source(PublicConfig, ABC):
 
         Args:
             items: N items of this source's splits.
-            names: their N names, for messages.
-            progress: called with (stage, done, total).
+            names: Their N names, for messages.
+            progress: Called with (stage, done, total).
 
         Raises:
-            RequestError: examples of different shapes, or not one that can be decoded.
+            RequestError: Examples of different shapes, or not one that can be decoded.
         """
 
 
@@ -196,7 +196,7 @@ class ImageSource(Source):
     """Base class of sources of images, with the keys that all of them accept.
 
     Attributes:
-        resolution: side in pixels of the square that every image is resized to (antialiased bilinear), or
+        resolution: Side in pixels of the square that every image is resized to (antialiased bilinear), or
             None to keep the images as they are, which must then be of one size.
         channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
 

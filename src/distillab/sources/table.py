@@ -54,13 +54,13 @@ class TableSource(Source):
     ``labels`` names one column per label with the values 1, 0, -1 (uncertain) and blank.
 
     Attributes:
-        label: the column of labels; it need not be named if there is only one candidate.
-        labels: columns of label sets, one per label; the columns' names are the classes.
-        separator: the text between the labels of one cell, such as ``|``.
-        empty: the label that stands for an empty set, such as ``No Finding``.
-        blank: whether a blank means that a label is absent (``zeros``) or unknown (``ignore``).
-        group: a column of groups.
-        coarse: a column of coarser classes.
+        label: The column of labels; it need not be named if there is only one candidate.
+        labels: Columns of label sets, one per label; the columns' names are the classes.
+        separator: The text between the labels of one cell, such as ``|``.
+        empty: The label that stands for an empty set, such as ``No Finding``.
+        blank: Whether a blank means that a label is absent (``zeros``) or unknown (``ignore``).
+        group: A column of groups.
+        coarse: A column of coarser classes.
     """
 
     label: str | None = None
@@ -113,11 +113,11 @@ class TableSource(Source):
         """Return the splits that tables hold.
 
         Args:
-            tables: by split, tables with the columns of labels, groups and coarser classes.
-            items: the items of each split.
-            schemas: by place, the schemas that may state class names.
-            labels: the columns of labels.
-            where: the place of the tables, for messages.
+            tables: By split, tables with the columns of labels, groups and coarser classes.
+            items: The items of each split.
+            schemas: By place, the schemas that may state class names.
+            labels: The columns of labels.
+            where: The place of the tables, for messages.
         """
         names: dict[str, list[str] | None] = {}
         for column in filter(None, (*labels, self.coarse)):
@@ -187,10 +187,10 @@ class TableFiles(TableSource):
     """Base class of sources of table files: one file, one file per split, or a share to carve.
 
     Attributes:
-        path: one file, from which all splits are read or carved.
-        train: the file of the train split, instead of ``path``.
-        val: the file of the val split, or the share of train to carve.
-        test: the file of the test split, or the share of train to carve.
+        path: One file, from which all splits are read or carved.
+        train: The file of the train split, instead of ``path``.
+        val: The file of the val split, or the share of train to carve.
+        test: The file of the test split, or the share of train to carve.
     """
 
     path: SourcePath | None = None

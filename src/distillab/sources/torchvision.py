@@ -31,10 +31,10 @@ class Torchvision(ImageSource):
     """A class of torchvision.datasets by name, such as FashionMNIST, CIFAR10 or SVHN.
 
     Attributes:
-        dataset: the name of the class.
-        root: the folder that torchvision keeps the files in, relative to the study file.
-        download: whether missing files are downloaded.
-        options: further arguments of the constructor, such as ``{split: letters}`` for EMNIST.
+        dataset: The name of the class.
+        root: The folder that torchvision keeps the files in, relative to the study file.
+        download: Whether missing files are downloaded.
+        options: Further arguments of the constructor, such as ``{split: letters}`` for EMNIST.
 
     Example:
         >>> Torchvision(dataset="FashionMNIST").entry()
@@ -150,7 +150,7 @@ def _labels(data: Any) -> npt.NDArray[Any]:
     """Return the labels of a torchvision dataset, read item by item if no attribute holds them.
 
     Raises:
-        RequestError: an item cannot be read.
+        RequestError: An item cannot be read.
     """
     for attribute in ("targets", "labels", "_labels", "y"):
         if len(values := getattr(data, attribute, ())) == len(data):

@@ -57,9 +57,9 @@ class WebDataset(ImageSource):
     key of its .json file. Images stay in the shards until they are decoded; shards must not be compressed.
 
     Attributes:
-        path: one .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
-        label: the key of the .json file that holds the label.
-        image: the file ending of the image, if a sample has several.
+        path: One .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
+        label: The key of the .json file that holds the label.
+        image: The file ending of the image, if a sample has several.
 
     Example:
         >>> WebDataset(path="shards/train-{000..041}.tar", label="species").entry()["label"]
@@ -93,7 +93,7 @@ class WebDataset(ImageSource):
         }
         alone = sum(map(len, found.values())) - sum(map(len, splits.values()))
         if alone:
-            notes += (f"{alone} samples of the shards have no image and were left out.",)
+            notes += (f"Samples without an image, left out: {alone}.",)
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
 
     def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
@@ -115,7 +115,7 @@ class WebDataset(ImageSource):
         if "train" not in shards:
             raise RequestError("there is no shard of a train split here", where=str(self.path))
         strange = ", ".join(str(path.relative_to(self.path)) for path in shards.get("", []))
-        notes = (f"shards that belong to no split were left out: {strange}.",) if strange else ()
+        notes = (f"Shards that belong to no split, left out: {strange}.",) if strange else ()
         return {split: shards[split] for split in ("train", "val", "test") if split in shards}, notes
 
     def _split_of(self, shard: Path) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distillab.study.folder import StudyFolder
-    from distillab.study.spec.study import StudySpec, parse_study, read_study
     from distillab.study.status import StudyStatus, study_status
     from distillab.study.store import Store
     from distillab.study.usage import TeacherUsage, teacher_usage
@@ -19,11 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Store",
     "StudyFolder",
-    "StudySpec",
     "StudyStatus",
     "TeacherUsage",
-    "parse_study",
-    "read_study",
     "study_status",
     "teacher_usage",
 ]
@@ -31,11 +27,8 @@ __all__ = [
 _MODULES = {
     "Store": "store",
     "StudyFolder": "folder",
-    "StudySpec": "spec.study",
     "StudyStatus": "status",
     "TeacherUsage": "usage",
-    "parse_study": "spec.study",
-    "read_study": "spec.study",
     "study_status": "status",
     "teacher_usage": "usage",
 }

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from distillab.data.dataset import Dataset
 from distillab.data.duplicates import found_in, hashes_of
-from distillab.data.examples import IMAGE, Examples
+from distillab.data.examples import Examples
 from distillab.errors import RequestError
+from distillab.modalities import modality_of
 from distillab.sources import Source
 from distillab.sources.ingest import load_dataset
 from distillab.study.spec.study import StudySpec
@@ -53,24 +54,6 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
     return replace(dataset, others=others, report=report) if others else dataset
 
 
-def describe_shape(examples: Examples, shape: tuple[int, int, int] | None = None) -> str:
-    """Return the shape of an example as text.
-
-    Args:
-        examples: The set of examples.
-        shape: (channels, height, width), if not that of the examples, such as that a student sees.
-
-    Example:
-        >>> import numpy as np
-        >>> describe_shape(Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b")))
-        '8x8 gray'
-    """
-    channels, height, width = shape or examples.shape
-    if examples.modality != IMAGE:
-        return f"{height}x{width}"
-    return f"{height}x{width} {'gray' if channels == 1 else 'RGB'}"
-
-
 def _without_leaks(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
     """Return another dataset without examples that would leak between it and the first, in either direction,
     and how many those were. Raises RequestError if a split would be left empty."""
@@ -104,21 +87,17 @@ def _other(
         read = load_dataset(source.with_shape_of(first.train.shape), progress)
     except RequestError as error:
         raise error.within(where) from error
-    if read.train.shape != first.train.shape:
-        channels, side, _ = first.train.shape
+    if (read.train.shape, read.modality) != (first.train.shape, first.modality):
+        size, needed = (modality_of(each).describe(each.train.shape) for each in (read, first))
         raise RequestError(
-            f"its examples are {describe_shape(read.train)}, those of data {describe_shape(first.train)}",
+            f"its examples are {size}, those of data {needed}",
             where=where,
-            allowed=f"`resolution: {side}` and `channels: {channels}` there",
+            allowed="examples of one shape, by `resolution` and `channels` of images or `seconds` of audio",
         )
     return replace(
         read,
-        train=_renumbered(read.train, first_id),
-        val=_renumbered(read.val, first_id),
-        eval={test: _renumbered(examples, first_id) for test, examples in read.eval.items()},
+        train=read.train.renumbered(first_id),
+        val=read.val.renumbered(first_id),
+        eval={test: images.renumbered(first_id) for test, images in read.eval.items()},
         originals=read.originals and read.originals.renumbered(first_id),
     )
-
-
-def _renumbered(examples: Examples, first_id: int) -> Examples:
-    return replace(examples, ids=examples.ids + first_id)

@@ -86,6 +86,7 @@ class Classification(Task):
     """One class per example: cross-entropy, softmax, accuracy.
 
     Example:
+        >>> import numpy as np
         >>> task = Classification()
         >>> task.head_width(10)
         10

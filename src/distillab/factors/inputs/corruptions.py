@@ -56,7 +56,7 @@ class Corrupted:
     alone: they are the same for every seed of a study, as in a benchmark, so teacher outputs are reused.
 
     Attributes:
-        corruptions: names; of several, each image gets one.
+        corruptions: Names; of several, each image gets one.
         severity: 1 to 5.
     """
 

@@ -33,8 +33,8 @@ class CueOverlay:
         kind: ``tint``, ``frame``: a color, K hues evenly spaced (gray images: K levels from black to white);
             ``patch``: a black and white pattern in the upper left corner; ``background``: a random texture
             around a central ellipse.
-        number: index of the mark, from 0.
-        of: number of marks, K.
+        number: Index of the mark, from 0.
+        of: Number of marks, K.
         opacity: 1 hides the image below the mark.
     """
 

@@ -20,7 +20,7 @@ def energy_distance(first: Items, second: Items, modality: str = IMAGE) -> float
     Args:
         first: ``[N, C, H, W]``.
         second: ``[M, C, H, W]``.
-        modality: what the items are.
+        modality: What the items are.
 
     Returns:
         The distance, or NaN unless both samples have at least two items.

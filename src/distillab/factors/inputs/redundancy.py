@@ -44,8 +44,8 @@ class Redundancy(Factor):
     evaluation", EACL 2021).
 
     Attributes:
-        level: share of the images that are copies.
-        kind: what the copies are.
+        level: Share of the images that are copies.
+        kind: What the copies are.
 
     Example:
         >>> examples = Examples.of(np.zeros((8, 1, 4, 4), np.uint8), [0, 1] * 4, ("a", "b"))
@@ -95,7 +95,7 @@ class Redundancy(Factor):
         """Return a set of the same size.
 
         Raises:
-            RequestError: a class would have no image of its own, the exposed half of the test set has too
+            RequestError: A class would have no image of its own, the exposed half of the test set has too
                 few images, or leaked images would be among images that another factor has changed.
         """
         order, leaks = (int(key) for key in rng.integers(2**63, size=2))

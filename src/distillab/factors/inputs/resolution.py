@@ -59,8 +59,8 @@ class Resolution(Factor):
     images than those of training.
 
     Attributes:
-        level: pixels per side.
-        sees: whose images are resampled (antialiased bilinear): the ``student``'s alone, while the teacher
+        level: Pixels per side.
+        sees: Whose images are resampled (antialiased bilinear): the ``student``'s alone, while the teacher
             gets the same views in full, or those of ``both``.
         hold: ``architecture`` gives the network smaller or larger images: its layers stay and its compute
             changes. ``compute`` resizes the images back to their old size: the same compute on less detail.

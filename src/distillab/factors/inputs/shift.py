@@ -63,11 +63,11 @@ class Shift(Factor):
     set itself is corrupted, or the test set of the other dataset.
 
     Attributes:
-        level: severity (whole number) or share, in [0, 1].
-        corruption: one or several names (of several, each image gets one, drawn for it), for images of at
+        level: Severity (whole number) or share, in [0, 1].
+        corruption: One or several names (of several, each image gets one, drawn for it), for images of at
             least 32 pixels per side.
-        to: the name of another dataset of the study (``others``).
-        class_map: pairs of a class of the other dataset and the class of this one that it stands for.
+        to: The name of another dataset of the study (``others``).
+        class_map: Pairs of a class of the other dataset and the class of this one that it stands for.
 
     Example:
         >>> Shift(level=3, corruption=["fog", "motion_blur"]).description
@@ -123,7 +123,7 @@ class Shift(Factor):
         """Return the same images with other pixels.
 
         Raises:
-            RequestError: the images cannot be corrupted, or the other dataset does not fit or is too small.
+            RequestError: The images cannot be corrupted, or the other dataset does not fit or is too small.
         """
         key, donor_key = (int(number) for number in rng.integers(2**63, size=2))
         if self.corruption:

@@ -39,10 +39,10 @@ class Spurious(Factor):
     "Distributionally robust neural networks", ICLR 2020 (backgrounds, groups).
 
     Attributes:
-        level: share of images with the cue of their own class.
+        level: Share of images with the cue of their own class.
         cue: ``tint``, ``patch`` in a corner, ``background`` (a texture around a central ellipse, whatever
             the image shows there) or ``frame``; gray images get gray levels for colors.
-        opacity: opacity of the cue, by default 0.4 for ``tint`` and 1 for the others.
+        opacity: Opacity of the cue, by default 0.4 for ``tint`` and 1 for the others.
 
     Example:
         >>> examples = Examples.of(np.zeros((8, 3, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))

@@ -12,8 +12,8 @@ class CacheKey:
     """A set of examples that equals every set with the same digest.
 
     Attributes:
-        digest: content address of what the cached value depends on.
-        examples: the examples.
+        digest: Content address of what the cached value depends on.
+        examples: The examples.
     """
 
     digest: str

@@ -30,10 +30,10 @@ class ClassCentroids:
     """The mean direction of each class in an embedding fitted to its examples.
 
     Attributes:
-        embedding: maps examples to vectors.
+        embedding: Maps examples to vectors.
         centroids: float64 ``[K, D]`` of length 1, in the order of ``classes``.
         classes: K names.
-        spread: the standard deviation of the margins of :func:`nearest_other` over the fitted examples.
+        spread: The standard deviation of the margins of :func:`nearest_other` over the fitted examples.
     """
 
     embedding: Embedding

@@ -35,11 +35,11 @@ class Classes(Factor):
     transfer and teacher examples; val and test examples only lose classes.
 
     Attributes:
-        level: number of classes.
+        level: Number of classes.
         draw: ``seed`` draws anew for every seed, so that intervals cover the choice of classes; a whole
             number is one draw for all seeds.
-        hold: what is the same at every level, the examples per class or their total.
-        total: number of examples for ``hold: total``.
+        hold: What is the same at every level, the examples per class or their total.
+        total: Number of examples for ``hold: total``.
 
     Example:
         >>> Classes(level=10, hold="total", total=500).description

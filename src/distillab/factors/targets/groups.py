@@ -33,11 +33,11 @@ class Groups(Factor):
     also tested on its own, under its name.
 
     Attributes:
-        level: a share for ``kind: proportion``, else the name of a group.
-        kind: what the level does.
-        group: the group whose share is the level, for ``kind: proportion``.
-        hold: what is the same at every level, the total or the examples outside the group.
-        images_per_class: examples per class for ``hold: total``.
+        level: A share for ``kind: proportion``, else the name of a group.
+        kind: What the level does.
+        group: The group whose share is the level, for ``kind: proportion``.
+        hold: What is the same at every level, the total or the examples outside the group.
+        images_per_class: Examples per class for ``hold: total``.
 
     Example:
         >>> Groups(level=0.25, group="hospital A").description

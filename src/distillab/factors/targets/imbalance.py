@@ -32,10 +32,10 @@ class Imbalance(Factor):
     thinned, whatever its frequency before.
 
     Attributes:
-        level: the ratio r.
-        kind: how counts fall from the largest class to the smallest.
-        order: whether classes are ranked by their index or at random; the rarest are last.
-        minority: share of the classes that are rare, for ``kind: step``.
+        level: The ratio r.
+        kind: How counts fall from the largest class to the smallest.
+        order: Whether classes are ranked by their index or at random; the rarest are last.
+        minority: Share of the classes that are rare, for ``kind: step``.
 
     Example:
         >>> examples = Examples.of(np.zeros((12, 1, 4, 4), np.uint8), [0, 1, 2] * 4, ("a", "b", "c"))

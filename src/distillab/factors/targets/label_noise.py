@@ -62,10 +62,10 @@ class LabelNoise(Factor):
     ``roles`` decides whether labels of val and test examples are wrong as well; by default they are clean.
 
     Attributes:
-        level: share of labels changed.
-        kind: how the new label is chosen.
-        to: for ``kind: map``, the class that each class changes to.
-        sharpness: for ``kind: instance``, 2 by default.
+        level: Share of labels changed.
+        kind: How the new label is chosen.
+        to: For ``kind: map``, the class that each class changes to.
+        sharpness: For ``kind: instance``, 2 by default.
 
     Example:
         >>> examples = Examples.of(np.zeros((8, 1, 4, 4), np.uint8), [0, 1] * 4, ("a", "b"))
@@ -117,7 +117,7 @@ class LabelNoise(Factor):
         """Return the same examples with some labels changed.
 
         Raises:
-            RequestError: there is no other class, or a class of ``to`` is unknown.
+            RequestError: There is no other class, or a class of ``to`` is unknown.
         """
         order_key, label_key = (int(key) for key in rng.integers(2**63, size=2))
         if not isinstance(examples.targets, Labels):

@@ -19,7 +19,7 @@ def herding(points: _Floats, number: int) -> Indices:
 
     Args:
         points: float64 ``[N, D]``.
-        number: how many to choose.
+        number: How many to choose.
 
     Returns:
         Positions, int64 ``[number]``, in the order of choice.
@@ -47,7 +47,7 @@ def k_centre(points: _Floats, number: int) -> Indices:
 
     Args:
         points: float64 ``[N, D]``.
-        number: how many to choose.
+        number: How many to choose.
 
     Returns:
         Positions, int64 ``[number]``, in the order of choice.

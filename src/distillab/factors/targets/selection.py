@@ -47,9 +47,9 @@ class Selection(Factor):
     every seed, and a smaller budget takes a subset of what a larger one takes.
 
     Attributes:
-        level: the rule.
-        budget: examples per class (int), or share of every class (float in (0, 1)).
-        scores: the file of scores for the rule ``uncertain``.
+        level: The rule.
+        budget: Examples per class (int), or share of every class (float in (0, 1)).
+        scores: The file of scores for the rule ``uncertain``.
 
     Example:
         >>> examples = Examples.of(np.zeros((6, 1, 4, 4), np.uint8), [0, 0, 0, 1, 1, 1], ("a", "b"))

@@ -29,9 +29,9 @@ class Similarity(Factor):
     effective first, until the level is reached; level 1 is the same set for all seeds.
 
     Attributes:
-        level: similarity, in [0, 1].
-        classes: number of classes that are kept.
-        images_per_class: examples per class that transfer and teacher keep, by default as many as the
+        level: Similarity, in [0, 1].
+        classes: Number of classes that are kept.
+        images_per_class: Examples per class that transfer and teacher keep, by default as many as the
             smallest class of the data has. Val and test examples only lose classes.
 
     Example:
@@ -62,7 +62,7 @@ class Similarity(Factor):
         """Return the examples of some classes.
 
         Raises:
-            RequestError: there are too few classes or examples, or no set of classes is near the level.
+            RequestError: There are too few classes or examples, or no set of classes is near the level.
         """
         context = self.require_context(context)
         key = int(rng.integers(2**63))
@@ -120,8 +120,8 @@ class _Scale:
     Attributes:
         cosines: float64 ``[K, K]`` between all classes, 0 on the diagonal.
         most_similar: int64 ``[k]``.
-        mean: cosine over all pairs of classes.
-        most: mean cosine over the pairs of ``most_similar``.
+        mean: Cosine over all pairs of classes.
+        most: Mean cosine over the pairs of ``most_similar``.
     """
 
     cosines: Cosines

@@ -33,8 +33,8 @@ class Size(Factor):
     label sets, ``fraction`` and ``total`` take the first in a random order.
 
     Attributes:
-        level: examples per class, a fraction in (0, 1], or a total, by ``unit``.
-        unit: what the level counts.
+        level: Examples per class, a fraction in (0, 1], or a total, by ``unit``.
+        unit: What the level counts.
 
     Example:
         >>> examples = Examples.of(np.zeros((6, 1, 4, 4), np.uint8), [0, 0, 0, 0, 1, 1], ("a", "b"))

@@ -54,11 +54,11 @@ class Unlabelled(Factor):
     Images are selected by their ids, so that those of a level are among those of a higher one.
 
     Attributes:
-        level: unlabelled images per labelled one, or a kind.
-        kind: what the images show, if levels are numbers; ``held_out`` by default.
-        ratio: unlabelled images per labelled one, if levels are kinds; 1 by default.
-        dataset: the other dataset, for ``other_dataset``.
-        photo: the file, for ``one_photo``.
+        level: Unlabelled images per labelled one, or a kind.
+        kind: What the images show, if levels are numbers; ``held_out`` by default.
+        ratio: Unlabelled images per labelled one, if levels are kinds; 1 by default.
+        dataset: The other dataset, for ``other_dataset``.
+        photo: The file, for ``one_photo``.
 
     Example:
         >>> examples = Examples.of(np.zeros((4, 1, 8, 8), np.uint8), [0, 1, 0, 1], ("a", "b"))
@@ -133,7 +133,7 @@ class Unlabelled(Factor):
         """Return the examples followed by the unlabelled ones.
 
         Raises:
-            RequestError: there are not enough unlabelled images, or they have another shape.
+            RequestError: There are not enough unlabelled images, or they have another shape.
         """
         context = self.require_context(context)
         key = int(rng.integers(2**63))

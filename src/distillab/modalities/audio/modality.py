@@ -42,6 +42,12 @@ class AudioModality(Modality):
         """Return a time shift and SpecAugment."""
         return written_chain([TimeShift(), SpecAugment()])
 
+    def describe(self, shape: ItemShape) -> str:
+        """Return bands, frames and channels, such as ``40 bands x 101 frames``."""
+        channels, bands, frames = shape
+        more = f" in {channels} channels" if channels > 1 else ""
+        return f"{bands} bands x {frames} frames{more}"
+
     def preview(self, item: Items, original: Original | None = None) -> Preview:
         """Return the spectrogram as a picture, and the waveform if it is kept."""
         sound = None

@@ -37,6 +37,11 @@ class ImageModality(Modality):
         """Return crops for gray images (digits have no mirror), crops and flips for color."""
         return "crop" if shape[0] == 1 else "crop_flip"
 
+    def describe(self, shape: ItemShape) -> str:
+        """Return height, width and color, such as ``32x32 RGB``."""
+        channels, height, width = shape
+        return f"{height}x{width} {'gray' if channels == 1 else 'RGB'}"
+
     def preview(self, item: Items, original: Original | None = None) -> Preview:
         """Return the image itself; float values are gray levels from 0 to 255."""
         return Preview(np.asarray(item.round().clip(0, 255), dtype=np.uint8))

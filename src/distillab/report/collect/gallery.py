@@ -68,7 +68,8 @@ def _gallery(
             for factor, examples in zip(shown_levels, made, strict=True)
         ),
         checks=_checks(levels[0].name, folder.dataset.name, conditions),
-        note=f"Examples of every class, picked to show what the factor changes; drawn with seed {seed}.",
+        note=f"Examples of every {folder.spec.task_config().class_noun}, picked to show what the factor "
+        f"changes; drawn with seed {seed}.",
         several_labels=not isinstance(before.targets, Labels),
     )
 

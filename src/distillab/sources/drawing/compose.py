@@ -35,8 +35,8 @@ def draw(sketch: Sketch, side: int, channels: int) -> Pixels:
     """Draw images, each a function of its own row alone.
 
     Args:
-        sketch: their content.
-        side: pixels per side.
+        sketch: Their content.
+        side: Pixels per side.
         channels: 1 (gray) or 3 (RGB).
 
     Returns:

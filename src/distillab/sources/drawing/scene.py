@@ -28,13 +28,13 @@ class Nuisances(BaseModel):
     """What varies from image to image independently of the class, each uniform in its range.
 
     Attributes:
-        rotation: largest rotation to either side in degrees; 180 is any direction.
-        tilt: how much narrower at most a figure is than in frontal view.
-        scale: radius of the figure, in half sides of the image.
-        position: share of the room around a figure in which its center may be; 0 is the middle. No figure is
+        rotation: Largest rotation to either side in degrees; 180 is any direction.
+        tilt: How much narrower at most a figure is than in frontal view.
+        scale: Radius of the figure, in half sides of the image.
+        position: Share of the room around a figure in which its center may be; 0 is the middle. No figure is
             cut off.
-        contrast: share of the contrast between figure and background that is kept.
-        noise: standard deviation of the pixels' noise, in units of the whole range; constant.
+        contrast: Share of the contrast between figure and background that is kept.
+        noise: Standard deviation of the pixels' noise, in units of the whole range; constant.
 
     Example:
         >>> Nuisances(rotation=180).position
@@ -66,14 +66,14 @@ class Scene:
     """The distribution of images of the classes of a tree.
 
     Attributes:
-        tree: the classes.
-        nuisances: what varies besides.
-        cues: for each split, the strength, in [-1, 1], of the association of a variable with the class. The
+        tree: The classes.
+        nuisances: What varies besides.
+        cues: For each split, the strength, in [-1, 1], of the association of a variable with the class. The
             own value of class k is number k, modulo their number, of those in use. With strength s > 0 an
             image has the own value of its class with probability s, and else any; with s < 0 another value
             with probability -s, and else any. Over as many classes as values, Cramér's V of class and
             variable is s.
-        seed: seed of all draws.
+        seed: Seed of all draws.
 
     Example:
         >>> values = {name: (0,) for name in VARIABLES} | {"ground": (0, 1)}
@@ -93,8 +93,8 @@ class Scene:
 
         Args:
             split: ``train`` or ``test``.
-            labels: their classes, int64 ``[N]``.
-            numbers: the number of each image within its class, int64 ``[N]``, below 2**32.
+            labels: Their classes, int64 ``[N]``.
+            numbers: The number of each image within its class, int64 ``[N]``, below 2**32.
         """
         # Draws depend on the definition of the class, not on its label: other classes change no image.
         ids = (self.tree.codes[labels] << 32) + numbers

@@ -19,9 +19,9 @@ class ClassTree:
     A family is above its shapes whether it is named in ``define`` or not.
 
     Attributes:
-        define: the variables whose values define a class, coarsest first.
-        values: the values of every variable in use, as positions in :data:`VARIABLES`.
-        coarse: the level of the tree that gives the coarse classes; by default the last but one.
+        define: The variables whose values define a class, coarsest first.
+        values: The values of every variable in use, as positions in :data:`VARIABLES`.
+        coarse: The level of the tree that gives the coarse classes; by default the last but one.
 
     Example:
         >>> tree = ClassTree(("shape",), {"family": (0, 1), "shape": (0, 1)})

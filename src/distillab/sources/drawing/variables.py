@@ -39,17 +39,17 @@ class Sketch:
 
     Attributes:
         shape: int64 ``[N]``, positions in :data:`VARIABLES`, as the four that follow.
-        texture: of the figure.
-        colour: of the figure.
-        background: pattern of the background.
-        ground: brightness of the background.
-        rotation: turns, counter-clockwise; float64 ``[N]``, as all that follow but the last.
-        tilt: how much narrower a figure is than in frontal view, in [0, 1).
-        scale: radius of a figure, in half sides of the image.
-        x: center of a figure, in half sides to the right of the middle.
-        y: center of a figure, in half sides above the middle.
-        contrast: share of the contrast between figure and background that is kept.
-        noise: standard deviation of the pixels' noise, in units of the whole range.
+        texture: Of the figure.
+        colour: Of the figure.
+        background: Pattern of the background.
+        ground: Brightness of the background.
+        rotation: Turns, counter-clockwise; float64 ``[N]``, as all that follow but the last.
+        tilt: How much narrower a figure is than in frontal view, in [0, 1).
+        scale: Radius of a figure, in half sides of the image.
+        x: Center of a figure, in half sides to the right of the middle.
+        y: Center of a figure, in half sides above the middle.
+        contrast: Share of the contrast between figure and background that is kept.
+        noise: Standard deviation of the pixels' noise, in units of the whole range.
         states: uint64 ``[N]``, from which everything else is drawn (tints, phases, clouds, noise).
 
     Example:

@@ -23,8 +23,8 @@ from distillab.factors import (
     generator,
 )
 from distillab.factors.factor import Probabilities
+from distillab.modalities import modality_of
 from distillab.study.job_parts import ConditionSpec, FactorSpec
-from distillab.study.loading import describe_shape
 
 PRIMARY = "test"  # the test set that conclusions rest on
 TeacherProbabilities = Callable[[Examples], Probabilities]
@@ -196,11 +196,14 @@ def _must_fit(transfer: Examples, others: Mapping[str, Examples]) -> None:
         if images.classes != transfer.classes:
             what = f"{len(images.classes)} classes, and the transfer set {len(transfer.classes)}"
         elif images.student_shape != transfer.student_shape:
-            shapes = (describe_shape(each, each.student_shape) for each in (images, transfer))
-            what = "examples of {}, and the transfer set of {}".format(*shapes)
+            what = f"examples of {_size(images)}, and the transfer set of {_size(transfer)}"
         if what:
             raise RequestError(
                 f"the {name} set has {what}",
                 where="factors",
                 allowed="`roles: [transfer, val, eval]` for a factor that changes classes or resolution",
             )
+
+
+def _size(images: Examples) -> str:
+    return modality_of(images).describe(images.student_shape)

@@ -11,10 +11,10 @@ import torch
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
+from distillab.modalities import modality_of
 from distillab.models import InputSpec
 from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
-from distillab.study.loading import describe_shape
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.workloads import Workloads
@@ -120,7 +120,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         study=spec.study,
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
-        image=f"{describe_shape(dataset.train)}, {len(dataset.classes)} classes",
+        image=f"{modality_of(dataset).describe(dataset.train.shape)}, {len(dataset.classes)} classes",
         notes=tuple(notes),
         factors={
             levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"

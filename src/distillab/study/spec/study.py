@@ -11,11 +11,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from distillab.canonical import JsonObject, spec_id
@@ -24,7 +24,9 @@ from distillab.errors import RequestError, validation_error
 from distillab.factors import Factor, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
+from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
+from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
     american_method,
     american_recipe,
@@ -39,28 +41,7 @@ from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
-PLAIN = "ce"
 DEFAULT_TASK = Classification.name
-
-
-class EvidenceSpec(BaseModel):
-    """How conclusions are drawn. Nothing here changes what is trained.
-
-    Attributes:
-        margin: Half width of the region of practical equivalence, as a fraction: 0.005 is 0.5 points.
-        confidence: Confidence level of intervals.
-        baselines: Methods that the others are compared with.
-
-    Example:
-        >>> EvidenceSpec(margin=0.01).confidence
-        0.95
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    margin: float = Field(default=0.005, ge=0, lt=1)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    baselines: tuple[str, ...] = (PLAIN,)
 
 
 class StudySpec(PublicConfig):
@@ -174,6 +155,14 @@ class StudySpec(PublicConfig):
         if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
             raise ValueError("name each once, and at least one")
         return value
+
+    @model_validator(mode="after")
+    def _softmax_needs_classification(self) -> StudySpec:
+        if self.task != DEFAULT_TASK and self.teacher.combine in SOFTMAX_COMBINES:
+            raise ValueError(f"combine: {self.teacher.combine} needs softmax probabilities: use mean or best")
+        if self.task != DEFAULT_TASK and self.teacher.outputs.top_k is not None:
+            raise ValueError("outputs.top_k stores softmax probabilities: leave it out for this task")
+        return self
 
     @property
     def seed_list(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 
 from distillab.modalities import Normalization
+from distillab.models import Outputs
 from distillab.training.batches import TrainingBatch, training_batches
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.member_training import MemberTraining
@@ -54,10 +55,8 @@ def train(
         >>> from distillab.training.recipe import Recipe
         >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
-        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
-        >>> member = CohortMember(
-        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
-        ... )
+        >>> method, recipe = parse_method("ce", "methods"), Recipe(steps=1).resolve(images)
+        >>> member = CohortMember("resnet8", method, images, images, recipe, Seeds(1, 2, 3))
         >>> train(member, normalize, device=torch.device("cpu")).selected_epoch
         1
     """
@@ -75,7 +74,7 @@ def train_cohort(
     teacher: TeacherFeed | None = None,
     on_step: StepCallback | None = None,
 ) -> list[TrainedNetwork | DivergenceError]:
-    """Train networks in step on one stream: each batch is rendered once and shown to the teacher once.
+    """Train networks in step on one stream: each batch is rendered once and goes through the teacher once.
 
     Only training and validation sets are read; test sets never are. A member that diverges drops out, and the
     others go on.
@@ -103,10 +102,8 @@ def train_cohort(
         >>> from distillab.training.recipe import Recipe
         >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
-        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
-        >>> member = CohortMember(
-        ...     "resnet8", parse_method("ce", "methods"), images, images, recipe, Seeds(1, 2, 3)
-        ... )
+        >>> method, recipe = parse_method("ce", "methods"), Recipe(steps=1).resolve(images)
+        >>> member = CohortMember("resnet8", method, images, images, recipe, Seeds(1, 2, 3))
         >>> [trained] = train_cohort([member], normalize, device=torch.device("cpu"))
         >>> [point.epoch for point in trained.curve]
         [1]
@@ -123,18 +120,28 @@ def train_cohort(
         for batch in _timed(batches, shared):
             with shared.timed("teacher"):
                 outputs = teacher(batch) if teacher else None
-            for place, training in enumerate(trainings):
-                if place not in diverged:
-                    try:
-                        training.step(batch, outputs)
-                    except DivergenceError as error:
-                        diverged[place] = error
-                        training.close()
+            _step(trainings, batch, outputs, diverged)
             if on_step:
                 on_step(batch.index)
             if len(diverged) == len(trainings):
                 break
     return [diverged.get(place) or each.result(shared, len(members)) for place, each in enumerate(trainings)]
+
+
+def _step(
+    trainings: Sequence[MemberTraining],
+    batch: TrainingBatch,
+    outputs: Outputs | None,
+    diverged: dict[int, DivergenceError],
+) -> None:
+    """One step of each network that has not diverged; those that do now are added to ``diverged``."""
+    for place, training in enumerate(trainings):
+        if place not in diverged:
+            try:
+                training.step(batch, outputs)
+            except DivergenceError as error:
+                diverged[place] = error
+                training.close()
 
 
 def _check_shared(members: Sequence[CohortMember]) -> CohortMember:

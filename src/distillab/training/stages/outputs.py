@@ -31,7 +31,7 @@ from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.roles import RoleSets
-from distillab.training.teachers.cache import CacheFormat, TeacherCache
+from distillab.training.teachers.cache import CacheFormat, FillResult, TeacherCache
 from distillab.training.teachers.class_mapping import to_student_classes
 from distillab.training.teachers.feed import LiveTeacher
 
@@ -47,7 +47,6 @@ def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Mod
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from distillab.data.examples import Examples
         >>> from distillab.modalities.image import PixelNormalization
         >>> from distillab.training.loop.member import Seeds
         >>> from distillab.training.recipe import Recipe
@@ -57,8 +56,7 @@ def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Mod
         >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
         >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
         >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
-        >>> external = ExternalWeights()
-        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=ExternalWeights(), device=cpu)
         >>> open_teacher(folder, images, cpu).fc
         Linear(in_features=64, out_features=2, bias=True)
     """
@@ -177,53 +175,32 @@ def teacher_outputs(
     Example:
         >>> import tempfile
         >>> import numpy as np
-        >>> from distillab.data.examples import Examples
         >>> from distillab.modalities.image import PixelNormalization
         >>> from distillab.training.loop.member import Seeds
         >>> from distillab.training.recipe import Recipe
         >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> sets = RoleSets(images, images, {"test": images}, normalize)
-        >>> recipe = Recipe(steps=1, precision="fp32").resolve(images)
-        >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
+        >>> cpu, folder, outputs = torch.device("cpu"), Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> recipe, keep = Recipe(steps=1).resolve(images), OutputsToStore(folder, frozenset({"logits"}))
         >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
-        >>> external = ExternalWeights()
-        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu)
-        >>> keep = OutputsToStore(folder / "caches", frozenset({"logits"}))
-        >>> outputs = folder / "outputs"
-        >>> outputs.mkdir()
+        >>> seeds = Seeds(1, 2, 3)
+        >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=ExternalWeights(), device=cpu)
         >>> teacher_outputs(outputs, folder, sets, recipe, view_seed=3, keep=keep, device=cpu).queries
         8
     """
-    timer = compute_clock(device)
-    started = timer()
+    clock = compute_clock(device)
+    started = clock()
     network = open_teacher(teacher_folder, sets.train, device)
-    queries, forwards, name = 0, 0, None
+    filled, name = FillResult(0, 0, 0), None
     if keep.needs:
         reference, teacher = _prepare(network, teacher_folder, sets, recipe, view_seed, keep, device)
-        cache = reference.open(keep.caches, sets.train)
-        filled = cache.fill(
-            sets.train,
-            recipe.view_spec,
-            view_seed,
-            recipe.epochs,
-            lambda pixels: teacher.query(pixels, sets.normalize),
-            batch=inference_batch_size(device),
-            device=device,
-        )
-        queries, forwards, name = filled.queries, filled.forwards, cache.folder.name
+        filled, name = _fill(reference.open(keep.caches, sets.train), teacher, sets, recipe, view_seed)
         reference.write(folder)
-        set_side_by_side(network, side_by_side=False)
     logits, eval_forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
-    mapped = {name: to_student_classes(values, class_map) for name, values in logits.items()}
+    mapped = {key: to_student_classes(each, class_map) for key, each in logits.items()}
     save_logits(mapped, folder / LOGITS)
-    record = OutputsRecord(
-        queries=queries,
-        forwards=forwards,
-        eval_forwards=eval_forwards,
-        seconds=timer() - started,
-        cache=name,
-    )
+    record = OutputsRecord(filled.queries, filled.forwards, eval_forwards, clock() - started, name)
     record.write(folder)
     return record
 
@@ -245,6 +222,23 @@ def _prepare(
     stored = CacheFormat.of(keep.needs, shapes, keep.top_k)
     teacher = LiveTeacher(network, info.taps, stored.needs, device, recipe.precision)
     return CacheReference(facts, stored, view_seed, members), teacher
+
+
+def _fill(
+    cache: TeacherCache, teacher: LiveTeacher, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int
+) -> tuple[FillResult, str]:
+    """Fill a cache for all views of a training; returns what that did, and the name of the cache."""
+    filled = cache.fill(
+        sets.train,
+        recipe.view_spec,
+        view_seed,
+        recipe.epochs,
+        lambda items: teacher.query(items, sets.normalize),
+        batch=inference_batch_size(teacher.device),
+        device=teacher.device,
+    )
+    set_side_by_side(teacher.model, side_by_side=False)
+    return filled, cache.folder.name
 
 
 def _cache_facts(

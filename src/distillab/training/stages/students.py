@@ -14,7 +14,7 @@ from distillab.models import OutputShapes
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import StepCallback, train_cohort
 from distillab.training.loop.member import CohortMember
-from distillab.training.loop.results import DivergenceError
+from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.stages.outputs import (
     CacheReference,
     inspect_teacher,
@@ -81,10 +81,20 @@ def train_students(
     teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
     members = [_member(student, teacher) for student in students]
     feed = teacher.feed if teacher else None
-    ended = train_cohort(members, students[0].sets.normalize, device=device, teacher=feed, on_step=on_step)
+    results = train_cohort(members, students[0].sets.normalize, device=device, teacher=feed, on_step=on_step)
+    return _write_results(students, results, teacher, device, keep_selected)
+
+
+def _write_results(
+    students: Sequence[StudentSpec],
+    results: Sequence[TrainedNetwork | DivergenceError],
+    teacher: _OpenTeacher | None,
+    device: torch.device,
+    keep_selected: bool,
+) -> list[RunRecord | DivergenceError]:
     records: list[RunRecord | DivergenceError] = []
     live = teacher is not None and teacher.is_live
-    for student, trained in zip(students, ended, strict=True):
+    for student, trained in zip(students, results, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue

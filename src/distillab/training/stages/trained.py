@@ -52,18 +52,8 @@ def write_trained(
         teacher_forwards: Entered in the record.
         cohort: Entered in the record.
     """
-    folder, sets, recipe = student.folder, student.sets, student.recipe
-    network = trained.model
-    logits = _test(network, sets, recipe, device, "last")
-    save_state(trained.last, folder / WEIGHTS)
-    if keep_selected:
-        if same_state(trained.last, trained.selected):
-            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
-        else:
-            save_state(trained.selected, folder / SELECTED_WEIGHTS)
-            network.load_state_dict(trained.selected)
-            logits |= _test(network, sets, recipe, device, "selected")
-    save_logits(logits, folder / LOGITS)
+    sets, recipe, network = student.sets, student.recipe, trained.model
+    logits = _write_logits(student, trained, device, keep_selected)
     record = RunRecord(
         model=student.model,
         classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
@@ -89,8 +79,26 @@ def write_trained(
         teacher_forwards=teacher_forwards,
         cohort=cohort,
     )
-    record.write(folder)
+    record.write(student.folder)
     return record
+
+
+def _write_logits(
+    student: StudentSpec, trained: TrainedNetwork, device: torch.device, keep_selected: bool
+) -> dict[str, StoredLogits]:
+    """Write the weights and their logits for each test set, and return the logits."""
+    folder, sets, recipe, network = student.folder, student.sets, student.recipe, trained.model
+    logits = _test(network, sets, recipe, device, "last")
+    save_state(trained.last, folder / WEIGHTS)
+    if keep_selected:
+        if same_state(trained.last, trained.selected):
+            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
+        else:
+            save_state(trained.selected, folder / SELECTED_WEIGHTS)
+            network.load_state_dict(trained.selected)
+            logits |= _test(network, sets, recipe, device, "selected")
+    save_logits(logits, folder / LOGITS)
+    return logits
 
 
 def _test(

@@ -73,6 +73,7 @@ class LiveTeacher:
         precision: The precision of its forward passes.
 
     Attributes:
+        device: Where it computes.
         classifier: Its last linear layer, or None.
 
     Example:
@@ -91,7 +92,7 @@ class LiveTeacher:
         self.model = model.to(device).eval().requires_grad_(False)
         self.classifier = taps.classifier_of(self.model)
         self._tapped = TappedModel(self.model, needs, taps)
-        self._device, self._precision = device, precision
+        self.device, self._precision = device, precision
 
     @torch.no_grad()
     def __call__(self, batch: TrainingBatch) -> Outputs:
@@ -99,11 +100,11 @@ class LiveTeacher:
         return self.forward(batch.inputs)
 
     @torch.inference_mode()
-    def query(self, pixels: Tensor, normalize: Normalization) -> Outputs:
-        """Return the outputs for rendered views, uint8 ``[N, C, H, W]``; they take part in no gradient."""
-        return self.forward(normalize(pixels))
+    def query(self, views: Tensor, normalize: Normalization) -> Outputs:
+        """Return the outputs, without gradients, for views ``[N, C, H, W]`` in the dtype of their pool."""
+        return self.forward(normalize(views))
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for normalized inputs, float32 ``[N, C, H, W]``."""
-        with autocast(self._device, self._precision):
+        with autocast(self.device, self._precision):
             return self._tapped(inputs)
