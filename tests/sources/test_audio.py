@@ -13,25 +13,9 @@ from distillab.data.dataset import Dataset
 from distillab.data.targets import LabelSets
 from distillab.errors import RequestError
 from distillab.sources import load_dataset, parse_source
+from support.recordings import RATE, write_spoken, write_tone
 
-RATE = 4000
 AUDIO = {"seconds": 0.25, "n_mels": 12}
-
-
-def write_tone(path: Path, frequency: float, seconds: float = 0.25, seed: int = 0) -> None:
-    time = np.arange(round(seconds * RATE)) / RATE
-    noise = np.random.default_rng(seed).normal(0, 0.02, len(time))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, 0.5 * np.sin(2 * np.pi * frequency * time) + noise, RATE)
-
-
-def write_spoken(folder: Path, speakers: int = 4, takes: int = 5) -> None:
-    """Files named CLASS_SPEAKER_TAKE in one folder; a class is a pitch."""
-    for label, frequency in enumerate((400, 900)):
-        for speaker in range(speakers):
-            for take in range(takes):
-                seed = 100 * label + 10 * speaker + take
-                write_tone(folder / f"{label}_speaker{speaker}_{take}.wav", frequency, seed=seed)
 
 
 def load(entry: dict[str, Any], base: Path) -> Dataset:

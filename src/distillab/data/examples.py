@@ -256,6 +256,10 @@ class Examples:
         """Return the same examples with other targets of the same kind: int64 ``[N]`` for labels."""
         return replace(self, targets=self.targets.with_values(values))
 
+    def renumbered(self, first_id: int) -> Examples:
+        """Return the same examples with their ids increased by ``first_id``."""
+        return replace(self, ids=self.ids + first_id)
+
     def unlabelled_like(self, others: Examples) -> Examples:
         """Return the same examples without labels, with the classes and the kind of targets of ``others``."""
         return replace(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The shape of one input of a network: an image, or a spectrogram seen as one.
+    """The shape of one input of a network: an image, or a spectrogram in its place.
 
     Attributes:
         channels: Number of channels.

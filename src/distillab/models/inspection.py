@@ -18,7 +18,7 @@ from distillab.models.taps import Taps
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What a dry run tells about a network.
+    """The result of a dry run of a network.
 
     Attributes:
         shapes: Shapes of its outputs for one input; without an embedding or maps where it has none.
@@ -90,7 +90,7 @@ def inspect_network(
 
 
 def _dry_run(model: nn.Module, inputs: InputSpec, name: str) -> tuple[Tensor, list[Event]]:
-    """The logits for one blank input, and what each module did, in the order of finishing."""
+    """The logits for one blank input, and the modules in the order in which they returned."""
     events: list[Event] = []
     handles = [
         module.register_forward_hook(_recorder(path, events))

@@ -114,7 +114,7 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
             raise unknown_name("model", name, [*models, *FORMS])
         return models[name](classes=classes, inputs=inputs)
     model = _external(library, rest, classes, inputs)
-    inspect_network(model, inputs, classes=classes, name=name)  # what others wrote is tried before it is used
+    inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
     return model
 
 

@@ -86,7 +86,7 @@ def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) ->
 
     Args:
         model: The network.
-        events: What its modules did in one forward pass, in the order of returning.
+        events: Its modules in one forward pass, in the order in which they returned.
         inputs: Shape of the input of that pass.
     """
     proportions = Proportions.of(inputs, events)
@@ -107,7 +107,7 @@ def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) ->
 
 @dataclass(frozen=True)
 class Proportions:
-    """The sides of the input that the layers of a network see.
+    """The sides of the input of the layers of a network.
 
     A map of a square input is square. One of another input has lost the same factor in height and in width,
     up to the rounding of a layer that divides by two.
@@ -118,7 +118,7 @@ class Proportions:
 
     @classmethod
     def of(cls, inputs: InputSpec, events: Sequence[Event]) -> Proportions:
-        """Return those of ``inputs``, or of what the first layer sees if these are resized before."""
+        """Return those of ``inputs``, or of the input of the first layer if that is resized."""
         seen = next((event.input_shape[2:] for event in events if len(event.input_shape) == 4), None)
         if inputs.is_square or seen is None:
             return cls(inputs.height, inputs.width)

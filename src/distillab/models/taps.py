@@ -105,7 +105,7 @@ class TappedModel:
     def forget(self) -> None:
         """Drop what the hooks caught while the network was used without this object.
 
-        A call does so first. Whoever compiles the rest of it does so before.
+        A call does so first. Code that compiles the call does so before, outside of what is compiled.
         """
         self._caught.clear()
 

@@ -74,7 +74,7 @@ def train_cohort(
     teacher: TeacherFeed | None = None,
     on_step: StepCallback | None = None,
 ) -> list[TrainedNetwork | DivergenceError]:
-    """Train networks in step on one stream: each batch is rendered once and shown to the teacher once.
+    """Train networks in step on one stream: each batch is rendered once and goes through the teacher once.
 
     Only training and validation sets are read; test sets never are. A member that diverges drops out, and the
     others go on.

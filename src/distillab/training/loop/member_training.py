@@ -111,7 +111,7 @@ class MemberTraining:
             return self._method.total(outputs, teacher, known)
 
     def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
-        """What the member's method gets to know about a batch besides outputs."""
+        """The batch as the member's method receives it, beside the outputs."""
         recipe, data, mixture = self.member.recipe, self.member.data, batch.mixture
         return Batch(
             labels=self._rows(data.targets.values, batch.positions),

@@ -46,8 +46,8 @@ class MappedTeacher:
 def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
     """Return logits in the student's classes: float ``[N, teacher's]`` -> ``[N, student's]``.
 
-    Each is the log-sum-exp of the logits of the teacher's classes that stand for it: its softmax is the sum
-    of their probabilities, given that the example has a class of the student.
+    Each is the log-sum-exp of the logits of the teacher's classes that correspond to it: its softmax is the
+    sum of their probabilities, given that the example has a class of the student.
 
     Args:
         logits: The teacher's logits.
@@ -101,7 +101,7 @@ def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
 
 
 def _sources(mapping: ClassMap) -> list[list[int]]:
-    """The teacher's classes that stand for each class of the student."""
+    """The teacher's classes that correspond to each class of the student."""
     students = max(mapping) + 1
     return [
         [source for source, target in enumerate(mapping) if target == label != UNMAPPED]

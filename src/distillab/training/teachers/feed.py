@@ -100,9 +100,9 @@ class LiveTeacher:
         return self.forward(batch.inputs)
 
     @torch.inference_mode()
-    def query(self, pixels: Tensor, normalize: Normalization) -> Outputs:
-        """Return the outputs for rendered views, uint8 ``[N, C, H, W]``; they take part in no gradient."""
-        return self.forward(normalize(pixels))
+    def query(self, views: Tensor, normalize: Normalization) -> Outputs:
+        """Return the outputs, without gradients, for views ``[N, C, H, W]`` in the dtype of their pool."""
+        return self.forward(normalize(views))
 
     def forward(self, inputs: Tensor) -> Outputs:
         """Return the outputs for normalized inputs, float32 ``[N, C, H, W]``."""

@@ -123,9 +123,9 @@ class TeacherCache:
             views: The augmentation.
             view_seed: Seed of the augmentation.
             epochs: Number of epochs of training.
-            compute: Returns the outputs for a batch of rendered views (uint8, on ``device``). It always gets
-                exactly ``batch`` of them, the last batch being filled up, so that the numbers do not depend
-                on what is missing.
+            compute: Returns the outputs for a batch of rendered views (in the dtype of the pool, on
+                ``device``). It always gets exactly ``batch`` of them, the last batch being filled up, so that
+                the numbers do not depend on what is missing.
             batch: Views per batch.
             device: Where views are rendered.
 

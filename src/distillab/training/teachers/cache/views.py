@@ -1,4 +1,4 @@
-"""The views that students meet, and the keys under which a teacher's outputs for them are stored."""
+"""The views that students are trained on, and the keys of a teacher's stored outputs for them."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ class TrainingViews:
             yield KeyedViews(keys, positions[places % len(positions)], numbers[places])
 
     def render(self, wanted: KeyedViews, device: torch.device) -> Tensor:
-        """Return views, uint8 ``[N, C, H, W]``."""
+        """Return views ``[N, C, H, W]``, in the dtype of the pool."""
         if self._views.count is not None:
-            pixels = torch.from_numpy(self._images.items(wanted.positions)).to(device)
-            return self._views.render(pixels, self._views.at(wanted.numbers))
+            items = torch.from_numpy(self._images.items(wanted.positions)).to(device)
+            return self._views.render(items, self._views.at(wanted.numbers))
         epochs, of_epoch = np.unique(wanted.numbers, return_inverse=True)
         parts = [
             self._views.batch(

@@ -1,0 +1,28 @@
+"""Short recordings of tones, whose class is their pitch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 4000  # Hz
+PITCHES = (400, 900)  # Hz, of class 0 and 1
+
+
+def write_tone(path: Path, frequency: float, seconds: float = 0.25, seed: int = 0) -> None:
+    """Write a tone with some noise; the suffix of the path decides the format."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(seed).normal(0, 0.02, len(time))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * frequency * time) + noise, RATE)
+
+
+def write_spoken(folder: Path, speakers: int = 4, takes: int = 5) -> None:
+    """Write recordings named CLASS_SPEAKER_TAKE into one folder."""
+    for label, frequency in enumerate(PITCHES):
+        for speaker in range(speakers):
+            for take in range(takes):
+                seed = 1000 * label + 50 * speaker + take
+                write_tone(folder / f"{label}_speaker{speaker}_{take}.wav", frequency, seed=seed)
