@@ -1,4 +1,4 @@
-"""The page of a profile as a person meets it: opened from a file, in Chromium, without a network."""
+"""The page of a profile, opened from a file in Chromium without a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from distillab.sources.parsing import source_from_argument
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
-    """Of images that look alike within a class, told by their border, with odd names of classes."""
+    """Profile images whose border reveals the class, with class names that need escaping."""
     rng = np.random.default_rng(0)
     labels = np.arange(90) % 3
     images = rng.integers(60, 120, (90, 20, 20, 3), np.uint8)
@@ -30,7 +30,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     return profile_source(source_from_argument(str(path)), against=source_from_argument(str(path)))
 
 
-def test_all_of_it_is_on_the_page(profile: Profile) -> None:
+def test_page_shows_every_measure(profile: Profile) -> None:
     text = render_profile(profile)
     for measure in profile.measures.values():
         assert f'id="measure-{measure.key}"' in text
@@ -40,12 +40,12 @@ def test_all_of_it_is_on_the_page(profile: Profile) -> None:
     assert "http" not in text.replace("http-equiv", ""), "nothing is fetched"
 
 
-def test_keys_stand_out_and_nothing_else_becomes_markup() -> None:
+def test_backquotes_become_code_and_nothing_else_markup() -> None:
     assert coded("a `size: 5` and <b>") == "a <code>size: 5</code> and &lt;b&gt;"
     assert coded("`<b>`, a lone `") == "<code>&lt;b&gt;</code>, a lone `"
 
 
-def test_the_page_is_whole_or_not_there(profile: Profile, tmp_path: Path) -> None:
+def test_page_is_written_completely_or_not_at_all(profile: Profile, tmp_path: Path) -> None:
     write_profile(profile, tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     with pytest.raises(OSError):
@@ -64,17 +64,17 @@ def test_the_page_is_whole_or_not_there(profile: Profile, tmp_path: Path) -> Non
         (float("nan"), "share", "–"),
     ],
 )
-def test_numbers_are_written_as_people_read_them(value: float, unit: str, words: str) -> None:
+def test_values_are_formatted_in_their_unit(value: float, unit: str, words: str) -> None:
     assert format_value(value, unit) == words  # type: ignore[arg-type]
 
 
-def test_intervals_are_written_with_their_unit() -> None:
-    def told(interval: Interval) -> str:
+def test_intervals_are_formatted_with_their_unit() -> None:
+    def formatted(interval: Interval) -> str:
         return format_interval(Measure("k", "l", 0.2, interval, 9, 0.0, "m", unit="share"))
 
-    assert told(Interval(0.1, 0.3, "Wilson")) == "10.0 to 30.0 %"
-    assert told(Interval(0.2, 0.2, "exact")) == "exact"
-    assert told(Interval(float("nan"), float("nan"), "none: no image")) == "–"
+    assert formatted(Interval(0.1, 0.3, "Wilson")) == "10.0 to 30.0 %"
+    assert formatted(Interval(0.2, 0.2, "exact")) == "exact"
+    assert formatted(Interval(float("nan"), float("nan"), "none: no image")) == "–"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [375, 1360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_opens_without_a_network(
+def test_page_opens_without_a_network(
     profile: Profile, chromium: Browser, tmp_path: Path, width: int, scheme: str
 ) -> None:
     write_profile(profile, tmp_path / "page.html")
@@ -105,14 +105,14 @@ def test_it_opens_without_a_network(
     )
     page = context.new_page()
     page.set_default_timeout(120_000)
-    asked: list[str] = []
+    requests: list[str] = []
     complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     url = (tmp_path / "page.html").as_uri()
     page.goto(url)
-    assert [each for each in asked if not each.startswith("data:")] == [url]
+    assert [each for each in requests if not each.startswith("data:")] == [url]
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing hangs over the edge"
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"

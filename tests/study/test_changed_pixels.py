@@ -17,7 +17,7 @@ from distillab.study.planning.conditions import Condition, Conditions
 from support.studies import CPU, run_here, spec
 
 OTHER = {"more": {"source": "digits", "classes": ["5", "6", "7", "8"]}}
-SWAP = {str(theirs): str(ours) for ours, theirs in enumerate((5, 6, 7, 8))}
+SWAP = {str(digit): str(label) for label, digit in enumerate((5, 6, 7, 8))}
 
 
 def rows_of(folder: Path, **changes: Any) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def rows_of(folder: Path, **changes: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_study_of_a_cue_tells_what_happens_where_it_lies(tmp_path: Path) -> None:
+def test_cue_study_measures_misleading_test_sets(tmp_path: Path) -> None:
     rows = rows_of(
         tmp_path / "study",
         factors={"spurious": {"levels": [0.25, 1.0], "cue": "frame"}},
@@ -39,7 +39,7 @@ def test_a_study_of_a_cue_tells_what_happens_where_it_lies(tmp_path: Path) -> No
         assert row.get("worst_group_accuracy.conflicting") is None  # all its images are of one group
 
 
-def test_a_student_that_learned_a_tint_is_caught_by_tints_that_lie(tmp_path: Path) -> None:
+def test_student_that_relies_on_a_tint_fails_misleading_tints(tmp_path: Path) -> None:
     """Enough steps to learn it, on digits that hardly show through."""
     rows = rows_of(
         tmp_path / "study",
@@ -54,7 +54,7 @@ def test_a_student_that_learned_a_tint_is_caught_by_tints_that_lie(tmp_path: Pat
     assert by_level[0.25]["accuracy.aligned"] - by_level[0.25]["accuracy.conflicting"] < 0.5
 
 
-def test_a_study_of_another_dataset_is_tested_on_it(tmp_path: Path) -> None:
+def test_shift_study_is_tested_on_the_other_dataset(tmp_path: Path) -> None:
     rows = rows_of(
         tmp_path / "study",
         others=OTHER,
@@ -65,7 +65,7 @@ def test_a_study_of_another_dataset_is_tested_on_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sees", ["student", "both"])
 @pytest.mark.parametrize("hold", ["architecture", "compute"])
-def test_a_study_of_resolution_runs_and_costs_what_it_should(sees: str, hold: str, tmp_path: Path) -> None:
+def test_resolution_study_runs_at_the_expected_cost(sees: str, hold: str, tmp_path: Path) -> None:
     levels = [4, 8] if hold == "compute" else [8, 16]
     factors = {"resolution": {"levels": levels, "sees": sees, "hold": hold}}
     rows = rows_of(tmp_path / "study", factors=factors)
@@ -73,8 +73,10 @@ def test_a_study_of_resolution_runs_and_costs_what_it_should(sees: str, hold: st
     least, most = (max(row["macs"] for row in few), min(row["macs"] for row in many))
     assert least == most if hold == "compute" else least < most
     if sees == "student":  # the teacher is shown the same images at every level
-        said = [{row["teacher_accuracy"] for row in each if row["method"] == "kd"} for each in (few, many)]
-        assert said[0] == said[1]
+        accuracies = [
+            {row["teacher_accuracy"] for row in each if row["method"] == "kd"} for each in (few, many)
+        ]
+        assert accuracies[0] == accuracies[1]
 
 
 def test_pictures_show_what_the_student_sees(tmp_path: Path) -> None:
@@ -91,8 +93,8 @@ def test_pictures_show_what_the_student_sees(tmp_path: Path) -> None:
     )
 
 
-def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
-    asked = spec(
+def test_later_factors_change_added_test_sets() -> None:
+    chosen = spec(
         seeds=1,
         others=OTHER,
         factors={
@@ -101,8 +103,8 @@ def test_test_sets_that_a_factor_adds_are_changed_by_those_after_it() -> None:
             "resolution": {"levels": [16], "sees": "both"},
         },
     )
-    chain = tuple(levels[0] for levels in asked.factor_levels())
-    data = load_study_data(asked)
+    chain = tuple(levels[0] for levels in chosen.factor_levels())
+    data = load_study_data(chosen)
     tests = Conditions(data).roles(Condition(chain, seed=0)).eval
     assert set(tests) == {"test", "aligned", "conflicting", "crossed", "shifted"}
     assert {images.shape for images in tests.values()} == {(1, 16, 16)}

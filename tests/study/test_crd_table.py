@@ -17,7 +17,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[StudySpec, 
     return read_study(STUDIES / "crd-table.yaml"), read_study(STUDIES / "crd-table-small.yaml")
 
 
-def test_the_protocol_is_the_published_one(tables: tuple[StudySpec, StudySpec]) -> None:
+def test_protocol_is_the_published_one(tables: tuple[StudySpec, StudySpec]) -> None:
     recipe = tables[0].recipe
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.schedule) == (240, 64, 0.05, "step")
     assert [240 * share for share in recipe.milestones] == [150, 180, 210]
@@ -35,7 +35,7 @@ def test_the_protocol_is_the_published_one(tables: tuple[StudySpec, StudySpec]) 
         assert found == weight
 
 
-def test_the_small_one_is_the_same_but_for_its_size(tables: tuple[StudySpec, StudySpec]) -> None:
+def test_small_study_differs_in_size_alone(tables: tuple[StudySpec, StudySpec]) -> None:
     whole, small = (each.model_dump() for each in tables)
     for key in ("teacher", "students", "methods"):
         assert small[key] == whole[key]

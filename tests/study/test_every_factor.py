@@ -75,7 +75,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_study_of_every_factor_runs_to_its_report(
+def test_study_of_every_factor_runs_to_its_report(
     kind: str, sources: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     name, example = KINDS[kind]
@@ -84,7 +84,7 @@ def test_a_study_of_every_factor_runs_to_its_report(
     if name == "resolution":
         example = example | {"level": max(example["level"], 8)}  # no network takes less
     given = {key: value for key, value in example.items() if key != "level"}
-    asked = spec(
+    study = spec(
         data=sources["main"] | {"classes": [f"class {c}" for c in range(4)]},
         others={"other": sources["other"]},
         factors={**BEFORE.get(name, {}), name: {**given, "levels": [example["level"]]}},
@@ -92,7 +92,7 @@ def test_a_study_of_every_factor_runs_to_its_report(
         seeds=1,
         recipe={"steps": 2},
     )
-    folder = StudyFolder.begin(tmp_path / "study", asked, CPU)
+    folder = StudyFolder.begin(tmp_path / "study", study, CPU)
     rows = run_here(folder)
     assert {row["status"] for row in rows} == {"done"}, [row["status"] for row in rows]
     assert {row[f"factor.{name}"] for row in rows} == {example["level"]}

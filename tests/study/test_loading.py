@@ -32,15 +32,15 @@ def write(path: Path, train: Any, test: Any) -> None:
 
 
 def loaded(folder: Path, **data: Any) -> Dataset:
-    asked = spec(
+    study = spec(
         folder,
         data={"source": "npz", "path": "data.npz", "val": 0.25, "classes": 2, **data},
         others={"more": {"source": "npz", "path": "more.npz"}},
     )
-    return load_study_data(asked)
+    return load_study_data(study)
 
 
-def test_images_that_data_hold_out_do_not_come_in_through_others(tmp_path: Path) -> None:
+def test_held_out_examples_do_not_leak_through_other_datasets(tmp_path: Path) -> None:
     mine, test = noise(40), noise(20)
     write(tmp_path / "data.npz", mine, test)
     write(tmp_path / "more.npz", np.concatenate([noise(30), test[:6]]), np.concatenate([noise(10), mine[:8]]))
@@ -50,14 +50,14 @@ def test_images_that_data_hold_out_do_not_come_in_through_others(tmp_path: Path)
     assert not found_in(more.val, hashes_of(dataset.eval.values())).any()
     assert not found_in(more.eval["test"], hashes_of([dataset.train, dataset.val])).any()
     assert len(more.eval["test"]) == 10
-    assert dataset.report.notes[-1] == "14 images of others.more also stand in data and were left out."
+    assert dataset.report.notes[-1] == "14 examples of others.more are also in data and were left out."
     kept = loaded(tmp_path, duplicates="keep").others["more"]
     assert len(kept.eval["test"]) == 18
 
 
-def test_a_dataset_that_is_data_again_is_refused(tmp_path: Path) -> None:
+def test_copy_of_the_dataset_is_refused(tmp_path: Path) -> None:
     mine = noise(40)
     write(tmp_path / "data.npz", mine, noise(20))
     write(tmp_path / "more.npz", noise(30), mine[:8])
-    with pytest.raises(RequestError, match="all of its images also stand in data"):
+    with pytest.raises(RequestError, match="all of its examples are also in data"):
         loaded(tmp_path)

@@ -19,7 +19,7 @@ from distillab.study.planning.plan import make_plan
 from support.studies import CPU, run_here, spec
 
 NAMES = ["three", "zero", "one", "nine", "two", "six"]
-TO_OURS = {"zero": "0", "one": "1", "two": "2", "three": "3"}
+TO_DATA = {"zero": "0", "one": "1", "two": "2", "three": "3"}
 
 
 def weights(folder: Path, classes: int = len(NAMES)) -> Path:
@@ -35,47 +35,47 @@ def external(folder: Path, **keys: Any) -> dict[str, Any]:
         "provenance": "external",
         "weights": str(weights(folder)),
         "classes": NAMES,
-        "class_map": TO_OURS,
+        "class_map": TO_DATA,
         **keys,
     }
 
 
 @pytest.mark.parametrize("methods", [["ce", "kd", "rkd"], ["ce", "fitnet", "srrl"]], ids=["stored", "live"])
-def test_students_learn_from_the_classes_that_they_know(methods: list[str], tmp_path: Path) -> None:
-    asked = spec(teacher=external(tmp_path), methods=methods, seeds=1)
-    folder = StudyFolder.begin(tmp_path / "study", asked, CPU)
+def test_students_learn_from_the_classes_they_share(methods: list[str], tmp_path: Path) -> None:
+    study = spec(teacher=external(tmp_path), methods=methods, seeds=1)
+    folder = StudyFolder.begin(tmp_path / "study", study, CPU)
     rows = run_here(folder)
     assert {row["status"] for row in rows} == {"done"}
     taught = [row for row in rows if row["method"] != "ce"]
     images = folder.dataset.eval["test"]
-    said = given_teacher(folder.spec, folder.dataset)
-    assert said is not None
-    ours = said(images)[:, [1, 2, 4, 0]]
-    accuracy = float((ours.argmax(axis=1) == images.labels).mean())
+    probabilities = given_teacher(folder.spec, folder.dataset)
+    assert probabilities is not None
+    mapped = probabilities(images)[:, [1, 2, 4, 0]]
+    accuracy = float((mapped.argmax(axis=1) == images.labels).mean())
     for row in taught:
         assert row["teacher_accuracy"] == pytest.approx(accuracy)
         assert np.isfinite(row["teacher_kl"])
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"class_map": {"zero": "0"}}, "no class of the teacher corresponds to '1', '2', '3'"),
         ({"class_map": {"zehn": "0"}}, "'zehn' is not a class of the teacher"),
         ({"provenance": "full", "weights": None, "class_map": {}}, "only a teacher of provenance external"),
     ],
 )
-def test_a_map_that_does_not_fit_is_refused_before_anything_trains(
-    keys: dict[str, Any], said: str, tmp_path: Path
+def test_class_mapping_that_does_not_fit_is_refused(
+    keys: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(RequestError, match=said):
-        asked = spec(teacher=external(tmp_path, **keys))
-        make_plan(asked, load_study_data(asked), CPU)
+    with pytest.raises(RequestError, match=message):
+        study = spec(teacher=external(tmp_path, **keys))
+        make_plan(study, load_study_data(study), CPU)
 
 
-def test_other_datasets_are_read_with_ids_of_their_own(tmp_path: Path) -> None:
-    asked = spec(others={"more": {"source": "digits", "classes": ["5", "6"]}})
-    data = load_study_data(asked)
+def test_other_datasets_have_their_own_ids(tmp_path: Path) -> None:
+    study = spec(others={"more": {"source": "digits", "classes": ["5", "6"]}})
+    data = load_study_data(study)
     assert data.others["more"].classes == ("5", "6")
     mine = {int(i) for each in (data.train, data.val, *data.eval.values()) for i in each.ids}
     other = data.others["more"]
@@ -88,6 +88,6 @@ def test_other_datasets_are_read_with_ids_of_their_own(tmp_path: Path) -> None:
 
 
 def test_other_datasets_must_have_the_same_channels() -> None:
-    asked = spec(others={"colour": {"source": "digits", "channels": 3}})
-    with pytest.raises(RequestError, match="8x8 RGB, those of data 8x8 gray"):
-        load_study_data(asked)
+    study = spec(others={"color": {"source": "digits", "channels": 3}})
+    with pytest.raises(RequestError, match="RGB, those of data 8x8 gray"):
+        load_study_data(study)

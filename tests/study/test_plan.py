@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from functools import cache
 from json import loads
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from distillab.canonical import canonical_json
-from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import Manipulation, Size, factors
+from distillab.factors import Manipulation, Size
 from distillab.methods import methods
 from distillab.models import InputSpec, build_model
-from distillab.sources.ingest import load_dataset
 from distillab.study.job import OutputsJob, StoredJob, TeacherJob
 from distillab.study.job_parts import WeightsOrigin
-from distillab.study.planning.conditions import Condition, Conditions
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.conditions import Condition
+from distillab.study.planning.plan import Plan
 from distillab.training.recipe import ResolvedRecipe
-from support.studies import CPU, spec
+from support.studies import plan
 
 ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
-
-
-@cache
-def dataset_of(keys: tuple[tuple[str, Any], ...]) -> Dataset:
-    return load_dataset(spec(data=dict(keys)).source())
-
-
-def dataset(**data: Any) -> Dataset:
-    return dataset_of(tuple(data.items()))
-
-
-def plan(base: Path | None = None, **changes: Any) -> Plan:
-    return make_plan(spec(base, **changes), dataset(**changes.get("data", {})), CPU)
 
 
 def ids(made: Plan, kind: str) -> set[str]:
@@ -56,19 +38,10 @@ def runs(made: Plan, **wanted: Any) -> list[str | None]:
     ]
 
 
-def roles_of(chain: Mapping[str, Any], seed: int = 0) -> Any:
-    made = tuple(factors[name].model_validate(config) for name, config in chain.items())
-    return Conditions(dataset()).roles(Condition(made, seed))
-
-
-def same_images(first: Examples, second: Examples) -> bool:
-    return first.digest == second.digest
-
-
 # -- ids -----------------------------------------------------------------------------------------------------
 
 
-def test_the_same_study_has_the_same_ids() -> None:
+def test_same_study_has_the_same_ids() -> None:
     first, second = plan(), plan()
     assert list(first.jobs) == list(second.jobs)
     assert first.cells == second.cells
@@ -87,7 +60,7 @@ def test_names_and_notes_are_in_no_id(changes: dict[str, Any]) -> None:
     assert list(plan(**changes).jobs) == list(plan().jobs)
 
 
-def test_order_and_company_are_in_no_id() -> None:
+def test_ids_ignore_order_and_other_methods() -> None:
     """A condition, a method or a seed more leaves the ids of the others as they are."""
     small, large = plan(**ONE), plan(methods=["dkd", "kd"], seeds=[3, 0], factors={"size": [10, 5]})
     assert set(small.jobs) < set(large.jobs)
@@ -134,19 +107,19 @@ FOR_DISTILLED = [
 
 
 @pytest.mark.parametrize("changes", FOR_ALL, ids=str)
-def test_whatever_can_change_every_number_changes_every_id(changes: dict[str, Any]) -> None:
+def test_settings_that_change_every_number_change_every_id(changes: dict[str, Any]) -> None:
     base, other = plan(**ONE), plan(**ONE | changes)
     assert not ids(base, "student") & ids(other, "student")
     assert len(ids(other, "student")) == len(ids(base, "student")) == 3  # ce, and kd of either teacher
 
 
 @pytest.mark.parametrize("changes", FOR_DISTILLED, ids=str)
-def test_what_concerns_the_teacher_leaves_the_plain_twin_alone(changes: dict[str, Any]) -> None:
+def test_teacher_settings_leave_the_plain_student_alone(changes: dict[str, Any]) -> None:
     base, other = plan(**ONE), plan(**ONE | changes)
     assert ids(base, "student") & ids(other, "student") == set(runs(base, method="ce"))
 
 
-def test_each_teacher_of_several_is_its_own() -> None:
+def test_each_of_several_teachers_has_its_own_id() -> None:
     one, two = plan(factors={"size": [5]}), plan(factors={"size": [5]}, teacher={"replicates": 2})
     full = {"provenance": "full", "method": "kd"}
     assert runs(one, seed=0, **full) == runs(two, seed=0, **full)
@@ -154,7 +127,7 @@ def test_each_teacher_of_several_is_its_own() -> None:
     assert (one.count("teacher"), two.count("teacher")) == (3, 4)  # two of provenance same in either
 
 
-def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: Path) -> None:
+def test_external_weights_are_in_ids_by_content(tmp_path: Path) -> None:
     model = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     given = {"teacher": {"provenance": "external", "weights": "w.safetensors"}, **ONE}
     save_file(model.state_dict(), tmp_path / "w.safetensors")
@@ -172,7 +145,7 @@ def test_the_weights_of_an_external_teacher_are_in_its_id_by_content(tmp_path: P
 # -- what is shared ------------------------------------------------------------------------------------------
 
 
-def test_the_design_is_fully_crossed() -> None:
+def test_design_is_fully_crossed() -> None:
     made = plan()
     assert len(made.cells) == 2 * 2 * 2 * 2  # sizes, provenances, methods, seeds
     assert len(made.conditions) == 4
@@ -183,7 +156,7 @@ def test_the_design_is_fully_crossed() -> None:
     assert plan(methods=["kd", "dkd"]).reused_outputs == 8
 
 
-def test_a_plain_twin_serves_every_provenance() -> None:
+def test_plain_student_serves_every_provenance() -> None:
     made = plan()
     same, full = (runs(made, method="ce", provenance=each) for each in ("same", "full"))
     assert same == full
@@ -193,7 +166,7 @@ def test_a_plain_twin_serves_every_provenance() -> None:
     )
 
 
-def test_noise_levels_share_what_a_clean_teacher_says() -> None:
+def test_noise_levels_share_outputs_of_a_clean_teacher() -> None:
     """Its words depend on the images and not on their labels."""
     made = plan(factors={"label_noise": [0.0, 0.2, 0.4]}, seeds=[0])
     by_provenance = {
@@ -206,19 +179,19 @@ def test_noise_levels_share_what_a_clean_teacher_says() -> None:
     assert len(set(runs(made, provenance="full", method="kd"))) == 3
 
 
-def test_replicates_share_the_clean_teacher_and_what_it_says_of_the_same_images() -> None:
+def test_replicates_share_a_clean_teacher_and_its_outputs() -> None:
     made = plan(factors={}, seeds=3, teacher={"provenance": "full"})
     assert (made.count("teacher"), made.count("outputs"), made.count("student")) == (1, 1, 6)
 
 
-def test_without_a_method_that_asks_there_is_no_teacher() -> None:
+def test_no_teacher_is_planned_that_no_method_needs() -> None:
     made = plan(methods=["ce", "label_smoothing"])
     assert (made.count("teacher"), made.count("outputs")) == (0, 0)
     assert {(cell.teacher_run, cell.outputs) for cell in made.cells} == {(None, None)}
 
 
 @pytest.mark.parametrize("name", list(methods))
-def test_every_method_learns_from_the_teacher_it_names(name: str) -> None:
+def test_every_method_learns_from_its_kind_of_teacher(name: str) -> None:
     made = plan(methods=list({"ce", name}), **ONE, teacher={"model": "resnet14"})
     jobs = made.jobs
     [run] = {
@@ -241,7 +214,7 @@ def test_every_method_learns_from_the_teacher_it_names(name: str) -> None:
     assert isinstance(teacher.origin, WeightsOrigin) == (kind == "untrained")
 
 
-def test_jobs_come_after_what_they_need() -> None:
+def test_jobs_come_after_those_they_need() -> None:
     made = plan(methods=list(methods))
     seen: set[str] = set()
     for name, job in made.jobs.items():
@@ -252,7 +225,7 @@ def test_jobs_come_after_what_they_need() -> None:
     assert {cell.run for cell in made.cells} == ids(made, "student")
 
 
-def test_seeds_are_the_outer_loop_so_that_half_a_study_holds_whole_replicates() -> None:
+def test_seeds_are_the_outer_loop() -> None:
     made = plan()
     seeds = [job.condition.seed for job in made.students]
     assert seeds == sorted(seeds)
@@ -262,7 +235,7 @@ def json(values: Any) -> Any:
     return loads(canonical_json(values))
 
 
-def test_a_job_can_be_written_in_json_and_read_again() -> None:
+def test_jobs_are_read_back_from_json() -> None:
     for job in plan(methods=list(methods)).jobs.values():
         stored = StoredJob.of(job)
         assert dataclasses.replace(stored, spec=json(stored.spec), inputs=json(stored.inputs)).job() == job
@@ -271,7 +244,7 @@ def test_a_job_can_be_written_in_json_and_read_again() -> None:
             ResolvedRecipe.from_dict(dict(job.recipe))
 
 
-def test_twins_have_the_same_seeds_recipe_and_images() -> None:
+def test_paired_students_share_seeds_recipe_and_sets() -> None:
     made = plan(methods=list(methods))
     for seed in (0, 1):
         for level in (5.0, 10.0):
@@ -284,74 +257,10 @@ def test_twins_have_the_same_seeds_recipe_and_images() -> None:
     )  # conditions share their seed's weights and order, seeds do not
 
 
-# -- image sets ----------------------------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_small_set_is_part_of_a_larger_one(seed: int) -> None:
-    small, large = (roles_of({"size": {"level": level}}, seed).transfer for level in (5.0, 10.0))
-    assert set(small.ids.tolist()) < set(large.ids.tolist())
-    assert set(small.ids.tolist()) != set(roles_of({"size": {"level": 5.0}}, seed + 1).transfer.ids.tolist())
-
-
-def test_a_factor_touches_the_transfer_role_and_no_other_unless_told() -> None:
-    clean = dataset()
-    roles = roles_of({"size": {"level": 5.0}, "label_noise": {"level": 0.4}})
-    assert len(roles.transfer) == 20
-    assert same_images(roles.teacher["same"], roles.transfer)
-    assert same_images(roles.teacher["full"], clean.train)
-    assert same_images(roles.val, clean.val)
-    assert same_images(roles.eval["test"], clean.eval["test"])
-
-
-@pytest.mark.parametrize("role", ["teacher", "val", "eval"])
-def test_a_factor_of_another_role_touches_that_role_alone(role: str) -> None:
-    clean, roles = dataset(), roles_of({"size": {"level": 5.0, "roles": [role]}})
-    sizes = {
-        "transfer": len(roles.transfer),
-        "teacher": len(roles.teacher["full"]),
-        "val": len(roles.val),
-        "eval": len(roles.eval["test"]),
-    }
-    untouched = {
-        "transfer": len(clean.train),
-        "teacher": len(clean.train),
-        "val": len(clean.val),
-        "eval": len(clean.eval["test"]),
-    }
-    assert sizes == untouched | {role: 20}
-    assert len(roles.teacher["same"]) == (20 if role == "teacher" else len(clean.train))
-    assert [check.factor for check in roles.checks] == ["size"]
-
-
-def test_a_factor_of_both_roles_is_applied_once_to_a_teacher_of_the_same_data() -> None:
-    roles = roles_of({"label_noise": {"level": 0.4, "roles": ["transfer", "teacher"]}})
-    assert same_images(roles.teacher["same"], roles.transfer)
-    assert same_images(roles.teacher["full"], roles.transfer)
-    assert np.mean(roles.transfer.labels != dataset().train.labels) == pytest.approx(0.4, abs=0.01)
-
-
-def test_factors_of_a_teacher_come_on_top_of_those_of_its_data() -> None:
-    roles = roles_of({"size": {"level": 8.0}, "label_noise": {"level": 0.5, "roles": ["teacher"]}})
-    same = roles.teacher["same"]
-    assert (same.ids == roles.transfer.ids).all()
-    assert np.mean(same.labels != roles.transfer.labels) == 0.5
-    assert len(roles.teacher["full"]) == len(dataset().train)
-    assert np.mean(roles.teacher["full"].labels != dataset().train.labels) == pytest.approx(0.5, abs=0.01)
-
-
-def test_a_factor_of_the_test_sets_changes_what_is_measured_and_not_what_is_learned() -> None:
-    made = plan(factors={"size": {"levels": [5, 10], "roles": ["eval"]}}, seeds=[0])
-    teachers = {cell.teacher_run for cell in made.cells if cell.provenance == "full"}
-    assert len(teachers) == 1
-    assert len({job.sets.train for job in made.students}) == 1
-    assert len({canonical_json(job.sets.eval) for job in made.students}) == 2
-
-
-# -- what cannot be ------------------------------------------------------------------------------------------
-
-
-def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_condition_with_a_failed_check_is_excluded(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Size.check
 
     def weak(self: Size, before: Examples, after: Examples) -> Manipulation:
@@ -380,15 +289,13 @@ def test_a_condition_whose_check_fails_is_excluded_and_not_run(monkeypatch: pyte
         ({"data": {"resolution": 4}}, "too small"),
     ],
 )
-def test_what_cannot_be_reached_is_refused_before_anything_trains(
-    changes: dict[str, Any], message: str
-) -> None:
+def test_impossible_studies_are_refused_when_planned(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message):
         plan(**changes)
 
 
-def test_outputs_that_fit_one_by_one_but_not_together_are_stored_in_part() -> None:
-    """The logits are kept, and what would come on top of them is asked live."""
+def test_outputs_that_only_fit_alone_are_stored_in_part() -> None:
+    """The logits are kept, and what would not fit with them is computed live."""
     sizes = [plan(**ONE, methods=["ce", name]).stored_bytes for name in ("kd", "rkd")]
     both = {**ONE, "methods": ["ce", "kd", "rkd"]}
     together = plan(**both).stored_bytes
@@ -400,11 +307,11 @@ def test_outputs_that_fit_one_by_one_but_not_together_are_stored_in_part() -> No
 
 
 @pytest.mark.parametrize(("name", "served"), [("progressive_self", False), ("crd", False), ("infonce", True)])
-def test_what_is_remembered_of_images_says_nothing_of_mixed_ones(name: str, served: bool) -> None:
+def test_methods_with_a_memory_of_images_refuse_mixed_views(name: str, served: bool) -> None:
     views = {"views": ["crop", "flip", {"mixup": {}}]}
     if served:
         plan(methods=["ce", name], recipe=views)
         return
     for methods_of in (["ce", name], ["ce", {"kd": {}, name: {}}] if name == "crd" else ["ce", name]):
-        with pytest.raises(RequestError, match=f"{name}.* remembers what it heard about an image"):
+        with pytest.raises(RequestError, match=f"{name}.* stores outputs per image"):
             plan(methods=methods_of, recipe=views)

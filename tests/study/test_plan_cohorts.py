@@ -35,14 +35,14 @@ def sizes(**changes: Any) -> list[int]:
     return sorted(len(members) for members in cohorts(**changes).values())
 
 
-def test_who_reads_stored_outputs_or_has_no_teacher_has_no_cohort() -> None:
+def test_only_students_of_a_live_teacher_have_a_cohort() -> None:
     assert sizes() == []
     live = students(spec(methods=ARMS, teacher=LIVE))
     assert {bool(job.cohort) for job in live if job.method["name"] == "ce"} == {False}
     assert {bool(job.cohort) for job in live if job.method["name"] != "ce"} == {True}
 
 
-def test_the_methods_of_a_condition_and_a_seed_are_a_cohort_for_each_teacher() -> None:
+def test_methods_of_a_replicate_are_a_cohort_per_teacher() -> None:
     found = cohorts(teacher=LIVE)
     assert sizes(teacher=LIVE) == [3] * 8  # two sizes, two seeds, two teachers
     for members in found.values():
@@ -51,16 +51,16 @@ def test_the_methods_of_a_condition_and_a_seed_are_a_cohort_for_each_teacher() -
         assert len({(job.seeds.order, job.seeds.views) for job in members}) == 1
 
 
-def test_students_of_several_kinds_share_a_cohort() -> None:
+def test_students_of_several_architectures_share_a_cohort() -> None:
     assert sizes(teacher=FULL, students=["resnet8", "resnet14"], factors={}) == [6] * 2
 
 
-def test_noise_levels_share_a_cohort_for_the_teacher_sees_images_alone() -> None:
+def test_noise_levels_share_a_cohort() -> None:
     assert sizes(teacher=FULL, factors={"label_noise": [0.0, 0.2]}, seeds=1) == [6]
     assert sizes(teacher=LIVE, factors={"label_noise": [0.0, 0.2]}, seeds=1) == [3, 3, 6]
 
 
-def test_seeds_share_a_cohort_if_they_share_their_order_and_their_images() -> None:
+def test_seeds_with_the_same_order_and_images_share_a_cohort() -> None:
     assert sizes(teacher=FULL, factors={}) == [3, 3]
     assert sizes(teacher=FULL, factors={}, order="shared") == [6]
     assert sizes(teacher=FULL, factors={"size": [5]}, order="shared") == [3, 3]  # each seed draws its images
@@ -69,17 +69,17 @@ def test_seeds_share_a_cohort_if_they_share_their_order_and_their_images() -> No
 @pytest.mark.parametrize(
     "recipe", [{"steps": 4}, {"batch_size": 4}, {"views": "none"}, {"precision": "bf16"}]
 )
-def test_what_changes_a_batch_changes_the_cohort(recipe: dict[str, Any]) -> None:
+def test_settings_that_change_a_batch_change_the_cohort(recipe: dict[str, Any]) -> None:
     assert not cohorts(teacher=FULL).keys() & cohorts(teacher=FULL, recipe=recipe).keys()
 
 
-def test_what_changes_no_batch_leaves_the_cohort() -> None:
+def test_settings_that_change_no_batch_keep_the_cohort() -> None:
     teacher = FULL | {"recipe": {"lr": 0.1}}  # the teacher's own recipe, kept as it is
     slow = cohorts(teacher=teacher, recipe={"lr": 0.1})
     assert slow.keys() == cohorts(teacher=teacher, recipe={"lr": 0.2}).keys()
 
 
-def test_a_shared_order_is_another_study_and_the_replicates_differ_in_all_else() -> None:
+def test_shared_order_is_another_study() -> None:
     own, shared = spec(factors={}), spec(factors={}, order="shared")
     assert own.identity != shared.identity
     seeds = [job.seeds for job in students(shared)]
@@ -88,7 +88,7 @@ def test_a_shared_order_is_another_study_and_the_replicates_differ_in_all_else()
     assert not {job.id for job in students(own)} & {job.id for job in students(shared)}
 
 
-def test_the_usual_order_leaves_no_trace_in_what_is_kept_of_a_study() -> None:
+def test_default_order_is_left_out_of_the_canonical_form() -> None:
     assert "order" not in spec().canonical()
     assert spec(order="seed").identity == spec().identity
     shared = spec(order="shared").canonical()

@@ -122,20 +122,20 @@ def planned(study: StudySpec) -> Plan:
 
 
 @pytest.mark.parametrize("name", list(CHANGES))
-def test_a_study_of_before_has_the_ids_it_had(name: str) -> None:
+def test_earlier_studies_keep_their_ids(name: str) -> None:
     changes = dict(CHANGES[name])
     study = spec(**changes)
     assert golden(study, planned(study)) == SMALL[name]
 
 
-def test_the_quickstart_has_the_ids_it_had() -> None:
+def test_quickstart_keeps_its_ids() -> None:
     study = read_study(STUDIES / "quickstart.yaml")
     assert golden(study, planned(study)) == FILES["quickstart.yaml"]
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["cifar100-size.yaml", "corn-leaf-noise.yaml"])
-def test_the_studies_of_the_repository_have_the_ids_they_had(
+def test_studies_of_the_repository_keep_their_ids(
     name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(real_data))

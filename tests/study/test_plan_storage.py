@@ -51,7 +51,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("budget", list(BUDGETS))
-def test_budget_decides_what_is_stored_as_it_always_did(budget: int) -> None:
+def test_budget_stores_the_same_outputs_as_before(budget: int) -> None:
     study = spec(
         teacher={"model": "resnet14", "provenance": ["full", "same"], "outputs": {"budget": budget}},
         methods=["ce", "kd", "rkd", "at", "self"],

@@ -37,23 +37,23 @@ def tuned(study: StudySpec) -> Plan:
 
 @pytest.fixture
 def faster_contiguous(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """As where a trial finds that contiguous memory is faster; what the trial was told."""
-    told: list[dict[str, Any]] = []
+    """Make the benchmark find contiguous memory faster; return what it was called with."""
+    calls: list[dict[str, Any]] = []
 
     def choose(workload: Any, request: NumericsRequest, device: torch.device, **keys: Any) -> NumericsChoice:
-        told.append({"workload": workload, "request": request, **keys})
+        calls.append({"workload": workload, "request": request, **keys})
         best = request.resolve(NumericsConfig(memory_format="contiguous"))
         return NumericsChoice(best, "timed here", {NumericsConfig(): 10.0, best: 20.0})
 
     monkeypatch.setattr(numerics, "select_numerics", choose)
-    return told
+    return calls
 
 
 def trainings(found: Plan) -> list[TeacherJob | StudentJob]:
     return [*found.teachers, *found.students]
 
 
-def test_a_short_study_is_planned_as_ever() -> None:
+def test_short_study_uses_the_default_numerics() -> None:
     study = spec()
     found = tuned(study)
     assert list(found.jobs) == list(plan(study).jobs)
@@ -63,7 +63,7 @@ def test_a_short_study_is_planned_as_ever() -> None:
     assert "not timed" in str(found.numerics["resnet8"])
 
 
-def test_what_is_chosen_is_in_recipes_and_ids(faster_contiguous: list[dict[str, Any]]) -> None:
+def test_chosen_numerics_are_in_recipes_and_ids(faster_contiguous: list[dict[str, Any]]) -> None:
     found, usual = tuned(spec()), plan(spec())
     trained = trainings(found)
     assert {job.recipe["memory_format"] for job in trained} == {"contiguous"}
@@ -71,7 +71,7 @@ def test_what_is_chosen_is_in_recipes_and_ids(faster_contiguous: list[dict[str, 
     assert len(found.jobs) == len(usual.jobs)
 
 
-def test_what_is_asked_needs_no_choice() -> None:
+def test_requested_numerics_need_no_benchmark() -> None:
     keys = {"precision": "fp32", "memory_format": "contiguous", "compile": False}
     found = tuned(spec(recipe=keys))
     trained = trainings(found)
@@ -79,24 +79,24 @@ def test_what_is_asked_needs_no_choice() -> None:
     assert str(found.numerics["resnet8"]) == "fp32 contiguous eager (as requested)"
 
 
-def test_each_network_is_timed_at_its_own_work(faster_contiguous: list[dict[str, Any]]) -> None:
+def test_each_network_is_timed_at_its_own_workload(faster_contiguous: list[dict[str, Any]]) -> None:
     """At the batch that most of its images come in, for all the images of its trainings."""
     study = spec(
         teacher={"model": "resnet14", "recipe": {"batch_size": 4, "precision": "bf16"}},
         recipe={"steps": 3, "batch_size": 8},
     )
     found = tuned(study)
-    told = {each["workload"].model: each for each in faster_contiguous}
-    assert {model: each["workload"].batch for model, each in told.items()} == {"resnet8": 8, "resnet14": 4}
-    assert told["resnet14"]["request"].precision == "bf16"
-    for model, each in told.items():
+    calls = {each["workload"].model: each for each in faster_contiguous}
+    assert {model: each["workload"].batch for model, each in calls.items()} == {"resnet8": 8, "resnet14": 4}
+    assert calls["resnet14"]["request"].precision == "bf16"
+    for model, each in calls.items():
         own = [job for job in trainings(found) if job.model == model and job.cost]
         images = sum(job.recipe["steps"] * job.recipe["batch_size"] for job in own)
         assert Workloads.of_jobs(found.jobs.values()).images[model] == images > 0
         assert images >= each["images"] > 0
 
 
-def test_given_weights_are_timed_as_they_are_asked(
+def test_given_weights_are_timed_in_forward_passes(
     tmp_path: Path, faster_contiguous: list[dict[str, Any]]
 ) -> None:
     """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
@@ -105,15 +105,15 @@ def test_given_weights_are_timed_as_they_are_asked(
     given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
     study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
     found = tuned(study)
-    [told] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
-    assert (told["workload"].trained, told["workload"].batch) == (False, FORWARD_BATCH)
-    assert told["request"] == study.recipe.numerics
+    [call] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
+    assert (call["workload"].trained, call["workload"].batch) == (False, FORWARD_BATCH)
+    assert call["request"] == study.recipe.numerics
     seen = sum(job.inputs.recipe["steps"] * job.inputs.recipe["batch_size"] for job in found.outputs)
     assert Workloads.of_jobs(found.jobs.values()).queried == {"resnet14": seen}
     assert {each["workload"].trained for each in faster_contiguous} == {True, False}
 
 
-def test_what_a_given_teacher_says_is_computed_as_was_chosen(
+def test_outputs_of_given_weights_use_the_chosen_numerics(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
@@ -132,14 +132,14 @@ def test_one_thread_is_in_no_id(threads: Any) -> None:
     assert list(plan(spec(threads=threads)).jobs) == list(plan(spec()).jobs)
 
 
-def test_more_threads_are_in_every_id() -> None:
+def test_several_threads_are_in_every_id() -> None:
     """Sums are split among threads, so their number can change a number."""
     jobs = plan(spec(threads=2)).jobs
     assert jobs.keys().isdisjoint(plan(spec()).jobs)
     assert {job.threads for job in jobs.values()} == {2}
 
 
-def test_defaults_are_not_part_of_what_makes_a_study() -> None:
+def test_default_numerics_are_left_out_of_the_canonical_form() -> None:
     written = spec().canonical()
     assert "threads" not in written
     assert {"memory_format", "compile"}.isdisjoint(written["recipe"])
@@ -148,14 +148,12 @@ def test_defaults_are_not_part_of_what_makes_a_study() -> None:
 
 
 @pytest.mark.parametrize("threads", [0, -1, "many", 1.5])
-def test_threads_are_a_number_from_one(threads: Any) -> None:
+def test_invalid_numbers_of_threads_are_refused(threads: Any) -> None:
     with pytest.raises(ValidationError, match="threads"):
         StudySpec.model_validate(spec().model_dump() | {"threads": threads})
 
 
-def test_a_worker_computes_with_the_threads_of_its_study(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_uses_the_threads_of_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = StudyFolder.begin(tmp_path / "out", spec(threads=2, methods=["ce"], seeds=1), CPU)
     seen: list[int] = []
 
@@ -168,11 +166,11 @@ def test_a_worker_computes_with_the_threads_of_its_study(
     assert (seen, torch.get_num_threads()) == ([2], before)
 
 
-def test_the_choice_is_kept_and_told(tmp_path: Path, faster_contiguous: list[dict[str, Any]]) -> None:
+def test_choice_is_stored_and_reported(tmp_path: Path, faster_contiguous: list[dict[str, Any]]) -> None:
     study = spec(methods=["ce"], seeds=1)
     folder = StudyFolder.begin(tmp_path / "out", study, CPU)
-    told = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
-    assert folder.numerics["resnet8"].startswith(told)
+    text = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
+    assert folder.numerics["resnet8"].startswith(text)
     with folder.ledger() as ledger:
         settings = {each.name: each for each in recipe_lines(ledger, study.recipe)}
     assert settings["numerics of resnet8"].value == "fp32 contiguous eager"
@@ -181,7 +179,7 @@ def test_the_choice_is_kept_and_told(tmp_path: Path, faster_contiguous: list[dic
     assert {"precision", "memory_format"}.isdisjoint(settings)
 
 
-def test_the_plan_is_costed_at_the_rates_of_the_trial(faster_contiguous: list[dict[str, Any]]) -> None:
+def test_plan_is_estimated_at_the_rates_of_the_benchmark(faster_contiguous: list[dict[str, Any]]) -> None:
     study = spec(methods=["ce"])
     found = tuned(study)
     seen = summarize_plan(study, load_dataset(study.source()), found, CPU)

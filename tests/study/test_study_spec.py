@@ -13,7 +13,7 @@ from distillab.study.spec.study import parse_study, read_study
 from support.studies import spec, study, write_study
 
 
-def test_a_number_of_seeds_is_a_list_of_them() -> None:
+def test_number_of_seeds_is_a_list_of_seeds() -> None:
     assert spec(seeds=3).seeds == (0, 1, 2)
     assert spec(seeds=[7, 3]).seeds == (7, 3)
     assert spec(students="resnet8").students == ("resnet8",)
@@ -21,18 +21,18 @@ def test_a_number_of_seeds_is_a_list_of_them() -> None:
 
 
 @pytest.mark.parametrize("methods", [["kd"], ["kd", "ce"], ["ce", "kd"]])
-def test_the_plain_twin_is_always_there_and_first(methods: list[str]) -> None:
+def test_plain_student_is_always_first(methods: list[str]) -> None:
     assert [each.label for each in spec(methods=methods).method_specs()] == ["ce", "kd"]
 
 
-def test_a_teacher_has_the_recipe_of_the_study_but_for_its_own_keys() -> None:
+def test_teacher_keys_replace_those_of_the_recipe() -> None:
     made = spec(recipe={"lr": 0.3, "steps": 5}, teacher={"recipe": {"epochs": 7, "views": "none"}})
     recipe = made.teacher_recipe("same")
     assert (recipe.lr, recipe.epochs, recipe.steps, recipe.views) == (0.3, 7, None, "none")
     assert made.recipe.views == "auto"
 
 
-def test_a_teacher_may_have_a_recipe_by_provenance() -> None:
+def test_teacher_recipe_may_differ_by_provenance() -> None:
     made = spec(teacher={"recipe": {"full": {"steps": 50}, "same": None}})
     assert made.teacher_recipe("full").steps == 50
     assert made.teacher_recipe("same").steps == 3
@@ -69,7 +69,7 @@ def test_a_teacher_may_have_a_recipe_by_provenance() -> None:
         ({"metods": ["kd"]}, "did you mean 'methods'"),
     ],
 )
-def test_mistakes_are_told_in_one_line_with_file_and_place(changes: dict[str, Any], message: str) -> None:
+def test_mistakes_are_one_line_with_file_and_key(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError, match=message) as caught:
         spec(**changes)
     assert str(caught.value).startswith("study.yaml")
@@ -79,12 +79,12 @@ def test_mistakes_are_told_in_one_line_with_file_and_place(changes: dict[str, An
 # -- files ---------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_read_as_its_values_would_be(tmp_path: Path) -> None:
+def test_file_and_values_give_the_same_study(tmp_path: Path) -> None:
     written = write_study(tmp_path / "s.yaml")
     assert read_study(written).canonical() == parse_study(study(), tmp_path, "s").canonical()
 
 
-def test_the_canonical_form_is_the_same_study_from_anywhere(tmp_path: Path) -> None:
+def test_canonical_form_is_the_same_study_from_any_folder(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     data = {"source": "npz", "path": "deep/images.npz", "classes": None}
     made = spec(tmp_path, data=data, teacher={"provenance": "external", "weights": "deep/w.safetensors"})
@@ -105,7 +105,7 @@ def test_the_canonical_form_is_the_same_study_from_anywhere(tmp_path: Path) -> N
         ("study: x\n", "missing"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_file_that_is_not_a_study_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(RequestError, match=message) as caught:
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_study_is_refused(tmp_path: Path, text: str, message: 
     assert str(path) in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None:
+def test_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="cannot read the study file"):
         read_study(tmp_path / "none.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
@@ -121,7 +121,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path: Path) -> None
         read_study(tmp_path / "binary.yaml")
 
 
-def test_a_file_may_leave_a_place_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_study(tmp_path / "s.yaml", data={"source": "npz", "path": "${IMAGES}/a.npz", "classes": 2})
     monkeypatch.setenv("IMAGES", "/somewhere")
     assert read_study(path).canonical()["data"]["path"] == "/somewhere/a.npz"
@@ -145,7 +145,7 @@ def test_a_file_may_leave_a_place_to_the_environment(tmp_path: Path, monkeypatch
         {"data": {"val": 0.1}},  # a default, written out
     ],
 )
-def test_names_notes_and_how_a_thing_is_written_make_no_other_study(changes: dict[str, Any]) -> None:
+def test_names_notes_and_notation_keep_the_identity(changes: dict[str, Any]) -> None:
     assert spec(**changes).identity == spec().identity
 
 
@@ -165,15 +165,15 @@ def test_names_notes_and_how_a_thing_is_written_make_no_other_study(changes: dic
         {"recipe": {"steps": 4}},
     ],
 )
-def test_whatever_changes_the_design_makes_another_study(changes: dict[str, Any]) -> None:
+def test_changes_of_the_design_change_the_identity(changes: dict[str, Any]) -> None:
     assert spec(**changes).identity != spec().identity
 
 
-def test_files_that_factors_name_lie_beside_the_study(tmp_path: Path) -> None:
+def test_paths_in_factors_start_at_the_study_file(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("id,score\n0,1.0\n")
     entry = {"levels": ["uncertain"], "budget": 5, "scores": "scores.csv"}
-    asked = spec(tmp_path, factors={"selection": entry})
-    [[factor]] = asked.factor_levels()
+    study = spec(tmp_path, factors={"selection": entry})
+    [[factor]] = study.factor_levels()
     assert factor.scores == tmp_path / "scores.csv"
-    moved = parse_study(asked.canonical(), Path("/elsewhere"), "study.yaml")
-    assert moved.factor_levels() == asked.factor_levels()
+    moved = parse_study(study.canonical(), Path("/elsewhere"), "study.yaml")
+    assert moved.factor_levels() == study.factor_levels()

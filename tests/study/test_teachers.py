@@ -45,7 +45,7 @@ def needed(plan: Plan, job: Job) -> list[Any]:
     return [plan.jobs[name] for name in job.needs]
 
 
-def test_several_networks_are_trained_apart_and_teach_together() -> None:
+def test_members_of_an_ensemble_are_trained_separately() -> None:
     plan = planned({"models": ["resnet8", "resnet8"], "combine": "accuracy"})
     first, second, both = plan.teachers
     assert both.needs == (first.id, second.id) and first.seeds != second.seeds
@@ -55,7 +55,7 @@ def test_several_networks_are_trained_apart_and_teach_together() -> None:
     assert plan.cells[0].teacher_run == both.id
 
 
-def test_how_they_are_combined_is_part_of_what_a_run_is() -> None:
+def test_combination_is_part_of_run_ids() -> None:
     runs = {
         combine: {cell.run for cell in planned({"models": ["resnet8"] * 2, "combine": combine}).cells}
         for combine in get_args(Combine)
@@ -80,7 +80,7 @@ def test_each_assistant_is_distilled_from_the_one_before() -> None:
     assert plan.cells[0].teacher == "resnet20 > resnet14 > resnet8"
 
 
-def test_a_generation_is_taught_by_the_one_before_with_the_same_method() -> None:
+def test_each_generation_is_distilled_from_the_one_before() -> None:
     plan = planned({"model": "resnet14", "generations": 3}, methods=["kd", "dkd"], students=["resnet8"])
     for student in (job for job in plan.students if job.teacher):
         assert not student.cohort
@@ -94,10 +94,10 @@ def test_a_generation_is_taught_by_the_one_before_with_the_same_method() -> None
         inits = {job.seeds.init for job in (student, second, first)}
         assert len(inits) == 3
     assert len(plan.teachers) == 1 + 2 * 2
-    assert all(job.views is None for job in plan.outputs)  # only the test sets are asked
+    assert all(job.views is None for job in plan.outputs)  # only the test sets are queried
 
 
-def test_one_teacher_is_the_same_study_however_it_is_written() -> None:
+def test_default_teacher_keys_keep_the_identity() -> None:
     usual = spec_with({"model": "resnet8"})
     written = {"model": "resnet8", "assistants": [], "generations": 1, "models": []}
     assert spec_with(written).identity == usual.identity
@@ -108,7 +108,7 @@ def test_one_teacher_is_the_same_study_however_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("teacher", "told"),
+    ("teacher", "message"),
     [
         ({}, "name the teacher's model, or several models"),
         ({"model": "resnet8", "models": ["resnet8", "resnet14"]}, "name the teacher's model, or several"),
@@ -126,15 +126,15 @@ def test_one_teacher_is_the_same_study_however_it_is_written() -> None:
         ),
     ],
 )
-def test_what_makes_no_sense_is_told_in_a_line(teacher: dict[str, Any], told: str) -> None:
-    with pytest.raises(RequestError, match=told) as caught:
+def test_invalid_teachers_are_refused_in_one_line(teacher: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
         spec_with(teacher)
     assert "\n" not in str(caught.value)
 
 
-def test_methods_that_need_features_are_refused_by_several_teachers_at_the_plan() -> None:
-    told = "method rkd needs a teacher's embedding, and several teachers together give logits alone"
-    with pytest.raises(RequestError, match=told):
+def test_feature_methods_refuse_an_ensemble() -> None:
+    message = "method rkd needs a teacher's embedding, and several teachers together give logits alone"
+    with pytest.raises(RequestError, match=message):
         planned({"models": ["resnet8", "resnet14"]}, methods=["rkd"])
     assert planned({"models": ["resnet8", "resnet14"], "assistants": ["resnet8"]}, methods=["rkd"]).jobs
     with pytest.raises(RequestError, match="resnet9"):
@@ -143,7 +143,7 @@ def test_methods_that_need_features_are_refused_by_several_teachers_at_the_plan(
 
 @pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
 @pytest.mark.parametrize("combine", get_args(Combine))
-def test_a_study_of_several_teachers_runs(combine: str, budget: Any, tmp_path: Path) -> None:
+def test_study_with_an_ensemble_runs(combine: str, budget: Any, tmp_path: Path) -> None:
     teacher = {"models": ["resnet8", "resnet8"], "combine": combine, "outputs": {"budget": budget}}
     folder = StudyFolder.begin(tmp_path / "dir", spec_with(teacher), CPU)
     rows = run_here(folder)
@@ -156,12 +156,12 @@ def test_a_study_of_several_teachers_runs(combine: str, budget: Any, tmp_path: P
     if combine == "best":
         assert sorted(network.weights.tolist()) == [0.0, 1.0]
     # What the students' tables compare with is one answer an image, whatever was stored side by side.
-    said = load_logits(folder.store.folder("outputs", str(cell.outputs)) / LOGITS)["test"]
-    assert said.shape == (len(folder.dataset.eval["test"]), 4)
+    logits = load_logits(folder.store.folder("outputs", str(cell.outputs)) / LOGITS)["test"]
+    assert logits.shape == (len(folder.dataset.eval["test"]), 4)
     assert all(0 <= row["teacher_accuracy"] <= 1 for row in rows)
 
 
-def test_stored_and_live_teachers_that_are_weighed_by_correctness_say_the_same(tmp_path: Path) -> None:
+def test_stored_and_live_ensembles_weighted_by_correctness_agree(tmp_path: Path) -> None:
     """The weights depend on labels, which no cache knows: two students of the same images and other labels
     hear different things of the same stored outputs."""
     accuracies = {}
@@ -185,7 +185,7 @@ def test_stored_and_live_teachers_that_are_weighed_by_correctness_say_the_same(t
     ],
     ids=["assistant", "generations", "all of it"],
 )
-def test_a_study_of_a_chain_runs(teacher: dict[str, Any], tmp_path: Path) -> None:
+def test_study_with_a_chain_of_teachers_runs(teacher: dict[str, Any], tmp_path: Path) -> None:
     wanted = spec_with(teacher, methods=["ce", "kd", "fitnet"])
     folder = StudyFolder.begin(tmp_path / "dir", wanted, CPU)
     rows = run_here(folder)
@@ -193,7 +193,7 @@ def test_a_study_of_a_chain_runs(teacher: dict[str, Any], tmp_path: Path) -> Non
     assert {row["method"] for row in rows} == {"ce", "kd", "fitnet"}
 
 
-def test_a_network_that_is_several_counts_all_of_them() -> None:
+def test_ensemble_counts_all_its_members() -> None:
     wanted = spec(teacher={"model": "resnet8"})
     assert wanted.teacher.last_model == wanted.teacher.whole == wanted.teacher.label == "resnet8"
     torch.manual_seed(0)
@@ -214,8 +214,8 @@ def given_weights(folder: Path) -> nn.Module:
 
 
 @pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
-def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path: Path) -> None:
-    """At another size and with another normalisation than the students, whichever way they are asked."""
+def test_given_weights_use_their_own_normalization(budget: Any, tmp_path: Path) -> None:
+    """At another size and with another normalization than the students, for every use."""
     network = given_weights(tmp_path)
     values = study(**SHORT, methods=["kd", "rkd", "fitnet"])
     values["teacher"] = {**GIVEN, "normalisation": OWN, "outputs": {"budget": budget}}
@@ -229,27 +229,27 @@ def test_given_weights_see_images_as_they_have_learned_to(budget: Any, tmp_path:
         expected = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
     with folder.ledger() as ledger:
         outputs = str(ledger.cells()[0].outputs)
-    said = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
-    np.testing.assert_allclose(said.astype(np.float32), expected.numpy(), atol=2e-2)
+    logits = load_logits(folder.store.folder("outputs", outputs) / LOGITS)["test"]
+    np.testing.assert_allclose(logits.astype(np.float32), expected.numpy(), atol=2e-2)
 
 
-def test_given_weights_see_the_same_when_they_choose_images(tmp_path: Path) -> None:
-    """Their normalisation, and no lens: what an image is to a student does not decide how hard it is."""
+def test_given_weights_select_examples_by_the_same_outputs(tmp_path: Path) -> None:
+    """Under their normalization and without a student transform: it must not decide how hard an image is."""
     network = given_weights(tmp_path)
     values = study(**SHORT) | {"teacher": {**GIVEN, "normalisation": OWN}}
     wanted = parse_study(values, tmp_path, "study.yaml")
     dataset = load_dataset(wanted.source())
-    said = given_teacher(wanted, dataset)
-    assert said is not None
+    probabilities = given_teacher(wanted, dataset)
+    assert probabilities is not None
     images = dataset.train
     shown = (torch.from_numpy(images.pixels(np.arange(len(images)))).float() / 255 - 0.1) / 2.0
     with torch.no_grad():
         logits = network(interpolate(shown, (16, 16), mode="bilinear", antialias=True))
-    through_lens = said(replace(images, student_transform=StudentTransform(4, back=True)))
-    np.testing.assert_allclose(through_lens, logits.softmax(1).numpy(), atol=2e-3)
+    transformed = probabilities(replace(images, student_transform=StudentTransform(4, back=True)))
+    np.testing.assert_allclose(transformed, logits.softmax(1).numpy(), atol=2e-3)
 
 
-def test_the_normalisation_of_given_weights_is_part_of_what_a_run_is(tmp_path: Path) -> None:
+def test_normalization_of_given_weights_is_part_of_run_ids(tmp_path: Path) -> None:
     given_weights(tmp_path)
 
     def runs(**teacher: Any) -> set[str]:
@@ -284,9 +284,7 @@ class Logits(Method):
     [{"models": ["resnet8", "resnet14"], "combine": "correctness"}, {"model": "resnet14", "generations": 2}],
     ids=["together", "generations"],
 )
-def test_controls_and_methods_of_ones_own_go_with_any_teachers(
-    teacher: dict[str, Any], tmp_path: Path
-) -> None:
+def test_controls_and_user_methods_go_with_any_teacher(teacher: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN_METHOD)
     values = study(**SHORT, methods=["ce", "self", "random_teacher", "mine.py:Logits", {"kd": {}, "dkd": {}}])
     values["teacher"] = {"provenance": "full", **teacher}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from distillab.data.dataset import Dataset
 from distillab.evidence.results import write_tables
 from distillab.evidence.schema import read_rows
+from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.planning import Plan, make_plan
 from distillab.study.running.run import run_jobs
 from distillab.study.spec.study import StudySpec, parse_study
 
@@ -50,6 +54,21 @@ def study(**changes: Any) -> dict[str, Any]:
 
 def spec(base: Path | None = None, **changes: Any) -> StudySpec:
     return parse_study(study(**changes), base or Path.cwd(), "study.yaml")
+
+
+@cache
+def _dataset_of(keys: tuple[tuple[str, Any], ...]) -> Dataset:
+    return load_dataset(spec(data=dict(keys)).source())
+
+
+def dataset(**data: Any) -> Dataset:
+    """Return the data of the small study, with other keys of the source; read once."""
+    return _dataset_of(tuple(data.items()))
+
+
+def plan(base: Path | None = None, **changes: Any) -> Plan:
+    """Return the plan of the small study with other values."""
+    return make_plan(spec(base, **changes), dataset(**changes.get("data", {})), CPU)
 
 
 def write_study(path: Path, **changes: Any) -> Path:

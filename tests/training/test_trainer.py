@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from distillab.data.examples import Examples
 from distillab.methods import Batch, Method, MethodSpec, Need, Pair, methods, parse_method
-from distillab.models import InputSpec, Outputs, build_model, inspect_network
+from distillab.models import CifarResNet, InputSpec, Outputs, build_model, inspect_network
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import predict
 from distillab.training.loop import cohort, member
 from distillab.training.loop.cohort import train
 from distillab.training.loop.member import CohortMember, Seeds, new_model
+from distillab.training.loop.member_training import MemberTraining
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teachers.feed import LiveTeacher
@@ -110,6 +111,26 @@ def test_equal_seeds_give_equal_weights_to_the_bit(channels: int, method: str) -
     assert equal(first.selected, second.selected)
     assert first.curve == second.curve
     assert first.model(torch.zeros(1, channels, 8, 8)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("method", ["ce", "fitnet", "simkd"])
+def test_a_network_is_dry_run_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its shapes and taps are found in one forward pass; another one only if the method reshapes it."""
+    passes: list[int] = []
+    real = CifarResNet.forward
+
+    def count(self: CifarResNet, x: Tensor) -> Tensor:
+        passes.append(len(x))
+        return real(self, x)
+
+    teacher = network()
+    info = inspect_network(teacher, InputSpec.square(1, 8))
+    sets, classifier = role_sets(), info.taps.classifier_of(teacher)
+    spec = parse_method(method, "methods")
+    made = CohortMember(MODEL, spec, sets.train, sets.val, recipe(sets.train), SEEDS, info.shapes, classifier)
+    monkeypatch.setattr(CifarResNet, "forward", count)
+    MemberTraining(made, NORMALIZE, CPU)
+    assert passes == ([1, 1] if method == "simkd" else [1])
 
 
 def test_training_does_not_change_the_global_random_state() -> None:

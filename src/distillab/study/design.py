@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from distillab.canonical import JsonObject
@@ -16,18 +16,18 @@ class Cell:
     """A row of the design: a student run under a condition, and what it is compared with.
 
     Attributes:
-        levels: the level by factor name.
-        provenance: what the teacher learned from.
-        teacher: the teacher by name.
-        student: the student by name.
-        method: the label of the method.
-        seed: the seed of the replicate.
-        n_train: transfer examples with labels.
-        n_unlabelled: transfer examples without.
-        run: the student's job; None if the condition is excluded.
-        outputs: the job of the study teacher's outputs, if a method learns from it.
-        teacher_run: the job of the study's teacher, if a method learns from it.
-        excluded: why no conclusion may be drawn from the condition, or None.
+        levels: The level by factor name.
+        provenance: What the teacher learned from.
+        teacher: The teacher by name.
+        student: The student by name.
+        method: The label of the method.
+        seed: The seed of the replicate.
+        n_train: Transfer examples with labels.
+        n_unlabelled: Transfer examples without.
+        run: The student's job; None if the condition is excluded.
+        outputs: The job of the study teacher's outputs, if a method learns from it.
+        teacher_run: The job of the study's teacher, if a method learns from it.
+        excluded: Why no conclusion may be drawn from the condition, or None.
     """
 
     levels: Levels
@@ -65,13 +65,13 @@ class CheckRecord:
     """A manipulation check: the strength that a level stands for, and the strength that was measured.
 
     Attributes:
-        factor: the registered name of the factor.
-        measure: what was measured, such as ``"images a class"``.
-        requested: the value of that measure that the level stands for.
-        measured: its value in the data.
-        tolerance: the largest accepted absolute difference.
-        passed: whether the difference is accepted.
-        note: what else was measured, for the reader.
+        factor: The registered name of the factor.
+        measure: What was measured, such as ``"images a class"``.
+        requested: The value of that measure that the level stands for.
+        measured: Its value in the data.
+        tolerance: The largest accepted absolute difference.
+        passed: Whether the difference is accepted.
+        note: What else was measured, for the reader.
     """
 
     factor: str
@@ -100,12 +100,12 @@ class ConditionRecord:
     """A condition of the design with what was measured of it, which conclusions need to know.
 
     Attributes:
-        condition: the factors at their levels, and the seed.
-        levels: the level by factor name.
-        n_train: transfer examples with labels.
-        own_tests: whether the test sets differ from those that were read.
-        counts: transfer examples per class, where a factor made them unequal; otherwise None.
-        checks: the manipulation checks.
+        condition: The factors at their levels, and the seed.
+        levels: The level by factor name.
+        n_train: Transfer examples with labels.
+        own_tests: Whether the test sets differ from those that were read.
+        counts: Transfer examples per class, where a factor made them unequal; otherwise None.
+        checks: The manipulation checks.
     """
 
     condition: ConditionSpec
@@ -143,3 +143,27 @@ class ConditionRecord:
             None if counts is None else tuple(counts),
             tuple(CheckRecord.from_dict(check) for check in values["checks"]),
         )
+
+
+def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
+    """Return the student runs of cells that have one of the first seeds."""
+    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
+
+
+def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return some jobs and all that they need, directly or not.
+
+    Args:
+        runs: Ids of jobs.
+        needs: By job, the ids of the jobs that it needs.
+
+    Example:
+        >>> sorted(needed_for(["student"], {"student": ["outputs"], "outputs": ["teacher"], "other": []}))
+        ['outputs', 'student', 'teacher']
+    """
+    found: set[str] = set()
+    fresh = set(runs)
+    while fresh:
+        found |= fresh
+        fresh = {need for job in fresh for need in needs.get(job, ())} - found
+    return found

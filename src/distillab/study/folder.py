@@ -12,9 +12,9 @@ import yaml
 from distillab.artefacts import write_atomically
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.study.design import runs_of_first
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
-from distillab.study.ledger.interim import runs_of_first
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher

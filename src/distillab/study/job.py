@@ -38,11 +38,11 @@ class _Work(ABC):
     """What all jobs have.
 
     Attributes:
-        id: the content address of :meth:`spec_dict`, unless it is given, as by a ledger of an older version.
-        condition: the condition whose sets the job reads.
-        needs: ids of jobs to be done before.
-        cost: an estimate in multiply-accumulates.
-        threads: compute threads of the worker that does it.
+        id: The content address of :meth:`spec_dict`, unless it is given, as by a ledger of an older version.
+        condition: The condition whose sets the job reads.
+        needs: Ids of jobs to be done before.
+        cost: An estimate in multiply-accumulates.
+        threads: Compute threads of the worker that does it.
     """
 
     id: str = ""
@@ -73,9 +73,9 @@ class TeacherInputs:
     """What makes a teacher again, beside its specification.
 
     Attributes:
-        train: which of the condition's sets it learns from: by provenance, or ``self``.
-        weights: the file of given weights.
-        code: files of methods that are not registered, by the digest of their code.
+        train: Which of the condition's sets it learns from: by provenance, or ``self``.
+        weights: The file of given weights.
+        code: Files of methods that are not registered, by the digest of their code.
     """
 
     train: TrainSet
@@ -88,12 +88,12 @@ class TeacherJob(_Work):
     """A teacher: trained, distilled, given, or made of several.
 
     Attributes:
-        model: the network by name.
-        seeds: of its training.
-        recipe: the resolved recipe it is trained with.
-        sets: what it learns from and is tested on.
-        origin: how it comes to be.
-        task: the task, if it is not classification.
+        model: The network by name.
+        seeds: Of its training.
+        recipe: The resolved recipe it is trained with.
+        sets: What it learns from and is tested on.
+        origin: How it comes to be.
+        task: The task, if it is not classification.
     """
 
     kind: ClassVar[Kind] = "teacher"
@@ -129,8 +129,8 @@ class OutputsInputs:
     """What makes a teacher's outputs again, beside their specification.
 
     Attributes:
-        recipe: the resolved recipe of the students that the teacher serves.
-        keep: the outputs that are stored. They follow from the methods of the study, and are in no id.
+        recipe: The resolved recipe of the students that the teacher serves.
+        keep: The outputs that are stored. They follow from the methods of the study, and are in no id.
     """
 
     recipe: JsonObject
@@ -142,16 +142,16 @@ class OutputsJob(_Work):
     """A teacher's outputs for the transfer set under every view, and for the test sets.
 
     Attributes:
-        teacher: the job of the teacher.
-        images: content address of the transfer images. Labels are left out, since outputs do not depend on
+        teacher: The job of the teacher.
+        images: Content address of the transfer images. Labels are left out, since outputs do not depend on
             them, so that conditions which differ in labels alone share a job.
-        eval: content addresses of the images of the test sets.
-        views: the views that outputs are stored for; None if none are.
-        view_seed: the seed of the views.
-        normalization: content address of the channel statistics.
-        class_map: from the teacher's classes to the student's, if they differ.
-        top_k: of the logits, how many are stored; None for all.
-        endless: whether views are drawn without end, so that they are known by an example's id.
+        eval: Content addresses of the images of the test sets.
+        views: The views that outputs are stored for; None if none are.
+        view_seed: The seed of the views.
+        normalization: Content address of the channel statistics.
+        class_map: From the teacher's classes to the student's, if they differ.
+        top_k: Of the logits, how many are stored; None for all.
+        endless: Whether views are drawn without end, so that they are known by an example's id.
     """
 
     kind: ClassVar[Kind] = "outputs"
@@ -207,15 +207,15 @@ class StudentJob(_Work):
     """A student, plain or distilled.
 
     Attributes:
-        model: the network by name.
-        method: the method it is trained with.
-        recipe: its resolved recipe.
-        sets: what it learns from and is tested on.
-        seeds: of its training.
-        teacher: where its teacher's outputs come from; None for a student without a teacher.
-        class_map: from its teacher's classes to its own, if they differ.
-        task: the task, if it is not classification.
-        cohort: names the students that share a live teacher and every batch: they can be trained in step,
+        model: The network by name.
+        method: The method it is trained with.
+        recipe: Its resolved recipe.
+        sets: What it learns from and is tested on.
+        seeds: Of its training.
+        teacher: Where its teacher's outputs come from; None for a student without a teacher.
+        class_map: From its teacher's classes to its own, if they differ.
+        task: The task, if it is not classification.
+        cohort: Names the students that share a live teacher and every batch: they can be trained in step,
             with one forward pass of the teacher for all of them. Empty for a student that is trained alone.
     """
 
@@ -263,8 +263,8 @@ class StoredJob:
     """A job in the form in which a ledger stores it.
 
     Attributes:
-        spec: its specification, which its id is the content address of.
-        inputs: its condition and its other inputs, in one mapping.
+        spec: Its specification, which its id is the content address of.
+        inputs: Its condition and its other inputs, in one mapping.
     """
 
     id: str

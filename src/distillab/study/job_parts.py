@@ -33,8 +33,8 @@ class FactorSpec(Part):
     """A factor at one level.
 
     Attributes:
-        name: the registered name.
-        config: its whole configuration.
+        name: The registered name.
+        config: Its whole configuration.
     """
 
     name: str
@@ -145,9 +145,9 @@ class DistilledOrigin:
     """A teacher that is itself distilled.
 
     Attributes:
-        by: the job of its own teacher.
-        method: the method it is distilled by.
-        class_map: from its teacher's classes to its own, if they differ.
+        by: The job of its own teacher.
+        method: The method it is distilled by.
+        class_map: From its teacher's classes to its own, if they differ.
     """
 
     by: str
@@ -185,10 +185,10 @@ class WeightsOrigin:
     """A teacher whose weights are given, or initial.
 
     Attributes:
-        digest: content address of the weights file; None for initial weights (a control).
-        scaling: how images are scaled for it, if not as for the other networks.
-        classes: how many classes it knows, if it is given classes of its own.
-        class_map: from those classes to the data's, if they differ.
+        digest: Content address of the weights file; None for initial weights (a control).
+        scaling: How images are scaled for it, if not as for the other networks.
+        classes: How many classes it knows, if it is given classes of its own.
+        class_map: From those classes to the data's, if they differ.
     """
 
     digest: str | None = None

@@ -1,4 +1,4 @@
-"""Reading the data of a study: the dataset that it is about, and the others that it names."""
+"""Reading the data of a study: its dataset, and the other datasets that it names."""
 
 from __future__ import annotations
 
@@ -15,37 +15,48 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.spec.study import StudySpec
 
 LoadProgress = Callable[[str, int, int], None]
-ID_BITS = 40  # ids of a dataset lie below 2^40; those of the k-th other one start at k 2^40
+_ID_BITS = 40  # ids of a dataset are below 2^40; those of the k-th other one start at k 2^40
 
 
 def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Dataset:
     """Read, check and split all data of a study.
 
-    The other datasets take the resolution of the first unless they state their own. What of them would be
-    learned from and tested on at once, since the first holds the same images, is left out, unless its
+    The other datasets take the shape of the first unless they state their own. Examples of theirs that would
+    leak between training and testing, since the first dataset holds the same ones, are left out, unless its
     ``duplicates`` are to be kept.
 
+    Args:
+        spec: The study.
+        progress: Called with (stage, done, total).
+
     Raises:
-        RequestError: what cannot be read, images of another dataset that differ in shape, or one that holds
-            nothing but images of the first.
+        RequestError: Data cannot be read, examples of another dataset have another shape, or all of them are
+            in the first dataset.
+
+    Example:
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["kd"],
+        ... )
+        >>> load_study_data(spec).classes
+        ('0', '1')
     """
     source = spec.source()
     dataset = load_dataset(source, progress)
     others, notes = {}, []
-    for place, (name, asked) in enumerate(spec.other_sources().items(), 1):
-        others[name] = _other(name, asked, dataset, place << ID_BITS, progress)
+    for place, (name, other) in enumerate(spec.other_sources().items(), 1):
+        others[name] = _other(name, other, dataset, place << _ID_BITS, progress)
         if source.duplicates == "drop":
-            others[name], dropped = _apart(others[name], dataset, f"others.{name}")
-            notes += [f"{dropped} images of others.{name} also stand in data and were left out."] * bool(
-                dropped
-            )
+            others[name], dropped = _without_leaks(others[name], dataset, f"others.{name}")
+            if dropped:
+                notes.append(f"{dropped} examples of others.{name} are also in data and were left out.")
     report = replace(dataset.report, notes=(*dataset.report.notes, *notes))
     return replace(dataset, others=others, report=report) if others else dataset
 
 
-def _apart(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
-    """Another dataset without what would leak between it and the first, in either direction; how many images
-    that were. Raises RequestError if a split would be left empty."""
+def _without_leaks(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
+    """Return another dataset without examples that would leak between it and the first, in either direction,
+    and how many those were. Raises RequestError if a split would be left empty."""
     tests = hashes_of(first.eval.values())
     validated = hashes_of([first.val])
     learned = hashes_of([first.train]) | validated
@@ -57,15 +68,15 @@ def _apart(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:
     return replace(other, train=train, val=val, eval=evals), dropped
 
 
-def _without(images: Examples, held: Set[bytes], where: str) -> Examples:
-    shared = found_in(images, held)
-    if len(images) and shared.all():
+def _without(examples: Examples, held: Set[bytes], where: str) -> Examples:
+    shared = found_in(examples, held)
+    if len(examples) and shared.all():
         raise RequestError(
-            "all of its images also stand in data, where they are held out or learned from",
+            "all of its examples are also in data, in a split that they would leak into",
             where=where,
             allowed="another dataset, or `duplicates: keep` of data",
         )
-    return images.select(~shared) if shared.any() else images
+    return examples.select(~shared) if shared.any() else examples
 
 
 def _other(

@@ -20,7 +20,7 @@ from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
 from distillab.study.ledger import Ledger
-from distillab.study.spec.study import PLAIN
+from distillab.study.spec.evidence import PLAIN
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe
 

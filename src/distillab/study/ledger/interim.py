@@ -3,34 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
-from distillab.study.design import Cell
+from distillab.study.design import needed_for
 from distillab.study.ledger.state import OPEN_STATES, JobState
-
-
-def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
-    """Return the student runs of a plan's cells that have one of the first seeds."""
-    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
-
-
-def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return some jobs and all that they need, directly or not.
-
-    Args:
-        runs: Ids of jobs.
-        needs: By job, the ids of the jobs that it needs.
-
-    Example:
-        >>> sorted(needed_for(["student"], {"student": ["outputs"], "outputs": ["teacher"], "other": []}))
-        ['outputs', 'student', 'teacher']
-    """
-    found: set[str] = set()
-    fresh = set(runs)
-    while fresh:
-        found |= fresh
-        fresh = {need for job in fresh for need in needs.get(job, ())} - found
-    return found
 
 
 def hold_others(db: sqlite3.Connection, runs: Iterable[str]) -> None:

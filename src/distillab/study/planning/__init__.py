@@ -1,1 +1,20 @@
-"""A study expanded on its data into a graph of content-addressed jobs."""
+"""Planning: a study expanded on its data into content-addressed jobs and the cells of its design."""
+
+from distillab.study.planning.conditions import PRIMARY, Condition, Conditions, Roles
+from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.plan import Outline, Plan, make_plan, tuned_plan
+from distillab.study.planning.summary import PlanSummary, summarize_plan
+
+__all__ = [
+    "PRIMARY",
+    "Condition",
+    "Conditions",
+    "Outline",
+    "Plan",
+    "PlanSummary",
+    "Roles",
+    "given_teacher",
+    "make_plan",
+    "summarize_plan",
+    "tuned_plan",
+]

@@ -1,4 +1,4 @@
-"""Condition: one combination of factor levels under one seed, and the image sets it makes, by role."""
+"""Conditions: factor levels under one seed, and the sets of examples that they produce, by role."""
 
 from __future__ import annotations
 
@@ -28,22 +28,34 @@ from distillab.study.job_parts import ConditionSpec, FactorSpec
 
 PRIMARY = "test"  # the test set that conclusions rest on
 TeacherProbabilities = Callable[[Examples], Probabilities]
+"""A teacher's class probabilities for a set of examples."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Factors at one level each, in written order, and the seed of their draws."""
+    """One combination of factor levels under one seed.
+
+    Attributes:
+        chain: Factors at one level each, in written order.
+        seed: Seed of their random draws.
+
+    Example:
+        >>> from distillab.factors import Size
+        >>> condition = Condition((Size(level=25),), seed=3)
+        >>> condition.levels, Condition.read(condition.written()) == condition
+        ({'size': 25.0}, True)
+    """
 
     chain: tuple[Factor, ...]
     seed: int
 
     @property
     def levels(self) -> dict[str, Level]:
-        """Level by factor name."""
+        """The level of each factor, by name."""
         return {factor.name: factor.level for factor in self.chain}
 
     def written(self) -> ConditionSpec:
-        """Return the condition as jobs and ledgers hold it."""
+        """Return the condition as jobs and ledgers store it."""
         return ConditionSpec(tuple(_written(factor) for factor in self.chain), self.seed)
 
     @classmethod
@@ -55,17 +67,28 @@ class Condition:
 
 @lru_cache(maxsize=256)
 def _written(factor: Factor) -> FactorSpec:
-    """Return a factor as jobs hold it; the conditions of a study share few of them."""
+    """Return a factor as jobs store it. The conditions of a study share a few of them."""
     return FactorSpec(factor.name, factor.model_dump(mode="json"))
 
 
 @dataclass(frozen=True, eq=False)
 class Roles:
-    """The image sets of a condition. ``teacher`` is the training set by provenance (``full``, ``same``), and
-    ``self`` that of a student which is to teach its like.
+    """The sets of examples of a condition, by role.
 
-    ``transfer`` holds the unlabelled images as well, if there are any. ``checks`` are the measured
-    manipulations; conclusions need all of them to have passed.
+    Attributes:
+        transfer: What students are distilled on, with the unlabelled examples if there are any.
+        teacher: Training sets of teachers: by provenance (``full``, ``same``), and ``self`` for a teacher of
+            the student's own architecture.
+        val: The validation set.
+        eval: The test sets by name.
+        checks: Manipulation checks. A condition supports conclusions only if all passed.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> from distillab.sources.ingest import load_dataset
+        >>> roles = Conditions(load_dataset(Digits(classes=2))).roles(Condition((), seed=0))
+        >>> sorted(roles.teacher), roles.failed_checks
+        (['full', 'same', 'self'], ())
     """
 
     transfer: Examples
@@ -76,23 +99,35 @@ class Roles:
 
     @property
     def failed_checks(self) -> tuple[Manipulation, ...]:
+        """The manipulation checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 
     def tests_of_teacher(self, dataset: Dataset, train: Examples) -> tuple[Examples, Mapping[str, Examples]]:
-        """The val and test sets of a teacher that learns from ``train``: the sets as they were read, so that
-        one teacher serves every condition, unless it learns other classes, or images of another shape."""
+        """Return the val and test sets of a teacher that learns from ``train``.
+
+        They are the sets as they were read, so that one teacher serves all conditions, unless it learns other
+        classes or examples of another shape.
+        """
         if train.classes == dataset.classes and train.shape == dataset.train.shape:
             return dataset.val, dataset.eval
         return _whole(self.val), {name: _whole(images) for name, images in self.eval.items()}
 
 
 class Conditions:
-    """Makes the image sets of a dataset's conditions.
+    """Produces the sets of a dataset's conditions.
 
     Args:
-        dataset: the data as they were read.
-        step: how a factor is applied; the planner gives one that remembers what conditions have in common.
-        teacher: what the study's teacher says about images, if its weights were given.
+        dataset: The data as they were read.
+        step: Applies one factor; a caching one computes what conditions share only once.
+        teacher: Probabilities of the study's teacher, if its weights are given.
+
+    Example:
+        >>> from distillab.factors import Size
+        >>> from distillab.sources.digits import Digits
+        >>> from distillab.sources.ingest import load_dataset
+        >>> conditions = Conditions(load_dataset(Digits(classes=2)))
+        >>> conditions.roles(Condition((Size(level=5),), seed=0)).transfer.counts.tolist()
+        [5, 5]
     """
 
     def __init__(
@@ -101,10 +136,10 @@ class Conditions:
         self.dataset, self.step, self.teacher = dataset, step, teacher
 
     def roles(self, condition: Condition) -> Roles:
-        """Apply a condition's factors to the roles they name. No pixel is copied.
+        """Return the sets of a condition: each factor applied to the roles it names. No item is copied.
 
         Raises:
-            RequestError: a level that the data cannot reach, or roles that do not fit each other.
+            RequestError: The data cannot reach a level, or the roles do not fit each other.
         """
         chain, seed, read = condition.chain, condition.seed, self.dataset
         checks: list[Manipulation] = []
@@ -119,7 +154,7 @@ class Conditions:
         same = self._same(chain, seed) if own else transfer
         val = role(read.val, "val")
         tests = dict(read.eval)
-        for factor in chain:  # a test set that one adds is changed by those after it
+        for factor in chain:  # later factors also apply to the test sets that a factor adds
             tests = {name: role(images, "eval", [factor]) for name, images in tests.items()}
             tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.context("eval"))
         full = role(read.train, "teacher")
@@ -128,12 +163,12 @@ class Conditions:
         return Roles(transfer, teacher, val, tests, tuple(checks))
 
     def context(self, role: Role) -> FactorContext:
-        """What surrounds the images of a role."""
+        """Return the context that factors of a role may use."""
         return FactorContext(self.dataset, role, self.teacher)
 
     def _same(self, chain: Sequence[Factor], seed: int) -> Examples:
-        """What a teacher of provenance ``same`` learns from: the transfer data, and whatever else is done to
-        the teacher's role alone, in the written order."""
+        """Return the training set of a teacher of provenance ``same``: every factor of the transfer or the
+        teacher role is applied, in written order."""
         train = self.dataset.train
         for factor in chain:
             applied = [name for name in ("transfer", "teacher") if name in factor.roles]
@@ -144,24 +179,24 @@ class Conditions:
 
 
 def _whole(images: Examples) -> Examples:
-    """Images as a teacher sees them. A set that no lens covers stays the same object."""
+    """Return examples without a student transform: the same object if there is none."""
     return images if images.student_transform is None else replace(images, student_transform=None)
 
 
 def _taught(images: Examples) -> Examples:
-    """What a teacher can learn from: images with labels, as they are."""
+    """Return what a teacher can learn from: labelled examples without a student transform."""
     labelled = images.labelled
     return _whole(images if labelled.all() else images.select(labelled))
 
 
 def _must_fit(transfer: Examples, others: Mapping[str, Examples]) -> None:
-    """Raise RequestError unless a student of the transfer images can be tested on the other sets."""
+    """Raise RequestError unless a student of the transfer set can be tested on the other sets."""
     for name, images in others.items():
         what = None
         if images.classes != transfer.classes:
-            what = f"{len(images.classes)} classes, and the transfer images {len(transfer.classes)}"
+            what = f"{len(images.classes)} classes, and the transfer set {len(transfer.classes)}"
         elif images.student_shape != transfer.student_shape:
-            what = f"images of {_size(images)}, and the transfer set of {_size(transfer)}"
+            what = f"examples of {_size(images)}, and the transfer set of {_size(transfer)}"
         if what:
             raise RequestError(
                 f"the {name} set has {what}",

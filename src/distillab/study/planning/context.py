@@ -29,30 +29,30 @@ from distillab.tasks import Task, tasks
 
 
 class PlanContext:
-    """What a study decides for all its conditions, and what was found of that before.
+    """What is the same for all conditions of a study, and results that they share.
 
-    A plan can hold a hundred thousand runs, so each fact is found, and serialized, at the level where it is
-    decided: here what the study decides, in a ``Replicate`` what a condition and a seed decide, in a
-    ``Pairing`` what a provenance and a student decide.
+    A plan can hold a hundred thousand runs, so each fact is computed and serialized once, at the level that
+    it depends on: here the study, in a ``Replicate`` the condition and the seed, in a ``Pairing`` the
+    provenance and the student.
 
     Attributes:
-        spec: the study.
-        dataset: its data as they were read.
-        task: what its networks are trained to predict.
-        written_task: the same as it is written in jobs; None for classification, which is in no id.
-        methods: its methods, the plain student first.
-        levels: for each factor in written order, one instance per level.
-        recipes: the recipe of the students (``student``), and of the teachers of each provenance.
-        statistics: means and standard deviations of the channels.
-        normalization: their content address.
-        view_seed: the seed of all views.
-        seed: a seed from the facts that it depends on.
-        file_digest: the content address of a file.
-        chain: the parts of a kind of teacher, for a provenance and a student.
-        generations: the generations before a student.
+        spec: The study.
+        dataset: Its data as they were read.
+        task: What its networks are trained to predict.
+        written_task: The same as it is written in jobs; None for classification, which is in no id.
+        methods: Its methods, the plain student first.
+        levels: For each factor in written order, one instance per level.
+        recipes: The recipe of the students (``student``), and of the teachers of each provenance.
+        statistics: Means and standard deviations of the channels.
+        normalization: Their content address.
+        view_seed: The seed of all views.
+        seed: A seed from the facts that it depends on.
+        file_digest: The content address of a file.
+        chain: The parts of a kind of teacher, for a provenance and a student.
+        generations: The generations before a student.
 
     Raises:
-        RequestError: the data do not hold what the task learns from, or a method cannot learn from several
+        RequestError: The data do not hold what the task learns from, or a method cannot learn from several
             teachers.
     """
 
@@ -86,12 +86,12 @@ class PlanContext:
         kinds = dict.fromkeys(method.teacher for method in self.methods if method.teacher != "none")
         return tuple(sorted(kinds, key=lambda kind: kind != "study"))
 
-    def recipe(self, whose: str, train: Examples) -> PlannedRecipe:
-        """Return a recipe, by its key in ``recipes``, for a training set. It follows from the number and the
+    def recipe(self, owner: str, train: Examples) -> PlannedRecipe:
+        """Return a recipe, by its key in ``recipes``, for a training set. It depends on the number and the
         shape of the examples."""
-        key = whose, len(train), train.shape
+        key = owner, len(train), train.shape
         if key not in self._recipes:
-            self._recipes[key] = PlannedRecipe.of(self.recipes[whose], train)
+            self._recipes[key] = PlannedRecipe.of(self.recipes[owner], train)
         return self._recipes[key]
 
     def digests(self, train: str, val: str, tests: Mapping[str, str]) -> SetDigests:

@@ -1,4 +1,4 @@
-"""What networks cost, in multiply-accumulates, and whether they can be built and paired at all."""
+"""Costs of networks in multiply-accumulates, and whether networks and methods can serve some data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ from distillab.tasks import Task
 
 
 class ModelCosts:
-    """Costs of models for one kind of image. Each model is built once, which also shows that it can be."""
+    """Costs of networks for one shape of inputs. Each network is built once, which shows that it can be.
+
+    Args:
+        classes: Number of logits.
+        inputs: Shape of an input.
+
+    Example:
+        >>> ModelCosts(10, InputSpec.square(1, 8)).macs("resnet8")
+        763520
+    """
 
     def __init__(self, classes: int, inputs: InputSpec) -> None:
         self.classes, self.inputs = classes, inputs
@@ -25,12 +34,12 @@ class ModelCosts:
         self.shapes = cache(self._shapes)
 
     def build(self, name: str) -> nn.Module:
-        """A new network. Raises RequestError if it cannot serve these images."""
+        """Return a new network. Raises RequestError if it cannot serve these inputs."""
         with torch.random.fork_rng(devices=[]):
             return build_model(name, classes=self.classes, inputs=self.inputs)
 
     def check(self, name: str) -> None:
-        """Raise RequestError if the model cannot be built for these images."""
+        """Raise RequestError if a network cannot be built for these inputs."""
         self.macs(name)
 
     def _macs(self, name: str) -> int:
@@ -40,8 +49,8 @@ class ModelCosts:
         return inspect_network(self.build(name), self.inputs, classes=self.classes, name=name).shapes
 
 
-# From the number of classes and the shape of one input.
 CostsOf = Callable[[int, InputSpec], ModelCosts]
+"""From the number of logits and the shape of one input."""
 
 
 def check_pair(
@@ -54,13 +63,16 @@ def check_pair(
     labels: Tensor | None = None,
     mixes: bool = False,
 ) -> None:
-    """Raise RequestError, before anything trains, if a method cannot serve a pair of models.
+    """Raise RequestError if a method cannot serve a pair of networks.
 
     Args:
-        teacher: its shapes, in the student's classes.
-        merged: whether several of the teacher's classes are one of the student's.
-        labels: some labels, one of which is missing; None if every example has a label.
-        mixes: whether views mix images.
+        specs: The methods.
+        student: Shapes of the student's outputs.
+        teacher: Shapes of the teacher's outputs, in the student's classes.
+        task: What both networks are trained to predict.
+        merged: Whether several of the teacher's classes are one of the student's.
+        labels: Labels of two examples, one of them missing; None if every example has a label.
+        mixes: Whether views mix examples.
     """
     for spec in specs:
         other = {"none": None, "self": student}.get(spec.teacher, teacher)
@@ -73,8 +85,8 @@ def check_pair(
             )
         if mixes and spec.remembers_images:
             raise RequestError(
-                f"method {spec.label} remembers what it heard about an image, which says nothing where views "
-                "mix it with another one each time",
+                f"method {spec.label} stores outputs per image, which are of no use where views mix it with "
+                "another one each time",
                 where="recipe.views",
                 allowed="views without mixup and cutmix, or another method",
             )
@@ -84,7 +96,7 @@ def check_pair(
 
 
 def file_digest(path: Path | None) -> str:
-    """Content address of a file. Raises RequestError if it cannot be read."""
+    """Return the content address of a file, "" for none. Raises RequestError if it cannot be read."""
     if path is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""A teacher whose weights were given: how it sees images, and what it says before anything is trained."""
+"""A teacher with given weights: how its inputs are scaled, and its outputs before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from scipy.special import softmax
 
 from distillab.artefacts import load_state
-from distillab.data.channel_statistics import ChannelStatistics as Statistics
+from distillab.data.channel_statistics import ChannelStatistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
@@ -23,58 +23,80 @@ from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
 
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
 
 
 def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | None:
-    """The probabilities that an external teacher gives images, computed once for every set of images, on the
-    CPU in full precision, so that every worker finds the same; None for a teacher that is yet to be trained.
+    """Return a function for the class probabilities of an external teacher.
 
-    Images are shown to it as to every teacher: without the students' lens, under its own normalisation.
-    The function that is returned raises RequestError if the weights do not fit the network, or the
-    normalisation the images.
+    They are computed once per set of examples, on the CPU in full precision, so that every worker finds the
+    same. The teacher gets examples without the student transform, under its own normalization. The function
+    raises RequestError if the weights do not fit the network, or the normalization the examples.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+
+    Returns:
+        None if the teacher is trained in the study.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["kd"],
+        ... )
+        >>> given_teacher(spec, load_dataset(spec.source())) is None
+        True
     """
     weights = spec.weights_path()
     if weights is None:
         return None
-    normalise = normalization_of(dataset)
+    normalize = normalization_of(dataset)
 
     @cache
     def network() -> torch.nn.Module:
         classes = len(spec.teacher.classes) or None
-        made = new_model(spec.teacher.model, dataset.train, 0, CPU, logits=classes)
-        load_state(made, weights)
+        model = new_model(spec.teacher.model, dataset.train, 0, _CPU, logits=classes)
+        load_state(model, weights)
         scaling = input_scaling(spec, dataset.normalization())
-        return (rescale_inputs(made, scaling.scale, scaling.shift) if scaling else made).eval()
+        return (rescale_inputs(model, scaling.scale, scaling.shift) if scaling else model).eval()
 
     known: dict[str, Probabilities] = {}
 
-    def asked(images: Examples) -> Probabilities:
-        if images.input_digest not in known:
-            said = predict(network(), replace(images, student_transform=None), normalise, CPU, "fp32")
-            known[images.input_digest] = softmax(said.astype(np.float32), axis=1)
-        return known[images.input_digest]
+    def probabilities(examples: Examples) -> Probabilities:
+        if examples.input_digest not in known:
+            whole = replace(examples, student_transform=None)
+            logits = predict(network(), whole, normalize, _CPU, "fp32")
+            known[examples.input_digest] = softmax(logits.astype(np.float32), axis=1)
+        return known[examples.input_digest]
 
-    return asked
+    return probabilities
 
 
-def input_scaling(spec: StudySpec, statistics: Statistics) -> InputScaling | None:
-    """Return how the study's normalized images, of these means and standard deviations, become what given
-    weights were trained on; None if the teacher has no normalization of its own.
+def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScaling | None:
+    """Return how inputs that are normalized as in the study become what given weights were trained on.
+
+    Args:
+        spec: The study.
+        statistics: Means and standard deviations of the study's channels.
+
+    Returns:
+        None if the teacher has no normalization of its own.
 
     Raises:
-        RequestError: the numbers are not as many as the images have channels.
+        RequestError: There is not one mean and standard deviation per channel.
     """
-    wanted = spec.teacher.normalisation
-    if wanted is None:
+    own = spec.teacher.normalisation
+    if own is None:
         return None
     mean, std = (each.astype(np.float64) for each in statistics)
-    if not len(wanted.mean) == len(wanted.std) == len(mean):
+    if not len(own.mean) == len(own.std) == len(mean):
         raise RequestError(
-            f"the images have {len(mean)} channels, and there are {len(wanted.mean)} means and "
-            f"{len(wanted.std)} standard deviations",
-            where="teacher.normalisation",
-            allowed="a number of each for every channel",
+            f"the examples have {len(mean)} channels, and there are {len(own.mean)} means and "
+            f"{len(own.std)} standard deviations",
+            where="teacher.normalization",
+            allowed="one of each per channel",
         )
-    own_mean, own_std = np.array(wanted.mean), np.array(wanted.std)
+    own_mean, own_std = np.array(own.mean), np.array(own.std)
     return InputScaling(tuple((std / own_std).tolist()), tuple(((mean - own_mean) / own_std).tolist()))

@@ -29,7 +29,7 @@ def choose_numerics(context: PlanContext, work: Workloads, device: torch.device)
         chosen[model] = select_numerics(
             Workload(
                 model,
-                len(dataset.classes),
+                context.task.head_width(len(dataset.classes)),
                 inputs,
                 work.batch(model),
                 spec.worker_threads,

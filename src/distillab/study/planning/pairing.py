@@ -22,13 +22,13 @@ class Pairing:
     """One provenance and one student under a replicate.
 
     Attributes:
-        sets: the sets of the replicate.
-        recipe: the recipe of the student.
-        costs: costs of networks for what the student sees.
-        class_map: from the classes of the study's teacher to the student's, if they differ.
+        sets: The sets of the replicate.
+        recipe: The recipe of the student.
+        costs: Costs of networks for what the student sees.
+        class_map: From the classes of the study's teacher to the student's, if they differ.
 
     Raises:
-        RequestError: networks and methods cannot serve these images.
+        RequestError: Networks and methods cannot serve these images.
     """
 
     def __init__(

@@ -29,11 +29,16 @@ class Plan:
     """A study as it will be run.
 
     Attributes:
-        jobs: the jobs by id, each after those it needs.
-        conditions: the conditions of the design, seeds in the outer loop.
-        cells: the rows of the design, by condition, then arm, then seed.
-        numerics: how each network computes, if it was chosen.
-        stored_bytes: the most that the stored outputs of teachers can take.
+        jobs: Jobs by id, each after those it needs.
+        conditions: Conditions of the design, seeds in the outer loop.
+        cells: Rows of the design, by condition, then method, then seed.
+        numerics: How each network computes, if it was chosen.
+        stored_bytes: Most bytes that stored teacher outputs can take.
+
+    Example:
+        >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
+        >>> plan.count("student"), plan.reused_outputs
+        (0, 0)
     """
 
     jobs: Mapping[str, Job]
@@ -63,14 +68,30 @@ class Plan:
 
     @property
     def reused_outputs(self) -> int:
-        """How many students read teacher outputs that another student needs anyway."""
+        """How many student runs share the teacher outputs of another one."""
         users = Counter(need for job in self.students for need in job.needs)
         return sum(users.values()) - len(users)
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A study expanded on its data, before any job: its replicates, and which outputs it stores."""
+    """A study expanded on its data, before any job is planned.
+
+    Attributes:
+        context: What all conditions share.
+        replicates: The conditions under each seed.
+        storage: Which teacher outputs are stored.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> len(Outline.of(spec, dataset).replicates)
+        1
+    """
 
     context: PlanContext
     replicates: tuple[Replicate, ...]
@@ -78,7 +99,11 @@ class Outline:
 
     @classmethod
     def of(cls, spec: StudySpec, dataset: Dataset) -> Outline:
-        """Expand a study. Raises RequestError for what the data, or the models, cannot give."""
+        """Expand a study on its data.
+
+        Raises:
+            RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+        """
         context = PlanContext(spec, dataset)
         with single_threaded():
             replicates = tuple(expand(context))
@@ -86,13 +111,18 @@ class Outline:
         return cls(context, replicates, storage)
 
     def workloads(self) -> Workloads:
-        """Return what each network of the study does."""
+        """Return what each network of the study computes."""
         return Workloads.of_study(self.storage, pairings_of(self.context, self.replicates))
 
     def plan(self, numerics: Mapping[str, NumericsChoice], device: torch.device) -> Plan:
-        """Return the plan in which each network computes as chosen, or else as is usual on a device."""
+        """Return the plan.
+
+        Args:
+            numerics: How networks compute; others use the default numerics.
+            device: The device that the default numerics are those of.
+        """
         usual, configs = default_numerics(device), dict[str, NumericsConfig]()
-        # Choices that no timing has made are those of the recipes, or usual.
+        # A choice without a benchmark is that of the recipe, or the default one.
         if any(choice.rates and choice.numerics != usual for choice in numerics.values()):
             configs = {model: choice.numerics for model, choice in numerics.items()}
         planner = Planner(self.context, self.storage, defaultdict(lambda: usual, configs))
@@ -102,22 +132,54 @@ class Outline:
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
-    """Return the plan of a study on its data, every network under the usual numerics of a device.
+    """Return the plan of a study under the default numerics of a device.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+        device: Where it will run.
 
     Raises:
-        RequestError: a level that the data cannot reach, or a model that cannot serve these images.
+        RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> plan = make_plan(spec, dataset, torch.device("cpu"))
+        >>> [plan.count(kind) for kind in ("teacher", "outputs", "student")]
+        [1, 1, 2]
     """
     return Outline.of(spec, dataset).plan({}, device)
 
 
 def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
-    """Return the plan of a study on its data, each network under the numerics that are fastest for it here.
+    """Return the plan of a study in which each network uses the numerics that are fastest on a device.
 
-    A study that takes minutes is timed for some seconds per network, and for a minute where compiling is
-    worth a trial; what was timed once is remembered.
+    A study that takes minutes is benchmarked for some seconds per network, and for a minute where compiling
+    may pay. Results of earlier benchmarks are reused.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+        device: Where it will run.
 
     Raises:
-        RequestError: a level that the data cannot reach, or a model that cannot serve these images.
+        RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> plan = tuned_plan(spec, dataset, torch.device("cpu"))
+        >>> {model: str(choice.numerics) for model, choice in plan.numerics.items()}
+        {'resnet8': 'fp32 channels_last eager'}
     """
     outline = Outline.of(spec, dataset)
     return outline.plan(choose_numerics(outline.context, outline.workloads(), device), device)

@@ -15,12 +15,12 @@ class PlannedMethod:
     """A method as every condition meets it.
 
     Attributes:
-        label: its name with the settings that differ from their defaults.
-        teacher: the kind of teacher it learns from: ``study``, ``self``, ``untrained`` or ``none``.
-        storable_needs: the outputs of a teacher that it needs and that can be stored.
+        label: Its name with the settings that differ from their defaults.
+        teacher: The kind of teacher it learns from: ``study``, ``self``, ``untrained`` or ``none``.
+        storable_needs: The outputs of a teacher that it needs and that can be stored.
         can_be_stored: True if it needs no output that only a live teacher gives.
-        written: what decides its numbers.
-        inputs: the files that its code is read from, if it is not registered.
+        written: What decides its numbers.
+        inputs: The files that its code is read from, if it is not registered.
     """
 
     label: str

@@ -16,8 +16,8 @@ class PlannedRecipe:
     """A recipe on a training set. All but its numerics is settled.
 
     Attributes:
-        recipe: the recipe of the study.
-        resolved: the recipe with every value fixed, under the usual numerics.
+        recipe: The recipe of the study.
+        resolved: The recipe with every value fixed, under the usual numerics.
     """
 
     recipe: Recipe
@@ -72,7 +72,7 @@ class RecipeWriter:
     """Writes recipes under the numerics of each network.
 
     Args:
-        numerics: the numerics by network.
+        numerics: The numerics by network.
     """
 
     def __init__(self, numerics: Mapping[str, NumericsConfig]) -> None:

@@ -31,8 +31,8 @@ class Planner:
     """Makes the jobs of a study: it alone adds them to a plan.
 
     Attributes:
-        jobs: the jobs added so far, by id, each after those it needs.
-        stored_bytes: the most that stored outputs can take.
+        jobs: The jobs added so far, by id, each after those it needs.
+        stored_bytes: The most that stored outputs can take.
     """
 
     def __init__(

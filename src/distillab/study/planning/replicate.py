@@ -27,10 +27,10 @@ class SetFacts:
     """What planning needs to know of a set of examples, which is then let go.
 
     Attributes:
-        n: number of examples.
+        n: Number of examples.
         shape: (channels, height, width) of an example.
-        student_shape: the same as a student sees it.
-        classes: names of the classes.
+        student_shape: The same as a student sees it.
+        classes: Names of the classes.
     """
 
     n: int
@@ -49,9 +49,9 @@ class TeacherSet:
     """What a teacher learns from.
 
     Attributes:
-        facts: the training set.
-        digests: the training set and the sets that the teacher is tested on.
-        recipe: what it is trained with.
+        facts: The training set.
+        digests: The training set and the sets that the teacher is tested on.
+        recipe: What it is trained with.
     """
 
     facts: SetFacts
@@ -64,13 +64,13 @@ class ReplicateSets:
     """The sets of a replicate, and what follows from them alone.
 
     Attributes:
-        transfer: what students learn from.
-        transfer_images: content address of its images, without labels.
-        digests: what a student reads.
-        eval_images: content addresses of the images of the test sets.
-        n_eval: images of all test sets together.
-        teachers: what teachers learn from, by provenance, and ``self``.
-        recipe: the recipe of the students.
+        transfer: What students learn from.
+        transfer_images: Content address of its images, without labels.
+        digests: What a student reads.
+        eval_images: Content addresses of the images of the test sets.
+        n_eval: Images of all test sets together.
+        teachers: What teachers learn from, by provenance, and ``self``.
+        recipe: The recipe of the students.
     """
 
     transfer: SetFacts
@@ -87,12 +87,12 @@ class Replicate:
     """A condition under a seed: what does not depend on teacher, student and method.
 
     Attributes:
-        record: the condition with its manipulation checks.
-        number: the place of its seed among the study's.
-        n_unlabelled: transfer examples without labels.
-        seeds: those of the students.
-        sets: the sets of examples; None if the condition is excluded.
-        excluded: why no conclusion may be drawn from the condition, or None.
+        record: The condition with its manipulation checks.
+        number: The place of its seed among the study's.
+        n_unlabelled: Transfer examples without labels.
+        seeds: Those of the students.
+        sets: The sets of examples; None if the condition is excluded.
+        excluded: Why no conclusion may be drawn from the condition, or None.
     """
 
     record: ConditionRecord
@@ -108,7 +108,7 @@ def expand(context: PlanContext) -> Iterator[Replicate]:
     whole replicates of every condition.
 
     Raises:
-        RequestError: a level that the data cannot reach, or roles that do not fit each other.
+        RequestError: A level that the data cannot reach, or roles that do not fit each other.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
     conditions = Conditions(dataset, step, given_teacher(context.spec, dataset))

@@ -16,9 +16,9 @@ class Stream:
     """What is stored of one kind of teacher for one transfer set.
 
     Attributes:
-        methods: the methods that learn from it.
-        kept: the outputs that are stored, in alphabetical order.
-        bytes: the most that they can take.
+        methods: The methods that learn from it.
+        kept: The outputs that are stored, in alphabetical order.
+        bytes: The most that they can take.
     """
 
     methods: frozenset[PlannedMethod] = frozenset()
@@ -80,8 +80,8 @@ def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing
     and those that begin to exceed it, with all that are as large, make do with less or are computed live.
 
     Args:
-        context: the study on its data.
-        pairings: goes through all pairings of the study.
+        context: The study on its data.
+        pairings: Goes through all pairings of the study.
     """
     budget = context.spec.teacher.outputs.budget
     storage = Storage(context, budget)

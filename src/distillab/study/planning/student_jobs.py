@@ -16,8 +16,8 @@ class PairingJobs:
     """Makes the jobs of one pairing.
 
     Attributes:
-        study_teacher: the job of the study's teacher, if a method learns from it.
-        study_outputs: the job of its outputs.
+        study_teacher: The job of the study's teacher, if a method learns from it.
+        study_outputs: The job of its outputs.
     """
 
     def __init__(self, pairing: Pairing, teachers: TeacherJobs) -> None:
@@ -39,7 +39,7 @@ class PairingJobs:
         """Return the job of a student and, before it, those of its own teachers."""
         jobs = [] if method.teacher in ("none", "study") else self._supply(method.teacher)
         source, cohort = None, ""
-        if method.teacher == "study" and self.context.spec.teacher.generations > 1:
+        if self.pairing.has_generations(method):
             generations = self.teachers.generations(self.pairing, method)
             jobs = [*jobs, *generations]
             source = TeacherSource(generations[-1].id, live=True)
@@ -50,12 +50,11 @@ class PairingJobs:
         return [*jobs, self._student(method, source, cohort)]
 
     def _student(self, method: PlannedMethod, source: TeacherSource | None, cohort: str) -> StudentJob:
-        pairing, mapped = self.pairing, False
-        needs = [source.job] if source else []
+        pairing, needs = self.pairing, [source.job] if source else []
         if method.teacher == "study":
-            mapped = self.context.spec.teacher.generations == 1
             # The outputs for the test sets are compared with the student's, also if its teacher is live.
             needs += [self.study_outputs.id] if self.study_outputs else []
+        direct = method.teacher == "study" and not pairing.has_generations(method)
         return StudentJob(
             condition=pairing.replicate.record.condition,
             model=pairing.student,
@@ -64,7 +63,7 @@ class PairingJobs:
             sets=pairing.sets.digests,
             seeds=pairing.replicate.seeds,
             teacher=source,
-            class_map=pairing.class_map if mapped else None,
+            class_map=pairing.class_map if direct else None,
             task=self.context.written_task,
             inputs=method.inputs,
             needs=tuple(dict.fromkeys(needs)),

@@ -1,4 +1,4 @@
-"""Overviews for people: what a plan holds and costs."""
+"""PlanSummary: what a plan contains and costs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from distillab.data.dataset import Dataset
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
+from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
-from distillab.study.ledger.interim import needed_for, runs_of_first
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.workloads import Workloads
@@ -25,15 +25,36 @@ from distillab.training.numerics.selection import NumericsChoice, default_numeri
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """A plan in numbers. Of a study that stops when it is decided, the numbers are those of the most seeds.
+    """A plan in numbers. With sequential stopping they are those of the largest number of seeds.
 
-    ``seconds`` is an estimate of the compute of all jobs on one worker, from a short timed trial of teacher
-    and students on this machine. ``recipes`` are the resolved recipes that occur, by number of images;
-    ``numerics`` says how each network computes, and why. ``stored_bytes`` is the most that stored teacher
-    outputs can take; ``live`` students ask a live teacher. ``factors`` are the levels of each in words, and
-    the roles that they change.
-    ``looks``: at how many seeds a study that stops when it is decided looks, empty for others;
-    ``least_students`` and ``least_seconds`` are student runs and compute up to the first look.
+    Attributes:
+        study: Name of the study.
+        dataset: Name of the dataset.
+        images: Number of examples per split.
+        image: Shape of an example, and number of classes.
+        notes: What was found while reading, one sentence each.
+        factors: The levels of each factor as text, and the roles that they change.
+        conditions: Combinations of factor levels.
+        cells: Student runs per seed.
+        arms: Number of methods.
+        seeds: Number of seeds.
+        runs: Number of jobs by kind.
+        excluded: Reasons for which conditions are excluded.
+        reused_outputs: Student runs that share the teacher outputs of another one.
+        stored_bytes: Most bytes that stored teacher outputs can take.
+        live: Students that are trained in step with a live teacher.
+        seconds: Estimated compute by kind of job, on one worker, from a short benchmark on this machine.
+        recipes: Resolved recipes of students, by number of labelled training examples.
+        numerics: How each network computes, and why.
+        confidence: Confidence level of intervals.
+        margin: Half width of the region of practical equivalence.
+        looks: Numbers of seeds at the interim analyses; empty without sequential stopping.
+        least_students: Student runs up to the first interim analysis.
+        least_seconds: Estimated compute up to it.
+
+    Example:
+        >>> sorted(PlanSummary.__dataclass_fields__)[:3]
+        ['arms', 'cells', 'conditions']
     """
 
     study: str
@@ -62,14 +83,33 @@ class PlanSummary:
 
 
 def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> PlanSummary:
-    """Sum a plan up. Times steps of each model for some seconds, unless a trial has."""
+    """Return a plan in numbers.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+        plan: Its plan.
+        device: Where it will run. Each network is timed there for some seconds, unless it has been before.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> from distillab.study.planning.plan import make_plan
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce"], seeds=2, recipe={"steps": 1, "batch_size": 2},
+        ... )
+        >>> dataset, cpu = load_dataset(spec.source()), torch.device("cpu")
+        >>> summary = summarize_plan(spec, dataset, make_plan(spec, dataset, cpu), cpu)
+        >>> summary.image, summary.runs
+        ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
+    """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
     report = dataset.report
     notes = list(report.notes)
     if report.dropped_duplicates:
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
-        notes.append(f"{len(report.broken)} broken images are left out.")
+        notes.append(f"{len(report.broken)} broken examples are left out.")
     varied = [levels[0] for levels in spec.factor_levels()]
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
@@ -107,7 +147,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
 
 
 def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
-    """The jobs up to the first look; all of them if the seeds are fixed."""
+    """Return the jobs up to the first interim analysis; all of them if the number of seeds is fixed."""
     if not spec.looks:
         return list(plan.jobs.values())
     runs = runs_of_first(plan.cells, spec.looks[0])
@@ -116,9 +156,9 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
 
 
 def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Callable[[Job], float]:
-    """Estimated seconds of a job: its cost at the rate measured for its model."""
+    """Return a function that estimates the seconds of a job from the rate measured for its network."""
     inputs = InputSpec(*dataset.train.shape)
-    classes, threads = len(dataset.classes), spec.worker_threads
+    classes, threads = spec.task_config().head_width(len(dataset.classes)), spec.worker_threads
     costs, work = ModelCosts(classes, inputs), Workloads.of_jobs(plan.jobs.values())
     usual = NumericsChoice(default_numerics(device), "not chosen")
     choices = {model: plan.numerics.get(model, usual) for model in work.images}
@@ -131,7 +171,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         for model, chosen in choices.items()
     }
     forward, teacher = 0.0, spec.teacher.last_model
-    if any(_uses_study_teacher(spec)):
+    if any(method.distils for method in spec.method_specs()):
         chosen = plan.numerics.get(teacher, usual)
         forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)
 
@@ -143,7 +183,7 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
 
 
 def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, float]:
-    """Estimated seconds by kind of job."""
+    """Return estimated seconds by kind of job."""
     seconds = dict.fromkeys(map(str, KINDS), 0.0)
     for job in jobs:
         if job.cost:
@@ -152,7 +192,7 @@ def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, flo
 
 
 def _rate(workload: Workload, chosen: NumericsChoice, device: torch.device) -> float:
-    """Images a second: of the trial, or of a shorter one made now."""
+    """Return examples per second: of the earlier benchmark, or of a shorter one made now."""
     rate = chosen.rates.get(chosen.numerics) if chosen.trained == workload.trained else None
     if rate is None:
         eager = replace(chosen.numerics, compile=False)  # an estimate is not worth a compilation
@@ -160,11 +200,8 @@ def _rate(workload: Workload, chosen: NumericsChoice, device: torch.device) -> f
     return rate or math.nan
 
 
-def _uses_study_teacher(spec: StudySpec) -> list[bool]:
-    return [each.distils for each in spec.method_specs()]
-
-
 def _recipes(plan: Plan) -> dict[int, JsonObject]:
+    """Return the resolved recipes of students by number of labelled training examples."""
     sizes: dict[int, JsonObject] = {}
     by_run = {cell.run: cell.n_train for cell in plan.cells if cell.run}
     for run, images in by_run.items():

@@ -16,9 +16,9 @@ class TeacherPart:
     """One network of those that a kind of teacher consists of.
 
     Attributes:
-        seeds_of: the name that its seeds are drawn under.
-        model: the network.
-        made: how it comes to be: ``trained`` on labels, ``distilled`` from the part before it, an
+        seeds_of: The name that its seeds are drawn under.
+        model: The network.
+        made: How it comes to be: ``trained`` on labels, ``distilled`` from the part before it, an
             ``ensemble`` of all parts before it, or ``given``.
     """
 
@@ -38,10 +38,10 @@ def teacher_chain(
     """Return the parts of a kind of teacher, each after those it needs; the last one teaches.
 
     Args:
-        teacher: the teacher of the study.
+        teacher: The teacher of the study.
         kind: ``study``, ``self`` (the student's own architecture) or ``untrained`` (a control).
-        provenance: of the study's teacher.
-        student: the student's network.
+        provenance: Of the study's teacher.
+        student: The student's network.
     """
     if kind == "self":
         return (TeacherPart("teacher", student, "trained"),)

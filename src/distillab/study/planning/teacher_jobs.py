@@ -28,9 +28,9 @@ class TeacherJobs:
     """Makes the jobs of teachers and of their outputs. Those that several pairings share are made once.
 
     Args:
-        context: the study on its data.
-        storage: which outputs are stored.
-        recipes: writes recipes under the numerics of each network.
+        context: The study on its data.
+        storage: Which outputs are stored.
+        recipes: Writes recipes under the numerics of each network.
     """
 
     def __init__(self, context: PlanContext, storage: Storage, recipes: RecipeWriter) -> None:

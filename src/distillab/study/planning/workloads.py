@@ -17,9 +17,9 @@ class Workloads:
     """What each network of a study does.
 
     Attributes:
-        macs: multiply-accumulates of everything.
-        images: images of trainings, with repetitions, by network.
-        queried: images that a network gives outputs for which is not trained, with repetitions, by network.
+        macs: Multiply-accumulates of everything.
+        images: Images of trainings, with repetitions, by network.
+        queried: Images that a network gives outputs for which is not trained, with repetitions, by network.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,18 @@
-"""What a study asks for: its file, parsed and checked."""
+"""The specification of a study: its file, parsed and validated."""
+
+from distillab.study.spec.evidence import EvidenceSpec
+from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.storage_budget import StoredOutputs
+from distillab.study.spec.study import StudySpec, parse_study, read_study
+from distillab.study.spec.teacher import ExternalStatistics, TeacherSpec
+
+__all__ = [
+    "EvidenceSpec",
+    "ExternalStatistics",
+    "SeedRange",
+    "StoredOutputs",
+    "StudySpec",
+    "TeacherSpec",
+    "parse_study",
+    "read_study",
+]

@@ -1,13 +1,13 @@
-"""The two forms of a study: in canonical spelling, which identifies it, and as people read it.
+"""The two forms of a study: in canonical spelling, which identifies it, and in American spelling.
 
-What a study file holds is kept as it was written, and its content address identifies the study. So the parts
-that are kept raw are brought into canonical spelling here (:mod:`distillab.spelling`), otherwise unchanged.
+A study is identified by the content address of its canonical form. Some parts of it are kept as the user
+wrote them; these functions change their spelling (:mod:`distillab.spelling`) and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from distillab.canonical import JsonObject
 from distillab.config import american_settings, canonical_settings
@@ -15,10 +15,8 @@ from distillab.factors import factors
 from distillab.methods import methods
 from distillab.modalities.views.written import american_names, canonical_names
 from distillab.sources import Source
-from distillab.study.spec.teacher import Provenance, TeacherSpec
+from distillab.study.spec.teacher import PROVENANCES, TeacherSpec
 from distillab.training.recipe import Recipe
-
-PROVENANCES = frozenset(get_args(Provenance))
 
 
 def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
@@ -37,7 +35,7 @@ def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
 
 
 def american_recipe(recipe: JsonObject) -> dict[str, object]:
-    """Return keys of a recipe, or recipes by provenance, as people read them."""
+    """Return keys of a recipe, or recipes by provenance, in American spelling."""
     if recipe.keys() & PROVENANCES:
         return {key: american_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()}
     settings = american_settings(Recipe, recipe)
@@ -45,7 +43,7 @@ def american_recipe(recipe: JsonObject) -> dict[str, object]:
 
 
 def canonical_method(entry: Any) -> Any:
-    """Return a method's entry in canonical spelling. A user's own method keeps the names that it chose.
+    """Return a method's entry in canonical spelling. Entries of unregistered methods stay as they are.
 
     Example:
         >>> canonical_method({"cat_kd": {"normalize": True}})
@@ -65,8 +63,8 @@ def canonical_method(entry: Any) -> Any:
 
 
 def american_method(entry: Any) -> Any:
-    """Return a method's entry with the keys of its settings as people read them. Methods keep the names that
-    results call them by."""
+    """Return a method's entry with the keys of its settings in American spelling. The name of the method
+    stays as it is in tables of results."""
     if not isinstance(entry, Mapping):
         return entry
     return {
@@ -97,10 +95,10 @@ def canonical_factor(name: str, entry: Any) -> Any:
 
 
 def american_teacher(teacher: JsonObject) -> dict[str, object]:
-    """Return the teacher of a study as people read it."""
+    """Return the keys of a teacher in American spelling."""
     return american_settings(TeacherSpec, teacher) | {"recipe": american_recipe(teacher["recipe"])}
 
 
 def american_source(source: Source, entry: JsonObject) -> dict[str, object]:
-    """Return the entry of a source as people read it."""
+    """Return the entry of a source in American spelling."""
     return american_settings(type(source), entry)

@@ -1,4 +1,4 @@
-"""StudySpec: what a study file says, validated and made canonical."""
+"""StudySpec: a study file, validated and in canonical form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, Literal
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -27,6 +26,7 @@ from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
 from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
+from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
     american_method,
     american_recipe,
@@ -37,37 +37,45 @@ from distillab.study.spec.forms import (
     canonical_recipe,
 )
 from distillab.study.spec.seeds import SeedRange
-from distillab.study.spec.teacher import YOUNG_KEYS_OF_TEACHER, TeacherSpec
+from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
-PLAIN = "ce"
 DEFAULT_TASK = Classification.name
-
-
-class EvidenceSpec(BaseModel):
-    """How conclusions are drawn. Nothing here changes what is trained.
-
-    ``margin``: half width of the region of practical equivalence, as a fraction (0.005 is 0.5 points).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    margin: float = Field(default=0.005, ge=0, lt=1)
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    baselines: tuple[str, ...] = (PLAIN,)
 
 
 class StudySpec(PublicConfig):
     """A study: data, teacher, students, methods, factors, seeds and recipe. See ``docs/studies.md``.
 
-    ``others``: further datasets by name, for factors that bring images from elsewhere.
+    Attributes:
+        study: Name of the study.
+        notes: Free text.
+        task: What networks are trained to predict: the name of a task, or a mapping with its settings.
+        data: The data source and its keys.
+        others: Further datasets by name, for factors that take examples from elsewhere.
+        teacher: The teacher.
+        students: The networks of the students.
+        methods: The methods. The plain student (method ``ce``) is always among them.
+        factors: For each factor its levels, or a mapping of ``levels`` and settings.
+        seeds: Seeds of the replicates: their number, a list, or a :class:`SeedRange`. A seed decides
+            everything that is random in a replicate: subsets, noise, initial weights, order.
+        seed: Seed of the study, which decides the views and the ``full`` teachers.
+        order: ``seed`` if each replicate goes through the examples in an order of its own, ``shared`` if all
+            do so in the same order.
+        threads: Compute threads of a worker.
+        recipe: How networks are trained.
+        evidence: How conclusions are drawn.
 
-    ``seeds``: a number of replicates, their list, or a ``SeedRange``. A seed draws everything that a
-    replicate is made of: subsets, noise, initial weights, order. ``seed`` belongs to the study: it fixes the
-    views and the full teacher. ``order``: whether each replicate walks through the images in an order of its
-    own (``seed``), or all in one (``shared``). ``threads``: compute threads of a worker. ``plain`` (method
-    ``ce``) is always among the methods.
+    Raises:
+        ValueError: A key or value is not accepted.
+
+    Example:
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits"}, teacher={"model": "resnet14"}, students="resnet8",
+        ...     methods=["kd"], factors={"size": [10, 50]}, seeds=3,
+        ... )
+        >>> spec.seed_list, [str(method) for method in spec.method_specs()]
+        ((0, 1, 2), ['ce', 'kd'])
     """
 
     study: str = Field(min_length=1)
@@ -93,7 +101,7 @@ class StudySpec(PublicConfig):
         if isinstance(value, bool) or (isinstance(value, int) and value < 1):
             raise ValueError("seeds must be a number of at least 1, or a list of seeds")
         if isinstance(value, Mapping):
-            # Here, not as a branch of the union: what is wrong is then told of the key it is wrong in.
+            # Not as a branch of the union, so that an error names the key of the range.
             try:
                 return SeedRange.model_validate(dict(value))
             except ValidationError as error:
@@ -125,13 +133,13 @@ class StudySpec(PublicConfig):
     @field_validator("task", mode="before")
     @classmethod
     def _whole_task(cls, value: Any) -> Any:
-        """Write every setting of a task out, and a task without settings as its name."""
+        """Return a task with all its settings, and one without settings as its name."""
         written = parse_task(value, "").as_dict()
         return written if len(written) > 1 else written["name"]
 
     @field_validator("threads")
     @classmethod
-    def _some(cls, value: Any) -> Any:
+    def _at_least_one_thread(cls, value: Any) -> Any:
         if value != "auto" and value < 1:
             raise ValueError("threads must be at least 1, or auto")
         return value
@@ -158,18 +166,18 @@ class StudySpec(PublicConfig):
 
     @property
     def seed_list(self) -> tuple[int, ...]:
-        """The seeds of the replicates; of a range, all that may be needed."""
+        """The seeds of the replicates; for a range, all that may be needed."""
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """The numbers of seeds at which a study that stops when it is decided looks; empty for others."""
+        """Numbers of seeds at the interim analyses of sequential stopping; empty without it."""
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
 
     @property
     def worker_threads(self) -> int:
-        """Compute threads of a worker. ``auto`` is one: a process a core does more than threads that wait for
-        each other, and every worker computes alike."""
+        """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
+        for each other, and all workers give the same numbers."""
         return 1 if self.threads == "auto" else self.threads
 
     def task_config(self) -> Task:
@@ -177,22 +185,22 @@ class StudySpec(PublicConfig):
         return parse_task(self.task)
 
     def source(self) -> Source:
-        """The data source. Raises RequestError."""
+        """Return the data source. Raises RequestError."""
         return parse_source(dict(self.data), self._base, "data")
 
     def other_sources(self) -> dict[str, Source]:
-        """The sources of the other datasets, by name. Raises RequestError."""
+        """Return the sources of the other datasets, by name. Raises RequestError."""
         return {
             name: parse_source(dict(entry), self._base, f"others.{name}")
             for name, entry in self.others.items()
         }
 
     def factor_levels(self) -> list[list[Factor]]:
-        """For each factor in written order, one instance a level. Raises RequestError."""
+        """Return, for each factor in written order, one instance per level. Raises RequestError."""
         return parse_factors(self.factors, "factors", self._base)
 
     def method_specs(self) -> list[MethodSpec]:
-        """The methods, the plain twin first. Raises RequestError."""
+        """Return the methods, the plain student first. Raises RequestError."""
         specs = [parse_method(entry, "methods", self._base) for entry in self.methods]
         if all(spec.label != PLAIN for spec in specs):
             specs.insert(0, parse_method(PLAIN, "methods"))
@@ -211,7 +219,7 @@ class StudySpec(PublicConfig):
         return specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
-        """The study's recipe with the teacher's own keys laid over it. Raises RequestError."""
+        """Return the recipe of the teachers of a provenance. Raises RequestError."""
         own = self.teacher.recipe_keys(provenance)
         merged = self.recipe.model_dump(exclude_unset=True)
         if {"epochs", "steps"} & own.keys():
@@ -222,11 +230,11 @@ class StudySpec(PublicConfig):
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
     def weights_path(self) -> Path | None:
-        """The external teacher's weights, relative to the study file."""
+        """Return the path of the external teacher's weights, or None."""
         return None if self.teacher.weights is None else self._base / self.teacher.weights
 
     def written(self) -> JsonObject:
-        """Return :meth:`canonical` as people read it, with American keys: what DIR/study.yaml holds."""
+        """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
         values = dict(self.canonical())
         others = {
             name: american_source(source, source.entry()) for name, source in self.other_sources().items()
@@ -241,7 +249,7 @@ class StudySpec(PublicConfig):
         }
 
     def canonical(self) -> JsonObject:
-        """Return plain values in canonical spelling, every default written out, paths absolute."""
+        """Return plain values in canonical spelling, with all defaults and absolute paths."""
         values = self.model_dump(mode="json")
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
@@ -252,7 +260,7 @@ class StudySpec(PublicConfig):
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         _leave_out(values, self, ("task", "order", "threads", "others"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
-        _leave_out(values["teacher"], self.teacher, YOUNG_KEYS_OF_TEACHER)
+        _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.teacher.models:
             del values["teacher"]["model"]
         if self.teacher.weights is not None:
@@ -260,27 +268,27 @@ class StudySpec(PublicConfig):
         return values
 
     def _placed(self, entry: Any) -> Any:
-        """A method's entry, files of methods with their absolute paths."""
+        """Return a method's entry with absolute paths of files."""
         if isinstance(entry, Mapping):
             return {self._placed(name): settings for name, settings in entry.items()}
         return absolute(entry, self._base) if is_user_method(entry) else entry
 
     @property
     def identity(self) -> str:
-        """What makes two study files the same study: everything but the name, the notes and how evidence is
-        weighed."""
+        """Content address of everything but the name, the notes and the evidence: two files with the same
+        identity are the same study."""
         return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
 
 
 def _with_paths(entry: Any, factor: Factor) -> Any:
-    """A factor's entry, with absolute paths."""
+    """Return a factor's entry with absolute paths."""
     if not isinstance(entry, Mapping):
         return entry
     return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
 
 
 def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
-    """Leave out the defaults of keys that are younger than some studies: so those keep their identity."""
+    """Delete default values of keys that are younger than some studies, which thus keep their identity."""
     for key in young:
         default = type(model).model_fields[key].get_default(call_default_factory=True)
         if getattr(model, key) == default:
@@ -288,8 +296,21 @@ def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tup
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
-    """A study from plain values; relative paths are relative to ``base``. Raises RequestError, naming
-    ``where`` (the file) and the key."""
+    """Return the study that plain values describe.
+
+    Args:
+        values: The content of a study file.
+        base: The folder that relative paths start at.
+        where: The name of the file, for error messages.
+
+    Raises:
+        RequestError: A key or value is not accepted; it names the file and the key.
+
+    Example:
+        >>> parse_study({"study": "tiny"}, Path.cwd(), "tiny.yaml")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: tiny.yaml: key 'data' is missing
+    """
     if not isinstance(values, Mapping):
         raise RequestError("a study is a mapping of keys to values", where=where)
     try:
@@ -307,14 +328,26 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 
 def _known_keys() -> list[str]:
-    """The keys of a study file, nested ones with a dot, for suggestions."""
+    """Return the keys of a study file, nested ones with a dot."""
     nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
 
 def read_study(path: Path) -> StudySpec:
-    """Read a study file. Raises RequestError if it is missing, not YAML, or not a study."""
+    """Return the study of a file.
+
+    Args:
+        path: A YAML file. ``${NAME}`` in a text stands for an environment variable.
+
+    Raises:
+        RequestError: The file is missing, not YAML, or not a study.
+
+    Example:
+        >>> read_study(Path("missing.yaml"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -331,7 +364,7 @@ def read_study(path: Path) -> StudySpec:
 
 
 def _expanded(value: Any, where: str) -> Any:
-    """``${NAME}`` in a text is the environment's: a study file can leave open where the data lie."""
+    """Return a value with environment variables, written ``${NAME}``, replaced in all texts."""
     if isinstance(value, dict):
         return {key: _expanded(item, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, list):

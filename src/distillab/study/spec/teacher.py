@@ -1,4 +1,4 @@
-"""TeacherSpec: who teaches in a study."""
+"""TeacherSpec: the teacher of a study."""
 
 from __future__ import annotations
 
@@ -20,14 +20,25 @@ from distillab.models import Combine, ensemble_name
 from distillab.study.spec.storage_budget import StoredOutputs
 
 Provenance = Literal["same", "full", "external"]
-YOUNG_KEYS_OF_TEACHER = (
+PROVENANCES: frozenset[str] = frozenset(get_args(Provenance))
+# Keys that are younger than some studies, whose identity they must not change.
+YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
     *("models", "combine", "assistants", "generations", "normalisation"),
 )
 
 
-class ChannelStatistics(BaseModel):
-    """Mean and standard deviation of every channel, on the [0, 1] scale, that a network was trained with."""
+class ExternalStatistics(BaseModel):
+    """Channel statistics that given weights were trained with, on the [0, 1] scale.
+
+    Attributes:
+        mean: Mean per channel.
+        std: Standard deviation per channel.
+
+    Example:
+        >>> ExternalStatistics(mean=[0.5], std=[0.25]).std
+        (0.25,)
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,23 +47,38 @@ class ChannelStatistics(BaseModel):
 
 
 class TeacherSpec(PublicConfig):
-    """The teacher of a study.
+    """The teacher of a study: one network, several together, or a chain with assistants.
 
-    ``provenance``: what it learned from. ``full``: the clean full training data, one network for the whole
-    study. ``same``: the manipulated transfer data, a network for every condition and seed. ``external``:
-    given ``weights`` (a safetensors file), with the ``normalisation`` of images that they were trained with
-    if that is not the study's. ``recipe`` overrides single keys of the study's recipe, for all teachers or by
-    provenance (``{full: {steps: 5000}, same: {steps: 600}}``).
-    ``replicates``: how many ``full`` teachers are trained; pairs use them in turn, so that the interval
-    includes what another teacher would have changed. ``outputs``: what is stored of what teachers say.
-    ``classes``: what an ``external`` teacher knows, in the order of its logits, if that is not the data's
-    classes. ``class_map``: what the data call its classes, where the names differ.
+    Attributes:
+        model: The network.
+        models: In place of ``model``: several networks that teach together.
+        combine: How the logits of several networks are combined.
+        assistants: Networks between teacher and student, each distilled by ``kd`` from the one before on the
+            teacher's training set; the last one teaches.
+        generations: How often the student's architecture is distilled by a method, each time from the
+            generation before. Only the last generation is a student of the study.
+        provenance: What the teacher learned from. ``full``: the full training set without factors, one
+            network per study. ``same``: the manipulated transfer set, one network per condition and seed.
+            ``external``: it has given ``weights``.
+        weights: The weights of an external teacher, a safetensors file.
+        normalisation: The channel statistics that the given weights were trained with, if they are not the
+            study's. Written ``normalization``.
+        recipe: Keys that replace those of the study's recipe, for all teachers, or by provenance
+            (``{full: {steps: 5000}, same: {steps: 600}}``).
+        replicates: How many ``full`` teachers are trained. Replicates use them in turn, so that intervals
+            include the variation between teachers.
+        outputs: Which outputs are stored.
+        classes: The classes of an external teacher, in the order of its logits, if they are not the data's.
+        class_map: The data's names of the teacher's classes, where the names differ.
 
-    ``models`` in the place of ``model``: several networks that teach together, their logits ``combine``d.
-    ``assistants``: networks between teacher and student, each distilled from the one before by ``kd``, on
-    what the teacher learned from; the last one teaches. ``generations``: how often a student's architecture
-    is distilled by an arm's method, each time from the generation before; only the last is a student of the
-    study.
+    Raises:
+        ValueError: Values exclude each other or are not accepted.
+
+    Example:
+        >>> TeacherSpec(model="resnet56", assistants="resnet20").label
+        'resnet56 > resnet20'
+        >>> TeacherSpec(models=["resnet20", "resnet14"], combine="accuracy").whole
+        'accuracy(resnet20+resnet14)'
     """
 
     model: str = ""
@@ -62,7 +88,7 @@ class TeacherSpec(PublicConfig):
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
-    normalisation: ChannelStatistics | None = None
+    normalisation: ExternalStatistics | None = None
     recipe: JsonObject = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
@@ -80,7 +106,7 @@ class TeacherSpec(PublicConfig):
             raise ValueError("provenance external and weights (a safetensors file) go together")
         if self.normalisation is not None and self.weights is None:
             raise ValueError(
-                "normalisation is that of given weights; what is trained here sees what students see"
+                "normalization is that of given weights; networks trained in the study share the study's"
             )
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
@@ -99,18 +125,18 @@ class TeacherSpec(PublicConfig):
         if bool(self.model) == bool(self.models):
             raise ValueError("name the teacher's model, or several models, and not both")
         if len(self.models) == 1 or ("combine" in self.model_fields_set and not self.models):
-            raise ValueError("models are two networks at least, and combine says how they teach together")
+            raise ValueError("models are at least two networks, and combine is how their logits are combined")
         if self.models and "external" in self.provenance:
             raise ValueError("several models are trained in the study: their provenance is full or same")
         if self.combine == "correctness" and self.outputs.top_k is not None:
             raise ValueError(
-                "combine: correctness weighs whole predictions, so outputs.top_k must be left out"
+                "combine: correctness needs all logits of every teacher, so outputs.top_k must be left out"
             )
         return self
 
     @property
     def whole(self) -> str:
-        """The network that heads the chain, or all that do so together."""
+        """The first network of the chain, or the ensemble that is first."""
         return self.model or ensemble_name(self.combine, self.models)
 
     @property
@@ -120,13 +146,13 @@ class TeacherSpec(PublicConfig):
 
     @property
     def label(self) -> str:
-        """The teacher as tables name it: ``resnet56 > resnet20`` with an assistant."""
+        """The name of the teacher in tables: ``resnet56 > resnet20`` with an assistant."""
         return " > ".join([self.whole, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
     def _one_form(cls, recipe: JsonObject) -> JsonObject:
-        by_provenance = recipe.keys() & set(get_args(Provenance))
+        by_provenance = recipe.keys() & PROVENANCES
         if by_provenance and by_provenance != recipe.keys():
             raise ValueError("name either keys of a recipe or provenances (same, full, external), not both")
         if any(not isinstance(recipe[name] or {}, dict) for name in by_provenance):
@@ -134,7 +160,7 @@ class TeacherSpec(PublicConfig):
         return recipe
 
     def recipe_keys(self, provenance: str) -> JsonObject:
-        """The keys that override the study's recipe for a provenance."""
-        if self.recipe.keys() & set(get_args(Provenance)):
+        """Return the keys that replace those of the study's recipe for a provenance."""
+        if self.recipe.keys() & PROVENANCES:
             return dict(self.recipe.get(provenance) or {})
         return self.recipe

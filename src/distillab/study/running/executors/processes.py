@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from distillab.errors import DiskFullError
-from distillab.forkserver import workers_context
+from distillab.forkserver import without_unguarded_main, workers_context
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.running.executors.executor import PROGRESS_SECONDS, OnProgress, executors
@@ -173,5 +173,6 @@ class _Crew:
         process = self._context.Process(
             target=self._body, args=(str(self._folder.path), self._device), daemon=True
         )
-        process.start()
+        with without_unguarded_main():
+            process.start()
         return process
