@@ -66,7 +66,7 @@ class Size(Factor):
     def phrase(self) -> str:
         phrases = {
             "images_per_class": "{} examples per class",
-            "fraction": "{} of the examples",
+            "fraction": "a share {} of the examples",
             "total": "{} examples",
         }
         return phrases[self.unit]
