@@ -27,6 +27,7 @@ from distillab.models import (
 )
 from distillab.models.outputs import OF_STAGES
 from distillab.study.planning.costs import ModelCosts, check_pair
+from distillab.tasks import Classification
 
 N, CLASSES, SIDE = 6, 4, 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
@@ -57,7 +58,7 @@ def perceptron(*, classes: int, channels: int, resolution: int) -> nn.Module:
 def planned(name: str, teacher: str, student: str) -> None:
     """Raise RequestError, as a plan does, if a method cannot serve a pair."""
     shapes = COSTS.shapes(student), COSTS.shapes(teacher)
-    check_pair([parse_method(name, "methods")], *shapes, merged=False, unlabelled=False)
+    check_pair([parse_method(name, "methods")], *shapes, task=Classification(), merged=False)
 
 
 def refused(name: str, teacher: str, student: str) -> str | None:

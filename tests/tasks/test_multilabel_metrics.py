@@ -160,3 +160,12 @@ def test_every_measured_number_has_an_entry_in_the_table() -> None:
 def test_unusable_outputs_are_refused(logits: Floats, labels: Floats) -> None:
     with pytest.raises(ValueError, match=r"logits|labels"):
         multilabel_metrics(logits, labels.astype(np.int8))
+
+
+def test_small_groups_have_no_auc() -> None:
+    logits, labels, _ = outputs(0, n=60)
+    groups = np.repeat([0, 1, 2], [19, 20, 21])
+    found = group_aucs(logits, labels, groups)
+    assert list(found) == [0, 1, 2]
+    assert [bool(np.isnan(found[group])) for group in (0, 1, 2)] == [True, False, False]
+    assert np.isnan(multilabel_metrics(logits, labels, np.arange(60))["worst_group_auc"])

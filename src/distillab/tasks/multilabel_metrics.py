@@ -18,6 +18,8 @@ from distillab.data.targets import UNLABELLED
 from distillab.tasks.arrays import ECE_BINS, Flags, GroupArray, LabelSetArray, Logits, Values
 
 EVEN = 0.0  # the logit of probability 0.5
+SMALLEST_GROUP = 20
+"""Examples of a group from which an AUC within it is measured."""
 
 
 def multilabel_metrics(
@@ -39,7 +41,8 @@ def multilabel_metrics(
         curve, the average precision and F1, as in scikit-learn); ``micro_auc``, ``micro_ap``, ``micro_f1``
         (over all pairs of example and label); ``exact_match`` (share of examples whose known labels are all
         predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc`` (lowest AUC of a
-        label); ``worst_group_auc`` (lowest macro AUC within a group, NaN without groups); ``nll`` (binary
+        label); ``worst_group_auc`` (lowest macro AUC within a group of at least 20
+        examples, NaN without such groups); ``nll`` (binary
         cross-entropy averaged over the known labels of an example, then over examples, in nats); ``brier``
         (mean squared error of the probabilities, 0 to 1); ``ece`` (mean over labels of the calibration error
         of the label's probability, 15 bins of equal width). NaN where undefined.
@@ -110,13 +113,19 @@ def label_aucs(logits: Logits, labels: LabelSetArray) -> Values:
 
 
 def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray) -> dict[int, float]:
-    """Return the macro AUC within each group that occurs, by group number, NaN where no label is defined."""
+    """Return the macro AUC within each group that occurs, by group number.
+
+    It is NaN where no label is defined, and in groups of fewer than :data:`SMALLEST_GROUP` examples, such as
+    a patient with two images, in which an AUC depends on single examples.
+    """
     scores, truth = _checked(logits, labels)
     if groups.shape != truth.shape[:1]:
         raise ValueError(f"groups {list(groups.shape)} and labels {list(truth.shape)} differ")
     return {
         int(group): _mean(label_aucs(scores[groups == group], truth[groups == group]))
-        for group in np.unique(groups)
+        if count >= SMALLEST_GROUP
+        else float("nan")
+        for group, count in zip(*np.unique(groups, return_counts=True), strict=True)
     }
 
 

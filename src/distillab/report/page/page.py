@@ -27,7 +27,7 @@ from distillab.report.page.figures import (
 )
 from distillab.report.page.forest import class_plot, forests
 from distillab.report.page.palette import SHADES, dark_shades
-from distillab.report.page.pictures import tile_side
+from distillab.report.page.pictures import has_sounds, tile_side
 
 SECTIONS = (
     ("answer", "Answer"),
@@ -139,6 +139,7 @@ def _pictures(entry: Pictures, index: int, noun: str) -> dict[str, Any]:
     return {
         "entry": entry,
         "side": tile_side(entry),
+        "sounds": has_sounds(entry),
         "plot": counts_plot(entry, f"counts-{index}", noun),
         "checks": run_tables.checks_table(entry.checks, f"checks-{index}"),
     }

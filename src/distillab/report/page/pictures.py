@@ -18,7 +18,8 @@ EXACT_SIDE = 64  # pixels; images up to this side are embedded unchanged
 THUMBNAIL_SIDE = 152  # twice the side of a large tile, for dense screens
 SMALL_SIDE = 40
 SHORT_LABEL = 4  # characters that fit below a small tile
-SMALL_TILE, LARGE_TILE, SOUND_TILE = 46, 76, 150  # CSS pixels; a player needs the widest
+SMALL_TILE, LARGE_TILE = 46, 76  # CSS pixels
+SETS_TILE, SOUND_TILE = 96, 150  # for several labels, and for a player
 JPEG_QUALITY = 85
 NO_LABEL = "no label"
 
@@ -55,18 +56,29 @@ def sound_uri(sound: bytes) -> str:
 def tile_side(pictures: Pictures) -> int:
     """Return the side of a tile in CSS pixels.
 
-    It is larger for players, for larger images and for long labels.
+    It is larger for players, for several labels, for larger images and for long labels.
     """
-    tiles = [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
-    if any(tile.sound for tile in tiles):
+    if has_sounds(pictures):
         return SOUND_TILE
+    if pictures.several_labels:
+        return SETS_TILE
+    tiles = _tiles(pictures)
     long_label = any(len(labels_text(tile.new_labels)) > SHORT_LABEL and tile.changed for tile in tiles)
     sizes = (
         _png_size(tile.picture) if isinstance(tile.picture, bytes) else tile.picture.shape[1:]
         for tile in tiles[:1]
     )
-    large = pictures.several_labels or long_label or any(max(size) > SMALL_SIDE for size in sizes)
+    large = long_label or any(max(size) > SMALL_SIDE for size in sizes)
     return LARGE_TILE if large else SMALL_TILE
+
+
+def has_sounds(pictures: Pictures) -> bool:
+    """Return True if any example can be played."""
+    return any(tile.sound for tile in _tiles(pictures))
+
+
+def _tiles(pictures: Pictures) -> list[Tile]:
+    return [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
 
 
 def labels_text(labels: Sequence[str] | None) -> str:

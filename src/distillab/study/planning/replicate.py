@@ -162,11 +162,15 @@ def _own_tests(dataset: Dataset, roles: Roles) -> bool:
 
 
 def _unequal_counts(dataset: Dataset, condition: Condition, roles: Roles) -> tuple[int, ...] | None:
-    """Return transfer images per class, where ``imbalance`` set how unequal they are, or another factor made
-    them more than twice as unequal; otherwise None."""
+    """Return transfer examples per class if they are unequal on purpose or by nature; otherwise None.
+
+    They are where ``imbalance`` set them, where another factor made them more than twice as unequal, and
+    always for label sets, which are not balanced.
+    """
     counts, before = roles.transfer.counts, dataset.train.counts
     ratio, was = (each.max() / max(each.min(), 1) for each in (counts, before))
-    least = 1 if "imbalance" in condition.levels else 2 * was
+    unequal = "imbalance" in condition.levels or not roles.transfer.targets.complete
+    least = 1 if unequal else 2 * was
     return tuple(counts.tolist()) if ratio > least else None
 
 
