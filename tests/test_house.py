@@ -43,13 +43,6 @@ NEED_NUMBA = {f"distillab.models.cpu_kernels.{name}" for name in ("kernels", "fu
 UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {
     "canonical.py": (2, "JSON itself: any object that can be hashed"),
     "evidence/pairs.py": (1, "a row of a table whose columns depend on the task and the factors"),
-    "evidence/results.py": (1, "levels of the factors of a study, by name"),
-    "report/collect/rows.py": (1, "a row of a table that was read from Parquet"),
-    "report/collect/question.py": (2, "a resolved recipe as JSON"),
-    "report/page/figures.py": (1, "settings of Plotly"),
-    "report/page/forest.py": (1, "settings of Plotly"),
-    "report/page/page.py": (2, "variables of a template"),
-    "report/page/profile.py": (2, "variables of a template"),
 }
 MOST_UNTYPED_MAPPINGS = 20
 

@@ -1,4 +1,4 @@
-"""Pixels that are made when computed for, several pools as one, images without labels, and lenses."""
+"""Derived and stacked pools, unlabelled images, chosen classes, and the student transform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from distillab.data.targets import UNLABELLED
 
 @dataclass(frozen=True)
 class Brighter:
-    """Adds a number and the image's row to every pixel, and counts how many images it was computed for."""
+    """Adds a number and the image's row to every pixel, and records the size of each batch."""
 
     by: int
     computed: list[int] = field(default_factory=list, compare=False)
@@ -142,7 +142,9 @@ def test_student_transform_downsamples_images(side: int) -> None:
         8,
     )
     flat = torch.full((1, 1, 8, 8), 0.3)
-    torch.testing.assert_close(StudentTransform(side, back=True)(flat), flat)  # no detail, nothing to lose
+    torch.testing.assert_close(
+        StudentTransform(side, back=True)(flat), flat
+    )  # a constant image has no detail to lose
     if side == 8:
         torch.testing.assert_close(same, inputs)
     else:

@@ -1,4 +1,4 @@
-"""Sets that are too large for memory are the same sets: only where their pixels lie differs."""
+"""Sets that are too large for memory equal those in memory; only their items are elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from distillab.sources.cells import KEPT_GROUPS, KEPT_ROWS, ImageColumn
 from distillab.sources.ingest import load_dataset
 
 RNG = np.random.default_rng(0)
-COLOUR = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+COLOR = RNG.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
 
 
 def png(image: Any) -> bytes:
@@ -44,7 +44,7 @@ def png(image: Any) -> bytes:
 
 @pytest.fixture
 def small_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which every set is large."""
+    """Make every set count as large."""
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "LARGE", 0)
 
@@ -61,17 +61,17 @@ def on_disk(tmp_path: Path, pixels: Any) -> FileItems:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> FileItems:
-    return on_disk(tmp_path_factory.mktemp("stored"), COLOUR.transpose(0, 3, 1, 2))
+    return on_disk(tmp_path_factory.mktemp("stored"), COLOR.transpose(0, 3, 1, 2))
 
 
 @given(rows=st.lists(st.integers(-40, 39), max_size=60))
 def test_rows_of_a_file_are_those_of_the_array(stored: FileItems, rows: list[int]) -> None:
     chosen = np.array(rows, dtype=np.int64)
-    np.testing.assert_array_equal(stored[chosen], COLOUR.transpose(0, 3, 1, 2)[chosen])
+    np.testing.assert_array_equal(stored[chosen], COLOR.transpose(0, 3, 1, 2)[chosen])
 
 
 def test_items_in_a_file_behave_like_an_array(stored: FileItems) -> None:
-    array = np.ascontiguousarray(COLOUR.transpose(0, 3, 1, 2))
+    array = np.ascontiguousarray(COLOR.transpose(0, 3, 1, 2))
     assert (stored.shape, stored.dtype, stored.ndim, len(stored)) == (array.shape, array.dtype, 4, 40)
     np.testing.assert_array_equal(stored[3:9], array[3:9])
     np.testing.assert_array_equal(stored[7], array[7])
@@ -91,13 +91,13 @@ def test_truncated_file_is_reported(tmp_path: Path) -> None:
         FileItems(tmp_path / "other.npy")
 
 
-@pytest.mark.parametrize("grey_until", [0, 25, 40])
+@pytest.mark.parametrize("gray_until", [0, 25, 40])
 @pytest.mark.parametrize("broken", [(), (0, 7, 39)])
 def test_decoding_to_a_file_equals_decoding_to_memory(
-    small_memory: None, monkeypatch: pytest.MonkeyPatch, grey_until: int, broken: tuple[int, ...]
+    small_memory: None, monkeypatch: pytest.MonkeyPatch, gray_until: int, broken: tuple[int, ...]
 ) -> None:
     images: list[Any] = [
-        png(image[:, :, 0] if row < grey_until else image) for row, image in enumerate(COLOUR)
+        png(image[:, :, 0] if row < gray_until else image) for row, image in enumerate(COLOR)
     ]
     for row in broken:
         images[row] = b"damaged"
@@ -114,8 +114,8 @@ def test_decoding_to_a_file_equals_decoding_to_memory(
 def test_large_dataset_equals_the_same_one_in_memory(
     small_memory: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is done with it: read, written, opened, normalised; and nothing stays in the cache."""
-    for row, image in enumerate(COLOUR):
+    """It is read, saved, opened and normalized alike, and leaves nothing in the cache."""
+    for row, image in enumerate(COLOR):
         (tmp_path / "pets" / str(row % 2)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "pets" / str(row % 2) / f"{row}.png").write_bytes(png(image))
     source = parse_source({"source": "folder", "path": "pets"}, tmp_path, "data")
@@ -138,14 +138,14 @@ def test_large_dataset_equals_the_same_one_in_memory(
 
 
 def test_channel_statistics_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take a pass over all images, which no worker need do again."""
+    """They take a pass over all images, which workers need not repeat."""
     source = parse_source({"source": "digits", "classes": 2}, tmp_path, "data")
     dataset = load_dataset(source)
     (tmp_path / "saved").mkdir()
     dataset.save(tmp_path / "saved")
     expected = dataset.normalization()
     facts = json.loads((tmp_path / "saved" / "dataset.json").read_text())
-    del facts["normalisation"]  # as datasets were written before
+    del facts["normalisation"]  # as earlier versions wrote it
     (tmp_path / "older").mkdir()
     dataset.save(tmp_path / "older")
     (tmp_path / "older" / "dataset.json").write_text(json.dumps(facts))
@@ -211,9 +211,9 @@ def test_too_small_disk_is_reported_before_decoding(small_memory: None) -> None:
     assert left_behind() == []
 
 
-@pytest.mark.parametrize("after", [0, 1, 39, 40])  # of 40 images; then comes the header
+@pytest.mark.parametrize("after", [0, 1, 39, 40])  # of 40 images, then the header
 def test_full_disk_is_reported(small_memory: None, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Where the room cannot be taken at once, or a quota is met."""
+    """Where space cannot be reserved at once, or a quota is reached."""
     written = []
     write = os.pwrite
 
@@ -225,7 +225,7 @@ def test_full_disk_is_reported(small_memory: None, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "pwrite", fill)
     with pytest.raises(RequestError, match="the disk has no room for them"):
-        decode_images([png(image) for image in COLOUR], [""] * 40, resolution=None, channels=3)
+        decode_images([png(image) for image in COLOR], [""] * 40, resolution=None, channels=3)
     assert left_behind() == []
 
 
@@ -237,7 +237,7 @@ def test_unwritable_cache_is_reported(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_interrupted_decoding_leaves_no_file(small_memory: None) -> None:
-    images = [png(image) for image in COLOUR] * 4
+    images = [png(image) for image in COLOR] * 4
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -274,7 +274,7 @@ def test_items_are_linked_if_possible_and_else_copied(
 def test_large_parquet_file_is_read_by_row_group(
     small_memory: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    images = [png(image) for image in COLOUR]
+    images = [png(image) for image in COLOR]
     column: list[Any] = [*images]
     if layout == "struct":
         column = [{"bytes": image, "path": None} for image in images]
@@ -299,7 +299,7 @@ def test_large_parquet_file_is_read_by_row_group(
 
 @pytest.mark.parametrize("rows", [10, 700, 5000])
 def test_old_row_groups_are_dropped(tmp_path: Path, rows: int) -> None:
-    """Of any number of files, and of groups of any size."""
+    """For any number of files and any size of row groups."""
     paths = [tmp_path / f"{number}.parquet" for number in range(3)]
     for number, path in enumerate(paths):
         images = [f"{number}:{row}".encode() for row in range(5000)]

@@ -1,4 +1,4 @@
-"""Real image sets, in the layouts that people have them in."""
+"""Real datasets, in their usual layouts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_cifar100_has_ten_test_images_in_train(real_data: Path) -> None:
     assert dataset.classes[0] == "apple"
     assert dataset.train.shape == (3, 32, 32)
     assert (dataset.eval["test"].counts == 100).all()
-    assert np.abs(dataset.val.counts - 50).max() <= 1  # identical images under two labels move together
+    assert np.abs(dataset.val.counts - 50).max() <= 1  # identical images with two labels stay together
     mean, _ = dataset.normalization()
     np.testing.assert_allclose(mean, [0.507, 0.487, 0.441], atol=0.002)  # as published everywhere
 

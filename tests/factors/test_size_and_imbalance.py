@@ -90,6 +90,10 @@ def test_size_levels_must_fit_their_unit(bad: dict[str, Any]) -> None:
         Size.model_validate(bad)
 
 
+def test_general_word_for_the_unit_is_stored_as_the_same() -> None:
+    assert Size.model_validate({"level": 5, "unit": "examples_per_class"}) == Size(level=5)
+
+
 # Imbalance
 
 

@@ -24,13 +24,13 @@ def views(kind: str, pad: int = 2) -> Views:
 
 
 def images(n: int, channels: int, height: int, width: int) -> Tensor:
-    """Images whose pixels differ, as far as bytes go, and none of which is black like the padding."""
+    """Images whose pixels differ as far as bytes allow, none of them black like the padding."""
     count = n * channels * height * width
     return (torch.arange(count) % 255 + 1).to(torch.uint8).view(n, channels, height, width)
 
 
 def one_by_one(drawn: Views, pixels: Tensor, parameters: ViewParameters) -> Tensor:
-    """The views by the book: pad an image with black, cut the window out, mirror it."""
+    """Reference implementation: pad an image with black, cut the window out, mirror it."""
     rendered = []
     for image, top, left, flip in zip(
         pixels.numpy(), parameters.top, parameters.left, parameters.flip, strict=True
@@ -103,12 +103,12 @@ def test_window_stays_within_the_padded_image(kind: str) -> None:
     parameters = drawn.draw(np.arange(20_000), 1, 2)
     for offsets in (parameters.top, parameters.left):
         assert offsets.min() == 0
-        assert offsets.max() == 2 * drawn.pad  # both ends do occur
+        assert offsets.max() == 2 * drawn.pad  # both ends occur
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_views_are_drawn_uniformly(kind: str) -> None:
-    """Chi-square of (top, left, flip) over their whole grid; a fair draw fails for 1 seed in 10,000."""
+    """Chi-square test of (top, left, flip) over the whole grid; a fair draw fails for 1 seed in 10,000."""
     drawn = views(kind, 1)
     parameters = drawn.draw(np.arange(36_000), 5, 6)
     sides = 2 * drawn.pad + 1
@@ -131,7 +131,7 @@ def test_another_epoch_seed_or_image_gives_another_view(change: str) -> None:
 
 
 def test_drawn_numbers_never_change() -> None:
-    """Stored teacher outputs and finished runs stand on these numbers; to change them is a new schema."""
+    """Stored teacher outputs and finished runs depend on these numbers; changing them needs a new schema."""
     drawn = Views("crop_flip", 4).draw(np.array([0, 1, 2, 3, 10**12]), 3, 12345)
     assert drawn.top.tolist() == GOLDEN["top"]
     assert drawn.left.tolist() == GOLDEN["left"]

@@ -1,4 +1,4 @@
-"""Shifts and mirrors have numbers, so that what was said about a view can be looked up."""
+"""Shifts and mirrors have numbers, by which cached teacher outputs are found."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_chain_has_no_numbers() -> None:
 def test_both_implementations_of_windows_agree(
     kind: str, n: int, channels: int, height: int, width: int, pad: int
 ) -> None:
-    """Rows copied on the CPU, one gather elsewhere: the same pixels, in the same memory layout."""
+    """Copied rows on the CPU and one gather elsewhere give the same pixels in the same memory layout."""
     counted = views(kind, pad)
     pixels = torch.randint(0, 256, (n, channels, height, width), generator=torch.Generator().manual_seed(n))
     drawn = counted.draw(np.arange(n), 0, pad)

@@ -1,4 +1,4 @@
-"""Mixup and cutmix: partners are a function of the image alone, and labels are shared as pixels are."""
+"""Mixup and CutMix: partners depend on the image alone, and labels are weighted like pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ N = 60
 
 
 def examples_of(n: int = N, *, side: int = 16, first_id: int = 0) -> Examples:
-    """Images of one grey level each, which is their number: what was mixed can be read off the pixels."""
+    """Constant images whose gray level is their number, so that the mixture can be read from the pixels."""
     pixels = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None] * 4, (n, 3, side, side)).copy()
     return Examples.of(pixels, np.arange(n) % 5, tuple("abcde"), first_id=first_id)
 
@@ -40,7 +40,7 @@ def test_pixels_and_labels_are_mixed_by_one_share(kind: str) -> None:
     assert batch.items.dtype == torch.uint8
     levels = torch.from_numpy(4.0 * positions), torch.from_numpy(4.0 * partners)
     mean = share * levels[0] + (1 - share) * levels[1]
-    tolerance = 0.5 if kind == "mixup" else 1e-4  # a mixed grey level is rounded, a pasted one is not
+    tolerance = 0.5 if kind == "mixup" else 1e-4  # a mixed gray level is rounded, a pasted one is not
     assert float((batch.items.double().mean(dim=(1, 2, 3)) - mean).abs().max()) <= tolerance + 1e-4
     assert (partners != positions).mean() > 0.9
     assert 0 <= share.min() < 0.5
@@ -82,7 +82,7 @@ def test_shares_follow_the_beta_distribution(kind: str, alpha: float) -> None:
 
 
 def test_both_images_are_augmented_before_they_are_mixed() -> None:
-    """The partner comes under its own view of the same epoch."""
+    """The partner is augmented by its own view of the same epoch."""
     rng = np.random.default_rng(0)
     images = Examples.of(rng.integers(0, 256, (N, 3, 16, 16), np.uint8), np.zeros(N, np.int64), ("a",))
     positions = np.arange(N)
@@ -95,7 +95,7 @@ def test_both_images_are_augmented_before_they_are_mixed() -> None:
 
 
 def test_pasted_rectangle_has_the_proportions_of_the_image() -> None:
-    """Before it is cut off at the border: sides are the root of the area given away."""
+    """Before clipping at the border, its sides are the square root of the area replaced."""
     images = examples_of(side=64)
     batch = resolve("cutmix").batch(images, np.arange(N), 1, 1, CPU)
     assert batch.mixture is not None

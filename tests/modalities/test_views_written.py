@@ -1,4 +1,4 @@
-"""Views as they are written: one form for each, an exact way back, and one line for each mistake."""
+"""Written views: one canonical form, read back exactly, and one-line messages for mistakes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_resolved_views_survive_json(chain: list[str], mixing: str | None, resol
     kept = json.loads(json.dumps(views.written))
     assert kept == views.written
     assert Views.read(kept, views.pad) == views
-    assert Views.read(json.loads(canonical_json(kept)), views.pad) == views  # which writes 1.0 as 1
+    assert Views.read(json.loads(canonical_json(kept)), views.pad) == views  # canonical JSON writes 1.0 as 1
     assert "auto" not in json.dumps(kept)
 
 
@@ -117,6 +117,6 @@ def test_labels_show_settings_that_are_not_the_default(written: WrittenViews, la
     assert modalities["image"].views(written, (3, 32, 32)).label == label
 
 
-def test_color_is_accepted_beside_colour() -> None:
+def test_american_spelling_is_accepted() -> None:
     assert canonical_views(["color_jitter"]) == canonical_views(["colour_jitter"])
     assert canonical_views("color_jitter") == canonical_views("colour_jitter")

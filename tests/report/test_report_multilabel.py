@@ -27,13 +27,14 @@ def write_label_sets(path: Path) -> None:
     for label in range(3):
         images[labels[:, label] == 1, 2 * label : 2 * label + 2, :4] += 120
     labels[rng.random(labels.shape) < 0.05] = -1
-    arrays = {
-        "x_train": images[:140],
-        "y_train": labels[:140],
-        "x_test": images[140:],
-        "y_test": labels[140:],
-    }
-    np.savez(path, class_names=list(LABELS), **arrays)
+    np.savez(
+        path,
+        x_train=images[:140],
+        y_train=labels[:140],
+        x_test=images[140:],
+        y_test=labels[140:],
+        class_names=list(LABELS),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -253,3 +253,10 @@ def test_level_that_is_not_applied_is_stated(usual: ReportContents) -> None:
     place = replace(usual.runs[0].place, levels=(LevelView("label_noise", None),))
     runs = tuple(replace(run, place=place) for run in usual.runs)
     assert "label noise as it is" in Reader(render(replace(usual, runs=runs))).seen
+
+
+def test_sounds_can_be_played_where_they_are_shown() -> None:
+    html = render(CASES["several_labels"]())
+    assert html.count('<audio controls preload="none" src="data:audio/wav;base64,') == 4
+    assert "features × frames, audio" in Reader(html).seen
+    assert "media-src data:" in html

@@ -14,6 +14,7 @@ from distillab.report.collect.doses import dose_panels
 from distillab.report.contents import Effect, LevelView, Place, ReportContents, Run
 from distillab.report.contents.pictures import Pictures, Strip, Tile
 from distillab.report.contents.runs import FailureView, TeacherView
+from distillab.tasks import MultiLabel
 from support.report_pictures import CLASSES, digit
 from support.report_sample import TASK, Scale, class_panel, sample
 
@@ -173,6 +174,36 @@ def other_baselines() -> ReportContents:
     return replace(usual, effects=effects, doses=doses, pairs=usual.pairs * 5)
 
 
+def several_labels() -> ReportContents:
+    """Return a multi-label study of sounds, with long label sets below the spectrograms."""
+    usual = sample(Scale(sizes=(25.0, 100.0), noises=(0.0,), methods=("kd",), seeds=3))
+    task = MultiLabel()
+    effects = tuple(replace(e, metric="macro_auc") for e in usual.effects if e.metric == "accuracy")
+    runs = tuple(replace(run, measures={"macro_auc": run.measures.get("accuracy")}) for run in usual.runs)
+    labels = ("pleural effusion", "atelectasis", "enlarged cardiomediastinum")
+    spectrogram = np.random.default_rng(0).integers(0, 256, (1, 40, 101), dtype=np.uint8)
+    tiles = (
+        Tile(spectrogram, labels, sound=b"RIFF"),
+        Tile(spectrogram, (), sound=b"RIFF"),
+        Tile(spectrogram, labels[:1], labels[1:]),
+        Tile(spectrogram, labels[:2], added=True),
+    )
+    strip = Strip("as read", tiles, (3, 2, 1))
+    pictures = Pictures("label_noise", "hearts", labels, strip, (strip,), several_labels=True)
+    return replace(
+        usual,
+        task=task,
+        datasets=(replace(usual.datasets[0], modality="audio", shape=(1, 40, 101), classes=labels),),
+        effects=effects,
+        runs=runs,
+        doses=dose_panels(effects, runs, task),
+        quality=rows.qualities(runs),
+        class_panels=(class_panel(labels),),
+        teachers=(TeacherView("resnet20", "full", "hearts", measures={"macro_auc": 0.9, "ece": 0.1}),),
+        pictures=(pictures,),
+    )
+
+
 CASES: dict[str, Callable[[], ReportContents]] = {
     "sample": sample,
     "nothing": nothing,
@@ -184,4 +215,5 @@ CASES: dict[str, Callable[[], ReportContents]] = {
     "forty_levels": forty_levels,
     "hostile": hostile,
     "other_baselines": other_baselines,
+    "several_labels": several_labels,
 }

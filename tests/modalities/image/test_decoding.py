@@ -1,4 +1,4 @@
-"""Decoding: whatever a file holds, what comes out is upright, opaque, 8-bit, and grey only if it is grey."""
+"""Decoding: images become upright, opaque and 8-bit, and are gray only if all their pixels are."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def test_gray_pixels_in_a_color_file_are_gray() -> None:
 
 
 def test_transparent_pixels_are_composited_on_black() -> None:
-    colour = np.concatenate([RED, np.full((8, 8, 1), 255, np.uint8)], axis=2)
-    colour[0, :, 3] = 0
-    colour[1, :, 3] = 128
-    pixels = decode(of(colour))
+    color = np.concatenate([RED, np.full((8, 8, 1), 255, np.uint8)], axis=2)
+    color[0, :, 3] = 0
+    color[1, :, 3] = 128
+    pixels = decode(of(color))
     assert (pixels[0] == 0).all()
     np.testing.assert_allclose(pixels[1], RED[1] * (128 / 255), atol=1)
     assert (pixels[2:] == RED[2:]).all()
@@ -87,7 +87,7 @@ def test_sixteen_bits_become_eight_on_one_scale(value: int) -> None:
 
 
 def test_twelve_bits_become_eight_on_one_scale() -> None:
-    """As microscopes write TIFF files: two pixels in three bytes. Pillow opens them as 16-bit ones."""
+    """Microscopes write such TIFF files, two pixels in three bytes; Pillow opens them as 16-bit images."""
     values = np.arange(64) * 65
     bits = "".join(f"{value:012b}" for value in values)
     data = bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8))
@@ -109,7 +109,7 @@ def test_images_are_rotated_upright(kind: str) -> None:
     tall = np.zeros((16, 8), np.uint8)
     tall[:8] = 255  # bright above, dark below
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    exif[0x0112] = 6  # to be displayed rotated by 90 degrees clockwise
     lying = Image.fromarray(np.rot90(tall).copy())
     pixels = decode(encoded(lying, kind, exif=exif))
     assert pixels.shape == (16, 8)

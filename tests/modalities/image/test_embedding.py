@@ -1,4 +1,4 @@
-"""Reference embeddings: the same images give the same vectors, and images that look alike are near."""
+"""Embeddings of images: deterministic, and similar images have near vectors."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def test_two_sets_are_embedded_by_one_fit() -> None:
     images, others = pictures(60), pictures(30, seed=1)
     fitted = fit_embedding(images, dimensions=5)
     np.testing.assert_array_equal(embed(others, fitted_on=images, dimensions=5), fitted.vectors(others))
-    grey = pictures(30, channels=1)
-    equal = Examples.of(grey.images.repeat(3, axis=1), grey.labels, grey.classes)
-    assert fitted.vectors(grey).shape == (30, 5), "a grey image is a colour image of equal channels"
-    np.testing.assert_allclose(fitted.vectors(grey), fitted.vectors(equal), atol=1e-6)
+    gray = pictures(30, channels=1)
+    equal = Examples.of(gray.images.repeat(3, axis=1), gray.labels, gray.classes)
+    assert fitted.vectors(gray).shape == (30, 5), "a gray image is a color image of equal channels"
+    np.testing.assert_allclose(fitted.vectors(gray), fitted.vectors(equal), atol=1e-6)
 
 
 def test_few_images_span_few_dimensions() -> None:
@@ -92,7 +92,7 @@ def test_images_in_a_file_are_embedded_alike(tmp_path: Path) -> None:
 
 
 def test_principal_axes_are_those_of_the_covariance() -> None:
-    """Uncorrelated vectors whose variances fall as the square roots of those of the standardised features."""
+    """Vectors are uncorrelated, with the square roots of the variances of the standardized features."""
     rng = np.random.default_rng(0)
     features = (rng.normal(size=(3000, 4)) @ rng.normal(size=(4, 6)) + 5).astype(np.float32)
     vectors = PrincipalAxes.of(features, 4)(features)
@@ -123,7 +123,7 @@ def test_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.real
 def test_real_classes_are_separated(real_data: Path) -> None:
-    """One neighbour in the embedding has the class of a CIFAR-100 image far more often than in pixels."""
+    """The nearest neighbor of a CIFAR-100 image has its class far more often than in pixel space."""
     from distillab.sources import parse_source
     from distillab.sources.ingest import load_dataset
 

@@ -1,4 +1,4 @@
-"""Images that nobody took: functions of their number alone, with the statistics they are made for."""
+"""Synthetic images: functions of their number alone, with the intended statistics."""
 
 from __future__ import annotations
 
@@ -63,22 +63,22 @@ def test_noise_is_uniform_and_its_pixels_are_independent() -> None:
 
 
 def test_dead_leaves_have_edges_at_many_scales() -> None:
-    """As in natural images neighbouring pixels are alike and distant ones are not, and power falls with
+    """As in natural images, neighboring pixels are correlated, distant ones are not, and power falls with
     frequency."""
-    grey = make(DeadLeaves(1), list(range(64)), (1, 32, 32))[:, 0].astype(float)
+    gray = make(DeadLeaves(1), list(range(64)), (1, 32, 32))[:, 0].astype(float)
 
     def likeness(apart: int) -> float:
-        return float(np.corrcoef(grey[..., apart:].ravel(), grey[..., :-apart].ravel())[0, 1])
+        return float(np.corrcoef(gray[..., apart:].ravel(), gray[..., :-apart].ravel())[0, 1])
 
     assert likeness(1) > 0.55 > likeness(4) > likeness(16)
-    power = (np.abs(np.fft.rfft(grey, axis=2)) ** 2).mean(axis=(0, 1))
+    power = (np.abs(np.fft.rfft(gray, axis=2)) ** 2).mean(axis=(0, 1))
     assert power[1] > 4 * power[4] > 10 * power[15]
 
 
 @given(number=st.integers(0, MOST - 1))
 @settings(max_examples=20)
 def test_crops_of_a_uniform_photo_are_uniform(number: int) -> None:
-    """A crop adds no structure of its own, only light."""
+    """A crop changes brightness only and adds no structure."""
     plain = Crops(np.full((3, 30, 50), 90, np.uint8), 3)
     image = plain(np.array([number]), (3, 16, 16))[0]
     assert all(np.ptp(channel) == 0 for channel in image)
@@ -89,7 +89,7 @@ def test_crops_cover_the_photo_at_many_scales() -> None:
     crops = Crops(np.ascontiguousarray(ramp), 4)(np.arange(400), (1, 16, 16))[:, 0].astype(int)
     across, down = np.ptp(crops, axis=2).max(axis=1), np.ptp(crops, axis=1).max(axis=1)
     turned = down > across
-    assert 0.4 < turned.mean() < 0.6  # a quarter turn lays the ramp down
+    assert 0.4 < turned.mean() < 0.6  # a quarter turn makes the ramp horizontal
     rising = np.where(turned, crops[:, -1, 8] - crops[:, 0, 8], crops[:, 8, -1] - crops[:, 8, 0]) > 0
     assert 0.4 < rising.mean() < 0.6
     extent = np.maximum(across, down)

@@ -1,4 +1,4 @@
-"""View operations: pure functions of (id, epoch, seed), and the images that torchvision makes of them."""
+"""View operations of images agree with torchvision and have their closed forms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CPU = torch.device("cpu")
 
 
 def photographs(n: int = 24, channels: int = 3, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:
-    """Smooth shapes with some noise and some flat, black and white places, as in photographs."""
+    """Smooth shapes with noise and saturated areas, as in photographs."""
     noise = torch.Generator().manual_seed(seed)
     coarse = torch.randn(n, channels, 4, 4, generator=noise)
     smooth = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)
@@ -58,7 +58,7 @@ def assert_close(first: Tensor, second: Tensor, levels: int) -> None:
 
 
 def test_operations_draw_independently() -> None:
-    """What an operation does to an image does not depend on the others of its chain."""
+    """The result of an operation does not depend on the other operations of its chain."""
     ids, pixels = np.arange(24), photographs()
     crop, jitter = RandomResizedCrop(), ColorJitter()
     images = Examples.of(pixels.numpy(), np.zeros(24, np.int64), ("a",))
@@ -127,7 +127,7 @@ def test_largest_centered_box_replaces_boxes_that_do_not_fit() -> None:
     assert boxes.left.tolist() == [0] * 3
 
 
-# -- colours -------------------------------------------------------------------------------------------------
+# -- colors --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.6, 1.0, 1.4, 1.9])
@@ -164,7 +164,7 @@ def test_color_jitter_applies_its_four_changes_in_order() -> None:
     rendered = jitter.render(pixels, ids, 1, 2)
     for number, image in enumerate(
         pixels.float() / 255
-    ):  # on floats, as torchvision cuts off bytes each time
+    ):  # on floats, because torchvision truncates bytes at every step
         one = np.array([number])
         for name, strength in (("brightness", 0.3), ("contrast", 0.5), ("saturation", 0.8)):
             share = float(jitter.uniform(name, one, 1, 2)[0])
@@ -219,7 +219,7 @@ def test_augmentations_are_those_of_torchvision(name: str, magnitude: int, sign:
     )
     made = AUGMENTATIONS[name](pixels, magnitude / 30, np.full(24, sign))
     if name in ("shear_x", "shear_y", "rotate"):
-        # A source that lies half way between two pixels may go to either.
+        # A position half way between two pixels may be rounded to either.
         assert float((made != expected).float().mean()) < 0.005
     else:
         assert_close(made, expected, 2)
@@ -254,7 +254,7 @@ def test_images_of_few_levels_agree_with_torchvision(
 
 
 def test_augmentations_are_drawn_uniformly() -> None:
-    """Seen in what it leaves: each image is put through one augmentation, and which one is read off."""
+    """One augmentation is applied per image, and identified by its result."""
     pixel = photographs(1, seed=3)
     outcomes = {
         (name, sign): AUGMENTATIONS[name](pixel, 1.0, np.array([sign])).numpy().tobytes()
@@ -272,7 +272,7 @@ def test_augmentations_are_drawn_uniformly() -> None:
 
 
 def test_augmentations_are_applied_in_sequence() -> None:
-    """Every outcome is one of the 784 pairs, and most need two."""
+    """Every result is that of one of the 784 pairs, and most need two operations."""
     image = photographs(1, height=12, width=12, seed=3)
     kinds = [(augment, np.array([sign])) for augment in AUGMENTATIONS.values() for sign in (-1.0, 1.0)]
     once = [augment(image, 1 / 3, sign) for augment, sign in kinds]

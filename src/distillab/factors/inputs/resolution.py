@@ -52,7 +52,7 @@ def _through(student_transform: StudentTransform, pixels: Pixels) -> npt.NDArray
 
 @factor("resolution")
 class Resolution(Factor):
-    """How many pixels an image has. Level: pixels a side, a whole number.
+    """How many pixels an image has. Level: pixels per side, a whole number.
 
     All images of a study must have one size, so the default roles are transfer, val and eval, and teacher as
     well for ``sees: both``. With ``hold: compute`` other roles can be named, for example to test on coarser

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Labels, Targets
@@ -22,6 +22,11 @@ from distillab.factors.subsets import (
 )
 
 
+def _stored_unit(value: Any) -> Any:
+    """Accept ``examples_per_class``, the general word, for ``images_per_class``, the stored one."""
+    return "images_per_class" if value == "examples_per_class" else value
+
+
 @factor("size")
 class Size(Factor):
     """How many examples there are. Level: examples per class, or a share of all examples, or their number.
@@ -34,7 +39,7 @@ class Size(Factor):
 
     Attributes:
         level: Examples per class, a fraction in (0, 1], or a total, by ``unit``.
-        unit: What the level counts.
+        unit: What the level counts; ``examples_per_class`` is accepted for ``images_per_class``.
 
     Example:
         >>> examples = Examples.of(np.zeros((6, 1, 4, 4), np.uint8), [0, 0, 0, 0, 1, 1], ("a", "b"))
@@ -56,7 +61,9 @@ class Size(Factor):
     )
 
     level: Amount
-    unit: Literal["images_per_class", "fraction", "total"] = "images_per_class"
+    unit: Annotated[Literal["images_per_class", "fraction", "total"], BeforeValidator(_stored_unit)] = (
+        "images_per_class"
+    )
 
     @property
     def kinds_of_targets(self) -> tuple[type[Targets], ...]:

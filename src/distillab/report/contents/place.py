@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from distillab.evidence.wording import describe_level
 
-PROVENANCE_LABELS = {
+_PROVENANCES = {
     "same": "teacher of the same data",
     "full": "teacher of the full data",
     "external": "external teacher",
@@ -74,7 +74,7 @@ def levels_text(levels: Iterable[LevelView]) -> str:
 
 def provenance_text(provenance: str) -> str:
     """Return what a teacher learned from, in plain words."""
-    return PROVENANCE_LABELS.get(provenance, provenance.replace("_", " "))
+    return _PROVENANCES.get(provenance, provenance.replace("_", " "))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def legend_name(text: str) -> str:
     return plain(short(text, 30))
 
 
-def axis(title: str, **settings: Any) -> dict[str, Any]:
+def axis(title: str, **settings: object) -> dict[str, object]:
     """Return an axis in the style of the report."""
     return {
         "title": {"text": title, "font": {"size": 13}, "standoff": 10},
@@ -177,7 +177,7 @@ def counts_plot(pictures: Pictures, key: str, noun: str) -> Plot | None:
         "ticktext": [plain(short(pictures.classes[c], 14)) for c in order],
         "showticklabels": few,
     }
-    title = "" if few else f"{len(order)} {plural(noun)}, the most frequent after the factor first"
+    title = "" if few else f"{len(order)} {plural(noun)}, most frequent first"
     figure.update_layout(
         xaxis=axis(title, showgrid=False, **ticks),
         yaxis=axis(f"examples per {noun}", rangemode="tozero"),

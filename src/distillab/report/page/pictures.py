@@ -58,11 +58,11 @@ def tile_side(pictures: Pictures) -> int:
 
     It is larger for players, for several labels, for larger images and for long labels.
     """
-    tiles = [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
-    if any(tile.sound for tile in tiles):
+    if has_sounds(pictures):
         return SOUND_TILE
     if pictures.several_labels:
         return SETS_TILE
+    tiles = _tiles(pictures)
     long_label = any(len(labels_text(tile.new_labels)) > SHORT_LABEL and tile.changed for tile in tiles)
     sizes = (
         _png_size(tile.picture) if isinstance(tile.picture, bytes) else tile.picture.shape[1:]
@@ -70,6 +70,15 @@ def tile_side(pictures: Pictures) -> int:
     )
     large = long_label or any(max(size) > SMALL_SIDE for size in sizes)
     return LARGE_TILE if large else SMALL_TILE
+
+
+def has_sounds(pictures: Pictures) -> bool:
+    """Return True if any example can be played."""
+    return any(tile.sound for tile in _tiles(pictures))
+
+
+def _tiles(pictures: Pictures) -> list[Tile]:
+    return [tile for strip in (pictures.before, *pictures.after) for tile in strip.tiles]
 
 
 def labels_text(labels: Sequence[str] | None) -> str:

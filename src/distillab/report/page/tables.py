@@ -78,7 +78,11 @@ def harm_table(effects: Sequence[Effect], task: Task) -> Table:
 def quality_table(quality: Sequence[Quality], task: Task) -> Table:
     """Return means over seeds with their standard deviations, of plain and distilled students."""
     naming = Naming.of(q.place for q in quality)
-    measured = [name for name in task.metrics if any(not wording.missing(_mean(q, name)) for q in quality)]
+    measured = [
+        name
+        for name in task.metrics
+        if name != task.selected and any(not wording.missing(_mean(q, name)) for q in quality)
+    ]
     further = task.metrics.of_further_tests([q.measures for q in quality])
     metrics = [task.metrics[name] for name in (*measured, *further)]
     columns = [Column("Where"), Column("Method"), Column("Runs", True)]

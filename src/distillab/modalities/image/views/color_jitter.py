@@ -31,7 +31,7 @@ class ColorJitter(Operation):
 
     Example:
         >>> ColorJitter(hue=0.0).label
-        'colour_jitter(hue=0.0)'
+        'color_jitter(hue=0.0)'
     """
 
     modality: ClassVar[str | None] = IMAGE
