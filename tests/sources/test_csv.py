@@ -90,6 +90,20 @@ def test_groups_are_read_from_a_column(tmp_path: Path) -> None:
     assert sum(map(len, groups)) == 3 and len(set.union(*groups)) == 3
 
 
+def test_groups_are_found_in_file_names(tmp_path: Path) -> None:
+    for patient in range(12):
+        write_csv(tmp_path / f"patient{patient % 4}" / f"study{patient}", species=["cat", "dog"] * EACH)
+    rows = [f"patient{n % 4}/study{n}/0.png,{'cat' if n % 2 else 'dog'}" for n in range(12)]
+    (tmp_path / "all.csv").write_text("\n".join(["Path,species", *rows]))
+    entry = {"source": "csv", "path": "all.csv"}
+    raw = read(tmp_path, **entry, group_pattern=r"(patient\d+)/")
+    assert raw.group_names == ("patient0", "patient1", "patient2", "patient3")
+    assert raw.train.groups.tolist() == [0, 1, 2, 3] * 3
+    assert "is not found in" in refuse(tmp_path, **entry, group_pattern=r"(person\d+)/")
+    line = refuse(tmp_path, **entry, group_pattern=r"(patient\d+)/", group="species")
+    assert "'group' and 'group_pattern' exclude each other" in line
+
+
 def test_one_column_with_a_separator_gives_label_sets(tmp_path: Path) -> None:
     write_csv(tmp_path, finding=FINDINGS)
     entry = {"source": "csv", "path": "labels.csv", "separator": "|", "empty": "No Finding"}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.columns import column_values
 from distillab.sources.delimited import read_table
+from distillab.sources.grouping import captured, check_pattern, encode_groups
 from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplits, SourcePath, source
 from distillab.sources.table import TableFiles, TableItems, check_files
 
@@ -29,6 +31,8 @@ class FileTable(TableFiles):
         delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others.
         split: A column with the split of each example (train, val or test, or names such as validation),
             instead of one file per split.
+        group_pattern: A regular expression whose one capturing bracket matches the group in the file's name,
+            instead of a column ``group``.
     """
 
     argument: ClassVar[str | None] = "path"
@@ -37,6 +41,7 @@ class FileTable(TableFiles):
     file: str | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     split: str | None = None
+    group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @field_validator("file")
     @classmethod
@@ -51,6 +56,8 @@ class FileTable(TableFiles):
     def _one_way_to_splits(self) -> FileTable:
         if self.split is not None and len(self.split_files()) > 1:
             raise RequestError("'split' and files for val or test exclude each other", allowed="one of them")
+        if self.group is not None and self.group_pattern is not None:
+            raise RequestError("'group' and 'group_pattern' exclude each other", allowed="one of them")
         return self
 
     def default_name(self) -> str:
@@ -77,7 +84,8 @@ class FileTable(TableFiles):
             split: self._items(table, columns, folders.get(split, folders["train"]))
             for split, table in tables.items()
         }
-        return self.splits_of(_with_numbers(tables, labels), items, {where: pa.schema([])}, labels, where)
+        raw = self.splits_of(_with_numbers(tables, labels), items, {where: pa.schema([])}, labels, where)
+        return raw if self.group_pattern is None else _with_groups(raw, self.group_pattern)
 
     def _file_columns(self, names: list[str], where: str) -> list[str]:
         """Return the columns that the names of the files are made of."""
@@ -124,7 +132,7 @@ class Csv(FileTable, ImageSource):
     """A CSV or TSV file that lists image files and their labels, with label sets, splits and groups.
 
     ``path`` is the table, in UTF-8 with a header, or ``train`` (and ``val``, ``test``) one table each. The
-    keys ``root``, ``file``, ``delimiter`` and ``split`` are those of
+    keys ``root``, ``file``, ``delimiter``, ``split`` and ``group_pattern`` are those of
     :class:`~distillab.sources.csv.FileTable`, ``label``, ``labels``, ``separator``, ``empty``, ``blank``,
     ``group`` and ``coarse`` those of :class:`~distillab.sources.table.TableSource`.
 
@@ -132,6 +140,20 @@ class Csv(FileTable, ImageSource):
         >>> Csv(path="labels.csv", label="finding", separator="|", empty="No Finding").entry()["separator"]
         '|'
     """
+
+
+def _with_groups(raw: RawSplits, pattern: str) -> RawSplits:
+    """Return splits with the groups that a pattern finds in the names of the files."""
+    found = {split: captured(each.names, pattern, "group_pattern") for split, each in raw.given().items()}
+    group_names, groups = encode_groups(found, "group_pattern")
+    splits = {split: replace(each, groups=groups[split]) for split, each in raw.given().items()}
+    return replace(
+        raw,
+        train=splits["train"],
+        val=splits.get("val"),
+        test=splits.get("test"),
+        group_names=group_names,
+    )
 
 
 def _with_numbers(tables: dict[str, pa.Table], labels: list[str]) -> dict[str, pa.Table]:
