@@ -41,7 +41,9 @@ OPTIONAL_PACKAGES = (
 # These consist of numba's kernels, and are imported only where it is installed.
 NEED_NUMBA = {f"distillab.models.cpu_kernels.{name}" for name in ("kernels", "fused", "precompiled")}
 # Where values of any type under names of any kind are what is meant: file -> number of places, reason.
-UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {}
+UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {
+    "evidence/pairs.py": (1, "a row of a result table, whose columns depend on factors, task and test sets"),
+}
 MOST_UNTYPED_MAPPINGS = 20
 
 

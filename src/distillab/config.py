@@ -62,11 +62,11 @@ def american_settings(model: type[BaseModel], values: JsonObject) -> dict[str, o
         {'optimizer': 'adamw', 'define': 'color'}
     """
     options = _options(model)
-    told = {
+    spelled = {
         key: _american_words(value, options[key]) if options.get(key) else value
         for key, value in values.items()
     }
-    return american_keys(told, model.model_fields)
+    return american_keys(spelled, model.model_fields)
 
 
 def _american_words(value: Any, known: frozenset[str]) -> Any:

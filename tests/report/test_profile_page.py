@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from distillab.profile import Profile, profile_source
 from distillab.profile.measure import Interval, Measure
@@ -77,20 +75,6 @@ def test_intervals_are_formatted_with_their_unit() -> None:
     assert formatted(Interval(float("nan"), float("nan"), "none: no image")) == "–"
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("No Chromium was found. The page is tested in it: install it, or run `make test`.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=found, args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [375, 1360])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -106,14 +90,14 @@ def test_page_opens_without_a_network(
     page = context.new_page()
     page.set_default_timeout(120_000)
     requests: list[str] = []
-    complaints: list[str] = []
+    errors: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     url = (tmp_path / "page.html").as_uri()
     page.goto(url)
     assert [each for each in requests if not each.startswith("data:")] == [url]
-    assert complaints == []
+    assert errors == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing hangs over the edge"
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
     assert page.evaluate("document.images.length") > 20 and page.evaluate(broken) == 0
@@ -128,5 +112,5 @@ def test_page_opens_without_a_network(
     head = page.locator("table th > button").first
     head.scroll_into_view_if_needed()
     head.click()
-    assert complaints == []
+    assert errors == []
     context.close()

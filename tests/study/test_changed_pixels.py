@@ -1,4 +1,4 @@
-"""Whole studies of factors that change what images look like: cues, images from elsewhere, resolution."""
+"""Studies of factors that change pixels run to the end: cues, other datasets, resolution."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_cue_study_measures_misleading_test_sets(tmp_path: Path) -> None:
 
 
 def test_student_that_relies_on_a_tint_fails_misleading_tints(tmp_path: Path) -> None:
-    """Enough steps to learn it, on digits that hardly show through."""
+    """Trained for enough steps to learn the tint, on digits of low contrast."""
     rows = rows_of(
         tmp_path / "study",
         factors={"spurious": {"levels": [0.25, 1.0], "cue": "tint", "opacity": 0.95}},
@@ -72,7 +72,7 @@ def test_resolution_study_runs_at_the_expected_cost(sees: str, hold: str, tmp_pa
     few, many = ([row for row in rows if row["factor.resolution"] == level] for level in levels)
     least, most = (max(row["macs"] for row in few), min(row["macs"] for row in many))
     assert least == most if hold == "compute" else least < most
-    if sees == "student":  # the teacher is shown the same images at every level
+    if sees == "student":  # the teacher gets the same images at every level
         accuracies = [
             {row["teacher_accuracy"] for row in each if row["method"] == "kd"} for each in (few, many)
         ]

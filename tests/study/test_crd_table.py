@@ -1,4 +1,4 @@
-"""The published protocol of CIFAR-100 as a study, and the same cut down."""
+"""The published CIFAR-100 protocol as a study, and a small version of it."""
 
 from __future__ import annotations
 

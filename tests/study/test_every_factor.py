@@ -1,4 +1,4 @@
-"""Every factor in a whole run: planned, trained, measured and reported."""
+"""A study of every factor is planned, run, measured and reported."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def write_parquet(path: Path, images: Examples, split: str) -> None:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Two datasets of the same classes on disk, with groups and coarser classes."""
+    """Write two datasets of the same classes, with groups and coarser classes."""
     made = {}
     for number, (name, side) in enumerate({"main": 32, "other": 32}.items()):
         folder = tmp_path_factory.mktemp(name)

@@ -1,4 +1,4 @@
-"""Several datasets in a study: what one holds must not be learned from and tested on through another."""
+"""Several datasets in a study: no example leaks between training and testing through another dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study whose teacher was given and knows other classes than the data."""
+"""Given weights whose classes differ from those of the data, and further datasets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TO_DATA = {"zero": "0", "one": "1", "two": "2", "three": "3"}
 
 
 def weights(folder: Path, classes: int = len(NAMES)) -> Path:
-    """A network that tells six classes apart, and nobody trained."""
+    """Write the weights of an untrained network with six classes; return the teacher."""
     torch.manual_seed(0)
     network = build_model("resnet8", classes=classes, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), folder / "teacher.safetensors")

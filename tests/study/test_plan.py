@@ -1,4 +1,4 @@
-"""The plan: content-addressed jobs, shared where they are the same, new wherever a number could change."""
+"""Plans: jobs are content-addressed, shared where they agree, and new wherever a number could change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ids(made: Plan, kind: str) -> set[str]:
 
 
 def runs(made: Plan, **wanted: Any) -> list[str | None]:
-    """Run ids of the cells with certain values, in planned order."""
+    """Return the run ids of cells with certain values, in planned order."""
     return [
         cell.run for cell in made.cells if all(getattr(cell, name) == value for name, value in wanted.items())
     ]
@@ -61,7 +61,7 @@ def test_names_and_notes_are_in_no_id(changes: dict[str, Any]) -> None:
 
 
 def test_ids_ignore_order_and_other_methods() -> None:
-    """A condition, a method or a seed more leaves the ids of the others as they are."""
+    """A further condition, method or seed leaves the ids of the others as they are."""
     small, large = plan(**ONE), plan(methods=["dkd", "kd"], seeds=[3, 0], factors={"size": [10, 5]})
     assert set(small.jobs) < set(large.jobs)
 
@@ -149,8 +149,8 @@ def test_design_is_fully_crossed() -> None:
     made = plan()
     assert len(made.cells) == 2 * 2 * 2 * 2  # sizes, provenances, methods, seeds
     assert len(made.conditions) == 4
-    assert made.count("student") == 4 + 8  # one plain twin a condition, a kd student for either teacher
-    assert made.count("teacher") == 4 + 1  # one a condition, and one for all
+    assert made.count("student") == 4 + 8  # a plain student per condition, a kd student per teacher
+    assert made.count("teacher") == 4 + 1  # one per condition, and one for all
     assert made.count("outputs") == 4 + 4
     assert made.reused_outputs == 0  # a single method uses each
     assert plan(methods=["kd", "dkd"]).reused_outputs == 8
@@ -167,7 +167,7 @@ def test_plain_student_serves_every_provenance() -> None:
 
 
 def test_noise_levels_share_outputs_of_a_clean_teacher() -> None:
-    """Its words depend on the images and not on their labels."""
+    """Outputs depend on images, not on labels."""
     made = plan(factors={"label_noise": [0.0, 0.2, 0.4]}, seeds=[0])
     by_provenance = {
         each: [cell.outputs for cell in made.cells if cell.provenance == each and cell.method == "kd"]
@@ -203,7 +203,7 @@ def test_every_method_learns_from_its_kind_of_teacher(name: str) -> None:
         return
     needed, *compared = run.needs
     assert run.teacher and run.teacher.job == needed
-    # A live teacher of the study gives beforehand what students are compared with.
+    # The outputs of a live study teacher for the test sets are computed before.
     live = run.teacher.live and methods[name].teacher == "study"
     assert [job.teacher for job in made.outputs if job.id in compared] == [needed] * live
     source = jobs[needed]
@@ -295,7 +295,7 @@ def test_impossible_studies_are_refused_when_planned(changes: dict[str, Any], me
 
 
 def test_outputs_that_only_fit_alone_are_stored_in_part() -> None:
-    """The logits are kept, and what would not fit with them is computed live."""
+    """The logits are stored, and methods that need more are served by a live teacher."""
     sizes = [plan(**ONE, methods=["ce", name]).stored_bytes for name in ("kd", "rkd")]
     both = {**ONE, "methods": ["ce", "kd", "rkd"]}
     together = plan(**both).stored_bytes

@@ -1,4 +1,4 @@
-"""Which students may be trained in step: those that ask one live teacher about the same batches of images."""
+"""Cohorts: students that share a live teacher and every batch are trained in step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distillab.study.planning.plan import make_plan
 from distillab.study.spec.study import StudySpec, parse_study
 from support.studies import CPU, spec
 
-LIVE = {"outputs": {"budget": 0}}  # nothing of a teacher is stored, so every method asks it live
+LIVE = {"outputs": {"budget": 0}}  # nothing is stored, so every method has a live teacher
 FULL = LIVE | {"provenance": "full"}
 ARMS = ["ce", "kd", {"kd": {"temperature": 2}}, "dkd"]
 
@@ -23,7 +23,7 @@ def students(study: StudySpec) -> list[StudentJob]:
 
 
 def cohorts(**changes: Any) -> dict[str, list[StudentJob]]:
-    """Students by cohort, those without one left out."""
+    """Return students by cohort, without those that have none."""
     found: dict[str, list[StudentJob]] = defaultdict(list)
     for job in students(spec(**({"methods": ARMS} | changes))):
         if job.cohort:

@@ -1,4 +1,4 @@
-"""Run ids are kept from version to version: a study that uses nothing new is the same study, run for run."""
+"""Run ids are stable: a study that uses no newer feature keeps the ids that earlier versions gave it."""
 
 from __future__ import annotations
 

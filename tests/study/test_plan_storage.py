@@ -17,7 +17,7 @@ from distillab.study.planning.workloads import Workloads
 from support.studies import CPU, spec
 
 # By budget in bytes: bytes stored, students of a live teacher, content address of all job ids. Written
-# down by version 0.1.0, which planned again and again until all streams fitted.
+# down by version 0.1.0, which planned repeatedly until all streams fitted.
 BUDGETS: dict[int, tuple[int, int, str]] = {
     0: (0, 28, "9783917cc3138b519de4b282"),
     20_000: (15_360, 22, "9ed6eb0b97318617db9eebb4"),

@@ -1,4 +1,4 @@
-"""The arithmetic of a study: chosen once, written down, and in the ids where it can change a number."""
+"""Numerics of a study: chosen once, stored, and part of ids where they can change a number."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_requested_numerics_need_no_benchmark() -> None:
 
 
 def test_each_network_is_timed_at_its_own_workload(faster_contiguous: list[dict[str, Any]]) -> None:
-    """At the batch that most of its images come in, for all the images of its trainings."""
+    """At the batch size of most of its images, for all images of its trainings."""
     study = spec(
         teacher={"model": "resnet14", "recipe": {"batch_size": 4, "precision": "bf16"}},
         recipe={"steps": 3, "batch_size": 8},
@@ -99,7 +99,7 @@ def test_each_network_is_timed_at_its_own_workload(faster_contiguous: list[dict[
 def test_given_weights_are_timed_in_forward_passes(
     tmp_path: Path, faster_contiguous: list[dict[str, Any]]
 ) -> None:
-    """In forwards, for all the views of its outputs, under the recipe of the students who ask it."""
+    """In forward passes, for all views of its outputs, under the recipe of the students."""
     network = build_model("resnet14", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
     given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
@@ -133,7 +133,7 @@ def test_one_thread_is_in_no_id(threads: Any) -> None:
 
 
 def test_several_threads_are_in_every_id() -> None:
-    """Sums are split among threads, so their number can change a number."""
+    """Sums are split among threads, so the number of threads can change results."""
     jobs = plan(spec(threads=2)).jobs
     assert jobs.keys().isdisjoint(plan(spec()).jobs)
     assert {job.threads for job in jobs.values()} == {2}

@@ -1,4 +1,4 @@
-"""What a study file may say, and when two of them are the same study."""
+"""What a study file may contain, and when two files are the same study."""
 
 from __future__ import annotations
 

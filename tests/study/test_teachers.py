@@ -1,4 +1,4 @@
-"""Several teachers, chains of assistants and generations: who teaches whom, planned and run."""
+"""Ensembles of teachers, chains of assistants, generations and given weights, planned and run."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def test_default_teacher_keys_keep_the_identity() -> None:
     [
         ({}, "name the teacher's model, or several models"),
         ({"model": "resnet8", "models": ["resnet8", "resnet14"]}, "name the teacher's model, or several"),
-        ({"models": ["resnet8"]}, "two networks at least"),
-        ({"model": "resnet8", "combine": "mean"}, "two networks at least"),
+        ({"models": ["resnet8"]}, "at least two networks"),
+        ({"model": "resnet8", "combine": "mean"}, "at least two networks"),
         ({"models": ["resnet8", "resnet14"], "combine": "vote"}, "combine"),
         ({"model": "resnet8", "generations": 0}, "generations"),
         (
@@ -155,15 +155,15 @@ def test_study_with_an_ensemble_runs(combine: str, budget: Any, tmp_path: Path) 
     assert isinstance(network, Ensemble) and network.weights.sum().item() == pytest.approx(1.0)
     if combine == "best":
         assert sorted(network.weights.tolist()) == [0.0, 1.0]
-    # What the students' tables compare with is one answer an image, whatever was stored side by side.
+    # Students are compared with one output per image, though the members are stored side by side.
     logits = load_logits(folder.store.folder("outputs", str(cell.outputs)) / LOGITS)["test"]
     assert logits.shape == (len(folder.dataset.eval["test"]), 4)
     assert all(0 <= row["teacher_accuracy"] <= 1 for row in rows)
 
 
 def test_stored_and_live_ensembles_weighted_by_correctness_agree(tmp_path: Path) -> None:
-    """The weights depend on labels, which no cache knows: two students of the same images and other labels
-    hear different things of the same stored outputs."""
+    """The ensemble weights depend on labels, which are not stored: two students of the same images under
+    different labels get different targets from the same stored outputs."""
     accuracies = {}
     for budget in ("1 GB", 0):
         teacher = {"models": ["resnet8"] * 2, "combine": "correctness", "outputs": {"budget": budget}}
@@ -215,7 +215,7 @@ def given_weights(folder: Path) -> nn.Module:
 
 @pytest.mark.parametrize("budget", ["1 GB", 0], ids=["stored", "live"])
 def test_given_weights_use_their_own_normalization(budget: Any, tmp_path: Path) -> None:
-    """At another size and with another normalization than the students, for every use."""
+    """Of another size and under another normalization than the students."""
     network = given_weights(tmp_path)
     values = study(**SHORT, methods=["kd", "rkd", "fitnet"])
     values["teacher"] = {**GIVEN, "normalisation": OWN, "outputs": {"budget": budget}}
@@ -260,11 +260,11 @@ def test_normalization_of_given_weights_is_part_of_run_ids(tmp_path: Path) -> No
         return {cell.run_id for cell in plan.cells if cell.method == "kd"}
 
     assert runs().isdisjoint(runs(normalisation=OWN))
-    with pytest.raises(RequestError, match="the images have 1 channels, and there are 3 means"):
+    with pytest.raises(RequestError, match="the examples have 1 channels, and there are 3 means"):
         runs(normalisation={"mean": [0.1] * 3, "std": [0.2] * 3})
     with pytest.raises(RequestError, match="std"):
         runs(normalisation={"mean": [0.1], "std": [0.0]})
-    with pytest.raises(RequestError, match="normalisation is that of given weights"):
+    with pytest.raises(RequestError, match="normalization is that of given weights"):
         spec_with({"model": "resnet8", "normalisation": OWN})
 
 

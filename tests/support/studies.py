@@ -1,4 +1,4 @@
-"""A study that runs in about a second, and ways to look at what it left."""
+"""A study that runs in about a second, its plan, and its results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Undisturbed:
 
 
 def study(**changes: Any) -> dict[str, Any]:
-    """The small study with other values; ``teacher`` and ``data`` and ``recipe`` are changed key by key."""
+    """Return the small study with other values; ``teacher``, ``data`` and ``recipe`` are merged by key."""
     values = copy.deepcopy(SMALL)
     for key, value in changes.items():
         if isinstance(values.get(key), dict) and key != "factors":
@@ -93,7 +93,7 @@ def check_share(share: float) -> None:
 
 
 def run_here(folder: StudyFolder, executor: str = "inline", workers: int = 1) -> list[dict[str, Any]]:
-    """Run what is open, write the tables and read the rows back."""
+    """Run all open jobs, write the tables and return the rows of results."""
     run_jobs(folder, executor=executor, workers=workers, device="cpu", on_progress=check_share)
     write_tables(folder)
     return rows_of(folder)
@@ -104,12 +104,12 @@ def rows_of(folder: StudyFolder) -> list[dict[str, Any]]:
 
 
 def numbers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without the one column that a clock has written."""
+    """Return rows without the column of measured seconds."""
     return [{name: value for name, value in row.items() if name != "train_seconds"} for row in rows]
 
 
 def artefacts(folder: StudyFolder) -> dict[str, tuple[int, ...]]:
-    """Every finished artefact, with the times at which it and its files were last written."""
+    """Return every finished artifact, with the times at which it and its files were last written."""
     return {
         f"{path.parent.name}/{path.name}": (
             path.stat().st_mtime_ns,

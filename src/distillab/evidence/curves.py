@@ -97,7 +97,7 @@ class Curve:
     method: str
     baseline: str
     metric: str
-    held: tuple[tuple[str, Any], ...]
+    held: tuple[tuple[str, float | str | None], ...]
     points: tuple[CurvePoint, ...]
     trend: Trend | None
 

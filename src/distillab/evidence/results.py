@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from distillab.evidence.effects import compute_effects
 from distillab.evidence.pairs import Row
 from distillab.evidence.schema import effects_schema, results_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
-from distillab.study.design import Cell, ConditionRecord
+from distillab.study.design import Cell, ConditionRecord, Levels
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
@@ -247,5 +246,5 @@ def _for_thresholds(logits: Mapping[str, Logits], val: Targets) -> tuple[Logits,
     return (logits[f"{VAL}.last"], val) if f"{VAL}.last" in logits else None
 
 
-def _key(levels: Mapping[str, Any], seed: int) -> str:
+def _key(levels: Levels, seed: int) -> str:
     return f"{sorted(levels.items())}/{seed}"

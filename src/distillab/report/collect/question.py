@@ -6,9 +6,9 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from distillab.canonical import canonical_json
+from distillab.canonical import JsonObject, canonical_json
 from distillab.evidence.wording import Phrases
 from distillab.factors import Factor, Level, Role, describe_label_quality, level_text
 from distillab.methods import MethodSpec
@@ -118,7 +118,7 @@ def method_view(spec: MethodSpec) -> MethodView:
 def recipe_lines(ledger: Ledger, requested: Recipe) -> tuple[RecipeLine, ...]:
     """Return the student recipes that occur; a value that differs between conditions has its places."""
     fixed = {key for key in requested.model_fields_set if getattr(requested, key) not in ("auto", None)}
-    recipes: dict[int, Mapping[str, Any]] = {}
+    recipes: dict[int, JsonObject] = {}
     for cell in ledger.cells():
         if cell.run and cell.n_train not in recipes:
             job = ledger.job(cell.run)
@@ -144,7 +144,7 @@ def recipe_lines(ledger: Ledger, requested: Recipe) -> tuple[RecipeLine, ...]:
     return tuple(lines)
 
 
-def _value_text(key: str, recipe: Mapping[str, Any]) -> str:
+def _value_text(key: str, recipe: JsonObject) -> str:
     """Return a value of a resolved recipe as text."""
     if key == "views":
         return Views.read(recipe["views"], recipe["pad"]).label

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from distillab.evidence.pairs import FACTOR
+from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Effect, Number, Quality
@@ -16,11 +15,10 @@ from distillab.report.contents.place import LevelView, Place
 from distillab.report.contents.runs import Run
 from distillab.tasks import Task
 
-ReadRow = Mapping[str, Any]
 NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds")
 
 
-def place_of(row: ReadRow, phrases: Phrases = PHRASES) -> Place:
+def place_of(row: Row, phrases: Phrases = PHRASES) -> Place:
     """Return the place of a row: its names and its ``factor.<name>`` columns, in column order."""
     levels = tuple(
         LevelView(key.removeprefix(FACTOR), row[key], describe_level(key, row[key], phrases))
@@ -33,7 +31,7 @@ def place_of(row: ReadRow, phrases: Phrases = PHRASES) -> Place:
     return Place(dataset, teacher, student, provenance, levels)
 
 
-def effects_of(rows: Iterable[ReadRow], phrases: Phrases = PHRASES) -> tuple[Effect, ...]:
+def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect, ...]:
     """Return effects from rows of ``effects.parquet``."""
     numbers = ("gain", "ci_low", "ci_high", "p_value", "p_adjusted", "gap_closed", "error_ratio")
     return tuple(
@@ -51,7 +49,7 @@ def effects_of(rows: Iterable[ReadRow], phrases: Phrases = PHRASES) -> tuple[Eff
     )
 
 
-def runs_of(rows: Sequence[ReadRow], task: Task, phrases: Phrases = PHRASES) -> tuple[Run, ...]:
+def runs_of(rows: Sequence[Row], task: Task, phrases: Phrases = PHRASES) -> tuple[Run, ...]:
     """Return runs from rows of ``results.parquet``."""
     columns = [*task.metrics, task.of_teacher, *NOT_METRICS, *task.metrics.of_further_tests(rows)]
     return tuple(

@@ -82,7 +82,7 @@ def legend_name(text: str) -> str:
     return plain(short(text, 30))
 
 
-def axis(title: str, **settings: Any) -> dict[str, Any]:
+def axis(title: str, **settings: object) -> dict[str, object]:
     """Return an axis in the style of the report."""
     return {
         "title": {"text": title, "font": {"size": 13}, "standoff": 10},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -116,7 +115,7 @@ def rows_figure(rows: Sequence[ForestRow], metric: Metric, margin: Number, limit
         _add_verdict(figure, verdict, rows, places, metric.scale)
     numbers = [_numbers(row, metric) if row.verdict else "" for row in rows]
     figure.add_scatter(x=[0], y=[places[0]], yaxis="y2", opacity=0, hoverinfo="skip", mode="markers")
-    ticks: dict[str, Any] = {
+    ticks: dict[str, object] = {
         "tickvals": places,
         "range": [-total, 0],
         "showgrid": False,

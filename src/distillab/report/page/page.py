@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -28,6 +28,7 @@ from distillab.report.page.figures import (
 from distillab.report.page.forest import class_plot, forests
 from distillab.report.page.palette import SHADES, dark_shades
 from distillab.report.page.pictures import has_sounds, tile_side
+from distillab.report.page.table import Table
 
 SECTIONS = (
     ("answer", "Answer"),
@@ -78,20 +79,20 @@ def write_report(contents: ReportContents, path: Path | str) -> None:
     write_page(render(contents), Path(path))
 
 
-def _context(contents: ReportContents) -> dict[str, Any]:
+def _context(contents: ReportContents) -> dict[str, object]:
     task, primary = contents.task, contents.primary
     on_primary = [effect for effect in contents.effects if effect.metric == primary.name]
     naming = Naming.of(panel.place for panel in contents.class_panels)
     forest, clipped = forests(contents)
     doses, doses_hidden = dose_plots(contents, method_styles(contents))
-    pictures = [_pictures(entry, i, task.class_noun) for i, entry in enumerate(contents.pictures)]
+    pictures = [_PictureBlock.of(entry, i, task.class_noun) for i, entry in enumerate(contents.pictures)]
     classes = [
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
         for i, panel in enumerate(contents.class_panels[:CLASS_PLOTS])
     ]
     teachers, costs = teachers_plot(contents.teachers, task), costs_plot(contents.costs)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
-    plots += [entry["plot"] for entry in pictures] + [teachers, costs]
+    plots += [block.plot for block in pictures] + [teachers, costs]
     on_baseline = [effect for effect in contents.effects if effect.baseline == contents.baseline]
     return {
         "c": contents,
@@ -134,15 +135,25 @@ def _context(contents: ReportContents) -> dict[str, Any]:
     }
 
 
-def _pictures(entry: Pictures, index: int, noun: str) -> dict[str, Any]:
-    """Return one block of pictures with its bar chart and its checks."""
-    return {
-        "entry": entry,
-        "side": tile_side(entry),
-        "sounds": has_sounds(entry),
-        "plot": counts_plot(entry, f"counts-{index}", noun),
-        "checks": run_tables.checks_table(entry.checks, f"checks-{index}"),
-    }
+@dataclass(frozen=True)
+class _PictureBlock:
+    """The pictures of a factor with their layout: side of a tile in CSS pixels, bar chart and checks."""
+
+    entry: Pictures
+    side: int
+    sounds: bool
+    plot: Plot | None
+    checks: Table
+
+    @classmethod
+    def of(cls, entry: Pictures, index: int, noun: str) -> _PictureBlock:
+        return cls(
+            entry,
+            tile_side(entry),
+            has_sounds(entry),
+            counts_plot(entry, f"counts-{index}", noun),
+            run_tables.checks_table(entry.checks, f"checks-{index}"),
+        )
 
 
 def _verdicts(contents: ReportContents, on_primary: Sequence[Effect]) -> list[tuple[Verdict, int]]:

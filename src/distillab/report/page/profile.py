@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -34,7 +33,7 @@ def write_profile(profile: Profile, path: Path | str) -> None:
     write_page(render_profile(profile), Path(path))
 
 
-def _context(profile: Profile) -> dict[str, Any]:
+def _context(profile: Profile) -> dict[str, object]:
     channels, height, width = profile.shape
     side = SMALL_SIDE if max(height, width) <= 64 else LARGE_SIDE
     return {
@@ -54,7 +53,7 @@ def _context(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _family(family: Family) -> dict[str, Any]:
+def _family(family: Family) -> dict[str, object]:
     tables = [_table(grid, f"{family.key}-{place}") for place, grid in enumerate(family.grids)]
     return {
         "family": family,

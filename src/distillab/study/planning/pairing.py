@@ -143,8 +143,8 @@ class Pairing:
             learned = self.sets.teachers[self.provenance].facts.shape
             if learned != transfer.shape:
                 raise RequestError(
-                    f"the teacher learns from images of {learned[1]} pixels and would be asked about images "
-                    f"of {transfer.shape[1]}",
+                    f"the teacher learns from examples of shape {_shape(learned)}, and its outputs would be "
+                    f"needed for examples of shape {_shape(transfer.shape)}",
                     where="factors.resolution",
                     allowed="`sees: student`, or `teacher` among the roles",
                 )
@@ -170,3 +170,7 @@ def _stored_shapes(teacher: TeacherSpec, shapes: OutputShapes) -> OutputShapes:
     if teacher.combine != "correctness" or teacher.assistants:
         return shapes
     return replace(shapes, classes=shapes.classes * len(teacher.models))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -15,7 +15,7 @@ from distillab.factors import factors
 from distillab.methods import methods
 from distillab.modalities.views.written import american_names, canonical_names
 from distillab.sources import Source
-from distillab.study.spec.teacher import PROVENANCES, TeacherSpec
+from distillab.study.spec.teacher import PROVENANCE_NAMES, TeacherSpec
 from distillab.training.recipe import Recipe
 
 
@@ -26,7 +26,7 @@ def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
         >>> canonical_recipe({"full": {"optimizer": "adamw", "views": ["color_jitter"]}})
         {'full': {'optimiser': 'adamw', 'views': ['colour_jitter']}}
     """
-    if recipe.keys() & PROVENANCES:
+    if recipe.keys() & PROVENANCE_NAMES:
         return {
             key: canonical_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()
         }
@@ -36,7 +36,7 @@ def canonical_recipe(recipe: JsonObject) -> dict[str, object]:
 
 def american_recipe(recipe: JsonObject) -> dict[str, object]:
     """Return keys of a recipe, or recipes by provenance, in American spelling."""
-    if recipe.keys() & PROVENANCES:
+    if recipe.keys() & PROVENANCE_NAMES:
         return {key: american_recipe(own) if isinstance(own, Mapping) else own for key, own in recipe.items()}
     settings = american_settings(Recipe, recipe)
     return settings | {"views": american_names(settings["views"])} if "views" in settings else settings

@@ -20,7 +20,7 @@ from distillab.models import Combine, ensemble_name
 from distillab.study.spec.storage_budget import StoredOutputs
 
 Provenance = Literal["same", "full", "external"]
-PROVENANCES: frozenset[str] = frozenset(get_args(Provenance))
+PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 # Keys that are younger than some studies, whose identity they must not change.
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
@@ -152,7 +152,7 @@ class TeacherSpec(PublicConfig):
     @field_validator("recipe")
     @classmethod
     def _one_form(cls, recipe: JsonObject) -> JsonObject:
-        by_provenance = recipe.keys() & PROVENANCES
+        by_provenance = recipe.keys() & PROVENANCE_NAMES
         if by_provenance and by_provenance != recipe.keys():
             raise ValueError("name either keys of a recipe or provenances (same, full, external), not both")
         if any(not isinstance(recipe[name] or {}, dict) for name in by_provenance):
@@ -161,6 +161,6 @@ class TeacherSpec(PublicConfig):
 
     def recipe_keys(self, provenance: str) -> JsonObject:
         """Return the keys that replace those of the study's recipe for a provenance."""
-        if self.recipe.keys() & PROVENANCES:
+        if self.recipe.keys() & PROVENANCE_NAMES:
             return dict(self.recipe.get(provenance) or {})
         return self.recipe
