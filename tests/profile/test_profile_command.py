@@ -114,7 +114,7 @@ def test_table_and_page_are_written(data: Path, tmp_path: Path, capsys: pytest.C
     assert execute(["profile", str(data), "--out", str(page)]) == 0
     output = capsys.readouterr().out
     for text in (
-        "leaves: 300 images, 32x32",
+        "leaves: 300 examples, 32x32",
         "Shortcuts",
         "95 % interval",
         "effective classes",
@@ -267,8 +267,8 @@ GRAY = "gray.npz"
         (["DATA", "--weights", "x.safetensors"], "--teacher MODEL"),
         (["DATA", "--teacher", "resnet9", "--weights", "x.safetensors"], "did you mean"),
         (["DATA", "--teacher", "resnet8", "--weights", "x.safetensors"], "cannot read weights"),
-        (["DATA", "--out", "no/such/folder/page.html"], "folder that is there"),
-        (["DATA", "--out", "."], "a file in a folder"),
+        (["DATA", "--out", "no/such/folder/page.html"], "a file in an existing folder"),
+        (["DATA", "--out", "."], "a file in an existing folder"),
     ],
 )
 def test_mistakes_are_reported_in_one_line(
