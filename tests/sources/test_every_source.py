@@ -19,7 +19,7 @@ def test_every_source_has_a_small_example() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SMALL_SOURCES))
-def test_images_on_disk_equal_images_in_memory(
+def test_examples_on_disk_equal_examples_in_memory(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = parse_source({"source": name, **SMALL_SOURCES[name](tmp_path)}, tmp_path, "study.yaml: data")
@@ -46,7 +46,7 @@ def test_source_gives_train_val_and_test(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(SMALL_SOURCES))
 def test_entry_is_parsed_back_into_the_same_source(name: str, tmp_path: Path) -> None:
-    entry = {"source": name, **SMALL_SOURCES[name](tmp_path), "resolution": 16, "classes": ["1", "0"]}
+    entry = {"source": name, **SMALL_SOURCES[name](tmp_path), "split_seed": 5, "classes": ["1", "0"]}
     source = parse_source(entry, tmp_path, "data")
     json.dumps(source.entry())
     assert parse_source(source.entry(), Path(), "data") == source
@@ -60,7 +60,7 @@ def test_every_source_has_a_one_line_description(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(sources))
 def test_misspelled_key_is_named_with_the_nearest(name: str, tmp_path: Path) -> None:
-    line = refuse(tmp_path, source=name, resolutoin=32)
+    line = refuse(tmp_path, source=name, split_sed=32)
     assert "study.yaml: data: " in line
-    assert "unknown key 'resolutoin', did you mean 'resolution'?" in line
-    assert "split_seed" in line
+    assert "unknown key 'split_sed', did you mean 'split_seed'?" in line
+    assert "on_broken" in line

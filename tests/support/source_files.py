@@ -160,12 +160,31 @@ def make_csv(folder: Path) -> dict[str, Any]:
     return {"path": "pets/labels.csv"}
 
 
+def make_audio(folder: Path) -> dict[str, Any]:
+    pytest.importorskip("soundfile", reason="the extra distillab[audio] is not installed")
+    from support.recordings import write_tone
+
+    for label, frequency in (("low", 400), ("high", 900)):
+        for number in range(EACH):
+            write_tone(folder / "tones" / label / f"{number}.wav", frequency, seed=frequency + number)
+    return {"path": "tones", "seconds": 0.25, "n_mels": 12}
+
+
+def make_audio_csv(folder: Path) -> dict[str, Any]:
+    entry = make_audio(folder)
+    rows = [f"{label}/{number}.wav,{label}" for label in ("low", "high") for number in range(EACH)]
+    (folder / "tones" / "labels.csv").write_text("\n".join(["file,pitch", *rows]))
+    return {**entry, "path": "tones/labels.csv"}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
 
 
 SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "audio": make_audio,
+    "audio_csv": make_audio_csv,
     "csv": make_csv,
     "digits": no_files,
     "mnist5k": no_files,
