@@ -66,7 +66,7 @@ def entry_of(data: Any, where: str, progress: Progress | None = None) -> tuple[J
     return {"source": Memory.kind, "content": held.content, **keys}, held
 
 
-def splits_of(data: Any, where: str) -> dict[str, Any]:
+def splits_of(data: Any, where: str) -> dict[str, object]:
     """Return the objects that hold each split, by our names.
 
     Args:
@@ -94,7 +94,7 @@ def splits_of(data: Any, where: str) -> dict[str, Any]:
 
 
 def hold(
-    splits: Mapping[str, Any],
+    splits: Mapping[str, object],
     where: str,
     *,
     class_names: Any = None,
@@ -183,14 +183,14 @@ def _names(read: Mapping[str, PythonSplit], given: Any, where: str) -> list[str]
     return next((names for names in stated.values() if names is not None), None)
 
 
-def _named_splits(data: JsonObject, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _named_splits(data: JsonObject, where: str) -> tuple[dict[str, object], dict[str, object]]:
     """Return the objects of a mapping by split, and its further keys.
 
     Raises:
         RequestError: There is an object that is no split, or no train split.
     """
-    splits: dict[str, Any] = {}
-    keys: dict[str, Any] = {}
+    splits: dict[str, object] = {}
+    keys: dict[str, object] = {}
     for key, value in data.items():
         split = SPLIT_NAMES.get(str(key).lower())
         if split is not None and not isinstance(value, _VALUES):
