@@ -34,7 +34,7 @@ _SET_NOUNS = ("set", "data", "dataset", "images", "image", "imgs", "img", "split
 _FUSED = {
     f"{name}{noun}": split for name, split in (SPLIT_NAMES | _EITHER_NAMES).items() for noun in _SET_NOUNS
 }
-_SPLITS_BY_SPLITS_BY_TOKEN = SPLIT_NAMES | _EITHER_NAMES | _FUSED
+_SPLITS_BY_TOKEN = SPLIT_NAMES | _EITHER_NAMES | _FUSED
 _UNSPECIFIC = frozenset(
     (
         *_SET_NOUNS,
