@@ -70,9 +70,9 @@ def test_a_path_is_data(tmp_path: Path) -> None:
 
 
 def test_wrong_data_name_the_key() -> None:
-    with pytest.raises(RequestError, match="^study: data: train: 80 images but 79 labels$"):
+    with pytest.raises(RequestError, match=r"^study: data: train: 80 images but 79 labels$"):
         Study(data=(IMAGES, LABELS[1:]), **STUDY)
-    with pytest.raises(RequestError, match="^study: others.pets: int is no form of data"):
+    with pytest.raises(RequestError, match=r"^study: others.pets: int is no form of data"):
         Study(data=(IMAGES, LABELS), others={"pets": 3}, **STUDY)
 
 

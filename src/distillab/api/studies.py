@@ -152,6 +152,12 @@ def conclude(folder: StudyFolder) -> Finished:
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
+
+    Example:
+        >>> import tempfile
+        >>> conclude(StudyFolder(Path(tempfile.mkdtemp())))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)

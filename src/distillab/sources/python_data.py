@@ -17,7 +17,8 @@ from distillab.sources.npz import array_targets
 from distillab.sources.parsing import parse_source, source_from_argument
 from distillab.sources.python_datasets import is_map_style, split_of_dataset
 from distillab.sources.python_images import PythonSplit, is_array, split_of_pair
-from distillab.sources.source import SPLIT_NAMES, RawSplit, RawSplits, Source
+from distillab.sources.source import RawSplit, RawSplits, Source
+from distillab.sources.split_names import SPLIT_NAMES
 
 DATA_ALLOWED = (
     "(images, labels), a torch dataset of (image, label), an ImageFolder, a Hugging Face dataset, a mapping "
