@@ -19,7 +19,7 @@ BESIDE: Final = (
     *("class_to_idx.json", "idx_to_class.json", "labels.json", "id2label.json"),
 )
 """Files beside the weights that state the names of their classes."""
-DEEPEST: Final = 4
+DEEPEST_NAMES: Final = 4
 
 
 def find_class_names(content: Mapping[Any, Any], path: Path) -> tuple[tuple[str, ...], str]:
@@ -55,7 +55,7 @@ def _stated(content: Mapping[Any, Any], depth: int) -> Iterator[tuple[str, Any]]
     for key in NAME_KEYS:
         if key in content:
             yield key, content[key]
-    if depth == DEEPEST:
+    if depth == DEEPEST_NAMES:
         return
     for key, value in content.items():
         inner = vars(value) if type(value).__name__ == "Namespace" else value

@@ -11,7 +11,6 @@ import codecs
 import datetime
 import json
 import pathlib
-import pickle
 import re
 import zipfile
 from collections import defaultdict, deque
@@ -48,7 +47,7 @@ ENTRY_ORDER: Final = (
     *("encoder", "teacher", "teacher_state_dict", "student", "student_state_dict"),
 )
 """The entries of a checkpoint that are looked at first, in this order; then come all others by name."""
-DEEPEST: Final = 6  # nested mappings that are looked into
+DEEPEST_ENTRY: Final = 6  # nested mappings that are looked into
 LARGEST_HEADER: Final = 100_000_000  # bytes, the limit of the safetensors format
 
 # Values that checkpoints hold beside tensors, and that run no code when they are restored: numbers of NumPy
@@ -204,7 +203,7 @@ def _format(path: Path) -> Format:
     raise RequestError(f"is no file of weights, but {kind}", where=str(path), allowed=ALLOWED)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the tensors and the metadata, with values that are JSON decoded."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -230,9 +229,9 @@ def _read_torch(path: Path) -> Mapping[Any, Any]:
         # An open file, for torch goes by the name of a path.
         with path.open("rb") as file, torch.serialization.safe_globals(HARMLESS):
             content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise RequestError(_needs_code(str(error)), where=str(path), allowed=RESAVE) from error
-    except Exception as error:  # a damaged archive or pickle fails in as many ways as it can be damaged
+    except Exception as error:  # a damaged archive fails in as many ways as it can be damaged
+        if type(error).__name__ == "UnpicklingError":
+            raise RequestError(_needs_code(str(error)), where=str(path), allowed=RESAVE) from error
         reason = (str(error).splitlines() or [""])[0].rstrip(".")
         raise RequestError(
             f"cannot read weights ({type(error).__name__}: {reason})", where=str(path), allowed=ALLOWED
@@ -271,7 +270,7 @@ def _entries(content: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[Stat
     }
     if tensors:
         yield StateEntry(path, tensors)
-    if len(path) == DEEPEST:
+    if len(path) == DEEPEST_ENTRY:
         return
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, Mapping):
