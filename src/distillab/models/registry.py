@@ -20,6 +20,7 @@ FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
     "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
+    "object:NAME": "a network that was given as an object in Python; see docs/python.md",
     "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
 }
 
@@ -120,9 +121,13 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
 
 def _external(library: str, name: str, classes: int, inputs: InputSpec) -> nn.Module:
     # Imported here: these files use the registry's neighbors, and two of them large libraries.
-    from distillab.models import external
+    from distillab.models import external, objects
 
-    build = {"timm": external.from_timm, "torchvision": external.from_torchvision}.get(library)
+    build = {
+        "timm": external.from_timm,
+        "torchvision": external.from_torchvision,
+        "object": objects.build_object,
+    }.get(library)
     if build is None:
         return external.from_module(library, name, classes=classes, inputs=inputs)
     return build(name, classes=classes, inputs=inputs)
