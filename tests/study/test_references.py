@@ -38,7 +38,10 @@ OTHERS = {"more": {"source": "folder", "path": "nowhere"}}
 # The change of a study, and what the one line names.
 MISTAKES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "student": ({"students": ["resnet8", "resnet18"]}, ("students", "torchvision:resnet18")),
-    "teacher": ({"teacher": {"model": "mobilenet_v3_small"}}, ("teacher.model", "torchvision:mobilenet_v3_small")),
+    "teacher": (
+        {"teacher": {"model": "mobilenet_v3_small"}},
+        ("teacher.model", "torchvision:mobilenet_v3_small"),
+    ),
     "one of several teachers": (
         {"teacher": {"model": "", "models": ["resnet8", "resnet9"]}},
         ("teacher.models", "'resnet9'"),
@@ -87,7 +90,11 @@ def test_missing_thing_is_one_line_before_data_are_read(
 
 def test_study_in_python_is_checked_as_well() -> None:
     study = api.Study(
-        study="tiny", data={"source": "unread"}, teacher={"model": "resnet8"}, students="resnet18", methods=["kd"]
+        study="tiny",
+        data={"source": "unread"},
+        teacher={"model": "resnet8"},
+        students="resnet18",
+        methods=["kd"],
     )
     with pytest.raises(RequestError, match="torchvision:resnet18"):
         study.plan()

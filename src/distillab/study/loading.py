@@ -31,9 +31,9 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
         progress: Called with (stage, done, total).
 
     Raises:
-        RequestError: A network, a file or a dataset that the study names does not exist, which is found before
-            any example is read. Data cannot be read, examples of another dataset have another shape, or all
-            of them are in the first dataset.
+        RequestError: A network, a file or a dataset that the study names does not exist, which is found
+            before any example is read. Data cannot be read, examples of another dataset have another shape,
+            or all of them are in the first dataset.
 
     Example:
         >>> spec = StudySpec(

@@ -1,4 +1,4 @@
-"""What a study refers to outside of its file: networks, files and other datasets, checked before data are read.
+"""What a study refers to outside of its file, checked before data are read: networks, files, other datasets.
 
 Reading a large folder takes minutes, and a misspelt network must not be found after them.
 """
@@ -102,5 +102,8 @@ def _check_datasets(spec: StudySpec) -> None:
             name = factor.other_dataset
             if name is not None and name not in spec.others:
                 raise unknown_name(
-                    "dataset", name, spec.others or ["a dataset under `others`"], where=f"factors.{factor.name}"
+                    "dataset",
+                    name,
+                    spec.others or ["a dataset under `others`"],
+                    where=f"factors.{factor.name}",
                 )
