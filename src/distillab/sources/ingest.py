@@ -86,7 +86,7 @@ def load_dataset(
         dropped_duplicates=int((dropped & (table.parts == TRAIN)).sum()),
         broken=tuple(name for name, _ in decoded.broken),
         carved=tuple(sorted(carved, reverse=True)),
-        notes=raw.notes + notes,
+        notes=raw.notes + decoded.notes + notes,
     )
     return Dataset(
         source.dataset_name,

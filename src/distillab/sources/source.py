@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.modalities import Decoded
 from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
+from distillab.modalities.image.opening import MAX_PIXELS
+from distillab.modalities.image.rendering import PixelSettings
 from distillab.registry import Registry
 
 SPLIT_NAMES = {
@@ -114,6 +117,16 @@ def _unit(value: Any) -> Any:
     return "image" if value == "example" else value
 
 
+def _ascending(value: Any) -> Any:
+    """Return a range of values. Raises RequestError unless its ends are finite and ascend."""
+    if value != "auto" and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+        raise RequestError(
+            f"{list(value)} is not a range", allowed="auto, or two values, the lower one first: [0, 4095]"
+        )
+    return value
+
+
+_Byte = Annotated[int, Field(ge=0, le=255)]
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
 
@@ -199,6 +212,12 @@ class ImageSource(Source):
         resolution: Side in pixels of the square that every image is resized to (antialiased bilinear), or
             None to keep the images as they are, which must then be of one size.
         channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
+        intensity: The two values that become black and white where images have more than 8 bits, such as
+            ``[0, 4095]``, or ``auto``: the range of the whole set.
+        background: What shows through transparent parts: ``black``, ``white``, ``gray``, a color such as
+            ``[255, 240, 200]``, or ``auto``: the first of these on which the most images are visible.
+        max_pixels: Width times height above which an image counts as broken; a guard against files that
+            would fill the memory.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -210,6 +229,9 @@ class ImageSource(Source):
 
     resolution: int | None = Field(default=None, ge=SMALLEST_SIDE)
     channels: Literal[1, 3] | None = None
+    intensity: Annotated[Literal["auto"] | tuple[float, float], AfterValidator(_ascending)] = "auto"
+    background: Literal["auto", "black", "white", "gray"] | tuple[_Byte, _Byte, _Byte] = "auto"
+    max_pixels: Annotated[int, Field(ge=SMALLEST_SIDE**2)] = MAX_PIXELS
 
     def with_shape_of(self, shape: tuple[int, ...]) -> Source:
         _, height, width = shape
@@ -221,7 +243,12 @@ class ImageSource(Source):
         self, items: Sequence[RawImage], names: Sequence[str], progress: Progress | None = None
     ) -> Decoded:
         return decode_images(
-            items, names, resolution=self.resolution, channels=self.channels, progress=progress
+            items,
+            names,
+            resolution=self.resolution,
+            channels=self.channels,
+            settings=PixelSettings(self.intensity, self.background, self.max_pixels),
+            progress=progress,
         )
 
 
