@@ -21,6 +21,7 @@ from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
 from distillab.modalities.image.opening import MAX_PIXELS
 from distillab.modalities.image.rendering import PixelSettings
 from distillab.registry import Registry
+from distillab.sources.duplicate_rules import StatedDuplicates
 
 SPLIT_NAMES = {
     "train": "train",
@@ -147,7 +148,11 @@ class Source(PublicConfig, ABC):
             (``group``), so that no group is in two splits.
         on_broken: Whether an example that cannot be decoded stops the reading, or is left out and reported.
         duplicates: Whether train and val examples that are also in test, and train examples that are also in
-            val, are dropped or kept. They are counted in either case.
+            val, are dropped or kept. They are counted in either case. ``{near: drop}`` drops near copies too,
+            see :class:`~distillab.sources.duplicate_rules.DuplicateRules`.
+        rare_classes: What becomes of classes that have too few examples for every split: they are left out
+            (``drop``), merged into a class called ``other``, or used for training alone (``train``). If it is
+            not stated, they are an error.
         name: The dataset's name in results; by default the source's own name for it.
 
     Example:
@@ -167,8 +172,19 @@ class Source(PublicConfig, ABC):
     split_seed: int = 0
     split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
-    duplicates: Literal["drop", "keep"] = "drop"
+    duplicates: StatedDuplicates = "drop"
+    rare_classes: Literal["drop", "other", "train"] | None = None
     name: str | None = None
+
+    @property
+    def exact_duplicates(self) -> Literal["drop", "keep"]:
+        """Whether exact duplicates across splits are dropped or kept."""
+        return self.duplicates if isinstance(self.duplicates, str) else self.duplicates.exact
+
+    @property
+    def near_copies(self) -> Literal["drop", "keep", "ignore"]:
+        """Whether near copies across splits are dropped, counted and kept, or not looked for."""
+        return "keep" if isinstance(self.duplicates, str) else self.duplicates.near
 
     @property
     def dataset_name(self) -> str:

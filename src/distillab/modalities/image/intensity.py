@@ -16,8 +16,8 @@ from distillab.data.examples import Pixels
 from distillab.data.raw import StoredBytes
 from distillab.modalities.image.opening import OpenedImage, header
 
-Values = npt.NDArray[Any]
-Depth = Literal["12-bit", "16-bit", "integer", "float"]
+RawPixels = npt.NDArray[Any]
+PixelDepth = Literal["12-bit", "16-bit", "integer", "float"]
 
 _BITS_PER_SAMPLE, _NO_DATA = 258, 42113  # of TIFF; the second is GDAL's
 _COLOR = re.compile(r"(RGBA?);16([LBN])")
@@ -49,7 +49,7 @@ class Intensity:
     low: float
     high: float
 
-    def eight_bits(self, values: Values) -> Pixels:
+    def eight_bits(self, values: RawPixels) -> Pixels:
         """Return values as uint8 of the same shape, rounded; NaN becomes 0."""
         if values.dtype.kind in "iu" and float(self.low).is_integer() and float(self.high).is_integer():
             low, span = int(self.low), int(self.high) - int(self.low)
@@ -75,10 +75,10 @@ class Histogram:
     low: float = np.inf
     high: float = -np.inf
     images: int = 0
-    depths: set[Depth] = field(default_factory=set)
+    depths: set[PixelDepth] = field(default_factory=set)
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
 
-    def add(self, values: Values, depth: Depth) -> None:
+    def add(self, values: RawPixels, depth: PixelDepth) -> None:
         """Count the values of one image; those that are not finite are left out."""
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
         self.images += 1
@@ -95,7 +95,7 @@ class Histogram:
         self.counts += other.counts
 
     @property
-    def depth(self) -> Depth:
+    def depth(self) -> PixelDepth:
         """The depth that all images have in common."""
         if len(self.depths) == 1:
             return next(iter(self.depths))
@@ -130,7 +130,7 @@ class Histogram:
         return Intensity(max(self.low, min(ends[:2])), min(self.high, max(ends[2:])))
 
 
-def _keys(values: Values) -> npt.NDArray[np.int64]:
+def _keys(values: RawPixels) -> npt.NDArray[np.int64]:
     """Return the bin of each value: bins ascend as values do."""
     bits = values.astype(np.float32).ravel().view(np.uint32) >> np.uint32(16)
     negative = bits >= 0x8000
@@ -143,7 +143,7 @@ def _value(key: int, rest: int) -> float:
     return float(np.array([(bits << 16) | rest], np.uint32).view(np.float32)[0])
 
 
-def depth_of(picture: Image.Image | Values) -> Depth | None:
+def depth_of(picture: Image.Image | RawPixels) -> PixelDepth | None:
     """Return the depth of an image without color that has more than 8 bits, else None."""
     if isinstance(picture, np.ndarray):
         kind = picture.dtype
@@ -158,7 +158,7 @@ def depth_of(picture: Image.Image | Values) -> Depth | None:
     return "float" if picture.mode == "F" else None
 
 
-def values_of(picture: Image.Image | Values) -> Values:
+def values_of(picture: Image.Image | RawPixels) -> RawPixels:
     """Return the values of an image; those that a TIFF file declares to be no data are NaN."""
     if isinstance(picture, np.ndarray):
         return picture
@@ -178,7 +178,7 @@ def is_deep_color(opened: OpenedImage) -> bool:
     return opened.rawmode is not None and _COLOR.fullmatch(opened.rawmode) is not None
 
 
-def color_values(opened: OpenedImage) -> Values | None:
+def color_values(opened: OpenedImage) -> RawPixels | None:
     """Return a color image in all of its 16 bits, uint16 ``[H, W, 3 or 4]``, or None if that is impossible.
 
     The lower bytes are read by decoding the file once more in the other order of bytes.

@@ -9,11 +9,11 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageCms
 
-from distillab.modalities.image.ground import GROUNDS, Inks, Rgb, on_ground, with_alpha
+from distillab.modalities.image.ground import BACKGROUNDS, Inks, Rgb, on_ground, with_alpha
 from distillab.modalities.image.intensity import (
-    Depth,
     Histogram,
     Intensity,
+    PixelDepth,
     color_values,
     depth_of,
     is_deep_color,
@@ -25,7 +25,7 @@ DEEP, UPPER, TRANSPARENT = "deep", "upper", "transparent"
 
 _T = TypeVar("_T")
 
-_FULL: dict[Depth, Intensity] = {
+_FULL: dict[PixelDepth, Intensity] = {
     "12-bit": Intensity(0, 4095),
     "16-bit": Intensity(0, 65535),
     "integer": Intensity(0, 65535),
@@ -43,7 +43,7 @@ class PixelSettings:
 
     Attributes:
         intensity: The values that become black and white where images have more than 8 bits, or ``auto``.
-        background: What shows through transparent parts: a name of :data:`GROUNDS`, a color, or ``auto``.
+        background: What shows through transparent parts: a name of :data:`BACKGROUNDS`, a color, or ``auto``.
         max_pixels: Width times height that an image may have.
 
     Example:
@@ -57,7 +57,7 @@ class PixelSettings:
 
     def rendering(self) -> Rendering:
         """Return the rendering, in which what is ``auto`` is not settled."""
-        ground = GROUNDS.get(self.background) if isinstance(self.background, str) else self.background
+        ground = BACKGROUNDS.get(self.background) if isinstance(self.background, str) else self.background
         intensity = None if self.intensity == "auto" else Intensity(*self.intensity)
         return Rendering(intensity, ground, settled=False, max_pixels=self.max_pixels)
 
@@ -101,7 +101,7 @@ class Rendering:
                 picture = _scaled_color(opened, picture, intensity, found)
         if (rgba := with_alpha(picture)) is not None:
             found.add(TRANSPARENT)
-            picture = on_ground(rgba, self._decided(self.ground, GROUNDS["black"]))
+            picture = on_ground(rgba, self._decided(self.ground, BACKGROUNDS["black"]))
         return opened.upright(_plain(picture)), found
 
     def _decided(self, value: _T | None, usual: _T) -> _T:
@@ -176,7 +176,7 @@ class Survey:
         return replace(
             rendering,
             intensity=self.values.range() if intensity is None and self.values.images else intensity,
-            ground=GROUNDS[self.inks.ground()] if ground is None else ground,
+            ground=BACKGROUNDS[self.inks.ground()] if ground is None else ground,
             settled=True,
         )
 
@@ -224,13 +224,13 @@ def _on_intensity(some: str, rendering: Rendering, survey: Survey | None) -> str
 
 
 def _on_ground(some: str, rendering: Rendering, survey: Survey | None) -> str:
-    ground = rendering.ground or GROUNDS["black"]
-    name = next((name for name, color in GROUNDS.items() if color == ground), str(list(ground)))
+    ground = rendering.ground or BACKGROUNDS["black"]
+    name = next((name for name, color in BACKGROUNDS.items() if color == ground), str(list(ground)))
     note = f"Images with transparent parts: {some}; the ground is {name} (`background`)"
     if survey is not None and survey.inks.empty:
         note += f"; transparent everywhere: {survey.inks.empty:,}"
-    if survey is not None and name in GROUNDS:
+    if survey is not None and name in BACKGROUNDS:
         inks = survey.inks
-        unseen = inks.images - inks.empty - int(inks.visible[list(GROUNDS).index(name)])
+        unseen = inks.images - inks.empty - int(inks.visible[list(BACKGROUNDS).index(name)])
         note += f"; hardly visible on it: {unseen:,}" if unseen else ""
     return f"{note}."
