@@ -1,4 +1,4 @@
-"""Rare classes: all of them are named, and dropped, merged or used for training alone where that is stated."""
+"""Rare classes: all are named, and dropped, merged or used for training alone where that is stated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_all_rare_classes_are_named_at_once(tmp_path: Path) -> None:
     assert message.startswith("30 classes have too few examples to be split into train, test, val: ")
     assert "'rare00' has 1 example, 'rare01' has 1 example," in message
     assert message.endswith(
-        "and 25 more (allowed: at least 3 different examples per class, or `rare_classes: drop | other | train`)"
+        "and 25 more (allowed: at least 3 different examples per class, or"
+        " `rare_classes: drop | other | train`)"
     )
 
 
@@ -131,9 +132,8 @@ def test_classes_that_a_given_split_lacks_are_rare(
 def test_groups_with_rare_classes_are_never_split(rule: Any, tmp_path: Path) -> None:
     root = tmp_path / "data"
     for group in range(6):
-        counts = (
-            {"cat": 4, "dog": 4} | ({"rare": 2} if group == 2 else {}) | ({"odd": 1} if group > 3 else {})
-        )
+        rare = {"rare": 2} if group == 2 else {"odd": 1} if group > 3 else {}
+        counts = {"cat": 4, "dog": 4, **rare}
         for number, (name, count) in enumerate(counts.items()):
             (root / f"g{group}" / name).mkdir(parents=True)
             for row, image in enumerate(noise(count, 10 * group + number)):

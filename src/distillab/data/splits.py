@@ -203,7 +203,7 @@ def check_enough_groups(
         count = f"{having[few[0]]} group{'s' if having[few[0]] != 1 else ''}"
         what = f"class {classes[few[0]]!r} lies in {count}, to be split by group into {splits}"
     else:
-        counted = [f"{classes[label]!r} ({having[label]})" for label in few]
+        counted = [f"{classes[label]!r} ({having[label]})" for label in few.tolist()]
         what = (
             f"{len(few)} classes lie in too few groups to be split by group into {splits}: {_first(counted)}"
         )
@@ -244,7 +244,7 @@ def check_enough(targets: Targets, codes: Indices, classes: Sequence[str], carve
     if len(few) == 1:
         what = f"class {classes[few[0]]!r} has {have(int(few[0]))} to be split into {splits}"
     else:
-        counted = [f"{classes[label]!r} has {have(int(label))}" for label in few]
+        counted = [f"{classes[label]!r} has {have(int(label))}" for label in few.tolist()]
         what = f"{len(few)} classes have too few examples to be split into {splits}: {_first(counted)}"
     raise RequestError(
         what,

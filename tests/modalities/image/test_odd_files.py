@@ -115,7 +115,7 @@ def frames(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_first_frame_is_used_and_said(kind: str) -> None:
+def test_first_frame_is_used_and_noted(kind: str) -> None:
     result = decoded([frames(kind), of(RAMP)])
     np.testing.assert_array_equal(result.items[0], result.items[1])
     what = (

@@ -10,7 +10,7 @@ from PIL import Image
 
 Rgb = tuple[int, int, int]
 
-BACKGROUNDS: dict[str, Rgb] = {"black": (0, 0, 0), "white": (255, 255, 255), "gray": (128, 128, 128)}
+NAMED_GROUNDS: dict[str, Rgb] = {"black": (0, 0, 0), "white": (255, 255, 255), "gray": (128, 128, 128)}
 """The grounds that are tried, in order: the first one on which most images are visible."""
 
 _VISIBLE = 32  # gray levels between ink and ground, on average over the ink
@@ -39,7 +39,7 @@ class Inks:
     Attributes:
         images: Number of images with transparent parts.
         empty: How many of them are transparent everywhere.
-        visible: Number of images whose ink is visible on each of :data:`BACKGROUNDS`.
+        visible: Number of images whose ink is visible on each of :data:`NAMED_GROUNDS`.
 
     Example:
         >>> inks = Inks()
@@ -52,7 +52,7 @@ class Inks:
 
     images: int = 0
     empty: int = 0
-    visible: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(BACKGROUNDS), np.int64))
+    visible: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(NAMED_GROUNDS), np.int64))
 
     def add(self, rgba: Image.Image, *, gray: bool) -> None:
         """Count an image of mode RGBA, whose color will be lost if ``gray``."""
@@ -64,7 +64,7 @@ class Inks:
             return
         ink = np.asarray(rgba.convert("L" if gray else "RGB"), dtype=np.int16)
         ink = ink.reshape(*alpha.shape, -1)
-        for place, ground in enumerate(BACKGROUNDS.values()):
+        for place, ground in enumerate(NAMED_GROUNDS.values()):
             contrast = np.abs(ink - ground[0]).max(axis=2)
             self.visible[place] += (alpha * contrast).sum() >= _VISIBLE * total
 
@@ -76,4 +76,4 @@ class Inks:
 
     def ground(self) -> str:
         """Return the name of the first ground on which the most images are visible."""
-        return list(BACKGROUNDS)[int(self.visible.argmax())]
+        return list(NAMED_GROUNDS)[int(self.visible.argmax())]

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image, ImageCms
 
-from distillab.modalities.image.ground import BACKGROUNDS, Inks, Rgb, on_ground, with_alpha
+from distillab.modalities.image.ground import NAMED_GROUNDS, Inks, Rgb, on_ground, with_alpha
 from distillab.modalities.image.intensity import (
     Histogram,
     Intensity,
@@ -43,7 +43,7 @@ class PixelSettings:
 
     Attributes:
         intensity: The values that become black and white where images have more than 8 bits, or ``auto``.
-        background: What shows through transparent parts: a name of :data:`BACKGROUNDS`, a color, or ``auto``.
+        background: What shows through transparent parts: a name of :data:`NAMED_GROUNDS`, a color, or ``auto``.
         max_pixels: Width times height that an image may have.
 
     Example:
@@ -57,7 +57,7 @@ class PixelSettings:
 
     def rendering(self) -> Rendering:
         """Return the rendering, in which what is ``auto`` is not settled."""
-        ground = BACKGROUNDS.get(self.background) if isinstance(self.background, str) else self.background
+        ground = NAMED_GROUNDS.get(self.background) if isinstance(self.background, str) else self.background
         intensity = None if self.intensity == "auto" else Intensity(*self.intensity)
         return Rendering(intensity, ground, settled=False, max_pixels=self.max_pixels)
 
@@ -101,7 +101,7 @@ class Rendering:
                 picture = _scaled_color(opened, picture, intensity, found)
         if (rgba := with_alpha(picture)) is not None:
             found.add(TRANSPARENT)
-            picture = on_ground(rgba, self._decided(self.ground, BACKGROUNDS["black"]))
+            picture = on_ground(rgba, self._decided(self.ground, NAMED_GROUNDS["black"]))
         return opened.upright(_plain(picture)), found
 
     def _decided(self, value: _T | None, usual: _T) -> _T:
@@ -176,7 +176,7 @@ class Survey:
         return replace(
             rendering,
             intensity=self.values.range() if intensity is None and self.values.images else intensity,
-            ground=BACKGROUNDS[self.inks.ground()] if ground is None else ground,
+            ground=NAMED_GROUNDS[self.inks.ground()] if ground is None else ground,
             settled=True,
         )
 
@@ -224,13 +224,13 @@ def _on_intensity(some: str, rendering: Rendering, survey: Survey | None) -> str
 
 
 def _on_ground(some: str, rendering: Rendering, survey: Survey | None) -> str:
-    ground = rendering.ground or BACKGROUNDS["black"]
-    name = next((name for name, color in BACKGROUNDS.items() if color == ground), str(list(ground)))
+    ground = rendering.ground or NAMED_GROUNDS["black"]
+    name = next((name for name, color in NAMED_GROUNDS.items() if color == ground), str(list(ground)))
     note = f"Images with transparent parts: {some}; the ground is {name} (`background`)"
     if survey is not None and survey.inks.empty:
         note += f"; transparent everywhere: {survey.inks.empty:,}"
-    if survey is not None and name in BACKGROUNDS:
+    if survey is not None and name in NAMED_GROUNDS:
         inks = survey.inks
-        unseen = inks.images - inks.empty - int(inks.visible[list(BACKGROUNDS).index(name)])
+        unseen = inks.images - inks.empty - int(inks.visible[list(NAMED_GROUNDS).index(name)])
         note += f"; hardly visible on it: {unseen:,}" if unseen else ""
     return f"{note}."
