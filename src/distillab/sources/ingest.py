@@ -65,7 +65,7 @@ def load_dataset(
         >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
         (259, 29, 72, ('0', '1'))
     """
-    raw = source.read()
+    raw = source.read().without(source.unused_splits)
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more
@@ -97,6 +97,7 @@ def load_dataset(
         broken=tuple(name for name, _ in decoded.broken),
         carved=tuple(sorted(carved, reverse=True)),
         notes=raw.notes + decoded.notes + notes,
+        left_out=dict(raw.left_out),
     )
     return Dataset(
         printable(source.dataset_name),

@@ -43,7 +43,8 @@ class PixelSettings:
 
     Attributes:
         intensity: The values that become black and white where images have more than 8 bits, or ``auto``.
-        background: What shows through transparent parts: a name of :data:`NAMED_GROUNDS`, a color, or ``auto``.
+        background: What shows through transparent parts: a name of :data:`NAMED_GROUNDS`, a color or
+            ``auto``.
         max_pixels: Width times height that an image may have.
 
     Example:
