@@ -18,6 +18,7 @@ from distillab.data.splits import carve, carve_groups, check_enough, check_enoug
 from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities import Decoded, modalities
+from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
@@ -86,7 +87,7 @@ def load_dataset(
         dropped_duplicates=int((dropped & (table.parts == TRAIN)).sum()),
         broken=tuple(name for name, _ in decoded.broken),
         carved=tuple(sorted(carved, reverse=True)),
-        notes=raw.notes + notes,
+        notes=describe_left_out(raw.left_out) + raw.notes + notes,
         left_out=dict(raw.left_out),
     )
     return Dataset(

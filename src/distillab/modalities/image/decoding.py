@@ -18,6 +18,7 @@ from distillab.data.raw import Progress, RawImage, StoredBytes
 from distillab.errors import RequestError
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.image.canvas import Canvas
+from distillab.modalities.image.formats import register_formats
 from distillab.modalities.ordered_map import ordered_map
 
 SMALLEST_SIDE = 4
@@ -64,6 +65,7 @@ def decode_images(
         >>> decode_images([np.zeros((9, 9), np.uint8)], ["a"], resolution=8, channels=None).items.shape
         (1, 1, 8, 8)
     """
+    register_formats()
     canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
     size = _per_task(images, resolution)
