@@ -54,10 +54,7 @@ def test_counts_are_part_of_the_report_and_of_what_is_saved(tmp_path: Path) -> N
     (tmp_path / "pets" / "cat" / "photo").touch()
     dataset = load_dataset(parse_source({"source": "folder", "path": "pets"}, tmp_path, "data"))
     assert dataset.report.left_out == {".svg": 3, "without an ending": 1}
-    sentence = (
-        f"Files left out: 4 (3 .heic, readable after {INSTALLABLE_FORMATS['.heic']}; 1 without an ending)."
-    )
-    assert sentence in dataset.report.notes
+    assert "Files left out: 4 (3 .svg; 1 without an ending)." in dataset.report.notes
     (tmp_path / "saved").mkdir()
     dataset.save(tmp_path / "saved")
     assert Dataset.open(tmp_path / "saved").report == dataset.report
