@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from distillab.canonical import JsonObject
-from distillab.errors import DiskFullError, RequestError, unknown_name
+from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
@@ -234,6 +234,8 @@ def execute(arguments: list[str]) -> int:
             1,
             arguments,
         )
+    except WorkerStartError as error:
+        return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):
         return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
@@ -248,6 +250,8 @@ def _usage(error: Any) -> str:
 def _end(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
+        if isinstance(error := sys.exception(), WorkerStartError):
+            typer.echo(error.worker_traceback, err=True)
     typer.echo(f"distillab: {' '.join(line.split())}", err=True)
     return code
 

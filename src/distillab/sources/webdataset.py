@@ -97,6 +97,10 @@ class WebDataset(ImageSource):
             notes += (f"Samples without an image, left out: {alone}.",)
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
 
+    def check_paths(self) -> None:
+        """Raise RequestError if there is no shard: ``path`` may be a pattern. Reads nothing."""
+        self._shards()
+
     def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         """Return the shards of each split, train first, sorted by name, and notes on those left out."""
         found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _expanded(self.path)
