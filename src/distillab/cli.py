@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from distillab.canonical import JsonObject
-from distillab.errors import DiskFullError, RequestError, unknown_name
+from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.printable import printable
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
@@ -239,6 +239,8 @@ def execute(arguments: list[str]) -> int:
             1,
             arguments,
         )
+    except WorkerStartError as error:
+        return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):
         return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
@@ -253,6 +255,8 @@ def _usage(error: Any) -> str:
 def _end(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
+        if isinstance(error := sys.exception(), WorkerStartError):
+            typer.echo(error.worker_traceback, err=True)
     typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 

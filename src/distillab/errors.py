@@ -49,6 +49,19 @@ class DiskFullError(RuntimeError):
     """No space left on a disk. What was finished is kept; the interrupted job is put back into the queue."""
 
 
+class WorkerStartError(RuntimeError):
+    """Worker processes fail in the same way each time they start. What was finished is kept.
+
+    Args:
+        what: The error of the last of them, in one line.
+        worker_traceback: Its traceback in the worker, if it raised an error.
+    """
+
+    def __init__(self, what: str, worker_traceback: str = "") -> None:
+        self.worker_traceback = worker_traceback
+        super().__init__(what)
+
+
 def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | None = None) -> RequestError:
     """Return a RequestError for an unknown name, with the nearest known name as a suggestion.
 

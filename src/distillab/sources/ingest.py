@@ -25,6 +25,7 @@ from distillab.sources.checks import (
     check_emptied,
     check_groups,
 )
+from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
 from distillab.sources.source import Source
 from distillab.sources.tabulated import (
@@ -96,7 +97,7 @@ def load_dataset(
         found,
         broken=tuple(name for name, _ in decoded.broken),
         carved=tuple(sorted(carved, reverse=True)),
-        notes=raw.notes + decoded.notes + notes,
+        notes=describe_left_out(raw.left_out) + raw.notes + decoded.notes + notes,
         left_out=dict(raw.left_out),
     )
     return Dataset(

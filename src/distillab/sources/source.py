@@ -236,6 +236,13 @@ class Source(PublicConfig, ABC):
         """Return this source, set to give examples of ``shape`` if it leaves their shape open."""
         return self
 
+    def check_paths(self) -> None:
+        """Raise RequestError if a file or folder that the source names does not exist. Reads nothing."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if isinstance(value, Path) and not value.exists():
+                raise RequestError("there is no such file or folder", where=str(value))
+
     @abstractmethod
     def read(self) -> RawSplits:
         """Find the examples and their labels, without decoding. Raises RequestError if that is impossible."""

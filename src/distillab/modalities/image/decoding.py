@@ -14,6 +14,7 @@ from distillab.data.raw import Progress, RawImage
 from distillab.errors import RequestError
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.image.canvas import Canvas
+from distillab.modalities.image.formats import register_formats
 from distillab.modalities.image.opening import DAMAGE, displayed_size, opened, permissive_pillow
 from distillab.modalities.image.rendering import (
     PixelSettings,
@@ -66,6 +67,7 @@ def decode_images(
         >>> decode_images([np.zeros((9, 9), np.uint8)], ["a"], resolution=8, channels=None).items.shape
         (1, 1, 8, 8)
     """
+    register_formats()
     settings = settings or PixelSettings()
     rendering, survey = settings.rendering(), None
     with permissive_pillow():
