@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.printable import printable
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
@@ -219,6 +221,9 @@ def main() -> None:
 
 def execute(arguments: list[str]) -> int:
     """Run a command line and return its exit code. Errors are printed as one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # paths may hold bytes that are no text, or the locale be C
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:
@@ -252,7 +257,7 @@ def _end(line: str, code: int, arguments: list[str]) -> int:
         traceback.print_exc()
         if isinstance(error := sys.exception(), WorkerStartError):
             typer.echo(error.worker_traceback, err=True)
-    typer.echo(f"distillab: {' '.join(line.split())}", err=True)
+    typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 
 
