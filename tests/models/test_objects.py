@@ -19,7 +19,8 @@ from torchvision.models import resnet18
 from distillab.artefacts import load_state
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
-from distillab.models.objects import add_place, copy_objects, write_factory, write_network
+from distillab.models.object_files import add_place, copy_objects
+from distillab.models.objects import write_factory, write_network
 from support.documents import environment
 from support.source_tree import ROOT
 
@@ -206,7 +207,8 @@ SCRIPT = """
 from pathlib import Path
 import sys, torch
 from torch import nn
-from distillab.models.objects import copy_objects, write_factory, write_network
+from distillab.models.object_files import copy_objects
+from distillab.models.objects import write_factory, write_network
 
 DEPTH = {depth}
 

@@ -128,9 +128,8 @@ class _Describer:
 
 def _parts(value: Any) -> list[Any] | str:
     """Return what a value consists of, or its name or content address."""
-    return next((parts(value) for kinds, parts in _PARTS if isinstance(value, kinds)), None) or _of_object(
-        value
-    )
+    parts_of = next((parts_of for kinds, parts_of in _PARTS if isinstance(value, kinds)), _of_object)
+    return parts_of(value)
 
 
 def _of_array(value: Any) -> str:

@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
-import shutil
 import uuid
 import zlib
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cloudpickle
@@ -30,10 +26,8 @@ from distillab.errors import RequestError
 from distillab.models.definitions import factory_digest, is_installed, network_digest
 from distillab.models.external import call_factory
 from distillab.models.input_spec import InputSpec
+from distillab.models.object_files import ENDING, KIND, find_object, written_here
 
-KIND = "object"
-MENTIONED = re.compile(rf"\b{KIND}:([\w.-]+)")
-ENDING = ".pickle.z"  # compressed: the weights in it are zeros
 # The name of the network inside what torch wraps around it.
 _WRAPPERS = {
     "OptimizedModule": "_orig_mod",
@@ -41,7 +35,6 @@ _WRAPPERS = {
     "DistributedDataParallel": "module",
     "AveragedModel": "module",
 }
-_places: dict[Path, None] = {}  # folders with files of objects, the last one first searched
 
 
 def write_network(network: nn.Module, where: str) -> tuple[str, Path]:
@@ -69,7 +62,7 @@ def write_network(network: nn.Module, where: str) -> tuple[str, Path]:
     except Exception as error:  # copying runs code of the network's classes
         raise _not_written(error, where) from error
     state = {name: value for name, value in own.state_dict().items() if isinstance(value, Tensor)}
-    draft = _written_here() / uuid.uuid4().hex
+    draft = written_here() / uuid.uuid4().hex
     save_state({name: value.detach().clone() for name, value in state.items()}, draft)
     weights = draft.replace(draft.with_name(f"{weights_digest(draft)}.safetensors"))
     kept = _without_weights(own)
@@ -120,13 +113,7 @@ def build_object(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         Linear(in_features=64, out_features=2, bias=True)
     """
     full = f"{KIND}:{name}"
-    path = _find(f"{name}{ENDING}")
-    if path is None:
-        raise RequestError(
-            "this network was given in Python and is not in this process",
-            where=full,
-            allowed="the program that gives it, or the folder of its study",
-        )
+    path = find_object(name)
     try:
         held = pickle.loads(zlib.decompress(path.read_bytes()))
     except Exception as error:  # reading runs imports and code of the network's classes
@@ -140,72 +127,6 @@ def build_object(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     return call_factory(held, full, classes=classes, inputs=inputs)
 
 
-def add_place(folder: Path) -> None:
-    """Look for the files of objects in a folder too, before those that were added earlier.
-
-    Example:
-        >>> add_place(Path("runs/demo/objects"))
-    """
-    folder = folder.resolve()
-    _places.pop(folder, None)
-    _places[folder] = None
-
-
-def copy_objects(texts: Iterable[str], folder: Path) -> None:
-    """Copy the files of all objects that texts mention into a folder, unless they are there.
-
-    Args:
-        texts: Names of networks, and paths of weights.
-        folder: The folder; created if it is needed.
-
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp()) / "objects"
-        >>> name, weights = write_network(nn.Linear(2, 2), "teacher")
-        >>> copy_objects([name, str(weights)], folder)
-        >>> sorted(path.suffix for path in folder.iterdir())
-        ['.safetensors', '.z']
-    """
-    for text in texts:
-        files = [f"{name}{ENDING}" for name in MENTIONED.findall(text)]
-        if Path(text).parent == _written_here():
-            files.append(Path(text).name)
-        for file in files:
-            source = _find(file)
-            if source is not None and not (folder / file).exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                with write_atomically(folder / file) as draft:
-                    shutil.copyfile(source, draft)
-    add_place(folder)
-
-
-def in_folder(text: str, folder: Path) -> str:
-    """Return the path of weights that this process wrote as they are in a folder; other texts as they are.
-
-    Example:
-        >>> _, weights = write_network(nn.Linear(2, 2), "teacher")
-        >>> in_folder(str(weights), Path("objects")) == f"objects/{weights.name}"
-        True
-    """
-    return str(folder / Path(text).name) if Path(text).parent == _written_here() else text
-
-
-@cache
-def _temporary() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="distillab-")  # removed when the process ends
-
-
-def _written_here() -> Path:
-    folder = Path(_temporary().name).resolve()
-    if folder not in _places:
-        add_place(folder)
-    return folder
-
-
-def _find(file: str) -> Path | None:
-    return next((place / file for place in reversed(_places) if (place / file).is_file()), None)
-
-
 def _write(held: Any, kind: str, digest: str, where: str) -> str:
     """Write an object under its content address and return its name."""
     name = f"{kind}-{digest[:12]}"
@@ -213,7 +134,7 @@ def _write(held: Any, kind: str, digest: str, where: str) -> str:
         content = zlib.compress(cloudpickle.dumps(held), 1)
     except Exception as error:  # each kind of object fails in its own way
         raise _not_written(error, where) from error
-    with write_atomically(_written_here() / f"{name}{ENDING}") as draft:
+    with write_atomically(written_here() / f"{name}{ENDING}") as draft:
         draft.write_bytes(content)
     return f"{KIND}:{name}"
 
