@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillab.api.given import data_of_study
+import torch
+
+from distillab.api.given import GivenStudy
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
@@ -62,7 +64,9 @@ class Study:
     Args:
         values: The keys of a study file. Relative paths start at the current directory. ``data``, and the
             datasets of ``others``, may be Python objects as well: ``(images, labels)`` arrays, a dataset of
-            torch or of Hugging Face, or a mapping of ``train``, ``val`` and ``test`` to these.
+            torch or of Hugging Face, or a mapping of ``train``, ``val`` and ``test`` to these. So may
+            networks: a teacher that is an ``nn.Module`` teaches with its weights, a student starts from
+            them, and a function or class builds a new network for each run.
 
     Attributes:
         spec: The study, validated.
@@ -78,8 +82,8 @@ class Study:
     """
 
     def __init__(self, **values: Any) -> None:
-        written, self._held = data_of_study(values)  # the data exist as long as the study
-        self.spec: StudySpec = parse_study(written, Path.cwd(), "study")
+        self._given: GivenStudy | None = GivenStudy.of(values)
+        self.spec: StudySpec = parse_study(self._given.values, Path.cwd(), "study")
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
@@ -89,7 +93,7 @@ class Study:
             RequestError: The file cannot be read, or a key or value is not allowed.
         """
         study = cls.__new__(cls)
-        study.spec, study._held = read_study(Path(path)), ()
+        study.spec, study._given = read_study(Path(path)), None
         return study
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
@@ -136,7 +140,7 @@ class Study:
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
         chosen = pick_device(device)
-        folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
+        folder = self._begin(Path(out), chosen, on_load)
         if on_begin:
             on_begin(folder)
         if retry_failed:
@@ -147,6 +151,22 @@ class Study:
         while _needs_more_runs(folder):
             run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
         return conclude(folder)
+
+    def _begin(self, path: Path, device: torch.device, on_load: LoadProgress | None) -> StudyFolder:
+        """Begin or continue the study in a folder, into which networks given as objects are written first."""
+        folder, spec = StudyFolder(path.absolute()), self.spec
+        if self._given is not None:
+            try:
+                values = self._given.values_in(folder.objects)
+            except OSError as error:
+                raise RequestError(
+                    f"cannot write there ({error.strerror})",
+                    where=str(path),
+                    allowed="a folder you can write",
+                ) from error
+            if values != self._given.values:
+                spec = parse_study(values, Path.cwd(), "study")
+        return StudyFolder.begin(path, spec, device, on_load)
 
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
