@@ -188,6 +188,7 @@ def _member(student: StudentSpec, teacher: _OpenTeacher | None) -> CohortMember:
         student.sets.val,
         student.recipe,
         student.seeds,
+        student.start,
         task=student.sets.task,
     )
     if teacher is None:
