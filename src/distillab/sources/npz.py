@@ -86,7 +86,7 @@ class Npz(ImageSource):
                 what = f"{len(images[split])} images but {len(labels[split])} labels"
                 raise RequestError(what, where=f"{where}: {image_key}, {label_key}")
         names = [str(n) for n in archive["class_names"].tolist()] if "class_names" in archive.files else None
-        classes, encoded = _targets(labels, names, where)
+        classes, encoded = array_targets(labels, names, where)
         splits = {
             split: RawSplit(list(array), encoded[split], [f"{split}[{row}]" for row in range(len(array))])
             for split, array in images.items()
@@ -94,10 +94,23 @@ class Npz(ImageSource):
         return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"))
 
 
-def _targets(
-    labels: dict[str, npt.NDArray[Any]], names: list[str] | None, where: str
+def array_targets(
+    labels: Mapping[str, npt.NDArray[Any]], names: list[str] | None, where: str
 ) -> tuple[tuple[str, ...], Mapping[str, Targets]]:
-    """Return class names, and the labels or label sets of each split."""
+    """Return class names, and the labels or label sets of each split.
+
+    Args:
+        labels: By split, labels ``[N]`` or ``[N, 1]``, or label sets ``[N, K]`` of 0 and 1.
+        names: Names in the order of the labels, or None.
+        where: The place of the labels, for messages.
+
+    Raises:
+        RequestError: Labels are not of one of these forms, or differ in number from the names.
+
+    Example:
+        >>> array_targets({"train": np.array([1, 0])}, ["cat", "dog"], "labels")[0]
+        ('cat', 'dog')
+    """
     widths = {array.shape[1] if array.ndim == 2 else 1 for array in labels.values()}
     if widths == {1}:
         return encode_labels(labels, names, where)
