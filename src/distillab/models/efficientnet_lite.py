@@ -6,6 +6,8 @@ The networks are those of Liu, "Higher accuracy on vision models with EfficientN
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 
 from distillab.errors import RequestError
@@ -40,8 +42,23 @@ def build_efficientnet_lite(name: str, *, classes: int, inputs: InputSpec) -> nn
         image_size=None,
         batch_norm_momentum=_MOMENTUM,
     )
+    _initialize(network)
     fit_stem(network, name, inputs)
     return network
+
+
+def _initialize(network: nn.Module) -> None:
+    """Draw the initial weights of Tan and Le's program: normal ones by the fan-out of each convolution, and
+    uniform ones in the classifier. The package leaves those of torch, under which signals vanish."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            height, width = module.kernel_size
+            fan_out = height * width * module.out_channels // module.groups
+            nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+        elif isinstance(module, nn.Linear):
+            bound = 1.0 / math.sqrt(module.out_features)
+            nn.init.uniform_(module.weight, -bound, bound)
+            nn.init.zeros_(module.bias)
 
 
 def _register(number: int) -> None:

@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from distillab.errors import RequestError
 
 MARK = "@"
+_COLORS = 3
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class InputNormalization:
         """
         if channels == len(self.mean) == len(self.std):
             return self
-        if channels != 1 or len(self.mean) != len(self.std):
+        if channels != 1 or not len(self.mean) == len(self.std) == _COLORS:
             raise ValueError(f"no normalization of {channels} channels follows from {len(self.mean)}")
-        count = len(self.mean)
-        return InputNormalization((round(sum(self.mean) / count, 6),), (round(sum(self.std) / count, 6),))
+        mean, std = (round(sum(each) / _COLORS, 6) for each in (self.mean, self.std))
+        return InputNormalization((mean,), (std,))
 
     def after(
         self, mean: Sequence[float], std: Sequence[float]

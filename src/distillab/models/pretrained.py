@@ -121,7 +121,7 @@ def _of_package(name: str) -> PretrainedWeights:
 
 def _of_torchvision(name: str) -> PretrainedWeights:
     weights = _torchvision_weights(name)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[1]
+    path = _hub_file(weights.url)
     if not path.is_file():
         with _reaching(f"torchvision:{name}", path):
             weights.get_state_dict(progress=False, check_hash=True)
@@ -180,11 +180,11 @@ def _of_timm(name: str) -> PretrainedWeights:
 def _timm_file(name: str, config: Any) -> Path:
     """Return the file that timm would load, from the hub of Hugging Face or from its URL."""
     if not config.hf_hub_id:
-        path = Path(torch.hub.get_dir()) / "checkpoints" / config.url.rsplit("/", 1)[1]
-        if not path.is_file():
-            with _reaching(name, path):
+        file = _hub_file(config.url)
+        if not file.is_file():
+            with _reaching(name, file):
                 torch.hub.load_state_dict_from_url(config.url, progress=False, weights_only=True)
-        return path
+        return file
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     repository, _, revision = config.hf_hub_id.partition("@")
@@ -193,10 +193,16 @@ def _timm_file(name: str, config: Any) -> Path:
         cached = try_to_load_from_cache(repository, file, revision=revision or None)
         if isinstance(cached, str):
             return Path(cached)
-    options = {"revision": revision or None, "etag_timeout": _CONNECTION_SECONDS}
     with _reaching(name, Path(repository) / files[0]):
-        downloaded: str = hf_hub_download(repository, files[0], **options)
-        return Path(downloaded)
+        downloaded = hf_hub_download(
+            repository, files[0], revision=revision or None, etag_timeout=_CONNECTION_SECONDS
+        )
+    return Path(downloaded)
+
+
+def _hub_file(url: str) -> Path:
+    """Return where torch's hub keeps what is downloaded from a URL."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
 
 
 @contextmanager

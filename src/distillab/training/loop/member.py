@@ -51,11 +51,11 @@ class CohortMember:
         val: Its validation set.
         recipe: How it is trained.
         seeds: Its seeds.
-        start: The trained weights that it starts from; None for random ones.
         teacher_shapes: Shapes of its teacher's outputs; None without a teacher.
         teacher_classifier: The teacher's last linear layer, if the method needs it.
         teachers: Number of teachers whose logits are side by side, to be weighted by their correctness.
         task: What it is trained to predict.
+        start: The trained weights that it starts from; None for random ones.
 
     Example:
         >>> import numpy as np
@@ -76,11 +76,11 @@ class CohortMember:
     val: Examples
     recipe: ResolvedRecipe
     seeds: Seeds
-    start: InitialWeights | None = None
     teacher_shapes: OutputShapes | None = None
     teacher_classifier: nn.Linear | None = None
     teachers: int = 1
     task: Task = field(default_factory=Classification)
+    start: InitialWeights | None = None
 
 
 def new_model(

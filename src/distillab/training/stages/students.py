@@ -188,8 +188,8 @@ def _member(student: StudentSpec, teacher: _OpenTeacher | None) -> CohortMember:
         student.sets.val,
         student.recipe,
         student.seeds,
-        student.start,
         task=student.sets.task,
+        start=student.start,
     )
     if teacher is None:
         return member
