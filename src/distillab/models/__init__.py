@@ -9,7 +9,14 @@ from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.pretrained import PretrainedWeights, find_pretrained
-from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
+from distillab.models.registry import (
+    ModelFactory,
+    ModelInfo,
+    build_model,
+    check_model_name,
+    list_models,
+    models,
+)
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
 
@@ -32,6 +39,7 @@ __all__ = [
     "attention_map",
     "build_efficientnet_lite",
     "build_model",
+    "check_model_name",
     "count_macs",
     "count_parameters",
     "ensemble_name",
