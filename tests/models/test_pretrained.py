@@ -73,12 +73,15 @@ def test_padding_is_that_of_the_package_at_its_own_size() -> None:
 
     found = find_pretrained("efficientnet_lite0")
     inputs = InputSpec.square(3, found.side)
-    mine, theirs = build("efficientnet_lite0", 1000, found.side), EfficientNet.from_name("efficientnet-lite0")
-    start_from(mine, found.path, inputs, name="efficientnet_lite0", classes=1000, pretrained=True)
-    theirs.load_state_dict(read_pretrained("efficientnet_lite0", found.path, inputs))
+    built, package = (
+        build("efficientnet_lite0", 1000, found.side),
+        EfficientNet.from_name("efficientnet-lite0"),
+    )
+    start_from(built, found.path, inputs, name="efficientnet_lite0", classes=1000, pretrained=True)
+    package.load_state_dict(read_pretrained("efficientnet_lite0", found.path, inputs))
     images = torch.randn(1, *inputs.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.allclose(mine.eval()(images), theirs.eval()(images), atol=1e-4)
+        assert torch.allclose(built.eval()(images), package.eval()(images), atol=1e-4)
 
 
 def test_lite_stages_are_the_last_blocks_of_each_size() -> None:

@@ -209,7 +209,7 @@ def test_invalid_students_are_refused_in_one_line(students: Any, message: str) -
     assert line.startswith("study.yaml: students") and "\n" not in line
 
 
-def test_students_of_one_network_are_told_apart_by_name(weights: Path) -> None:
+def test_students_of_one_network_differ_by_name(weights: Path) -> None:
     students = ["resnet8", started(weights), started(weights, name="mine"), StudentEntry(model="resnet14")]
     made = plan(**SHORT, students=students)
     assert {cell.student for cell in made.cells} == {

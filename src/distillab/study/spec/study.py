@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +25,7 @@ from distillab.methods.user_methods import absolute, is_user_method
 from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
     american_method,
@@ -39,7 +38,7 @@ from distillab.study.spec.forms import (
     canonical_recipe,
 )
 from distillab.study.spec.seeds import SeedRange
-from distillab.study.spec.student import StudentEntry, entry_of, read_entry
+from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
@@ -158,7 +157,7 @@ class StudySpec(PublicConfig):
     @field_validator("students")
     @classmethod
     def _each_student_once(cls, value: tuple[str | StudentEntry, ...]) -> tuple[str | StudentEntry, ...]:
-        labels = [entry_of(each).label for each in value]
+        labels = [student_entry(each).label for each in value]
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"{label} is named twice: students need different names (key `name`)")
@@ -182,7 +181,7 @@ class StudySpec(PublicConfig):
     @property
     def student_entries(self) -> tuple[StudentEntry, ...]:
         """The students, each with what it starts from; paths of weights are absolute."""
-        entries = (entry_of(each) for each in self.students)
+        entries = (student_entry(each) for each in self.students)
         return tuple(
             entry.model_copy(update={"weights": self._base / entry.weights}) if entry.weights else entry
             for entry in entries
@@ -391,21 +390,4 @@ def read_study(path: Path) -> StudySpec:
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
         raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
-    return parse_study(_expanded(values, str(path)), path.resolve().parent, str(path))
-
-
-def _expanded(value: Any, where: str) -> Any:
-    """Return a value with environment variables, written ``${NAME}``, replaced in all texts."""
-    if isinstance(value, dict):
-        return {key: _expanded(item, f"{where}: {key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expanded(item, where) for item in value]
-    if not isinstance(value, str):
-        return value
-    for name in re.findall(r"\$\{(\w+)\}", value):
-        if name not in os.environ:
-            raise RequestError(
-                f"the environment variable {name} is not set", where=where, allowed=f"export {name}=..."
-            )
-        value = value.replace(f"${{{name}}}", os.environ[name])
-    return value
+    return parse_study(expand_environment(values, str(path)), path.resolve().parent, str(path))
