@@ -78,7 +78,8 @@ def train(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[i
     seen, started = 0, time.perf_counter()
     for inputs, labels in batches:
         optimizer.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(model(inputs), labels).backward()
+        loss: Tensor = nn.functional.cross_entropy(model(inputs), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         seen += len(labels)
     return seen, time.perf_counter() - started
@@ -90,7 +91,7 @@ def network() -> nn.Module:
         *(nn.Conv2d(3, 32, 16, 16), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)),
     ]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
 
 def print_rate(stage: str, rate: float) -> None:
@@ -120,9 +121,11 @@ def distillab(options: argparse.Namespace) -> dict[str, float]:
     print_rate("statistics", found["statistics"])
     recipe = Recipe(epochs=1, batch_size=BATCH, views="crop_flip").resolve(dataset.train)
 
+    labels = torch.from_numpy(dataset.train.labels)
+
     def epoch() -> Iterable[tuple[Tensor, Tensor]]:
         steps = training_batches(dataset.train, recipe, normalize, order_seed=0, view_seed=0, device=CPU)
-        return ((step.inputs, step.labels) for step in steps)
+        return ((step.inputs, labels[step.positions]) for step in steps)
 
     started = time.perf_counter()
     some = dataset.train.select(np.arange(min(options.torchvision_images, count)))

@@ -34,7 +34,10 @@ SIDES = ("torch", "fused")
 def side(name: str) -> AbstractContextManager[object]:
     """Return a context in which torch's own operations or the fused one are used."""
     if name == "torch":
-        return mock.patch("distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False)
+        unfused: AbstractContextManager[object] = mock.patch(
+            "distillab.models.cpu_kernels.dispatch._can_fuse", new=lambda *_: False
+        )
+        return unfused
     return nullcontext()
 
 

@@ -13,6 +13,7 @@ emulated.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,7 +79,7 @@ def seed_noise(accuracies: Mapping[Cell, float]) -> float:
     cells: dict[Cell, list[float]] = {}
     for key, accuracy in accuracies.items():
         cells.setdefault(key[:-1], []).append(accuracy)
-    return statistics.fmean(statistics.variance(each) for each in cells.values()) ** 0.5
+    return math.sqrt(statistics.fmean(statistics.variance(each) for each in cells.values()))
 
 
 def main() -> None:

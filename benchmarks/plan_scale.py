@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import gc
 import resource
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -23,7 +24,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+from unittest import mock
 
 import torch
 
@@ -34,11 +36,10 @@ from distillab.study.job import Job, StudentJob
 from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 from distillab.study.ledger import Ledger
 from distillab.study.ledger import ledger as ledger_module
+from distillab.study.ledger.connection import transaction
 from distillab.study.planning.plan import Plan, make_plan
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.study.status import study_status
-
-R = TypeVar("R")
 
 CONDITIONS, METHODS = 100, 20
 DEPENDENTS = 5_000
@@ -137,19 +138,21 @@ def watched(path: Path) -> Iterator[None]:
         watcher.join()
 
 
-class Timed(Ledger):
-    """A ledger that records the milliseconds of each of its transactions."""
+@contextlib.contextmanager
+def timed_transactions(taken: list[float]) -> Iterator[None]:
+    """Append the milliseconds of each transaction of a ledger to a list."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.taken: list[float] = []
-
-    def _transaction(self, body: Callable[[], R]) -> R:
+    @contextlib.contextmanager
+    def timed_transaction(db: sqlite3.Connection) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            return super()._transaction(body)
+            with transaction(db):
+                yield
         finally:
-            self.taken.append((time.perf_counter() - started) * 1e3)
+            taken.append((time.perf_counter() - started) * 1e3)
+
+    with mock.patch.object(ledger_module, "transaction", timed_transaction):
+        yield
 
 
 def bare_job(name: str, *needs: str) -> Job:
@@ -169,17 +172,18 @@ def bare_job(name: str, *needs: str) -> Job:
 def fan_out(path: Path, runs: int) -> None:
     """Time the end of a job with many dependents, in a ledger of many jobs."""
     jobs: list[Job] = []
-    for first in range(0, runs, DEPENDENTS + 1):
+    for first in range(0, max(runs, 2 * (DEPENDENTS + 1)), DEPENDENTS + 1):  # one to finish and one to fail
         jobs.append(bare_job(f"outputs{first}"))
         jobs += (bare_job(f"{first}.{n}", f"outputs{first}") for n in range(DEPENDENTS))
-    with Timed(path) as ledger, watched(path):
+    taken: list[float] = []
+    with Ledger(path) as ledger, watched(path):
         ledger.create({}, jobs, [], [])
-        ledger.taken.clear()
         outputs = [job.id for job in jobs if not job.needs]
         half, text = len(outputs) // 2, f"{DEPENDENTS:,} dependents"
-        each(f"done, {text}", [lambda o=o: ledger.done(o, 1.0) for o in outputs[:half]])  # type: ignore[misc]
-        each(f"fail, {text}", [lambda o=o: ledger.fail(o, "why") for o in outputs[half:]])  # type: ignore[misc]
-        print(f"{'longest transaction':24} {max(ledger.taken):8.2f} ms of {len(ledger.taken)}")
+        with timed_transactions(taken):
+            each(f"done, {text}", [lambda o=o: ledger.done(o, 1.0) for o in outputs[:half]])  # type: ignore[misc]
+            each(f"fail, {text}", [lambda o=o: ledger.fail(o, "why") for o in outputs[half:]])  # type: ignore[misc]
+    print(f"{'longest transaction':24} {max(taken):8.2f} ms of {len(taken)}")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ LOADED = 100_000
 
 def rate(side: int, channels: int, define: tuple[str, ...]) -> float:
     """Return images per second."""
-    source = Shapes(define=define)  # type: ignore[arg-type]
+    source = Shapes(define=define)
     count = max(64, 4096 * 32**2 // side**2)
     best = 0.0
     for number in range(ROUNDS):

@@ -60,7 +60,8 @@ def precision_of(folder: StudyFolder) -> str:
     """Return the precision that most students of the study were trained in."""
     with folder.ledger() as ledger:
         jobs = [ledger.job(cell.run) for cell in ledger.cells() if cell.run]
-        return statistics.mode(job.recipe["precision"] for job in jobs if isinstance(job, StudentJob))
+        precisions: list[str] = [job.recipe["precision"] for job in jobs if isinstance(job, StudentJob)]
+        return statistics.mode(precisions)
 
 
 def operations(folder: StudyFolder) -> float:
@@ -71,7 +72,9 @@ def operations(folder: StudyFolder) -> float:
     total = 0.0
     with folder.ledger() as ledger:
         jobs = [job for name in ledger.states() if (job := ledger.job(name)) and store.has(job.kind, name)]
-    for job in (job for job in jobs if not isinstance(job, OutputsJob)):
+    for job in jobs:
+        if isinstance(job, OutputsJob):
+            continue
         record = store.run_record(job.kind, job.id)
         macs_of[job.id] = record.macs
         seen = record.steps * job.recipe["batch_size"]

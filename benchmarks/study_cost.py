@@ -44,6 +44,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 PILOT_STEPS = 9  # with fewer, a short disturbance decides
 # Seconds between samples: many, since sampling is included in the measurement.
-SAMPLING = {"every": 1.0, "memory_every": 10.0}
+sampled_measure = partial(measure, every=1.0, memory_every=10.0)
 # Number of images, largest number of epochs, epochs of the teachers, minutes (None: no limit).
 SIZES: dict[str, tuple[int, int, int, float | None]] = {
     "whole": (5000, 10, 5, None),
@@ -120,7 +121,7 @@ def distillab(study: Path, workers: int | None) -> tuple[Path, Cost]:
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "distillab.cli", "run", str(study), "--out", str(folder)]
     command += ["--workers", str(workers)] if workers else []
-    return folder, measure([command], study.with_suffix(".log"), **SAMPLING)
+    return folder, sampled_measure([command], study.with_suffix(".log"))
 
 
 def train_teacher(name: str, images: Path, epochs: int, folder: Path) -> Path:
@@ -168,7 +169,7 @@ def torchdistill(job: Record, setup: Setup, name: str, folder: Path) -> tuple[li
         )
         commands.append([sys.executable, str(SIDE), str(file)])
         outs.append(out)
-    cost = measure(commands, folder / f"{name}.log", setup.threads, **SAMPLING)
+    cost = sampled_measure(commands, folder / f"{name}.log", setup.threads)
     return [run for out in outs for run in json.loads(out.read_text())["runs"]], cost
 
 

@@ -38,7 +38,7 @@ def write_images(dataset: Dataset, images: int, path: Path) -> None:
         raise SystemExit(f"--images must lie between {max(classes, BATCH)} and {len(dataset.train)}")
     sizes = {"train": images, "val": max(classes, images // 10), "test": min(2000, max(classes, images // 2))}
     sets = {"train": dataset.train, "val": dataset.val, "test": dataset.eval["test"]}
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, whole in sets.items():
         chosen = evenly(whole, sizes[split])
         arrays |= {f"x_{split}": whole.pixels(chosen), f"y_{split}": whole.labels[chosen]}

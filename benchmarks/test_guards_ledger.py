@@ -63,6 +63,7 @@ def test_transaction_time_is_independent_of_the_number_of_jobs(
     turns = itertools.cycle((small, large))
     # Alternately, so that other work on the machine affects both equally.
     benchmark.pedantic(lambda: next(turns)(), rounds=2 * ROUNDS, iterations=1)
+    assert benchmark.stats
     times = benchmark.stats.stats.data
     medians = [sorted(times[start::2])[ROUNDS // 2] for start in (0, 1)]
     ratio = medians[1] / medians[0]

@@ -80,6 +80,7 @@ def test_batched_or_cached_is_many_times_as_fast(
     turns = itertools.cycle(what(images, tmp_path))
     # Alternately, so that other work on the machine affects both equally.
     benchmark.pedantic(lambda: next(turns)(), rounds=2 * ROUNDS, iterations=1, warmup_rounds=4)
+    assert benchmark.stats
     times = benchmark.stats.stats.data
     usual, faster = (sorted(times[start::2])[ROUNDS // 2] for start in (0, 1))
     name = request.node.callspec.id

@@ -107,7 +107,8 @@ def network(name: str, classes: int, side: int, weights: str | None = None) -> n
     model = build_model(name, classes=classes, inputs=InputSpec.square(3, side))
     if weights:
         model.load_state_dict(load_file(weights))
-    model.fc = nn.Sequential(OrderedDict(embedding=nn.Identity(), linear=model.fc))
+    classifier: nn.Module = model.get_submodule("fc")
+    model.fc = nn.Sequential(OrderedDict(embedding=nn.Identity(), linear=classifier))
     return model
 
 

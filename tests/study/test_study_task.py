@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Pool
 from distillab.data.targets import LabelSets
 from distillab.errors import RequestError
+from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.job import StoredJob
 from distillab.study.planning.plan import Plan, make_plan
@@ -118,3 +121,21 @@ def test_softmax_options_need_classification(teacher: dict[str, Any], message: s
     spec(teacher=teacher)
     with pytest.raises(RequestError, match=message):
         spec(teacher=teacher, **MULTILABEL)
+
+
+def test_merged_classes_of_a_teacher_need_classification(tmp_path: Path) -> None:
+    network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
+    save_file(network.state_dict(), tmp_path / "teacher.safetensors")
+    teacher = {
+        "model": "resnet8",
+        "provenance": "external",
+        "weights": str(tmp_path / "teacher.safetensors"),
+        "classes": ["dry cough", "wet cough", "fever", "rash"],
+    }
+    merged = {**teacher, "class_map": {"dry cough": "cough", "wet cough": "cough"}}
+    with pytest.raises(
+        RequestError, match=r"teacher.class_map: several classes .* cannot be merged"
+    ) as raised:
+        planned(teacher=merged)
+    assert "\n" not in str(raised.value)
+    assert planned(teacher={**teacher, "class_map": {"dry cough": "cough"}}).students

@@ -33,6 +33,7 @@ class DataReport:
         broken: Paths (or row names) of examples that could not be decoded and were left out.
         carved: The splits carved from train because the source has none, such as ``("val", "test")``.
         notes: Anything else a reader must know, one sentence each.
+        left_out: Number of files that were not read, by what they are, such as ``{".heic images": 60}``.
 
     Example:
         >>> DataReport(duplicates={"train/test": 10}, dropped_duplicates=10).carved
@@ -44,6 +45,7 @@ class DataReport:
     broken: tuple[str, ...] = ()
     carved: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +167,7 @@ class Dataset:
                 tuple(report["broken"]),
                 tuple(report["carved"]),
                 tuple(report["notes"]),
+                report.get("left_out", {}),
             ),
             others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
             known_statistics=(known[0], known[1]) if known else None,

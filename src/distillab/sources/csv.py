@@ -15,7 +15,8 @@ from distillab.errors import RequestError, unknown_name
 from distillab.sources.columns import column_values
 from distillab.sources.delimited import read_table
 from distillab.sources.grouping import captured, check_pattern, encode_groups
-from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplits, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplits, SourcePath, source
+from distillab.sources.split_names import SPLIT_NAMES
 from distillab.sources.table import TableFiles, TableItems, check_files
 
 FILE_COLUMNS = ("file", "path", "filename", "file_name")

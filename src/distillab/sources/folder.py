@@ -22,7 +22,8 @@ from distillab.sources.grouping import (
     groups_by_table,
     read_groups,
 )
-from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, Source, SourcePath, source
+from distillab.sources.split_names import SPLIT_NAMES
 
 
 class ClassFolders(Source):

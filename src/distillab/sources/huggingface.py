@@ -9,7 +9,8 @@ from pydantic import AfterValidator, ValidationInfo
 
 from distillab.errors import RequestError
 from distillab.sources.columns import choose_image_column, column_images, existing_columns
-from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplits, source
+from distillab.sources.source import ImageSource, RawSplits, source
+from distillab.sources.split_names import SPLIT_NAMES
 from distillab.sources.table import TableItems, TableSource
 
 

@@ -49,7 +49,7 @@ def load_dataset(
         >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
         (259, 29, 72, ('0', '1'))
     """
-    raw = source.read()
+    raw = source.read().without(source.unused_splits)
     table, notes = _select_classes(_tabulate(raw), source.classes)
     table, more = _labelled(table)
     notes += more
@@ -87,6 +87,7 @@ def load_dataset(
         broken=tuple(name for name, _ in decoded.broken),
         carved=tuple(sorted(carved, reverse=True)),
         notes=raw.notes + notes,
+        left_out=dict(raw.left_out),
     )
     return Dataset(
         source.dataset_name,

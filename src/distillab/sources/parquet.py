@@ -13,7 +13,8 @@ from distillab.data import storage
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.cells import ImageColumn
 from distillab.sources.columns import choose_image_column, column_images
-from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplits, source
+from distillab.sources.source import ImageSource, RawSplits, source
+from distillab.sources.split_names import SPLIT_NAMES
 from distillab.sources.table import TableFiles, TableItems, check_files
 
 _SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from distillab.config import PublicConfig
 from distillab.data.examples import Indices
@@ -18,16 +18,7 @@ from distillab.errors import RequestError
 from distillab.modalities import Decoded
 from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
 from distillab.registry import Registry
-
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-    "test": "test",
-}
-"""The split that a folder, file or table means, by its name in lower case."""
+from distillab.sources.split_names import SplitChoice, read_split_choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +59,7 @@ class RawSplits:
         group_names: Names of the groups, in order.
         notes: Sentences for the data report.
         parents: The coarser class of each class, in label order; empty if the source does not know it.
+        left_out: Number of files that were not read, by what they are.
 
     Example:
         >>> import numpy as np
@@ -84,11 +76,20 @@ class RawSplits:
     group_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def given(self) -> dict[str, RawSplit]:
         """Return the splits that the source has, in canonical order: train, val, test."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    def without(self, names: Collection[str]) -> RawSplits:
+        """Return these splits without val or test, if they are named."""
+        return replace(
+            self,
+            val=None if "val" in names else self.val,
+            test=None if "test" in names else self.test,
+        )
 
 
 def _from_base(path: Path, info: ValidationInfo) -> Path:
@@ -116,6 +117,7 @@ def _unit(value: Any) -> Any:
 
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
+StatedSplits = Annotated[dict[str, str | list[str] | None] | None, BeforeValidator(read_split_choice)]
 
 
 class Source(PublicConfig, ABC):
@@ -129,6 +131,9 @@ class Source(PublicConfig, ABC):
         classes: Keep only these classes, or the first k; relabelled 0..k-1 in the source's label order.
         val: Share of train that is carved for val if the source has no val split (after test is carved).
         test: Share of train that is carved for test if the source has no test split.
+        splits: The source's own name of a split, or a list of them, by split, where it differs from the usual
+            ones: ``{train: Training, test: [fold4, fold5]}``. ``null`` leaves a split out, which is then
+            carved. Splits that are not stated are found by their names.
         split_seed: Seed of the carving.
         split_by: Whether single examples are carved (``image``, also written ``example``), or whole groups
             (``group``), so that no group is in two splits.
@@ -147,15 +152,32 @@ class Source(PublicConfig, ABC):
     kind: ClassVar[str] = ""
     modality: ClassVar[str] = "image"
     argument: ClassVar[str | None] = None  # the key that `source:argument` on the command line sets
+    names_splits: ClassVar[bool] = False  # whether the splits have names of their own, for the key `splits`
 
     classes: Annotated[list[str] | Annotated[int, Field(ge=2)] | None, BeforeValidator(_class_names)] = None
     val: SplitShare = 0.1
     test: SplitShare = 0.2
+    splits: StatedSplits = None
     split_seed: int = 0
     split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: Literal["drop", "keep"] = "drop"
     name: str | None = None
+
+    @model_validator(mode="after")
+    def _splits_have_names(self) -> Source:
+        if not self.names_splits and any((self.splits or {}).values()):
+            raise RequestError(
+                f"the splits of source {self.kind!r} have no names of their own",
+                where="splits",
+                allowed="null, which leaves a split out",
+            )
+        return self
+
+    @property
+    def unused_splits(self) -> tuple[str, ...]:
+        """The splits that ``splits`` leaves out."""
+        return tuple(split for split, own in (self.splits or {}).items() if own is None)
 
     @property
     def dataset_name(self) -> str:
@@ -169,6 +191,17 @@ class Source(PublicConfig, ABC):
     def entry(self) -> dict[str, object]:
         """Return a JSON mapping, without defaults, that :func:`parse_source` reads back into this source."""
         return {"source": self.kind, **self.model_dump(mode="json", exclude_defaults=True)}
+
+    @property
+    def split_choice(self) -> SplitChoice:
+        """The source's own names of splits, as ``splits`` states them."""
+        stated = self.splits or {}
+        return SplitChoice(
+            {
+                split: () if own is None else (own,) if isinstance(own, str) else tuple(own)
+                for split, own in stated.items()
+            }
+        )
 
     def with_shape_of(self, shape: tuple[int, ...]) -> Source:
         """Return this source, set to give examples of ``shape`` if it leaves their shape open."""

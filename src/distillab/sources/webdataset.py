@@ -16,7 +16,8 @@ from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.folder import image_extensions
 from distillab.sources.labels import encode_labels
-from distillab.sources.source import SPLIT_NAMES, ImageSource, RawSplit, RawSplits, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
+from distillab.sources.split_names import SPLIT_NAMES
 
 _SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 LABEL_ENDINGS = (".cls", ".txt")

@@ -96,7 +96,7 @@ class TeacherJob(_Work):
         task: The task, if it is not classification.
     """
 
-    kind: ClassVar[Kind] = "teacher"
+    kind: ClassVar[Literal["teacher"]] = "teacher"
     cohort: ClassVar[str] = ""
 
     model: str
@@ -154,7 +154,7 @@ class OutputsJob(_Work):
         endless: Whether views are drawn without end, so that they are known by an example's id.
     """
 
-    kind: ClassVar[Kind] = "outputs"
+    kind: ClassVar[Literal["outputs"]] = "outputs"
     cohort: ClassVar[str] = ""
 
     teacher: str
@@ -219,7 +219,7 @@ class StudentJob(_Work):
             with one forward pass of the teacher for all of them. Empty for a student that is trained alone.
     """
 
-    kind: ClassVar[Kind] = "student"
+    kind: ClassVar[Literal["student"]] = "student"
 
     model: str
     method: JsonObject

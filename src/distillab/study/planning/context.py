@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from distillab.canonical import Canonical, seed_from, spec_id
-from distillab.data.class_map import ClassMap, class_map
+from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
@@ -110,7 +110,16 @@ class PlanContext:
         key = tuple(teacher), student
         if key not in self._class_maps:
             names = self.spec.teacher.class_map
-            self._class_maps[key] = class_map(*key, self.dataset.train, names)
+            mapping = class_map(*key, self.dataset.train, names)
+            if merges(mapping) and self.written_task is not None:
+                # The log-sum-exp of logits is that of a sum of softmax probabilities.
+                raise RequestError(
+                    f"several classes of the teacher map to one {self.task.class_noun} of the student, "
+                    f"and their outputs cannot be merged in the task {self.task.name}",
+                    where="teacher.class_map",
+                    allowed="at most one class of the teacher per class of the student",
+                )
+            self._class_maps[key] = mapping
         return self._class_maps[key]
 
     def check(
