@@ -19,6 +19,8 @@ from PIL import Image
 
 from distillab.errors import RequestError
 from distillab.sources import load_dataset, parse_source
+from distillab.sources.memory import HeldData
+from distillab.sources.python_data import hold
 
 SIDE, EACH = 8, 6  # pixels per side, and images per class and split
 Array = npt.NDArray[np.uint8]
@@ -182,11 +184,20 @@ def make_webdataset(folder: Path) -> dict[str, Any]:
     return {"path": "pets"}
 
 
+def make_memory(folder: Path) -> dict[str, Any]:
+    held = hold({"train": (noise(10 * EACH, 0), [0, 1] * 5 * EACH)}, "data")
+    HELD.append(held)
+    return {"content": held.content}
+
+
+HELD: list[HeldData] = []  # a source can be read as long as its data are held
+
 SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": make_audio,
     "audio_csv": make_audio_csv,
     "csv": make_csv,
     "digits": no_files,
+    "memory": make_memory,
     "mnist5k": no_files,
     "folder": make_folder,
     "parquet": make_parquet,

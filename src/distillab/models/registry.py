@@ -7,21 +7,15 @@ from typing import Protocol
 
 from torch import nn
 
-from distillab.errors import RequestError, unknown_name
+from distillab.errors import RequestError
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
+from distillab.models.names import FORMS, require_known_name, unknown_model
 from distillab.registry import Registry
 
 SMALLEST_INPUT_SIDE = 8  # three stages leave at least 2x2 positions of it
-
-FORMS = {
-    "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
-    "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
-    "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
-    "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
-}
 
 
 class ModelFactory(Protocol):
@@ -111,11 +105,29 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     library, colon, rest = name.partition(":")
     if not colon:
         if name not in models:
-            raise unknown_name("model", name, [*models, *FORMS])
+            raise unknown_model(name, models)
         return models[name](classes=classes, inputs=inputs)
     model = _external(library, rest, classes, inputs)
     inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
     return model
+
+
+def check_model_name(name: str) -> None:
+    """Raise RequestError if no network has this name. Takes no data, and builds nothing.
+
+    Args:
+        name: A name as :func:`build_model` takes it.
+
+    Raises:
+        RequestError: The name is not known, or its package or module cannot be imported.
+
+    Example:
+        >>> check_model_name("resnet8x4")
+        >>> check_model_name("mobilenet_v3_small")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: unknown model 'mobilenet_v3_small', did you mean 'torchvision:...
+    """
+    require_known_name(name, models)
 
 
 def _external(library: str, name: str, classes: int, inputs: InputSpec) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -51,7 +52,10 @@ class HuggingFace(TableSource, ImageSource):
         return Path(self.path).name
 
     def read(self) -> RawSplits:
-        splits = self._load()
+        return self.splits_in(self._load())
+
+    def splits_in(self, splits: Mapping[str, HubDataset]) -> RawSplits:
+        """Return the examples of datasets, one per split, train first. Raises RequestError."""
         schemas = {split: data.features.arrow_schema for split, data in splits.items()}
         tables = {split: data.with_format("arrow")[:] for split, data in splits.items()}
         schema = schemas["train"]  # carries the class names that a table may have lost

@@ -1,24 +1,21 @@
-"""The verbs as functions, for Python and for the command line."""
+"""Studies: made of a file or of Python objects, planned, run and reported."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distillab.canonical import JsonObject
+from distillab.api.given import data_of_study
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
+from distillab.forkserver import is_loading_main
 from distillab.machine import usable_cores
-from distillab.modalities import normalization_of
-from distillab.modalities.embedding import embeddings
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
-from distillab.sources.parsing import parse_source, source_from_argument
-from distillab.sources.source import Source
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
@@ -26,9 +23,6 @@ from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import pick_device
-
-if TYPE_CHECKING:
-    from distillab.profile import LoadedTeacher, Profile
 
 
 def _ignore(_share: float) -> None:
@@ -66,7 +60,12 @@ class Study:
     ``Study(...).run("runs/tiny")`` runs it, and resumes it when it is called again.
 
     Args:
-        values: The keys of a study file. Relative paths start at the current directory.
+        values: The keys of a study file. Relative paths start at the current directory. ``data``, and the
+            datasets of ``others``, may be Python objects as well: ``(images, labels)`` arrays, a dataset of
+            torch or of Hugging Face, or a mapping of ``train``, ``val`` and ``test`` to these.
+
+    Attributes:
+        spec: The study, validated.
 
     Raises:
         RequestError: A key or value is not allowed.
@@ -79,7 +78,8 @@ class Study:
     """
 
     def __init__(self, **values: Any) -> None:
-        self.spec: StudySpec = parse_study(values, Path.cwd(), "study")
+        written, self._held = data_of_study(values)  # the data exist as long as the study
+        self.spec: StudySpec = parse_study(written, Path.cwd(), "study")
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
@@ -89,7 +89,7 @@ class Study:
             RequestError: The file cannot be read, or a key or value is not allowed.
         """
         study = cls.__new__(cls)
-        study.spec = read_study(Path(path))
+        study.spec, study._held = read_study(Path(path)), ()
         return study
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
@@ -129,6 +129,12 @@ class Study:
             RequestError: The request cannot be fulfilled as written.
             DiskFullError: There is no space left; what was finished is kept.
         """
+        if is_loading_main():
+            raise RequestError(
+                "a worker process imports this script, which would run the study again",
+                where=f"{self.spec.study}: run",
+                allowed='`if __name__ == "__main__":` above what starts the study',
+            )
         chosen = pick_device(device)
         folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
         if on_begin:
@@ -154,6 +160,12 @@ def conclude(folder: StudyFolder) -> Finished:
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
+
+    Example:
+        >>> import tempfile
+        >>> conclude(StudyFolder(Path(tempfile.mkdtemp())))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
@@ -176,66 +188,3 @@ def report(path: str | Path) -> Finished:
         distillab.errors.RequestError: nowhere: no study here ...
     """
     return conclude(StudyFolder.open(Path(path)))
-
-
-SHARED_KEYS = ("resolution", "channels")  # source keys that also apply to the other dataset of a profile
-
-
-def profile(
-    data: str | Path,
-    *,
-    against: str | Path | None = None,
-    teacher: str | Path | None = None,
-    weights: str | Path | None = None,
-    embedding: str = "patches",
-    keys: JsonObject | None = None,
-    device: str = "auto",
-    on_load: LoadProgress | None = None,
-) -> Profile:
-    """Measure the properties of a dataset that matter for distillation. Trains no network.
-
-    Args:
-        data: A folder, a file, or ``source:argument``, as on the command line.
-        against: Another dataset to measure the distance to.
-        teacher: A model, with ``weights``; or the folder of a study, for its first teacher.
-        weights: The model's weights, a safetensors file.
-        embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
-        keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
-            and channels apply to the other dataset as well.
-        device: Where the teacher computes.
-        on_load: Called with (stage, done, total).
-
-    Raises:
-        RequestError: The request cannot be fulfilled as written.
-
-    Example:
-        >>> profile("digits:", weights="resnet14.safetensors")
-        Traceback (most recent call last):
-        distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
-    """
-    # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import load_teacher, profile_source
-
-    embeddings[embedding]  # reject an unknown name before anything is read
-    if weights is not None and teacher is None:
-        raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
-    chosen = dict(keys or {})
-    common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
-
-    def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = normalization_of(dataset)
-        file = None if weights is None else Path(weights)
-        return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
-
-    return profile_source(
-        _source(data, chosen),
-        against=None if against is None else _source(against, common),
-        embedding=embedding,
-        teacher=None if teacher is None else load,
-        progress=on_load,
-    )
-
-
-def _source(data: str | Path, keys: JsonObject) -> Source:
-    source = source_from_argument(str(data))
-    return parse_source(source.entry() | dict(keys), Path(), str(data)) if keys else source

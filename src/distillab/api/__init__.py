@@ -1,0 +1,6 @@
+"""The verbs as functions, for Python and for the command line."""
+
+from distillab.api.profiles import profile
+from distillab.api.studies import Finished, Study, conclude, report
+
+__all__ = ["Finished", "Study", "conclude", "profile", "report"]

@@ -1,0 +1,101 @@
+"""The profile of a dataset, in one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distillab.canonical import JsonObject
+from distillab.data.dataset import Dataset
+from distillab.errors import RequestError
+from distillab.modalities import normalization_of
+from distillab.modalities.embedding import embeddings
+from distillab.sources.memory import HeldData
+from distillab.sources.parsing import parse_source
+from distillab.sources.python_data import entry_of, splits_of
+from distillab.sources.source import Source
+from distillab.study.loading import LoadProgress
+from distillab.training.numerics.device import pick_device
+
+if TYPE_CHECKING:
+    from distillab.profile import LoadedTeacher, Profile
+
+SHARED_KEYS = ("resolution", "channels")  # source keys that also apply to the other dataset of a profile
+
+
+def profile(
+    data: Any,
+    *,
+    against: Any = None,
+    teacher: str | Path | None = None,
+    weights: str | Path | None = None,
+    embedding: str = "patches",
+    keys: JsonObject | None = None,
+    device: str = "auto",
+    on_load: LoadProgress | None = None,
+) -> Profile:
+    """Measure the properties of a dataset that matter for distillation. Trains no network.
+
+    Args:
+        data: A folder, a file, or ``source:argument``, as on the command line; or Python objects:
+            ``(images, labels)``, a dataset of torch or of Hugging Face, or a mapping of ``train``, ``val``
+            and ``test`` to these.
+        against: Another dataset to measure the distance to.
+        teacher: A model, with ``weights``; or the folder of a study, for its first teacher.
+        weights: The model's weights, a safetensors file.
+        embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
+        keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
+            and channels apply to the other dataset as well.
+        device: Where the teacher computes.
+        on_load: Called with (stage, done, total).
+
+    Raises:
+        RequestError: The request cannot be fulfilled as written.
+
+    Example:
+        >>> profile("digits:", weights="resnet14.safetensors")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
+    """
+    # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
+    from distillab.profile import check_teacher, load_teacher, profile_source
+
+    embeddings[embedding]  # reject an unknown name before anything is read
+    if weights is not None and teacher is None:
+        raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
+    if teacher is not None:
+        check_teacher(teacher, None if weights is None else Path(weights))
+    chosen = dict(keys or {})
+    common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
+    source, held = _source(data, chosen, "data", on_load)
+    other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
+    if other is not None:
+        other.check_paths()
+
+    def load(dataset: Dataset) -> LoadedTeacher:
+        normalise = normalization_of(dataset)
+        file = None if weights is None else Path(weights)
+        return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
+
+    found = profile_source(
+        source,
+        against=other,
+        embedding=embedding,
+        teacher=None if teacher is None else load,
+        progress=on_load,
+    )
+    del held, other_held  # the data had to exist until here
+    return found
+
+
+def _source(
+    data: Any, keys: JsonObject, where: str, progress: LoadProgress | None
+) -> tuple[Source, HeldData | None]:
+    """Return the source that data stand for, and what holds them meanwhile."""
+    if isinstance(data, str | Path):
+        where = str(data)
+    elif keys:
+        data = {**(data if isinstance(data, Mapping) else splits_of(data, where)), **keys}
+    entry, held = entry_of(data, where, progress)
+    return parse_source({**entry, **keys}, Path(), where), held
