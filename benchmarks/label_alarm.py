@@ -2,7 +2,7 @@
 
     DISTILLAB_DATA=DIR python benchmarks/label_alarm.py [--out FILE] [--embedding KIND] [NAME ...]
 
-On each set, labels are changed by the factor ``label_noise``: symmetric noise of 0, 2, 5, 10 and 20 %, and noise
+On each set, the factor ``label_noise`` changes labels: symmetric noise of 0, 2, 5, 10 and 20 %, and noise
 to the next class of 10 %, each under three seeds. One row per run: what was planted, the estimate with its
 interval, whether the probe judges, whether there is an alarm, and the share of labels that confident learning
 contradicts, on which the alarm rested before (from 3 %, if the probe was right on 60 %). Prints a summary.

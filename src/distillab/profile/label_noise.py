@@ -13,14 +13,14 @@ from distillab.profile.probe import ProbePredictions
 
 _SAMPLE_SIZE = 5_000  # images of the likelihood; more narrow an interval that is narrow already
 _SHARPENINGS = np.geomspace(0.25, 4.0, 25)
-_RATES = np.concatenate([np.arange(0.0, 0.06, 0.0025), np.arange(0.06, 0.96, 0.01)])
+_RATES = np.concatenate([np.arange(0, 20) / 1000, np.arange(8, 60) / 400, np.arange(15, 96) / 100])
 _HALF_CHI_SQUARED = 1.92  # drop of the log-likelihood at the ends of a 95 % interval, chi-squared(1) / 2
 _WIDEST = 0.1  # interval that still judges
 _WEAKEST = 1 / 3  # accuracy of the probe beyond chance that still judges
 
 
 @dataclass(frozen=True, eq=False)
-class LabelNoise:
+class NoiseEstimate:
     """Wrong labels of a dataset, as far as a probe can judge them.
 
     Attributes:
@@ -45,7 +45,7 @@ class LabelNoise:
         return Interval(self.low, self.high, "profile likelihood")
 
 
-def estimate_label_noise(probed: ProbePredictions) -> LabelNoise:
+def estimate_label_noise(probed: ProbePredictions) -> NoiseEstimate:
     """Return the share of wrong labels that explains the predictions of a probe best.
 
     An image whose label contradicts the probe is a difficult image or has a wrong label. The two differ in
@@ -78,14 +78,26 @@ def estimate_label_noise(probed: ProbePredictions) -> LabelNoise:
     likelihood = np.stack([np.log(_mixed(given, rate, classes)).sum(axis=1) for rate in rates])
     profile = likelihood.max(axis=1)
     best = int(profile.argmax())
-    inside = rates[profile >= profile[best] - _HALF_CHI_SQUARED]
-    rate, low, high = float(rates[best]), float(inside.min()), float(inside.max())
+    rate = float(rates[best])
+    low, high = _interval(rates, profile - profile[best] + _HALF_CHI_SQUARED)
     clean = softmax(logs * _SHARPENINGS[likelihood[best].argmax()], axis=1)
     of_given = clean[np.arange(len(clean)), probed.labels]
     wrong = rate * (1 - of_given) / (classes - 1) / _mixed(of_given, rate, classes)
     beyond_chance = (probed.balanced_accuracy - probed.chance) / (1 - probed.chance)
     judges = high - low <= _WIDEST and beyond_chance / (1 - rate) >= _WEAKEST
-    return LabelNoise(rate, low, high, judges, wrong, clean)
+    return NoiseEstimate(rate, low, high, judges, wrong, clean)
+
+
+def _interval(rates: npt.NDArray[np.float64], above: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the first and the last rate at which a function, linear between the rates, is not negative."""
+    inside = np.flatnonzero(above >= 0)
+    ends = []
+    for edge, outside in ((inside[0], inside[0] - 1), (inside[-1], inside[-1] + 1)):
+        end = rates[edge]
+        if 0 <= outside < len(rates):
+            end += (rates[outside] - end) * above[edge] / (above[edge] - above[outside])
+        ends.append(float(end))
+    return ends[0], ends[1]
 
 
 def _given(logs: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

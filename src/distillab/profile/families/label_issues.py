@@ -12,7 +12,7 @@ from cleanlab.rank import get_normalized_margin_for_each_label
 from distillab.data.examples import Indices
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
-from distillab.profile.label_noise import LabelNoise, estimate_label_noise
+from distillab.profile.label_noise import NoiseEstimate, estimate_label_noise
 from distillab.profile.measure import Family, Gallery, Interval, exact_interval
 from distillab.profile.probe import FeatureMatrix, ProbePredictions, probe_out_of_fold
 from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
@@ -31,7 +31,7 @@ class _Judged:
 
     positions: Indices
     probed: ProbePredictions
-    noise: LabelNoise
+    noise: NoiseEstimate
     features: str
 
 
@@ -86,7 +86,7 @@ def measure_label_issues(data: ProfiledDataset) -> Family | None:
     return family.build()
 
 
-def alarm_text(noise: LabelNoise) -> str:
+def alarm_text(noise: NoiseEstimate) -> str:
     """Return the alarm on wrong labels, or an empty text if there is no evidence of them."""
     if not noise.judges or noise.low < _ALARM_FROM:
         return ""
