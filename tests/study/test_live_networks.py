@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import nn
 from distillab.api import Study, profile
 from distillab.artefacts import WEIGHTS
 from distillab.errors import RequestError
-from distillab.study.folder import StudyFolder
-from support.live import IMAGES, LABELS, SHORT, SmallNet, small_net
+from support.documents import environment
+from support.live import IMAGES, LABELS, SHORT, SmallNet, small_net, trained_net
+from support.source_tree import ROOT
 from support.studies import rows_of
 
 STUDY: dict[str, Any] = {
@@ -29,8 +31,7 @@ STUDY: dict[str, Any] = {
 
 
 def teacher(**keys: Any) -> dict[str, Any]:
-    # Its weights are random: whether it is any good is another question.
-    return {"model": small_net(width=16), "at_chance": "continue", **keys}
+    return {"model": trained_net(), **keys}
 
 
 def test_workers_build_a_given_teacher_and_students(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_workers_build_a_given_teacher_and_students(tmp_path: Path) -> None:
     rows = rows_of(finished.folder)
     assert {row["teacher"].partition("-")[0] for row in rows} == {"object:SmallNet"}
     [stored] = finished.folder.store.root.glob(f"teacher/*/{WEIGHTS}")
-    expected = small_net(width=16).state_dict()
+    expected = trained_net().state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in load_file(stored).items())
 
 
@@ -49,7 +50,7 @@ def test_equal_objects_resume_a_study_and_others_are_refused(tmp_path: Path) -> 
     again = Study(teacher=teacher(), **STUDY).run(tmp_path, executor="inline", device="cpu")
     assert [row["run_id"] for row in rows_of(again.folder)] == ids
     with pytest.raises(RequestError, match="belongs to another study"):
-        Study(teacher=teacher(model=small_net(1, width=16)), **STUDY).run(tmp_path, device="cpu")
+        Study(teacher=small_net(1, width=16), **STUDY).run(tmp_path, device="cpu")
 
 
 def test_a_student_starts_from_the_weights_it_has(tmp_path: Path) -> None:
@@ -74,13 +75,23 @@ def test_a_factory_as_teacher_is_trained_in_the_study(tmp_path: Path) -> None:
     assert plan.count("teacher") == 1
 
 
-def test_the_folder_of_a_study_runs_without_the_objects(tmp_path: Path) -> None:
-    Study(teacher=teacher(), **STUDY).run(tmp_path, executor="inline", device="cpu")
-    shutil.rmtree(tmp_path / "store" / "student")
-    study = Study.read(tmp_path / "study.yaml")
-    finished = study.run(tmp_path, executor="inline", device="cpu")
-    assert finished.outcome.done == 4
-    assert StudyFolder.open(tmp_path).objects.is_dir()
+def test_a_run_is_reproduced_in_a_process_without_the_objects(tmp_path: Path) -> None:
+    values = STUDY | {"students": [small_net(), lambda: SmallNet(width=4)], "seeds": 1}
+    finished = Study(teacher=teacher(), **values).run(tmp_path / "run", executor="inline", device="cpu")
+    runs = {row["student"]: row["run_id"] for row in rows_of(finished.folder) if row["method"] == "kd"}
+    finished.folder.path.rename(tmp_path / "moved")
+    for run in runs.values():
+        assert "logits agree" in _reproduced(tmp_path / "moved", run)
+    assert len(runs) == 2
+    again = Study(teacher=teacher(), **values).run(tmp_path / "moved", executor="inline", device="cpu")
+    assert again.outcome.done == 4
+
+
+def _reproduced(folder: Path, run: str) -> str:
+    command = [sys.executable, "-m", "distillab.cli", "reproduce", str(folder), run]
+    ended = subprocess.run(command, env=environment(ROOT), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 def test_a_teacher_is_profiled() -> None:

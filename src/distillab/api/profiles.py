@@ -14,6 +14,7 @@ from distillab.errors import RequestError
 from distillab.modalities import normalization_of
 from distillab.modalities.embedding import embeddings
 from distillab.models.objects import write_network
+from distillab.notebook import notebook_progress
 from distillab.sources.memory import HeldData
 from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of, splits_of
@@ -51,7 +52,7 @@ def profile(
         keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
             and channels apply to the other dataset as well.
         device: Where the teacher computes.
-        on_load: Called with (stage, done, total).
+        on_load: Called with (stage, done, total); by default, a notebook shows it.
 
     Raises:
         RequestError: The request cannot be fulfilled as written.
@@ -73,6 +74,18 @@ def profile(
         teacher, weights = write_network(teacher, "teacher")
     if teacher is not None:
         check_teacher(teacher, None if weights is None else Path(weights))
+    if on_load is None:
+        with notebook_progress() as show:
+            return profile(
+                data,
+                against=against,
+                teacher=teacher,
+                weights=weights,
+                embedding=embedding,
+                keys=keys,
+                device=device,
+                on_load=lambda what, done, total: show(what, done / max(total, 1)),
+            )
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
     source, held = _source(data, chosen, "data", on_load)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
@@ -15,6 +16,7 @@ from distillab.errors import RequestError
 KIND = "object"
 ENDING = ".pickle.z"  # compressed: the weights in it are zeros
 _MENTIONED = re.compile(rf"\b{KIND}:([\w.-]+)")
+_WEIGHTS = re.compile(r".*[/\\]objects[/\\]([0-9a-f]{64})\.safetensors")
 _places: dict[Path, None] = {}  # the last one is searched first
 
 
@@ -83,6 +85,31 @@ def in_folder(text: str, folder: Path) -> str:
         'objects/c0ffee.safetensors'
     """
     return str(folder / Path(text).name) if Path(text).parent == written_here() else text
+
+
+def located(path: Path) -> Path:
+    """Return the path of weights, or where they are now if they belong to a study whose folder has moved.
+
+    Example:
+        >>> located(Path("teacher.safetensors")).as_posix()
+        'teacher.safetensors'
+    """
+    return path if path.exists() else _find(path.name) or path
+
+
+def portable(value: Any) -> Any:
+    """Return JSON values with the content addresses of weights instead of their paths in the folder of a study.
+
+    Example:
+        >>> portable({"weights": "/runs/demo/objects/" + 64 * "0" + ".safetensors"})["weights"][:10]
+        'object:000'
+    """
+    if isinstance(value, Mapping):
+        return {key: portable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [portable(each) for each in value]
+    found = _WEIGHTS.fullmatch(value) if isinstance(value, str) else None
+    return f"{KIND}:{found[1]}" if found else value
 
 
 def written_here() -> Path:
