@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distillab.errors import RequestError
 from distillab.study.design import Cell, ConditionRecord
-from distillab.study.job import Job, StoredJob
+from distillab.study.job import MAX_COHORT, Job, StoredJob
 from distillab.study.ledger.connection import transaction
 from distillab.study.ledger.interim import admit, hold_others
 from distillab.study.ledger.propagation import (
@@ -29,7 +29,6 @@ LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 TIDY_SECONDS = 10.0
 MAX_DEATHS = 3
-MAX_COHORT = 16
 
 
 class Ledger(LedgerReader):
@@ -188,6 +187,12 @@ class Ledger(LedgerReader):
                 )
         return len(lost)
 
+    def workers(self) -> int:
+        """Return how many worker processes are alive and running jobs."""
+        query = "SELECT host, pid, MAX(heartbeat) FROM jobs WHERE state = ? GROUP BY host, pid"
+        running = self.db.execute(query, (JobState.RUNNING,))
+        return sum(not self._is_lost(*row) for row in running)
+
     def retry_failed(self) -> int:
         """Put every failed job back into the queue; return their number."""
         with transaction(self.db):
@@ -252,8 +257,9 @@ class Ledger(LedgerReader):
 
     def _finish(self, job: str, state: JobState, seconds: float | None, error: str | None) -> bool:
         changed = self.db.execute(
-            f"UPDATE jobs SET state = ?, seconds = ?, error = ? WHERE id = ? AND state IN {OPEN_STATES}",
-            (state, seconds, error, job),
+            "UPDATE jobs SET state = ?, seconds = ?, error = ?, heartbeat = ? "
+            f"WHERE id = ? AND state IN {OPEN_STATES}",
+            (state, seconds, error, self._clock(), job),
         )
         return changed.rowcount == 1
 
