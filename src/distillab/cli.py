@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.printable import printable
 
 if TYPE_CHECKING:
     from distillab.study.folder import StudyFolder
@@ -229,6 +231,9 @@ def main() -> None:
 
 def execute(arguments: list[str]) -> int:
     """Run a command line and return its exit code. Errors are printed as one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # paths may hold bytes that are no text, or the locale be C
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:
@@ -262,7 +267,7 @@ def _end(line: str, code: int, arguments: list[str]) -> int:
         traceback.print_exc()
         if isinstance(error := sys.exception(), WorkerStartError):
             typer.echo(error.worker_traceback, err=True)
-    typer.echo(f"distillab: {' '.join(line.split())}", err=True)
+    typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 
 

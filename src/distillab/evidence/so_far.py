@@ -41,7 +41,10 @@ class BestSoFar:
         self._pairs = _pairs(self._measurements.cells)
 
     def describe(self) -> str:
-        """Return the method with its gain: ``kd, +1.8 points over ce (12 pairs)``; empty if no pair is done."""
+        """Return the method with its gain: ``kd, +1.8 points of accuracy over ce (12 pairs)``.
+
+        The result is empty if no pair is done.
+        """
         self._measurements.refresh()
         metric = self._task.metrics[self._task.primary]
         sign = 1.0 if metric.higher_is_better else -1.0

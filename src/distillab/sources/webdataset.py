@@ -14,7 +14,7 @@ import numpy as np
 
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.folder import image_extensions
+from distillab.modalities.image.formats import image_extensions
 from distillab.sources.labels import encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 from distillab.sources.split_names import SPLIT_NAMES

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from distillab.printable import printable
 from distillab.study.ledger import JobState
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, duration
@@ -44,10 +45,10 @@ def print_plan(seen: PlanSummary) -> None:
     splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: duration(value) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("study", seen.study)
-    table.add_row("data", f"{seen.dataset}: {splits} examples, {seen.image}")
+    table.add_row("study", printable(seen.study))
+    table.add_row("data", f"{printable(seen.dataset)}: {splits} examples, {seen.image}")
     for note in seen.notes:
-        table.add_row("", note)
+        table.add_row("", printable(note))
     for factor, levels in seen.factors.items():
         table.add_row("factor", f"{factor}: {levels}")
     table.add_row(
@@ -142,10 +143,10 @@ def print_outcome(finished: Finished) -> None:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
     for failure in ended.failures[:MAX_FAILURES]:
-        typer.echo(f"failed: {failure.kind} {failure.id}: {failure.error}", err=True)
+        typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
-    typer.echo(f"report: {finished.report}")
+    typer.echo(f"report: {printable(str(finished.report))}")
 
 
 def print_status(found: StudyStatus, now: float) -> None:
@@ -157,7 +158,7 @@ def print_status(found: StudyStatus, now: float) -> None:
     """
     console = Console(highlight=False, markup=False)
     # A title given as a string is read as markup, whatever the console says.
-    title = Text(f"{found.study}: {100 * found.share_done:.0f} % of the work done")
+    title = Text(f"{printable(found.study)}: {100 * found.share_done:.0f} % of the work done")
     table = Table(title=title, title_justify="left")
     table.add_column("job")
     used = {state for counts in found.jobs.values() for state in counts}
@@ -171,10 +172,10 @@ def print_status(found: StudyStatus, now: float) -> None:
     console.print(table)
     console.print(f"{describe_left(found)}; {duration(sum(found.seconds.values()))} of training time so far")
     if (last := found.last_finished) is not None:
-        what = f" ({last.what})" if last.what else ""
+        what = f" ({printable(last.what)})" if last.what else ""
         console.print(f"last finished: {last.kind} {last.id}{what}, {last.state} {ago(now - last.at)}")
     for reason in found.reasons:
-        console.print(str(reason), soft_wrap=True)
+        console.print(printable(str(reason)), soft_wrap=True)
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
@@ -185,9 +186,11 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=PIPED_WIDTH)
     channels, height, width = found.shape
-    console.print(f"{found.dataset}: {found.images:,} examples, {width}x{height}, {channels} channel(s)")
+    console.print(
+        f"{printable(found.dataset)}: {found.images:,} examples, {width}x{height}, {channels} channel(s)"
+    )
     for alarm in found.alarms:
-        console.print(f"! {alarm}")
+        console.print(f"! {printable(alarm)}")
     for family in found.families:
         table = Table(title=f"\n{family.title}", title_justify="left", box=None, padding=(0, 2, 0, 0))
         table.add_column("", ratio=5)
@@ -209,13 +212,13 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
             )
         console.print(table)
         for note in family.notes:
-            console.print(note)
+            console.print(printable(note))
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
     console.print(f"\n{found.seconds:.1f} s of wall time; shared by several measures: {shared}")
     if found.claims:
         console.print(f"{', '.join(found.claims)}: published claims, see docs/claims.md", soft_wrap=True)
     if page is not None:
-        console.print(f"page: {page}", soft_wrap=True)
+        console.print(f"page: {printable(str(page))}", soft_wrap=True)
 
 
 def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:

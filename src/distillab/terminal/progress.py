@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from distillab.printable import printable
+from distillab.study.job import Kind
 from distillab.study.ledger import JobState
 from distillab.study.status import StudyStatus, study_status
 from distillab.terminal.wording import clock_time, duration
@@ -57,7 +59,7 @@ class PlainLines:
     def write(self, text: str) -> None:
         """Write a line now."""
         self._last = self._clock()
-        self._stream.write(f"{clock_time(self._last)} {text}\n")
+        self._stream.write(f"{clock_time(self._last)} {printable(text)}\n")
         self._stream.flush()
 
 
@@ -196,7 +198,8 @@ def describe_left(found: StudyStatus) -> str:
         return "time left not known before the first job is done"
     if found.wall_seconds_left is None:
         return f"about {duration(found.training_seconds_left)} of training time left; no worker is running"
-    return f"about {duration(found.wall_seconds_left)} of wall time left with {found.workers} workers"
+    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    return f"about {duration(found.wall_seconds_left)} of wall time left with {workers}"
 
 
 def _amount_of_work(found: StudyStatus) -> str:
@@ -206,4 +209,4 @@ def _amount_of_work(found: StudyStatus) -> str:
     return f"{', '.join(parts)}" + (f" ({done} done before)" if done else "")
 
 
-_KINDS = {"student": "students", "teacher": "teachers", "outputs": "teacher outputs"}
+_KINDS: dict[Kind, str] = {"student": "students", "teacher": "teachers", "outputs": "teacher outputs"}
