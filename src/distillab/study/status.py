@@ -34,6 +34,7 @@ class StudyStatus:
         training_seconds_left: Estimate of the training time that is left, from the finished jobs; None before
             the first.
         last_finished: The job that finished last.
+        pace: Training time that the running workers finish per second of wall time; None if not yet known.
 
     Example:
         >>> StudyStatus("demo", {"student": {JobState.DONE: 4}}, 1.0, {"student": 9.5}, ()).as_dict()["jobs"]
@@ -48,6 +49,7 @@ class StudyStatus:
     workers: int = 0
     training_seconds_left: float | None = None
     last_finished: FinishedJob | None = None
+    pace: float | None = None
 
     def count(self, state: JobState) -> int:
         """Return the number of jobs in a state."""
@@ -63,7 +65,7 @@ class StudyStatus:
         """Estimate of the wall time that is left; None if it is not known, or no worker is running."""
         if self.training_seconds_left is None or not self.workers:
             return None
-        return self.training_seconds_left / self.workers
+        return self.training_seconds_left / (self.pace or self.workers)
 
     @property
     def reasons(self) -> tuple[FailureReason, ...]:
@@ -128,6 +130,7 @@ def study_status(path: Path, *, clock: Callable[[], float] = time.time) -> Study
             workers=ledger.workers(),
             training_seconds_left=training_seconds_left(ledger.work()),
             last_finished=ledger.last_finished(),
+            pace=ledger.pace(),
         )
 
 

@@ -121,10 +121,14 @@ class RunProgress:
         bar: The bar, if any.
         lines: The lines, if any.
         clock: Returns seconds since the epoch.
+
+    Attributes:
+        bar: The bar, if any.
+        lines: The lines, if any.
     """
 
     def __init__(self, bar: Progress | None, lines: PlainLines | None, clock: Clock = time.time) -> None:
-        self._bar, self._lines, self._clock = bar, lines, clock
+        self.bar, self.lines, self._clock = bar, lines, clock
         self._folder: StudyFolder | None = None
         self._best: BestSoFar | None = None
         self._began, self._before = 0.0, 0
@@ -132,17 +136,17 @@ class RunProgress:
     def begin(self, folder: StudyFolder) -> None:
         """Write the first line: what there is to do."""
         self._folder = folder
-        if self._lines is not None:
+        if self.lines is not None:
             found = study_status(folder.path, clock=self._clock)
             self._began, self._before = self._clock(), found.finished_runs
-            self._lines.write(f"{found.study}: {_amount_of_work(found)}, in {folder.path}")
+            self.lines.write(f"{found.study}: {_amount_of_work(found)}, in {folder.path}")
 
     def __call__(self, share: float) -> None:
         """Update the bar, and write a line if the last one was a minute ago."""
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=share, total=1.0, visible=True)
-        if self._lines is not None and self._folder is not None and self._lines.is_due():
-            self._lines.write(self._line(self._folder))
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=share, total=1.0, visible=True)
+        if self.lines is not None and self._folder is not None and self.lines.is_due():
+            self.lines.write(self._line(self._folder))
 
     def _line(self, folder: StudyFolder) -> str:
         from distillab.evidence.so_far import BestSoFar
