@@ -15,6 +15,7 @@ from distillab.study.job import Kind
 from distillab.study.ledger import JobFailure, JobState, Ledger
 from distillab.study.ledger.failures import FailureReason, group_failures
 from distillab.study.ledger.reader import FinishedJob, WorkOfKind
+from distillab.study.run_count import RunCount
 
 STUDY_FILE = "study.yaml"
 LEDGER_FILE = "ledger.sqlite"
@@ -72,12 +73,18 @@ class StudyStatus:
         """The failures by their reason, the most frequent first."""
         return group_failures(self.failures)
 
+    @property
+    def runs(self) -> RunCount:
+        """The number of student runs by state."""
+        return RunCount.of(self.jobs.get("student", {}))
+
     def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab status --json`` prints. Keys are added, never renamed."""
         return {
             "study": self.study,
             "jobs": {kind: dict(counts) for kind, counts in self.jobs.items()},
             "share_done": self.share_done,
+            "so_far": None if self.runs.finished else self.runs.text,
             "seconds": dict(self.seconds),
             "failures": [{"id": each.id, "kind": each.kind, "error": each.error} for each in self.failures],
             "failure_reasons": [each.as_dict() for each in self.reasons],
