@@ -14,7 +14,7 @@ from rich.text import Text
 from distillab.printable import printable
 from distillab.study.ledger import JobState
 from distillab.terminal.progress import describe_left
-from distillab.terminal.wording import ago, duration
+from distillab.terminal.wording import ago, time_span
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
     from distillab.api import Finished
@@ -43,7 +43,7 @@ def print_plan(seen: PlanSummary) -> None:
 
     console = Console(highlight=False, markup=False)
     splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
-    hours = {kind: duration(value) for kind, value in seen.seconds.items()}
+    hours = {kind: time_span(value) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("study", printable(seen.study))
     table.add_row("data", f"{printable(seen.dataset)}: {splits} examples, {seen.image}")
@@ -63,10 +63,10 @@ def print_plan(seen: PlanSummary) -> None:
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
     workers = f"{seen.workers} worker{'s' if seen.workers > 1 else ''}"
-    table.add_row("wall time", f"about {duration(seen.wall_seconds)} with the {workers} of this machine")
+    table.add_row("wall time", f"about {time_span(seen.wall_seconds)} with the {workers} of this machine")
     table.add_row(
         "training time",
-        f"about {duration(sum(seen.seconds.values()))} in all workers together "
+        f"about {time_span(sum(seen.seconds.values()))} in all workers together "
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
         "from timed trials of a few seconds per model on this machine",
     )
@@ -74,7 +74,7 @@ def print_plan(seen: PlanSummary) -> None:
         table.add_row(
             "",
             f"at most; if the first interim analysis decides everything, {seen.least_students} students "
-            f"and about {duration(seen.least_wall_seconds)} of wall time "
+            f"and about {time_span(seen.least_wall_seconds)} of wall time "
             f"(interim analyses at {', '.join(map(str, seen.looks))} seeds)",
         )
     table.add_row("power", _power(seen))
@@ -175,7 +175,7 @@ def print_status(found: StudyStatus, now: float) -> None:
     console.print(table)
     if not found.runs.finished:
         console.print(f"so far: {found.runs.text}")
-    console.print(f"{describe_left(found)}; {duration(sum(found.seconds.values()))} of training time so far")
+    console.print(f"{describe_left(found)}; {time_span(sum(found.seconds.values()))} of training time so far")
     if (last := found.last_finished) is not None:
         what = f" ({printable(last.what)})" if last.what else ""
         console.print(f"last finished: {last.kind} {last.id}{what}, {last.state} {ago(now - last.at)}")

@@ -22,7 +22,7 @@ from distillab.printable import printable
 from distillab.study.job import Kind
 from distillab.study.ledger import JobState
 from distillab.study.status import StudyStatus, study_status
-from distillab.terminal.wording import clock_time, duration
+from distillab.terminal.wording import clock_time, time_span
 
 if TYPE_CHECKING:  # a command that only looks prints without torch, which takes seconds to import
     from distillab.evidence.so_far import BestSoFar
@@ -201,9 +201,9 @@ def describe_left(found: StudyStatus) -> str:
     if found.training_seconds_left is None:
         return "time left not known before the first job is done"
     if found.wall_seconds_left is None:
-        return f"about {duration(found.training_seconds_left)} of training time left; no worker is running"
+        return f"about {time_span(found.training_seconds_left)} of training time left; no worker is running"
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
-    return f"about {duration(found.wall_seconds_left)} of wall time left with {workers}"
+    return f"about {time_span(found.wall_seconds_left)} of wall time left with {workers}"
 
 
 def _amount_of_work(found: StudyStatus) -> str:

@@ -6,11 +6,11 @@ import time
 from datetime import timedelta
 
 
-def duration(seconds: float) -> str:
+def time_span(seconds: float) -> str:
     """Return a duration as hours, minutes and seconds.
 
     Example:
-        >>> duration(75.4), duration(90_000)
+        >>> time_span(75.4), time_span(90_000)
         ('0:01:15', '1 day, 1:00:00')
     """
     return str(timedelta(seconds=round(seconds)))

@@ -24,13 +24,14 @@ def choose_numerics(
     spec, dataset = context.spec, context.dataset
     inputs = InputSpec(*dataset.train.shape)
     workers = default_workers(device)
+    students = {entry.model for entry in spec.student_entries}
     chosen = {}
     networks = sorted({**work.images, **work.queried}.items())
     for place, (model, images) in enumerate(networks):
         if progress:
             progress(f"timing {model}", place, len(networks))
         trained = model in work.images
-        of_students = model in spec.students or not trained
+        of_students = model in students or not trained
         recipe = spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0])
         chosen[model] = select_numerics(
             Workload(
