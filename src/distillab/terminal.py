@@ -150,10 +150,11 @@ def _seeds(seen: PlanSummary) -> str:
 def _power(seen: PlanSummary) -> str:
     from distillab.evidence.power import detectable_effect
     from distillab.evidence.sequential import look_plan
+    from distillab.study.spec.seeds import LEAST_PAIRS
 
     pairs = seen.seeds
-    if pairs < 2:
-        return "one seed gives no interval: no verdict is possible"
+    if pairs < LEAST_PAIRS:
+        return f"{pairs} pair{'s' if pairs > 1 else ''} per comparison: no verdict below {LEAST_PAIRS} pairs"
     if seen.looks:
         looks = look_plan(seen.looks, seen.confidence)
         first, last = (
@@ -193,6 +194,8 @@ def print_outcome(finished: Finished) -> None:
     if ended.open:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
+    if not ended.runs.finished:
+        typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
@@ -216,6 +219,8 @@ def print_status(found: StudyStatus) -> None:
         if counts:
             table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
     console.print(table)
+    if not found.runs.finished:
+        console.print(f"so far: {found.runs.text}")
     for failure in found.failures:
         console.print(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}")
 

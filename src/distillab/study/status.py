@@ -12,6 +12,7 @@ from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.study.job import Kind
 from distillab.study.ledger import JobFailure, JobState, Ledger
+from distillab.study.run_count import RunCount
 
 STUDY_FILE = "study.yaml"
 LEDGER_FILE = "ledger.sqlite"
@@ -39,12 +40,18 @@ class StudyStatus:
     seconds: Mapping[Kind, float]
     failures: tuple[JobFailure, ...]
 
+    @property
+    def runs(self) -> RunCount:
+        """The number of student runs by state."""
+        return RunCount.of(self.jobs.get("student", {}))
+
     def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab status --json`` prints."""
         return {
             "study": self.study,
             "jobs": {kind: dict(counts) for kind, counts in self.jobs.items()},
             "share_done": self.share_done,
+            "so_far": None if self.runs.finished else self.runs.text,
             "seconds": dict(self.seconds),
             "failures": [{"id": each.id, "kind": each.kind, "error": each.error} for each in self.failures],
         }
