@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import Mixed, Pair, build_method, parse_method
-from distillab.methods.features.wkd_features import moments
+from distillab.methods.features.wkd_features import moments_over_space
 from distillab.methods.logits.abkd import alpha_beta_divergence
 from distillab.methods.logits.wkd_logits import transport_cost
 from distillab.models import Outputs, OutputShapes
@@ -206,7 +206,7 @@ def test_wkd_features_has_its_golden_value() -> None:
 
 
 def test_single_place_has_no_spread() -> None:
-    mean, deviation = moments(STUDENT_MAPS[:, :, :1, :1])
+    mean, deviation = moments_over_space(STUDENT_MAPS[:, :, :1, :1])
     torch.testing.assert_close(mean, STUDENT_MAPS[:, :, 0, 0])
     torch.testing.assert_close(deviation, torch.full_like(mean, math.sqrt(1e-5)))
 

@@ -63,7 +63,10 @@ class TransportOfFeatures(Method):
             ValueError: A network gives no feature maps.
         """
         f_s, f_t = paired_maps(self, student, teacher)[-1]
-        (mean_s, deviation_s), (mean_t, deviation_t) = moments(self.connector(f_s)), moments(f_t)
+        (mean_s, deviation_s), (mean_t, deviation_t) = (
+            moments_over_space(self.connector(f_s)),
+            moments_over_space(f_t),
+        )
         weight = self.config.wkd_weight * late_decay(batch.progress, self.config.decay)
         return {
             "means": weight * self.config.mean_ratio * (mean_s - mean_t).square().sum(1).mean(),
@@ -71,7 +74,7 @@ class TransportOfFeatures(Method):
         }
 
 
-def moments(maps: Tensor) -> tuple[Tensor, Tensor]:
+def moments_over_space(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation over space, ``[N, C, H, W]`` -> ``[N, C]`` both.
 
     The variance is that of a sample; 0 where there is one place.
