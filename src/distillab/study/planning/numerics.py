@@ -21,10 +21,11 @@ def choose_numerics(context: PlanContext, work: Workloads, device: torch.device)
     spec, dataset = context.spec, context.dataset
     inputs = InputSpec(*dataset.train.shape)
     workers = usable_cores() if device.type == "cpu" else 1
+    students = {entry.model for entry in spec.student_entries}
     chosen = {}
     for model, images in sorted({**work.images, **work.queried}.items()):
         trained = model in work.images
-        of_students = model in spec.students or not trained
+        of_students = model in students or not trained
         recipe = spec.recipe if of_students else spec.teacher_recipe(spec.teacher.provenance[0])
         chosen[model] = select_numerics(
             Workload(

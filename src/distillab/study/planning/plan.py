@@ -34,6 +34,7 @@ class Plan:
         cells: Rows of the design, by condition, then method, then seed.
         numerics: How each network computes, if it was chosen.
         stored_bytes: Most bytes that stored teacher outputs can take.
+        starts: The trained weights that networks start from, one sentence each.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -46,6 +47,7 @@ class Plan:
     cells: tuple[Cell, ...]
     numerics: Mapping[str, NumericsChoice]
     stored_bytes: int = 0
+    starts: tuple[str, ...] = ()
 
     def count(self, kind: Kind) -> int:
         """Return the number of jobs of a kind."""
@@ -128,7 +130,8 @@ class Outline:
         planner = Planner(self.context, self.storage, defaultdict(lambda: usual, configs))
         cells = planner.add(self.replicates)
         conditions = tuple(replicate.record for replicate in self.replicates)
-        return Plan(MappingProxyType(planner.jobs), conditions, cells, numerics, planner.stored_bytes)
+        starts = tuple(self.context.starts.notes)
+        return Plan(MappingProxyType(planner.jobs), conditions, cells, numerics, planner.stored_bytes, starts)
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:

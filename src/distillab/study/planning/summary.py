@@ -110,6 +110,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken examples are left out.")
+    notes += plan.starts
     varied = [levels[0] for levels in spec.factor_levels()]
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
