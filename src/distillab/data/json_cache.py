@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject
@@ -43,7 +41,7 @@ class JsonCache:
         found = self._read().get(key)
         return found if isinstance(found, dict) else None
 
-    def add(self, key: str, value: Mapping[str, Any]) -> None:
+    def add(self, key: str, value: JsonObject) -> None:
         """Keep a JSON object under a key; the file is replaced as a whole."""
         everything = {**self._read(), key: dict(value)}
         try:
