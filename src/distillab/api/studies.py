@@ -17,7 +17,6 @@ from distillab.evidence.pairs import FACTOR
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
-from distillab.machine import usable_cores
 from distillab.notebook import Show, html_table, notebook_progress
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
@@ -27,7 +26,7 @@ from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
-from distillab.training.numerics.device import pick_device
+from distillab.training.numerics.device import default_workers, pick_device
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class Study:
             RequestError: The study cannot be planned.
         """
         dataset = load_study_data(self.spec, on_load)
-        return dataset, tuned_plan(self.spec, dataset, pick_device(device))
+        return dataset, tuned_plan(self.spec, dataset, pick_device(device), on_load)
 
     def run(
         self,
@@ -174,7 +173,7 @@ class Study:
                 run_jobs,
                 folder,
                 executor=executor,
-                workers=workers or (usable_cores() if chosen.type == "cpu" else 1),
+                workers=workers or default_workers(chosen),
                 device=device,
                 on_progress=on_progress or partial(show, "training"),
             )

@@ -98,7 +98,7 @@ def located(path: Path) -> Path:
 
 
 def portable(value: Any) -> Any:
-    """Return JSON values with the content addresses of weights instead of their paths in the folder of a study.
+    """Return JSON values with the content addresses of weights in the place of their paths in a folder.
 
     Example:
         >>> portable({"weights": "/runs/demo/objects/" + 64 * "0" + ".safetensors"})["weights"][:10]
