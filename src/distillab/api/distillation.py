@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -151,9 +152,9 @@ class Distilled:
         try:
             with write_atomically(path) as draft:
                 save_file(state, draft, metadata)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise RequestError(
-                f"cannot be written ({error.strerror})",
+                f"cannot be written ({error})",
                 where=str(path),
                 allowed="a file in an existing folder",
             ) from error
