@@ -7,6 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from distillab.profile.claims import CLAIMS
 from distillab.profile.measure import Family, Gallery, Grid
 from distillab.profile.profile import Profile
 from distillab.profile.wording import format_interval, format_value
@@ -49,6 +50,8 @@ def _context(profile: Profile) -> dict[str, object]:
         "families": [_family(family) for family in profile.families],
         "format_value": format_value,
         "format_interval": format_interval,
+        "claims": [CLAIMS[key] for key in profile.claims],
+        "claim_titles": {key: CLAIMS[key].title for key in profile.claims},
         "shared": [(name, seconds) for name, seconds in profile.shared.items() if seconds >= 0.05],
     }
 
