@@ -23,8 +23,9 @@ from distillab.data.dataset import DataReport
 from distillab.data.examples import Examples
 from distillab.factors import Spurious
 from distillab.factors.inputs.cues import CueKind
+from distillab.profile.cues import CUES
 from distillab.profile.families.hidden_sources import measure_hidden_sources
-from distillab.profile.families.shortcuts import CueResult, measure_cues
+from distillab.profile.families.shortcuts import CueResult, measure_cue, whole_image
 from distillab.profile.measure import measures_by_key
 from distillab.profile.profiled_dataset import ProfiledDataset
 from real_sets import ResultTable, Value, read_images
@@ -45,9 +46,11 @@ def rows_of(name: str, planted: str, images: Examples) -> list[dict[str, Value]]
         images = spurious.apply(images, np.random.default_rng(0))
     images = replace(images, groups=None, group_names=())
     data = ProfiledDataset(name, images, {}, images, images, DataReport())
-    _, cues = measure_cues(data, np.arange(len(images)))
+    everything = np.arange(len(images))
+    whole = whole_image(data, everything)
+    cues = [measure_cue(cue, data, everything, whole) for cue in CUES]
     place: dict[str, Value] = {"dataset": name, "images": len(images), "planted": planted}
-    rows = [{**place, **_row(result)} for result in cues.values() if result is not None]
+    rows = [{**place, **_row(result)} for result in cues if result is not None]
     family = measure_hidden_sources(data)
     found = measures_by_key(() if family is None else (family,))
     if "clusters_surroundings_cramers_v" in found:

@@ -34,7 +34,8 @@ TOP_KEYS = {
 DOCUMENTED_KEYS = """
     images classes images_per_class_min images_per_class_median height broken_share
     imbalance_ratio class_entropy effective_classes gini
-    label_issues label_issues_contradicted label_issues_expected self_confidence
+    label_issues label_issues_contradicted label_issues_expected label_issues_directed
+    self_confidence
     exact_duplicates near_duplicates effective_images duplicate_label_conflicts exact_leak_test near_leak_test
     whole_image_balanced_accuracy cue_border cue_background cue_mean_colour cue_acquisition
     clusters_surroundings_silhouette clusters_surroundings_cramers_v

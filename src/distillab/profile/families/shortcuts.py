@@ -91,32 +91,35 @@ def chance_corrected_accuracy(probed: ProbePredictions) -> float:
     return (probed.balanced_accuracy - probed.chance) / (1 - probed.chance)
 
 
-def measure_cues(
-    data: ProfiledDataset, sample: Indices
-) -> tuple[ProbePredictions, dict[str, CueResult | None]]:
-    """Return the predictions from the whole image and from each cue; None for a cue that is not available.
+def whole_image(data: ProfiledDataset, sample: Indices) -> ProbePredictions:
+    """Return the predictions from the embedding of the whole image.
 
     Args:
         data: The dataset.
         sample: Positions of the images to use, by ascending id, int64 ``[M]``.
     """
-    images = data.images.select(sample)
-    whole = _probe(data.vectors[sample], data, sample)
-    columns, found = data.file_columns(), dict[str, CueResult | None]()
-    for name, cue in CUES.items():
-        features = cue_features(name, data.images, sample, columns)
-        if features is None:
-            found[name] = None
-            continue
-        inner = None if cue.middle is None else image_features(cue.middle, images)
-        middle = _uninformed(whole) if cue.middle and inner is None else None
-        found[name] = CueResult(
-            name,
-            _probe(features, data, sample),
-            whole,
-            middle if inner is None else _probe(inner, data, sample),
-        )
-    return whole, found
+    return _probe(data.vectors[sample], data, sample)
+
+
+def measure_cue(
+    name: str, data: ProfiledDataset, sample: Indices, whole: ProbePredictions
+) -> CueResult | None:
+    """Return what a cue predicts, or None if it is not available.
+
+    Args:
+        name: A key of :data:`~distillab.profile.cues.CUES`.
+        data: The dataset.
+        sample: Positions of the images to use, by ascending id, int64 ``[M]``.
+        whole: Predictions from the whole image.
+    """
+    features = cue_features(name, data.images, sample, data.file_columns())
+    if features is None:
+        return None
+    alone, extract = _probe(features, data, sample), CUES[name].middle
+    if extract is None:
+        return CueResult(name, alone, whole)
+    inner = image_features(extract, data.images.select(sample))
+    return CueResult(name, alone, whole, _uninformed(whole) if inner is None else _probe(inner, data, sample))
 
 
 def _probe(features: FeatureMatrix, data: ProfiledDataset, sample: Indices) -> ProbePredictions:
@@ -138,7 +141,7 @@ def measure_shortcuts(data: ProfiledDataset) -> Family:
     family = FamilyBuilder("shortcuts", "Shortcuts", data.watch)
     sample = data.sample(_SAMPLE_SIZE)
     sample = sample[np.argsort(data.images.ids[sample], kind="stable")]
-    whole, cues = measure_cues(data, sample)
+    whole = whole_image(data, sample)
     family.add(
         "whole_image_balanced_accuracy",
         f"the whole image predicts the class (chance {100 * whole.chance:.1f} %)",
@@ -149,7 +152,8 @@ def measure_shortcuts(data: ProfiledDataset) -> Family:
         unit="share",
     )
     rows = []
-    for name, result in cues.items():
+    for name in CUES:
+        result = measure_cue(name, data, sample, whole)
         if result is None:
             family.add_note(_why_left_out(name, data, data.file_columns()))
             continue
