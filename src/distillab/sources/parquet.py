@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,10 +16,8 @@ from distillab.sources.cells import ImageColumn
 from distillab.sources.columns import choose_image_column, column_images, is_text
 from distillab.sources.listed_files import ListedFiles
 from distillab.sources.source import ImageSource, RawSplits, source
-from distillab.sources.split_names import EITHER, SPLIT_NAMES, SplitChoice
+from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name
 from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
-
-_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 
 
 @source("parquet")
@@ -47,7 +44,7 @@ class Parquet(TableFiles, ImageSource):
 
     def default_name(self) -> str:
         path = (self.path or self.train or Path()).resolve()
-        is_split = path.suffix == ".parquet" and _SHARD.fullmatch(path.stem)
+        is_split = path.suffix == ".parquet" and splits_by_name(shard_names(path.stem))
         return path.parent.name if is_split else path.stem
 
     def read(self) -> RawSplits:
@@ -121,12 +118,11 @@ def hub_files(folder: Path, choice: SplitChoice) -> dict[str, list[Path]]:
             dataset, which must not be read as one).
     """
     found = sorted(folder.rglob("*.parquet"))
-    names = {path: (_shard_name(path.stem), _shard_name(path.parent.name)) for path in found}
-    chosen = choice.of(list(dict.fromkeys(name for pair in names.values() for name in pair)), str(folder))
+    names = {path: (*shard_names(path.stem), *shard_names(path.parent.name)) for path in found}
+    chosen = choice.of(list(dict.fromkeys(name for some in names.values() for name in some)), str(folder))
     files: dict[str, list[Path]] = {}
-    for path, (own, above) in names.items():
-        split = chosen.get(own) or chosen.get(above)
-        if split is not None and split != EITHER:
+    for path, some in names.items():
+        if (split := next((chosen[name] for name in some if name in chosen), None)) is not None:
             files.setdefault(split, []).append(path)
     if "train" not in files:
         raise RequestError(
@@ -140,12 +136,6 @@ def hub_files(folder: Path, choice: SplitChoice) -> dict[str, list[Path]]:
                 f"several folders hold a {split} split", where=str(folder), allowed=" or ".join(parents)
             )
     return {split: files[split] for split in ("train", "val", "test") if split in files}
-
-
-def _shard_name(stem: str) -> str:
-    """Return the name that the files of a split share: ``train`` of ``train-00000-of-00002``."""
-    match = _SHARD.fullmatch(stem)
-    return match[1] if match else stem.partition("-")[0] or stem
 
 
 def _cells(paths: list[Path], image: str, split: str) -> TableItems:

@@ -44,6 +44,7 @@ _UNSPECIFIC = frozenset(
     )
 )
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 _FOLD = re.compile(r"(?:fold|split)[-_ ]?(?:\d+|[a-e])", re.IGNORECASE)
 
 
@@ -103,6 +104,17 @@ def splits_by_name(names: Iterable[str]) -> dict[str, str]:
     for like in found.values():
         splits[like.rest].add(like.split)
     return {name: like.split for name, like in found.items() if not like.rest or len(splits[like.rest]) > 1}
+
+
+def shard_names(stem: str) -> tuple[str, ...]:
+    """Return the names that the files of a split may share, from the name of one of them without its ending.
+
+    Example:
+        >>> shard_names("train-00000-of-00002"), shard_names("imagenet-val-7"), shard_names("Testing")
+        (('train',), ('imagenet', 'imagenet-val-7'), ('Testing',))
+    """
+    match = _SHARD.fullmatch(stem)
+    return (match[1],) if match else tuple(dict.fromkeys((stem.partition("-")[0] or stem, stem)))
 
 
 def looks_like_fold(name: str) -> bool:

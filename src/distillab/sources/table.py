@@ -196,9 +196,11 @@ class TableSource(Source):
 
     def _lists(self, column: pa.ChunkedArray) -> list[LabelList]:
         """Return the labels of each row; None for a blank."""
-        cells = column.to_pylist()
+        cells: list[LabelList] = column.to_pylist()
         if not is_list(column.type):
             cells = [self._parts(cell) for cell in cells]
+        if self.empty is None:
+            return cells
         return [None if cell is None else [each for each in cell if each != self.empty] for cell in cells]
 
     def _parts(self, cell: Any) -> list[str] | None:
