@@ -8,6 +8,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from distillab.printable import printable
 from distillab.spelling import american
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class RequestError(ValueError):
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.allowed:
             line += f" (allowed: {self.allowed})"
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
     def within(self, where: str) -> RequestError:
         """Return the same error with a prefix to its place, as for ``data.path`` inside ``study.yaml``."""

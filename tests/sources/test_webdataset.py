@@ -185,7 +185,7 @@ def test_splits_of_shards_can_be_stated_or_left_out(tmp_path: Path) -> None:
         for row, image in enumerate(noise(4, number)):
             files |= {
                 f"{row}.png": png(image),
-                f"{row}.cls": labels if row % 2 else labels.replace(b"0", b"1"),
+                f"{row}.cls": labels[row % 2],
             }
         write_shard(tmp_path / "pets" / f"{split}-000.tar", files)
     entry = {"source": "webdataset", "path": "pets"}

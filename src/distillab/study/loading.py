@@ -49,7 +49,7 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
     others, notes = {}, []
     for place, (name, other) in enumerate(spec.other_sources().items(), 1):
         others[name] = _other(name, other, dataset, place << _ID_BITS, progress)
-        if source.duplicates == "drop":
+        if source.exact_duplicates == "drop":
             others[name], dropped = _without_leaks(others[name], dataset, f"others.{name}")
             if dropped:
                 notes.append(f"{dropped} examples of others.{name} are also in data and were left out.")
