@@ -145,7 +145,8 @@ def _cells(paths: list[Path], image: str, split: str) -> TableItems:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        return pq.read_schema(path)
+        with path.open("rb") as file:  # Arrow refuses paths that are not UTF-8
+            return pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a Parquet file") from None
 
@@ -158,7 +159,8 @@ def _table(paths: list[Path], columns: list[str], split: str, labels: list[str])
                 unknown = unknown_name("column", column, names, where=str(path))
                 raise lacks_labels(unknown, split) if split != "train" and column in labels else unknown
         try:
-            tables.append(pq.ParquetFile(path).read(columns=columns))
+            with path.open("rb") as file:
+                tables.append(pq.ParquetFile(file).read(columns=columns))
         except (OSError, pa.ArrowException) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(path), allowed="a Parquet file"
