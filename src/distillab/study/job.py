@@ -27,6 +27,7 @@ from distillab.study.job_parts import (
 
 # Raise when the same specification would give other numbers than before: it is part of every run's id.
 SPEC_VERSION = 1
+MAX_COHORT = 16  # students of a cohort that a worker claims together
 
 Kind = Literal["teacher", "outputs", "student"]
 KINDS: tuple[Kind, ...] = ("teacher", "outputs", "student")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
@@ -96,6 +97,11 @@ class PlanContext:
         """The kinds of teachers that methods learn from: ``study``, ``self``, ``untrained``."""
         kinds = dict.fromkeys(method.teacher for method in self.methods if method.teacher != "none")
         return tuple(sorted(kinds, key=lambda kind: kind != "study"))
+
+    @property
+    def replicate_count(self) -> int:
+        """The number of conditions, times that of seeds."""
+        return math.prod(len(levels) for levels in self.levels) * len(self.spec.seed_list)
 
     def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
         """Return True if the networks of a role start from trained weights.

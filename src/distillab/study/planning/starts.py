@@ -136,7 +136,7 @@ def _source_of(entry: StudentEntry) -> _Source:
 
 
 def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | None:
-    """Return the normalization in the record beside weights that distillab trained, and the file of the record.
+    """Return the normalization in the record beside weights that distillab trained, and that file.
 
     The result is None if there is no record, or none of a normalization.
 
