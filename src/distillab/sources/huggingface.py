@@ -56,6 +56,7 @@ class HuggingFace(TableSource, ImageSource):
 
     def splits_in(self, splits: Mapping[str, HubDataset]) -> RawSplits:
         """Return the examples of datasets, one per split, train first. Raises RequestError."""
+        splits = {split: data for split, data in splits.items() if split not in self.unused_splits}
         schemas = {split: data.features.arrow_schema for split, data in splits.items()}
         tables = {split: data.with_format("arrow")[:] for split, data in splits.items()}
         schema = schemas["train"]  # carries the class names that a table may have lost

@@ -108,7 +108,8 @@ def _cells(paths: list[Path], image: str, split: str) -> TableItems:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        return pq.read_schema(path)
+        with path.open("rb") as file:  # Arrow refuses paths that are not UTF-8
+            return pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a Parquet file") from None
 
@@ -120,7 +121,8 @@ def _table(paths: list[Path], columns: list[str]) -> pa.Table:
             if column not in (names := _schema(path).names):
                 raise unknown_name("column", column, names, where=str(path))
         try:
-            tables.append(pq.ParquetFile(path).read(columns=columns))
+            with path.open("rb") as file:
+                tables.append(pq.ParquetFile(file).read(columns=columns))
         except (OSError, pa.ArrowException) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(path), allowed="a Parquet file"
