@@ -77,7 +77,7 @@ class StudyFolder:
             folder._must_hold(spec)
         else:
             dataset = load_study_data(spec, on_load)
-            plan = tuned_plan(spec, dataset, device)
+            plan = tuned_plan(spec, dataset, device, on_load)
         try:
             with raising_disk_full(path):
                 if not planned:
@@ -111,6 +111,12 @@ class StudyFolder:
             chosen = ledger.meta("arithmetic")
         entries = json.loads(chosen or "{}").items()
         return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The trained weights that networks start from, one sentence each."""
+        with self.ledger() as ledger:
+            return tuple(json.loads(ledger.meta("starts") or "[]"))
 
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
@@ -169,6 +175,8 @@ class StudyFolder:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
+        if plan.starts:
+            meta["starts"] = json.dumps(plan.starts)
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

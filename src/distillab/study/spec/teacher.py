@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,7 +25,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 # Keys that are younger than some studies, whose identity they must not change.
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
-    *("models", "combine", "assistants", "generations", "normalisation"),
+    *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
 )
 
 
@@ -63,6 +64,8 @@ class TeacherSpec(PublicConfig):
         weights: The weights of an external teacher, a safetensors file.
         normalisation: The channel statistics that the given weights were trained with, if they are not the
             study's. Written ``normalization``.
+        pretrained: Whether a teacher that is trained in the study starts from the pretrained weights of its
+            network.
         recipe: Keys that replace those of the study's recipe, for all teachers, or by provenance
             (``{full: {steps: 5000}, same: {steps: 600}}``).
         replicates: How many ``full`` teachers are trained. Replicates use them in turn, so that intervals
@@ -89,11 +92,20 @@ class TeacherSpec(PublicConfig):
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
     normalisation: ExternalStatistics | None = None
+    pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes", "class_map", mode="before")
+    @classmethod
+    def _names_of_classes(cls, value: Any) -> Any:
+        """Turn numbers into names: classes may be called 0, 1, 2."""
+        if isinstance(value, Mapping):
+            return {_class_name(key): _class_name(name) for key, name in value.items()}
+        return [_class_name(name) for name in value] if isinstance(value, list | tuple) else value
 
     @field_validator("provenance", "assistants", mode="before")
     @classmethod
@@ -108,6 +120,8 @@ class TeacherSpec(PublicConfig):
             raise ValueError(
                 "normalization is that of given weights; networks trained in the study share the study's"
             )
+        if self.pretrained and (self.models or self.provenance == ("external",)):
+            raise ValueError("pretrained is how one model starts that is trained: of provenance full or same")
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
@@ -147,7 +161,8 @@ class TeacherSpec(PublicConfig):
     @property
     def label(self) -> str:
         """The name of the teacher in tables: ``resnet56 > resnet20`` with an assistant."""
-        return " > ".join([self.whole, *self.assistants])
+        first = f"{self.whole}(pretrained)" if self.pretrained else self.whole
+        return " > ".join([first, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
@@ -164,3 +179,7 @@ class TeacherSpec(PublicConfig):
         if self.recipe.keys() & PROVENANCE_NAMES:
             return dict(self.recipe.get(provenance) or {})
         return self.recipe
+
+
+def _class_name(name: Any) -> Any:
+    return str(name) if isinstance(name, int | float) else name
