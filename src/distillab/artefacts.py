@@ -210,6 +210,7 @@ class RunRecord:
         phases: Seconds of training by phase.
         tested: By test set, the digest of its examples and the precision it was tested in.
         accuracy: By test set, the score of the last weights.
+        stem: How the network's stem is changed for small inputs; None if it is not.
         inputs: ``scale`` and ``shift`` per channel of the inputs of external weights, if they need them.
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
@@ -237,6 +238,7 @@ class RunRecord:
     phases: Mapping[str, float] = field(default_factory=dict)
     tested: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    stem: str | None = None
     inputs: Mapping[str, Sequence[float]] | None = None
     teacher_images: int = 0
     teacher_forwards: int = 0

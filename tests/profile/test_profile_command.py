@@ -202,6 +202,7 @@ def test_external_teacher_keeps_its_normalization_and_classes(
             "model": "resnet8",
             "provenance": "external",
             "weights": str(tmp_path / "w.safetensors"),
+            "at_chance": "continue",
             "normalisation": {"mean": [0.9], "std": [0.02]},
             "classes": ["d", "c", "b", "a"],
             "class_map": {"b": "0", "c": "1", "d": "2"},

@@ -6,7 +6,7 @@ from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble
 from distillab.models.input_spec import InputSpec
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
-from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models
+from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models, stem_change
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
 
@@ -33,4 +33,5 @@ __all__ = [
     "inspect_network",
     "list_models",
     "models",
+    "stem_change",
 ]

@@ -112,6 +112,12 @@ class StudyFolder:
         entries = json.loads(chosen or "{}").items()
         return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
 
+    @property
+    def network_notes(self) -> tuple[str, ...]:
+        """What was found about the networks when the study was planned, one sentence each."""
+        with self.ledger() as ledger:
+            return tuple(json.loads(ledger.meta("notes") or "[]"))
+
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
@@ -167,6 +173,7 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
+        meta["notes"] = json.dumps(plan.notes)
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None

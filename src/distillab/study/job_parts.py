@@ -189,12 +189,14 @@ class WeightsOrigin:
         scaling: How images are scaled for it, if not as for the other networks.
         classes: How many classes it knows, if it is given classes of its own.
         class_map: From those classes to the data's, if they differ.
+        entry: The entry of the file to which the choice is limited.
     """
 
     digest: str | None = None
     scaling: InputScaling | None = None
     classes: int | None = None
     class_map: tuple[int, ...] | None = None
+    entry: str = ""
 
     def as_dict(self) -> JsonObject:
         # The id names the content of the weights, so their path is always null in it.
@@ -203,6 +205,8 @@ class WeightsOrigin:
             fixed["inputs"] = self.scaling.as_dict()
         if self.classes is not None:
             fixed |= {"classes": self.classes, "class_map": self.class_map}
+        if self.entry:
+            fixed["entry"] = self.entry
         return {"fixed": fixed}
 
 
@@ -216,7 +220,8 @@ def read_origin(spec: JsonObject) -> Origin:
         fixed = spec["fixed"]
         given = fixed.get("inputs")
         scaling = InputScaling(tuple(given["scale"]), tuple(given["shift"])) if given else None
-        return WeightsOrigin(fixed["digest"], scaling, fixed.get("classes"), read_class_map(fixed))
+        classes, entry = fixed.get("classes"), fixed.get("entry", "")
+        return WeightsOrigin(fixed["digest"], scaling, classes, read_class_map(fixed), entry)
     if "members" in spec:
         return EnsembleOrigin(tuple(spec["members"]))
     if "taught" in spec:

@@ -114,6 +114,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
+    notes += plan.notes
     pace = _pace(spec, dataset, plan, device)
     first = _first_jobs(spec, plan)
     return PlanSummary(
@@ -170,7 +171,8 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
         model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
         for model, chosen in choices.items()
     }
-    forward, teacher = 0.0, spec.teacher.last_model
+    given = plan.trial.model if plan.trial and not spec.teacher.assistants else None
+    forward, teacher = 0.0, given or spec.teacher.last_model
     if any(method.distils for method in spec.method_specs()):
         chosen = plan.numerics.get(teacher, usual)
         forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)
