@@ -204,7 +204,8 @@ def table(pair: str, options: argparse.Namespace) -> list[Row]:
     rows = []
     for method, gained in found.items():
         cost = {} if method == "ce" else step_cost(pair, method)
-        rows.append({"method": method, **gained, **cost})
+        revision = parse_method(method, "methods").revision
+        rows.append({"method": method, **gained, **cost, "revision": revision})
     return sorted(rows, key=lambda row: -row.get("gain", 0.0))
 
 

@@ -17,11 +17,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distillab.methods import methods
+from distillab.methods import methods, parse_method
 from distillab.methods.method import Method
 
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "methods.md"
+DEVIATION = re.compile(r"Deviations?: ")
 FAMILIES = {
     "controls": "Controls",
     "logits": "Logits",
@@ -73,6 +74,18 @@ def _shown(value: object) -> str:
     return str(value)
 
 
+def deviations_table() -> str:
+    """Return the deviations from papers and their programs, from the docstrings of methods."""
+    rows = []
+    for name in methods:
+        paragraphs = (inspect.getdoc(methods[name]) or "").split("\n\n")
+        for text in paragraphs:
+            found = DEVIATION.match(text)
+            if found:
+                rows.append([f"`{name}`", " ".join(text[found.end() :].split()).replace("``", "`")])
+    return _table(["method", "deviation and reason"], rows)
+
+
 def gains_tables() -> str:
     """Return a table per pair of networks, from the files that ``benchmarks/methods.py --table`` wrote."""
     parts = []
@@ -92,11 +105,17 @@ def gains_tables() -> str:
 
 
 def _gain(row: dict[str, str]) -> list[str]:
-    name, accuracy = f"`{row['method']}`", f"{100 * float(row['accuracy']):.1f} %"
+    name, accuracy = f"`{row['method']}`{_revised(row)}", f"{100 * float(row['accuracy']):.1f} %"
     if not row["gain"]:
         return [name, accuracy, "", "the plain student", "1", "0"]
     gain = f"{float(row['gain']):+.1f} ({float(row['ci_low']):+.1f} to {float(row['ci_high']):+.1f})"
     return [name, accuracy, gain, row["verdict"], row["step_time"], row["step_mib"]]
+
+
+def _revised(row: dict[str, str]) -> str:
+    """Return a note if the method has been revised since it was measured."""
+    now = parse_method(row["method"], "methods").revision
+    return f" (before revision {now})" if int(row.get("revision") or now) < now else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -106,7 +125,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def page(text: str) -> str:
     """Return the page with new tables."""
-    for name, tables in (("registry", registry_tables()), ("gains", gains_tables())):
+    generated = {
+        "registry": registry_tables(),
+        "deviations": deviations_table(),
+        "gains": gains_tables(),
+    }
+    for name, tables in generated.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
         text, found = pattern.subn(lambda match, new=tables: f"{match[1]}\n{new}\n{match[2]}", text)
         if found != 1:

@@ -1,4 +1,4 @@
-"""Worker processes start from scripts with and without a main guard."""
+"""Worker processes import the main script only where it has a main guard, and by themselves."""
 
 from __future__ import annotations
 
@@ -8,31 +8,50 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import environment
+from support.source_tree import ROOT
+
 START = """
 import multiprocessing, sys
-from distillab.forkserver import without_unguarded_main
+from distillab.forkserver import main_module, without_main
+
 print("imported", __name__)
+
+
 {guard}
-    with without_unguarded_main():
-        process = multiprocessing.get_context("spawn").Process(target=print, args=("worked",))
+    from worker_of import worker
+    process = multiprocessing.get_context("spawn").Process(target=worker, args=(main_module(),))
+    with without_main():
         process.start()
     process.join()
     sys.exit(process.exitcode)
 """
+WORKER = "def worker(main):\n    main and main.load()\n    print('worked')\n"
+GUARDS = {
+    "if True:": False,
+    'if __name__ == "__main__":': True,
+    "if '__main__' == __name__:": True,
+    'if not __name__ != "__main__":': True,
+}
 
 
-@pytest.mark.parametrize(
-    ("guard", "imports"),
-    [("if True:", ["__main__"]), ('if __name__ == "__main__":', ["__main__", "__mp_main__"])],
-    ids=["unguarded", "guarded"],
-)
+@pytest.mark.parametrize("as_module", [False, True], ids=["script", "module"])
+@pytest.mark.parametrize("guard", GUARDS)
 def test_only_scripts_with_a_main_guard_are_imported_by_workers(
-    guard: str, imports: list[str], tmp_path: Path
+    guard: str, as_module: bool, tmp_path: Path
 ) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(START.format(guard=guard))
-    run = subprocess.run([sys.executable, "-u", script], capture_output=True, text=True)
+    (tmp_path / "script.py").write_text(START.format(guard=guard))
+    (tmp_path / "worker_of.py").write_text(WORKER)
+    program = ["-m", "script"] if as_module else ["script.py"]
+    run = subprocess.run(
+        [sys.executable, "-u", *program],
+        cwd=tmp_path,
+        env=environment(ROOT),
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
     lines = run.stdout.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith("imported")] == imports
+    imports = [line.split()[1] for line in lines if line.startswith("imported")]
+    assert imports == ["__main__", "__mp_main__"][: 1 + GUARDS[guard]]
     assert lines[-1] == "worked"

@@ -6,13 +6,15 @@ import gc
 import json
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from distillab.canonical import JsonObject
-from distillab.errors import DiskFullError, RequestError, unknown_name
+from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.printable import printable
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
@@ -219,6 +221,9 @@ def main() -> None:
 
 def execute(arguments: list[str]) -> int:
     """Run a command line and return its exit code. Errors are printed as one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # paths may hold bytes that are no text, or the locale be C
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:
@@ -234,6 +239,8 @@ def execute(arguments: list[str]) -> int:
             1,
             arguments,
         )
+    except WorkerStartError as error:
+        return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):
         return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
@@ -248,7 +255,9 @@ def _usage(error: Any) -> str:
 def _end(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    typer.echo(f"distillab: {' '.join(line.split())}", err=True)
+        if isinstance(error := sys.exception(), WorkerStartError):
+            typer.echo(error.worker_traceback, err=True)
+    typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 
 

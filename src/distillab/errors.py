@@ -8,6 +8,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from distillab.printable import printable
 from distillab.spelling import american
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class RequestError(ValueError):
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.allowed:
             line += f" (allowed: {self.allowed})"
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
     def within(self, where: str) -> RequestError:
         """Return the same error with a prefix to its place, as for ``data.path`` inside ``study.yaml``."""
@@ -46,6 +47,19 @@ class RequestError(ValueError):
 
 class DiskFullError(RuntimeError):
     """No space left on a disk. What was finished is kept; the interrupted job is put back into the queue."""
+
+
+class WorkerStartError(RuntimeError):
+    """Worker processes fail in the same way each time they start. What was finished is kept.
+
+    Args:
+        what: The error of the last of them, in one line.
+        worker_traceback: Its traceback in the worker, if it raised an error.
+    """
+
+    def __init__(self, what: str, worker_traceback: str = "") -> None:
+        self.worker_traceback = worker_traceback
+        super().__init__(what)
 
 
 def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | None = None) -> RequestError:

@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from distillab.printable import printable
 from distillab.study.ledger import JobState
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
@@ -97,10 +98,10 @@ def print_plan(seen: PlanSummary) -> None:
     splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("study", seen.study)
-    table.add_row("data", f"{seen.dataset}: {splits} examples, {seen.image}")
+    table.add_row("study", printable(seen.study))
+    table.add_row("data", f"{printable(seen.dataset)}: {splits} examples, {seen.image}")
     for note in seen.notes:
-        table.add_row("", note)
+        table.add_row("", printable(note))
     for factor, levels in seen.factors.items():
         table.add_row("factor", f"{factor}: {levels}")
     table.add_row(
@@ -193,17 +194,17 @@ def print_outcome(finished: Finished) -> None:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
     for failure in ended.failures[:MAX_FAILURES]:
-        typer.echo(f"failed: {failure.kind} {failure.id}: {failure.error}", err=True)
+        typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
-    typer.echo(f"report: {finished.report}")
+    typer.echo(f"report: {printable(str(finished.report))}")
 
 
 def print_status(found: StudyStatus) -> None:
     """Print the number of jobs by kind and state, and the failures."""
     console = Console(highlight=False, markup=False)
     # A title given as a string is read as markup, whatever the console says.
-    title = Text(f"{found.study}: {100 * found.share_done:.0f} % of the work done")
+    title = Text(f"{printable(found.study)}: {100 * found.share_done:.0f} % of the work done")
     table = Table(title=title, title_justify="left")
     table.add_column("job")
     used = {state for counts in found.jobs.values() for state in counts}
@@ -216,7 +217,7 @@ def print_status(found: StudyStatus) -> None:
             table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
     console.print(table)
     for failure in found.failures:
-        console.print(f"failed: {failure.kind} {failure.id}: {failure.error}")
+        console.print(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}")
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
@@ -227,9 +228,11 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=PIPED_WIDTH)
     channels, height, width = found.shape
-    console.print(f"{found.dataset}: {found.images:,} examples, {width}x{height}, {channels} channel(s)")
+    console.print(
+        f"{printable(found.dataset)}: {found.images:,} examples, {width}x{height}, {channels} channel(s)"
+    )
     for alarm in found.alarms:
-        console.print(f"! {alarm}")
+        console.print(f"! {printable(alarm)}")
     for family in found.families:
         table = Table(title=f"\n{family.title}", title_justify="left", box=None, padding=(0, 2, 0, 0))
         table.add_column("", ratio=5)
@@ -251,13 +254,13 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
             )
         console.print(table)
         for note in family.notes:
-            console.print(note)
+            console.print(printable(note))
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
     console.print(f"\n{found.seconds:.1f} seconds; shared by several measures: {shared}")
     if found.claims:
         console.print(f"{', '.join(found.claims)}: published claims, see docs/claims.md", soft_wrap=True)
     if page is not None:
-        console.print(f"page: {page}", soft_wrap=True)
+        console.print(f"page: {printable(str(page))}", soft_wrap=True)
 
 
 def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:

@@ -34,8 +34,8 @@ def test_labels_and_files_are_read_from_a_table(table: str, tmp_path: Path) -> N
     assert load_dataset(source).train.shape == (3, 8, 8)
 
 
-def test_numbers_are_sorted_as_numbers_and_names_as_names(tmp_path: Path) -> None:
-    for values, classes in (((10, 9), ("9", "10")), (("010", "09"), ("010", "09")), ((-1, 1), ("-1", "1"))):
+def test_classes_that_are_numbers_are_sorted_by_value(tmp_path: Path) -> None:
+    for values, classes in (((10, 9), ("9", "10")), (("010", "09"), ("09", "010")), ((-1, 1), ("-1", "1"))):
         write_csv(tmp_path, grade=list(values) * EACH)
         assert read(tmp_path, source="csv", path="labels.csv").classes == classes
 

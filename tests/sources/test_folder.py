@@ -33,7 +33,7 @@ def test_only_images_in_class_folders_are_read(tmp_path: Path) -> None:
     assert raw.classes == ("cat", "dog")
     assert raw.train.names[EACH] == "cat/more/deeper/x.PNG"
     assert raw.train.targets.values.tolist() == [0] * (EACH + 1) + [1] * EACH
-    assert raw.notes == ("Images outside class folders, ignored: 1.",)
+    assert raw.left_out == {".txt": 1, "hidden": 1, "outside class folders": 1}
 
 
 def test_class_may_be_called_train(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_links_are_followed_and_dangling_ones_are_broken_images(tmp_path: Path) 
 def test_unreadable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_folder(tmp_path / "pets")
 
-    def forbidden(path: Path) -> Any:
-        raise PermissionError(13, "Permission denied", str(path))
+    def forbidden(path: str) -> Any:
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "iterdir", forbidden)
+    monkeypatch.setattr("os.scandir", forbidden)
     assert "pets: cannot be read: Permission denied" in refuse(tmp_path, source="folder", path="pets")

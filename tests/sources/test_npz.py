@@ -44,11 +44,14 @@ def test_medmnist_names_are_known(tmp_path: Path) -> None:
         ({"x_train": np.zeros((12, 4, 8, 8), np.uint8)}, "images have 4 channels"),
         ({"x_train": np.zeros((12, 8, 8, 2), np.uint8)}, "images have shape [12, 8, 8, 2]"),
         ({"x_train": np.zeros((12, 64), np.uint8)}, "images have shape [12, 64]"),
-        ({"x_train": np.zeros((12, 8, 8))}, "images are float64 (allowed: uint8)"),
+        (
+            {"x_train": np.zeros((12, 8, 8), complex)},
+            "images are complex128 (allowed: uint8, or other real numbers)",
+        ),
         ({"x_train": np.zeros((11, 8, 8), np.uint8)}, "11 images but 12 labels"),
         (
             {"x_train": np.zeros((12, 1, 1), np.uint8)},
-            "train[0]: the image is 1x1 pixels (allowed: at least 4x4)",
+            "12 of 24 examples cannot be decoded: train[0] (it has 1x1 pixels, and 4x4 are needed)",
         ),
         ({"y_train": [0, np.nan] * EACH}, "6 labels are missing (NaN), the first in row 1"),
         ({"y_train": [0, -1] * EACH}, "train: label -1 in row 1 is out of range (allowed: 0 and above)"),

@@ -238,14 +238,14 @@ def test_names_that_only_number_classes_count_for_nothing(tmp_path: Path) -> Non
 
 # -- stems --------------------------------------------------------------------------------------------------
 
-MOBILE = "torchvision:mobilenet_v3_small"
+SHUFFLE = "torchvision:shufflenet_v2_x0_5"
 
 
 def test_weights_of_the_original_stem_are_told_apart_on_val(tmp_path: Path) -> None:
     data = {"resolution": 32, "channels": 3}
-    original = recognizing(f"{MOBILE}#original", load_dataset(spec_of(tmp_path, data=data).source()))
+    original = recognizing(f"{SHUFFLE}#original", load_dataset(spec_of(tmp_path, data=data).source()))
     torch.save(original.state_dict(), tmp_path / "w.pth")
-    teacher = {"model": MOBILE}
+    teacher = {"model": SHUFFLE}
 
     def plan_with(**keys: Any) -> Plan:
         wanted = spec_of(tmp_path, teacher=teacher | keys, data=data)
@@ -255,7 +255,7 @@ def test_weights_of_the_original_stem_are_told_apart_on_val(tmp_path: Path) -> N
         plan_with()
     kept = plan_with(stem="original")
     assert kept.trial is not None and kept.trial.score > 0.6
-    assert {job.model for job in kept.teachers} == {f"{MOBILE}#original"}
+    assert {job.model for job in kept.teachers} == {f"{SHUFFLE}#original"}
 
 
 def test_weights_of_a_larger_stem_decide_for_it(tmp_path: Path) -> None:
@@ -271,10 +271,10 @@ def test_weights_of_a_larger_stem_decide_for_it(tmp_path: Path) -> None:
 
 
 def test_plan_names_changed_stems() -> None:
-    values = study(**SHORT, data={"resolution": 32, "channels": 3}, students=[MOBILE])
+    values = study(**SHORT, data={"resolution": 32, "channels": 3}, students=[SHUFFLE])
     wanted = parse_study(values, Path(), "study.yaml")
     plan = make_plan(wanted, load_dataset(wanted.source()), CPU)
-    expected = f"The stem of {MOBILE} is changed for 32x32 images: features.0.0 is 3x3 with stride 1, not"
+    expected = f"The stem of {SHUFFLE} is changed for 32x32 images: conv1.0 is 3x3 with stride 1, not"
     assert any(note.startswith(expected) for note in plan.notes)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distillab.errors import DiskFullError
+from distillab.errors import DiskFullError, WorkerStartError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.executors.processes import processes
 from support import dying_workers
@@ -58,6 +58,38 @@ def test_workers_that_die_at_once_end_the_study(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="the last exit code was 3"):
         processes(folder, workers=1, device="cpu", on_progress=check_share, body=body, max_restarts=1)
     assert states_of(folder) == {"one": "queued"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_same_error_at_three_starts_ends_the_study(tmp_path: Path, workers: int) -> None:
+    folder = folder_with(tmp_path, "one", "two")
+    body = dying_workers.fail_alike
+    with pytest.raises(WorkerStartError) as caught:
+        processes(folder, workers=workers, device="cpu", on_progress=check_share, body=body)
+    assert "3 times alike: ImportError: no module named 'networks' (dying_workers.py:" in str(caught.value)
+    assert "in fail_alike" in caught.value.worker_traceback
+    assert states_of(folder) == {"one": "queued", "two": "queued"}
+
+
+def test_same_exit_code_at_three_starts_ends_the_study(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "one")
+    with pytest.raises(WorkerStartError, match="3 times alike: ended with exit code 3"):
+        processes(folder, workers=1, device="cpu", on_progress=check_share, body=dying_workers.die_at_once)
+
+
+def test_different_errors_at_starts_are_tried_longer(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "one")
+    body = dying_workers.fail_differently
+    with pytest.raises(RuntimeError, match=r"5 workers died; the last had OSError: process \d+ cannot start"):
+        processes(folder, workers=1, device="cpu", on_progress=check_share, body=body, max_restarts=4)
+
+
+def test_study_goes_on_with_the_workers_that_start(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, "one", "two", "three")
+    body = dying_workers.fail_beside_one_at_work
+    processes(folder, workers=2, device="cpu", on_progress=check_share, body=body)
+    assert set(states_of(folder).values()) == {"done"}
+    assert len((tmp_path / "failed").read_text()) == 3  # and no fourth start
 
 
 def test_no_process_starts_when_no_job_is_open(tmp_path: Path) -> None:

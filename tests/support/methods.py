@@ -47,7 +47,7 @@ TAUGHT = [name for name in methods if methods[name].teacher != "none"]
 # Methods that compare neighbouring stages, or shallow ones with the deepest; and one that wants the last maps
 # as wide as the embedding.
 WIDE = 0
-STAGES = {"fsp": 2, "multi_exit": 2, "cat_kd": WIDE}
+STAGES = {"fsp": 2, "multi_exit": 3, "multilayer_pkt": 2, "cat_kd": WIDE}
 # Methods with a transfer term only at the beginning of training, before the labels; a time when they have it.
 EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.

@@ -59,15 +59,19 @@ def profile(
         distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import load_teacher, profile_source
+    from distillab.profile import check_teacher, load_teacher, profile_source
 
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
         raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
+    if teacher is not None:
+        check_teacher(teacher, None if weights is None else Path(weights))
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
     source, held = _source(data, chosen, "data", on_load)
     other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
+    if other is not None:
+        other.check_paths()
 
     def load(dataset: Dataset) -> LoadedTeacher:
         normalise = normalization_of(dataset)

@@ -9,8 +9,10 @@ from typing import Any
 
 from distillab.api.given import data_of_study
 from distillab.data.dataset import Dataset
+from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
+from distillab.forkserver import is_loading_main
 from distillab.machine import usable_cores
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
@@ -127,6 +129,12 @@ class Study:
             RequestError: The request cannot be fulfilled as written.
             DiskFullError: There is no space left; what was finished is kept.
         """
+        if is_loading_main():
+            raise RequestError(
+                "a worker process imports this script, which would run the study again",
+                where=f"{self.spec.study}: run",
+                allowed='`if __name__ == "__main__":` above what starts the study',
+            )
         chosen = pick_device(device)
         folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
         if on_begin:

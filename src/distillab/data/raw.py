@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy.typing as npt
 from PIL import Image
-
-from distillab.data.examples import Pixels
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the number of items done and their total."""
@@ -35,9 +34,9 @@ class StoredBytes(ABC):
         """
 
 
-RawImage: TypeAlias = Path | bytes | StoredBytes | Pixels | Callable[[], Image.Image]
-"""An image in a source: a file, encoded bytes, a place in a larger file, uint8 ``[H, W]`` or ``[H, W, 1|3]``,
-or a loader."""
+RawImage: TypeAlias = Path | bytes | StoredBytes | npt.NDArray[Any] | Callable[[], Image.Image]
+"""An image in a source: a file, encoded bytes, a place in a larger file, an array ``[H, W]`` or
+``[H, W, 1 or 3]`` of uint8 or other real numbers, or a loader."""
 
 RawRecording: TypeAlias = Path | bytes | StoredBytes
 """A recording in a source: a file, encoded bytes, or a place in a larger file."""

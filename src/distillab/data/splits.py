@@ -17,6 +17,8 @@ from distillab.errors import RequestError
 
 SplitMask = npt.NDArray[np.bool_]
 
+_LISTED = 5  # classes in a message
+
 
 def carve(
     targets: Targets, ids: Indices, codes: Indices, share: float, *keys: int, leave: int = 1
@@ -157,6 +159,27 @@ def inseparable(groups: Indices, codes: Indices) -> Indices:
     return np.unique(part[group], return_inverse=True)[1].astype(np.int64)
 
 
+def different_units(targets: Targets, units: Indices, *, whole: bool) -> Indices:
+    """Return how many units of each class could go to different splits, int64 ``[classes]``.
+
+    Args:
+        targets: N targets.
+        units: int64 ``[N]``, equal for examples that must stay together.
+        whole: Whether a unit counts for every class that it has examples of, as groups do; else for the class
+            of its first example.
+
+    Example:
+        >>> labels = Labels(np.array([0, 0, 1, 1]), classes=2)
+        >>> different_units(labels, np.array([7, 7, 7, 8]), whole=True)
+        array([1, 2])
+        >>> different_units(labels, np.array([7, 7, 7, 8]), whole=False)
+        array([1, 1])
+    """
+    if whole:
+        return np.array([len(np.unique(units[members])) for members in targets.members.T], dtype=np.int64)
+    return targets.take(np.unique(units, return_index=True)[1].astype(np.int64)).counts
+
+
 def check_enough_groups(
     targets: Targets, groups: Indices, classes: Sequence[str], carved: Sequence[str]
 ) -> None:
@@ -169,19 +192,26 @@ def check_enough_groups(
         carved: Names of the splits to be carved.
 
     Raises:
-        RequestError: A class lies in too few groups.
+        RequestError: Classes lie in too few groups; all of them are named.
     """
-    if not targets.complete:
+    having = different_units(targets, groups, whole=True)
+    few = np.flatnonzero(having < 1 + len(carved))
+    if not targets.complete or not few.size:
         return
-    having = np.array([len(np.unique(groups[members])) for members in targets.members.T])
-    if (having >= 1 + len(carved)).all():
-        return
-    label = int(having.argmin())
+    splits = ", ".join(["train", *carved])
+    if len(few) == 1:
+        count = f"{having[few[0]]} group{'s' if having[few[0]] != 1 else ''}"
+        what = f"class {classes[few[0]]!r} lies in {count}, to be split by group into {splits}"
+    else:
+        counted = [f"{classes[label]!r} ({having[label]})" for label in few.tolist()]
+        what = (
+            f"{len(few)} classes lie in too few groups to be split by group into {splits}: {_first(counted)}"
+        )
     raise RequestError(
-        f"class {classes[label]!r} lies in {having[label]} group{'s' if having[label] != 1 else ''}, to be"
-        f" split by group into {', '.join(['train', *carved])}",
+        what,
         where="split_by",
-        allowed=f"at least {1 + len(carved)} groups per class that share no item, or `split_by: image`",
+        allowed=f"at least {1 + len(carved)} groups per class that share no item, `split_by: image`, or"
+        " `rare_classes: drop | other | train`",
     )
 
 
@@ -197,18 +227,32 @@ def check_enough(targets: Targets, codes: Indices, classes: Sequence[str], carve
         carved: Names of the splits to be carved.
 
     Raises:
-        RequestError: A class has too few different items.
+        RequestError: Classes have too few different items; all of them are named.
     """
     needed = 1 + len(carved)
-    different = targets.take(np.unique(codes, return_index=True)[1].astype(np.int64)).counts
-    if not targets.complete or (different >= needed).all():
+    different = different_units(targets, codes, whole=False)
+    few = np.flatnonzero(different < needed)
+    if not targets.complete or not few.size:
         return
-    label = int(different.argmin())
-    count = int(targets.counts[label])
-    have = f"{count} example{'s' if count != 1 else ''}"
-    if different[label] < count:
-        have += f" ({different[label]} if identical ones are counted once)"
+    splits = ", ".join(["train", *carved])
+
+    def have(label: int) -> str:
+        count = int(targets.counts[label])
+        once = f" ({different[label]} if identical ones are counted once)"
+        return f"{count} example{'s' if count != 1 else ''}{once if different[label] < count else ''}"
+
+    if len(few) == 1:
+        what = f"class {classes[few[0]]!r} has {have(int(few[0]))} to be split into {splits}"
+    else:
+        counted = [f"{classes[label]!r} has {have(int(label))}" for label in few.tolist()]
+        what = f"{len(few)} classes have too few examples to be split into {splits}: {_first(counted)}"
     raise RequestError(
-        f"class {classes[label]!r} has {have} to be split into {', '.join(['train', *carved])}",
-        allowed=f"at least {needed} different examples per class",
+        what,
+        allowed=f"at least {needed} different examples per class, or `rare_classes: drop | other | train`",
     )
+
+
+def _first(texts: Sequence[str]) -> str:
+    """Return the first few texts, and how many more there are."""
+    listed = ", ".join(texts[:_LISTED])
+    return listed if len(texts) <= _LISTED else f"{listed} and {len(texts) - _LISTED} more"

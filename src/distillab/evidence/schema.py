@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
 from distillab.evidence.pairs import FACTOR, Row
+from distillab.printable import printable
 from distillab.tasks import Classification, Task
 
 VERSION = 1
@@ -166,4 +167,6 @@ def _factors(factors: Factors) -> Columns:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value)
     return None if isinstance(value, float) and math.isnan(value) else value

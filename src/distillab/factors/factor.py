@@ -142,6 +142,11 @@ class Factor(PublicConfig, ABC):
         """The modalities that the factor accepts with these settings, or None for all."""
         return None
 
+    @property
+    def other_dataset(self) -> str | None:
+        """The name of the other dataset of the study that the level takes examples from, if it names one."""
+        return None
+
     def check_accepts(self, examples: Examples) -> None:
         """Raise RequestError unless the factor can change examples with these targets and this modality."""
         if not self.takes_unlabelled and not examples.labelled.all():

@@ -123,6 +123,11 @@ class Method(nn.Module, ABC):
         of_teacher = cls.needs if cls.teacher_needs is None else cls.teacher_needs
         return Requirements(cls.needs, frozenset() if cls.teacher == "none" else of_teacher, cls.teacher)
 
+    @classmethod
+    def revision_of(cls, config: Any) -> int:
+        """Return the revision of what it computes under a configuration: by default, of its class."""
+        return cls.revision
+
     def network(self, student: nn.Module) -> nn.Module:
         """Return the network to train, evaluate and save: the student itself, unless a method reshapes it."""
         return student

@@ -122,8 +122,13 @@ class MethodSpec:
         if self.parts:
             return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
         code = {"code": self.own.digest} if self.own else {}
-        revision = {"revision": self.kind.revision} if self.kind.revision > 1 else {}
+        revision = {"revision": self.revision} if self.revision > 1 else {}
         return {"name": self.name, "config": self.config.model_dump(mode="json"), **code, **revision}
+
+    @property
+    def revision(self) -> int:
+        """The revision of what it computes; part of a run's id from 2 on."""
+        return self.kind.revision_of(self.config)
 
     @property
     def files(self) -> dict[str, str]:
@@ -143,7 +148,7 @@ class MethodSpec:
             return _summed(parts, "method")
         if "code" not in values:
             spec = parse_method({values["name"]: dict(values["config"])}, "method")
-            if spec.kind.revision != values.get("revision", 1):
+            if spec.revision != values.get("revision", 1):
                 raise RequestError(
                     f"method {spec.name} has been revised since the study was planned",
                     allowed="a new study, or the version that planned this one",

@@ -21,6 +21,7 @@ class Decoded:
         broken: (name, reason) of the others, in order.
         originals: ``[M, ...]``, what the items were computed from, if it is kept to be shown.
         facts: What is needed to present the originals, JSON-able.
+        notes: Sentences for the data report.
 
     Example:
         >>> items, intact = np.zeros((1, 1, 8, 8), np.uint8), np.array([True, False])
@@ -33,3 +34,4 @@ class Decoded:
     broken: tuple[tuple[str, str], ...]
     originals: ItemStore | None = None
     facts: JsonObject = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -6,7 +6,15 @@ from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble
 from distillab.models.input_spec import InputSpec
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
-from distillab.models.registry import ModelFactory, ModelInfo, build_model, list_models, models, stem_change
+from distillab.models.registry import (
+    ModelFactory,
+    ModelInfo,
+    build_model,
+    check_model_name,
+    list_models,
+    models,
+    stem_change,
+)
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
 
@@ -26,6 +34,7 @@ __all__ = [
     "WideResNet",
     "attention_map",
     "build_model",
+    "check_model_name",
     "count_macs",
     "count_parameters",
     "ensemble_name",

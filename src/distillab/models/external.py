@@ -6,7 +6,7 @@ import difflib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import nn
 
 from distillab.errors import RequestError, unknown_name
 from distillab.models.input_spec import InputSpec
+from distillab.models.names import torchvision_names, unknown_of_library
 from distillab.models.stems import (
     FITTED_UP_TO,
     first_convolution,
@@ -47,7 +48,7 @@ def from_timm(name: str, *, classes: int, inputs: InputSpec, original_stem: bool
             f"timm:{name} needs the timm package", allowed="pip install 'distillab[timm]'"
         ) from error
     if not timm.is_model(name):
-        raise _unknown("timm", name, timm.list_models())
+        raise unknown_of_library("timm", name, timm.list_models())
     full = f"timm:{name}"
     build: Callable[..., nn.Module] = partial(
         timm.create_model, name, pretrained=False, num_classes=classes, in_chans=inputs.channels
@@ -85,9 +86,8 @@ def from_torchvision(name: str, *, classes: int, inputs: InputSpec, original_ste
     """
     import torchvision
 
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise _unknown("torchvision", name, known)
+    if name not in torchvision_names():
+        raise unknown_of_library("torchvision", name, torchvision_names())
     full = f"torchvision:{name}"
     facts: dict[str, object] = {"weights": None, "num_classes": classes}
     if name in ("googlenet", "inception_v3"):
@@ -125,7 +125,7 @@ def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -
             the inputs are not square.
     """
     name = f"{module}:{factory}"
-    build = _factory(module, factory)
+    build = find_factory(module, factory)
     arguments = _arguments(build, classes, inputs)
     if not inputs.is_square and not {*SPELLINGS["resolution"]}.isdisjoint(arguments):
         raise RequestError(
@@ -144,7 +144,12 @@ def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -
     return model
 
 
-def _factory(module: str, factory: str) -> Callable[..., Any]:
+def find_factory(module: str, factory: str) -> Callable[..., Any]:
+    """Import ``MODULE``, found on the path or in the current directory, and return its ``FACTORY``.
+
+    Raises:
+        RequestError: It cannot be imported, or there is no such function in it.
+    """
     here = str(Path.cwd())
     sys.path.append(here)
     try:
@@ -152,8 +157,10 @@ def _factory(module: str, factory: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise RequestError(f"cannot be imported: {error}", where=module) from error
+        near = difflib.get_close_matches(module.lower(), ["timm", "torchvision"], n=1)
+        hint = f", did you mean '{near[0]}:{factory}'?" if near else ""
         raise RequestError(
-            f"there is no module {error.name!r} on the Python path or in the current directory",
+            f"there is no module {error.name!r} on the Python path or in the current directory{hint}",
             where=f"{module}:{factory}",
             allowed="a registered model, timm:NAME, torchvision:NAME, or MODULE:FACTORY",
         ) from error
@@ -189,12 +196,3 @@ def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> di
         if spelling:
             arguments[spelling] = value
     return arguments
-
-
-def _unknown(library: str, name: str, known: Iterable[str]) -> RequestError:
-    """Return the error of :func:`unknown_name` without its list of a thousand names."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = f", did you mean '{library}:{near[0]}'?" if near else ""
-    return RequestError(
-        f"unknown {library} model {name!r}{hint}", allowed=f"a name of {library}'s list_models()"
-    )

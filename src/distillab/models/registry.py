@@ -8,23 +8,22 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from distillab.errors import RequestError, unknown_name
+from distillab.errors import RequestError
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
-from distillab.models.stems import FITTED_UP_TO, ORIGINAL_STEM, describe_stem, split_stem
+from distillab.models.names import FORMS, require_known_name, unknown_model
+from distillab.models.stems import (
+    FITTED_UP_TO,
+    ORIGINAL_STEM,
+    describe_stem,
+    split_stem,
+    stem_is_never_fitted,
+)
 from distillab.registry import Registry
 
 SMALLEST_INPUT_SIDE = 8  # three stages leave at least 2x2 positions of it
-
-FORMS = {
-    "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
-    "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
-    "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
-    "NAME#original": "a network of timm or torchvision with the stem of its package at every resolution",
-    "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
-}
 
 
 class ModelFactory(Protocol):
@@ -113,14 +112,10 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         return resize_inputs(build_model(network, classes=classes, inputs=resized), pixels)
     library, colon, rest = name.partition(":")
     if split_stem(network)[1] and library not in _BUILDERS:
-        raise RequestError(
-            "only networks of timm and torchvision have stems that are fitted to small images",
-            where=name,
-            allowed=split_stem(network)[0],
-        )
+        raise stem_is_never_fitted(split_stem(network)[0])
     if not colon:
         if name not in models:
-            raise unknown_name("model", name, [*models, *FORMS])
+            raise unknown_model(name, models)
         return models[name](classes=classes, inputs=inputs)
     model = _external(library, rest, classes, inputs)
     inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
@@ -162,6 +157,24 @@ def stem_change(name: str, inputs: InputSpec) -> str:
 
 SHAPE_CLASSES = 2  # of networks whose stem alone is looked at
 _BUILDERS = ("timm", "torchvision")
+
+
+def check_model_name(name: str) -> None:
+    """Raise RequestError if no network has this name. Takes no data, and builds nothing.
+
+    Args:
+        name: A name as :func:`build_model` takes it.
+
+    Raises:
+        RequestError: The name is not known, or its package or module cannot be imported.
+
+    Example:
+        >>> check_model_name("resnet8x4")
+        >>> check_model_name("mobilenet_v3_small")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: unknown model 'mobilenet_v3_small', did you mean 'torchvision:...
+    """
+    require_known_name(name, models)
 
 
 def _external(library: str, name: str, classes: int, inputs: InputSpec) -> nn.Module:

@@ -55,6 +55,15 @@ def with_original_stem(name: str) -> str:
     return name if split_stem(network)[1] else f"{network}{ORIGINAL_STEM}{mark}{pixels}"
 
 
+def stem_is_never_fitted(name: str) -> RequestError:
+    """Return the error for ``#original`` after the name of a network whose stem is never changed."""
+    return RequestError(
+        "only networks of timm and torchvision have stems that are fitted to small images",
+        where=f"{name}{ORIGINAL_STEM}",
+        allowed=name,
+    )
+
+
 def describe_stem(fitted: nn.Module, original: nn.Module | None) -> str:
     """Return how a fitted stem differs from that of the package, or ``""`` if it does not.
 

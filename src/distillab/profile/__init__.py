@@ -5,7 +5,7 @@ it was computed from, its cost in seconds, and one line about its meaning for di
 """
 
 from distillab.profile.families import FAMILIES
-from distillab.profile.loaded_teacher import LoadedTeacher, load_teacher
+from distillab.profile.loaded_teacher import LoadedTeacher, check_teacher, load_teacher
 from distillab.profile.measure import Family, Gallery, Grid, Interval, Measure, Picture
 from distillab.profile.profile import Profile, profile_source
 from distillab.profile.profiled_dataset import ProfiledDataset
@@ -21,6 +21,7 @@ __all__ = [
     "Picture",
     "Profile",
     "ProfiledDataset",
+    "check_teacher",
     "load_teacher",
     "profile_source",
 ]

@@ -14,12 +14,13 @@ from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.modalities import Normalization, normalization_of
-from distillab.models import InputSpec, build_model
+from distillab.models import InputSpec, build_model, check_model_name
 from distillab.models.weights import load_into
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
+from distillab.study.spec.references import check_readable
 from distillab.study.status import LEDGER_FILE
 from distillab.training.evaluation import predict
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
@@ -70,6 +71,36 @@ class LoadedTeacher:
         return found
 
 
+def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
+    """Raise RequestError unless there is a model of this name with its weights, or a study. Reads no weights.
+
+    Args:
+        model_or_study: A model as in a study file, with ``weights``; or the folder of a study.
+        weights: The model's weights.
+
+    Example:
+        >>> check_teacher("resnet20", None)
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --teacher resnet20: a model name alone has no weights (allowed: ...
+    """
+    folder, where = Path(model_or_study), f"--teacher {model_or_study}"
+    if (folder / LEDGER_FILE).is_file():
+        if weights is not None:
+            raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
+        return
+    if folder.is_dir():
+        raise RequestError("this folder is not a study", where=where, allowed="the DIR of a study")
+    try:
+        check_model_name(str(model_or_study))
+    except RequestError as error:
+        raise error.within("--teacher") from error
+    if weights is None:
+        raise RequestError(
+            "a model name alone has no weights", where=where, allowed="--weights FILE.safetensors"
+        )
+    check_readable(weights, "--weights")
+
+
 def load_teacher(
     model_or_study: str | Path,
     weights: Path | None,
@@ -101,21 +132,9 @@ def load_teacher(
         >>> load_teacher("resnet8", weights, images, unit, torch.device("cpu")).logits(images).shape
         (2, 2)
     """
-    folder = Path(model_or_study)
-    if (folder / LEDGER_FILE).is_file():
-        if weights is not None:
-            raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
-        return _load_from_study(StudyFolder.open(folder), images, device)
-    if folder.is_dir():
-        raise RequestError(
-            "this folder is not a study", where=f"--teacher {model_or_study}", allowed="the DIR of a study"
-        )
+    check_teacher(model_or_study, weights)
     if weights is None:
-        raise RequestError(
-            "a model name alone has no weights",
-            where=f"--teacher {model_or_study}",
-            allowed="--weights FILE.safetensors",
-        )
+        return _load_from_study(StudyFolder.open(Path(model_or_study)), images, device)
     model = str(model_or_study)
     width = len(images.classes)
     network = build_model(model, classes=width, inputs=InputSpec(*images.shape))

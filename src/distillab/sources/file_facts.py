@@ -12,7 +12,7 @@ import numpy as np
 from distillab.data.examples import Indices
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.machine import usable_cores
-from distillab.modalities.image.decoding import DAMAGE, displayed_size
+from distillab.modalities.image.opening import DAMAGE, displayed_size, permissive_pillow
 
 UNKNOWN = -1
 TASK_IMAGES = 256
@@ -40,7 +40,7 @@ class FileFacts:
     def of(cls, images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> FileFacts:
         """Return the facts of images, of which only headers are read, in threads."""
         order = np.argsort(ids)
-        with ThreadPoolExecutor(min(8, usable_cores())) as threads:
+        with permissive_pillow(), ThreadPoolExecutor(min(8, usable_cores())) as threads:
             tasks = (order[start : start + TASK_IMAGES] for start in range(0, len(order), TASK_IMAGES))
             rows = threads.map(lambda some: [_facts(images[i]) for i in some], tasks)
             table = np.array([row for some in rows for row in some], dtype=np.int64).reshape(-1, 3)

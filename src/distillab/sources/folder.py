@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import AfterValidator, model_validator
 
 from distillab.data.examples import Indices
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
+from distillab.modalities.image.formats import image_extensions
+from distillab.sources.folder_layout import find_layout
+from distillab.sources.folder_tree import OUTSIDE, UNUSED, FolderNode, describe_left_out, list_folder
 from distillab.sources.grouping import (
     captured,
     check_pattern,
@@ -22,16 +23,17 @@ from distillab.sources.grouping import (
     groups_by_table,
     read_groups,
 )
+from distillab.sources.labels import natural_key
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, Source, SourcePath, source
-from distillab.sources.split_names import SPLIT_NAMES
 
 
 class ClassFolders(Source):
     """Base class of sources of files in class folders, with or without train, val and test folders above.
 
-    ``path/<class>/**/<file>`` or ``path/{train,val,test}/<class>/**/<file>``; val may also be called
-    validation, valid or dev. Files of other kinds and hidden files are ignored. Classes are sorted by name
-    and files by path.
+    ``path/<class>/**/<file>`` or ``path/{train,val,test}/<class>/**/<file>``. Folders of splits may have any
+    usual name (``Training``, ``seg_train``, ``valid``, ``test_set``), lie one level deeper, or lie below the
+    classes; ``splits`` names them where they cannot be recognized. Files of other kinds, hidden files and
+    thumbnails are left out and counted. Classes are sorted by name, numbers by value, and files by path.
 
     Files have groups (a domain, a patient, a camera) in one of three ways: a folder level (``layout``), a
     table (``groups``), or their paths (``group_pattern``).
@@ -47,6 +49,7 @@ class ClassFolders(Source):
     """
 
     argument: ClassVar[str | None] = "path"
+    names_splits: ClassVar[bool] = True
     noun: ClassVar[str] = "file"
 
     path: SourcePath
@@ -90,31 +93,50 @@ class ClassFolders(Source):
             what = "is a file, not a folder" if self.path.exists() else "there is no such folder"
             raise RequestError(what, where=str(self.path))
         readable = self.extensions()
-        roots, notes = self._split_folders(readable)
-        found = {split: self._class_files(root, readable) for split, root in roots.items()}
+        tree, left_out = list_folder(self.path, readable)
+        in_classes = self.class_pattern is None
+        by_class = self.layout == "class"
+        layout = find_layout(tree, self.split_choice, by_class=by_class, in_classes=in_classes)
+        outside = layout.outside + (sum(len(n.files) for n in layout.splits.values()) if in_classes else 0)
+        left_out.update({kind: n for kind, n in ((OUTSIDE, outside), (UNUSED, layout.unused)) if n})
+        groups: dict[Path, str] = {}
+        found = {split: self._class_files(root, groups) for split, root in layout.splits.items()}
         for split, files in found.items():
             if not any(files.values()):
-                below = f"{self._levels}/<{self.noun}>"
-                place = "a class folder" if self.class_pattern is None else "any folder"
-                raise RequestError(
-                    f"there is no {self.noun} in {place} here",
-                    where=str(roots[split]),
-                    allowed=f"{below} or {{train,val,test}}/{below}",
-                )
-        classes = tuple(sorted(set().union(*found.values())))
+                raise self._without_files(layout.splits[split].path, left_out)
+        classes = tuple(sorted(set().union(*found.values()), key=natural_key))
         paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
-        group_names, groups = self._grouped(paths, roots)
+        group_names, codes = self._grouped(paths, groups)
         splits = {
             split: RawSplit(
                 files,
                 _labels([len(found[split][name]) for name in classes]),
                 self._names(files),
-                groups.get(split),
+                codes.get(split),
             )
             for split, files in paths.items()
         }
         return RawSplits(
-            classes, splits["train"], splits.get("val"), splits.get("test"), group_names, notes=notes
+            classes,
+            splits["train"],
+            splits.get("val"),
+            splits.get("test"),
+            group_names,
+            notes=layout.notes,
+            left_out=left_out,
+        )
+
+    def _without_files(self, root: Path, left_out: dict[str, int]) -> RequestError:
+        """Return the error for a folder, of a split or as a whole, without files in the right place."""
+        below = f"{self._levels}/<{self.noun}>"
+        place = "a class folder" if self.class_pattern is None else "any folder"
+        beside = "".join(f"; f{each[1:-1]}" for each in describe_left_out(left_out))
+        allowed = [below, f"{{train,val,test}}/{below}"]
+        if OUTSIDE in left_out:
+            allowed += ["`class_pattern` if names of files state classes"]
+            allowed += [f"`splits: {{train: .}}` if {root.name!r} is a class"] if root != self.path else []
+        return RequestError(
+            f"there is no {self.noun} in {place} here{beside}", where=str(root), allowed=" or ".join(allowed)
         )
 
     @property
@@ -126,37 +148,51 @@ class ClassFolders(Source):
     def _names(self, paths: list[Path]) -> list[str]:
         return [path.relative_to(self.path).as_posix() for path in paths]
 
-    def _class_files(self, root: Path, readable: frozenset[str]) -> defaultdict[str, list[Path]]:
-        """Return the files of each class, at any depth below the levels of the layout, sorted by path."""
-        levels = self.layout.split("/")
-        place = levels.index("class")
+    def _class_files(self, root: FolderNode, groups: dict[Path, str]) -> defaultdict[str, list[Path]]:
+        """Return the files of each class, at any depth below the levels of the layout, sorted by path.
+
+        Args:
+            root: The folder of a split.
+            groups: Filled with the group of each file, if the layout has one.
+        """
         files: defaultdict[str, list[Path]] = defaultdict(list)
         if self.class_pattern is not None:
-            paths = sorted(_files_below(root, readable), key=lambda path: path.relative_to(root).as_posix())
-            classes = captured(self._names(paths), self.class_pattern, "class_pattern")
-            for path, name in zip(paths, classes, strict=True):
+            paths = self._sorted(root.files_below())
+            names = captured(self._names(paths), self.class_pattern, "class_pattern")
+            for path, name in zip(paths, names, strict=True):
                 files[name].append(path)
             return files
-        for folder in _visible_folders(root):
-            if levels[0] == "class":
-                files[folder.name] = []  # a class even without files: ingest reports it
-            for path in _files_below(folder, readable):
-                parts = path.relative_to(root).parts[:-1]
-                if len(parts) < len(levels):
+        if self.layout == "class":
+            for name, folder in root.folders.items():
+                files[name] = folder.files_below()  # a class even without files: ingest reports it
+        else:
+            outer, inner = self.layout.split("/")
+            for name, folder in root.folders.items():
+                if folder.files:
                     raise RequestError(
-                        f"this {self.noun} is in no folder of a {levels[len(parts)]}",
-                        where=str(path),
+                        f"this {self.noun} is in no folder of a {inner}",
+                        where=str(folder.files[0]),
                         allowed=f"{self._levels}/<{self.noun}>",
                     )
-                files[parts[place]].append(path)
-        for paths in files.values():
-            paths.sort(key=lambda path: path.relative_to(root).as_posix())
-        return files
+                for below, node in folder.folders.items():
+                    own, group = (name, below) if outer == "class" else (below, name)
+                    paths = node.files_below()
+                    files[own] += paths
+                    groups.update(dict.fromkeys(paths, group))
+        return defaultdict(list, {name: self._sorted(paths) for name, paths in files.items()})
+
+    def _sorted(self, paths: list[Path]) -> list[Path]:
+        return sorted(paths, key=lambda path: path.relative_to(self.path).as_posix())
 
     def _grouped(
-        self, files: dict[str, list[Path]], roots: dict[str, Path]
+        self, files: dict[str, list[Path]], levels: dict[Path, str]
     ) -> tuple[tuple[str, ...], dict[str, Indices]]:
-        """Return group names, and the groups of the files of each split; empty if no key gives groups."""
+        """Return group names, and the groups of the files of each split; empty if no key gives groups.
+
+        Args:
+            files: The files of each split.
+            levels: The group of each file, if the layout has one.
+        """
         names = {split: self._names(paths) for split, paths in files.items()}
         if self.groups is not None:
             table = read_groups(self.groups, self.group)
@@ -167,37 +203,10 @@ class ClassFolders(Source):
             found = {split: captured(of, self.group_pattern, "group_pattern") for split, of in names.items()}
             return encode_groups(found, "group_pattern")
         if self.layout != "class":
-            place = self.layout.split("/").index("group")
-            levels = {s: [p.relative_to(roots[s]).parts[place] for p in paths] for s, paths in files.items()}
-            return encode_groups(levels, "layout")
-        return (), {}
-
-    def _split_folders(self, readable: frozenset[str]) -> tuple[dict[str, Path], tuple[str, ...]]:
-        """Return the folder of each split (only train if there are none) and notes on what was ignored."""
-        folders = _visible_folders(self.path)
-        named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-        train = next((folder for folder in named if folder.name.lower() == "train"), None)
-        if train is None and named and len(named) == len(folders):
-            raise RequestError(
-                "there is no train folder beside the others", where=str(self.path), allowed="train"
+            return encode_groups(
+                {s: [levels[path] for path in paths] for s, paths in files.items()}, "layout"
             )
-        # Among other folders, a `train` that holds files itself is a class: trains beside buses and cars.
-        if train is None or (len(named) < len(folders) and _has_files(train, readable)):
-            loose = sum(_is_readable(entry, readable) for entry in self.path.iterdir())
-            note = f"{self.noun.capitalize()}s outside class folders, ignored: {loose}."
-            return {"train": self.path}, (note,) if loose and self.class_pattern is None else ()
-        roots: dict[str, Path] = {}
-        for folder in named:
-            split = SPLIT_NAMES[folder.name.lower()]
-            if split in roots:
-                raise RequestError(
-                    f"two folders hold the {split} split", where=f"{roots[split]} and {folder}"
-                )
-            roots[split] = folder
-        roots = {split: roots[split] for split in ("train", "val", "test") if split in roots}
-        others = [folder.name for folder in folders if folder not in named]
-        note = f"Folders that are not a split, ignored: {', '.join(others)}."
-        return roots, (note,) if others else ()
+        return (), {}
 
 
 @source("folder")
@@ -221,43 +230,3 @@ class Folder(ClassFolders, ImageSource):
 def _labels(counts: list[int]) -> Labels:
     """Return the labels of ``counts[c]`` examples of each class c, class by class."""
     return Labels(np.repeat(np.arange(len(counts), dtype=np.int64), counts), len(counts))
-
-
-def image_extensions() -> frozenset[str]:
-    """Return the file extensions (lower case, with dot) that Pillow reads."""
-    Image.init()
-    return frozenset(ext for ext, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-
-
-def _visible_folders(root: Path) -> list[Path]:
-    folders = [entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__"))]
-    return sorted(folders, key=lambda folder: folder.name)
-
-
-def _is_readable(path: Path, readable: frozenset[str]) -> bool:
-    """Return True for a path with such an extension; a dangling link counts, as a broken file."""
-    named = path.suffix.lower() in readable and not path.name.startswith(".")
-    return named and (path.is_file() or (path.is_symlink() and not path.is_dir()))
-
-
-def _has_files(folder: Path, readable: frozenset[str]) -> bool:
-    return any(_is_readable(entry, readable) for entry in folder.iterdir())
-
-
-def _files_below(folder: Path, readable: frozenset[str]) -> list[Path]:
-    """Return readable files at any depth below a folder."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    paths: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    for parent, below, names in os.walk(folder, onerror=fail, followlinks=True):
-        place = Path(parent).stat()
-        if (place.st_dev, place.st_ino) in entered:  # a link led back here
-            below.clear()
-            continue
-        entered.add((place.st_dev, place.st_ino))
-        below[:] = [name for name in below if not name.startswith(".")]
-        paths += [path for name in names if _is_readable(path := Path(parent, name), readable)]
-    return paths

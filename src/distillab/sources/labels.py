@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -17,7 +18,19 @@ AnyArray = npt.NDArray[np.generic]
 LabelList = Sequence[str | int] | None
 Blank = Literal["zeros", "ignore"]
 
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _INDICATORS = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": -1, "-1.0": -1}
+
+
+def natural_key(name: str) -> tuple[bool, float, str]:
+    """Return a key that sorts names that are numbers by value, before other names by character.
+
+    Example:
+        >>> sorted(["10", "2", "1", "none"], key=natural_key)
+        ['1', '2', '10', 'none']
+    """
+    number = _NUMBER.fullmatch(name) is not None
+    return not number, float(name) if number else 0.0, name
 
 
 def encode_categories(
@@ -63,8 +76,19 @@ def encode_labels(
     values: Mapping[str, AnyArray], names: Sequence[str] | None, where: str
 ) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Return class names and the labels of all splits; see :func:`encode_categories`."""
-    classes, codes = encode_categories(values, names, where)
+    classes, codes = _by_value(*encode_categories(values, names, where), names)
     return classes, {split: Labels(array, len(classes)) for split, array in codes.items()}
+
+
+def _by_value(
+    found: tuple[str, ...], codes: dict[str, Indices], names: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, Indices]]:
+    """Return categories with names that are numbers sorted by value, unless the source states an order."""
+    order = sorted(range(len(found)), key=lambda code: natural_key(found[code]))
+    if names is not None or order == list(range(len(found))):
+        return found, codes
+    rank = np.argsort(order).astype(np.int64)
+    return tuple(found[code] for code in order), {split: rank[array] for split, array in codes.items()}
 
 
 def encode_label_lists(
@@ -90,7 +114,7 @@ def encode_label_lists(
     given = {split: array for split, array in flat.items() if len(array)}
     if not given:
         raise RequestError("no example has a label", where=where)
-    classes, codes = encode_categories(given, names, where)
+    classes, codes = _by_value(*encode_categories(given, names, where), names)
     return classes, {
         split: _sets(some, codes.get(split, np.empty(0, np.int64)), len(classes), blank)
         for split, some in lists.items()

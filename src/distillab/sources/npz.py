@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.examples import Pixels
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.sources.labels import encode_indicators, encode_labels
@@ -28,7 +27,8 @@ NAMINGS: tuple[dict[str, tuple[str, str]], ...] = (
 class Npz(ImageSource):
     """NumPy arrays in one .npz file: x_train, y_train, x_test, y_test, or images and labels.
 
-    Images are uint8 ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels. Labels are
+    Images are ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels: uint8, or other
+    numbers, of which ``intensity`` states the values that become black and white. Labels are
     ``[N]`` or ``[N, 1]``, or label sets ``[N, K]`` of 0 and 1 (-1 where uncertain). Val arrays (x_val, y_val)
     and MedMNIST's names (train_images, train_labels, ...) are accepted too, and ``class_names`` names the
     labels 0, 1, 2, ...
@@ -72,7 +72,7 @@ class Npz(ImageSource):
                 where=where,
                 allowed=" or ".join(" and ".join(n["train"]) for n in NAMINGS),
             )
-        images: dict[str, Pixels] = {}
+        images: dict[str, npt.NDArray[Any]] = {}
         labels: dict[str, npt.NDArray[Any]] = {}
         for split, (image_key, label_key) in naming.items():
             if split != "train" and image_key not in archive.files and label_key not in archive.files:
@@ -124,11 +124,11 @@ def array_targets(
     }
 
 
-def channels_last_images(array: npt.NDArray[Any], where: str) -> Pixels:
-    """Return uint8 images as ``[N, H, W]`` or ``[N, H, W, C]``. Raises RequestError for anything else."""
+def channels_last_images(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Return images as ``[N, H, W]`` or ``[N, H, W, C]``. Raises RequestError for other shapes and dtypes."""
     shape = list(array.shape)
-    if array.dtype != np.uint8:
-        raise RequestError(f"images are {array.dtype}", where=where, allowed="uint8")
+    if array.dtype.kind not in "buif":
+        raise RequestError(f"images are {array.dtype}", where=where, allowed="uint8, or other real numbers")
     if array.ndim == 3:
         return array
     if array.ndim == 4 and shape[3] in (1, 3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,10 @@ from distillab.data.targets import Targets
 from distillab.errors import RequestError
 from distillab.modalities import Decoded
 from distillab.modalities.image.decoding import SMALLEST_SIDE, decode_images
+from distillab.modalities.image.opening import MAX_PIXELS
+from distillab.modalities.image.rendering import PixelSettings
 from distillab.registry import Registry
+from distillab.sources.duplicate_rules import StatedDuplicates
 from distillab.sources.split_names import SplitChoice, read_split_choice
 
 
@@ -115,6 +119,16 @@ def _unit(value: Any) -> Any:
     return "image" if value == "example" else value
 
 
+def _ascending(value: Any) -> Any:
+    """Return a range of values. Raises RequestError unless its ends are finite and ascend."""
+    if value != "auto" and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+        raise RequestError(
+            f"{list(value)} is not a range", allowed="auto, or two values, the lower one first: [0, 4095]"
+        )
+    return value
+
+
+_Byte = Annotated[int, Field(ge=0, le=255)]
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
 StatedSplits = Annotated[dict[str, str | list[str] | None] | None, BeforeValidator(read_split_choice)]
@@ -139,7 +153,11 @@ class Source(PublicConfig, ABC):
             (``group``), so that no group is in two splits.
         on_broken: Whether an example that cannot be decoded stops the reading, or is left out and reported.
         duplicates: Whether train and val examples that are also in test, and train examples that are also in
-            val, are dropped or kept. They are counted in either case.
+            val, are dropped or kept. They are counted in either case. ``{near: drop}`` drops near copies too,
+            see :class:`~distillab.sources.duplicate_rules.DuplicateRules`.
+        rare_classes: What becomes of classes that have too few examples for every split: they are left out
+            (``drop``), merged into a class called ``other``, or used for training alone (``train``). If it is
+            not stated, they are an error.
         name: The dataset's name in results; by default the source's own name for it.
 
     Example:
@@ -161,7 +179,8 @@ class Source(PublicConfig, ABC):
     split_seed: int = 0
     split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
     on_broken: Literal["stop", "skip"] = "stop"
-    duplicates: Literal["drop", "keep"] = "drop"
+    duplicates: StatedDuplicates = "drop"
+    rare_classes: Literal["drop", "other", "train"] | None = None
     name: str | None = None
 
     @model_validator(mode="after")
@@ -178,6 +197,16 @@ class Source(PublicConfig, ABC):
     def unused_splits(self) -> tuple[str, ...]:
         """The splits that ``splits`` leaves out."""
         return tuple(split for split, own in (self.splits or {}).items() if own is None)
+
+    @property
+    def exact_duplicates(self) -> Literal["drop", "keep"]:
+        """Whether exact duplicates across splits are dropped or kept."""
+        return self.duplicates if isinstance(self.duplicates, str) else self.duplicates.exact
+
+    @property
+    def near_copies(self) -> Literal["drop", "keep", "ignore"]:
+        """Whether near copies across splits are dropped, counted and kept, or not looked for."""
+        return "keep" if isinstance(self.duplicates, str) else self.duplicates.near
 
     @property
     def dataset_name(self) -> str:
@@ -207,6 +236,13 @@ class Source(PublicConfig, ABC):
         """Return this source, set to give examples of ``shape`` if it leaves their shape open."""
         return self
 
+    def check_paths(self) -> None:
+        """Raise RequestError if a file or folder that the source names does not exist. Reads nothing."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if isinstance(value, Path) and not value.exists():
+                raise RequestError("there is no such file or folder", where=str(value))
+
     @abstractmethod
     def read(self) -> RawSplits:
         """Find the examples and their labels, without decoding. Raises RequestError if that is impossible."""
@@ -232,6 +268,12 @@ class ImageSource(Source):
         resolution: Side in pixels of the square that every image is resized to (antialiased bilinear), or
             None to keep the images as they are, which must then be of one size.
         channels: 1 (gray), 3 (RGB), or None: 1 if the pixels of every image are gray, else 3.
+        intensity: The two values that become black and white where images have more than 8 bits, such as
+            ``[0, 4095]``, or ``auto``: the range of the whole set.
+        background: What shows through transparent parts: ``black``, ``white``, ``gray``, a color such as
+            ``[255, 240, 200]``, or ``auto``: the first of these on which the most images are visible.
+        max_pixels: Width times height above which an image counts as broken; a guard against files that
+            would fill the memory.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -243,6 +285,9 @@ class ImageSource(Source):
 
     resolution: int | None = Field(default=None, ge=SMALLEST_SIDE)
     channels: Literal[1, 3] | None = None
+    intensity: Annotated[Literal["auto"] | tuple[float, float], AfterValidator(_ascending)] = "auto"
+    background: Literal["auto", "black", "white", "gray"] | tuple[_Byte, _Byte, _Byte] = "auto"
+    max_pixels: Annotated[int, Field(ge=SMALLEST_SIDE**2)] = MAX_PIXELS
 
     def with_shape_of(self, shape: tuple[int, ...]) -> Source:
         _, height, width = shape
@@ -254,7 +299,12 @@ class ImageSource(Source):
         self, items: Sequence[RawImage], names: Sequence[str], progress: Progress | None = None
     ) -> Decoded:
         return decode_images(
-            items, names, resolution=self.resolution, channels=self.channels, progress=progress
+            items,
+            names,
+            resolution=self.resolution,
+            channels=self.channels,
+            settings=PixelSettings(self.intensity, self.background, self.max_pixels),
+            progress=progress,
         )
 
 

@@ -70,6 +70,9 @@ class Torchvision(ImageSource):
         }
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"))
 
+    def check_paths(self) -> None:
+        """Accept any root: torchvision finds the dataset there, or downloads it into a new folder."""
+
     def _load(self, constructor: Callable[..., Any]) -> dict[str, object]:
         """Return a torchvision dataset per split, train first."""
         known = inspect.signature(constructor).parameters

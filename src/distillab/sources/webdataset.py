@@ -14,7 +14,7 @@ import numpy as np
 
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.folder import image_extensions
+from distillab.modalities.image.formats import image_extensions
 from distillab.sources.labels import encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 from distillab.sources.split_names import SPLIT_NAMES
@@ -96,6 +96,10 @@ class WebDataset(ImageSource):
         if alone:
             notes += (f"Samples without an image, left out: {alone}.",)
         return RawSplits(classes, raw["train"], raw.get("val"), raw.get("test"), notes=notes)
+
+    def check_paths(self) -> None:
+        """Raise RequestError if there is no shard: ``path`` may be a pattern. Reads nothing."""
+        self._shards()
 
     def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         """Return the shards of each split, train first, sorted by name, and notes on those left out."""

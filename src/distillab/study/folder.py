@@ -166,7 +166,8 @@ class StudyFolder:
 
     def _write_study(self, spec: StudySpec) -> None:
         with write_atomically(self.study_file) as draft:
-            draft.write_text(yaml.safe_dump(spec.written(), sort_keys=False, allow_unicode=True))
+            text = yaml.safe_dump(spec.written(), sort_keys=False, allow_unicode=True)
+            draft.write_text(text, encoding="utf-8")
 
     def _write_plan(self, spec: StudySpec, dataset: Dataset, plan: Plan) -> None:
         if not self.store.has("data", dataset.digest):

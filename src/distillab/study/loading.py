@@ -12,6 +12,7 @@ from distillab.errors import RequestError
 from distillab.modalities import modality_of
 from distillab.sources import Source
 from distillab.sources.ingest import load_dataset
+from distillab.study.spec.references import check_references
 from distillab.study.spec.study import StudySpec
 
 LoadProgress = Callable[[str, int, int], None]
@@ -30,8 +31,9 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
         progress: Called with (stage, done, total).
 
     Raises:
-        RequestError: Data cannot be read, examples of another dataset have another shape, or all of them are
-            in the first dataset.
+        RequestError: A network, a file or a dataset that the study names does not exist, which is found
+            before any example is read. Data cannot be read, examples of another dataset have another shape,
+            or all of them are in the first dataset.
 
     Example:
         >>> spec = StudySpec(
@@ -41,12 +43,13 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
         >>> load_study_data(spec).classes
         ('0', '1')
     """
+    check_references(spec)
     source = spec.source()
     dataset = load_dataset(source, progress)
     others, notes = {}, []
     for place, (name, other) in enumerate(spec.other_sources().items(), 1):
         others[name] = _other(name, other, dataset, place << _ID_BITS, progress)
-        if source.duplicates == "drop":
+        if source.exact_duplicates == "drop":
             others[name], dropped = _without_leaks(others[name], dataset, f"others.{name}")
             if dropped:
                 notes.append(f"{dropped} examples of others.{name} are also in data and were left out.")

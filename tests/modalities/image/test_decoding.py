@@ -159,7 +159,6 @@ DAMAGED = {
     "cut PNG": of(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))[:-200],
     "cut JPEG": encoded(Image.fromarray(RED).resize((64, 64)), "JPEG")[:-60],
     "absent file": Path("absent.png"),
-    "float": encoded(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"),
 }
 
 
@@ -198,9 +197,3 @@ def test_images_of_different_sizes_need_a_resolution() -> None:
     with pytest.raises(RequestError, match=r"different sizes, from 5x4 to 30x6 pixels .*`resolution`"):
         together(images)
     assert together(images, resolution=6).items.shape == (3, 3, 6, 6)
-
-
-@pytest.mark.parametrize("resolution", [None, 32])
-def test_tiny_images_are_refused(resolution: int | None) -> None:
-    with pytest.raises(RequestError, match=r"image 1: the image is 1x1 pixels .*at least 4x4"):
-        together([of(RED), of(np.zeros((1, 1), np.uint8))], resolution)

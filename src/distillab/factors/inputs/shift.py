@@ -112,6 +112,10 @@ class Shift(Factor):
         return (IMAGE,) if self.corruption else None
 
     @property
+    def other_dataset(self) -> str | None:
+        return self.to
+
+    @property
     def phrase(self) -> str:
         if self.corruption:
             return f"{' or '.join(self.corruption).replace('_', ' ')} of severity {{}}"

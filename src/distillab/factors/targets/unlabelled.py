@@ -112,6 +112,10 @@ class Unlabelled(Factor):
         return (IMAGE,) if self._kind in ("synthetic", "noise", "one_photo") else None
 
     @property
+    def other_dataset(self) -> str | None:
+        return self.dataset
+
+    @property
     def _kind(self) -> UnlabelledKind:
         return cast(UnlabelledKind, self.level) if isinstance(self.level, str) else self.kind or "held_out"
 

@@ -19,7 +19,8 @@ class MaskedGeneration(Method):
 
     a mean_n CE(p_s, y) + w mean_n sum_chw (g(M r(F_s)) - F_t)^2.
 
-    F are the last maps ``[N, C, H, W]``, r a trained 1x1 convolution to the teacher's channels, M a mask that
+    F are the last maps ``[N, C, H, W]``, r a trained 1x1 convolution to the teacher's channels, or nothing
+    where both networks have the same number (as in the authors' program), M a mask that
     is drawn anew for every example and step and removes the ``masked`` share of its channels, g two trained
     3x3 convolutions with a ReLU between. The larger map is average-pooled to the smaller one. p_s is the
     student's softmax.
@@ -30,6 +31,7 @@ class MaskedGeneration(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -46,7 +48,8 @@ class MaskedGeneration(Method):
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         (channels, *_), (width, *_) = deepest_shapes(pair)
-        self.align = widen(channels, width, normalize=False)
+        same = channels == width
+        self.align = nn.Identity() if same else widen(channels, width, normalize=False)
         self.generate = nn.Sequential(
             nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
         )

@@ -26,13 +26,17 @@ class KnowledgeReview(Method):
 
     F are the teacher's maps ``[N, C, H, W]`` before their ReLU, and its embedding as the deepest stage of one
     place. r_k is the fusion of the student's stage k with that of the deeper ones (two gates of a trained
-    attention weigh them), a 3x3 convolution bringing it to the teacher's channels. H compares the maps, with
+    attention weigh them), enlarged or reduced to the teacher's size by nearest neighbors, and a 3x3
+    convolution brings it to the teacher's channels; before it, at that size, the fusion goes to the next
+    stage. H compares the maps, with
     weight 1, and their averages over 4x4, 2x2 and 1 places, with 1/2, 1/4 and 1/8, over the sum of weights;
     sizes not below the map's own are left out. p_s is the student's softmax.
 
     Deviations: the student's maps are those before their ReLU as well, where they have one (pre-activation
-    networks, such as wide ResNets, give sums that meet no ReLU); the convolutions of the fusion have no batch
-    normalization.
+    networks, such as wide ResNets, give sums that meet no ReLU). The authors normalize both convolutions of a
+    fusion over the batch, as ``batch_norm`` does; by default they are not, since the deepest stage has one
+    place per example: its statistics would be those of as many numbers as a batch has examples, undefined for
+    one, and the loss of an example would depend on the others.
 
     Defaults: w 1, a 1 (the authors take 0.6 to 8 by pair), at most 512 channels between, weight rising
     over 20 of 240 epochs, here over that share of the training.
@@ -41,6 +45,7 @@ class KnowledgeReview(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "preactivations"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -48,12 +53,14 @@ class KnowledgeReview(Method):
         Attributes:
             widest: Most channels of a fusion.
             warmup: Share of the training over which w rises.
+            batch_norm: Whether the convolutions of a fusion are followed by batch normalization.
             review_weight: w.
             ce_weight: a.
         """
 
         widest: Annotated[int, Field(ge=1, strict=True)] = 512
         warmup: Share = 20 / 240
+        batch_norm: bool = False
         review_weight: Weight = 1.0
 
     def __init__(self, config: Any, pair: Pair) -> None:
@@ -63,7 +70,7 @@ class KnowledgeReview(Method):
         widths.append((pair.student.embedding or 1, teacher.embedding or 1))
         middle = min(config.widest, widths[-1][0])
         self.fusions = nn.ModuleList(
-            Fusion(width_s, middle, width_t, alone=place == len(widths) - 1)
+            Fusion(width_s, middle, width_t, alone=place == len(widths) - 1, normalize=config.batch_norm)
             for place, (width_s, width_t) in enumerate(widths)
         )
 
@@ -79,8 +86,8 @@ class KnowledgeReview(Method):
         deeper: Tensor | None = None
         parts = []
         for fusion, (f_s, f_t) in reversed(list(zip(self.fusions, stages, strict=True))):
-            reviewed, deeper = fusion(f_s, deeper)
-            parts.append(pyramid_distance(_resized(reviewed, f_t), f_t))
+            reviewed, deeper = fusion(f_s, deeper, f_t.shape[2:])
+            parts.append(pyramid_distance(reviewed, f_t))
         rise = min(batch.progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0
         return {"review": self.config.review_weight * rise * torch.stack(parts).sum()}
 
@@ -88,37 +95,29 @@ class KnowledgeReview(Method):
 class Fusion(nn.Module):
     """Fuses a stage with the fusion of the deeper ones, by two gates."""
 
-    def __init__(self, inputs: int, middle: int, outputs: int, *, alone: bool) -> None:
+    def __init__(self, inputs: int, middle: int, outputs: int, *, alone: bool, normalize: bool) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(inputs, middle, 1, bias=False)
+        enter = nn.Conv2d(inputs, middle, 1, bias=False)
+        leave = nn.Conv2d(middle, outputs, 3, padding=1, bias=False)
+        self.enter: nn.Module = nn.Sequential(enter, nn.BatchNorm2d(middle)) if normalize else enter
+        self.leave: nn.Module = nn.Sequential(leave, nn.BatchNorm2d(outputs)) if normalize else leave
         self.gates = None if alone else nn.Conv2d(2 * middle, 2, 1)
-        self.leave = nn.Conv2d(middle, outputs, 3, padding=1, bias=False)
 
-    def forward(self, maps: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(self, maps: Tensor, deeper: Tensor | None, size: torch.Size) -> tuple[Tensor, Tensor]:
         """Return the fusion in the teacher's channels, and as the next stage takes it.
 
         Args:
             maps: ``[N, inputs, H, W]``.
             deeper: ``[N, middle, h, w]``, the fusion of the deeper stages.
+            size: Height and width of the teacher's maps, which both results have.
         """
         x: Tensor = self.enter(maps)
         if self.gates is not None and deeper is not None:
             deeper = F.interpolate(deeper, x.shape[2:], mode="nearest")
             gates = self.gates(torch.cat((x, deeper), dim=1)).sigmoid()
             x = x * gates[:, :1] + deeper * gates[:, 1:]
+        x = x if x.shape[2:] == size else F.interpolate(x, size, mode="nearest")
         return self.leave(x), x
-
-
-def _resized(maps: Tensor, like: Tensor) -> Tensor:
-    size = like.shape[2:]
-    if maps.shape[2:] == size:
-        return maps
-    smaller = maps.shape[2] >= size[0] and maps.shape[3] >= size[1]
-    return (
-        adaptive_avg_pool2d(maps, (size[0], size[1]))
-        if smaller
-        else F.interpolate(maps, size, mode="nearest")
-    )
 
 
 def pyramid_distance(student: Tensor, teacher: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ class SemanticCalibration(Method):
 
     a mean_n CE(p_s, y) + w mean_n sum_i sum_j A[n, i, j] mean_chw (r_ij(F_i) - F_j)^2 / S.
 
-    F_i are the maps ``[N, C, H, W]`` of the student's S stages and F_j those of the teacher's; r_ij is a
-    trained bottleneck of 1x1, 3x3 and 1x1 convolutions. A[n, i, :] is the softmax over the teacher's
-    stages of q_i . k_j over the square root of ``width``, with q and k trained linear layers of the
-    stages averaged over space. The larger map is average-pooled to the smaller one. p_s is the student's
-    softmax.
+    F_i are the maps ``[N, C, H, W]`` of the student's S stages and F_j those of the teacher's, the larger
+    average-pooled to the smaller; r_ij is a trained sequence of 1x1, 3x3 and 1x1 convolutions, with twice the
+    teacher's channels between. A[n, i, :] is the softmax over the teacher's stages of q_i . k_j over the
+    square root of ``width``, with q and k trained linear layers of the stages averaged over space. p_s is the
+    student's softmax.
 
     Defaults are the authors' for CIFAR-100: w 400, a 1; width 128.
 
@@ -38,6 +38,7 @@ class SemanticCalibration(Method):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "maps"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -58,7 +59,7 @@ class SemanticCalibration(Method):
         self.queries = nn.ModuleList(nn.Linear(shape_s[0], config.width) for shape_s in maps_s)
         self.keys = nn.ModuleList(nn.Linear(shape_t[0], config.width) for shape_t in maps_t)
         self.connectors = nn.ModuleList(
-            nn.ModuleList(bottleneck(shape_s[0], shape_t[0], shape_t[0]) for shape_t in maps_t)
+            nn.ModuleList(bottleneck(shape_s[0], shape_t[0], 2 * shape_t[0]) for shape_t in maps_t)
             for shape_s in maps_s
         )
 
@@ -85,5 +86,8 @@ class SemanticCalibration(Method):
     def _distances(self, stage: int, student: Tensor, teacher: list[Tensor]) -> Tensor:
         """Mean squared differences of one stage to all of the teacher's: ``[N, T]``."""
         row: Any = self.connectors[stage]
-        pairs = [at_one_size(connect(student), f_t) for connect, f_t in zip(row, teacher, strict=True)]
-        return torch.stack([(f_s - f_t).square().mean((1, 2, 3)) for f_s, f_t in pairs], dim=1)
+        distances = []
+        for connect, of_stage in zip(row, teacher, strict=True):
+            f_s, f_t = at_one_size(student, of_stage)
+            distances.append((connect(f_s) - f_t).square().mean((1, 2, 3)))
+        return torch.stack(distances, dim=1)

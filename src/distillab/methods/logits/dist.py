@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
+
+_EPSILON = 1e-8
 
 
 @method("dist", paper="Huang et al., Knowledge distillation from a stronger teacher, NeurIPS 2022")
@@ -26,11 +28,16 @@ class CorrelationDistillation(Method):
     Defaults are the paper's for CIFAR-100: beta = gamma = 1, T 4, w 2, a 1 (for ImageNet it uses T 1). T^2
     stands in the paper's program and not in its equations.
 
+    As in the authors' program, 1e-8 is added to the product of norms in r. With many classes and a low T it
+    matters: without it, classes whose probability is next to 0 in the whole batch, of which nothing is to be
+    learned, decide the gradient of intra.
+
     Paper: Huang, You, Wang, Qian and Xu, "Knowledge distillation from a stronger teacher", NeurIPS 2022,
     equations 8 to 10.
     """
 
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -63,7 +70,10 @@ class CorrelationDistillation(Method):
 def correlation(a: Tensor, b: Tensor) -> Tensor:
     """Return Pearson's correlation of each row of ``a`` with that of ``b``: ``[N, D]`` both -> ``[N]``.
 
-    0 where a row is constant, as those of a batch of one are in every class.
+    0 where a row is constant, as those of a batch of one are in every class, and close to 0 where its
+    deviations are far below 1e-8.
     """
     a, b = (x - x.mean(dim=1, keepdim=True) for x in (a, b))
-    return cosine_similarity(a, b, dim=1, eps=1e-8)
+    norms = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
+    correlations: Tensor = (a * b).sum(1) / (norms + _EPSILON)
+    return correlations

@@ -12,6 +12,7 @@ from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
+from distillab.methods.logits.mlkd import MultiLevelDistillation
 from distillab.methods.method import Batch, Method, Need, Pair, Requirements, method
 from distillab.methods.spec import MethodSpec, build_method, parse_method
 from distillab.models.outputs import Outputs
@@ -64,7 +65,8 @@ class LogitStandardization(Method):
     An example's logits ``[C]`` become (z - mean) / (std + 1e-7), with the standard deviation of a sample
     (over C - 1), in student and teacher alike; then another method's terms, such as mean_n KL(p_t || p_s).
     The scale of a network's logits is lost, so that a small student need not reach the teacher's. The
-    supervised term is that of the student's logits as they are.
+    supervised term is that of the student's logits as they are; so are, in ``mlkd``, the similarities of
+    examples and of classes and the choice of examples, as in the authors' program.
 
     ``of`` names the method, with settings or without: ``{logit_standardisation: {of: {dkd: {beta: 2}}}}``. By
     default it is ``kd`` as the authors have it most often on CIFAR-100: T 2, weight 9, 0.1 of cross-entropy.
@@ -90,6 +92,14 @@ class LogitStandardization(Method):
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         self.part = build_method(config.of, pair)
+        if isinstance(self.part, MultiLevelDistillation):
+            self.part.rescale = standardized
+
+    @classmethod
+    def revision_of(cls, config: Any) -> int:
+        """Return the revision, which rises with that of the wrapped method."""
+        wrapped: MethodSpec = config.of
+        return cls.revision + wrapped.kind.revision - 1
 
     @classmethod
     def requirements(cls, config: Any) -> Requirements:
@@ -99,6 +109,8 @@ class LogitStandardization(Method):
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the transfer terms of the wrapped method on standardized logits."""
+        if isinstance(self.part, MultiLevelDistillation):  # It standardizes what it compares by divergence.
+            return self.part.transfer(student, teacher, batch)
         standardized_student = replace(student, logits=standardized(student.logits))
         standardized_teacher = replace(teacher, logits=standardized(teacher.logits))
         return self.part.transfer(standardized_student, standardized_teacher, batch)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, kl_divergence
-from distillab.methods.method import Batch, Method, Share, Temperature, Weight, WeightedConfig, method
+from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
 
@@ -21,25 +22,31 @@ class MultiLevelDistillation(Method):
 
     p = softmax(z / T), ``[N, C]``. B is the squared difference of the examples' similarities p p^T ``[N,
     N]``, over N; K that of the classes' similarities p^T p ``[C, C]``, over C. The mean over examples of the
-    first counts the ``confident`` share of the batch on which the teacher is most confident.
+    first counts all of them, or the ``confident`` share of the batch on which the teacher is least confident.
 
-    Defaults: temperatures 2, 3, 4, 5, 6, a 0.1, b 0.9, half of the examples, as the authors'.
+    Defaults: temperatures 2, 3, 4, 5, 6, a 0.1, b 0.9, as the authors'; all examples.
 
-    Deviations: the paper adds a second, more strongly augmented view of every example with the same terms;
-    here paired students share one view. In the authors' program the choice of examples scales the loss of all
-    by one half; here it chooses.
+    Deviations: the authors add a second, more strongly augmented view of every example with the same terms;
+    here paired students share one view. Their program multiplies the three terms of the first view by the
+    mean of a mask that is 1 where the teacher's confidence is at most its median. The terms are means
+    already, so the mask chooses nothing and halves them, and the published numbers rest on all examples:
+    here all count, with weight 1. A ``confident`` of 0.5 applies the mask to each example.
+
+    Attributes:
+        rescale: What the logits of the first term go through; :mod:`logit_standardisation` sets it.
 
     Paper: Jin, Wang and Lin, "Multi-level logit distillation", CVPR 2023.
     """
 
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
 
         Attributes:
             temperatures: The values of T.
-            confident: Share of the examples that the first term counts.
+            confident: Share of the examples that the first term counts, the least confident first.
             mlkd_weight: b.
             ce_weight: a.
         """
@@ -51,19 +58,24 @@ class MultiLevelDistillation(Method):
             5.0,
             6.0,
         )
-        confident: Share = 0.5
+        confident: Share = 1.0
         mlkd_weight: Weight = 0.9
         ce_weight: Weight = 0.1
+
+    def __init__(self, config: Any, pair: Pair) -> None:
+        super().__init__(config, pair)
+        self.rescale: Callable[[Tensor], Tensor] = in_full_precision
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the terms ``images``, ``batch`` and ``classes``."""
         z_s, z_t = in_full_precision(student.logits), in_full_precision(teacher.logits.detach())
         config = self.config
-        order = z_t.softmax(1).amax(1).argsort(descending=True, stable=True)
+        order = z_t.softmax(1).amax(1).argsort(stable=True)
         chosen = order[: max(1, round(config.confident * len(z_s)))]
+        of_chosen = self.rescale(z_s[chosen]), self.rescale(z_t[chosen])
         parts = []
         for temperature in config.temperatures:
-            divergence = temperature**2 * kl_divergence(z_s[chosen], z_t[chosen], temperature).mean()
+            divergence = temperature**2 * kl_divergence(*of_chosen, temperature).mean()
             parts.append(torch.stack((divergence, *similarity_distances(z_s, z_t, temperature))))
         of_examples, of_batch, of_classes = config.mlkd_weight * torch.stack(parts).sum(0)
         return {"images": of_examples, "batch": of_batch, "classes": of_classes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -38,7 +39,8 @@ class ContrastiveDistillation(Method):
     embedding ``[N, D]``: ``width`` numbers of unit length; m stands in a memory of the last v of all M
     training examples, one memory for each network. The others are drawn at random from examples of other
     classes, for an example without a label from all but itself. Z is fixed by the first batch, as the mean of
-    exp(v . m / tau) times M. p_s is the student's softmax.
+    exp(v . m / tau) times M. All is computed of logarithms, so that no tau overflows. p_s is the student's
+    softmax.
 
     Defaults as in the authors' program: tau 0.07, momentum of the memory 0.5, width 128, K 16384 or all
     examples if there are fewer, w 0.8, a 1.
@@ -53,6 +55,7 @@ class ContrastiveDistillation(Method):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
     remembers_images: ClassVar[bool] = True
+    revision: ClassVar[int] = 2
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
 
     class Config(WeightedConfig):
@@ -88,7 +91,7 @@ class ContrastiveDistillation(Method):
         for name in ("student_memory", "teacher_memory"):
             memory = F.normalize(torch.randn(pair.n_train, config.width), dim=1)
             self.register_buffer(name, memory, persistent=False)
-        self.scales: dict[int, float] = {}
+        self.log_scales: dict[int, float] = {}
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the term ``crd``.
@@ -111,13 +114,15 @@ class ContrastiveDistillation(Method):
         same = (v * memory[own]).sum(1) / temperature
         different = v @ memory[others].T / temperature
         counted = self._other_classes(own, others)
-        if way not in self.scales:
-            self.scales[way] = count * torch.cat((same.exp(), different[counted].exp())).mean().item()
-        g_same, g_others = same.exp() / self.scales[way], different.exp() / self.scales[way]
+        if way not in self.log_scales:
+            first = torch.cat((same, different[counted])).detach()
+            self.log_scales[way] = math.log(count / len(first)) + first.logsumexp(0).item()
+        log_same, log_others = same - self.log_scales[way], different - self.log_scales[way]
         noise = (counted.sum(1) / count).to(v)
-        hit = (g_same / (g_same + noise + _EPSILON)).log()
-        miss = (noise[:, None] / (g_others + noise[:, None] + _EPSILON)).clamp(min=_EPSILON).log()
-        losses: Tensor = -(hit + (miss * counted).sum(1))
+        log_rest = (noise + _EPSILON).log()
+        hit = log_same - torch.logaddexp(log_same, log_rest)
+        miss = noise.log()[:, None] - torch.logaddexp(log_others, log_rest[:, None])
+        losses: Tensor = -(hit + torch.where(counted, miss, 0.0).sum(1))
         return losses.mean()
 
     def _other_classes(self, own: Tensor, others: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from distillab.methods.paired_outputs import paired_embeddings
 from distillab.models.outputs import Outputs
 
 _EPSILON = 1e-7
+_LEAST_SQUARE = 1e-6
 Kernel = Literal["cosine", "rbf", "student_t", "combined"]
 Divergence = Literal["kl", "jeffreys", "squared", "absolute"]
 
@@ -28,15 +29,14 @@ class ProbabilisticTransfer(Method):
 
     q[n, m] is the kernel of the embeddings ``[N, D]`` of examples n and m over its sum along the row: the
     probability that n picks m as its neighbor. Widths may differ. Kernels: ``cosine``, (1 + cos) / 2;
-    ``rbf``, exp(-d^2 / 2) and ``student_t``, 1 / (1 + d^2), with d^2 the squared distance over the
-    batch's mean one; ``combined``, the losses of cosine and student_t added. Divergences D(t, s): ``kl``,
-    t log(t / s); ``jeffreys``, (t - s)(log t - log s); ``squared`` and ``absolute`` differences. p_s is
-    the student's softmax.
+    ``rbf``, exp(-d / s) with s the mean of d over all pairs of the batch, held fixed; ``student_t``, 1 / (1 +
+    d), which depends on the scale of the embeddings; ``combined``, the losses of cosine and student_t added.
+    d is the Euclidean distance, sqrt(|e_n - e_m|^2 + 1e-6). Divergences D(t, s): ``kl``, t log(t / s);
+    ``jeffreys``, (t - s)(log t - log s); ``squared`` and ``absolute`` differences. p_s is the student's
+    softmax.
 
-    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: cosine, kl, w 30000, a 1.
-
-    Deviation: the authors' other kernels use distances as they are, or one width for all; here the mean
-    distance is the unit, so that no kernel depends on the scale of the embeddings.
+    Defaults as in the CIFAR-100 tables of Tian et al., ICLR 2020: cosine, kl, w 30000, a 1. The other kernels
+    are those of the authors' later program, whose name for rbf is ``adaptive_rbf``.
 
     Paper: Passalis and Tefas, "Learning deep representations with probabilistic knowledge transfer", ECCV
     2018, equations 4 to 7; kernels and divergences after Passalis, Tzelepi and Tefas, "Heterogeneous
@@ -68,6 +68,11 @@ class ProbabilisticTransfer(Method):
         config = self.config
         embeddings = paired_embeddings(self, student, teacher)
         return {"pkt": config.pkt_weight * neighbor_divergence(*embeddings, config.kernel, config.divergence)}
+
+    @classmethod
+    def revision_of(cls, config: Any) -> int:
+        """Return 1 for the cosine kernel, and 2 for the others, whose distances were squared before."""
+        return 1 if config.kernel == "cosine" else 2
 
 
 def neighbor_divergence(student: Tensor, teacher: Tensor, kernel: Kernel, divergence: Divergence) -> Tensor:
@@ -104,19 +109,22 @@ def _cosine(features: Tensor) -> Tensor:
     return (1 + unit @ unit.T) / 2
 
 
-def _squared_distances(features: Tensor) -> Tensor:
-    """Squared distances over the mean of the batch."""
-    squared = (features[:, None] - features[None]).square().sum(2)
-    count = max(len(features) * (len(features) - 1), 1)
-    return squared / (squared.sum() / count).clamp(min=1e-12)
+def _distances(features: Tensor) -> Tensor:
+    """Distances between examples, ``[N, N]``; of products, so that no tensor is [N, N, D]."""
+    centered = features - features.mean(0).detach()
+    products = centered @ centered.T
+    lengths = products.diagonal()
+    squared = (lengths[:, None] + lengths[None] - 2 * products).clamp(min=0)
+    return (squared + _LEAST_SQUARE).sqrt()
 
 
 def _rbf(features: Tensor) -> Tensor:
-    return (-_squared_distances(features) / 2).exp()
+    distances = _distances(features)
+    return (-distances / distances.mean().detach()).exp()
 
 
 def _student_t(features: Tensor) -> Tensor:
-    return 1 / (1 + _squared_distances(features))
+    return 1 / (1 + _distances(features))
 
 
 _SIMILARITIES: dict[str, Callable[[Tensor], Tensor]] = {

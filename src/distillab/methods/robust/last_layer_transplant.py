@@ -25,6 +25,8 @@ class LastLayerTransplant(Transplant):
     layer, which is fixed. u_n is one over the number of training examples of n's group, or of its class if
     the data have no groups, scaled to mean 1: examples against the grain are matched as much as the many
     along it. For a teacher that was made robust, the layer keeps that; labels would bring the bias back.
+    Where two examples were mixed, n's class is that with the larger share, and its group that of the example
+    itself, since the group of the other is not known.
 
     Defaults: w 1, a 0.
 
@@ -36,7 +38,7 @@ class LastLayerTransplant(Transplant):
 
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "every_label", "embedding", "teacher_classifier"})
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -64,6 +66,6 @@ class LastLayerTransplant(Transplant):
             ValueError: A network gives no embedding.
         """
         e_s, e_t = paired_embeddings(self, student, teacher)
-        kinds = batch.labels if self.pair.groups is None or batch.groups is None else batch.groups
+        kinds = batch.dominant if self.pair.groups is None or batch.groups is None else batch.groups
         distances = (self.projector(e_s) - e_t).square().mean(1)
         return {"features": self.config.feature_weight * (self.weights[kinds] * distances).mean()}

@@ -66,6 +66,8 @@ def measure_size(data: ProfiledDataset) -> Family:
         (name, len(part), int(part.counts.min()), int(part.counts.max())) for name, part in splits.items()
     )
     family.add_grid(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
+    if data.report.left_out:
+        family.add_grid(Grid("Files left out", ("files", "number"), tuple(data.report.left_out.items())))
     for sentence in data.report.notes:
         family.add_note(sentence)
     return family.build()

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from distillab.artefacts import write_atomically
+from distillab.printable import printable
 from distillab.report.page import wording
 from distillab.report.page.pictures import data_uri, grouped_tiles, labels_text, sound_uri
 
@@ -21,6 +22,7 @@ def shared_environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("distillab.report.page", "templates"),
         autoescape=True,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -38,9 +40,16 @@ def shared_environment() -> jinja2.Environment:
     return environment
 
 
+def shown(value: object) -> object:
+    """Return what a template prints of a value: text without characters that are not safe to show."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value, keep="\n\t")
+    return value
+
+
 def coded(text: str) -> Markup:
     """Return text for a page, with everything between backticks as code."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(printable(text, keep="\n\t")))))
 
 
 @cache
@@ -63,4 +72,4 @@ def write_page(text: str, path: Path) -> None:
         OSError: The folder does not exist or cannot be written to.
     """
     with write_atomically(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from distillab.evidence.wording import plural
+from distillab.printable import printable
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.gains import Number
 from distillab.report.contents.pictures import Pictures
@@ -64,7 +65,7 @@ def script_json(value: Any) -> str:
 
 def plain(text: str) -> str:
     """Return text for a figure without tags, because Plotly interprets ``<b>`` and ``<a>``."""
-    return html.escape(text, quote=False)
+    return html.escape(printable(text), quote=False)
 
 
 def finite(value: Number) -> float | None:

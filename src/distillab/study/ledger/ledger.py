@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from distillab.errors import RequestError
+from distillab.printable import printable
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, StoredJob
 from distillab.study.ledger.connection import transaction
@@ -141,6 +142,7 @@ class Ledger(LedgerReader):
 
         A job that another worker finished first, after a lost lease, stays done.
         """
+        error = printable(error, keep="\n\t")
         with transaction(self.db):
             pending = False
             if self._finish(job, JobState.FAILED, None, error):

@@ -123,6 +123,10 @@ class LedgerReader:
         query = f"SELECT DISTINCT pid FROM jobs WHERE state = '{JobState.RUNNING}' AND host = ?"
         return {pid for (pid,) in self.db.execute(query, (self.host,))}
 
+    def deaths(self) -> int:
+        """Return how many deaths of workers are counted against jobs, together."""
+        return int(self.db.execute("SELECT TOTAL(deaths) FROM jobs").fetchone()[0])
+
     def seconds(self) -> dict[Kind, tuple[int, float]]:
         """Return, by kind, the number of jobs done and the seconds that they took together."""
         query = "SELECT kind, jobs, seconds FROM totals WHERE state = ? AND jobs > 0"

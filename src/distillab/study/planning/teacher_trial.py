@@ -205,7 +205,8 @@ def _logits(teacher: GivenTeacher, examples: Examples, device: torch.device) -> 
             f"{teacher.model} gives outputs that are not finite for {len(logits) - finite} of {len(logits)} "
             "examples",
             where=teacher.where,
-            allowed="finite weights, and the `normalization` that they were trained with",
+            allowed="finite weights, and the `normalization` that they were trained with"
+            + (f"; the stem was changed ({teacher.stem}): `stem: original`" if teacher.stem else ""),
         )
     if sums_to_one(torch.from_numpy(logits), HALF_TOLERANCE):
         raise ends_in_probabilities(teacher.model, "softmax").within(teacher.where)

@@ -94,6 +94,7 @@ class StudySpec(PublicConfig):
     recipe: Recipe = Recipe()
     evidence: EvidenceSpec = EvidenceSpec()
     _base: Path = PrivateAttr(default_factory=Path.cwd)
+    _where: str = PrivateAttr(default="study")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -179,6 +180,11 @@ class StudySpec(PublicConfig):
         """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
         for each other, and all workers give the same numbers."""
         return 1 if self.threads == "auto" else self.threads
+
+    @property
+    def where(self) -> str:
+        """The name of the file that the study was read from, for messages."""
+        return self._where
 
     def task_config(self) -> Task:
         """Return the task: what networks are trained to predict."""
@@ -317,7 +323,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
         spec = StudySpec.model_validate(dict(values))
     except ValidationError as error:
         raise validation_error(error, "", _known_keys()).within(where) from error
-    spec._base = base
+    spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
         for provenance in spec.teacher.provenance:

@@ -1,0 +1,41 @@
+"""Text that is safe to show: names of files and classes may hold any bytes that a file system allows."""
+
+from __future__ import annotations
+
+import re
+
+# Control characters, marks that reorder text (Unicode's Bidi_Control), characters without a width or with a
+# line break, and surrogates: undecodable bytes of a file name, which no encoding can write. The joiners
+# U+200C and U+200D stay, which Persian, Hindi and emoji need.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return text in which every character that is not safe to show is written as an escape.
+
+    These are control characters (line breaks, ANSI sequences of terminals), marks that reorder text,
+    invisible characters, and the bytes of a file name that are not UTF-8. Letters of every script stay.
+
+    Args:
+        text: Any text.
+        keep: Characters that stay as they are, such as ``"\n"``.
+
+    Example:
+        >>> print(printable("caf\udce9\tred\x1b[31m\u202egnp.exe"))
+        caf\xe9\tred\x1b[31m\u202egnp.exe
+        >>> printable("naïve 猫 שלום 👩‍👧")
+        'naïve 猫 שלום 👩\u200d👧'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in a file name
+        code -= 0xDC00
+    return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
