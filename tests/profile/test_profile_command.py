@@ -263,7 +263,7 @@ GRAY = "gray.npz"
         (["DATA", "--set", "classes=[a, zebra]"], "unknown class"),
         (["DATA", "--against", "no-such-folder"], "no file, folder or source"),
         (["DATA", "--against", GRAY], "has 1 channels and leaves has 3"),
-        (["DATA", "--teacher", "resnet8"], "--weights FILE.safetensors"),
+        (["DATA", "--teacher", "resnet8"], "--weights FILE"),
         (["DATA", "--teacher", "."], "not a study"),
         (["DATA", "--weights", "x.safetensors"], "--teacher MODEL"),
         (["DATA", "--teacher", "resnet9", "--weights", "x.safetensors"], "did you mean"),

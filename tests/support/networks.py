@@ -118,6 +118,9 @@ def recognizing(name: str, dataset: Dataset, classes: int | None = None) -> nn.M
             norm.train().momentum = None
         network(x)
         network.eval()
+        for norm in norms:  # channels that hardly vary are not blown up for other inputs
+            assert norm.running_var is not None
+            norm.running_var.clamp_(min=float(norm.running_var.mean()))
         network(x)
     handle.remove()
     features = seen[-1].double()

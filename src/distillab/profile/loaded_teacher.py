@@ -95,9 +95,7 @@ def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
     except RequestError as error:
         raise error.within("--teacher") from error
     if weights is None:
-        raise RequestError(
-            "a model name alone has no weights", where=where, allowed="--weights FILE.safetensors"
-        )
+        raise RequestError("a model name alone has no weights", where=where, allowed="--weights FILE")
     check_readable(weights, "--weights")
 
 
