@@ -77,7 +77,7 @@ class StudyFolder:
             folder._must_hold(spec)
         else:
             dataset = load_study_data(spec, on_load)
-            plan = tuned_plan(spec, dataset, device)
+            plan = tuned_plan(spec, dataset, device, on_load)
         try:
             with raising_disk_full(path):
                 if not planned:
@@ -174,7 +174,7 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
-        meta["notes"] = json.dumps(plan.notes)
+        meta["notes"] = json.dumps([*plan.starts, *plan.notes])
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None

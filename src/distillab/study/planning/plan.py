@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 
 from distillab.data.dataset import Dataset
+from distillab.data.raw import Progress
 from distillab.models import InputSpec, ensemble_parts, stem_change
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
@@ -21,6 +22,7 @@ from distillab.study.planning.replicate import Replicate, expand
 from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.numerics.device import single_threaded
@@ -37,6 +39,7 @@ class Plan:
         cells: Rows of the design, by condition, then method, then seed.
         numerics: How each network computes, if it was chosen.
         stored_bytes: Most bytes that stored teacher outputs can take.
+        starts: The trained weights that networks start from, one sentence each.
         notes: What was found about the networks, one sentence each.
         trial: What a given teacher is worth on the data; None if the teacher is trained.
 
@@ -51,6 +54,7 @@ class Plan:
     cells: tuple[Cell, ...]
     numerics: Mapping[str, NumericsChoice]
     stored_bytes: int = 0
+    starts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     trial: TeacherTrial | None = None
 
@@ -107,13 +111,21 @@ class Outline:
     trial: TeacherTrial | None = None
 
     @classmethod
-    def of(cls, spec: StudySpec, dataset: Dataset, device: torch.device | None = None) -> Outline:
+    def of(
+        cls,
+        spec: StudySpec,
+        dataset: Dataset,
+        *,
+        device: torch.device | None = None,
+        progress: Progress | None = None,
+    ) -> Outline:
         """Expand a study on its data. A given teacher is tried first.
 
         Args:
             spec: The study.
             dataset: Its data.
             device: Where a given teacher is tried; the CPU if None.
+            progress: Called with (stage, done, total).
 
         Raises:
             RequestError: The data cannot reach a level, or a network or method cannot serve the data.
@@ -124,7 +136,7 @@ class Outline:
         trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
         context = PlanContext(given.spec if given else spec, dataset)
         with single_threaded():
-            replicates = tuple(expand(context))
+            replicates = tuple(_reported(expand(context), context.replicate_count, progress))
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
         return cls(context, replicates, storage, trial)
 
@@ -152,6 +164,7 @@ class Outline:
             cells,
             numerics,
             planner.stored_bytes,
+            tuple(self.context.starts.notes),
             (*(self.trial.sentences if self.trial else ()), *self._stem_notes()),
             self.trial,
         )
@@ -160,7 +173,8 @@ class Outline:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""
         spec, inputs = self.context.spec, InputSpec(*self.context.dataset.train.shape)
         own = () if spec.teacher.provenance == ("external",) else (*spec.teacher.members, spec.teacher.whole)
-        names = dict.fromkeys((*own, *spec.teacher.assistants, *spec.students))
+        students = (student_entry(student).model for student in spec.students)
+        names = dict.fromkeys((*own, *spec.teacher.assistants, *students))
         changes = {name: stem_change(name, inputs) for name in names if not ensemble_parts(name)}
         return [
             f"The stem of {name} is changed for {inputs.size} images: {change}."
@@ -191,10 +205,12 @@ def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         >>> [plan.count(kind) for kind in ("teacher", "outputs", "student")]
         [1, 1, 2]
     """
-    return Outline.of(spec, dataset, device).plan({}, device)
+    return Outline.of(spec, dataset, device=device).plan({}, device)
 
 
-def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
+def tuned_plan(
+    spec: StudySpec, dataset: Dataset, device: torch.device, progress: Progress | None = None
+) -> Plan:
     """Return the plan of a study in which each network uses the numerics that are fastest on a device.
 
     A study that takes minutes is benchmarked for some seconds per network, and for a minute where compiling
@@ -204,6 +220,7 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         spec: The study.
         dataset: Its data.
         device: Where it will run.
+        progress: Called with (stage, done, total).
 
     Raises:
         RequestError: The data cannot reach a level, or a network or method cannot serve the data.
@@ -219,5 +236,14 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         >>> {model: str(choice.numerics) for model, choice in plan.numerics.items()}
         {'resnet8': 'fp32 channels_last eager'}
     """
-    outline = Outline.of(spec, dataset, device)
-    return outline.plan(choose_numerics(outline.context, outline.workloads(), device), device)
+    outline = Outline.of(spec, dataset, device=device, progress=progress)
+    numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
+    return outline.plan(numerics, device)
+
+
+def _reported(replicates: Iterable[Replicate], total: int, progress: Progress | None) -> Iterator[Replicate]:
+    """Go through replicates while they are made, and report how many are."""
+    for done, replicate in enumerate(replicates, 1):
+        if progress:
+            progress("applying factors", done, total)
+        yield replicate

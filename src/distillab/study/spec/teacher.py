@@ -25,7 +25,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 # Keys that are younger than some studies, whose identity they must not change.
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
-    *("models", "combine", "assistants", "generations", "normalisation"),
+    *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
     *("stem", "entry", "at_chance"),
 )
 
@@ -70,6 +70,8 @@ class TeacherSpec(PublicConfig):
             to ``stop`` or to ``continue``.
         normalisation: The channel statistics that the given weights were trained with, if they are not the
             study's. Written ``normalization``.
+        pretrained: Whether a teacher that is trained in the study starts from the pretrained weights of its
+            network.
         recipe: Keys that replace those of the study's recipe, for all teachers, or by provenance
             (``{full: {steps: 5000}, same: {steps: 600}}``).
         replicates: How many ``full`` teachers are trained. Replicates use them in turn, so that intervals
@@ -99,6 +101,7 @@ class TeacherSpec(PublicConfig):
     stem: Literal["auto", "fitted", "original"] = "auto"
     at_chance: Literal["stop", "continue"] = "stop"
     normalisation: ExternalStatistics | None = None
+    pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
@@ -120,6 +123,8 @@ class TeacherSpec(PublicConfig):
             raise ValueError(
                 "normalization is that of given weights; networks trained in the study share the study's"
             )
+        if self.pretrained and (self.models or self.provenance == ("external",)):
+            raise ValueError("pretrained is how one model starts that is trained: of provenance full or same")
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
@@ -168,7 +173,8 @@ class TeacherSpec(PublicConfig):
     @property
     def label(self) -> str:
         """The name of the teacher in tables: ``resnet56 > resnet20`` with an assistant."""
-        return " > ".join([self.whole, *self.assistants])
+        first = f"{self.whole}(pretrained)" if self.pretrained else self.whole
+        return " > ".join([first, *self.assistants])
 
     @field_validator("recipe")
     @classmethod
