@@ -126,7 +126,7 @@ def test_too_few_examples_do_not_stop_a_study(tmp_path: Path) -> None:
     given = open_given_teacher(wanted, tiny)
     assert given is not None
     trial = try_given_teacher(given, wanted.task_config(), CPU)
-    assert not trial.can_tell and not trial.at_chance
+    assert not trial.enough_examples and not trial.at_chance
     assert any("too few to tell it from chance" in line for line in trial.sentences)
 
 
@@ -241,7 +241,7 @@ def test_names_that_only_number_classes_count_for_nothing(tmp_path: Path) -> Non
 SHUFFLE = "torchvision:shufflenet_v2_x0_5"
 
 
-def test_weights_of_the_original_stem_are_told_apart_on_val(tmp_path: Path) -> None:
+def test_weights_of_the_original_stem_are_separated_on_val(tmp_path: Path) -> None:
     data = {"resolution": 32, "channels": 3}
     original = recognizing(f"{SHUFFLE}#original", load_dataset(spec_of(tmp_path, data=data).source()))
     torch.save(original.state_dict(), tmp_path / "w.pth")

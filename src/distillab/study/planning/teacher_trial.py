@@ -20,7 +20,7 @@ from distillab.training.teachers.class_mapping import to_student_classes
 
 MOST_EXAMPLES: Final = 1000  # of val that a teacher is tried on
 FEWEST_EXAMPLES: Final = 200  # training examples are added to fewer, to tell the teacher from chance
-PERMUTATIONS: Final = 199
+LABEL_PERMUTATIONS: Final = 199
 ALPHA: Final = 0.01  # a teacher is at chance if permuted labels do as well more often than this
 SATURATED: Final = 65504.0  # the largest float16, in which infinite logits are stored
 HALF_TOLERANCE: Final = 1e-2  # of a sum of probabilities in float16
@@ -39,7 +39,7 @@ class TeacherTrial:
         chance: The mean of the metric for permuted labels.
         p_value: How often permuted labels do as well, on ``n_tested`` examples.
         n_tested: Validation and training examples of that test.
-        can_tell: Whether perfect outputs would differ from chance on so many examples.
+        enough_examples: Whether perfect outputs would differ from chance on so many examples.
         notes: What else a user should know, one sentence each.
 
     Example:
@@ -58,13 +58,13 @@ class TeacherTrial:
     chance: float
     p_value: float
     n_tested: int
-    can_tell: bool
+    enough_examples: bool
     notes: tuple[str, ...]
 
     @property
     def at_chance(self) -> bool:
         """True if it is not significantly better than chance."""
-        return self.can_tell and self.p_value > ALPHA
+        return self.enough_examples and self.p_value > ALPHA
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -72,7 +72,9 @@ class TeacherTrial:
         loaded = f" ({self.text})" if self.text else ""
         first = f"The given teacher {self.model}{loaded} has {self.metric} {self.score:.3f} on {self.n} val "
         first += f"examples; chance is {self.chance:.3f}."
-        few = () if self.can_tell else (f"{self.n_tested} examples are too few to tell it from chance.",)
+        few = (
+            () if self.enough_examples else (f"{self.n_tested} examples are too few to tell it from chance.",)
+        )
         warned = ("It is at chance, and goes on by `at_chance: continue`.",) if self.at_chance else ()
         return (first, *few, *warned, *self.notes)
 
@@ -122,10 +124,9 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         _must_not_be_better_with_the_original_stem(teacher, task, whole, labels, sets, mapping, device)
     if trial.at_chance and spec.at_chance == "stop":
         stem = ", the stem (`stem: original`)" if teacher.stem else ""
-        shown = trial.score if len(val) else task.score(whole, labels)
         raise RequestError(
-            f"{task.primary} {shown:.3f} on {len(val) or len(labels)} examples is at chance ({chance:.3f}): "
-            "these weights do not recognize these data",
+            f"{task.primary} {task.score(whole, labels):.3f} on {len(labels)} examples is at chance "
+            f"({chance:.3f}): these weights do not recognize these data",
             where=teacher.where,
             allowed="check `normalization`, the order of the classes (`classes`), the architecture"
             f"{stem}, or write `at_chance: continue`",
@@ -219,10 +220,10 @@ def _permuted(task: Task, logits: Logits, targets: Targets) -> tuple[float, floa
     rng = np.random.default_rng(0)
     null = [
         task.score(logits, targets.take(rng.permutation(len(targets)).astype(np.int64)))
-        for _ in range(PERMUTATIONS)
+        for _ in range(LABEL_PERMUTATIONS)
     ]
     reached = sum(each >= score for each in null)  # a score that is undefined is never reached
-    return float(np.nanmean(null)), (1 + reached) / (1 + PERMUTATIONS)
+    return float(np.nanmean(null)), (1 + reached) / (1 + LABEL_PERMUTATIONS)
 
 
 def _perfect(targets: Targets) -> Logits:
@@ -250,11 +251,11 @@ def _must_not_be_better_with_the_original_stem(
     original = np.concatenate(parts).astype(np.float32)
     scores = task.score(logits, targets), task.score(original, targets)
     rng, better = np.random.default_rng(0), 0
-    for _ in range(PERMUTATIONS):
+    for _ in range(LABEL_PERMUTATIONS):
         drawn = rng.integers(0, len(targets), len(targets)).astype(np.int64)
         part = targets.take(drawn)
         better += task.score(original[drawn], part) > task.score(logits[drawn], part)
-    if scores[1] > scores[0] and better >= (1 - ALPHA) * PERMUTATIONS:
+    if scores[1] > scores[0] and better >= (1 - ALPHA) * LABEL_PERMUTATIONS:
         raise RequestError(
             f"{task.primary} is {scores[1]:.3f} with the original stem of {teacher.model}, and "
             f"{scores[0]:.3f} with the one for small images ({teacher.stem})",
