@@ -148,7 +148,8 @@ def profile_command(
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The model's weights, safetensors.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
     ] = None,
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
     settings: Annotated[
@@ -187,13 +188,15 @@ def _keys(settings: list[str]) -> JsonObject:
     """Return the keys of a source as a study file would hold them. Raises RequestError."""
     import yaml
 
+    from distillab.study.spec.study_yaml import load_study_yaml
+
     keys = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise RequestError(f"{setting!r} is not a setting", where="--set", allowed="KEY=VALUE")
         try:
-            keys[key.strip()] = yaml.safe_load(value)
+            keys[key.strip()] = load_study_yaml(value, ("data", key.strip()))
         except yaml.YAMLError:
             raise RequestError(f"{value!r} cannot be read", where=f"--set {key}", allowed="YAML") from None
     return keys
