@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -59,7 +60,7 @@ class TeacherSpec(PublicConfig):
             generation before. Only the last generation is a student of the study.
         provenance: What the teacher learned from. ``full``: the full training set without factors, one
             network per study. ``same``: the manipulated transfer set, one network per condition and seed.
-            ``external``: it has given ``weights``.
+            ``external``: it has given ``weights``, and is the default with them.
         weights: The weights of an external teacher, a safetensors file.
         normalisation: The channel statistics that the given weights were trained with, if they are not the
             study's. Written ``normalization``.
@@ -97,6 +98,14 @@ class TeacherSpec(PublicConfig):
     outputs: StoredOutputs = StoredOutputs()
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_mean_external(cls, values: Any) -> Any:
+        """Let a teacher with given weights be external unless its provenance is stated."""
+        if isinstance(values, Mapping) and values.get("weights") and "provenance" not in values:
+            return {**values, "provenance": ["external"]}
+        return values
 
     @field_validator("provenance", "assistants", mode="before")
     @classmethod
