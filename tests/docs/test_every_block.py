@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from PIL import Image
 
 from distillab.cli import app
 from distillab.methods import Method
 from distillab.study.spec.study import parse_study
 from support.documents import CodeBlock, code_blocks, commands
+from support.planted import CLASSES, gratings
 from support.source_tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -28,7 +30,6 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXECUTED = ("README.md", "docs/first-contribution.md", "docs/architecture.md")
 # What is neither code nor command: page, and how the block begins.
 SHOWN = {
-    ("CONTRIBUTING.md", "cifar100/train.parquet"): "the files of the real datasets",
     ("docs/architecture.md", "study.yaml ──>"): "a diagram",
     ("docs/profile.md", '{"schema": 1'): "the form of the output",
 }
@@ -41,7 +42,8 @@ STUDY: dict[str, Any] = {
 }
 # Where a block of one key belongs in a study.
 PARENTS = {"views": "recipe", "unlabelled": "factors"}
-PROGRAMS = ("make", "python", "python3", "pip", "uv", "distillab", "git")
+FILE = re.compile(r"(?!python )[\w{}*-]+(/[\w{}*.-]+)+")  # a line of a list of files
+PROGRAMS = ("make", "python", "python3", "pip", "uv", "distillab", "git", "source")
 
 
 def name_of(page: Path) -> str:
@@ -63,6 +65,8 @@ def kind_of(page: Path, block: CodeBlock) -> str:
     if block.language == "yaml":
         return "study"
     if any((page_name, start) for page_name, start in SHOWN if _shows(page, block, page_name, start)):
+        return "shown"
+    if all(FILE.match(line) for line in block.text.splitlines()):
         return "shown"
     first = program_of(commands(block)[0])
     if first in PROGRAMS:
@@ -91,16 +95,30 @@ def test_what_is_only_shown_exists() -> None:
 
 
 @pytest.mark.parametrize(("page", "block"), of_language("python", "diff"))
-def test_python_is_executed(page: Path, block: CodeBlock) -> None:
+def test_python_is_executed(
+    page: Path, block: CodeBlock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name_of(page) in EXECUTED:
         tests = (ROOT / "tests" / "docs").glob("test_*.py")
         name = page.stem.lower().replace("-", "_")
         assert any(test.name == f"test_{name}.py" for test in tests)
         return
+    for folder in re.findall(r"\(\"(\w+)\"\)", block.text):
+        image_folder(tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "page"}
     exec(compile(block.text, name_of(page), "exec"), names)
     if "Method" in block.text:
         assert any(isinstance(each, type) and issubclass(each, Method) for each in names.values())
+
+
+def image_folder(path: Path) -> None:
+    """Write the folder of images that the code of a page reads."""
+    images, labels = gratings(80, classes=2)
+    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+        file = path / CLASSES[label] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(file)
 
 
 def fragments(text: str) -> Iterator[dict[str, Any]]:
