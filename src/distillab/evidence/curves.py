@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from distillab.evidence.gains import NO_DIFFERENCE, FloatArray, Gain, paired_gain
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import NO_DIFFERENCE, Gain, paired_gain
 from distillab.evidence.pairs import (
     FACTOR,
     Row,

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from distillab.evidence.gains import FloatArray, paired_gain
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import Row, SeedRows, pairs, resolution_of
 from distillab.evidence.verdicts import Verdict, judge
 from distillab.study.ledger import JobState

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control
 
-from distillab.evidence.gains import FloatArray, Gain
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import Gain
 
 Verdict = Literal["helps", "harms", "equivalent", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("helps", "harms", "equivalent", "undecided")
