@@ -94,7 +94,9 @@ def sums_by_teacher(differences: FloatArray, teachers: Sequence[Hashable] | None
     names = [str(each) for each in teachers or ()]
     if len(set(names)) < 2:
         return differences
-    sums: FloatArray = np.bincount(np.unique(names, return_inverse=True)[1], weights=differences)
+    sums: FloatArray = np.bincount(np.unique(names, return_inverse=True)[1], weights=differences).astype(
+        np.float64
+    )
     return sums
 
 
