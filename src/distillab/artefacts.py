@@ -211,6 +211,11 @@ class RunRecord:
         tested: By test set, the digest of its examples and the precision it was tested in.
         accuracy: By test set, the score of the last weights.
         inputs: ``scale`` and ``shift`` per channel of the inputs of external weights, if they need them.
+        interpolation: How the inputs of ``NAME@PIXELS`` are resized, if not bilinearly.
+        normalization: ``mean`` and ``std`` per channel that the network's inputs are normalized with, of
+            pixels in [0, 1]; None for other inputs than images, and in records of early versions.
+        start: The trained weights that the network started from: their content address (``weights``) and
+            the name of their ``file``; None for random ones.
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
         cohort: Number of students trained in step with it, itself included.
@@ -238,6 +243,9 @@ class RunRecord:
     tested: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, Sequence[float]] | None = None
+    interpolation: str | None = None
+    normalization: Mapping[str, Sequence[float]] | None = None
+    start: Mapping[str, str] | None = None
     teacher_images: int = 0
     teacher_forwards: int = 0
     cohort: int = 1

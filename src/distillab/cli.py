@@ -5,16 +5,20 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
 import traceback
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.printable import printable
+
+if TYPE_CHECKING:
+    from distillab.study.folder import StudyFolder
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
@@ -45,9 +49,10 @@ def plan_command(study: StudyFile, device: Device = "auto") -> None:
     from distillab.training.numerics.device import pick_device
 
     chosen = Study.read(study)
-    with load_progress() as on_load:
-        dataset, expanded = chosen.plan(device=device, on_load=on_load)
-    print_plan(summarize_plan(chosen.spec, dataset, expanded, pick_device(device)))
+    with load_progress() as progress:
+        dataset, expanded = chosen.plan(device=device, on_load=progress)
+        seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
+    print_plan(seen)
 
 
 @app.command(name="run")
@@ -73,6 +78,11 @@ def run_command(
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
     chosen = Study.read(study)
+
+    def on_begin(folder: StudyFolder) -> None:
+        print_numerics(folder)
+        on_progress.begin(folder)
+
     with load_progress() as on_load, run_progress() as on_progress:
         finished = chosen.run(
             out,
@@ -82,7 +92,7 @@ def run_command(
             retry_failed=retry_failed,
             on_progress=on_progress,
             on_load=on_load,
-            on_begin=print_numerics,
+            on_begin=on_begin,
         )
     print_outcome(finished)
     raise typer.Exit(0 if finished.outcome.complete else 1)
@@ -90,7 +100,7 @@ def run_command(
 
 @app.command(name="status")
 def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
-    """Show how many jobs of a study are done, running, queued and failed."""
+    """Show how far a study is: jobs by state, time left, the last finished job, failures by reason."""
     from distillab.study.status import study_status
     from distillab.terminal import print_status
 
@@ -98,7 +108,7 @@ def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found.as_dict())
     else:
-        print_status(found)
+        print_status(found, time.time())
 
 
 @app.command(name="report")

@@ -14,6 +14,7 @@ V = TypeVar("V")
 CANONICAL: Mapping[str, str] = {
     "color": "colour",
     "color_jitter": "colour_jitter",
+    "initialization": "initialisation",
     "k_center": "k_centre",
     "logit_standardization": "logit_standardisation",
     "normalization": "normalisation",

@@ -80,7 +80,9 @@ def test_only_finished_pairs_count_and_empty_contrasts_are_kept() -> None:
     effect = only(effects(rows))
     assert effect["n_pairs"] == 0
     assert effect["verdict"] == "undecided"
-    assert all(effect[name] is None for name in computed_columns(TASK) if name not in ("n_pairs", "verdict"))
+    assert effect["undecided_because"] == "no finished pair"
+    filled = ("n_pairs", "verdict", "undecided_because")
+    assert all(effect[name] is None for name in computed_columns(TASK) if name not in filled)
 
 
 def test_one_pair_decides_nothing() -> None:

@@ -85,7 +85,7 @@ def test_errors_name_the_place_of_the_mistake(entries: Any, message: str) -> Non
     assert "\n" not in line
 
 
-@pytest.mark.parametrize("name", factors)
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].changes])
 def test_roles_that_are_not_named_stay_unchanged(name: str) -> None:
     images = examples_of([40] * 4)
     context = context_around(images)

@@ -149,7 +149,10 @@ def test_label_sets_are_refused_where_they_have_no_meaning(name: str, example: C
         apply_chain(images, [factor], factor.roles[0], 0)
     line = str(caught.value)
     assert f"factor {name} (" in line and "label sets (task: multilabel)" in line and "\n" not in line
-    assert "(allowed: groups, imbalance, label_noise, redundancy, resolution, size, unlabelled)" in line
+    assert (
+        "(allowed: groups, imbalance, initialisation, label_noise, redundancy, resolution, size, unlabelled)"
+        in line
+    )
 
 
 @pytest.mark.parametrize(("name", "example", "kind"), EXAMPLES)

@@ -31,7 +31,16 @@ from support.methods import (
 
 HALF = torch.tensor([0, -1, 4, -1])
 NONE = torch.full((N,), -1)
-NEED_ALL = ["dkd", "last_layer_transplant", "nkd", "teacher_free", "worst_group_kd", "wsld"]
+NEED_ALL = [
+    "dkd",
+    "last_layer_transplant",
+    "nkd",
+    "rld",
+    "teacher_free",
+    "wkd_logits",
+    "worst_group_kd",
+    "wsld",
+]
 OTHERS = [name for name in methods if name not in NEED_ALL]
 
 

@@ -170,7 +170,7 @@ def test_infonce_has_its_golden_value() -> None:
     second = -log_softmax(doubled)[np.arange(N), np.arange(N)].mean()
     others = replace(batch(), positions=batch().positions + N)
     assert infonce.total(S_OUT, T_OUT, others)["contrast"].item() == pytest.approx(second, abs=1e-9)
-    assert infonce.filled == N
+    assert infonce.queue.filled == N
 
 
 def test_infonce_leaves_out_earlier_views_of_the_example() -> None:

@@ -33,7 +33,7 @@ TOP_KEYS = {
 DOCUMENTED_KEYS = """
     images classes images_per_class_min images_per_class_median height broken_share
     imbalance_ratio class_entropy effective_classes gini
-    label_issues self_confidence
+    label_issues label_issues_contradicted label_issues_expected self_confidence
     exact_duplicates near_duplicates effective_images duplicate_label_conflicts exact_leak_test near_leak_test
     whole_image_balanced_accuracy cue_border cue_background cue_mean_colour cue_acquisition
     clusters_surroundings_silhouette clusters_surroundings_cramers_v
@@ -85,7 +85,7 @@ def measures_of(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_json_has_the_documented_keys(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = facts_of(capsys, str(data))
     assert facts.keys() == TOP_KEYS
-    assert (facts["schema"], facts["dataset"], facts["images"]) == (1, "leaves", 300)
+    assert (facts["schema"], facts["dataset"], facts["images"]) == (2, "leaves", 300)
     assert facts["shape"] == [3, 32, 32]
     keys = keys_of(facts)
     assert set(DOCUMENTED_KEYS.split()) <= set(keys) and len(keys) == len(set(keys))

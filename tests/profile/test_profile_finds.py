@@ -45,7 +45,7 @@ def test_wrong_labels_are_found() -> None:
     assert len(np.intersect1d(found[:30], wrong)) >= 24
     family = measure_label_issues(data)
     assert values(family)["label_issues"] == pytest.approx(0.05, abs=0.025)
-    assert "look wrong" in alarms(family)[0]
+    assert "estimated to be wrong" in alarms(family)[0]
     assert "looks like" in family.galleries[0].rows[0][1][0].caption
 
 
@@ -58,7 +58,7 @@ def test_unreliable_probe_does_not_judge_labels() -> None:
     noise = RNG.integers(0, 256, (200, 3, 16, 16), np.uint8)
     family = measure_label_issues(profiled(noise, np.arange(200) % 4))
     assert np.isnan(values(family)["label_issues"]) and alarms(family) == []
-    assert "Not judged" in family.measures[0].means
+    assert "Cannot judge" in family.measures[0].means
 
 
 # -- duplicates ----------------------------------------------------------------------------------------------

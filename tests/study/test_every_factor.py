@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from distillab.api import conclude
 from distillab.data.examples import Examples
 from distillab.evidence.schema import read_rows
 from distillab.factors import factors
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from support.datasets import examples_of
 from support.studies import CPU, run_here, spec
@@ -33,6 +35,7 @@ KINDS = {
 }
 
 # What must leave images out before a factor can add them.
+RGB = InputSpec.square(3, 32)
 BEFORE: dict[str, dict[str, Any]] = {"unlabelled": {"classes": [3], "size": [20]}}
 
 
@@ -84,11 +87,16 @@ def test_study_of_every_factor_runs_to_its_report(
     if name == "resolution":
         example = example | {"level": max(example["level"], 8)}  # no network takes less
     given = {key: value for key, value in example.items() if key != "level"}
+    students: list[Any] = ["resnet8"]
+    if name == "initialisation":
+        torch.save(build_model("resnet8", classes=9, inputs=RGB).state_dict(), tmp_path / "w.pth")
+        students = [{"model": "resnet8", "weights": str(tmp_path / "w.pth")}]
     study = spec(
         data=sources["main"] | {"classes": [f"class {c}" for c in range(4)]},
         others={"other": sources["other"]},
         factors={**BEFORE.get(name, {}), name: {**given, "levels": [example["level"]]}},
         teacher={"model": "resnet8", "provenance": "same"},
+        students=students,
         seeds=1,
         recipe={"steps": 2},
     )

@@ -53,9 +53,9 @@ EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.
 DRAWING = ["mgd"]
 # These normalise what they compare over the batch: batch normalisation in connectors, statistics of a batch.
-NORMALISING = ["ab", "fitnet", "ft", "multi_exit", "ofd", "semckd", "srrl"]
+NORMALISING = ["ab", "fitnet", "ft", "ickd", "multi_exit", "ofd", "semckd", "srrl", "wkd_features"]
 # These compare the examples of a batch with one another; the loss of all others is a mean over examples.
-COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "sp"]
+COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "queue_similarity", "sp", "srd"]
 RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
 # These compare logits as they are: a constant added to a row is a difference to be learned.
 OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse"]

@@ -13,7 +13,6 @@ from distillab.errors import RequestError
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
-from distillab.machine import usable_cores
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
@@ -22,7 +21,7 @@ from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
-from distillab.training.numerics.device import pick_device
+from distillab.training.numerics.device import default_workers, pick_device
 
 
 def _ignore(_share: float) -> None:
@@ -99,7 +98,7 @@ class Study:
             RequestError: The study cannot be planned.
         """
         dataset = load_study_data(self.spec, on_load)
-        return dataset, tuned_plan(self.spec, dataset, pick_device(device))
+        return dataset, tuned_plan(self.spec, dataset, pick_device(device), on_load)
 
     def run(
         self,
@@ -142,7 +141,7 @@ class Study:
         if retry_failed:
             with folder.ledger() as ledger:
                 ledger.retry_failed()
-        crew = workers or (usable_cores() if chosen.type == "cpu" else 1)
+        crew = workers or default_workers(chosen)
         run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
         while _needs_more_runs(folder):
             run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)

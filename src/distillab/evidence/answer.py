@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
@@ -20,6 +20,8 @@ from distillab.evidence.wording import (
     factor_name,
     listed,
 )
+from distillab.study.run_count import RunCount
+from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Task
 
 MOST_LISTED = 4
@@ -49,6 +51,7 @@ class Answer:
         tests: Number of distinct tests made in the whole study.
         caveats: What a reader must know before relying on it.
         missing: What would decide the undecided comparisons.
+        progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -62,6 +65,7 @@ class Answer:
     tests: int = 0
     caveats: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    progress: str = ""
 
 
 def summarize(
@@ -74,6 +78,7 @@ def summarize(
     margin: float = 0.005,
     confidence: float = 0.95,
     phrases: Phrases = PHRASES,
+    runs: RunCount | None = None,
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
@@ -89,6 +94,7 @@ def summarize(
         margin: The margin of practical equivalence that the study sets.
         confidence: Coverage of the intervals.
         phrases: How the levels of each factor are written.
+        runs: How many runs have finished. The headline of an unfinished study begins with it.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -109,10 +115,14 @@ def summarize(
         phrases=phrases,
     )
     tests = tests_made(effects)
-    if not study.main:
+    if study.main:
+        answer = _answer(study, curves, tests)
+    else:
         headline = f"No distilled student was compared with {study.plain}."
-        return Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
-    return _answer(study, curves, tests)
+        answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
+    if runs is None or runs.finished:
+        return answer
+    return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)
 
 
 def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
@@ -143,6 +153,10 @@ def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
     methods = list(dict.fromkeys(row["method"] for row in study.main))
     names = listed(methods) if len(methods) < 4 else f"{len(methods)} methods"
     total, metric = len(study.main), study.metric.label
+    if all(row["n_pairs"] < LEAST_PAIRS for row in study.main):
+        where = f"the comparison with {study.plain} has"
+        where = where if total == 1 else f"each of {total} comparisons with {study.plain} has"
+        return f"There is no verdict on distillation ({names}): {where} fewer than {LEAST_PAIRS} pairs."
     if numbers["undecided"] == total:
         where = "" if total == 1 else f" in any of {total} comparisons with {study.plain}"
         return f"The evidence does not show whether distillation ({names}) improves {metric}{where}."
@@ -217,7 +231,7 @@ def _rivals(row: Row, study: Comparisons) -> list[str]:
     cell = [*SETTING, *study.factors]
     as_well = []
     for control in study.controls:
-        if control["gain"] is None or any(control.get(name) != row.get(name) for name in cell):
+        if control["n_pairs"] < LEAST_PAIRS or any(control.get(name) != row.get(name) for name in cell):
             continue
         direct = [
             other
@@ -256,11 +270,13 @@ def _control_sentences(rivals: dict[int, list[str]], study: Comparisons) -> list
 
 
 def _trend_sentences(curves: Sequence[Curve], study: Comparisons) -> list[str]:
-    """Return how the gain changes along each factor."""
+    """Return how the gain changes along each factor, for curves of at least 5 seeds."""
     main = {row["method"] for row in study.main}
     sentences = []
     for curve in curves:
         if curve.trend is None or curve.method not in main or curve.metric != study.metric.name:
+            continue
+        if curve.trend.n_seeds < LEAST_PAIRS:
             continue
         held = [
             describe_level(name, level, study.phrases)

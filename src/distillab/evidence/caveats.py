@@ -14,6 +14,7 @@ from distillab.evidence.gains import MAX_ENUMERATED, smallest_p
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
 from distillab.evidence.wording import amount, counted, listed
+from distillab.study.spec.seeds import LEAST_PAIRS
 
 
 def caveats(study: Comparisons) -> list[str]:
@@ -25,12 +26,28 @@ def what_would_decide(study: Comparisons) -> list[str]:
     """Return how many pairs the undecided comparisons need, given the observed spread.
 
     The spread is the median, over the undecided comparisons, of the standard deviation that their intervals
-    imply. The result is empty if all comparisons are decided.
+    imply. Comparisons of fewer than 5 pairs are counted instead: their spread is not known well enough. The
+    result is empty if all comparisons are decided.
     """
+    return [*_too_few_pairs(study), *_pairs_for_the_spread(study)]
+
+
+def _too_few_pairs(study: Comparisons) -> list[str]:
+    few = [row for row in study.main if row["n_pairs"] < LEAST_PAIRS]
+    if not few:
+        return []
+    total = counted(len(study.main), "comparison")
+    have = "has" if len(few) == 1 else "have"
+    return [f"A verdict needs at least {LEAST_PAIRS} pairs; {len(few)} of {total} {have} fewer."]
+
+
+def _pairs_for_the_spread(study: Comparisons) -> list[str]:
     spreads = [
         (row["ci_high"] - row["ci_low"]) / 2 * math.sqrt(row["n_pairs"]) / _critical(row, study)
         for row in study.main
-        if row["verdict"] == "undecided" and None not in (row["ci_low"], row["ci_high"])
+        if row["verdict"] == "undecided"
+        and row["n_pairs"] >= LEAST_PAIRS
+        and None not in (row["ci_low"], row["ci_high"])
     ]
     if not spreads or study.margin == 0:
         return []
@@ -87,6 +104,8 @@ def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:
     family = tests_made([row for row in study.effects if _same_family(row, tested[0])])
     most = max(row["n_pairs"] for row in tested)
     least = smallest_p(most)
+    if most < LEAST_PAIRS:
+        return []  # there is no verdict, and no p-value that a reader could rely on
     if least * family > study.alpha and "look" not in tested[0]:
         enough = (n for n in range(most, MAX_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
         needed = next(enough, None)

@@ -14,7 +14,7 @@ from distillab.errors import unknown_name
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs, resolution_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state, pairs_at
-from distillab.evidence.verdicts import holm, judge
+from distillab.evidence.verdicts import holm, judge, why_undecided
 from distillab.tasks import Metric, Task
 
 TestKey = tuple[Any, ...]
@@ -27,7 +27,15 @@ def computed_columns(task: Task) -> tuple[str, ...]:
     """
     promised = ("n_pairs", "gain", "ci_low", "ci_high", "p_value", "p_adjusted", "verdict")
     of_primary = ("gap_closed", "error_ratio")
-    return (*promised, *of_primary, "plain_mean", "distilled_mean", task.of_teacher, "n_tests")
+    return (
+        *promised,
+        *of_primary,
+        "plain_mean",
+        "distilled_mean",
+        task.of_teacher,
+        "n_tests",
+        "undecided_because",
+    )
 
 
 def compute_effects(
@@ -43,7 +51,8 @@ def compute_effects(
 
     In every cell (dataset, factors, provenance, teacher, student) each method is compared with each baseline,
     and each baseline with those before it, on every metric that any run has. Runs are paired by seed where
-    both are done and have the metric; a contrast without a pair stays undecided and without a gain.
+    both are done and have the metric; a contrast without a pair stays undecided and without a gain. One of
+    fewer than 5 pairs stays undecided as well, and ``undecided_because`` holds the reason.
 
     ``p_adjusted`` is Holm's, over all contrasts with the same metric and baseline, of which ``n_tests`` are
     distinct: one that rests on the same runs and values in several cells (label smoothing against plain
@@ -146,7 +155,7 @@ def _contrast(
     """Return the computed columns of an effect row."""
     empty = dict.fromkeys(computed_columns(task))
     if not paired:
-        return empty | {"n_pairs": 0, "verdict": "undecided"}
+        return empty | {"n_pairs": 0, "verdict": "undecided", "undecided_because": why_undecided(0)}
     after = np.array([d[metric.name] for d, _ in paired], dtype=np.float64)
     before = np.array([p[metric.name] for _, p in paired], dtype=np.float64)
     gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(paired, metric))
@@ -157,6 +166,8 @@ def _contrast(
     effect["ci_low"] = gain.ci_low if math.isfinite(gain.ci_low) else None
     effect["ci_high"] = gain.ci_high if math.isfinite(gain.ci_high) else None
     effect["verdict"] = judge(gain, metric.margin_for(margin), metric.higher_is_better)
+    if effect["verdict"] == "undecided":
+        effect["undecided_because"] = why_undecided(gain.n_pairs)
     plain, distilled = float(before.mean()), float(after.mean())
     effect |= {"plain_mean": plain, "distilled_mean": distilled, task.of_teacher: teacher}
     if metric.name == task.primary:
@@ -177,6 +188,7 @@ def _contrast_at_look(
         effect["p_value"] = look.p_value(effect["p_value"])
     if not state.complete:
         effect["verdict"] = "undecided"
+        effect["undecided_because"] = why_undecided(effect["n_pairs"], analyzed=False)
     return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
 
 

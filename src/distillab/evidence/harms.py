@@ -13,6 +13,7 @@ from scipy import stats
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.gains import NO_DIFFERENCE, grid_floor, paired_gain, smallest_gap
 from distillab.evidence.verdicts import benjamini_hochberg
+from distillab.study.spec.seeds import LEAST_PAIRS
 
 Direction = Literal["loses", "gains", "undecided"]
 
@@ -29,7 +30,8 @@ class ClassHarm:
         ci_high: Upper end of that interval.
         p_value: Paired t test across seeds.
         p_adjusted: The p-value after correction over all classes (Benjamini and Hochberg).
-        direction: ``loses`` or ``gains`` where ``p_adjusted`` is at most 1 - confidence, else ``undecided``.
+        direction: ``loses`` or ``gains`` where ``p_adjusted`` is at most 1 - confidence, from at least 5
+            pairs; else ``undecided``.
 
     Example:
         >>> ClassHarm("cat", 5, -0.04, -0.06, -0.02, 0.004, 0.008, "loses").direction
@@ -73,8 +75,8 @@ def class_harms(
         ValueError: Shapes do not match.
 
     Example:
-        >>> plain = [[0.80, 0.70], [0.82, 0.71], [0.81, 0.72]]
-        >>> distilled = [[0.70, 0.70], [0.73, 0.71], [0.71, 0.73]]
+        >>> plain = [[0.80, 0.70], [0.82, 0.71], [0.81, 0.72], [0.80, 0.71], [0.82, 0.72]]
+        >>> distilled = [[0.70, 0.70], [0.73, 0.71], [0.71, 0.73], [0.71, 0.71], [0.72, 0.72]]
         >>> [(harm.name, harm.direction) for harm in class_harms(distilled, plain, ["cat", "dog"])]
         [('cat', 'loses'), ('dog', 'undecided')]
     """
@@ -93,7 +95,8 @@ def class_harms(
     tested = [c for c, harm in enumerate(harms) if harm.n_pairs > 1]
     adjusted = benjamini_hochberg([harms[c].p_value for c in tested])
     for c, p in zip(tested, adjusted.tolist(), strict=True):
-        decided = p <= 1.0 - confidence and harms[c].gain != 0.0
+        enough = harms[c].n_pairs >= LEAST_PAIRS
+        decided = enough and p <= 1.0 - confidence and harms[c].gain != 0.0
         direction: Direction = "undecided" if not decided else "gains" if harms[c].gain > 0 else "loses"
         harms[c] = replace(harms[c], p_adjusted=p, direction=direction)
     return harms

@@ -90,6 +90,7 @@ class Measurements:
         self.further_tests: dict[str, None] = {}
         self._roles: dict[str, Roles] = {}
         self._measured: dict[str, Row] = {}
+        self._scores: dict[str, float] = {}
 
     def rows(self) -> list[Row]:
         """Return one row per cell of the design.
@@ -97,6 +98,24 @@ class Measurements:
         A plain run that serves several provenances has a row under each.
         """
         return [self._row(cell) for cell in self.cells]
+
+    def refresh(self) -> None:
+        """Read the states of the runs again, of a study that is running."""
+        with self.folder.ledger() as ledger:
+            self.states = ledger.states()
+
+    def score(self, cell: Cell) -> float | None:
+        """Return the primary metric of a run on the test set of the dataset, computed once per run.
+
+        The result is None if the run is not done, or its condition changes the test set.
+        """
+        if self._status(cell) != JobState.DONE or self._condition(cell).own_tests:
+            return None
+        run = cell.run_id
+        if run not in self._scores:
+            test = self._tests(cell)[PRIMARY]
+            self._scores[run] = self.task.score(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
+        return self._scores[run]
 
     def per_class(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
         """Return the metric of each class on the primary test set, with its number of test examples.

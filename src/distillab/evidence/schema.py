@@ -64,8 +64,8 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
     """Return the columns of ``effects.parquet``, one row per contrast.
 
     After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
-    (distinct tests in the family that ``p_adjusted`` corrects for), and the teacher's primary metric of a
-    task other than classification.
+    (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
+    other than classification, and ``undecided_because``, the reason why there is no verdict.
 
     Args:
         factors: The factors of the study.
@@ -89,6 +89,7 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         | _numbers([Classification().of_teacher])
         | {"n_tests": pa.int64()}
         | _numbers([task.of_teacher])
+        | _texts("undecided_because")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
     )
 

@@ -17,6 +17,7 @@ from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import Row, SeedRows, pairs, resolution_of
 from distillab.evidence.verdicts import Verdict, judge
 from distillab.study.ledger import JobState
+from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Metric
 
 SETTLED = frozenset({JobState.DONE, JobState.FAILED, "excluded"})
@@ -91,14 +92,14 @@ def look_plan(sizes: Sequence[int], confidence: float = 0.95) -> tuple[Look, ...
         confidence: Confidence of the study.
 
     Raises:
-        ValueError: The sizes do not increase from at least 2, or the confidence is outside (0, 1).
+        ValueError: The sizes do not increase from at least 5, or the confidence is outside (0, 1).
 
     Example:
         >>> [(look.seeds, round(look.confidence, 4)) for look in look_plan([5, 10])]
         [(5, 0.9906), (10, 0.9676)]
     """
-    if not sizes or sizes[0] < 2 or any(b <= a for a, b in pairwise(sizes)):
-        raise ValueError(f"looks need increasing numbers of at least 2 seeds, not {list(sizes)}")
+    if not sizes or sizes[0] < LEAST_PAIRS or any(b <= a for a, b in pairwise(sizes)):
+        raise ValueError(f"looks need increasing numbers of at least {LEAST_PAIRS} seeds, not {list(sizes)}")
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence must be in (0, 1), not {confidence}")
     shares = np.diff((np.array([0, *sizes]) / sizes[-1]) ** SPENDING_POWER)

@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control
 
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.gains import Gain
+from distillab.study.spec.seeds import LEAST_PAIRS
 
 Verdict = Literal["helps", "harms", "equivalent", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("helps", "harms", "equivalent", "undecided")
@@ -20,7 +21,7 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
 
     ``helps`` if the interval lies entirely beyond the margin on the good side, ``harms`` if it lies beyond
     the margin on the bad side, ``equivalent`` if it lies entirely within [-margin, margin], and ``undecided``
-    otherwise.
+    otherwise. A gain of fewer than 5 pairs is ``undecided`` wherever its interval lies.
 
     Raises:
         ValueError: The margin is negative.
@@ -31,6 +32,8 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
     """
     if margin < 0:
         raise ValueError(f"margin must not be negative: {margin}")
+    if gain.n_pairs < LEAST_PAIRS:
+        return "undecided"
     low, high = (gain.ci_low, gain.ci_high) if higher_is_better else (-gain.ci_high, -gain.ci_low)
     if low > margin:
         return "helps"
@@ -39,6 +42,24 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
     if -margin <= low and high <= margin:
         return "equivalent"
     return "undecided"
+
+
+def why_undecided(n_pairs: int, *, analyzed: bool = True) -> str:
+    """Return why a gain without a verdict has none.
+
+    Args:
+        n_pairs: Number of its pairs.
+        analyzed: False if it waits for an interim analysis of a study with sequential stopping.
+
+    Example:
+        >>> why_undecided(3)
+        'fewer than 5 pairs'
+    """
+    if not n_pairs:
+        return "no finished pair"
+    if n_pairs < LEAST_PAIRS:
+        return f"fewer than {LEAST_PAIRS} pairs"
+    return "the interval allows several verdicts" if analyzed else "the interim analysis is not complete"
 
 
 def holm(p_values: npt.ArrayLike) -> FloatArray:

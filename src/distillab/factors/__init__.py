@@ -11,6 +11,7 @@ from distillab.factors.factor import (
     factors,
     level_text,
 )
+from distillab.factors.initialisation import Initialisation
 from distillab.factors.inputs import Redundancy, Resolution, Shift, Spurious
 from distillab.factors.label_quality import describe_label_quality
 from distillab.factors.targets import (
@@ -33,6 +34,7 @@ __all__ = [
     "Granularity",
     "Groups",
     "Imbalance",
+    "Initialisation",
     "LabelNoise",
     "Level",
     "Manipulation",

@@ -2,10 +2,13 @@
 
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.cost import count_macs, count_parameters
+from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
 from distillab.models.input_spec import InputSpec
+from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
+from distillab.models.pretrained import PretrainedWeights, find_pretrained
 from distillab.models.registry import (
     ModelFactory,
     ModelInfo,
@@ -22,22 +25,26 @@ __all__ = [
     "CifarResNet",
     "Combine",
     "Ensemble",
+    "InputNormalization",
     "InputSpec",
     "ModelFactory",
     "ModelInfo",
     "NetworkInfo",
     "OutputShapes",
     "Outputs",
+    "PretrainedWeights",
     "TappedModel",
     "Taps",
     "WideResNet",
     "attention_map",
+    "build_efficientnet_lite",
     "build_model",
     "check_model_name",
     "count_macs",
     "count_parameters",
     "ensemble_name",
     "ensemble_parts",
+    "find_pretrained",
     "inspect_network",
     "list_models",
     "models",

@@ -41,29 +41,41 @@ def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     Raises:
         RequestError: timm is not installed or has no such model, or its stem does not fit the inputs.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise RequestError(
-            f"timm:{name} needs the timm package", allowed="pip install 'distillab[timm]'"
-        ) from error
-    if not timm.is_model(name):
-        raise unknown_of_library("timm", name, timm.list_models())
-    full = f"timm:{name}"
-    build: Callable[..., nn.Module] = partial(
-        timm.create_model, name, pretrained=False, num_classes=classes, in_chans=inputs.channels
-    )
+    return create_timm_model(name, inputs, num_classes=classes, in_chans=inputs.channels)
+
+
+def create_timm_model(
+    name: str, inputs: InputSpec, *, weights: Path | None = None, **options: Any
+) -> nn.Module:
+    """Return the network ``timm:NAME`` for inputs of a size, untrained or with its pretrained weights.
+
+    Args:
+        name: The name without ``timm:``.
+        inputs: Shape of one input.
+        weights: The file of its pretrained weights. The network is then as it was trained, but for the
+            positions of a transformer, which are those of these inputs.
+        options: Further arguments of ``timm.create_model``.
+
+    Raises:
+        RequestError: As :func:`from_timm`.
+    """
+    timm, full = _timm(name), f"timm:{name}"
+    given: dict[str, object] = {"pretrained": weights is not None, **options}
+    if weights is not None:
+        given["pretrained_cfg_overlay"] = {"file": str(weights)}
+    build: Callable[..., nn.Module] = partial(timm.create_model, name, **given)
     with torch.device("meta"):  # to look at the network: this takes no memory and no random numbers
-        plan = build()
-    options = {key for kind in type(plan).__mro__ for key in inspect.signature(kind).parameters}
-    if "img_size" not in options:
+        plan = timm.create_model(name, pretrained=False, **options)
+    known = {key for kind in type(plan).__mro__ for key in inspect.signature(kind).parameters}
+    if "img_size" not in known:
         model = build()
-        fit_stem(model, full, inputs)
+        if weights is None:
+            fit_stem(model, full, inputs)
         return model
     build = partial(build, img_size=inputs.height if inputs.is_square else (inputs.height, inputs.width))
     found = first_convolution(plan)
     stride = found[1].stride if found else (1, 1)
-    if found and "patch_size" in options and found[1].kernel_size == stride:
+    if found and "patch_size" in known and found[1].kernel_size == stride:
         patch = fitting_patch(full, stride[0], inputs)
         if patch != stride[0]:
             build = partial(build, patch_size=patch)
@@ -75,6 +87,19 @@ def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         raise unfit_stem(full, inputs, f"its first layer has a fixed stride of {stride[0]}") from error
     except Exception as error:  # each family of timm refuses sizes in its own way
         raise RequestError(f"cannot be built for {inputs.size}: {error}", where=full) from error
+
+
+def _timm(name: str) -> Any:
+    """Return the module timm, after checking that it is installed and has a model."""
+    try:
+        import timm
+    except ImportError as error:
+        raise RequestError(
+            f"timm:{name} needs the timm package", allowed="pip install 'distillab[timm]'"
+        ) from error
+    if not timm.is_model(name):
+        raise unknown_of_library("timm", name, timm.list_models())
+    return timm
 
 
 def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:

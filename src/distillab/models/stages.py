@@ -80,9 +80,10 @@ def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) ->
     """Return the stages of a network, shallow to deep; empty if none are found.
 
     Known families come first: the children of ``stages`` (the CIFAR networks here), ``layer1``... (ResNets of
-    torchvision and timm), the blocks of torchvision's vision transformers, and timm's ``feature_info``.
-    Otherwise every spatial size is a stage, and its map the last one of that size, outside of blocks if that
-    gives at least two stages. A feature map is recognized by having the proportions of the input.
+    torchvision and timm), the blocks of torchvision's vision transformers, and timm's ``feature_info``. Among
+    the ``_blocks`` of an EfficientNet-Lite, the last of every spatial size is a stage. Otherwise every
+    spatial size is a stage, and its map the last one of that size, outside of blocks if that gives at least
+    two stages. A feature map is recognized by having the proportions of the input.
 
     Args:
         model: The network.
@@ -98,9 +99,11 @@ def find_stages(model: nn.Module, events: Sequence[Event], inputs: InputSpec) ->
         _timm(model),
     ):
         stages = [_stage(model, last[path], proportions) for path in paths if path in last]
-        found = [stage for stage in stages if stage]
-        if found:
-            return _with_relu(_thinned(found), events)
+        if known := [stage for stage in stages if stage]:
+            return _with_relu(_thinned(known), events)
+    blocks = set(_children(model, "_blocks"))
+    if found := _by_size([event for event in events if event.path in blocks], proportions):
+        return _with_relu(found, events)
     spine = _by_size([event for event in events if _on_spine(model, event.path)], proportions)
     return _with_relu(spine if len(spine) > 1 else _by_size(events, proportions), events)
 

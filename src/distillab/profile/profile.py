@@ -14,6 +14,7 @@ from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
+from distillab.modalities.embedding import embeddings
 from distillab.profile.families import FAMILIES, MeasureFamily
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.profile.measure import Family, Measure, measures_by_key
@@ -23,7 +24,8 @@ from distillab.sources.ingest import load_dataset
 from distillab.sources.source import Source
 
 OnFiles = Callable[[Sequence[RawImage], Sequence[str], Indices], None]
-JSON_VERSION = 1  # counts changes of meaning
+JSON_VERSION = 2  # counts changes of meaning
+_PRETRAINED = "imagenet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,7 @@ def profile_source(
         kind=embedding,
         against=other,
         teacher=None if teacher is None else teacher(dataset),
+        stronger=_stronger(embedding),
     )
     data.watch.shared["reading"] = time.perf_counter() - started
     measured = measure_families(data, families, progress)
@@ -176,6 +179,12 @@ def measure_families(
     if progress:
         progress("measuring", len(families), len(families))
     return tuple(found)
+
+
+def _stronger(kind: str) -> str | None:
+    """Return the embedding to use where ``kind`` is too weak, if its package is installed."""
+    installed = embeddings[_PRETRAINED].installed()
+    return _PRETRAINED if installed and kind != _PRETRAINED else None
 
 
 def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = None) -> Dataset:

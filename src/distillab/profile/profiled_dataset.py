@@ -45,6 +45,7 @@ class ProfiledDataset:
         kind: Registered name of the embedding.
         against: Name and images of another dataset to compare with.
         teacher: A trained network whose outputs are measured.
+        stronger: Registered name of an embedding to use where ``kind`` is too weak; None if there is none.
         watch: Times the shared work.
 
     Example:
@@ -65,6 +66,7 @@ class ProfiledDataset:
     kind: str = "patches"
     against: tuple[str, Examples] | None = None
     teacher: LoadedTeacher | None = None
+    stronger: str | None = None
     watch: Stopwatch = field(default_factory=Stopwatch)
 
     @classmethod
@@ -76,6 +78,7 @@ class ProfiledDataset:
         kind: str = "patches",
         against: tuple[str, Examples] | None = None,
         teacher: LoadedTeacher | None = None,
+        stronger: str | None = None,
     ) -> ProfiledDataset:
         """Put carved splits back into train; keep the splits that the source has."""
         carved = dataset.report.carved
@@ -91,6 +94,7 @@ class ProfiledDataset:
             kind=kind,
             against=against,
             teacher=teacher,
+            stronger=stronger,
         )
 
     @property
@@ -110,6 +114,11 @@ class ProfiledDataset:
         embedding = self.embedding
         with self.watch.charging("embedding"):
             return unit_vectors(embedding.vectors(self.images))
+
+    def embed(self, images: Examples, kind: str) -> Vectors:
+        """Return embeddings of another kind, fitted on these images, as unit vectors: float32 ``[N, D]``."""
+        with self.watch.charging(f"{kind} embedding"):
+            return unit_vectors(fit_embedding(images, kind=kind).vectors(images))
 
     @cached_property
     def neighbors(self) -> Neighbors:

@@ -77,7 +77,7 @@ class StudyFolder:
             folder._must_hold(spec)
         else:
             dataset = load_study_data(spec, on_load)
-            plan = tuned_plan(spec, dataset, device)
+            plan = tuned_plan(spec, dataset, device, on_load)
         try:
             with raising_disk_full(path):
                 if not planned:

@@ -15,6 +15,7 @@ from distillab.canonical import JsonObject, spec_id
 from distillab.study.job_parts import (
     TRAINED,
     ConditionSpec,
+    NetworkStart,
     Origin,
     RunSeeds,
     SetDigests,
@@ -26,6 +27,7 @@ from distillab.study.job_parts import (
 
 # Raise when the same specification would give other numbers than before: it is part of every run's id.
 SPEC_VERSION = 1
+MAX_COHORT = 16  # students of a cohort that a worker claims together
 
 Kind = Literal["teacher", "outputs", "student"]
 KINDS: tuple[Kind, ...] = ("teacher", "outputs", "student")
@@ -93,6 +95,7 @@ class TeacherJob(_Work):
         recipe: The resolved recipe it is trained with.
         sets: What it learns from and is tested on.
         origin: How it comes to be.
+        start: The trained weights that its training starts from; None for random ones.
         task: The task, if it is not classification.
     """
 
@@ -104,6 +107,7 @@ class TeacherJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     origin: Origin = TRAINED
+    start: NetworkStart | None = None
     task: JsonObject | None = None
     inputs: TeacherInputs
 
@@ -112,6 +116,7 @@ class TeacherJob(_Work):
             **self._general("teacher"),
             **({"task": self.task} if self.task else {}),
             **self.origin.as_dict(),
+            **({"start": self.start.canonical} if self.start else {}),
             "model": self.model,
             "seeds": self.seeds.as_dict(),
             "recipe": self.recipe,
@@ -121,7 +126,8 @@ class TeacherJob(_Work):
     def inputs_dict(self) -> JsonObject:
         weights = {"weights": self.inputs.weights} if self.inputs.weights else {}
         code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
-        return {**self.condition.as_dict(), "train": self.inputs.train, **code, **weights}
+        start = {"start": self.start.path} if self.start else {}
+        return {**self.condition.as_dict(), "train": self.inputs.train, **code, **weights, **start}
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,7 @@ class StudentJob(_Work):
         recipe: Its resolved recipe.
         sets: What it learns from and is tested on.
         seeds: Of its training.
+        start: The trained weights that it starts from; None for random ones.
         teacher: Where its teacher's outputs come from; None for a student without a teacher.
         class_map: From its teacher's classes to its own, if they differ.
         task: The task, if it is not classification.
@@ -226,6 +233,7 @@ class StudentJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     seeds: RunSeeds
+    start: NetworkStart | None = None
     teacher: TeacherSource | None = None
     class_map: tuple[int, ...] | None = None
     task: JsonObject | None = None
@@ -244,12 +252,16 @@ class StudentJob(_Work):
             spec["class_map"] = list(self.class_map)
         if self.task:
             spec["task"] = self.task
+        if self.start:
+            spec["start"] = self.start.canonical
         return spec
 
     def inputs_dict(self) -> JsonObject:
-        if not self.inputs.code:
+        if not self.inputs.code and not self.start:
             return self.condition.of_transfer
-        return {**self.condition.of_transfer, "code": dict(self.inputs.code)}
+        code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
+        start = {"start": self.start.path} if self.start else {}
+        return {**self.condition.of_transfer, **code, **start}
 
 
 Job = TeacherJob | OutputsJob | StudentJob
@@ -304,6 +316,7 @@ class StoredJob:
             recipe=spec["recipe"],
             sets=SetDigests.from_dict(spec["sets"]),
             origin=read_origin(spec),
+            start=NetworkStart.read(spec, inputs),
             task=spec.get("task"),
             inputs=TeacherInputs(inputs["train"], weights, inputs.get("code", {})),
         )
@@ -336,6 +349,7 @@ class StoredJob:
             recipe=spec["recipe"],
             sets=SetDigests.from_dict(spec["sets"]),
             seeds=RunSeeds(**spec["seeds"]),
+            start=NetworkStart.read(spec, self.inputs),
             teacher=TeacherSource.from_dict(spec["teacher"]) if spec["teacher"] else None,
             class_map=read_class_map(spec),
             task=spec.get("task"),

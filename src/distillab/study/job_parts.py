@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +129,66 @@ class TeacherSource(Part):
         return cls(values["live" if live else "outputs"], live)
 
 
+@dataclass(frozen=True)
+class InputScaling:
+    """``x * scale + shift`` per channel: from the study's normalized images to those of given weights."""
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, list[float]]:
+        return {"scale": list(self.scale), "shift": list(self.shift)}
+
+
+def read_scaling(values: JsonObject) -> InputScaling | None:
+    """Return the scaling of inputs that a specification holds, or None."""
+    given = values.get("inputs")
+    return InputScaling(tuple(given["scale"]), tuple(given["shift"])) if given else None
+
+
+@dataclass(frozen=True)
+class NetworkStart(Part):
+    """The trained weights that a network starts from.
+
+    Attributes:
+        digest: Content address of their file.
+        pretrained: Whether they belong to the name of the network.
+        scaling: How images are scaled for them, if not as for the other networks.
+        interpolation: How images are resized for them, if not as usual.
+        path: The file, wherever it is; not part of the specification.
+    """
+
+    digest: str
+    pretrained: bool = False
+    scaling: InputScaling | None = None
+    interpolation: str | None = None
+    path: str = field(default="", compare=False)
+
+    def as_dict(self) -> JsonObject:
+        values: dict[str, object] = {"weights": self.digest}
+        if self.pretrained:
+            values["pretrained"] = True
+        if self.scaling is not None:
+            values["inputs"] = self.scaling.as_dict()
+        if self.interpolation is not None:
+            values["interpolation"] = self.interpolation
+        return values
+
+    @classmethod
+    def read(cls, spec: JsonObject, inputs: JsonObject) -> NetworkStart | None:
+        """Return the start in a stored specification, or None."""
+        if "start" not in spec:
+            return None
+        start = spec["start"]
+        return cls(
+            start["weights"],
+            start.get("pretrained", False),
+            read_scaling(start),
+            start.get("interpolation"),
+            inputs["start"],
+        )
+
+
 # -- how a teacher comes to be -----------------------------------------------------------------------------
 
 
@@ -170,17 +230,6 @@ class EnsembleOrigin:
 
 
 @dataclass(frozen=True)
-class InputScaling:
-    """``x * scale + shift`` per channel: from the study's normalized images to those of given weights."""
-
-    scale: tuple[float, ...]
-    shift: tuple[float, ...]
-
-    def as_dict(self) -> dict[str, list[float]]:
-        return {"scale": list(self.scale), "shift": list(self.shift)}
-
-
-@dataclass(frozen=True)
 class WeightsOrigin:
     """A teacher whose weights are given, or initial.
 
@@ -214,9 +263,9 @@ def read_origin(spec: JsonObject) -> Origin:
     """Return how the teacher of a stored specification comes to be."""
     if "fixed" in spec:
         fixed = spec["fixed"]
-        given = fixed.get("inputs")
-        scaling = InputScaling(tuple(given["scale"]), tuple(given["shift"])) if given else None
-        return WeightsOrigin(fixed["digest"], scaling, fixed.get("classes"), read_class_map(fixed))
+        return WeightsOrigin(
+            fixed["digest"], read_scaling(fixed), fixed.get("classes"), read_class_map(fixed)
+        )
     if "members" in spec:
         return EnsembleOrigin(tuple(spec["members"]))
     if "taught" in spec:

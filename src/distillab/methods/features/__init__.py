@@ -8,6 +8,7 @@ from distillab.methods.features import (
     fitnet,
     fsp,
     ft,
+    ickd,
     mgd,
     nst,
     ofd,
@@ -16,6 +17,7 @@ from distillab.methods.features import (
     simkd,
     srrl,
     vid,
+    wkd_features,
 )
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "fitnet",
     "fsp",
     "ft",
+    "ickd",
     "mgd",
     "nst",
     "ofd",
@@ -34,4 +37,5 @@ __all__ = [
     "simkd",
     "srrl",
     "vid",
+    "wkd_features",
 ]

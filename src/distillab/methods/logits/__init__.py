@@ -1,10 +1,12 @@
 """Methods that learn from the teacher's logits."""
 
 from distillab.methods.logits import (
+    abkd,
     bernoulli_kd,
     ctkd,
     dist,
     dkd,
+    hard_labels,
     kd,
     logit_mse,
     logit_standardisation,
@@ -12,15 +14,21 @@ from distillab.methods.logits import (
     mlkd,
     nkd,
     ofa,
+    rld,
     topk_kd,
+    ttm,
+    wkd_logits,
     wsld,
+    wttm,
 )
 
 __all__ = [
+    "abkd",
     "bernoulli_kd",
     "ctkd",
     "dist",
     "dkd",
+    "hard_labels",
     "kd",
     "logit_mse",
     "logit_standardisation",
@@ -28,6 +36,10 @@ __all__ = [
     "mlkd",
     "nkd",
     "ofa",
+    "rld",
     "topk_kd",
+    "ttm",
+    "wkd_logits",
     "wsld",
+    "wttm",
 ]

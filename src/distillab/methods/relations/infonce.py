@@ -20,9 +20,8 @@ from distillab.methods.method import (
     method,
 )
 from distillab.methods.paired_outputs import paired_embeddings
+from distillab.methods.relations.teacher_queue import LARGEST_QUEUE, TeacherQueue
 from distillab.models.outputs import Outputs
-
-LARGEST_QUEUE = 65536
 
 
 @method(
@@ -63,17 +62,11 @@ class Contrast(Method):
         queue: Share = 0.25
         contrast_weight: Weight = 1.0
 
-    queue: Tensor
-    places: Tensor
-
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
         width = (pair.student if pair.teacher is None else pair.teacher).embedding or 1
         self.embed = nn.Linear(pair.student.embedding or 1, width)
-        size = min(int(config.queue * pair.n_train), LARGEST_QUEUE)
-        self.register_buffer("queue", torch.zeros(size, width), persistent=False)
-        self.register_buffer("places", torch.zeros(size, dtype=torch.int64), persistent=False)
-        self.next = self.filled = 0
+        self.queue = TeacherQueue(min(int(config.queue * pair.n_train), LARGEST_QUEUE), width)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the term ``contrast``.
@@ -83,20 +76,11 @@ class Contrast(Method):
         """
         e_s, e_t = paired_embeddings(self, student, teacher)
         v, t = F.normalize(self.embed(e_s), dim=1), F.normalize(e_t, dim=1)
-        candidates = torch.cat((t, self.queue[: self.filled].to(t)))
+        earlier, places = self.queue.held()
+        candidates = torch.cat((t, earlier.to(t)))
         similar = v @ candidates.T / self.config.temperature
-        itself = F.pad(batch.positions[:, None] == self.places[: self.filled], (len(t), 0), value=False)
+        itself = F.pad(batch.positions[:, None] == places, (len(t), 0), value=False)
         similar = similar.masked_fill(itself, -torch.inf)
         contrast = F.cross_entropy(similar, torch.arange(len(v), device=v.device))
-        self._enqueue(t, batch.positions)
+        self.queue.add(t, batch.positions)
         return {"contrast": self.config.contrast_weight * contrast}
-
-    @torch.no_grad()
-    def _enqueue(self, t: Tensor, positions: Tensor) -> None:
-        size = len(self.queue)
-        fresh = t[:size]
-        places = (self.next + torch.arange(len(fresh), device=t.device)) % max(size, 1)
-        self.queue[places] = fresh.to(self.queue)
-        self.places[places] = positions[:size]
-        self.next = (self.next + len(fresh)) % max(size, 1)
-        self.filled = min(self.filled + len(fresh), size)

@@ -45,6 +45,11 @@ class Embedding(ABC):
             RequestError: A package that it needs is not installed.
         """
 
+    @classmethod
+    def installed(cls) -> bool:
+        """Return True if the packages that it needs are installed."""
+        return True
+
     @abstractmethod
     def vectors(self, examples: Examples) -> Vectors:
         """Return float32 ``[N, D]``, one row per example, computed batch by batch."""

@@ -1,29 +1,45 @@
-"""Labels that are probably wrong: confident learning on out-of-fold predictions of a linear probe."""
+"""Labels that are probably wrong: their share, estimated from a linear probe, and the worst images."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label
 
+from distillab.data.examples import Indices
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
+from distillab.profile.label_noise import NoiseEstimate, estimate_label_noise
 from distillab.profile.measure import Family, Gallery, Interval, exact_interval
-from distillab.profile.probe import ProbePredictions
+from distillab.profile.probe import FeatureMatrix, ProbePredictions, probe_out_of_fold
 from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
 
 _IMAGES_SHOWN = 16
-_RELIABLE_ACCURACY = 0.6  # accuracy of the probe below which it does not judge single labels
-_ALARM_SHARE = 0.03
+_ALARM_FROM = 0.01  # lower end of the interval of the share of wrong labels
+_IMAGES_PER_DIMENSION = 16  # a probe with more dimensions is overconfident on images it was not fitted on
+_FEWEST_DIMENSIONS = 8
+_PRETRAINED_SAMPLE = 1_000  # about twenty images take a second on one core
+_DRAWS = 3  # of labels, for what the probe would contradict if all labels were right
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """Images that a probe judges: positions int64 ``[M]`` in the dataset, its predictions, and the noise."""
+
+    positions: Indices
+    probed: ProbePredictions
+    noise: NoiseEstimate
+    features: str
 
 
 def suspicious_labels(probed: ProbePredictions) -> np.ndarray:
-    """Return positions of images whose label is probably wrong, the most suspicious first.
+    """Return positions of images whose label a probe contradicts, the most suspicious first.
 
     Both counts of cleanlab's confident learning must agree (Northcutt, Jiang and Chuang, "Confident
-    Learning", JAIR 2021).
+    Learning", JAIR 2021). Many of them are difficult images if the probe is weak.
     """
     found = find_label_issues(
         probed.labels, probed.probabilities, filter_by="both", n_jobs=1, min_examples_per_class=1
@@ -33,16 +49,164 @@ def suspicious_labels(probed: ProbePredictions) -> np.ndarray:
     return positions[np.argsort(margins[positions], kind="stable")]
 
 
-def measure_label_issues(data: ProfiledDataset) -> Family:
-    """Measure the share of probably wrong labels and the confidence in given labels; show the worst."""
+def label_probe(features: FeatureMatrix, labels: Indices, ids: Indices, classes: int) -> ProbePredictions:
+    """Return the predictions of a probe with so few dimensions that its probabilities can be trusted.
+
+    Args:
+        features: float ``[N, D]``, the most important dimension first.
+        labels: int64 ``[N]`` in ``[0, classes)``.
+        ids: int64 ``[N]``.
+        classes: C.
+    """
+    kept = max(_FEWEST_DIMENSIONS, len(features) // _IMAGES_PER_DIMENSION)
+    return probe_out_of_fold(features[:, :kept], labels, ids, classes)
+
+
+def measure_label_issues(data: ProfiledDataset) -> Family | None:
+    """Estimate the share of wrong labels, count the labels that a probe contradicts, and show the worst."""
     family = FamilyBuilder("labels", "Labels", data.watch)
-    probed, n = data.probe, len(data.images)
-    judged = probed.counts >= 2
-    if not judged.all():
+    judged = _judge(data)
+    if judged is None:
+        family.add_note("Labels are not judged: fewer than two classes have two images.")
+        return family.build()
+    if len(judged.positions) < len(data.images) and judged.features == data.kind:
         family.add_note("Classes of a single image cannot be judged and are left out.")
-    worst = suspicious_labels(probed) if judged.all() else _suspicious_among(probed, judged)
-    reliable = probed.accuracy >= _RELIABLE_ACCURACY
-    _add_share(family, probed, worst, reliable)
+    if judged.features != data.kind:
+        family.add_note(
+            f"The {data.kind} features are too weak to judge labels; {len(judged.positions):,} images were "
+            f"judged with {judged.features} features."
+        )
+    contradicted = suspicious_labels(judged.probed)
+    _add_rate(family, data, judged)
+    _add_contradicted(family, judged, contradicted)
+    _add_confidence(family, judged.probed)
+    if judged.noise.judges:
+        _add_frequent_pair(family, data, judged.probed, contradicted)
+    family.add_gallery(_worst(data, judged))
+    return family.build()
+
+
+def alarm_text(noise: NoiseEstimate) -> str:
+    """Return the alarm on wrong labels, or an empty text if there is no evidence of them."""
+    if not noise.judges or noise.low < _ALARM_FROM:
+        return ""
+    return (
+        f"About {100 * noise.rate:.1f} % of the labels are estimated to be wrong "
+        f"({100 * noise.low:.1f} to {100 * noise.high:.1f} %): see the pictures."
+    )
+
+
+def _judge(data: ProfiledDataset) -> _Judged | None:
+    """Judge the labels with the features of the profile, or with stronger ones if these are too weak."""
+    counts = data.images.counts
+    rows = np.flatnonzero(counts[data.images.labels] >= 2)
+    if (counts >= 2).sum() < 2:
+        return None
+    judged = _judged(data, rows, data.vectors[rows], data.kind)
+    if judged.noise.judges or data.stronger is None:
+        return judged
+    sample = np.sort(data.sample(_PRETRAINED_SAMPLE))
+    present = np.bincount(data.images.labels[sample], minlength=len(counts)) >= 2
+    sample = sample[present[data.images.labels[sample]]]
+    if present.sum() < 2:
+        return judged
+    second = _judged(data, sample, data.embed(data.images.select(sample), data.stronger), data.stronger)
+    return second if second.noise.judges else judged
+
+
+def _judged(data: ProfiledDataset, rows: Indices, features: FeatureMatrix, name: str) -> _Judged:
+    """Judge the images at ``rows`` by their features; the classes that occur are numbered from 0."""
+    labels, ids = data.images.labels[rows], data.images.ids[rows]
+    present, renumbered = np.unique(labels, return_inverse=True)
+    probed = label_probe(features, renumbered.astype(np.int64), ids, len(present))
+    noise = estimate_label_noise(probed)
+    spread = np.zeros((len(rows), len(data.classes)))
+    spread[:, present] = probed.probabilities
+    return _Judged(
+        rows, ProbePredictions(spread, labels) if len(present) < len(data.classes) else probed, noise, name
+    )
+
+
+def _add_rate(family: FamilyBuilder, data: ProfiledDataset, judged: _Judged) -> None:
+    noise, probed = judged.noise, judged.probed
+    if not noise.judges:
+        advice = (
+            ""
+            if data.kind != "patches" or data.stronger
+            else " Features of a trained network may help: pip install 'distillab[imagenet]'."
+        )
+        family.add(
+            "label_issues",
+            "labels estimated to be wrong",
+            math.nan,
+            Interval(math.nan, math.nan, "none: cannot judge"),
+            len(probed.labels),
+            f"Cannot judge: the probe is right on {100 * probed.accuracy:.0f} % of the images, and its own "
+            f"errors cannot be told from wrong labels.{advice}",
+            unit="share",
+        )
+        return
+    family.add(
+        "label_issues",
+        "labels estimated to be wrong",
+        noise.rate,
+        noise.interval,
+        len(probed.labels),
+        "Estimated together with the probe's own error, for wrong labels of any other class; those between "
+        "two similar classes look like difficult images and are mostly not counted. Hypothesis: the noisier "
+        "the labels, the more weight a teacher that has not learned the noise deserves.",
+        unit="share",
+        hypothesis=True,
+        claims=("C21",),
+        alarm=alarm_text(noise),
+    )
+
+
+def _add_contradicted(family: FamilyBuilder, judged: _Judged, contradicted: np.ndarray) -> None:
+    """Add the share of labels that the probe contradicts, and the share if all labels were right."""
+    count, n = len(contradicted), len(judged.probed.labels)
+    expected = _contradicted_without_noise(judged)
+    family.add(
+        "label_issues_contradicted",
+        "labels that the probe contradicts",
+        count / n,
+        wilson_interval(count, n),
+        n,
+        f"By confident learning. If all labels were right, the probe's own errors would contradict about "
+        f"{100 * expected:.1f} %: only the excess is evidence of wrong labels.",
+        unit="share",
+    )
+    family.add(
+        "label_issues_expected",
+        "labels it would contradict if all were right",
+        expected,
+        Interval(math.nan, math.nan, "none: simulated"),
+        n,
+        f"Labels drawn {_DRAWS} times from the probabilities of the probe without label noise.",
+        unit="share",
+    )
+
+
+def _contradicted_without_noise(judged: _Judged) -> float:
+    """Return the share of contradicted labels if the labels followed the probabilities of the probe."""
+    rng, clean = np.random.default_rng(SAMPLING_SEED), judged.noise.clean
+    cumulative = clean.cumsum(axis=1)
+    shares = []
+    for _ in range(_DRAWS):
+        drawn = (rng.random((len(clean), 1)) > cumulative[:, :-1]).sum(axis=1).astype(np.int64)
+        counts = np.bincount(drawn, minlength=clean.shape[1])
+        rows = np.flatnonzero(counts[drawn] >= 2)
+        present = counts >= 2
+        if present.sum() < 2:
+            continue
+        probabilities = clean[rows][:, present] / clean[rows][:, present].sum(axis=1, keepdims=True)
+        labels = (np.cumsum(present) - 1)[drawn[rows]].astype(np.int64)
+        shares.append(len(suspicious_labels(ProbePredictions(probabilities, labels))) / len(clean))
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _add_confidence(family: FamilyBuilder, probed: ProbePredictions) -> None:
+    n = len(probed.labels)
     given = probed.probabilities[np.arange(n), probed.labels]
     family.add(
         "self_confidence",
@@ -52,57 +216,12 @@ def measure_label_issues(data: ProfiledDataset) -> Family:
         n,
         "How confident a linear probe is in the labels: low both for difficult classes and for wrong labels.",
     )
-    if reliable:
-        _add_frequent_pair(family, data, probed, worst)
-    pictures = tuple(
-        data.picture(
-            int(p), f"labelled {data.class_name(int(p))}, looks like {data.classes[probed.predicted[p]]}"
-        )
-        for p in worst[:_IMAGES_SHOWN]
-    )
-    note = "The images whose labels the probe contradicts most." + (
-        "" if reliable else " The probe is unreliable here: read them as difficult images."
-    )
-    family.add_gallery(Gallery("Labels to check first", note, (("", pictures),)))
-    return family.build()
-
-
-def _add_share(family: FamilyBuilder, probed: ProbePredictions, worst: np.ndarray, reliable: bool) -> None:
-    n = len(probed.labels)
-    if not reliable:
-        family.add(
-            "label_issues",
-            "labels that look wrong",
-            math.nan,
-            Interval(math.nan, math.nan, "none: the probe is too weak"),
-            n,
-            f"Not judged: the probe is right on {100 * probed.accuracy:.0f} % only and would flag images "
-            "that it cannot classify. With the extra `imagenet`, try --embedding imagenet.",
-            unit="share",
-        )
-        return
-    share = len(worst) / n
-    family.add(
-        "label_issues",
-        "labels that look wrong",
-        share,
-        wilson_interval(len(worst), n),
-        n,
-        "Hypothesis: the noisier the labels, the more weight a teacher that has not learned the noise "
-        "deserves. The interval is that of the count; errors of the probe are not included.",
-        unit="share",
-        hypothesis=True,
-        claims=("C21",),
-        alarm=f"{100 * share:.1f} % of the labels look wrong: see the pictures."
-        if share >= _ALARM_SHARE
-        else "",
-    )
 
 
 def _add_frequent_pair(
     family: FamilyBuilder, data: ProfiledDataset, probed: ProbePredictions, worst: np.ndarray
 ) -> None:
-    """Add the most frequent pair of given class and predicted class among suspicious labels, if any."""
+    """Add the most frequent pair of given class and predicted class among contradicted labels, if any."""
     if not len(worst):
         return
     pairs, counts = np.unique(
@@ -113,7 +232,7 @@ def _add_frequent_pair(
     count = int(counts[most])
     family.add(
         "label_issue_pair",
-        f"of these, {data.classes[first]} that look like {data.classes[second]}",
+        f"of the contradicted, {data.classes[first]} that look like {data.classes[second]}",
         count,
         exact_interval(count),
         len(worst),
@@ -122,11 +241,30 @@ def _add_frequent_pair(
     )
 
 
-def _suspicious_among(probed: ProbePredictions, judged: np.ndarray) -> np.ndarray:
-    """Return suspicious labels among the classes of a mask, bool ``[C]``."""
-    rows = np.flatnonzero(judged[probed.labels])
-    probabilities = probed.probabilities[rows][:, judged]
-    probabilities /= np.maximum(probabilities.sum(axis=1, keepdims=True), 1e-12)
-    labels = (np.cumsum(judged) - 1)[probed.labels[rows]]
-    found: np.ndarray = rows[suspicious_labels(ProbePredictions(probabilities, labels.astype(np.int64)))]
-    return found
+def _renumbered(labels: Indices) -> Indices:
+    """Return labels numbered among the classes that occur."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _worst(data: ProfiledDataset, judged: _Judged) -> Gallery:
+    """Show the images whose label is most likely wrong."""
+    probed, noise = judged.probed, judged.noise
+    of_label = noise.clean[np.arange(len(noise.clean)), _renumbered(probed.labels)]
+    order = np.argsort(of_label, kind="stable")
+    order = order[probed.predicted[order] != probed.labels[order]][:_IMAGES_SHOWN]
+    pictures = []
+    for p in order:
+        position = int(judged.positions[p])
+        caption = f"labelled {data.class_name(position)}, looks like {data.classes[probed.predicted[p]]}"
+        if noise.judges and noise.rate:
+            caption += f" ({100 * noise.wrong[p]:.0f} % likely wrong)"
+        pictures.append(data.picture(position, caption))
+    if not noise.judges:
+        note = (
+            "The images whose labels the probe contradicts most. It cannot judge labels here: read them as "
+        )
+        note += "difficult images."
+    else:
+        expected = float(noise.wrong[order].sum())
+        note = f"The labels that are most likely wrong; about {expected:.0f} of these {len(order)} are."
+    return Gallery("Labels to check first", note, (("", tuple(pictures)),))

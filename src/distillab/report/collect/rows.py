@@ -43,6 +43,7 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             n_pairs=int(row["n_pairs"]),
             verdict=row["verdict"],
             look=row.get("look"),
+            undecided_because=row.get("undecided_because") or "",
             **{name: row.get(name) for name in numbers},
         )
         for row in rows

@@ -35,6 +35,7 @@ from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Exclusion, FailureView, Reproduction, Statistics
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
+from distillab.study.run_count import RunCount
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -107,6 +108,8 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
     until = spec.looks[0] if spec.looks else math.inf
     rows = [row for row in tables.results if row["seed"] < until]
     metric = task.metrics[task.primary]
+    with folder.ledger() as ledger:
+        runs = RunCount.of(ledger.tally().get("student", {}))
     answer = summarize(
         tables.effects,
         task,
@@ -116,6 +119,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         margin=margin,
         confidence=confidence,
         phrases=phrases,
+        runs=runs,
     )
     return replace(answer, caveats=(*answer.caveats, *_teacher_caveats(folder)))
 

@@ -36,6 +36,7 @@ class Effect:
     gap_closed: Number = None
     error_ratio: Number = None
     look: int | None = None
+    undecided_because: str = ""
 
 
 @dataclass(frozen=True)

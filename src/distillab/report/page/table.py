@@ -48,6 +48,7 @@ def count_cell(value: int | None) -> TableCell:
     return number_cell(wording.DASH if value is None else wording.whole(value), value)
 
 
-def verdict_cell(verdict: Verdict) -> TableCell:
-    """Return a verdict with its glyph, in its color."""
-    return TableCell(f"{wording.VERDICT_GLYPHS[verdict]} {wording.VERDICT_NAMES[verdict][0]}", tone=verdict)
+def verdict_cell(verdict: Verdict, because: str = "") -> TableCell:
+    """Return a verdict with its glyph, in its color, and the reason why it is undecided, if any."""
+    text = f"{wording.VERDICT_GLYPHS[verdict]} {wording.VERDICT_NAMES[verdict][0]}"
+    return TableCell(f"{text}: {because}" if because else text, tone=verdict)

@@ -40,7 +40,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
             TableCell(str(e.n_pairs), e.n_pairs),
             number_cell(p_value(e.p_value), e.p_value),
             number_cell(p_value(e.p_adjusted), e.p_adjusted),
-            verdict_cell(e.verdict),
+            verdict_cell(e.verdict, e.undecided_because),
             number_cell(percent(e.gap_closed, 0), e.gap_closed),
             number_cell(number(e.error_ratio, 3), e.error_ratio),
         )

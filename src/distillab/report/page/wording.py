@@ -15,7 +15,7 @@ VERDICT_NAMES: dict[Verdict, tuple[str, str]] = {
     "helps": ("helps", "distillation helps by more than the margin"),
     "harms": ("harms", "distillation harms by more than the margin"),
     "equivalent": ("no difference", "the gain lies within the margin"),
-    "undecided": ("undecided", "the interval allows several verdicts"),
+    "undecided": ("undecided", "fewer than 5 pairs, or the interval allows several verdicts"),
 }
 VERDICT_GLYPHS: dict[Verdict, str] = {"helps": "▲", "harms": "▼", "equivalent": "■", "undecided": "○"}
 

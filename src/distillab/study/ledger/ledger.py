@@ -12,7 +12,7 @@ from pathlib import Path
 from distillab.errors import RequestError
 from distillab.printable import printable
 from distillab.study.design import Cell, ConditionRecord
-from distillab.study.job import Job, StoredJob
+from distillab.study.job import MAX_COHORT, Job, StoredJob
 from distillab.study.ledger.connection import transaction
 from distillab.study.ledger.interim import admit, hold_others
 from distillab.study.ledger.propagation import (
@@ -30,7 +30,8 @@ LEASE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 TIDY_SECONDS = 10.0
 MAX_DEATHS = 3
-MAX_COHORT = 16
+RECENT_JOBS = 100  # from which the pace of a study is measured
+LEAST_RECENT_JOBS = 3
 
 
 class Ledger(LedgerReader):
@@ -190,6 +191,31 @@ class Ledger(LedgerReader):
                 )
         return len(lost)
 
+    def workers(self) -> int:
+        """Return how many worker processes are alive and running jobs."""
+        return len(self._live_workers())
+
+    def pace(self) -> float | None:
+        """Return the training time that the workers finish per second of wall time, from their last jobs.
+
+        It is less than the number of workers: networks are built, students wait for their teacher, and other
+        programs use the processors. The result is None if the workers have finished fewer than three jobs.
+        """
+        workers = self._live_workers()
+        query = f"""SELECT host, pid, heartbeat, IFNULL(seconds, 0) FROM jobs
+            WHERE state = '{JobState.DONE}' AND heartbeat IS NOT NULL ORDER BY heartbeat DESC"""
+        recent = []
+        for host, pid, at, seconds in self.db.execute(query):
+            if (host, pid) in workers:
+                recent.append((at, seconds))
+            if len(recent) == RECENT_JOBS:
+                break
+        if len(recent) < LEAST_RECENT_JOBS:
+            return None
+        passed = self._clock() - recent[-1][0]
+        finished: float = sum(seconds for _, seconds in recent[:-1])
+        return finished / passed if passed > 0 and finished > 0 else None
+
     def retry_failed(self) -> int:
         """Put every failed job back into the queue; return their number."""
         with transaction(self.db):
@@ -254,8 +280,9 @@ class Ledger(LedgerReader):
 
     def _finish(self, job: str, state: JobState, seconds: float | None, error: str | None) -> bool:
         changed = self.db.execute(
-            f"UPDATE jobs SET state = ?, seconds = ?, error = ? WHERE id = ? AND state IN {OPEN_STATES}",
-            (state, seconds, error, job),
+            "UPDATE jobs SET state = ?, seconds = ?, error = ?, heartbeat = ? "
+            f"WHERE id = ? AND state IN {OPEN_STATES}",
+            (state, seconds, error, self._clock(), job),
         )
         return changed.rowcount == 1
 
@@ -284,6 +311,11 @@ class Ledger(LedgerReader):
                     allowed="wait until it has ended, or use that version",
                 )
             upgrade(self.db)
+
+    def _live_workers(self) -> set[tuple[str, int]]:
+        query = "SELECT host, pid, MAX(heartbeat) FROM jobs WHERE state = ? GROUP BY host, pid"
+        running = self.db.execute(query, (JobState.RUNNING,))
+        return {(host, pid) for host, pid, beat in running if not self._is_lost(host, pid, beat)}
 
     def _is_lost(self, host: str | None, pid: int | None, heartbeat: float | None) -> bool:
         """Return True if a worker is dead, or silent for longer than its lease.

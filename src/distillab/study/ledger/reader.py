@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from distillab.canonical import JsonObject
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, StoredJob
 from distillab.study.ledger.connection import connect
@@ -74,6 +75,62 @@ class WorkProgress(NamedTuple):
         return self.finished / self.total if self.total else 1.0
 
 
+class WorkOfKind(NamedTuple):
+    """The work of one kind of job.
+
+    Attributes:
+        kind: The kind.
+        done: Cost of the jobs that are done, in multiply-accumulates.
+        left: Cost of the open jobs.
+        seconds: Training time of the jobs that are done, in seconds.
+
+    Example:
+        >>> WorkOfKind("student", done=3e9, left=1e9, seconds=30.0).kind
+        'student'
+    """
+
+    kind: Kind
+    done: float
+    left: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job that ended, well or not.
+
+    Attributes:
+        id: Its id.
+        kind: Its kind.
+        state: ``done`` or ``failed``.
+        at: When it ended, in seconds since the epoch.
+        seconds: Its training time, if it is done.
+        what: What it was, in words.
+
+    Example:
+        >>> FinishedJob("8f0c", "student", JobState.DONE, 1.7e9, 12.5, "resnet8, kd, seed 3").as_dict()["id"]
+        '8f0c'
+    """
+
+    id: str
+    kind: Kind
+    state: JobState
+    at: float
+    seconds: float | None
+    what: str
+
+    def as_dict(self) -> JsonObject:
+        """Return the JSON form."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "state": str(self.state),
+            "at": self.at,
+            "seconds": self.seconds,
+            "what": self.what,
+        }
+
+
 class LedgerReader:
     """What can be read from a ledger, by any process at any time.
 
@@ -122,6 +179,38 @@ class LedgerReader:
         """Return the ids of the processes of this host that run jobs."""
         query = f"SELECT DISTINCT pid FROM jobs WHERE state = '{JobState.RUNNING}' AND host = ?"
         return {pid for (pid,) in self.db.execute(query, (self.host,))}
+
+    def work(self) -> list[WorkOfKind]:
+        """Return the work of each kind of job: what is done, what is left, and the time that it took."""
+        query = f"""SELECT kind, TOTAL(CASE WHEN state = '{JobState.DONE}' THEN cost END),
+            TOTAL(CASE WHEN state IN {OPEN_STATES} AND jobs > 0 THEN cost END),
+            TOTAL(CASE WHEN state = '{JobState.DONE}' THEN seconds END) FROM totals GROUP BY kind"""
+        return [WorkOfKind(*row) for row in self.db.execute(query)]
+
+    def last_finished(self) -> FinishedJob | None:
+        """Return the job that ended last; None if none has. A finished job keeps the time of its end in place
+        of the last heartbeat."""
+        states = f"('{JobState.DONE}', '{JobState.FAILED}')"
+        query = f"""SELECT id, kind, state, heartbeat, seconds FROM jobs
+            WHERE state IN {states} AND heartbeat IS NOT NULL ORDER BY heartbeat DESC, rank DESC LIMIT 1"""
+        row = self.db.execute(query).fetchone()
+        if row is None:
+            return None
+        name, kind, state, at, seconds = row
+        return FinishedJob(name, kind, JobState(state), at, seconds, self._what(name, kind))
+
+    def _what(self, job: str, kind: Kind) -> str:
+        """Return what a job is in words: those of its row in the design, or its network."""
+        found = self.db.execute(
+            "SELECT cell FROM cells WHERE instr(cell, ?) LIMIT 1", (f'"{job}"',)
+        ).fetchone()
+        cell = Cell.from_dict(json.loads(found[0])) if found else None
+        if cell is None:
+            return ""
+        if kind != "student":
+            return cell.teacher
+        levels = [f"{name} {level}" for name, level in cell.levels.items()]
+        return ", ".join([cell.student, cell.method, *levels, f"seed {cell.seed}"])
 
     def deaths(self) -> int:
         """Return how many deaths of workers are counted against jobs, together."""

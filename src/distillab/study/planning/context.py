@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
 
@@ -14,11 +15,14 @@ from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
+from distillab.factors import Initialisation, Role
 from distillab.models import InputSpec, OutputShapes
+from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
+from distillab.study.planning.starts import Starts
 from distillab.study.planning.teacher_chain import (
     generations_before,
     must_give_what_methods_need,
@@ -50,6 +54,7 @@ class PlanContext:
         file_digest: The content address of a file.
         chain: The parts of a kind of teacher, for a provenance and a student.
         generations: The generations before a student.
+        starts: The trained weights that networks start from.
 
     Raises:
         RequestError: The data do not hold what the task learns from, or a method cannot learn from several
@@ -74,6 +79,13 @@ class PlanContext:
         self.file_digest = cache(file_digest)
         self.chain = cache(partial(teacher_chain, spec.teacher))
         self.generations = cache(partial(generations_before, spec.teacher))
+        self.starts = Starts(self.statistics, dataset.modality, self.file_digest)
+        self._varied_starts = frozenset(
+            role
+            for levels in self.levels
+            for role in levels[0].roles
+            if isinstance(levels[0], Initialisation)
+        )
         self._costs_of = costs_of or cache(ModelCosts)
         self._recipes: dict[tuple[str, int, tuple[int, ...]], PlannedRecipe] = {}
         self._digests: dict[tuple[str, str, tuple[tuple[str, str], ...]], SetDigests] = {}
@@ -85,6 +97,23 @@ class PlanContext:
         """The kinds of teachers that methods learn from: ``study``, ``self``, ``untrained``."""
         kinds = dict.fromkeys(method.teacher for method in self.methods if method.teacher != "none")
         return tuple(sorted(kinds, key=lambda kind: kind != "study"))
+
+    @property
+    def replicate_count(self) -> int:
+        """The number of conditions, times that of seeds."""
+        return math.prod(len(levels) for levels in self.levels) * len(self.spec.seed_list)
+
+    def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
+        """Return True if the networks of a role start from trained weights.
+
+        Args:
+            role: ``transfer`` for students, ``teacher`` for teachers.
+            levels: The levels of the condition.
+            stated: Whether the study states it of the network, where no factor varies it.
+        """
+        if role not in self._varied_starts:
+            return stated
+        return levels[Initialisation.name] == "pretrained"
 
     def recipe(self, owner: str, train: Examples) -> PlannedRecipe:
         """Return a recipe, by its key in ``recipes``, for a training set. It depends on the number and the

@@ -9,11 +9,13 @@ from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.models import OutputShapes
 from distillab.study.job import TrainSet
+from distillab.study.job_parts import NetworkStart
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.replicate import Replicate, TeacherSet
 from distillab.study.planning.teacher_chain import TeacherPart, must_be_mappable
+from distillab.study.spec.student import StudentEntry
 from distillab.study.spec.teacher import Provenance, TeacherSpec
 from distillab.training.teachers.cache import CacheFormat
 
@@ -22,6 +24,9 @@ class Pairing:
     """One provenance and one student under a replicate.
 
     Attributes:
+        student: The student's network.
+        start: The trained weights that the student starts from; None for random ones.
+        teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
         recipe: The recipe of the student.
         costs: Costs of networks for what the student sees.
@@ -32,17 +37,19 @@ class Pairing:
     """
 
     def __init__(
-        self, context: PlanContext, replicate: Replicate, provenance: Provenance, student: str
+        self, context: PlanContext, replicate: Replicate, provenance: Provenance, student: StudentEntry
     ) -> None:
         if replicate.sets is None:
             raise ValueError("an excluded condition has no pairings")
         self.context, self.replicate, self.sets = context, replicate, replicate.sets
-        self.provenance, self.student = provenance, student
+        self.provenance, self.student = provenance, student.model
         transfer = self.sets.transfer
         self.recipe = self.sets.recipe
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
+        self.start = self._start_of_student(student)
+        self.teacher_start = self._start_of_teacher()
 
     # -- teachers -------------------------------------------------------------------------------------------
 
@@ -62,6 +69,35 @@ class Pairing:
         """Return what a kind of teacher learns from."""
         return self.sets.teachers[self.train_set(kind)]
 
+    def part_start(self, part: TeacherPart, kind: str) -> NetworkStart | None:
+        """Return what a part of a teacher starts from: a copy of the student like the student, the study's
+        teacher in its own way; assistants and what is not trained start from random weights."""
+        if kind == "self":
+            return self.start
+        return self.teacher_start if kind == "study" and part.made == "trained" else None
+
+    def _start_of_student(self, entry: StudentEntry) -> NetworkStart | None:
+        levels = self.replicate.record.levels
+        if not self.context.starts_from_weights("transfer", levels, entry.starts_from_weights):
+            return None
+        return self.context.starts.start(entry, self.costs)
+
+    def _start_of_teacher(self) -> NetworkStart | None:
+        teacher, levels = self.context.spec.teacher, self.replicate.record.levels
+        if self.provenance == "external" or "study" not in self.context.teacher_kinds:
+            return None
+        if not self.context.starts_from_weights("teacher", levels, teacher.pretrained):
+            return None
+        if teacher.models:
+            raise RequestError(
+                "several models that teach together start from random weights",
+                where="factors.initialisation.roles",
+                allowed="one teacher model, or the role transfer alone",
+            )
+        taught = self.taught("study").facts
+        costs = self.context.costs(len(taught.classes), taught.shape)
+        return self.context.starts.start(StudentEntry(model=teacher.model, pretrained=True), costs)
+
     def teacher_seed(self, part: str, kind: str) -> int:
         """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
         several; others to the replicate."""
@@ -77,6 +113,7 @@ class Pairing:
             kind,
             self.chain(kind),
             self.teacher_seed("teacher init", kind),
+            {"self": self.start, "study": self.teacher_start}.get(kind),
             taught.digests.canonical.text,
             taught.recipe,
             self.class_map if kind == "study" and self.context.spec.teacher.classes else None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
 
 from distillab.data.dataset import Dataset
+from distillab.data.raw import Progress
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext
@@ -34,6 +35,7 @@ class Plan:
         cells: Rows of the design, by condition, then method, then seed.
         numerics: How each network computes, if it was chosen.
         stored_bytes: Most bytes that stored teacher outputs can take.
+        starts: The trained weights that networks start from, one sentence each.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -46,6 +48,7 @@ class Plan:
     cells: tuple[Cell, ...]
     numerics: Mapping[str, NumericsChoice]
     stored_bytes: int = 0
+    starts: tuple[str, ...] = ()
 
     def count(self, kind: Kind) -> int:
         """Return the number of jobs of a kind."""
@@ -98,7 +101,7 @@ class Outline:
     storage: Storage
 
     @classmethod
-    def of(cls, spec: StudySpec, dataset: Dataset) -> Outline:
+    def of(cls, spec: StudySpec, dataset: Dataset, *, progress: Progress | None = None) -> Outline:
         """Expand a study on its data.
 
         Raises:
@@ -106,7 +109,7 @@ class Outline:
         """
         context = PlanContext(spec, dataset)
         with single_threaded():
-            replicates = tuple(expand(context))
+            replicates = tuple(_reported(expand(context), context.replicate_count, progress))
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
         return cls(context, replicates, storage)
 
@@ -128,7 +131,8 @@ class Outline:
         planner = Planner(self.context, self.storage, defaultdict(lambda: usual, configs))
         cells = planner.add(self.replicates)
         conditions = tuple(replicate.record for replicate in self.replicates)
-        return Plan(MappingProxyType(planner.jobs), conditions, cells, numerics, planner.stored_bytes)
+        starts = tuple(self.context.starts.notes)
+        return Plan(MappingProxyType(planner.jobs), conditions, cells, numerics, planner.stored_bytes, starts)
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
@@ -156,7 +160,9 @@ def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
     return Outline.of(spec, dataset).plan({}, device)
 
 
-def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
+def tuned_plan(
+    spec: StudySpec, dataset: Dataset, device: torch.device, progress: Progress | None = None
+) -> Plan:
     """Return the plan of a study in which each network uses the numerics that are fastest on a device.
 
     A study that takes minutes is benchmarked for some seconds per network, and for a minute where compiling
@@ -166,6 +172,7 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         spec: The study.
         dataset: Its data.
         device: Where it will run.
+        progress: Called with (stage, done, total).
 
     Raises:
         RequestError: The data cannot reach a level, or a network or method cannot serve the data.
@@ -181,5 +188,14 @@ def tuned_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         >>> {model: str(choice.numerics) for model, choice in plan.numerics.items()}
         {'resnet8': 'fp32 channels_last eager'}
     """
-    outline = Outline.of(spec, dataset)
-    return outline.plan(choose_numerics(outline.context, outline.workloads(), device), device)
+    outline = Outline.of(spec, dataset, progress=progress)
+    numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
+    return outline.plan(numerics, device)
+
+
+def _reported(replicates: Iterable[Replicate], total: int, progress: Progress | None) -> Iterator[Replicate]:
+    """Go through replicates while they are made, and report how many are."""
+    for done, replicate in enumerate(replicates, 1):
+        if progress:
+            progress("applying factors", done, total)
+        yield replicate

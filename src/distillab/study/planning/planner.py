@@ -20,7 +20,7 @@ from distillab.training.numerics.config import NumericsConfig
 
 def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:
     """Go through all pairings of a study, those of excluded conditions left out."""
-    teacher, students = context.spec.teacher, context.spec.students
+    teacher, students = context.spec.teacher, context.spec.student_entries
     for replicate in replicates:
         if replicate.sets is not None:
             for provenance, student in itertools.product(teacher.provenance, students):
@@ -58,7 +58,7 @@ class Planner:
 
     def _cells(self, replicate: Replicate) -> Iterator[Cell]:
         spec = self.context.spec
-        for provenance, student in itertools.product(spec.teacher.provenance, spec.students):
+        for provenance, student in itertools.product(spec.teacher.provenance, spec.student_entries):
             jobs = None
             if replicate.sets is not None:
                 jobs = self._pairing_jobs(Pairing(self.context, replicate, provenance, student))
@@ -67,7 +67,7 @@ class Planner:
                     levels=replicate.record.levels,
                     provenance=provenance,
                     teacher=spec.teacher.label,
-                    student=student,
+                    student=student.label,
                     method=method.label,
                     seed=replicate.record.seed,
                     n_train=replicate.record.n_train,

@@ -62,6 +62,7 @@ class PairingJobs:
             recipe=self.recipe.written,
             sets=pairing.sets.digests,
             seeds=pairing.replicate.seeds,
+            start=pairing.start,
             teacher=source,
             class_map=pairing.class_map if direct else None,
             task=self.context.written_task,

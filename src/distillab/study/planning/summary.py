@@ -10,6 +10,7 @@ import torch
 
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
+from distillab.data.raw import Progress
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
@@ -17,9 +18,11 @@ from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
+from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.benchmark import Workload, time_candidates
+from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
@@ -43,14 +46,18 @@ class PlanSummary:
         reused_outputs: Student runs that share the teacher outputs of another one.
         stored_bytes: Most bytes that stored teacher outputs can take.
         live: Students that are trained in step with a live teacher.
-        seconds: Estimated compute by kind of job, on one worker, from a short benchmark on this machine.
+        seconds: Estimated training time by kind of job, summed over workers, from a short benchmark on this
+            machine.
+        workers: Workers that `run` starts on this machine.
+        wall_seconds: Estimated wall time with so many workers.
         recipes: Resolved recipes of students, by number of labelled training examples.
         numerics: How each network computes, and why.
         confidence: Confidence level of intervals.
         margin: Half width of the region of practical equivalence.
         looks: Numbers of seeds at the interim analyses; empty without sequential stopping.
         least_students: Student runs up to the first interim analysis.
-        least_seconds: Estimated compute up to it.
+        least_seconds: Estimated training time up to it.
+        least_wall_seconds: Estimated wall time up to it.
 
     Example:
         >>> sorted(PlanSummary.__dataclass_fields__)[:3]
@@ -73,6 +80,8 @@ class PlanSummary:
     stored_bytes: int
     live: int
     seconds: dict[str, float]
+    workers: int
+    wall_seconds: float
     recipes: dict[int, JsonObject]
     numerics: dict[str, str]
     confidence: float
@@ -80,9 +89,18 @@ class PlanSummary:
     looks: tuple[int, ...]
     least_students: int
     least_seconds: float
+    least_wall_seconds: float
 
 
-def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> PlanSummary:
+def summarize_plan(
+    spec: StudySpec,
+    dataset: Dataset,
+    plan: Plan,
+    device: torch.device,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> PlanSummary:
     """Return a plan in numbers.
 
     Args:
@@ -90,6 +108,8 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         dataset: Its data.
         plan: Its plan.
         device: Where it will run. Each network is timed there for some seconds, unless it has been before.
+        workers: Number of workers; by default as many as `run` starts on this machine.
+        progress: Called with (stage, done, total).
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
@@ -110,11 +130,13 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken examples are left out.")
+    notes += plan.starts
     varied = [levels[0] for levels in spec.factor_levels()]
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
-    pace = _pace(spec, dataset, plan, device)
+    pace = _pace(spec, dataset, plan, device, progress)
+    crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
     return PlanSummary(
         study=spec.study,
@@ -136,6 +158,8 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         stored_bytes=plan.stored_bytes,
         live=sum(bool(job.cohort) for job in plan.jobs.values()),
         seconds=_seconds(plan.jobs.values(), pace),
+        workers=crew,
+        wall_seconds=wall_seconds(plan.jobs.values(), pace, crew),
         recipes=_recipes(plan),
         numerics={model: str(choice) for model, choice in plan.numerics.items()},
         confidence=spec.evidence.confidence,
@@ -143,6 +167,7 @@ def summarize_plan(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.
         looks=spec.looks,
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),
+        least_wall_seconds=wall_seconds(first, pace, crew),
     )
 
 
@@ -155,7 +180,13 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
     return [job for name, job in plan.jobs.items() if name in needed]
 
 
-def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -> Callable[[Job], float]:
+def _pace(
+    spec: StudySpec,
+    dataset: Dataset,
+    plan: Plan,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Callable[[Job], float]:
     """Return a function that estimates the seconds of a job from the rate measured for its network."""
     inputs = InputSpec(*dataset.train.shape)
     classes, threads = spec.task_config().head_width(len(dataset.classes)), spec.worker_threads
@@ -166,10 +197,11 @@ def _pace(spec: StudySpec, dataset: Dataset, plan: Plan, device: torch.device) -
     def workload(model: str, trained: bool = True) -> Workload:
         return Workload(model, classes, inputs, work.batch(model), threads, trained)
 
-    training = {
-        model: 3 * costs.macs(model) * _rate(workload(model), chosen, device)
-        for model, chosen in choices.items()
-    }
+    training = dict[str, float]()
+    for place, (model, chosen) in enumerate(choices.items()):
+        if progress:
+            progress(f"timing {model}", place, len(choices))
+        training[model] = 3 * costs.macs(model) * _rate(workload(model), chosen, device)
     forward, teacher = 0.0, spec.teacher.last_model
     if any(method.distils for method in spec.method_specs()):
         chosen = plan.numerics.get(teacher, usual)

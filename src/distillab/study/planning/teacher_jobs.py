@@ -113,6 +113,7 @@ class TeacherJobs:
             recipe=self.recipes.write(taught.recipe, part.model).written,
             sets=taught.digests,
             origin=origin,
+            start=pairing.part_start(part, kind),
             task=self.context.written_task,
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
             needs=tuple(job.id for job in needs),

@@ -124,4 +124,4 @@ def _student_key(pairing: Pairing, kind: str, stored: bool) -> Hashable:
         source = pairing.outputs_key(kind) if stored else pairing.teacher_key(kind)
     class_map = pairing.class_map if kind == "study" else None
     digests = pairing.sets.digests.canonical.text
-    return pairing.student, digests, pairing.replicate.seeds, source, stored, class_map
+    return pairing.student, pairing.start, digests, pairing.replicate.seeds, source, stored, class_map

@@ -15,10 +15,17 @@ from distillab.methods import MethodSpec
 from distillab.modalities import Normalization, normalization_of
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
-from distillab.study.job_parts import ConditionSpec, DistilledOrigin, EnsembleOrigin, WeightsOrigin
+from distillab.study.job_parts import (
+    ConditionSpec,
+    DistilledOrigin,
+    EnsembleOrigin,
+    NetworkStart,
+    WeightsOrigin,
+)
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
 from distillab.tasks import Task
+from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
 from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import compute_clock
@@ -107,6 +114,7 @@ class JobRunner:
     def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> RunRecord:
         model, origin = job.model, job.origin
         recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
+        start = initial_weights(job.start, job.id)
         if isinstance(origin, WeightsOrigin):
             path = Path(job.inputs.weights) if job.inputs.weights else None
             if path and file_digest(path) != origin.digest:
@@ -121,8 +129,10 @@ class JobRunner:
         if isinstance(origin, DistilledOrigin):
             method = MethodSpec.from_dict(origin.method, job.inputs.code)
             distilled = DistilledFrom(method, folder(origin.by), origin.class_map)
-            return train_teacher(draft, model, sets, recipe, seeds, distilled=distilled, device=self.device)
-        return train_teacher(draft, model, sets, recipe, seeds, device=self.device)
+            return train_teacher(
+                draft, model, sets, recipe, seeds, distilled=distilled, start=start, device=self.device
+            )
+        return train_teacher(draft, model, sets, recipe, seeds, start=start, device=self.device)
 
     def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> OutputsRecord:
         store = self.folder.store
@@ -148,6 +158,7 @@ class JobRunner:
                 ResolvedRecipe.from_dict(dict(job.recipe)),
                 _seeds(job),
                 job.class_map,
+                initial_weights(job.start, job.id),
             )
             for job in jobs
         ]
@@ -197,6 +208,17 @@ def method_of(job: StudentJob) -> MethodSpec:
         RequestError: It is a user's method whose code has changed.
     """
     return MethodSpec.from_dict(job.method, job.inputs.code)
+
+
+def initial_weights(start: NetworkStart | None, job: str) -> InitialWeights | None:
+    """Return the trained weights that a job starts from. Raises RuntimeError if their file has changed."""
+    if start is None:
+        return None
+    path = Path(start.path)
+    if file_digest(path) != start.digest:
+        raise RuntimeError(f"{path} does not hold the weights that job {job} was planned with")
+    scaling = start.scaling.as_dict() if start.scaling else None
+    return InitialWeights(path, start.digest, start.pretrained, scaling, start.interpolation)
 
 
 def _seeds(job: TeacherJob | StudentJob) -> Seeds:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobFailure, JobState
+from distillab.study.run_count import RunCount
 from distillab.study.running.executors import OnProgress, executors
 
 
@@ -39,6 +40,11 @@ class Outcome:
     def complete(self) -> bool:
         """True if no job failed and no run is open."""
         return not self.failures and not self.open
+
+    @property
+    def runs(self) -> RunCount:
+        """The number of student runs by state."""
+        return RunCount(self.done, self.failed, self.open, self.held)
 
 
 def run_jobs(

@@ -15,6 +15,7 @@ from distillab.factors import factors
 from distillab.methods import methods
 from distillab.modalities.views.written import american_names, canonical_names
 from distillab.sources import Source
+from distillab.study.spec.student import StudentEntry
 from distillab.study.spec.teacher import PROVENANCE_NAMES, TeacherSpec
 from distillab.training.recipe import Recipe
 
@@ -97,6 +98,11 @@ def canonical_factor(name: str, entry: Any) -> Any:
 def american_teacher(teacher: JsonObject) -> dict[str, object]:
     """Return the keys of a teacher in American spelling."""
     return american_settings(TeacherSpec, teacher) | {"recipe": american_recipe(teacher["recipe"])}
+
+
+def american_student(student: str | JsonObject) -> str | dict[str, object]:
+    """Return the entry of a student with its keys in American spelling."""
+    return student if isinstance(student, str) else american_settings(StudentEntry, student)
 
 
 def american_source(source: Source, entry: JsonObject) -> dict[str, object]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distillab.errors import RequestError, unknown_name
-from distillab.models import check_model_name
+from distillab.factors import Initialisation
+from distillab.models import check_model_name, find_pretrained
 from distillab.sources import Source
 from distillab.study.spec.study import StudySpec
 
@@ -36,6 +37,8 @@ def check_references(spec: StudySpec) -> None:
     try:
         for key, name in _networks(spec):
             _check_network(key, name)
+        for key, name in _pretrained_networks(spec):
+            _check_pretrained(key, name)
         for key, path in _files(spec):
             check_readable(path, key)
         for name, source in spec.other_sources().items():  # `data` are looked for at once
@@ -63,11 +66,34 @@ def check_readable(path: Path, where: str) -> None:
 def _networks(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """Go through the networks that a study names, each with its key."""
     teacher = spec.teacher
-    yield from (("students", name) for name in spec.students)
+    yield from (("students", entry.model) for entry in spec.student_entries)
     yield from (("teacher.models", name) for name in teacher.models)
     if teacher.model:
         yield "teacher.model", teacher.model
     yield from (("teacher.assistants", name) for name in teacher.assistants)
+
+
+def _pretrained_networks(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Go through the networks that start from their pretrained weights at some level, each with its key."""
+    varied = {
+        role
+        for levels in spec.factor_levels()
+        for factor in levels
+        if isinstance(factor, Initialisation) and factor.level == "pretrained"
+        for role in factor.roles
+    }
+    for entry in spec.student_entries:
+        if entry.pretrained or (entry.weights is None and "transfer" in varied):
+            yield "students", entry.model
+    if spec.teacher.model and (spec.teacher.pretrained or "teacher" in varied):
+        yield "teacher.model", spec.teacher.model
+
+
+def _check_pretrained(key: str, name: str) -> None:
+    try:
+        find_pretrained(name)
+    except RequestError as error:
+        raise error.within(key) from error
 
 
 def _check_network(key: str, name: str) -> None:
@@ -81,6 +107,7 @@ def _files(spec: StudySpec) -> Iterator[tuple[str, Path]]:
     """Go through the files, other than data, that a study names, each with its key."""
     if (weights := spec.weights_path()) is not None:
         yield "teacher.weights", weights
+    yield from (("students.weights", entry.weights) for entry in spec.student_entries if entry.weights)
     for levels in spec.factor_levels():
         for factor in levels:
             yield from (

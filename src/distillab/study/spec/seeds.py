@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_LEAST_SEEDS = 5  # the intervals were chosen for 5 pairs and more; fewer rarely decide anything
+LEAST_PAIRS = 5  # below it there is no verdict: the intervals were chosen for 5 pairs and more
 _MOST_LOOKS = 5
 
 
@@ -28,7 +28,7 @@ class SeedRange(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min: int = Field(ge=_LEAST_SEEDS)
+    min: int = Field(ge=LEAST_PAIRS)
     max: int
     stop: Literal["decided"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
@@ -21,22 +19,26 @@ from pydantic import (
 from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
 from distillab.errors import RequestError, validation_error
-from distillab.factors import Factor, parse_factors
+from distillab.factors import Factor, factors, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
 from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.sources import Source, parse_source
+from distillab.spelling import canonical_keys
+from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
     american_method,
     american_recipe,
     american_source,
+    american_student,
     american_teacher,
     canonical_factor,
     canonical_method,
     canonical_recipe,
 )
 from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
@@ -54,7 +56,7 @@ class StudySpec(PublicConfig):
         data: The data source and its keys.
         others: Further datasets by name, for factors that take examples from elsewhere.
         teacher: The teacher.
-        students: The networks of the students.
+        students: The networks of the students, those that start from trained weights with their keys.
         methods: The methods. The plain student (method ``ce``) is always among them.
         factors: For each factor its levels, or a mapping of ``levels`` and settings.
         seeds: Seeds of the replicates: their number, a list, or a :class:`SeedRange`. A seed decides
@@ -84,7 +86,7 @@ class StudySpec(PublicConfig):
     data: JsonObject
     others: Mapping[str, JsonObject] = Field(default_factory=dict)
     teacher: TeacherSpec
-    students: tuple[str, ...] = Field(min_length=1)
+    students: tuple[str | StudentEntry, ...] = Field(min_length=1)
     methods: tuple[str | JsonObject, ...] = Field(min_length=1)
     factors: JsonObject = Field(default_factory=dict)
     seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
@@ -129,7 +131,8 @@ class StudySpec(PublicConfig):
     def _canonical_factors(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        return {name: canonical_factor(str(name), entry) for name, entry in value.items()}
+        named = canonical_keys(value, frozenset(factors))
+        return {name: canonical_factor(str(name), entry) for name, entry in named.items()}
 
     @field_validator("task", mode="before")
     @classmethod
@@ -148,11 +151,21 @@ class StudySpec(PublicConfig):
     @field_validator("students", mode="before")
     @classmethod
     def _one_student(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        several = value if isinstance(value, list | tuple) else [value]
+        return [read_entry(each) for each in several]
 
-    @field_validator("students", "seeds")
+    @field_validator("students")
     @classmethod
-    def _each_once(cls, value: tuple[Any, ...] | SeedRange) -> tuple[Any, ...] | SeedRange:
+    def _each_student_once(cls, value: tuple[str | StudentEntry, ...]) -> tuple[str | StudentEntry, ...]:
+        labels = [student_entry(each).label for each in value]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"{label} is named twice: students need different names (key `name`)")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: tuple[int, ...] | SeedRange) -> tuple[int, ...] | SeedRange:
         if not isinstance(value, SeedRange) and (len(set(value)) != len(value) or not value):
             raise ValueError("name each once, and at least one")
         return value
@@ -164,6 +177,15 @@ class StudySpec(PublicConfig):
         if self.task != DEFAULT_TASK and self.teacher.outputs.top_k is not None:
             raise ValueError("outputs.top_k stores softmax probabilities: leave it out for this task")
         return self
+
+    @property
+    def student_entries(self) -> tuple[StudentEntry, ...]:
+        """The students, each with what it starts from; paths of weights are absolute."""
+        entries = (student_entry(each) for each in self.students)
+        return tuple(
+            entry.model_copy(update={"weights": self._base / entry.weights}) if entry.weights else entry
+            for entry in entries
+        )
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -250,6 +272,7 @@ class StudySpec(PublicConfig):
         return values | {
             "data": american_source(self.source(), values["data"]),
             "teacher": american_teacher(values["teacher"]),
+            "students": [american_student(entry) for entry in values["students"]],
             "methods": [american_method(entry) for entry in values["methods"]],
             "recipe": american_recipe(values["recipe"]),
         }
@@ -264,6 +287,7 @@ class StudySpec(PublicConfig):
             for levels in self.factor_levels()
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
+        values["students"] = [entry.written for entry in self.student_entries]
         _leave_out(values, self, ("task", "order", "threads", "others"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
@@ -366,21 +390,4 @@ def read_study(path: Path) -> StudySpec:
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
         raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
-    return parse_study(_expanded(values, str(path)), path.resolve().parent, str(path))
-
-
-def _expanded(value: Any, where: str) -> Any:
-    """Return a value with environment variables, written ``${NAME}``, replaced in all texts."""
-    if isinstance(value, dict):
-        return {key: _expanded(item, f"{where}: {key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expanded(item, where) for item in value]
-    if not isinstance(value, str):
-        return value
-    for name in re.findall(r"\$\{(\w+)\}", value):
-        if name not in os.environ:
-            raise RequestError(
-                f"the environment variable {name} is not set", where=where, allowed=f"export {name}=..."
-            )
-        value = value.replace(f"${{{name}}}", os.environ[name])
-    return value
+    return parse_study(expand_environment(values, str(path)), path.resolve().parent, str(path))

@@ -24,7 +24,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 # Keys that are younger than some studies, whose identity they must not change.
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
-    *("models", "combine", "assistants", "generations", "normalisation"),
+    *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
 )
 
 
@@ -63,6 +63,8 @@ class TeacherSpec(PublicConfig):
         weights: The weights of an external teacher, a safetensors file.
         normalisation: The channel statistics that the given weights were trained with, if they are not the
             study's. Written ``normalization``.
+        pretrained: Whether a teacher that is trained in the study starts from the pretrained weights of its
+            network.
         recipe: Keys that replace those of the study's recipe, for all teachers, or by provenance
             (``{full: {steps: 5000}, same: {steps: 600}}``).
         replicates: How many ``full`` teachers are trained. Replicates use them in turn, so that intervals
@@ -89,6 +91,7 @@ class TeacherSpec(PublicConfig):
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
     normalisation: ExternalStatistics | None = None
+    pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
     replicates: int = Field(default=1, ge=1)
     outputs: StoredOutputs = StoredOutputs()
@@ -108,6 +111,8 @@ class TeacherSpec(PublicConfig):
             raise ValueError(
                 "normalization is that of given weights; networks trained in the study share the study's"
             )
+        if self.pretrained and (self.models or self.provenance == ("external",)):
+            raise ValueError("pretrained is how one model starts that is trained: of provenance full or same")
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
@@ -147,7 +152,8 @@ class TeacherSpec(PublicConfig):
     @property
     def label(self) -> str:
         """The name of the teacher in tables: ``resnet56 > resnet20`` with an assistant."""
-        return " > ".join([self.whole, *self.assistants])
+        first = f"{self.whole}(pretrained)" if self.pretrained else self.whole
+        return " > ".join([first, *self.assistants])
 
     @field_validator("recipe")
     @classmethod

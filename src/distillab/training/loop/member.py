@@ -12,6 +12,7 @@ from distillab.data.examples import Examples
 from distillab.methods import Method, MethodSpec, Pair, build_method
 from distillab.models import InputSpec, NetworkInfo, OutputShapes, build_model, inspect_network
 from distillab.tasks import Classification, Task
+from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.numerics.config import MemoryFormat, place_model
 from distillab.training.numerics.device import deterministic
 from distillab.training.recipe import ResolvedRecipe
@@ -54,6 +55,7 @@ class CohortMember:
         teacher_classifier: The teacher's last linear layer, if the method needs it.
         teachers: Number of teachers whose logits are side by side, to be weighted by their correctness.
         task: What it is trained to predict.
+        start: The trained weights that it starts from; None for random ones.
 
     Example:
         >>> import numpy as np
@@ -78,6 +80,7 @@ class CohortMember:
     teacher_classifier: nn.Linear | None = None
     teachers: int = 1
     task: Task = field(default_factory=Classification)
+    start: InitialWeights | None = None
 
 
 def new_model(
@@ -118,7 +121,7 @@ def build_member(member: CohortMember, device: torch.device) -> tuple[nn.Module,
     """Return the network that is trained, the method, and the shapes and taps of the network.
 
     The method's connectors are initialized from a random stream of their own, so they never move the initial
-    weights of the network.
+    weights of the network. Trained weights that it starts from replace all of these that fit.
 
     Raises:
         RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
@@ -134,9 +137,15 @@ def build_member(member: CohortMember, device: torch.device) -> tuple[nn.Module,
     return network, method, info
 
 
-def _new_network(member: CohortMember, init_seed: int, device: torch.device) -> nn.Module:
-    logits = member.task.head_width(len(member.data.classes))
-    return new_model(member.model, member.data, init_seed, device, member.recipe.memory_format, logits=logits)
+def _new_network(
+    member: CohortMember, init_seed: int, device: torch.device, *, fresh_classifier: bool = False
+) -> nn.Module:
+    name, logits = member.model, member.task.head_width(len(member.data.classes))
+    network = new_model(name, member.data, init_seed, device, member.recipe.memory_format, logits=logits)
+    if member.start:
+        inputs = InputSpec(*member.data.student_shape)
+        member.start.load(network, inputs, name=name, classes=logits, fresh_classifier=fresh_classifier)
+    return network
 
 
 def _inspect(member: CohortMember, network: nn.Module) -> NetworkInfo:
@@ -159,5 +168,6 @@ def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
 
 
 def _new_peer(member: CohortMember, number: int) -> nn.Module:
-    """A network like the member's with other initial weights."""
-    return _new_network(member, seed_from("peer", member.seeds.init, number), torch.device("cpu"))
+    """A network like the member's with other initial weights: if they are trained, another classifier."""
+    seed = seed_from("peer", member.seeds.init, number)
+    return _new_network(member, seed, torch.device("cpu"), fresh_classifier=True)

@@ -11,7 +11,18 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from distillab.errors import RequestError
+from distillab.machine import usable_cores
 from distillab.training.numerics.config import Precision
+
+
+def default_workers(device: torch.device) -> int:
+    """Return how many workers a study starts on this machine: one per usable CPU core, or 1 on a GPU.
+
+    Example:
+        >>> default_workers(torch.device("cuda"))
+        1
+    """
+    return usable_cores() if device.type == "cpu" else 1
 
 
 def pick_device(wanted: str = "auto") -> torch.device:

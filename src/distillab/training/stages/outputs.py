@@ -25,8 +25,8 @@ from distillab.canonical import JsonObject
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
-from distillab.models.input_transforms import rescale_inputs
 from distillab.training.evaluation import predict
+from distillab.training.loop.initial_weights import preprocess_inputs
 from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
 from distillab.training.recipe import ResolvedRecipe
@@ -63,8 +63,7 @@ def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Mod
     record, classes = RunRecord.read(folder), teacher_class_count(folder, images)
     network = new_model(record.model, images, 0, device, logits=classes)
     load_state(network, folder / WEIGHTS)
-    if record.inputs:
-        rescale_inputs(network, **record.inputs)
+    preprocess_inputs(network, record.inputs, record.interpolation)
     return network.to(device).eval()
 
 
@@ -247,8 +246,10 @@ def _cache_facts(
     """All that decides a teacher's outputs for a view."""
     views, record = recipe.view_spec, RunRecord.read(teacher_folder)
     inputs = {"inputs": record.inputs} if record.inputs else {}
+    interpolation = {"interpolation": record.interpolation} if record.interpolation else {}
     return {
         **inputs,
+        **interpolation,
         "weights": weights_digest(teacher_folder / WEIGHTS),
         "model": record.model,
         "pixels": sets.train.pool.digest,

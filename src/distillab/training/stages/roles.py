@@ -11,6 +11,7 @@ from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization
 from distillab.tasks import Classification, Task
+from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
 from distillab.training.recipe import ResolvedRecipe
 
@@ -64,6 +65,7 @@ class StudentSpec:
         recipe: How it is trained.
         seeds: Its seeds.
         class_map: Its class of each of its teacher's classes, if they differ.
+        start: The trained weights that it starts from; None for random ones.
 
     Example:
         >>> import numpy as np
@@ -87,3 +89,4 @@ class StudentSpec:
     recipe: ResolvedRecipe
     seeds: Seeds
     class_map: ClassMap | None = None
+    start: InitialWeights | None = None

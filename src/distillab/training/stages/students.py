@@ -189,6 +189,7 @@ def _member(student: StudentSpec, teacher: _OpenTeacher | None) -> CohortMember:
         student.recipe,
         student.seeds,
         task=student.sets.task,
+        start=student.start,
     )
     if teacher is None:
         return member

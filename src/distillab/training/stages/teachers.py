@@ -15,6 +15,7 @@ from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
 from distillab.models.input_transforms import rescale_inputs
 from distillab.training.loop.cohort import StepCallback
+from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
@@ -74,6 +75,7 @@ def train_teacher(
     *,
     device: torch.device,
     distilled: DistilledFrom | None = None,
+    start: InitialWeights | None = None,
     on_step: StepCallback | None = None,
 ) -> RunRecord:
     """Train a teacher on ``sets.train`` and write its weights, logits and record.
@@ -89,6 +91,7 @@ def train_teacher(
         seeds: Its seeds.
         device: Where it is trained.
         distilled: How it is itself distilled; None to learn from labels alone.
+        start: The trained weights that it starts from; None for random ones.
         on_step: Called after each step.
 
     Raises:
@@ -111,7 +114,7 @@ def train_teacher(
     method = distilled.method if distilled else parse_method("ce", "teacher")
     class_map = distilled.class_map if distilled else None
     return train_student(
-        StudentSpec(folder, model, method, sets, recipe, seeds, class_map),
+        StudentSpec(folder, model, method, sets, recipe, seeds, class_map, start),
         outputs_folder=None,
         teacher_folder=distilled.teacher if distilled else None,
         device=device,

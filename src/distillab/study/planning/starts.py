@@ -1,0 +1,172 @@
+"""The trained weights that networks of a study start from, tried before anything is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distillab.artefacts import RECORD
+from distillab.data.channel_statistics import ChannelStatistics
+from distillab.errors import RequestError
+from distillab.models import InputSpec, find_pretrained
+from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.study.job_parts import InputScaling, NetworkStart
+from distillab.study.planning.costs import ModelCosts
+from distillab.study.spec.student import StudentEntry
+from distillab.training.loop.initial_weights import InitialWeights
+
+# Statistics that differ by less are those of the study, written with fewer digits.
+_SAME = 1e-5
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Trained weights with their preprocessing, before they are fitted to a network.
+
+    Attributes:
+        path: Their file.
+        origin: Where they come from.
+        normalization: The normalization of the inputs, and where it is stated; None if nothing states it.
+        side: The side of the images that they were trained on, if it is known.
+        interpolation: How those were resized, if it is known.
+    """
+
+    path: Path
+    origin: str
+    normalization: tuple[InputNormalization, str] | None
+    side: int | None = None
+    interpolation: str = "bilinear"
+
+
+class Starts:
+    """Finds the trained weights that networks start from, and tries each once.
+
+    Args:
+        statistics: Means and standard deviations of the study's channels.
+        modality: What an example is. The preprocessing of weights is one of images; other inputs are
+            normalized as the study does.
+        digest: The content address of a file.
+
+    Attributes:
+        notes: What each start is, one sentence each, in the order in which they were tried.
+    """
+
+    def __init__(self, statistics: ChannelStatistics, modality: str, digest: Callable[[Path], str]) -> None:
+        self.notes: dict[str, None] = {}
+        self._statistics, self._images, self._digest = statistics, modality == "image", digest
+        self._sources: dict[StudentEntry, _Source] = {}
+        self._known: dict[tuple[StudentEntry, ModelCosts], NetworkStart] = {}
+
+    def start(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
+        """Return the start of a network, whose weights are loaded once to see that they fit.
+
+        Args:
+            entry: The network with its weights; without any, it starts from its pretrained ones.
+            costs: Builds the network for its classes and the shape of its inputs.
+
+        Raises:
+            RequestError: There are no such weights, they do not fit, or there is not one mean and standard
+                deviation per channel.
+        """
+        key = entry, costs
+        if key not in self._known:
+            self._known[key] = self._try(entry, costs)
+        return self._known[key]
+
+    def _try(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
+        if entry not in self._sources:
+            self._sources[entry] = _source_of(entry)
+        source, inputs = self._sources[entry], costs.inputs
+        normalization = self._normalization(source, inputs.channels)
+        resizes = split_input_size(entry.model)[1] is not None
+        start = NetworkStart(
+            self._digest(source.path),
+            entry.weights is None,
+            self._scaling(normalization),
+            source.interpolation if resizes and source.interpolation != "bilinear" else None,
+            str(source.path),
+        )
+        scaling = start.scaling.as_dict() if start.scaling else None
+        weights = InitialWeights(source.path, start.digest, start.pretrained, scaling, start.interpolation)
+        loaded = weights.load(costs.build(entry.model), inputs, name=entry.model, classes=costs.classes)
+        parts = [f"{entry.model} starts from {source.origin}", *([loaded.text] if loaded.text else [])]
+        parts += [_preprocessing(source, normalization, self._images)]
+        parts += [_size(source, entry.model, inputs)] if source.side else []
+        self.notes[f"{', '.join(parts)}."] = None
+        return start
+
+    def _normalization(self, source: _Source, channels: int) -> InputNormalization | None:
+        if source.normalization is None or not self._images:
+            return None
+        stated, where = source.normalization
+        try:
+            return stated.for_channels(channels)
+        except ValueError as error:
+            raise RequestError(
+                f"the images have {channels} channels, and there are {len(stated.mean)} means and "
+                f"{len(stated.std)} standard deviations",
+                where=where,
+                allowed="one of each per channel",
+            ) from error
+
+    def _scaling(self, normalization: InputNormalization | None) -> InputScaling | None:
+        if normalization is None:
+            return None
+        mean, std = (each.astype(np.float64) for each in self._statistics)
+        own = np.array(normalization.mean), np.array(normalization.std)
+        if np.allclose(mean, own[0], rtol=0, atol=_SAME) and np.allclose(std, own[1], rtol=0, atol=_SAME):
+            return None
+        return InputScaling(*normalization.after(mean.tolist(), std.tolist()))
+
+
+def _source_of(entry: StudentEntry) -> _Source:
+    if entry.weights is None:
+        found = find_pretrained(entry.model)
+        normalization = found.normalization, entry.model
+        return _Source(found.path, found.origin, normalization, found.side, found.interpolation)
+    stated = entry.normalisation
+    if stated is not None:
+        given = InputNormalization(stated.mean, stated.std)
+        return _Source(entry.weights, entry.weights.name, (given, "students.normalization"))
+    return _Source(entry.weights, entry.weights.name, _recorded(entry.weights))
+
+
+def _recorded(weights: Path) -> tuple[InputNormalization, str] | None:
+    """Return the normalization in the record beside weights that distillab trained, or None."""
+    record = weights.with_name(RECORD)
+    if not record.is_file():
+        return None
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"cannot read the normalization of the weights beside it ({type(error).__name__})",
+            where=str(record),
+            allowed="a record of distillab, or weights in a folder without this file",
+        ) from error
+    values = content.get("normalization") if isinstance(content, dict) else None
+    if values is None:  # a record of an early version, or another program's file
+        return None
+    return InputNormalization(tuple(values["mean"]), tuple(values["std"])), str(record)
+
+
+def _preprocessing(source: _Source, normalization: InputNormalization | None, images: bool) -> str:
+    if not images:
+        return "with the study's normalization"
+    if normalization is None:
+        return "with the study's normalization, for want of their own (key `normalization`)"
+    mean, std = (", ".join(f"{value:.3g}" for value in each) for each in vars(normalization).values())
+    return f"with their normalization (mean {mean}; std {std})"
+
+
+def _size(source: _Source, model: str, inputs: InputSpec) -> str:
+    network, pixels = split_input_size(model)
+    here = f"{pixels}x{pixels}" if pixels else inputs.size
+    size = f"{source.side}x{source.side}"
+    if here == size:
+        return f"at {size} as they were trained"
+    return f"trained at {size} and used at {here} (`{network}@{source.side}` resizes to the former)"

@@ -1,0 +1,24 @@
+"""What the command line prints: progress with time left, tables, outcomes. Light to import."""
+
+from distillab.terminal.printing import (
+    print_catalogue,
+    print_comparison,
+    print_numerics,
+    print_outcome,
+    print_plan,
+    print_profile,
+    print_status,
+)
+from distillab.terminal.progress import load_progress, run_progress
+
+__all__ = [
+    "load_progress",
+    "print_catalogue",
+    "print_comparison",
+    "print_numerics",
+    "print_outcome",
+    "print_plan",
+    "print_profile",
+    "print_status",
+    "run_progress",
+]
