@@ -93,28 +93,86 @@ def paired_gain(
         >>> gain.n_pairs, round(gain.gain, 3), gain.p_value
         (3, 0.02, 0.25)
     """
-    after, before = np.asarray(distilled, dtype=np.float64), np.asarray(plain, dtype=np.float64)
-    if after.shape != before.shape or after.ndim != 1 or not len(after):
-        raise ValueError(
-            f"pairs must be two non-empty 1-d arrays of equal length, not {after.shape} and {before.shape}"
+    return PairedDifferences.of(
+        distilled, plain, resolution=resolution, teachers=teachers, contributions=contributions
+    ).gain(confidence)
+
+
+@dataclass(frozen=True)
+class PairedDifferences:
+    """The differences between distilled and plain runs, and what their mean varies over.
+
+    Attributes:
+        values: distilled - plain per seed, float64 ``[n]``.
+        sums: The independent parts of their sum; see :func:`sums_by_teacher`.
+        step: The smallest step of the metric, or None.
+        over_seeds: Variance of the mean over seeds and teachers; None for a single pair.
+        over_examples: Variance of the mean over test examples; 0 if they are taken as fixed.
+    """
+
+    values: FloatArray
+    sums: FloatArray
+    step: float | None
+    over_seeds: Variance | None
+    over_examples: Variance
+
+    @classmethod
+    def of(
+        cls,
+        distilled: npt.ArrayLike,
+        plain: npt.ArrayLike,
+        *,
+        resolution: float | None = None,
+        teachers: Sequence[Hashable] | None = None,
+        contributions: npt.ArrayLike | None = None,
+    ) -> PairedDifferences:
+        """Return the differences of some pairs; the arguments and errors are those of :func:`paired_gain`."""
+        after, before = np.asarray(distilled, dtype=np.float64), np.asarray(plain, dtype=np.float64)
+        if after.shape != before.shape or after.ndim != 1 or not len(after):
+            raise ValueError(
+                "pairs must be two non-empty 1-d arrays of equal length, "
+                f"not {after.shape} and {before.shape}"
+            )
+        if not (np.isfinite(after).all() and np.isfinite(before).all()):
+            raise ValueError("a pair contains NaN or infinity; runs without a result cannot be paired")
+        values = after - before
+        if resolution is None and np.ptp(values) < NO_DIFFERENCE:
+            resolution = smallest_gap(np.concatenate([after, before]))
+        several = len(values) > 1
+        return cls(
+            values,
+            sums_by_teacher(values, teachers),
+            resolution,
+            variance_over_seeds(values, teachers) if several else None,
+            variance_over_examples(np.asarray(contributions, dtype=np.float64))
+            if several and contributions is not None
+            else Variance(0.0),
         )
-    if not (np.isfinite(after).all() and np.isfinite(before).all()):
-        raise ValueError("a pair contains NaN or infinity; runs without a result cannot be paired")
-    differences = after - before
-    if resolution is None and np.ptp(differences) < NO_DIFFERENCE:
-        resolution = smallest_gap(np.concatenate([after, before]))
-    n = len(differences)
-    floor = 0.0 if resolution is None else grid_floor(n, resolution, confidence)
-    seeds = variance_over_seeds(differences, teachers) if n > 1 else None
-    low, high = guarded_interval(differences, confidence=confidence, floor=floor, variance=seeds)
-    wide_low, wide_high = low, high
-    if contributions is not None and seeds is not None:
-        examples = variance_over_examples(np.asarray(contributions, dtype=np.float64))
-        both = guarded_interval(differences, confidence=confidence, floor=floor, variance=seeds + examples)
-        wide_low, wide_high = np.minimum(low, both[0]), np.maximum(high, both[1])
-    p_value = sign_flip_p(sums_by_teacher(differences, teachers))
-    mean = float(differences.mean())
-    return Gain(n, mean, float(wide_low), float(wide_high), p_value, float(low), float(high))
+
+    def gain(self, confidence: float) -> Gain:
+        """Return the mean gain with its intervals and its p-value."""
+        n, mean = len(self.values), float(self.values.mean())
+        return Gain(
+            n,
+            mean,
+            *self.interval(confidence),
+            sign_flip_p(self.sums),
+            *self.interval(confidence, same_test=True),
+        )
+
+    def interval(self, confidence: float, *, same_test: bool = False) -> tuple[float, float]:
+        """Return the interval of the mean gain, for new test examples or for the same ones."""
+        floor = 0.0 if self.step is None else grid_floor(len(self.values), self.step, confidence)
+
+        def ends(variance: Variance | None) -> tuple[float, float]:
+            low, high = guarded_interval(self.values, confidence=confidence, floor=floor, variance=variance)
+            return float(low), float(high)
+
+        low, high = ends(self.over_seeds)
+        if same_test or self.over_seeds is None or not self.over_examples.value:
+            return low, high
+        wider = ends(self.over_seeds + self.over_examples)
+        return min(low, wider[0]), max(high, wider[1])
 
 
 def guarded_interval(
