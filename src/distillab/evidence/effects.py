@@ -243,6 +243,8 @@ def _adjust(family: list[tuple[TestKey, Row]], alpha: float) -> None:
         effect["p_adjusted"] = adjusted[test]
         effect["n_tests"] = len(adjusted)
         effect["verdict_family"] = effect["verdict"] if of_verdicts[test] <= alpha else "undecided"
+        if effect["verdict_family"] != effect["verdict"]:
+            effect["undecided_because"] = "the verdict does not hold together with the others"
 
 
 def _holm(p_values: dict[TestKey, float]) -> dict[TestKey, float]:
