@@ -187,13 +187,15 @@ def _keys(settings: list[str]) -> JsonObject:
     """Return the keys of a source as a study file would hold them. Raises RequestError."""
     import yaml
 
+    from distillab.study.spec.study_yaml import load_study_yaml
+
     keys = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise RequestError(f"{setting!r} is not a setting", where="--set", allowed="KEY=VALUE")
         try:
-            keys[key.strip()] = yaml.safe_load(value)
+            keys[key.strip()] = load_study_yaml(value, ("data", key.strip()))
         except yaml.YAMLError:
             raise RequestError(f"{value!r} cannot be read", where=f"--set {key}", allowed="YAML") from None
     return keys

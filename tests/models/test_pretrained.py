@@ -192,6 +192,18 @@ def test_gray_network_equals_the_color_network_on_gray_images(tmp_path: Path) ->
         assert torch.allclose(gray(image), color(image.expand(-1, 3, -1, -1)), atol=1e-4)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(bad: float, tmp_path: Path) -> None:
+    network = build("resnet8", 5)
+    state = network.state_dict()
+    state["conv1.weight"][0, 0, 0, 0] = bad
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(RequestError, match=r"w\.pth: the weights are not finite: 'conv1\.weight'"):
+        start_from(
+            build("resnet8", 5), tmp_path / "w.pth", InputSpec.square(3, 32), name="resnet8", classes=5
+        )
+
+
 def test_classifier_stays_random_on_request(tmp_path: Path) -> None:
     given, network = build("resnet8", 5), build("resnet8", 5, seed=1)
     before = network.state_dict()["fc.weight"].clone()

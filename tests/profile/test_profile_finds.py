@@ -12,6 +12,7 @@ from PIL import Image
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples
+from distillab.modalities.embedding.near_copies import find_near_copies
 from distillab.profile import ProfiledDataset, profile_source
 from distillab.profile.cues import CUES
 from distillab.profile.families import (
@@ -23,7 +24,6 @@ from distillab.profile.families import (
     measure_shortcuts,
 )
 from distillab.profile.families.label_issues import suspicious_labels
-from distillab.profile.near_copies import find_near_copies
 from distillab.profile.profile import measure_families
 from distillab.sources.parsing import source_from_argument
 from support.planted import CLASSES, Labels, Pixels, alarms, gratings, profiled, values

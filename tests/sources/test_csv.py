@@ -152,8 +152,8 @@ def test_unusable_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "twice.csv").write_text("file,label,label\n0.png,cat,dog\n")
     assert "two columns are called 'label'" in refuse(tmp_path, source="csv", path="twice.csv")
     assert "there is no such file" in refuse(tmp_path, source="csv", path="absent.csv")
-    (tmp_path / "latin.csv").write_bytes("file,label\n0.png,caf\xe9\n".encode("latin-1"))
-    assert "latin.csv: cannot be read" in refuse(tmp_path, source="csv", path="latin.csv")
+    (tmp_path / "utf8.csv").write_bytes(b"file,label\n0.png,caf\xe9\n")
+    assert "utf8.csv: cannot be read" in refuse(tmp_path, source="csv", path="utf8.csv", encoding="utf-8")
     (tmp_path / "absent-image.csv").write_text(
         "file,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(13))
     )

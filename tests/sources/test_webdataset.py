@@ -135,3 +135,61 @@ def test_truncated_shard_is_refused(tmp_path: Path) -> None:
     shard = tmp_path / "pets" / "train-1.tar"
     shard.write_bytes(shard.read_bytes()[: 3 * 512 + 40])
     assert "cannot be read" in refuse(tmp_path, source="webdataset", path="pets")
+
+
+@pytest.mark.parametrize("name", ["a.1", "IMG.2019.07", "v1.0/x.y"])
+def test_names_may_have_dots(name: str, tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    for row, image in enumerate(noise(8, 0)):
+        files |= {f"{name}.{row}.png": png(image), f"{name}.{row}.cls": str(row % 2).encode()}
+    write_shard(tmp_path / "a.tar", files)
+    raw = read(tmp_path, source="webdataset", path="a.tar")
+    assert len(raw.train.items) == 8 and raw.train.names[0] == f"a.tar/{name}.0"
+    assert raw.train.targets.values.tolist() == [0, 1] * 4
+
+
+def test_further_image_of_a_sample_does_not_make_another(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    for row, image in enumerate(noise(4, 0)):
+        files |= {f"{row}.png": png(image), f"{row}.cls": str(row % 2).encode()}
+        files |= {f"{row}.mask.png": png(image), f"{row}.mask.json": b"{}"}
+    write_shard(tmp_path / "a.tar", files)
+    assert len(read(tmp_path, source="webdataset", path="a.tar").train.items) == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (("1", "01"), ("01", "1")),
+        (("10", "9"), ("9", "10")),
+        (("1", "x"), ("1", "x")),
+        (("None", "NA"), ("NA", "None")),
+    ],
+)
+def test_labels_in_files_are_what_is_written(
+    labels: tuple[str, str], classes: tuple[str, str], tmp_path: Path
+) -> None:
+    files: dict[str, bytes] = {}
+    for row, image in enumerate(noise(4, 0)):
+        files |= {f"{row}.png": png(image), f"{row}.cls": labels[row % 2].encode()}
+    write_shard(tmp_path / "a.tar", files)
+    raw = read(tmp_path, source="webdataset", path="a.tar")
+    assert raw.classes == classes
+    assert [raw.classes[label] for label in raw.train.targets.values] == list(labels) * 2
+
+
+def test_splits_of_shards_can_be_stated_or_left_out(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "evaluation", "test")):
+        labels = (b"-1", b"-1") if split == "test" else (b"0", b"1")
+        files: dict[str, bytes] = {}
+        for row, image in enumerate(noise(4, number)):
+            files |= {
+                f"{row}.png": png(image),
+                f"{row}.cls": labels[row % 2],
+            }
+        write_shard(tmp_path / "pets" / f"{split}-000.tar", files)
+    entry = {"source": "webdataset", "path": "pets"}
+    assert "none of the 4 test examples has a label" in refuse(tmp_path, **entry)
+    assert list(read(tmp_path, **entry, splits={"test": None}).given()) == ["train"]
+    raw = read(tmp_path, **entry, splits={"test": "evaluation"})
+    assert raw.test.names[0] == "evaluation-000.tar/0"

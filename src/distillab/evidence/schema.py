@@ -115,8 +115,9 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
             raise ValueError(f"not columns of the {_kind(schema)} table: {', '.join(sorted(unknown))}")
     complete = [{name: _plain(row.get(name)) for name in names} for row in rows]
     table = pa.Table.from_pylist(complete, schema=schema)
-    with write_atomically(path) as draft:
-        pq.write_table(table, draft)
+    # Arrow refuses paths that are not UTF-8, but not files that are open.
+    with write_atomically(path) as draft, draft.open("wb") as file:
+        pq.write_table(table, file)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -138,7 +139,8 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise RequestError("there is no such table", where=str(path))
     try:
-        table = pq.read_table(path)
+        with path.open("rb") as file:
+            table = pq.read_table(file)
     except pa.ArrowInvalid as error:
         raise RequestError("this is not a Parquet file", where=str(path)) from error
     version = (table.schema.metadata or {}).get(b"version", b"")

@@ -16,7 +16,7 @@ Start = Literal["scratch", "pretrained"]
 
 @factor("initialisation")
 class Initialisation(Factor):
-    """Level: ``scratch`` (random weights) or ``pretrained`` (trained weights), which networks start from.
+    """Which weights networks start from. Level: scratch (random ones) or pretrained (trained ones).
 
     The data stay as they are. At the level ``pretrained`` a student starts from its ``weights``, if the study
     gives it some, and otherwise from the pretrained weights of its network. The plain student and the

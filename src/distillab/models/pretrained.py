@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
 from torch import Tensor
@@ -124,6 +126,7 @@ def _of_torchvision(name: str) -> PretrainedWeights:
     path = _hub_file(weights.url)
     if not path.is_file():
         with _reaching(f"torchvision:{name}", path):
+            _require_answer(weights.url)
             weights.get_state_dict(progress=False, check_hash=True)
     preset = weights.transforms()
     normalization = InputNormalization(tuple(preset.mean), tuple(preset.std))
@@ -183,9 +186,10 @@ def _timm_file(name: str, config: Any) -> Path:
         path = _hub_file(config.url)
         if not path.is_file():
             with _reaching(name, path):
+                _require_answer(config.url)
                 torch.hub.load_state_dict_from_url(config.url, progress=False, weights_only=True)
         return path
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     repository, _, revision = config.hf_hub_id.partition("@")
     files = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
@@ -194,6 +198,7 @@ def _timm_file(name: str, config: Any) -> Path:
         if isinstance(cached, str):
             return Path(cached)
     with _reaching(name, Path(repository) / files[0]):
+        _require_answer(hf_hub_url(repository, files[0], revision=revision or None))
         downloaded = hf_hub_download(
             repository, files[0], revision=revision or None, etag_timeout=_CONNECTION_SECONDS
         )
@@ -203,6 +208,14 @@ def _timm_file(name: str, config: Any) -> Path:
 def _hub_file(url: str) -> Path:
     """Return where torch's hub keeps what is downloaded from a URL."""
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+
+
+def _require_answer(url: str) -> None:
+    """Raise OSError if no server answers at once: clients print what they try, or try for half a minute."""
+    try:
+        urlopen(Request(url, method="HEAD"), timeout=_CONNECTION_SECONDS).close()
+    except HTTPError:
+        return  # there is a server, and the client finds what it objects to
 
 
 @contextmanager

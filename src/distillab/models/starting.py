@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from distillab.errors import RequestError
 from distillab.models.input_spec import InputSpec
 from distillab.models.inspection import inspect_network
 from distillab.models.pretrained import read_pretrained
@@ -87,10 +88,21 @@ def start_from(
     head = inspect_network(model, inputs, classes=classes, name=name).taps.classifier
     before = {key: value.clone() for key, value in model.state_dict().items() if _is_in(key, head)}
     loaded = load_into(model, held, name=name, classes=classes, new_classifier=True)
+    _require_finite(model, path)
     if fresh_classifier:
         model.load_state_dict(before, strict=False)
         loaded = replace(loaded, fresh=tuple(before))
     return StartedNetwork(loaded, gray)
+
+
+def _require_finite(model: nn.Module, path: Path) -> None:
+    broken = next((key for key, value in model.state_dict().items() if not value.isfinite().all()), None)
+    if broken is not None:
+        raise RequestError(
+            f"the weights are not finite: {broken!r} holds NaN or infinity",
+            where=str(path),
+            allowed="weights of a training that did not diverge",
+        )
 
 
 def _is_in(key: str, module: str | None) -> bool:

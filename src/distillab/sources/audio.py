@@ -113,6 +113,10 @@ class AudioCsv(FileTable, AudioSource):
         ('audio', 1)
     """
 
+    @classmethod
+    def extensions(cls) -> frozenset[str]:
+        return EXTENSIONS
+
     def read(self) -> RawSplits:
         return self.prepared(super().read())
 

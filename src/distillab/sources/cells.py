@@ -32,7 +32,8 @@ class ImageColumn:
         """Return one entry per image, in order."""
         cells: list[ImageCell] = []
         for file, path in enumerate(self._paths):
-            facts = pq.read_metadata(path)
+            with path.open("rb") as opened:  # Arrow refuses paths that are not UTF-8
+                facts = pq.read_metadata(opened)
             for group in range(facts.num_row_groups):
                 rows = range(facts.row_group(group).num_rows)
                 cells += [ImageCell(self, file, group, row) for row in rows]
@@ -53,7 +54,7 @@ class ImageColumn:
         with self._lock:
             if (file, group) not in self._kept:
                 self._evict()
-                with pq.ParquetFile(self._paths[file]) as opened:
+                with self._paths[file].open("rb") as data, pq.ParquetFile(data) as opened:
                     table = opened.read_row_group(group, columns=[self._column], use_threads=False)
                 self._kept[file, group] = table.column(0)
             self._kept.move_to_end((file, group))

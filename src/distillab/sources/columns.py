@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError, unknown_name
+from distillab.sources.listed_files import FILE_COLUMNS
 
 
 def choose_image_column(schema: pa.Schema, requested: str | None, where: str) -> str:
@@ -22,6 +23,11 @@ def choose_image_column(schema: pa.Schema, requested: str | None, where: str) ->
         RequestError: The requested column does not exist or holds no images, or there is not exactly one.
     """
     candidates: list[str] = [field.name for field in schema if _holds_images(field.type)]
+    paths = [field.name for field in schema if is_text(field.type)]
+    if requested is None and not candidates:  # files beside the table
+        candidates = [name for name in paths if name.lower() in FILE_COLUMNS]
+    if requested in paths:
+        return str(requested)
     if requested is not None:
         if requested not in schema.names:
             raise unknown_name("image column", requested, schema.names, where=where)
@@ -30,18 +36,24 @@ def choose_image_column(schema: pa.Schema, requested: str | None, where: str) ->
             raise RequestError(
                 f"column {requested!r} of type {kind} holds no images",
                 where=where,
-                allowed=", ".join(candidates) or "a binary column or a struct of bytes and path",
+                allowed=", ".join(candidates) or "a binary column, a struct of bytes and path, or paths",
             )
         return requested
     if len(candidates) != 1:
         what = "several columns hold images" if candidates else "no column holds images"
-        allowed = f"image: {' | '.join(candidates)}" if candidates else "a binary or {bytes, path} column"
+        allowed = (
+            f"image: {' | '.join(candidates)}"
+            if candidates
+            else "a binary or {bytes, path} column, or `image`, one of paths"
+        )
         raise RequestError(what, where=where, allowed=allowed)
     return candidates[0]
 
 
 def choose_label_column(names: Sequence[str], requested: str | None, where: str) -> str:
     """Return the column that holds labels: the requested one, ``label``, or the only candidate.
+
+    A column called class, target or category is the only candidate if there is no other of these.
 
     Args:
         names: The columns that could hold labels.
@@ -57,6 +69,9 @@ def choose_label_column(names: Sequence[str], requested: str | None, where: str)
         return requested
     if "label" in names:
         return "label"
+    usual = [name for name in names if name.lower() in ("class", "target", "category")]
+    if len(names) != 1 and len(usual) == 1:
+        return usual[0]
     if len(names) != 1:
         raise RequestError(
             "several columns could be the label" if names else "there is no label column",
@@ -125,6 +140,13 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def is_text(kind: pa.DataType) -> bool:
+    """Return True for a column of texts."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def column_values(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return a column as an array ``[N]``."""
     if pa.types.is_dictionary(column.type):
@@ -136,18 +158,23 @@ def column_images(column: pa.ChunkedArray, split: str, folder: Path) -> tuple[li
     """Return the images of a column, encoded or as files, and their printable names.
 
     Args:
-        column: A binary column, or a struct of bytes and path.
+        column: A binary column, a struct of bytes and path, or a column of paths.
         split: The name of the split.
         folder: The folder that paths are relative to.
     """
     count = len(column)
+    if is_text(column.type):
+        names = [str(name or "") for name in column_values(column).tolist()]
+        return [folder / name for name in names], names
     if not pa.types.is_struct(column.type):
         return [item or b"" for item in column.to_pylist()], [f"{split}[{row}]" for row in range(count)]
-    has_paths = any(column.type.field(i).name == "path" for i in range(column.type.num_fields))
-    encoded = [item for chunk in column.chunks for item in chunk.field("bytes").to_pylist()]
-    paths: list[str | None] = [None] * count
-    if has_paths:
-        paths = [item for chunk in column.chunks for item in chunk.field("path").to_pylist()]
+    fields = {column.type.field(i).name for i in range(column.type.num_fields)}
+    encoded, paths = (
+        [item for chunk in column.chunks for item in chunk.field(name).to_pylist()]
+        if name in fields
+        else [None] * count
+        for name in ("bytes", "path")
+    )
     images: list[RawImage] = []
     for data, path in zip(encoded, paths, strict=True):
         images.append(data if data is not None else folder / path if path else b"")
@@ -156,5 +183,5 @@ def column_images(column: pa.ChunkedArray, split: str, folder: Path) -> tuple[li
 
 def _holds_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        return any(kind.field(i).name in ("bytes", "path") for i in range(kind.num_fields))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))

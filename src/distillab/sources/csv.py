@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import string
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
 import pyarrow as pa
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.columns import column_values
-from distillab.sources.delimited import read_table
+from distillab.modalities.image.formats import image_extensions
+from distillab.sources.delimited import read_table, text_encoding
 from distillab.sources.grouping import captured, check_pattern, encode_groups
-from distillab.sources.source import ImageSource, RawSplits, SourcePath, source
+from distillab.sources.listed_files import FILE_COLUMNS, ListedFiles
+from distillab.sources.source import ImageSource, RawSplits, source
 from distillab.sources.split_names import SPLIT_NAMES
-from distillab.sources.table import TableFiles, TableItems, check_files
-
-FILE_COLUMNS = ("file", "path", "filename", "file_name")
+from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
 
 
 class FileTable(TableFiles):
     """Base class of sources that list files in a CSV or TSV table with a header.
 
     Attributes:
-        root: The folder that the listed files are relative to; by default that of the table.
         file: The column of files, or a pattern with columns in braces such as ``{folder}/{record}.flac``. By
-            default a column called file, path, filename or file_name, or else the first one.
-        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others.
-        split: A column with the split of each example (train, val or test, or names such as validation),
-            instead of one file per split.
+            default a column with a usual name, such as path or image_id, or else the first one. Names may
+            lack the ending of the file, or its folder, where only one file has that name.
+        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others or,
+            if the header has none, the semicolon, tab or bar that it has.
+        encoding: The encoding of the table, such as ``latin-1``; by default that of its byte order mark, else
+            UTF-8 or, if it is not valid, Windows Latin-1.
         group_pattern: A regular expression whose one capturing bracket matches the group in the file's name,
             instead of a column ``group``.
     """
 
     argument: ClassVar[str | None] = "path"
 
-    root: SourcePath | None = None
     file: str | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    split: str | None = None
+    encoding: str | None = None
     group_pattern: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @field_validator("file")
@@ -54,9 +54,7 @@ class FileTable(TableFiles):
         return file
 
     @model_validator(mode="after")
-    def _one_way_to_splits(self) -> FileTable:
-        if self.split is not None and len(self.split_files()) > 1:
-            raise RequestError("'split' and files for val or test exclude each other", allowed="one of them")
+    def _one_way_to_groups(self) -> FileTable:
         if self.group is not None and self.group_pattern is not None:
             raise RequestError("'group' and 'group_pattern' exclude each other", allowed="one of them")
         return self
@@ -65,74 +63,104 @@ class FileTable(TableFiles):
         path = (self.path or self.train or Path()).resolve()
         return path.parent.name if path.stem.lower() in (*SPLIT_NAMES, "labels") else path.stem
 
+    @classmethod
+    @abstractmethod
+    def extensions(cls) -> frozenset[str]:
+        """Return the endings (lower case, with dot) that listed names may lack."""
+
     def read(self) -> RawSplits:
         files = self.split_files()
         check_files(list(files.values()), "a CSV or TSV file")
         where = str(files["train"])
-        read = {split: read_table(path, self.delimiter) for split, path in files.items()}
-        columns = self._file_columns(read["train"].column_names, where)
-        taken = set(columns) if self.label else {*columns, self.group, self.coarse, self.split}
-        candidates = [name for name in read["train"].column_names if name not in taken]
-        labels = self.label_columns(candidates, where)
-        needed = [*columns, *labels, *self.further_columns(read["train"].column_names, where)]
+        read = {split: read_table(path, self.delimiter, self.encoding) for split, path in files.items()}
+        names = read["train"].column_names
+        self._check_header(names, files["train"])
+        columns = self._file_columns(names, where)
+        taken = (
+            set(columns) if self.label else {*columns, self.group, self.coarse, self.split, *_INDEX_COLUMNS}
+        )
+        labels = self.label_columns([name for name in names if name not in taken], where)
+        needed = [*columns, *labels, *self.further_columns(names, where)]
         for split, table in read.items():
             for column in needed:
                 if column not in table.column_names:
-                    raise unknown_name("column", column, table.column_names, where=str(files[split]))
-        folders = {split: self.root or path.parent for split, path in files.items()}
-        tables = self._by_column(read, where)
-        items = {
-            split: self._items(table, columns, folders.get(split, folders["train"]))
-            for split, table in tables.items()
-        }
-        raw = self.splits_of(_with_numbers(tables, labels), items, {where: pa.schema([])}, labels, where)
+                    unknown = unknown_name("column", column, table.column_names, where=str(files[split]))
+                    raise (
+                        unknown if split == "train" or column not in labels else lacks_labels(unknown, split)
+                    )
+        rows, notes = self.rows_by_split(read["train"], where)
+        tables = read if self.split is None else {s: read["train"].take(each) for s, each in rows.items()}
+        items: dict[str, TableItems] = {}
+        for split, table in tables.items():
+            folder = self.root or files.get(split, files["train"]).parent
+            items[split], more = self._items(table, columns, folder, split, where)
+            notes += more
+        schemas = {where: pa.schema([])}
+        raw = self.splits_of(_with_numbers(tables, labels), items, schemas, labels, where)
+        raw = replace(raw, notes=raw.notes + self._encoding_notes(files) + notes)
         return raw if self.group_pattern is None else _with_groups(raw, self.group_pattern)
+
+    def _encoding_notes(self, files: Mapping[str, Path]) -> tuple[str, ...]:
+        if self.encoding is not None:
+            return ()
+        encodings = {path.name: text_encoding(path.read_bytes()) for path in files.values()}
+        return tuple(
+            f"{name} is not in UTF-8 and was read as {encoding}."
+            for name, encoding in encodings.items()
+            if not encoding.startswith("utf")
+        )
+
+    def _check_header(self, names: list[str], table: Path) -> None:
+        """Raise RequestError if the first row names a file: it is data, and the header is missing."""
+        folder = self.root or table.parent
+        for name in names:
+            is_file = bool(name) and "/" not in name.strip("/.") and (folder / name).is_file()
+            if is_file or Path(name).suffix.lower() in self.extensions():
+                raise RequestError(
+                    f"the first row, with {name!r}, is data: there is no header",
+                    where=str(table),
+                    allowed="a first row with the names of the columns, such as file,label",
+                )
 
     def _file_columns(self, names: list[str], where: str) -> list[str]:
         """Return the columns that the names of the files are made of."""
         if self.file is None:
-            return [next((name for name in names if name.lower() in FILE_COLUMNS), names[0])]
+            usual = {name.lower(): name for name in reversed(names)}
+            known = [
+                usual[name] for name in FILE_COLUMNS if name in usual and usual[name] not in self._columns
+            ]
+            others = [name for name in names if name not in {*self._columns, *_INDEX_COLUMNS}]
+            return [next(iter(known or others or names))]
         columns = [name for _, name, _, _ in string.Formatter().parse(self.file) if name] or [self.file]
         for column in columns:
             if column not in names:
                 raise unknown_name("file column", column, names, where=where)
         return columns
 
-    def _items(self, table: pa.Table, columns: list[str], folder: Path) -> TableItems:
+    @property
+    def _columns(self) -> set[str | None]:
+        """The columns that keys name for something else than files."""
+        return {self.label, *(self.labels or ()), self.group, self.coarse, self.split}
+
+    def _items(
+        self, table: pa.Table, columns: list[str], folder: Path, split: str, where: str
+    ) -> tuple[TableItems, tuple[str, ...]]:
+        """Return the files of a split, and notes on those that are not where they are listed."""
         cells = {column: [cell or "" for cell in table[column].to_pylist()] for column in columns}
         if self.file is None or self.file in columns:
             names = cells[columns[0]]
         else:
             rows = zip(*cells.values(), strict=True)
             names = [self.file.format(**dict(zip(columns, row, strict=True))) for row in rows]
-        return TableItems([folder / name for name in names], names)
-
-    def _by_column(self, tables: dict[str, pa.Table], where: str) -> dict[str, pa.Table]:
-        """Return the tables of the splits that the column ``split`` names; those given if there is none."""
-        if self.split is None:
-            return tables
-        table = tables["train"]
-        if self.split not in table.column_names:
-            raise unknown_name("split column", self.split, table.column_names, where=where)
-        values = [(value or "").strip() for value in table[self.split].to_pylist()]
-        if unknown := next((value for value in values if value.lower() not in SPLIT_NAMES), None):
-            raise RequestError(
-                f"{unknown!r} is not a split",
-                where=f"{where}: {self.split}",
-                allowed=", ".join(SPLIT_NAMES),
-            )
-        named = np.array([SPLIT_NAMES[value.lower()] for value in values])
-        found = {split: table.filter(pa.array(named == split)) for split in ("train", "val", "test")}
-        if not len(found["train"]):
-            raise RequestError("no row is in the train split", where=f"{where}: {self.split}")
-        return {split: each for split, each in found.items() if len(each)}
+        listed = ListedFiles(folder, self.extensions())
+        return TableItems(listed.resolve(names, split, where), names), listed.notes
 
 
 @source("csv")
 class Csv(FileTable, ImageSource):
     """A CSV or TSV file that lists image files and their labels, with label sets, splits and groups.
 
-    ``path`` is the table, in UTF-8 with a header, or ``train`` (and ``val``, ``test``) one table each. The
+    ``path`` is the table, with a header, or ``train`` (and ``val``, ``test``) one table each. The
     keys ``root``, ``file``, ``delimiter``, ``split`` and ``group_pattern`` are those of
     :class:`~distillab.sources.csv.FileTable`, ``label``, ``labels``, ``separator``, ``empty``, ``blank``,
     ``group`` and ``coarse`` those of :class:`~distillab.sources.table.TableSource`.
@@ -141,6 +169,14 @@ class Csv(FileTable, ImageSource):
         >>> Csv(path="labels.csv", label="finding", separator="|", empty="No Finding").entry()["separator"]
         '|'
     """
+
+    @classmethod
+    def extensions(cls) -> frozenset[str]:
+        return image_extensions()
+
+
+_INDEX_COLUMNS = ("", "Unnamed: 0")
+"""What pandas calls a column of row numbers, and what it is called when read again."""
 
 
 def _with_groups(raw: RawSplits, pattern: str) -> RawSplits:
@@ -158,19 +194,30 @@ def _with_groups(raw: RawSplits, pattern: str) -> RawSplits:
 
 
 def _with_numbers(tables: dict[str, pa.Table], labels: list[str]) -> dict[str, pa.Table]:
-    """Turn a single column of labels into numbers if all its cells are whole numbers, such as 0 to 9."""
+    """Strip a single column of labels, and turn it into numbers if all are whole numbers, such as 0 to 9."""
     if len(labels) > 1:
         return tables
-    cells = [cell for table in tables.values() for cell in column_values(table[labels[0]]).tolist()]
-    if not all(_is_number(cell) for cell in cells):
-        return tables
-    found = {}
-    for split, table in tables.items():
-        place = table.column_names.index(labels[0])
-        found[split] = table.set_column(place, labels[0], table[labels[0]].cast(pa.int64()))
-    return found
+    [label] = labels
+    columns = {
+        split: pa.array([(cell and cell.strip()) or None for cell in table[label].to_pylist()], pa.string())
+        for split, table in tables.items()
+    }
+    numbers = all(_is_number(cell) for column in columns.values() for cell in column.to_pylist())
+    return {
+        split: table.set_column(
+            table.column_names.index(label),
+            label,
+            columns[split].cast(pa.int64()) if numbers else columns[split],
+        )
+        for split, table in tables.items()
+    }
 
 
 def _is_number(cell: str | None) -> bool:
-    """Return True for a whole number without leading zeros."""
-    return cell is not None and cell.isdecimal() and (cell == "0" or not cell.startswith("0"))
+    """Return True for a whole number without leading zeros that fits into 64 bits."""
+    if cell is None or not (cell.isascii() and cell.isdecimal()) or len(cell) > _DIGITS:
+        return False
+    return cell == "0" or not cell.startswith("0")
+
+
+_DIGITS = 18

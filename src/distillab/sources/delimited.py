@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,27 +13,71 @@ import pyarrow as pa
 from distillab.errors import RequestError
 
 TAB_SUFFIXES = (".tsv", ".tab")
+_DELIMITERS = (",", ";", "\t", "|")
+_SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
-def read_delimited(path: Path, delimiter: str | None = None) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of a file in UTF-8, with or without a byte order mark.
+def text_encoding(data: bytes) -> str:
+    """Return the encoding of a text: by its byte order mark, else UTF-8 if it is valid, else Windows Latin-1.
+
+    Example:
+        >>> text_encoding("née".encode()), text_encoding("née".encode("latin-1"))
+        ('utf-8', 'cp1252')
+        >>> text_encoding("a,b".encode("utf-16")), text_encoding("a,b".encode("utf-16-le"))
+        ('utf-16', 'utf-16-le')
+    """
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return encoding
+    if b"\0" in data[:1024]:
+        return "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
+def read_delimited(
+    path: Path, delimiter: str | None = None, encoding: str | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of a file.
 
     Args:
         path: The file.
-        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others.
+        delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others or,
+            if the header has none, the semicolon, tab or bar that it has.
+        encoding: The encoding of the text; by default that of :func:`text_encoding`.
 
     Raises:
         RequestError: The file cannot be read, two columns have one name, or a row is longer or shorter than
             the header.
     """
-    delimiter = delimiter or ("\t" if path.suffix.lower() in TAB_SUFFIXES else ",")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header, *rows = [row for row in csv.reader(file, delimiter=delimiter) if row] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        data = path.read_bytes()
+        text = data.decode(encoding or text_encoding(data)).removeprefix("\ufeff")
+        if stated := _SEP_LINE.match(text):  # of Excel
+            text, delimiter = text[stated.end() :], delimiter or stated[1]
+        header_line = text.lstrip("\r\n").partition("\n")[0]
+        lines = io.StringIO(text, newline="")
+        cells = csv.reader(lines, delimiter=delimiter or _delimiter(path, header_line))
+        header, *rows = [row for row in cells if row] or [[]]
+    except (OSError, UnicodeError, LookupError, csv.Error) as error:
         raise RequestError(
-            f"cannot be read: {error}", where=str(path), allowed="a CSV or TSV file in UTF-8"
+            f"cannot be read: {error}", where=str(path), allowed="a CSV or TSV file in UTF-8, or `encoding`"
         ) from None
+    header = [name.strip() for name in header]
+    while header and not header[-1] and all(len(row) == len(header) and not row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]  # every line ends with a delimiter
     if repeated := [name for place, name in enumerate(header) if name in header[:place]]:
         raise RequestError(f"two columns are called {repeated[0]!r}", where=str(path))
     for row in rows:
@@ -41,9 +88,15 @@ def read_delimited(path: Path, delimiter: str | None = None) -> tuple[list[str],
     return header, rows
 
 
-def read_table(path: Path, delimiter: str | None = None) -> pa.Table:
+def read_table(path: Path, delimiter: str | None = None, encoding: str | None = None) -> pa.Table:
     """Return a file as a table of text columns, blank cells as null; see :func:`read_delimited`."""
-    header, rows = read_delimited(path, delimiter)
+    header, rows = read_delimited(path, delimiter, encoding)
     columns = list(zip(*rows, strict=True)) or [()] * len(header)
     arrays = [pa.array([cell or None for cell in column], pa.string()) for column in columns]
     return pa.Table.from_arrays(arrays, names=header)
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """Return the usual character between cells or, if the header has none, another that it has."""
+    usual = "\t" if path.suffix.lower() in TAB_SUFFIXES else ","
+    return next((each for each in (usual, *_DELIMITERS) if each in header), usual)

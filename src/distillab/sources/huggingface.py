@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -11,7 +12,6 @@ from pydantic import AfterValidator, ValidationInfo
 from distillab.errors import RequestError
 from distillab.sources.columns import choose_image_column, column_images, existing_columns
 from distillab.sources.source import ImageSource, RawSplits, source
-from distillab.sources.split_names import SPLIT_NAMES
 from distillab.sources.table import TableItems, TableSource
 
 
@@ -43,6 +43,7 @@ class HuggingFace(TableSource, ImageSource):
     """
 
     argument: ClassVar[str | None] = "path"
+    names_splits: ClassVar[bool] = True
 
     path: Annotated[str, AfterValidator(_local_from_base)]
     config: str | None = None
@@ -52,10 +53,13 @@ class HuggingFace(TableSource, ImageSource):
         return Path(self.path).name
 
     def read(self) -> RawSplits:
-        return self.splits_in(self._load())
+        splits, notes = self._load()
+        raw = self.splits_in(splits)
+        return replace(raw, notes=raw.notes + notes)
 
     def splits_in(self, splits: Mapping[str, HubDataset]) -> RawSplits:
         """Return the examples of datasets, one per split, train first. Raises RequestError."""
+        splits = {split: data for split, data in splits.items() if split not in self.unused_splits}
         schemas = {split: data.features.arrow_schema for split, data in splits.items()}
         tables = {split: data.with_format("arrow")[:] for split, data in splits.items()}
         schema = schemas["train"]  # carries the class names that a table may have lost
@@ -73,8 +77,8 @@ class HuggingFace(TableSource, ImageSource):
         places = {f"{self.path}: {split}": each for split, each in schemas.items()}
         return self.splits_of(tables, items, places, labels, self.path)
 
-    def _load(self) -> dict[str, HubDataset]:
-        """Return a ``datasets.Dataset`` per split, by our names, train first."""
+    def _load(self) -> tuple[dict[str, HubDataset], tuple[str, ...]]:
+        """Return a ``datasets.Dataset`` per split, by our names, train first, and notes on others."""
         try:
             import datasets
         except ImportError:
@@ -91,10 +95,23 @@ class HuggingFace(TableSource, ImageSource):
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise RequestError(f"cannot be loaded: {error}", where=self.path) from None
         if isinstance(loaded, datasets.Dataset):
-            return {"train": loaded}
-        named = {SPLIT_NAMES[name]: data for name, data in loaded.items() if name in SPLIT_NAMES}
-        if "train" not in named:
+            return {"train": loaded}, ()
+        chosen = self.split_choice.of(list(loaded), self.path, single=True)
+        named = {
+            split: [name for name, of in chosen.items() if of == split] for split in ("train", "val", "test")
+        }
+        if not named["train"]:
             raise RequestError(
-                f"has the splits {', '.join(loaded)}", where=self.path, allowed="one called train"
+                f"has the splits {', '.join(loaded)}",
+                where=self.path,
+                allowed="one called train, or `splits: {train: NAME}`",
             )
-        return {split: named[split] for split in ("train", "val", "test") if split in named}
+        others = [f"{name} ({len(loaded[name]):,} rows)" for name in loaded if name not in chosen]
+        notes = (f"Splits left out: {', '.join(others)}.",) if others else ()
+        return {
+            split: loaded[names[0]]
+            if len(names) == 1
+            else datasets.concatenate_datasets([loaded[name] for name in names])
+            for split, names in named.items()
+            if names
+        }, notes

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
-from distillab.data.examples import Examples, Indices, Pool
+from distillab.data.examples import IMAGE, Examples, Indices, Pool
 from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
+from distillab.errors import RequestError
 from distillab.modalities import modalities
 from distillab.printable import printable
 from distillab.sources.checks import (
@@ -26,6 +27,7 @@ from distillab.sources.checks import (
     check_groups,
 )
 from distillab.sources.folder_tree import describe_left_out
+from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
 from distillab.sources.source import Source
 from distillab.sources.tabulated import (
@@ -92,7 +94,8 @@ def load_dataset(
     table = _carved(table, codes, source, carved)
     if source.exact_duplicates == "keep":  # a carved test set may share examples with a given val set
         found = replace(found, duplicates=count_across(codes, table.parts))
-    splits = [_examples(pool, table, table.parts == part) for part in range(len(SPLITS))]
+    table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
+    notes += more
     report = replace(
         found,
         broken=tuple(name for name, _ in decoded.broken),
@@ -174,6 +177,34 @@ def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[s
         if by_group is not None:
             check_both_sides(table, name, [table.targets_of(parts == each) for each in (TRAIN, part)])
     return replace(table, parts=parts)
+
+
+def _without_near_copies(
+    table: ExampleTable, splits: list[Examples], source: Source, progress: Progress | None
+) -> tuple[ExampleTable, list[Examples], tuple[str, ...]]:
+    """Return the table and its splits without near copies of images of a later split, and notes."""
+    if source.near_copies != "drop":
+        return table, splits, ()
+    if source.modality != IMAGE:
+        raise RequestError(
+            f"near copies are found among images, and these are {source.modality} examples",
+            where="duplicates.near",
+            allowed="keep",
+        )
+    gone = near_leaks(splits[TRAIN], splits[VAL], splits[TEST], progress)
+    parts = table.parts.copy()
+    for part, mask in enumerate(gone):
+        parts[np.flatnonzero(table.parts == part)[mask]] = LEFT_OUT
+    table = replace(table, parts=parts)
+    why = "have near copies in a later split and would be dropped"
+    check_emptied(table, SPLITS, why, "splits without common images, or `duplicates: {near: keep}`")
+    counted = ", ".join(f"{int(mask.sum()):,} of {SPLITS[part]}" for part, mask in enumerate(gone))
+    note = f"Images with a near copy in a later split, left out: {counted}."
+    return table, _splits(splits[TRAIN].pool, table), (note,)
+
+
+def _splits(pool: Pool, table: ExampleTable) -> list[Examples]:
+    return [_examples(pool, table, table.parts == part) for part in range(len(SPLITS))]
 
 
 def _examples(pool: Pool, table: ExampleTable, mask: npt.NDArray[np.bool_]) -> Examples:

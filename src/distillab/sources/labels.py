@@ -9,10 +9,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from distillab.data.examples import Indices
 from distillab.data.targets import UNLABELLED, Labels, LabelSets
 from distillab.errors import RequestError
+from distillab.sources.columns import is_list
 
 AnyArray = npt.NDArray[np.generic]
 LabelList = Sequence[str | int] | None
@@ -75,7 +77,16 @@ def encode_categories(
 def encode_labels(
     values: Mapping[str, AnyArray], names: Sequence[str] | None, where: str
 ) -> tuple[tuple[str, ...], dict[str, Labels]]:
-    """Return class names and the labels of all splits; see :func:`encode_categories`."""
+    """Return class names and the labels of all splits; see :func:`encode_categories`.
+
+    Classes whose names are numbers are sorted by value.
+
+    Raises:
+        RequestError: No example of val or test has a label.
+    """
+    for split, array in values.items():
+        if split != "train" and array.ndim == 1 and len(array) and all(map(_is_blank, array.tolist())):
+            raise without_labels(split, len(array), where)
     classes, codes = _by_value(*encode_categories(values, names, where), names)
     return classes, {split: Labels(array, len(classes)) for split, array in codes.items()}
 
@@ -119,6 +130,78 @@ def encode_label_lists(
         split: _sets(some, codes.get(split, np.empty(0, np.int64)), len(classes), blank)
         for split, some in lists.items()
     }
+
+
+def check_label_types(fields: Sequence[pa.Field], where: str) -> None:
+    """Raise RequestError for a column whose cells cannot be labels, such as structs or lists of lists."""
+    for each in fields:
+        kind = each.type
+        inner = kind.value_type if is_list(kind) else kind
+        if pa.types.is_nested(inner) or pa.types.is_binary(inner) or pa.types.is_large_binary(inner):
+            raise RequestError(
+                f"column {each.name!r} holds values of type {kind}, which are no labels",
+                where=where,
+                allowed="numbers, names, or lists of them for `task: multilabel`",
+            )
+
+
+def check_label_lists(lists: Mapping[str, Sequence[LabelList]], where: str) -> None:
+    """Raise RequestError for a list with a blank, or with fractions such as soft labels."""
+    for split, some in lists.items():
+        for row, each in enumerate(some):
+            for label in each or ():
+                if label is None or label != label or (isinstance(label, float) and label % 1):
+                    raise RequestError(
+                        f"the list in row {row} holds {'a blank' if label is None else label}",
+                        where=f"{where}: {split}",
+                        allowed="lists of class numbers or names, or of 0 and 1 for every class",
+                    )
+
+
+def indicator_width(lists: Mapping[str, Sequence[LabelList]], where: str) -> int | None:
+    """Return the length of lists of indicators, one 0 or 1 for every class; None for lists of labels.
+
+    Lists of labels name no label twice. Lists of one length, of zeros and ones alone (or false and true),
+    that repeat them are hence indicators.
+
+    Raises:
+        RequestError: They may be either: some lists are [0, 1], the others [1, 0].
+
+    Example:
+        >>> indicator_width({"train": [[1, 0, 0], [0, 0, 1]]}, "labels")
+        3
+        >>> indicator_width({"train": [[2, 0], [1]]}, "labels") is None
+        True
+    """
+    given = [each for some in lists.values() for each in some if each is not None]
+    widths = {len(each) for each in given}
+    if len(widths) != 1 or (width := widths.pop()) < 2:
+        return None
+    if any(type(label) is str or label not in (0, 1) for each in given for label in each):
+        return None
+    if any(len(set(each)) < len(each) for each in given) or isinstance(given[0][0], bool):
+        return width
+    if len({tuple(each) for each in given}) == 1:
+        return None
+    raise RequestError(
+        "lists of [0, 1] and [1, 0] may be indicators of two classes or labels",
+        where=where,
+        allowed="a column of class numbers or names, or `labels` with one column per label",
+    )
+
+
+def without_labels(split: str, count: int, where: str) -> RequestError:
+    """Return the error for a split, other than train, of which no example has a label.
+
+    Example:
+        >>> print(without_labels("test", 9, "pets.csv: label"))
+        pets.csv: label: none of the 9 test examples has a label (allowed: `splits: {test: null}`, which ...
+    """
+    return RequestError(
+        f"none of the {count:,} {split} examples has a label",
+        where=where,
+        allowed=f"`splits: {{{split}: null}}`, which leaves the {split} split out and carves one from train",
+    )
 
 
 def _sets(lists: Sequence[LabelList], codes: Indices, classes: int, blank: Blank) -> LabelSets:
@@ -167,6 +250,11 @@ def _indicator(array: AnyArray, blank: Blank, where: str) -> npt.NDArray[np.int8
             )
         codes[text] = code
     return np.array([codes[text] for text in texts], dtype=np.int8)
+
+
+def _is_blank(label: object) -> bool:
+    """Return True for what stands for an unknown label: nothing, NaN, an empty text, or -1."""
+    return label is None or label != label or label == -1 or label in ("", "-1")
 
 
 def _flat(array: AnyArray, where: str) -> AnyArray:

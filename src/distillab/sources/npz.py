@@ -75,6 +75,8 @@ class Npz(ImageSource):
         images: dict[str, npt.NDArray[Any]] = {}
         labels: dict[str, npt.NDArray[Any]] = {}
         for split, (image_key, label_key) in naming.items():
+            if split in self.unused_splits:
+                continue
             if split != "train" and image_key not in archive.files and label_key not in archive.files:
                 continue
             for key in (image_key, label_key):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 
 from distillab.data import storage
 from distillab.errors import RequestError, unknown_name
+from distillab.modalities.image.formats import image_extensions
 from distillab.sources.cells import ImageColumn
-from distillab.sources.columns import choose_image_column, column_images
+from distillab.sources.columns import choose_image_column, column_images, is_text
+from distillab.sources.listed_files import ListedFiles
 from distillab.sources.source import ImageSource, RawSplits, source
-from distillab.sources.split_names import SPLIT_NAMES
-from distillab.sources.table import TableFiles, TableItems, check_files
-
-_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
+from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name
+from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
 
 
 @source("parquet")
@@ -31,7 +31,7 @@ class Parquet(TableFiles, ImageSource):
     those of :class:`~distillab.sources.table.TableSource`.
 
     Attributes:
-        image: The column of images.
+        image: The column of images: encoded, structs of bytes and path, or paths below ``root``.
 
     Example:
         >>> Parquet(path="cifar100/train.parquet", label="fine_label").entry()
@@ -44,7 +44,7 @@ class Parquet(TableFiles, ImageSource):
 
     def default_name(self) -> str:
         path = (self.path or self.train or Path()).resolve()
-        is_split = path.suffix == ".parquet" and _SHARD.fullmatch(path.stem)
+        is_split = path.suffix == ".parquet" and splits_by_name(shard_names(path.stem))
         return path.parent.name if is_split else path.stem
 
     def read(self) -> RawSplits:
@@ -52,46 +52,83 @@ class Parquet(TableFiles, ImageSource):
         where = str(files["train"][0])
         schema = _schema(files["train"][0])
         image = choose_image_column(schema, self.image, where)
-        labels = self.label_columns([name for name in schema.names if name != image], where)
-        further = self.further_columns(schema.names, where)
+        taken = (image, *(() if self.label else (self.group, self.coarse, self.split)))
+        labels = self.label_columns([name for name in schema.names if name not in taken], where)
+        further = [*self.further_columns(schema.names, where), *([self.split] if self.split else [])]
         large = sum(path.stat().st_size for paths in files.values() for path in paths) > storage.LARGE
-        columns = list(dict.fromkeys([*([] if large else [image]), *labels, *further]))
-        tables = {split: _table(paths, columns) for split, paths in files.items()}
-        items = {
-            split: _cells(paths, image, split)
-            if large
-            else TableItems(*column_images(tables[split][image], split, paths[0].parent))
-            for split, paths in files.items()
-        }
+        stored = large and not is_text(schema.field(image).type)
+        columns = list(dict.fromkeys([*([] if stored else [image]), *labels, *further]))
+        tables = {split: _table(paths, columns, split, labels) for split, paths in files.items()}
+        notes: tuple[str, ...] = ()
+        if self.split is not None:
+            rows, notes = self.rows_by_split(tables["train"], where)
+            every = self._items(tables["train"], files["train"], image, "train", stored)
+            items = {split: every.take(each) for split, each in rows.items()}
+            tables = {split: tables["train"].take(each) for split, each in rows.items()}
+        else:
+            items = {
+                split: self._items(tables[split], paths, image, split, stored)
+                for split, paths in files.items()
+            }
+        if is_text(schema.field(image).type):
+            items, more = self._found(
+                items, {s: files.get(s, files["train"])[0].parent for s in items}, where
+            )
+            notes += more
         schemas = {str(path): _schema(path) for paths in files.values() for path in paths}
-        return self.splits_of(tables, items, schemas, labels, where)
+        raw = self.splits_of(tables, items, schemas, labels, where)
+        return replace(raw, notes=raw.notes + notes)
+
+    def _items(self, table: pa.Table, paths: list[Path], image: str, split: str, stored: bool) -> TableItems:
+        """Return the images of a split; they stay in their files if they are ``stored``."""
+        if stored:
+            return _cells(paths, image, split)
+        return TableItems(*column_images(table[image], split, self.root or paths[0].parent))
+
+    def _found(
+        self, items: dict[str, TableItems], folders: dict[str, Path], where: str
+    ) -> tuple[dict[str, TableItems], tuple[str, ...]]:
+        """Return listed files as they are found, and notes on those that are not where they are listed."""
+        found: dict[str, TableItems] = {}
+        notes: tuple[str, ...] = ()
+        for split, each in items.items():
+            listed = ListedFiles(self.root or folders[split], image_extensions())
+            found[split] = TableItems(listed.resolve(each.names, split, where), each.names)
+            notes += listed.notes
+        return found, notes
 
     def _files(self) -> dict[str, list[Path]]:
         """Return the files of each split, train first."""
         if self.path is not None and self.path.is_dir():
-            return hub_files(self.path)
+            return hub_files(self.path, self.split_choice)
         files = self.split_files()
         check_files(list(files.values()), "a .parquet file")
         return {split: [path] for split, path in files.items()}
 
 
-def hub_files(folder: Path) -> dict[str, list[Path]]:
+def hub_files(folder: Path, choice: SplitChoice) -> dict[str, list[Path]]:
     """Return the Parquet files of each split below a folder, by file name or by the name of their folder.
+
+    Args:
+        folder: The folder.
+        choice: The source's own names of splits, where they are stated.
 
     Raises:
         RequestError: There are none, none for train, or two folders with one split (two configurations of a
             dataset, which must not be read as one).
     """
+    found = sorted(folder.rglob("*.parquet"))
+    names = {path: (*shard_names(path.stem), *shard_names(path.parent.name)) for path in found}
+    chosen = choice.of(list(dict.fromkeys(name for some in names.values() for name in some)), str(folder))
     files: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.parquet")):
-        match = _SHARD.fullmatch(path.stem) or _SHARD.fullmatch(path.parent.name)
-        if match:
-            files.setdefault(SPLIT_NAMES[match[1].lower()], []).append(path)
+    for path, some in names.items():
+        if (split := next((chosen[name] for name in some if name in chosen), None)) is not None:
+            files.setdefault(split, []).append(path)
     if "train" not in files:
         raise RequestError(
             "there is no Parquet file of a train split here",
             where=str(folder),
-            allowed="train-*.parquet, and val-*.parquet and test-*.parquet if there are such splits",
+            allowed="train-*.parquet (val-*.parquet, test-*.parquet), or `splits: {train: NAME}`",
         )
     for split, paths in files.items():
         if len(parents := sorted({str(path.parent) for path in paths})) > 1:
@@ -108,19 +145,22 @@ def _cells(paths: list[Path], image: str, split: str) -> TableItems:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        return pq.read_schema(path)
+        with path.open("rb") as file:  # Arrow refuses paths that are not UTF-8
+            return pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a Parquet file") from None
 
 
-def _table(paths: list[Path], columns: list[str]) -> pa.Table:
+def _table(paths: list[Path], columns: list[str], split: str, labels: list[str]) -> pa.Table:
     tables = []
     for path in paths:
         for column in columns:
             if column not in (names := _schema(path).names):
-                raise unknown_name("column", column, names, where=str(path))
+                unknown = unknown_name("column", column, names, where=str(path))
+                raise lacks_labels(unknown, split) if split != "train" and column in labels else unknown
         try:
-            tables.append(pq.ParquetFile(path).read(columns=columns))
+            with path.open("rb") as file:
+                tables.append(pq.ParquetFile(file).read(columns=columns))
         except (OSError, pa.ArrowException) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(path), allowed="a Parquet file"

@@ -44,6 +44,7 @@ _UNSPECIFIC = frozenset(
     )
 )
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 _FOLD = re.compile(r"(?:fold|split)[-_ ]?(?:\d+|[a-e])", re.IGNORECASE)
 
 
@@ -105,6 +106,17 @@ def splits_by_name(names: Iterable[str]) -> dict[str, str]:
     return {name: like.split for name, like in found.items() if not like.rest or len(splits[like.rest]) > 1}
 
 
+def shard_names(stem: str) -> tuple[str, ...]:
+    """Return the names that the files of a split may share, from the name of one of them without its ending.
+
+    Example:
+        >>> shard_names("train-00000-of-00002"), shard_names("imagenet-val-7"), shard_names("Testing")
+        (('train',), ('imagenet', 'imagenet-val-7'), ('Testing',))
+    """
+    match = _SHARD.fullmatch(stem)
+    return (match[1],) if match else tuple(dict.fromkeys((stem.partition("-")[0] or stem, stem)))
+
+
 def looks_like_fold(name: str) -> bool:
     """Return True for the name of a fold of cross-validation, such as ``fold_3``."""
     return _FOLD.fullmatch(name) is not None
@@ -125,23 +137,46 @@ class SplitChoice:
 
     stated: Mapping[str, tuple[str, ...]]
 
-    def of(self, names: Sequence[str], where: str) -> dict[str, str]:
+    def of(self, names: Sequence[str], where: str, *, single: bool = False) -> dict[str, str]:
         """Return the split of each of the source's names that is one: the stated ones, and those found.
 
         Args:
             names: The source's own names.
             where: The place of the source, for messages.
+            single: Whether one name alone can be found for a split: an exact one, such as train, before
+                others, such as train_small.
 
         Raises:
-            RequestError: A stated name is not one of the source's.
+            RequestError: A stated name is not one of the source's, or two names are found for one split.
         """
-        by_stated = {own: split for split, owns in self.stated.items() for own in owns}
-        for own in by_stated:
-            if own not in names:
-                raise unknown_name("split", own, names, where=f"{where}: splits")
+        by_stated: dict[str, str] = {}
+        for split, owns in self.stated.items():
+            for own in owns:
+                alike = [name for name in names if name.lower() == own.lower()]
+                if own not in names and len(alike) != 1:
+                    raise unknown_name("split", own, names, where=f"{where}: splits")
+                by_stated[own if own in names else alike[0]] = split
         found = splits_by_name(name for name in names if name not in by_stated)
-        found = {name: split for name, split in found.items() if split not in self.stated}
+        found = {name: split for name, split in found.items() if split not in self.stated and split != EITHER}
+        if single:
+            found = _single(found, where)
         return {name: by_stated.get(name) or found[name] for name in names if name in by_stated | found}
+
+
+def _single(found: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return one name per split, an exact one if there is one. Raises RequestError for two."""
+    single: dict[str, str] = {}
+    for split in dict.fromkeys(found.values()):
+        named = [name for name, of in found.items() if of == split]
+        exact = [name for name in named if (like := likeness(name)) is not None and like.exact] or named
+        if len(exact) > 1:
+            raise RequestError(
+                f"{exact[0]!r} and {exact[1]!r} may both be the {split} split",
+                where=where,
+                allowed=f"`splits: {{{split}: {exact[0]}}}`",
+            )
+        single[exact[0]] = split
+    return single
 
 
 def read_split_choice(value: Any) -> dict[str, str | list[str] | None] | None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
 from distillab.data.examples import Indices
-from distillab.data.targets import Labels, Targets
+from distillab.data.targets import UNLABELLED, Labels, LabelSets, Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.columns import (
     check_same_names,
@@ -25,12 +26,17 @@ from distillab.sources.columns import (
 from distillab.sources.labels import (
     Blank,
     LabelList,
+    check_label_lists,
+    check_label_types,
     encode_categories,
     encode_indicators,
     encode_label_lists,
     encode_labels,
+    indicator_width,
+    without_labels,
 )
 from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, SplitShare
+from distillab.sources.split_names import likeness
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class TableItems:
 
     items: Sequence[Any]
     names: Sequence[str]
+
+    def take(self, rows: Indices) -> TableItems:
+        """Return the examples of some rows."""
+        return TableItems([self.items[row] for row in rows], [self.names[row] for row in rows])
 
 
 class TableSource(Source):
@@ -125,6 +135,9 @@ class TableSource(Source):
             check_same_names(stated, column)
             names[column] = next(iter(stated.values()))
         classes, targets = self._targets(tables, labels, names[labels[0]], where)
+        for split, each in targets.items():
+            if split != "train" and len(each) and not each.labelled.any():
+                raise without_labels(split, len(each), f"{where}: {labels[0]}")
         group_names, groups = (
             self._categories(tables, self.group, None, where) if self.group else ((), dict[str, Indices]())
         )
@@ -155,20 +168,39 @@ class TableSource(Source):
             }
         [label] = labels
         place = f"{where}: {label}"
+        check_label_types([table.schema.field(label) for table in tables.values()], place)
         if self.separator is not None or any(is_list(table[label].type) for table in tables.values()):
-            lists = {split: self._lists(table[label]) for split, table in tables.items()}
-            return encode_label_lists(lists, names, self.blank, place)
+            return self._label_sets({split: table[label] for split, table in tables.items()}, names, place)
         if self.empty is not None:
             raise RequestError("'empty' is for label sets", where=place, allowed="a `separator`, or lists")
         return encode_labels(
             {split: column_values(table[label]) for split, table in tables.items()}, names, place
         )
 
+    def _label_sets(
+        self, columns: Mapping[str, pa.ChunkedArray], names: list[str] | None, place: str
+    ) -> tuple[tuple[str, ...], dict[str, LabelSets]]:
+        """Return class names and the label sets of columns of lists, of labels or of 0 and 1 per class."""
+        lists = {split: self._lists(column) for split, column in columns.items()}
+        check_label_lists(lists, place)
+        if (width := indicator_width(lists, place)) is None:
+            return encode_label_lists(lists, names, self.blank, place)
+        classes = tuple(names or map(str, range(width)))
+        if len(classes) != width:
+            raise RequestError(
+                f"lists have {width} values, and there are {len(classes)} classes", where=place
+            )
+        absent = [0 if self.blank == "zeros" else UNLABELLED] * width
+        values = {split: [absent if each is None else each for each in some] for split, some in lists.items()}
+        return classes, {split: LabelSets(np.array(v, dtype=np.int8), width) for split, v in values.items()}
+
     def _lists(self, column: pa.ChunkedArray) -> list[LabelList]:
         """Return the labels of each row; None for a blank."""
-        cells = column.to_pylist()
+        cells: list[LabelList] = column.to_pylist()
         if not is_list(column.type):
             cells = [self._parts(cell) for cell in cells]
+        if self.empty is None:
+            return cells
         return [None if cell is None else [each for each in cell if each != self.empty] for cell in cells]
 
     def _parts(self, cell: Any) -> list[str] | None:
@@ -191,12 +223,19 @@ class TableFiles(TableSource):
         train: The file of the train split, instead of ``path``.
         val: The file of the val split, or the share of train to carve.
         test: The file of the test split, or the share of train to carve.
+        split: A column with the split of each example (train, val or test, or names such as validation),
+            instead of one file per split; ``splits`` states which value stands for which.
+        root: The folder that listed files are relative to; by default that of the table.
     """
+
+    names_splits: ClassVar[bool] = True
 
     path: SourcePath | None = None
     train: SourcePath | None = None
     val: SplitShare | SourcePath = 0.1  # type: ignore[assignment]  # a share, as for every source, or a file
     test: SplitShare | SourcePath = 0.2  # type: ignore[assignment]
+    split: str | None = None
+    root: SourcePath | None = None
 
     @model_validator(mode="after")
     def _one_way_to_files(self) -> TableFiles:
@@ -208,12 +247,55 @@ class TableFiles(TableSource):
             raise RequestError(
                 "'path' and files for val or test exclude each other", allowed="train, val, test"
             )
+        if self.split is not None and len(self.split_files()) > 1:
+            raise RequestError("'split' and files for val or test exclude each other", allowed="one of them")
         return self
 
     def split_files(self) -> dict[str, Path]:
         """Return the file of each split, train first; ``path`` is train."""
         given = {"train": self.train or self.path, "val": self.val, "test": self.test}
-        return {split: path for split, path in given.items() if isinstance(path, Path)}
+        if self.split is None and any((self.splits or {}).values()):
+            raise RequestError(
+                "`splits` states values of a column, which is not named",
+                allowed="`split`, the column of splits",
+            )
+        used = {split: path for split, path in given.items() if split not in self.unused_splits}
+        return {split: path for split, path in used.items() if isinstance(path, Path)}
+
+    def rows_by_split(self, table: pa.Table, where: str) -> tuple[dict[str, Indices], tuple[str, ...]]:
+        """Return the rows of each split, by the column ``split``, and notes on those left out.
+
+        Raises:
+            RequestError: There is no such column, no row is in train, or a value is not a split.
+        """
+        if self.split is None:
+            return {"train": np.arange(len(table), dtype=np.int64)}, ()
+        if self.split not in table.column_names:
+            raise unknown_name("split column", self.split, table.column_names, where=where)
+        place = f"{where}: {self.split}"
+        values = ["" if v is None else str(v).strip() for v in table[self.split].to_pylist()]
+        counts = Counter(values)
+        chosen = self.split_choice.of([value for value in counts if value], place)
+        unused = [value for value in counts if value not in chosen and not self._is_unused(value)]
+        if unused and not any((self.splits or {}).values()):
+            raise RequestError(
+                f"{unused[0]!r} is not a split",
+                where=place,
+                allowed="train, val and test, or `splits: {train: VALUE, test: VALUE}` with other values",
+            )
+        rows = {
+            split: np.flatnonzero([chosen.get(value) == split for value in values]).astype(np.int64)
+            for split in ("train", "val", "test")
+        }
+        if not len(rows["train"]):
+            raise RequestError("no row is in the train split", where=place)
+        number, shown = sum(counts[value] for value in unused), ", ".join(map(repr, unused[:5]))
+        notes = (f"Rows that belong to no split, left out: {number:,} ({shown}).",) if unused else ()
+        return {split: each for split, each in rows.items() if len(each)}, notes
+
+    def _is_unused(self, value: str) -> bool:
+        like = likeness(value)
+        return like is not None and like.split in self.unused_splits
 
 
 def check_files(paths: Sequence[Path], allowed: str) -> None:
@@ -222,6 +304,12 @@ def check_files(paths: Sequence[Path], allowed: str) -> None:
         if not path.is_file():
             what = "this is a folder" if path.is_dir() else "there is no such file"
             raise RequestError(what, where=str(path), allowed=allowed)
+
+
+def lacks_labels(unknown: RequestError, split: str) -> RequestError:
+    """Return an error for a missing column of labels that also states how to leave the split out."""
+    way = f"or `splits: {{{split}: null}}`, which leaves the {split} split out"
+    return RequestError(unknown.what, where=unknown.where, allowed=f"{unknown.allowed}, {way}")
 
 
 def _parents(

@@ -6,20 +6,21 @@ import json
 import os
 import re
 import tarfile
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from distillab.data.raw import RawImage, StoredBytes
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.labels import encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
-from distillab.sources.split_names import SPLIT_NAMES
+from distillab.sources.split_names import shard_names, splits_by_name
 
-_SHARD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:[-_.].*)?", re.IGNORECASE)
 LABEL_ENDINGS = (".cls", ".txt")
 Label = str | int
 
@@ -57,6 +58,8 @@ class WebDataset(ImageSource):
     such names all are train. The label of an image is the content of its .cls file (else its .txt file), or a
     key of its .json file. Images stay in the shards until they are decoded; shards must not be compressed.
 
+    A name ends at its first dot, unless an image and a label share a longer one: ``a.1.jpg`` and ``a.1.cls``.
+
     Attributes:
         path: One .tar file, a folder of them, or a pattern such as ``train-{000..041}.tar``.
         label: The key of the .json file that holds the label.
@@ -68,6 +71,7 @@ class WebDataset(ImageSource):
     """
 
     argument: ClassVar[str | None] = "path"
+    names_splits: ClassVar[bool] = True
 
     path: SourcePath
     label: str | None = None
@@ -79,14 +83,14 @@ class WebDataset(ImageSource):
 
     def default_name(self) -> str:
         path = self.path.resolve()
-        is_split = path.suffix == ".tar" and _SHARD.fullmatch(path.stem)
+        is_split = path.suffix == ".tar" and splits_by_name(shard_names(path.stem))
         return path.parent.name if is_split else path.stem
 
     def read(self) -> RawSplits:
         shards, notes = self._shards()
         found = {split: self._read_shards(files) for split, files in shards.items()}
         splits = {split: self._labelled(samples, split) for split, samples in found.items()}
-        labels = {split: np.array([label for _, _, label in samples]) for split, samples in splits.items()}
+        labels = _as_numbers({split: [label for *_, label in samples] for split, samples in splits.items()})
         classes, encoded = encode_labels(labels, None, f"{self.path}: labels")
         raw = {
             split: RawSplit([image for _, image, _ in samples], encoded[split], [n for n, _, _ in samples])
@@ -111,25 +115,34 @@ class WebDataset(ImageSource):
                 where=str(missing[0] if missing else self.path),
                 allowed="a .tar file, a folder of them, or a pattern such as train-{000..041}.tar",
             )
-        named = {path: self._split_of(path) for path in found}
+        named = self._splits_of(found)
         if len(found) == 1 or not any(named.values()):
             return {"train": found}, ()
         shards: dict[str, list[Path]] = {}
         for path, split in named.items():
             shards.setdefault(split, []).append(path)
         if "train" not in shards:
-            raise RequestError("there is no shard of a train split here", where=str(self.path))
+            raise RequestError(
+                "there is no shard of a train split here",
+                where=str(self.path),
+                allowed="train-*.tar, or `splits: {train: NAME}`",
+            )
         strange = ", ".join(str(path.relative_to(self.path)) for path in shards.get("", []))
         notes = (f"Shards that belong to no split, left out: {strange}.",) if strange else ()
         return {split: shards[split] for split in ("train", "val", "test") if split in shards}, notes
 
-    def _split_of(self, shard: Path) -> str:
-        """Return the split that a shard belongs to by its name or its folder's; empty for none."""
-        if not self.path.is_dir():
-            return ""
-        folders = shard.relative_to(self.path).parent.parts
-        matches = (_SHARD.fullmatch(name) for name in (shard.stem, *reversed(folders)))
-        return next((SPLIT_NAMES[match[1].lower()] for match in matches if match), "")
+    def _splits_of(self, shards: list[Path]) -> dict[Path, str]:
+        """Return the split that each shard belongs to by its name or its folder's; empty for none."""
+        names: dict[Path, list[str]] = {path: [] for path in shards}
+        if self.path.is_dir():
+            for path, own in names.items():
+                parts = (path.stem, *reversed(path.relative_to(self.path).parent.parts))
+                own += [name for part in parts for name in shard_names(part)]
+        every = list(dict.fromkeys(name for own in names.values() for name in own))
+        chosen = self.split_choice.of(every, str(self.path))
+        return {
+            path: next((chosen[name] for name in own if name in chosen), "") for path, own in names.items()
+        }
 
     def _read_shards(self, shards: list[Path]) -> list[tuple[str, _Sample]]:
         """Return name and files of all samples, in the order of the shards."""
@@ -149,6 +162,8 @@ class WebDataset(ImageSource):
             if self.label not in sample.facts:
                 raise unknown_name("label key", self.label, sorted(sample.facts), where=where)
             found = sample.facts[self.label]
+            if isinstance(found, bool):
+                return "true" if found else "false"  # as JSON spells them
             if isinstance(found, str | int):
                 return found
             raise RequestError(f"the label {found!r} is neither a name nor a number", where=where)
@@ -163,9 +178,12 @@ class WebDataset(ImageSource):
         samples: dict[str, _Sample] = {}
         try:
             with tarfile.open(shard, "r:") as archive:
-                for member in archive:
-                    self._enter(samples, archive, member, shard)
+                members = [member for member in archive if member.isfile()]
                 _check_end(shard, archive.offset)
+                names = _sample_names([member.name for member in members])
+                for member in members:
+                    if member.name in names:
+                        self._enter(samples, archive, member, names[member.name], shard)
         except RequestError:
             raise
         except (tarfile.TarError, OSError, ValueError) as error:
@@ -175,14 +193,15 @@ class WebDataset(ImageSource):
         return samples
 
     def _enter(
-        self, samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path
+        self,
+        samples: dict[str, _Sample],
+        archive: tarfile.TarFile,
+        member: tarfile.TarInfo,
+        name: str,
+        shard: Path,
     ) -> None:
-        folder, _, file = member.name.rpartition("/")
-        stem, dot, ending = file.partition(".")
-        if not member.isfile() or not stem or not dot:
-            return
-        sample = samples.setdefault(f"{folder}/{stem}" if folder else stem, _Sample())
-        ending = f".{ending.lower()}"
+        sample = samples.setdefault(name, _Sample())
+        ending = member.name[len(name) :].lower()
         if ending == self._image_ending if self._image_ending else ending in _IMAGES:
             if sample.image is not None:
                 raise RequestError(
@@ -192,8 +211,7 @@ class WebDataset(ImageSource):
                 )
             sample.image = TarMember(shard, member.offset_data, member.size)
         elif ending in LABEL_ENDINGS and self.label is None:
-            text = _content(archive, member).decode().strip()
-            sample.labels[ending] = int(text) if text.isdecimal() else text
+            sample.labels[ending] = _content(archive, member).decode().strip()
         elif ending == ".json" and self.label is not None:
             facts = json.loads(_content(archive, member))
             sample.facts = facts if isinstance(facts, dict) else {}
@@ -201,7 +219,38 @@ class WebDataset(ImageSource):
 
 _IMAGES = image_extensions()
 _BLOCK_BYTES = 2**20
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def _sample_names(files: list[str]) -> dict[str, str]:
+    """Return the name of the sample that each file belongs to, without files that belong to none."""
+    names: dict[str, str] = {}
+    longer: defaultdict[str, set[str]] = defaultdict(set)  # endings by the name up to the last dot
+    for path in files:
+        file = path.rpartition("/")[2]
+        if file.startswith(".") or "." not in file:
+            continue
+        names[path] = path[: len(path) - len(file)] + file.partition(".")[0]
+        stem, _, ending = path.rpartition(".")
+        longer[stem].add(f".{ending.lower()}")
+    for path, name in names.items():
+        stem = path.rpartition(".")[0]
+        endings = longer[stem]
+        paired = not endings.isdisjoint(_IMAGES) and not endings.isdisjoint((*LABEL_ENDINGS, ".json"))
+        if stem != name and paired and longer[name].isdisjoint(_IMAGES):
+            names[path] = stem
+    return names
+
+
+def _as_numbers(labels: dict[str, list[Label]]) -> dict[str, npt.NDArray[np.generic]]:
+    """Return labels as numbers if all are whole numbers without leading zeros, else as texts."""
+    every = [str(label) for some in labels.values() for label in some]
+    numbers = all(_WHOLE.fullmatch(label) for label in every)
+    return {
+        split: np.array([int(label) if numbers else str(label) for label in some])
+        for split, some in labels.items()
+    }
 
 
 def _expanded(path: Path) -> list[Path]:

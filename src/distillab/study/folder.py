@@ -112,6 +112,12 @@ class StudyFolder:
         entries = json.loads(chosen or "{}").items()
         return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
 
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The trained weights that networks start from, one sentence each."""
+        with self.ledger() as ledger:
+            return tuple(json.loads(ledger.meta("starts") or "[]"))
+
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
@@ -169,6 +175,8 @@ class StudyFolder:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
+        if plan.starts:
+            meta["starts"] = json.dumps(plan.starts)
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

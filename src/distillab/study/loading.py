@@ -12,6 +12,7 @@ from distillab.errors import RequestError
 from distillab.modalities import modality_of
 from distillab.sources import Source
 from distillab.sources.ingest import load_dataset
+from distillab.sources.near_copies import count_near_copies
 from distillab.study.spec.references import check_references
 from distillab.study.spec.study import StudySpec
 
@@ -53,8 +54,12 @@ def load_study_data(spec: StudySpec, progress: LoadProgress | None = None) -> Da
             others[name], dropped = _without_leaks(others[name], dataset, f"others.{name}")
             if dropped:
                 notes.append(f"{dropped} examples of others.{name} are also in data and were left out.")
+    if source.near_copies == "keep" and (near := count_near_copies(dataset, progress)) and near.found:
+        notes.append(f"{near}; `duplicates: {{near: drop}}` leaves those of train and val out.")
+    if not others and not notes:
+        return dataset
     report = replace(dataset.report, notes=(*dataset.report.notes, *notes))
-    return replace(dataset, others=others, report=report) if others else dataset
+    return replace(dataset, others=others, report=report)
 
 
 def _without_leaks(other: Dataset, first: Dataset, where: str) -> tuple[Dataset, int]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from distillab.data.duplicates import content
 from distillab.data.examples import Examples, Indices
 from distillab.evidence.wording import listed
+from distillab.modalities.embedding.near_copies import find_near_copies
+from distillab.modalities.embedding.near_leaks import near_pairs
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import wilson_interval
 from distillab.profile.measure import Family, Gallery, Picture, exact_interval
-from distillab.profile.near_copies import find_near_copies
 from distillab.profile.profiled_dataset import ProfiledDataset, merge_splits
+from distillab.sources.near_copies import MOST_PAIRS
 
 _PAIRS_SHOWN = 8
 _ALARM_LEAK = 0.005  # share of a held-out split
@@ -86,7 +89,7 @@ def _find_pairs(images: Examples, split: Indices) -> DuplicatePairs:
     """
     _, codes = content(images.pool.items)
     codes, n = codes[images.rows], len(images)
-    parts = [np.stack(find_near_copies(images))]
+    parts = [np.stack(find_near_copies(images)), *_across(images, split)]
     for number in np.unique(split):
         first_with_code = np.full(int(codes.max()) + 1, -1)
         inside = np.flatnonzero(split == number)
@@ -96,6 +99,17 @@ def _find_pairs(images: Examples, split: Indices) -> DuplicatePairs:
         parts.append(np.sort(np.stack([first[repeated], repeated]), axis=0))
     pairs = np.unique(np.concatenate(parts, axis=1), axis=1)
     return DuplicatePairs(pairs[0], pairs[1], codes[pairs[0]] == codes[pairs[1]])
+
+
+def _across(images: Examples, split: Indices) -> list[Indices]:
+    """Return all near copies between each two splits, int64 ``[2, P]`` each: none is missed."""
+    found = []
+    inside = [np.flatnonzero(split == number) for number in np.unique(split)]
+    for one, other in combinations(inside, 2):
+        if len(one) * len(other) <= MOST_PAIRS:
+            first, second = near_pairs(images.select(one), images.select(other))
+            found.append(np.sort(np.stack([one[first], other[second]]), axis=0))
+    return found
 
 
 def _add_repeats(family: FamilyBuilder, within: DuplicatePairs, n: int) -> None:
@@ -151,7 +165,7 @@ def _add_leaks(
             wilson_interval(len(leaked), size),
             size,
             "Memorization is rewarded, and gains of distillation are underestimated. Exact duplicates are "
-            "removed from train by default (`duplicates: drop`), near copies are not.",
+            "removed from train by default, near copies only by `duplicates: {near: drop}`.",
             unit="share",
             alarm=f"{100 * share:.1f} % of {name} also occurs in {others} ({what})."
             if share >= _ALARM_LEAK

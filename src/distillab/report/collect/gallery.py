@@ -29,12 +29,14 @@ def galleries(folder: StudyFolder, conditions: Sequence[ConditionRecord]) -> tup
     """Return, for every factor, the same examples as read and at each level, drawn with the first seed.
 
     Each factor is shown alone, on its first role, so that its own effect can be seen. A factor that cannot be
-    applied alone is shown after the first level of the factors before it.
+    applied alone is shown after the first level of the factors before it. One that changes no example is not
+    shown.
     """
     levels, seed = folder.spec.factor_levels(), folder.spec.seed_list[0]
     return tuple(
         _gallery(folder, mine, [earlier[0] for earlier in levels[:place]], seed, conditions)
         for place, mine in enumerate(levels)
+        if mine[0].changes
     )
 
 

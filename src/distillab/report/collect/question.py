@@ -48,7 +48,7 @@ def dataset_view(folder: StudyFolder) -> DatasetView:
 def role_views(folder: StudyFolder) -> tuple[RoleView, ...]:
     """Return what filled each role, and which factors were applied to it."""
     spec = folder.spec
-    varied = [levels[0] for levels in spec.factor_levels()]
+    varied = [levels[0] for levels in spec.factor_levels() if levels[0].changes]
     applied = {role: [factor.name for factor in varied if role in factor.roles] for role in get_args(Role)}
 
     def described(role: Role, base: str) -> RoleView:

@@ -184,6 +184,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
             "Test sets are evaluated once, after training; metrics are from the last epoch unless they are "
             "named selected.",
             "A plain run that serves several provenances is listed under each of them and counts as one run.",
+            *folder.starts,
         ),
     )
 

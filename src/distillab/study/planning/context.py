@@ -183,5 +183,6 @@ def _must_have_targets(dataset: Dataset, task: Task) -> None:
             where="task",
             allowed=" or ".join(
                 f"task: {name}" for name in tasks if issubclass(type(held), tasks[name].targets)
-            ),
+            )
+            + f", or data with {task.targets.kind}",
         )

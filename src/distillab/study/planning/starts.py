@@ -132,11 +132,17 @@ def _source_of(entry: StudentEntry) -> _Source:
     if stated is not None:
         given = InputNormalization(stated.mean, stated.std)
         return _Source(entry.weights, entry.weights.name, (given, "students.normalization"))
-    return _Source(entry.weights, entry.weights.name, _recorded(entry.weights))
+    return _Source(entry.weights, entry.weights.name, recorded_normalization(entry.weights))
 
 
-def _recorded(weights: Path) -> tuple[InputNormalization, str] | None:
-    """Return the normalization in the record beside weights that distillab trained, or None."""
+def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | None:
+    """Return the normalization in the record beside weights that distillab trained, and that file.
+
+    The result is None if there is no record, or none of a normalization.
+
+    Raises:
+        RequestError: The record cannot be read.
+    """
     record = weights.with_name(RECORD)
     if not record.is_file():
         return None

@@ -126,6 +126,9 @@ def summarize_plan(
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
     report = dataset.report
     notes = list(report.notes)
+    if report.carved:
+        carved = ", ".join(f"{name} ({len(sets[name]):,} examples)" for name in reversed(report.carved))
+        notes.append(f"The source lacks splits, which are carved from train: {carved}.")
     if report.dropped_duplicates:
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:

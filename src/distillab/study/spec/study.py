@@ -39,6 +39,7 @@ from distillab.study.spec.forms import (
 )
 from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
+from distillab.study.spec.study_yaml import load_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
@@ -384,7 +385,7 @@ def read_study(path: Path) -> StudySpec:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
     try:
-        values = yaml.safe_load(text)
+        values = load_study_yaml(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -98,6 +99,14 @@ class TeacherSpec(PublicConfig):
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("classes", "class_map", mode="before")
+    @classmethod
+    def _names_of_classes(cls, value: Any) -> Any:
+        """Turn numbers into names: classes may be called 0, 1, 2."""
+        if isinstance(value, Mapping):
+            return {_class_name(key): _class_name(name) for key, name in value.items()}
+        return [_class_name(name) for name in value] if isinstance(value, list | tuple) else value
+
     @field_validator("provenance", "assistants", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
@@ -170,3 +179,7 @@ class TeacherSpec(PublicConfig):
         if self.recipe.keys() & PROVENANCE_NAMES:
             return dict(self.recipe.get(provenance) or {})
         return self.recipe
+
+
+def _class_name(name: Any) -> Any:
+    return str(name) if isinstance(name, int | float) else name

@@ -1,4 +1,4 @@
-"""Near copies: pairs of images that agree after size, brightness and contrast are removed."""
+"""Near copies within a set: pairs of images that agree after size, brightness and contrast are removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _THUMBNAIL_SIDE = 16  # pixels
 # Correlations, of two thumbnails and of the differences between their neighboring pixels, from which two
 # images are near copies. Pen strokes on an empty background agree easily, so the thresholds are higher for
 # gray images.
-_THRESHOLDS = {1: (0.985, 0.985), 3: (0.95, 0.9)}
+NEAR_THRESHOLDS = {1: (0.985, 0.985), 3: (0.95, 0.9)}
 _HASH_BITS = 16
 _HASH_TABLES = 8
 _HASH_AXES = 32  # principal axes whose signs are the bits
@@ -41,24 +41,29 @@ def find_near_copies(images: Examples) -> tuple[Indices, Indices]:
         >>> first.tolist(), second.tolist()
         ([4], [13])
     """
-    thumbnails = _thumbnails(images)
+    thumbnails = thumbnails_of(images)
     comparable = np.flatnonzero(thumbnails.any(axis=1))
     if len(comparable) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     everything = len(comparable) == len(images)
     candidates = _candidates(thumbnails if everything else thumbnails[comparable], images.select(comparable))
-    side = min(_THUMBNAIL_SIDE, *images.shape[1:])
+    side = thumbnail_side(images)
     found = []
     for start in range(0, len(candidates), _BATCH):
         part = comparable[candidates[start : start + _BATCH]]
-        found.append(part[_agree(thumbnails, part, images.shape[0], side)])
+        found.append(part[agree(thumbnails[part[:, 0]], thumbnails[part[:, 1]], images.shape[0], side)])
     pairs = np.concatenate(found) if found else np.zeros((0, 2), np.int64)
     return pairs[:, 0], pairs[:, 1]
 
 
-def _thumbnails(images: Examples) -> Thumbnails:
+def thumbnail_side(images: Examples) -> int:
+    """Return the side of the thumbnails of some images, in pixels."""
+    return min(_THUMBNAIL_SIDE, *images.shape[1:])
+
+
+def thumbnails_of(images: Examples) -> Thumbnails:
     """Return centered thumbnails of length 1, float32 ``[N, C * side * side]``; zeros for flat images."""
-    side = min(_THUMBNAIL_SIDE, *images.shape[1:])
+    side = thumbnail_side(images)
     found = np.empty((len(images), images.shape[0] * side * side), np.float32)
     for rows in batches(images):
         small = adaptive_avg_pool2d(torch.from_numpy(images.pixels(rows)).float() / 255, side).flatten(1)
@@ -102,10 +107,9 @@ def _pairs_of_bucket_mates(hashes: Indices, n: int) -> Indices:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _agree(thumbnails: Thumbnails, pairs: Indices, channels: int, side: int) -> npt.NDArray[np.bool_]:
+def agree(first: Thumbnails, second: Thumbnails, channels: int, side: int) -> npt.NDArray[np.bool_]:
     """Return which pairs agree both in their thumbnails and in the details of these: bool ``[P]``."""
-    threshold, detail_threshold = _THRESHOLDS[channels]
-    first, second = thumbnails[pairs[:, 0]], thumbnails[pairs[:, 1]]
+    threshold, detail_threshold = NEAR_THRESHOLDS[channels]
     alike: npt.NDArray[np.bool_] = np.einsum("pf,pf->p", first, second) >= threshold
     rows = np.flatnonzero(alike)
     if not len(rows):
