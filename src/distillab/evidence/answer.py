@@ -162,11 +162,8 @@ def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
         where = where if total == 1 else f"each of {total} comparisons with {study.plain} has"
         return f"There is no verdict on distillation ({names}): {where} fewer than {LEAST_PAIRS} pairs."
     if numbers["undecided"] == total:
-        where = (
-            ""
-            if total == 1
-            else f" in {'either' if total == 2 else 'any'} of {total} comparisons with {study.plain}"
-        )
+        any_of = "either" if total == 2 else "any"
+        where = "" if total == 1 else f" in {any_of} of {total} comparisons with {study.plain}"
         return f"The evidence does not show whether distillation ({names}) improves {metric}{where}."
     one_factor = len(study.factors) == 1 and not study.settings and len(methods) == 1
     noun = f"levels of {factor_name(study.factors[0])}" if one_factor else f"comparisons with {study.plain}"

@@ -1,4 +1,4 @@
-"""What the intervals of a study are about: over which draws of seeds, teachers and test examples they hold."""
+"""What the intervals of a study are about: draws of seeds, of teachers and of test examples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def estimand(study: Comparisons) -> str:
     Example:
         >>> from distillab.evidence.comparisons import compare
         >>> from distillab.tasks import Classification
-        >>> row = {"method": "kd", "baseline": "ce", "metric": "accuracy", "verdict": "helps", "n_teachers": 1}
-        >>> row |= {"n_pairs": 6, "ci_low": 0.01, "ci_high": 0.03, "ci_low_same_test": 0.02}
+        >>> row = {"method": "kd", "baseline": "ce", "metric": "accuracy", "verdict": "helps"}
+        >>> row |= {"n_teachers": 1, "n_pairs": 6, "ci_low": 0.01, "ci_high": 0.03, "ci_low_same_test": 0.02}
         >>> study = compare([row], Classification(), baseline="ce", controls=[], margin=0.01, confidence=0.95)
         >>> estimand(study)
         'Intervals cover new seeds and new test examples, with this one teacher.'
