@@ -90,7 +90,7 @@ def test_headline_is_about_the_primary_metric(finished: distillab.Finished) -> N
     effect |= {"n_pairs": 6, "verdict_family": "helps"}
     answer = summarize([effect], MultiLabel())
     assert answer.headline == "Distillation (kd) improves macro AUC."
-    assert answer.sentences[0] == "kd helps: +4.0 points [2.0, 6.0], 2 pairs."
+    assert answer.sentences[0] == "kd helps: +4.0 points [2.0, 6.0], 6 pairs."
 
 
 def test_contents_are_about_labels(contents: ReportContents) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from distillab.evidence.verdicts import verdict_of
 
-Interval = Callable[[float], tuple[float, float]]
+IntervalAt = Callable[[float], tuple[float, float]]
 """The confidence interval of a gain, for a confidence."""
 
 LARGEST_LEVEL = 0.999  # intervals at almost no confidence are points
@@ -16,7 +16,7 @@ SMALLEST_LEVEL = 1e-9
 _HALVINGS = 30
 
 
-def verdict_level(interval: Interval, margin: float) -> float:
+def verdict_level(interval: IntervalAt, margin: float) -> float:
     """Return the smallest error rate at which the interval of a gain gives a verdict; 1 if none does.
 
     It is the p-value of the verdict, whichever it is: the interval at one minus this error rate is the widest
