@@ -32,11 +32,14 @@ def coverage(pairs: int, teachers: int, examples: int, studies: int) -> tuple[fl
         values = table.mean(axis=1)
         low, high = guarded_interval(values)
         gain = paired_gain(values, np.zeros(pairs), teachers=of.tolist(), contributions=table)
-        held += [
-            low <= 0 <= high,
-            gain.ci_low_same_test <= 0 <= gain.ci_high_same_test,
-            gain.ci_low <= 0 <= gain.ci_high,
-        ]
+        held += np.array(
+            [
+                low <= 0 <= high,
+                gain.ci_low_same_test <= 0 <= gain.ci_high_same_test,
+                gain.ci_low <= 0 <= gain.ci_high,
+            ],
+            dtype=float,
+        )
     fixed, same, new = held / studies
     return fixed, same, new
 
