@@ -129,10 +129,10 @@ def _same_family(row: Row, other: Row) -> bool:
 
 
 def _teachers(study: Comparisons) -> list[str]:
-    """Return where the teacher is no better than the plain student."""
+    """Return where the teacher is no better than the plain student, from at least 5 pairs."""
     weak: dict[str, list[str]] = defaultdict(list)
     for row in study.main:
-        if row["n_pairs"] and _weak_teacher(row, study):
+        if row["n_pairs"] >= LEAST_PAIRS and _weak_teacher(row, study):
             place = study.place(row)
             if place not in weak[study.setting(row)]:
                 weak[study.setting(row)].append(place)
