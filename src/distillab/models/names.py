@@ -14,8 +14,8 @@ from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
 
 FORMS = {
-    "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
-    "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
+    "timm:NAME": "a network of timm (extra 'timm'), its stem fitted to the resolution",
+    "torchvision:NAME": "a classifier of torchvision, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
     "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
 }

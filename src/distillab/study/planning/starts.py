@@ -61,21 +61,24 @@ class Starts:
         self._sources: dict[StudentEntry, _Source] = {}
         self._known: dict[tuple[StudentEntry, ModelCosts], NetworkStart] = {}
 
-    def start(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
+    def start(self, entry: StudentEntry, costs: ModelCosts, key: str = "students") -> NetworkStart:
         """Return the start of a network, whose weights are loaded once to see that they fit.
 
         Args:
             entry: The network with its weights; without any, it starts from its pretrained ones.
             costs: Builds the network for its classes and the shape of its inputs.
+            key: The key of the study that names the network, for errors.
 
         Raises:
             RequestError: There are no such weights, they do not fit, or there is not one mean and standard
                 deviation per channel.
         """
-        key = entry, costs
-        if key not in self._known:
-            self._known[key] = self._try(entry, costs)
-        return self._known[key]
+        if (entry, costs) not in self._known:
+            try:
+                self._known[entry, costs] = self._try(entry, costs)
+            except RequestError as error:
+                raise error.within(key) from error
+        return self._known[entry, costs]
 
     def _try(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
         if entry not in self._sources:
@@ -114,12 +117,9 @@ class Starts:
             ) from error
 
     def _scaling(self, normalization: InputNormalization | None) -> InputScaling | None:
-        if normalization is None:
+        if normalization is None or is_of_study(normalization, self._statistics):
             return None
         mean, std = (each.astype(np.float64) for each in self._statistics)
-        own = np.array(normalization.mean), np.array(normalization.std)
-        if np.allclose(mean, own[0], rtol=0, atol=_SAME) and np.allclose(std, own[1], rtol=0, atol=_SAME):
-            return None
         return InputScaling(*normalization.after(mean.tolist(), std.tolist()))
 
 
@@ -131,8 +131,17 @@ def _source_of(entry: StudentEntry) -> _Source:
     stated = entry.normalisation
     if stated is not None:
         given = InputNormalization(stated.mean, stated.std)
-        return _Source(entry.weights, entry.weights.name, (given, "students.normalization"))
+        return _Source(entry.weights, entry.weights.name, (given, "normalization"))
     return _Source(entry.weights, entry.weights.name, recorded_normalization(entry.weights))
+
+
+def is_of_study(normalization: InputNormalization, statistics: ChannelStatistics) -> bool:
+    """Return True if a normalization is that by the study's statistics, which records round."""
+    own = (normalization.mean, normalization.std)
+    return all(
+        len(mine) == len(other) and np.allclose(mine, other, rtol=0, atol=_SAME)
+        for mine, other in zip(own, statistics, strict=True)
+    )
 
 
 def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | None:
