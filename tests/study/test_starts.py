@@ -183,7 +183,9 @@ def test_weights_that_do_not_fit_are_refused_at_plan_time(
     with pytest.raises(RequestError) as caught:
         plan(**SHORT, students=[started(weights, **keys)])
     line = str(caught.value)
-    assert line.startswith("students: ") and message in line and "\n" not in line and len(line) < 600
+    assert (
+        line.startswith("study.yaml: students: ") and message in line and "\n" not in line and len(line) < 600
+    )
 
 
 @pytest.mark.parametrize(

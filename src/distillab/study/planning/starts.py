@@ -50,14 +50,18 @@ class Starts:
         modality: What an example is. The preprocessing of weights is one of images; other inputs are
             normalized as the study does.
         digest: The content address of a file.
+        where: The file of the study, for errors.
 
     Attributes:
         notes: What each start is, one sentence each, in the order in which they were tried.
     """
 
-    def __init__(self, statistics: ChannelStatistics, modality: str, digest: Callable[[Path], str]) -> None:
+    def __init__(
+        self, statistics: ChannelStatistics, modality: str, digest: Callable[[Path], str], where: str
+    ) -> None:
         self.notes: dict[str, None] = {}
         self._statistics, self._images, self._digest = statistics, modality == "image", digest
+        self._where = where
         self._sources: dict[StudentEntry, _Source] = {}
         self._known: dict[tuple[StudentEntry, ModelCosts], NetworkStart] = {}
 
@@ -77,7 +81,7 @@ class Starts:
             try:
                 self._known[entry, costs] = self._try(entry, costs)
             except RequestError as error:
-                raise error.within(key) from error
+                raise error.within(key).within(self._where) from error
         return self._known[entry, costs]
 
     def _try(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
