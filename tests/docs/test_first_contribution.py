@@ -12,7 +12,15 @@ from support.documents import CodeBlock, code_blocks, commands, run_command
 from support.source_tree import ROOT
 
 PAGE = ROOT / "docs" / "first-contribution.md"
-COPIED = ("src", "docs", "tests/support", "tests/methods", "tests/conftest.py", "pyproject.toml")
+COPIED = (
+    "src",
+    "docs",
+    "tests/support",
+    "tests/methods",
+    "tests/data",
+    "tests/conftest.py",
+    "pyproject.toml",
+)
 
 
 @pytest.fixture
@@ -51,6 +59,7 @@ def test_the_page_works_as_written(project: Path) -> None:
             if command.startswith(".venv/bin/") and " run " not in command:
                 printed.append(run_command(command, project))
     assert "logit_correlation" in printed[0]
+    assert "logit_correlation,middle,correlation," in (project / "tests/data/method_goldens.csv").read_text()
     assert re.search(r"\d+ passed", printed[1]) and "failed" not in printed[1]
     assert (
         "| `logit_correlation` | Logit correlation: match the pattern"
