@@ -43,7 +43,7 @@ def profile(
             and ``test`` to these.
         against: Another dataset to measure the distance to.
         teacher: A model, with ``weights``; or the folder of a study, for its first teacher.
-        weights: The model's weights, a safetensors file.
+        weights: The model's weights: a safetensors file, or what ``torch.save`` wrote.
         embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
         keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
             and channels apply to the other dataset as well.

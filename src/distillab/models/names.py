@@ -12,11 +12,13 @@ from pathlib import Path
 from distillab.errors import RequestError
 from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
+from distillab.models.stems import split_stem, stem_is_never_fitted
 
 FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), its stem fitted to the resolution",
     "torchvision:NAME": "a classifier of torchvision, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
+    "NAME#original": "a network of timm or torchvision with the stem of its package at every resolution",
     "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
 }
 _REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)  # how timm declares a network
@@ -47,7 +49,10 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
             require_known_name(each, registered)
         return
     network, _ = split_input_size(name)
+    network, original = split_stem(network)
     library, colon, rest = network.partition(":")
+    if original and library not in ("timm", "torchvision"):
+        raise stem_is_never_fitted(network)
     if not colon:
         if network not in registered:
             raise unknown_model(network, registered)

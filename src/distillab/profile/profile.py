@@ -15,6 +15,7 @@ from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities.embedding import embeddings
+from distillab.profile.claims import CLAIMS
 from distillab.profile.families import FAMILIES, MeasureFamily
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.profile.measure import Family, Measure, measures_by_key
@@ -91,6 +92,7 @@ class Profile:
             "seconds": round(self.seconds, 2),
             "shared_seconds": {name: round(value, 2) for name, value in self.shared.items()},
             "alarms": list(self.alarms),
+            "claims": {key: CLAIMS[key].as_dict() for key in self.claims},
             "families": [family.as_dict() for family in self.families],
         }
 

@@ -113,6 +113,12 @@ class StudyFolder:
         return {model: f"{each['arithmetic']} ({each['reason']})" for model, each in entries}
 
     @property
+    def network_notes(self) -> tuple[str, ...]:
+        """What was found about the networks when the study was planned, one sentence each."""
+        with self.ledger() as ledger:
+            return tuple(json.loads(ledger.meta("notes") or "[]"))
+
+    @property
     def starts(self) -> tuple[str, ...]:
         """The trained weights that networks start from, one sentence each."""
         with self.ledger() as ledger:
@@ -174,6 +180,7 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
+        meta["notes"] = json.dumps(plan.notes)
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         if plan.starts:
             meta["starts"] = json.dumps(plan.starts)

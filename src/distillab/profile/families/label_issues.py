@@ -12,13 +12,19 @@ from cleanlab.rank import get_normalized_margin_for_each_label
 from distillab.data.examples import Indices
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
-from distillab.profile.label_noise import NoiseEstimate, estimate_label_noise
+from distillab.profile.label_noise import (
+    DirectedNoise,
+    NoiseEstimate,
+    estimate_directed_noise,
+    estimate_label_noise,
+)
 from distillab.profile.measure import Family, Gallery, Interval, exact_interval
 from distillab.profile.probe import FeatureMatrix, ProbePredictions, probe_out_of_fold
 from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
 
 _IMAGES_SHOWN = 16
 _ALARM_FROM = 0.01  # lower end of the interval of the share of wrong labels
+_DIRECTED_ALARM_FROM = 0.02
 _IMAGES_PER_DIMENSION = 16  # a probe with more dimensions is overconfident on images it was not fitted on
 _FEWEST_DIMENSIONS = 8
 _PRETRAINED_SAMPLE = 1_000  # about twenty images take a second on one core
@@ -62,7 +68,7 @@ def label_probe(features: FeatureMatrix, labels: Indices, ids: Indices, classes:
     return probe_out_of_fold(features[:, :kept], labels, ids, classes)
 
 
-def measure_label_issues(data: ProfiledDataset) -> Family | None:
+def measure_label_issues(data: ProfiledDataset) -> Family:
     """Estimate the share of wrong labels, count the labels that a probe contradicts, and show the worst."""
     family = FamilyBuilder("labels", "Labels", data.watch)
     judged = _judge(data)
@@ -78,6 +84,7 @@ def measure_label_issues(data: ProfiledDataset) -> Family | None:
         )
     contradicted = suspicious_labels(judged.probed)
     _add_rate(family, data, judged)
+    _add_directed(family, judged)
     _add_contradicted(family, judged, contradicted)
     _add_confidence(family, judged.probed)
     if judged.noise.judges:
@@ -92,6 +99,16 @@ def alarm_text(noise: NoiseEstimate) -> str:
         return ""
     return (
         f"About {100 * noise.rate:.1f} % of the labels are estimated to be wrong "
+        f"({100 * noise.low:.1f} to {100 * noise.high:.1f} %): see the pictures."
+    )
+
+
+def directed_alarm_text(noise: DirectedNoise) -> str:
+    """Return the alarm on labels moved to one other class, or an empty text if there is no evidence."""
+    if not noise.judges or noise.low < _DIRECTED_ALARM_FROM:
+        return ""
+    return (
+        f"About {100 * noise.rate:.1f} % of the labels are estimated to be moved to one other class "
         f"({100 * noise.low:.1f} to {100 * noise.high:.1f} %): see the pictures."
     )
 
@@ -152,13 +169,35 @@ def _add_rate(family: FamilyBuilder, data: ProfiledDataset, judged: _Judged) -> 
         noise.rate,
         noise.interval,
         len(probed.labels),
-        "Estimated together with the probe's own error, for wrong labels of any other class; those between "
-        "two similar classes look like difficult images and are mostly not counted. Hypothesis: the noisier "
+        "Estimated together with the probe's own error, for wrong labels that may be of any other class. "
+        "Hypothesis: the noisier "
         "the labels, the more weight a teacher that has not learned the noise deserves.",
         unit="share",
         hypothesis=True,
         claims=("C21",),
         alarm=alarm_text(noise),
+    )
+
+
+def _add_directed(family: FamilyBuilder, judged: _Judged) -> None:
+    """Add the share of labels moved from each class to one other class, if there are three classes."""
+    present, labels = np.unique(judged.probed.labels, return_inverse=True)
+    if len(present) < 3:
+        return
+    probed = ProbePredictions(judged.probed.probabilities[:, present], labels.astype(np.int64))
+    noise = estimate_directed_noise(probed)
+    means = "Wrong labels that all go from a class to the same other class, such as a renamed folder."
+    family.add(
+        "label_issues_directed",
+        "labels estimated to be moved to one other class",
+        noise.rate if noise.judges else math.nan,
+        noise.interval if noise.judges else Interval(math.nan, math.nan, "none: cannot judge"),
+        len(labels),
+        means
+        if noise.judges
+        else f"{means} Cannot judge: to this probe they look like classes that are hard to tell apart.",
+        unit="share",
+        alarm=directed_alarm_text(noise),
     )
 
 
@@ -257,7 +296,7 @@ def _worst(data: ProfiledDataset, judged: _Judged) -> Gallery:
         position = int(judged.positions[p])
         caption = f"labelled {data.class_name(position)}, looks like {data.classes[probed.predicted[p]]}"
         if noise.judges and noise.rate:
-            caption += f" ({100 * noise.wrong[p]:.0f} % likely wrong)"
+            caption = f"{100 * noise.wrong[p]:.0f} %: {caption}"
         pictures.append(data.picture(position, caption))
     if not noise.judges:
         note = (
@@ -266,5 +305,6 @@ def _worst(data: ProfiledDataset, judged: _Judged) -> Gallery:
         note += "difficult images."
     else:
         expected = float(noise.wrong[order].sum())
-        note = f"The labels that are most likely wrong; about {expected:.0f} of these {len(order)} are."
+        note = f"The labels that are most likely wrong; about {expected:.0f} of these {len(order)} are. "
+        note += "The percentage is the probability."
     return Gallery("Labels to check first", note, (("", tuple(pictures)),))

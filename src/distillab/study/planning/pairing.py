@@ -187,7 +187,8 @@ class Pairing:
                     allowed="`sees: student`, or `teacher` among the roles",
                 )
         for name in {teacher.whole, *teacher.assistants}:
-            self.teacher_costs("study").check(name)
+            given = self.provenance == "external" and name == teacher.whole
+            self.teacher_costs("study").check(name, not given)
         self.costs.check(self.student)
         shapes = self.teacher_costs("study").shapes(teacher.last_model)
         if self.class_map:

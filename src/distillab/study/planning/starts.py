@@ -13,7 +13,9 @@ from distillab.artefacts import RECORD
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.errors import RequestError
 from distillab.models import InputSpec, find_pretrained
+from distillab.models.efficientnet_lite import SIDES
 from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.spec.student import StudentEntry
@@ -103,6 +105,7 @@ class Starts:
         parts = [f"{entry.model} starts from {source.origin}", *([loaded.text] if loaded.text else [])]
         parts += [_preprocessing(source, normalization, self._images)]
         parts += [_size(source, entry.model, inputs)] if source.side else []
+        parts += [_stem(entry.model, inputs)] if entry.model in SIDES else []
         self.notes[f"{', '.join(parts)}."] = None
         return start
 
@@ -180,6 +183,12 @@ def _preprocessing(source: _Source, normalization: InputNormalization | None, im
         return "with the study's normalization, for want of their own (key `normalization`)"
     mean, std = (", ".join(f"{value:.3g}" for value in each) for each in vars(normalization).values())
     return f"with their normalization (mean {mean}; std {std})"
+
+
+def _stem(model: str, inputs: InputSpec) -> str:
+    """Return how the stem of an EfficientNet-Lite is fitted; a plan states that of other networks itself."""
+    small = inputs.shorter_side <= FITTED_UP_TO
+    return "with its first layer at a stride of 1, not 2, for small images" if small else "with its own stem"
 
 
 def _size(source: _Source, model: str, inputs: InputSpec) -> str:

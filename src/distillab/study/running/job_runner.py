@@ -120,7 +120,7 @@ class JobRunner:
             if path and file_digest(path) != origin.digest:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
             scaling = origin.scaling.as_dict() if origin.scaling else None
-            external = ExternalWeights(path, origin.classes, origin.class_map, scaling)
+            external = ExternalWeights(path, origin.classes, origin.class_map, scaling, origin.entry)
             return fixed_teacher(draft, model, sets, recipe, seeds, external=external, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
         if isinstance(origin, EnsembleOrigin):
