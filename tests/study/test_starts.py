@@ -268,7 +268,7 @@ def test_study_keeps_its_students_when_it_is_read_again(weights: Path, tmp_path:
 @pytest.mark.parametrize("mean", [0.25, 0.6])
 def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: Path, tmp_path: Path) -> None:
     def scaling(**keys: Any) -> Any:
-        teacher = {"provenance": "external", "weights": str(weights), **keys}
+        teacher = {"provenance": "external", "weights": str(weights), "at_chance": "continue", **keys}
         [job] = plan(**SHORT | {"teacher": teacher}, methods=["kd"]).teachers
         return job.origin.scaling
 
