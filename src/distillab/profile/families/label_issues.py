@@ -28,6 +28,8 @@ _DIRECTED_ALARM_FROM = 0.02
 _IMAGES_PER_DIMENSION = 16  # a probe with more dimensions is overconfident on images it was not fitted on
 _FEWEST_DIMENSIONS = 8
 _PRETRAINED_SAMPLE = 1_000  # about twenty images take a second on one core
+_PRETRAINED_PER_CLASS = 20  # fewer images per class do not suffice, however strong the features
+_SIMULATED = 5_000  # images
 _DRAWS = 3  # of labels, for what the probe would contradict if all labels were right
 
 
@@ -64,8 +66,12 @@ def label_probe(features: FeatureMatrix, labels: Indices, ids: Indices, classes:
         ids: int64 ``[N]``.
         classes: C.
     """
-    kept = max(_FEWEST_DIMENSIONS, len(features) // _IMAGES_PER_DIMENSION)
-    return probe_out_of_fold(features[:, :kept], labels, ids, classes)
+    return probe_out_of_fold(features[:, : _dimensions(len(features))], labels, ids, classes)
+
+
+def _dimensions(images: int) -> int:
+    """Return the number of dimensions of a probe for a number of images."""
+    return max(_FEWEST_DIMENSIONS, images // _IMAGES_PER_DIMENSION)
 
 
 def measure_label_issues(data: ProfiledDataset) -> Family:
@@ -119,8 +125,12 @@ def _judge(data: ProfiledDataset) -> _Judged | None:
     rows = np.flatnonzero(counts[data.images.labels] >= 2)
     if (counts >= 2).sum() < 2:
         return None
-    judged = _judged(data, rows, data.vectors[rows], data.kind)
+    every_class = len(rows) == len(data.images) and bool((counts > 0).all())
+    whole = every_class and _dimensions(len(rows)) >= data.vectors.shape[1]
+    judged = _judged(data, rows, data.vectors if whole else data.vectors[rows], data.kind)
     if judged.noise.judges or data.stronger is None:
+        return judged
+    if _PRETRAINED_PER_CLASS * len(data.classes) > _PRETRAINED_SAMPLE:
         return judged
     sample = np.sort(data.sample(_PRETRAINED_SAMPLE))
     present = np.bincount(data.images.labels[sample], minlength=len(counts)) >= 2
@@ -135,7 +145,10 @@ def _judged(data: ProfiledDataset, rows: Indices, features: FeatureMatrix, name:
     """Judge the images at ``rows`` by their features; the classes that occur are numbered from 0."""
     labels, ids = data.images.labels[rows], data.images.ids[rows]
     present, renumbered = np.unique(labels, return_inverse=True)
-    probed = label_probe(features, renumbered.astype(np.int64), ids, len(present))
+    if features is data.vectors:
+        probed = data.probe  # the same probe, which other families use as well
+    else:
+        probed = label_probe(features, renumbered.astype(np.int64), ids, len(present))
     noise = estimate_label_noise(probed)
     spread = np.zeros((len(rows), len(data.classes)))
     spread[:, present] = probed.probabilities
@@ -229,6 +242,7 @@ def _add_contradicted(family: FamilyBuilder, judged: _Judged, contradicted: np.n
 def _contradicted_without_noise(judged: _Judged) -> float:
     """Return the share of contradicted labels if the labels followed the probabilities of the probe."""
     rng, clean = np.random.default_rng(SAMPLING_SEED), judged.noise.clean
+    clean = clean[:: max(1, len(clean) // _SIMULATED)]
     cumulative = clean.cumsum(axis=1)
     shares = []
     for _ in range(_DRAWS):
