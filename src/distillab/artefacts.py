@@ -210,6 +210,7 @@ class RunRecord:
         phases: Seconds of training by phase.
         tested: By test set, the digest of its examples and the precision it was tested in.
         accuracy: By test set, the score of the last weights.
+        stem: How the network's stem is changed for small inputs; None if it is not.
         inputs: ``scale`` and ``shift`` per channel of the inputs of external weights, if they need them.
         interpolation: How the inputs of ``NAME@PIXELS`` are resized, if not bilinearly.
         normalization: ``mean`` and ``std`` per channel that the network's inputs are normalized with, of
@@ -242,6 +243,7 @@ class RunRecord:
     phases: Mapping[str, float] = field(default_factory=dict)
     tested: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
+    stem: str | None = None
     inputs: Mapping[str, Sequence[float]] | None = None
     interpolation: str | None = None
     normalization: Mapping[str, Sequence[float]] | None = None

@@ -148,7 +148,8 @@ def profile_command(
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The model's weights, safetensors.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
     ] = None,
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
     settings: Annotated[

@@ -125,6 +125,12 @@ def test_wrong_lists_of_files_are_refused(form: str, header: str, reason: str, t
     assert reason in refuse(tmp_path, source="csv", path="a.csv")
 
 
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe", b",,\n"])
+def test_empty_tables_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    assert "a.csv: there is no table in this file" in refuse(tmp_path, source="csv", path="a.csv")
+
+
 def test_name_that_two_files_have_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "a")
     write_images(tmp_path / "b", seed=3)

@@ -105,6 +105,7 @@ def test_indicators_of_many_classes_keep_their_classes(tmp_path: Path) -> None:
     ("labels", "reason"),
     [
         ([[0, 1], [1, 0]] * 6, "lists of [0, 1] and [1, 0] may be indicators of two classes or labels"),
+        ([[0, 1, 0], [1, 0]] * 6, "lists of zeros and ones have 2 to 3 values"),
         ([[0.3, 0.7], [0.6, 0.4]] * 6, "the list in row 0 holds 0.3"),
         ([[1, None], [2, 0]] * 6, "the list in row 0 holds a blank"),
         ([[[0], [1]], [[1], [1]]] * 6, "column 'label' holds values of type list<"),
@@ -155,6 +156,9 @@ def test_test_split_of_the_hub_without_labels_can_be_replaced(stated: str | None
     ("train", "test"), [("Training", "Testing"), ("cifar10_train", "cifar10_test"), ("train_0", "test_0")]
 )
 def test_files_of_splits_have_many_names(train: str, test: str, tmp_path: Path) -> None:
+    for hidden in ("pets/._train.parquet", "pets/__MACOSX/test.parquet"):
+        (tmp_path / hidden).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / hidden).write_bytes(b"no table")
     write_parquet(tmp_path / "pets" / f"{train}.parquet")
     write_parquet(tmp_path / "pets" / f"{test}.parquet", seed=1)
     assert list(read(tmp_path, source="parquet", path="pets").given()) == ["train", "test"]

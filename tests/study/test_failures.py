@@ -81,7 +81,7 @@ def test_dependents_of_a_failed_teacher_fail_and_are_retried_with_it(
 def test_weights_changed_since_the_plan_fail_the_run(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
-    teacher = {"provenance": "external", "weights": "w.safetensors"}
+    teacher = {"provenance": "external", "weights": "w.safetensors", "at_chance": "continue"}
     folder = begin(tmp_path, teacher=teacher, factors={}, seeds=1)
     save_file(build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(), weights)
     rows = run_here(folder)

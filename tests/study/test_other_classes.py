@@ -34,6 +34,7 @@ def external(folder: Path, **keys: Any) -> dict[str, Any]:
     return {
         "provenance": "external",
         "weights": str(weights(folder)),
+        "at_chance": "continue",
         "classes": NAMES,
         "class_map": TO_DATA,
         **keys,

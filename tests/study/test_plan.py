@@ -129,7 +129,10 @@ def test_each_of_several_teachers_has_its_own_id() -> None:
 
 def test_external_weights_are_in_ids_by_content(tmp_path: Path) -> None:
     model = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
-    given = {"teacher": {"provenance": "external", "weights": "w.safetensors"}, **ONE}
+    given = {
+        "teacher": {"provenance": "external", "weights": "w.safetensors", "at_chance": "continue"},
+        **ONE,
+    }
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     first = plan(tmp_path, **given)
     with torch.no_grad():
@@ -138,7 +141,7 @@ def test_external_weights_are_in_ids_by_content(tmp_path: Path) -> None:
     second = plan(tmp_path, **given)
     assert ids(first, "student") & ids(second, "student") == set(runs(first, method="ce"))
     (tmp_path / "w.safetensors").unlink()
-    with pytest.raises(RequestError, match="cannot read the weights"):
+    with pytest.raises(RequestError, match="cannot read weights"):
         plan(tmp_path, **given)
 
 

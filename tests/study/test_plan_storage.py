@@ -74,7 +74,12 @@ def test_workloads_are_known_before_planning(name: str) -> None:
 def test_workload_of_given_weights_is_known_before_planning(tmp_path: Path) -> None:
     network = build_model("resnet14", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
+    given = {
+        "model": "resnet14",
+        "provenance": "external",
+        "weights": "w.safetensors",
+        "at_chance": "continue",
+    }
     study = spec(tmp_path, teacher=given, methods=["ce", "kd", "random_teacher"])
     outline = Outline.of(study, load_dataset(study.source()))
     work = outline.workloads()

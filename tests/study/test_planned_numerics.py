@@ -102,7 +102,12 @@ def test_given_weights_are_timed_in_forward_passes(
     """In forward passes, for all views of its outputs, under the recipe of the students."""
     network = build_model("resnet14", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    given = {"model": "resnet14", "provenance": "external", "weights": "w.safetensors"}
+    given = {
+        "model": "resnet14",
+        "provenance": "external",
+        "weights": "w.safetensors",
+        "at_chance": "continue",
+    }
     study = spec(tmp_path, teacher=given, recipe={"epochs": 3, "steps": None, "precision": "bf16"})
     found = tuned(study)
     [call] = [each for each in faster_contiguous if each["workload"].model == "resnet14"]
@@ -118,7 +123,12 @@ def test_outputs_of_given_weights_use_the_chosen_numerics(
 ) -> None:
     network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     save_file(network.state_dict(), tmp_path / "w.safetensors")
-    given = {"model": "resnet8", "provenance": "external", "weights": "w.safetensors"}
+    given = {
+        "model": "resnet8",
+        "provenance": "external",
+        "weights": "w.safetensors",
+        "at_chance": "continue",
+    }
     study = spec(tmp_path, teacher=given, students=["resnet14"])
     bf16 = NumericsChoice(NumericsConfig("bf16"), "timed here", {NumericsConfig("bf16"): 1.0}, trained=False)
     monkeypatch.setattr(planning, "choose_numerics", lambda *_: {"resnet8": bf16})

@@ -137,7 +137,7 @@ def test_external_teacher_teaches(tmp_path: Path) -> None:
         build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8)).state_dict(),
         tmp_path / "w.safetensors",
     )
-    teacher = {"provenance": ["external", "full"], "weights": "w.safetensors"}
+    teacher = {"provenance": ["external", "full"], "weights": "w.safetensors", "at_chance": "continue"}
     rows = run_here(begin(tmp_path, teacher=teacher, factors={}, seeds=1))
     assert [row["status"] for row in rows] == ["done"] * 4
     assert len({row["teacher_kl"] for row in rows if row["method"] == "kd"}) == 2
@@ -151,7 +151,11 @@ def test_run_id_depends_on_the_weights_and_not_on_their_path(tmp_path: Path) -> 
         save_file(network.state_dict(), tmp_path / place / "w.safetensors")
         folder = begin(
             tmp_path / place,
-            teacher={"provenance": "external", "weights": str(tmp_path / place / "w.safetensors")},
+            teacher={
+                "provenance": "external",
+                "weights": str(tmp_path / place / "w.safetensors"),
+                "at_chance": "continue",
+            },
             factors={},
             seeds=1,
         )

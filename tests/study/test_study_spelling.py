@@ -25,6 +25,7 @@ AMERICAN: dict[str, Any] = {
         "model": "resnet8",
         "provenance": ["external", "full"],
         "weights": "w.safetensors",
+        "at_chance": "continue",
         "normalization": {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]},
         "recipe": {"full": {"optimizer": "adamw", "views": ["flip", {"color_jitter": {"hue": 0.2}}]}},
     },

@@ -130,6 +130,7 @@ def test_merged_classes_of_a_teacher_need_classification(tmp_path: Path) -> None
         "model": "resnet8",
         "provenance": "external",
         "weights": str(tmp_path / "teacher.safetensors"),
+        "at_chance": "continue",
         "classes": ["dry cough", "wet cough", "fever", "rash"],
     }
     merged = {**teacher, "class_map": {"dry cough": "cough", "wet cough": "cough"}}

@@ -121,7 +121,12 @@ def test_default_teacher_keys_keep_the_identity() -> None:
             "top_k must be left out",
         ),
         (
-            {"models": ["resnet8", "resnet14"], "provenance": "external", "weights": "w.safetensors"},
+            {
+                "models": ["resnet8", "resnet14"],
+                "provenance": "external",
+                "weights": "w.safetensors",
+                "at_chance": "continue",
+            },
             "full or same",
         ),
     ],
@@ -202,7 +207,7 @@ def test_ensemble_counts_all_its_members() -> None:
     assert sum(p.numel() for p in both.parameters()) == 2 * sum(p.numel() for p in one.parameters())
 
 
-GIVEN = {"model": "resnet8@16", "provenance": "external", "weights": "w.safetensors"}
+GIVEN = {"model": "resnet8@16", "provenance": "external", "weights": "w.safetensors", "at_chance": "continue"}
 OWN = {"mean": [0.1], "std": [2.0]}
 
 

@@ -16,6 +16,7 @@ from distillab.models.registry import (
     check_model_name,
     list_models,
     models,
+    stem_change,
 )
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
@@ -48,4 +49,5 @@ __all__ = [
     "inspect_network",
     "list_models",
     "models",
+    "stem_change",
 ]

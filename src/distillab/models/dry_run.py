@@ -26,23 +26,38 @@ def evaluating(model: nn.Module) -> Iterator[None]:
                 module.training = True
 
 
+# The names of logits in mappings and objects, the first that is there.
+LOGIT_NAMES = ("logits", "logit", "out", "output")
+
+
 def logits_of(output: Any) -> Tensor:
     """Return the logits ``[N, classes]`` in the output of a network.
 
     Args:
-        output: A tensor, or a mapping or object with a tensor called ``logits``.
+        output: A tensor; a mapping or object with a tensor called ``logits`` (or ``logit``, ``out``,
+            ``output``), as models of ``transformers`` return and networks with auxiliary heads in training;
+            or a tuple or list whose first entry is one of these.
 
     Raises:
         RequestError: There are no logits in it.
+
+    Example:
+        >>> logits_of({"logits": torch.zeros(2, 10), "features": torch.zeros(2, 64)}).shape
+        torch.Size([2, 10])
+        >>> logits_of((torch.zeros(2, 10), torch.zeros(2, 64))).shape
+        torch.Size([2, 10])
     """
     if isinstance(output, Tensor):
         return output
-    held = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    if isinstance(held, Tensor):
-        return held
+    for name in LOGIT_NAMES:
+        held = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(held, Tensor):
+            return held
+    if isinstance(output, tuple | list) and output and not isinstance(output[0], str | bytes):
+        return logits_of(output[0])
     raise RequestError(
         f"the network returns {type(output).__name__}, which holds no logits",
-        allowed="a tensor [N, classes], or an object with a tensor called logits",
+        allowed="a tensor [N, classes], a tuple that begins with one, or one called logits",
     )
 
 

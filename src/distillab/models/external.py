@@ -35,17 +35,24 @@ SPELLINGS = {
 }
 
 
-def from_timm(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
-    """Return the untrained network ``timm:NAME``.
+def from_timm(name: str, *, classes: int, inputs: InputSpec, original_stem: bool = False) -> nn.Module:
+    """Return the untrained network ``timm:NAME``, its stem fitted unless it is to be the original.
 
     Raises:
         RequestError: timm is not installed or has no such model, or its stem does not fit the inputs.
     """
-    return create_timm_model(name, inputs, num_classes=classes, in_chans=inputs.channels)
+    return create_timm_model(
+        name, inputs, original_stem=original_stem, num_classes=classes, in_chans=inputs.channels
+    )
 
 
 def create_timm_model(
-    name: str, inputs: InputSpec, *, weights: Path | None = None, **options: Any
+    name: str,
+    inputs: InputSpec,
+    *,
+    weights: Path | None = None,
+    original_stem: bool = False,
+    **options: Any,
 ) -> nn.Module:
     """Return the network ``timm:NAME`` for inputs of a size, untrained or with its pretrained weights.
 
@@ -54,6 +61,7 @@ def create_timm_model(
         inputs: Shape of one input.
         weights: The file of its pretrained weights. The network is then as it was trained, but for the
             positions of a transformer, which are those of these inputs.
+        original_stem: Whether the stem stays as it is in timm.
         options: Further arguments of ``timm.create_model``.
 
     Raises:
@@ -69,11 +77,11 @@ def create_timm_model(
     known = {key for kind in type(plan).__mro__ for key in inspect.signature(kind).parameters}
     if "img_size" not in known:
         model = build()
-        if weights is None:
+        if weights is None and not original_stem:
             fit_stem(model, full, inputs)
         return model
     build = partial(build, img_size=inputs.height if inputs.is_square else (inputs.height, inputs.width))
-    found = first_convolution(plan)
+    found = None if original_stem else first_convolution(plan)
     stride = found[1].stride if found else (1, 1)
     if found and "patch_size" in known and found[1].kernel_size == stride:
         patch = fitting_patch(full, stride[0], inputs)
@@ -102,8 +110,8 @@ def _timm(name: str) -> Any:
     return timm
 
 
-def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
-    """Return the untrained classifier ``torchvision:NAME``.
+def from_torchvision(name: str, *, classes: int, inputs: InputSpec, original_stem: bool = False) -> nn.Module:
+    """Return the untrained classifier ``torchvision:NAME``, its stem fitted unless it is to be the original.
 
     Raises:
         RequestError: The package has no such model, or its stem does not fit the inputs.
@@ -125,14 +133,14 @@ def from_torchvision(name: str, *, classes: int, inputs: InputSpec) -> nn.Module
                 allowed=f"{full}@224, which resizes them, or a vision transformer of timm",
             )
         patch = int(name.rsplit("_", 1)[1])
-        if fitting_patch(full, patch, inputs) != patch:
+        if not original_stem and fitting_patch(full, patch, inputs) != patch:
             raise unfit_stem(full, inputs, f"its patches are {patch}x{patch} pixels")
         facts["image_size"] = inputs.height
     model: nn.Module = torchvision.models.get_model(name, **facts)
     found = first_convolution(model)
     if found and found[1].in_channels != inputs.channels:
         replace_module(model, found[0], with_channels(found[1], inputs.channels))
-    if not transformer:
+    if not transformer and not original_stem:
         fit_stem(model, full, inputs)
     return model
 
@@ -148,8 +156,21 @@ def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -
         RequestError: There is no such factory, it fails or returns no network, or it takes a resolution and
             the inputs are not square.
     """
-    name = f"{module}:{factory}"
-    build = find_factory(module, factory)
+    return call_factory(find_factory(module, factory), f"{module}:{factory}", classes=classes, inputs=inputs)
+
+
+def call_factory(build: Callable[..., Any], name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+    """Return the network that a factory builds, called as :func:`from_module` describes.
+
+    Args:
+        build: The factory.
+        name: Its name, for messages.
+        classes: Number of logits.
+        inputs: Shape of one input.
+
+    Raises:
+        RequestError: It fails or returns no network, or it takes a resolution and the inputs are not square.
+    """
     arguments = _arguments(build, classes, inputs)
     if not inputs.is_square and not {*SPELLINGS["resolution"]}.isdisjoint(arguments):
         raise RequestError(
@@ -208,7 +229,8 @@ def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> di
     """The arguments of a factory by the names in its signature."""
     parameters = inspect.signature(build).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    # A partial function has been given what it needs beyond its named parameters.
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters) and not isinstance(build, partial)
     facts = {"classes": classes, "channels": inputs.channels, "resolution": inputs.height}
     arguments: dict[str, int | InputSpec] = {}
     if "inputs" in named:

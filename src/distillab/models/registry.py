@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import nn
 
 from distillab.errors import RequestError
@@ -13,6 +14,13 @@ from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.models.names import FORMS, require_known_name, unknown_model
+from distillab.models.stems import (
+    FITTED_UP_TO,
+    ORIGINAL_STEM,
+    describe_stem,
+    split_stem,
+    stem_is_never_fitted,
+)
 from distillab.registry import Registry
 
 SMALLEST_INPUT_SIDE = 8  # three stages leave at least 2x2 positions of it
@@ -103,6 +111,8 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         resized = InputSpec.square(inputs.channels, pixels)
         return resize_inputs(build_model(network, classes=classes, inputs=resized), pixels)
     library, colon, rest = name.partition(":")
+    if split_stem(network)[1] and library not in _BUILDERS:
+        raise stem_is_never_fitted(split_stem(network)[0])
     if not colon:
         if name not in models:
             raise unknown_model(name, models)
@@ -110,6 +120,43 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     model = _external(library, rest, classes, inputs)
     inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
     return model
+
+
+def stem_change(name: str, inputs: InputSpec) -> str:
+    """Return how the stem of a network is changed for small inputs, or ``""`` if it is not.
+
+    Only shapes are looked at: no memory is used and no random number drawn.
+
+    Args:
+        name: A name that :func:`build_model` accepts.
+        inputs: Shape of one input.
+
+    Example:
+        >>> stem_change("torchvision:mobilenet_v2", InputSpec.square(3, 64))
+        'features.0.0 is 3x3 with stride 1, not 3x3 with stride 2'
+        >>> stem_change("torchvision:mobilenet_v2#original", InputSpec.square(3, 64))
+        ''
+    """
+    several = ensemble_parts(name)
+    if several:
+        changes = {each: stem_change(each, inputs) for each in several[1]}
+        return "; ".join(f"{each}: {change}" for each, change in changes.items() if change)
+    network, pixels = split_input_size(name)
+    seen = inputs if pixels is None else InputSpec.square(inputs.channels, pixels)
+    library, _, rest = network.partition(":")
+    if library not in _BUILDERS or split_stem(rest)[1] or seen.shorter_side > FITTED_UP_TO:
+        return ""
+    with torch.device("meta"):
+        fitted = _external(library, rest, SHAPE_CLASSES, seen)
+        try:
+            original = _external(library, f"{rest}{ORIGINAL_STEM}", SHAPE_CLASSES, seen)
+        except RequestError:
+            original = None
+    return describe_stem(fitted, original)
+
+
+SHAPE_CLASSES = 2  # of networks whose stem alone is looked at
+_BUILDERS = ("timm", "torchvision")
 
 
 def check_model_name(name: str) -> None:
@@ -132,9 +179,12 @@ def check_model_name(name: str) -> None:
 
 def _external(library: str, name: str, classes: int, inputs: InputSpec) -> nn.Module:
     # Imported here: these files use the registry's neighbors, and two of them large libraries.
-    from distillab.models import external
+    from distillab.models import external, objects
 
+    if library == "object":
+        return objects.build_object(name, classes=classes, inputs=inputs)
     build = {"timm": external.from_timm, "torchvision": external.from_torchvision}.get(library)
     if build is None:
         return external.from_module(library, name, classes=classes, inputs=inputs)
-    return build(name, classes=classes, inputs=inputs)
+    network, original = split_stem(name)
+    return build(network, classes=classes, inputs=inputs, original_stem=original)

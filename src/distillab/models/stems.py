@@ -9,7 +9,8 @@ literature on CIFAR,
 - the pooling after the stem is removed;
 - the patches of a transformer shrink until there are at least 7 per side.
 
-Stems of other kinds are refused.
+Stems of other kinds are refused. ``NAME#original`` keeps the stem of the package, which given weights may
+need.
 """
 
 from __future__ import annotations
@@ -25,8 +26,68 @@ FITTED_UP_TO = 64  # pixels of the shorter side
 FEWEST_PATCHES, MOST_PATCHES = 7, 28
 POOLINGS = ("maxpool", "maxpool1", "features.pool0", "stem.pool")
 FITTING_NETWORKS = (
-    "images above 64 pixels, or networks such as resnet8x4, torchvision:resnet18 or timm:resnet18"
+    "images above 64 pixels, networks such as resnet8x4, torchvision:resnet18 or timm:resnet18, or "
+    "NAME#original, which keeps the stem as it is"
 )
+
+
+ORIGINAL_STEM = "#original"
+
+
+def split_stem(name: str) -> tuple[str, bool]:
+    """Return a network's name without ``#original``, and whether it had it.
+
+    Example:
+        >>> split_stem("torchvision:mobilenet_v2#original")
+        ('torchvision:mobilenet_v2', True)
+    """
+    return name.removesuffix(ORIGINAL_STEM), name.endswith(ORIGINAL_STEM)
+
+
+def with_original_stem(name: str) -> str:
+    """Return the name of the same network with the stem of its package.
+
+    Example:
+        >>> with_original_stem("torchvision:resnet18@64")
+        'torchvision:resnet18#original@64'
+    """
+    network, mark, pixels = name.partition("@")
+    return name if split_stem(network)[1] else f"{network}{ORIGINAL_STEM}{mark}{pixels}"
+
+
+def stem_is_never_fitted(name: str) -> RequestError:
+    """Return the error for ``#original`` after the name of a network whose stem is never changed."""
+    return RequestError(
+        "only networks of timm and torchvision have stems that are fitted to small images",
+        where=f"{name}{ORIGINAL_STEM}",
+        allowed=name,
+    )
+
+
+def describe_stem(fitted: nn.Module, original: nn.Module | None) -> str:
+    """Return how a fitted stem differs from that of the package, or ``""`` if it does not.
+
+    Args:
+        fitted: The network as it is built.
+        original: The network as its package builds it; None if it cannot take such inputs.
+    """
+    here, there = first_convolution(fitted), first_convolution(original) if original is not None else None
+    parts = []
+    if here and there and _sizes(here[1]) != _sizes(there[1]):
+        parts.append(f"{here[0]} is {_sizes(here[1])}, not {_sizes(there[1])}")
+    elif here and original is None:
+        parts.append(f"{here[0]} is {_sizes(here[1])}")
+    removed = [pool for pool in POOLINGS if original is not None and _pools(original, pool)]
+    parts += [f"{pool} is left out" for pool in removed if not _pools(fitted, pool)]
+    return ", ".join(parts)
+
+
+def _sizes(conv: nn.Conv2d) -> str:
+    return f"{'x'.join(map(str, conv.kernel_size))} with stride {max(conv.stride)}"
+
+
+def _pools(model: nn.Module, path: str) -> bool:
+    return _has(model, path) and not isinstance(model.get_submodule(path), nn.Identity)
 
 
 def first_convolution(model: nn.Module) -> tuple[str, nn.Conv2d] | None:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import RunRecord, load_state
+from distillab.artefacts import RunRecord
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.modalities import Normalization, normalization_of
 from distillab.models import InputSpec, build_model, check_model_name
+from distillab.models.weights import load_into
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
@@ -94,9 +95,7 @@ def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
     except RequestError as error:
         raise error.within("--teacher") from error
     if weights is None:
-        raise RequestError(
-            "a model name alone has no weights", where=where, allowed="--weights FILE.safetensors"
-        )
+        raise RequestError("a model name alone has no weights", where=where, allowed="--weights FILE")
     check_readable(weights, "--weights")
 
 
@@ -112,7 +111,7 @@ def load_teacher(
     Args:
         model_or_study: A model as in a study file (``resnet20``, ``timm:NAME``), with ``weights``; or the
             folder of a study.
-        weights: A safetensors file.
+        weights: A file of weights: safetensors, or what ``torch.save`` wrote.
         images: The images that it has to classify.
         normalize: Normalization of the dataset; a study brings its own.
         device: Where it computes.
@@ -135,8 +134,9 @@ def load_teacher(
     if weights is None:
         return _load_from_study(StudyFolder.open(Path(model_or_study)), images, device)
     model = str(model_or_study)
-    network = build_model(model, classes=len(images.classes), inputs=InputSpec(*images.shape))
-    load_state(network, weights)
+    width = len(images.classes)
+    network = build_model(model, classes=width, inputs=InputSpec(*images.shape))
+    load_into(network, weights, name=model, classes=width)
     return LoadedTeacher(model, network.to(device).eval(), normalize, device)
 
 

@@ -41,7 +41,8 @@ def check_classes(table: ExampleTable, given: tuple[str, ...]) -> tuple[str, ...
             what += f"{' and' if lacking else ''} train lacks {some(extra)}" if extra else ""
             raise RequestError(
                 what,
-                allowed="the same classes in every split, `classes` to keep common ones, or `rare_classes`",
+                allowed="the same classes in every split, `classes` to keep common ones, "
+                f"`splits: {{{name}: null}}` to carve {name} from train, or `rare_classes`",
             )
     return notes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ class FileTable(TableFiles):
         """Raise RequestError if the first row names a file: it is data, and the header is missing."""
         folder = self.root or table.parent
         for name in names:
-            is_file = bool(name) and "/" not in name.strip("/.") and (folder / name).is_file()
+            is_file = bool(name.strip("./")) and "." in name and os.path.lexists(folder / name)
             if is_file or Path(name).suffix.lower() in self.extensions():
                 raise RequestError(
                     f"the first row, with {name!r}, is data: there is no header",

@@ -78,6 +78,8 @@ def read_delimited(
     header = [name.strip() for name in header]
     while header and not header[-1] and all(len(row) == len(header) and not row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]  # every line ends with a delimiter
+    if not any(header):
+        raise RequestError("there is no table in this file", where=str(path), allowed="a header and rows")
     if repeated := [name for place, name in enumerate(header) if name in header[:place]]:
         raise RequestError(f"two columns are called {repeated[0]!r}", where=str(path))
     for row in rows:

@@ -103,7 +103,7 @@ class ClassFolders(Source):
         found = {split: self._class_files(root, groups) for split, root in layout.splits.items()}
         for split, files in found.items():
             if not any(files.values()):
-                raise self._without_files(layout.splits[split].path, left_out)
+                raise self._without_files(split, layout.splits[split].path, left_out)
         classes = tuple(sorted(set().union(*found.values()), key=natural_key))
         paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
         group_names, codes = self._grouped(paths, groups)
@@ -126,7 +126,7 @@ class ClassFolders(Source):
             left_out=left_out,
         )
 
-    def _without_files(self, root: Path, left_out: dict[str, int]) -> RequestError:
+    def _without_files(self, split: str, root: Path, left_out: dict[str, int]) -> RequestError:
         """Return the error for a folder, of a split or as a whole, without files in the right place."""
         below = f"{self._levels}/<{self.noun}>"
         place = "a class folder" if self.class_pattern is None else "any folder"
@@ -135,6 +135,8 @@ class ClassFolders(Source):
         if OUTSIDE in left_out:
             allowed += ["`class_pattern` if names of files state classes"]
             allowed += [f"`splits: {{train: .}}` if {root.name!r} is a class"] if root != self.path else []
+        if split != "train":
+            allowed += [f"`splits: {{{split}: null}}` to carve the {split} split from train"]
         return RequestError(
             f"there is no {self.noun} in {place} here{beside}", where=str(root), allowed=" or ".join(allowed)
         )

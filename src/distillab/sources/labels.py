@@ -175,9 +175,15 @@ def indicator_width(lists: Mapping[str, Sequence[LabelList]], where: str) -> int
     """
     given = [each for some in lists.values() for each in some if each is not None]
     widths = {len(each) for each in given}
-    if len(widths) != 1 or (width := widths.pop()) < 2:
-        return None
     if any(type(label) is str or label not in (0, 1) for each in given for label in each):
+        return None
+    if len(widths) > 1 and any(len(set(each)) < len(each) for each in given):
+        raise RequestError(
+            f"lists of zeros and ones have {min(widths)} to {max(widths)} values",
+            where=where,
+            allowed="one value for every class, or lists of class numbers that name each class once",
+        )
+    if len(widths) != 1 or (width := widths.pop()) < 2:
         return None
     if any(len(set(each)) < len(each) for each in given) or isinstance(given[0][0], bool):
         return width

@@ -16,7 +16,7 @@ from distillab.sources.cells import ImageColumn
 from distillab.sources.columns import choose_image_column, column_images, is_text
 from distillab.sources.listed_files import ListedFiles
 from distillab.sources.source import ImageSource, RawSplits, source
-from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name
+from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name, visible_files
 from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
 
 
@@ -117,7 +117,7 @@ def hub_files(folder: Path, choice: SplitChoice) -> dict[str, list[Path]]:
         RequestError: There are none, none for train, or two folders with one split (two configurations of a
             dataset, which must not be read as one).
     """
-    found = sorted(folder.rglob("*.parquet"))
+    found = visible_files(folder, "*.parquet")
     names = {path: (*shard_names(path.stem), *shard_names(path.parent.name)) for path in found}
     chosen = choice.of(list(dict.fromkeys(name for some in names.values() for name in some)), str(folder))
     files: dict[str, list[Path]] = {}

@@ -76,8 +76,15 @@ def source_from_argument(argument: str) -> Source:
         shards = any(path.glob("*.tar"))
         kind = "parquet" if tables else "webdataset" if shards else "folder"
         return parse_source({"source": kind, "path": path}, Path(), argument)
-    kinds = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".npz": "npz", ".tar": "webdataset"}
-    if path.suffix not in kinds:
+    kinds = {
+        ".parquet": "parquet",
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".tab": "csv",
+        ".npz": "npz",
+        ".tar": "webdataset",
+    }
+    if path.suffix.lower() not in kinds:
         allowed = f"a folder, {', '.join(kinds)}"
         raise RequestError("this file is not a dataset", where=argument, allowed=allowed)
-    return parse_source({"source": kinds[path.suffix], "path": path}, Path(), argument)
+    return parse_source({"source": kinds[path.suffix.lower()], "path": path}, Path(), argument)

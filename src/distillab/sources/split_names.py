@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distillab.errors import RequestError, unknown_name
@@ -115,6 +116,20 @@ def shard_names(stem: str) -> tuple[str, ...]:
     """
     match = _SHARD.fullmatch(stem)
     return (match[1],) if match else tuple(dict.fromkeys((stem.partition("-")[0] or stem, stem)))
+
+
+def visible_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder that match a pattern, sorted, without hidden ones and ``__MACOSX``.
+
+    Example:
+        >>> visible_files(Path("no such folder"), "*.tar")
+        []
+    """
+    return [
+        path
+        for path in sorted(folder.rglob(pattern))
+        if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+    ]
 
 
 def looks_like_fold(name: str) -> bool:

@@ -19,7 +19,7 @@ from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.labels import encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
-from distillab.sources.split_names import shard_names, splits_by_name
+from distillab.sources.split_names import shard_names, splits_by_name, visible_files
 
 LABEL_ENDINGS = (".cls", ".txt")
 Label = str | int
@@ -107,7 +107,7 @@ class WebDataset(ImageSource):
 
     def _shards(self) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
         """Return the shards of each split, train first, sorted by name, and notes on those left out."""
-        found = sorted(self.path.rglob("*.tar")) if self.path.is_dir() else _expanded(self.path)
+        found = visible_files(self.path, "*.tar") if self.path.is_dir() else _expanded(self.path)
         missing = [path for path in found if not path.is_file()]
         if missing or not found:
             raise RequestError(

@@ -238,12 +238,14 @@ class WeightsOrigin:
         scaling: How images are scaled for it, if not as for the other networks.
         classes: How many classes it knows, if it is given classes of its own.
         class_map: From those classes to the data's, if they differ.
+        entry: The entry of the file to which the choice is limited.
     """
 
     digest: str | None = None
     scaling: InputScaling | None = None
     classes: int | None = None
     class_map: tuple[int, ...] | None = None
+    entry: str = ""
 
     def as_dict(self) -> JsonObject:
         # The id names the content of the weights, so their path is always null in it.
@@ -252,6 +254,8 @@ class WeightsOrigin:
             fixed["inputs"] = self.scaling.as_dict()
         if self.classes is not None:
             fixed |= {"classes": self.classes, "class_map": self.class_map}
+        if self.entry:
+            fixed["entry"] = self.entry
         return {"fixed": fixed}
 
 
@@ -263,9 +267,8 @@ def read_origin(spec: JsonObject) -> Origin:
     """Return how the teacher of a stored specification comes to be."""
     if "fixed" in spec:
         fixed = spec["fixed"]
-        return WeightsOrigin(
-            fixed["digest"], read_scaling(fixed), fixed.get("classes"), read_class_map(fixed)
-        )
+        classes, entry = fixed.get("classes"), fixed.get("entry", "")
+        return WeightsOrigin(fixed["digest"], read_scaling(fixed), classes, read_class_map(fixed), entry)
     if "members" in spec:
         return EnsembleOrigin(tuple(spec["members"]))
     if "taught" in spec:

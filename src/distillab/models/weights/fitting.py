@@ -130,7 +130,7 @@ def load_into(
         held.path,
         chosen.entry.name,
         chosen.prefix,
-        tuple(dict.fromkeys(_difference(each, chosen) for each in fits[1:])),
+        tuple(dict.fromkeys(_difference(each, chosen) for each in fits[1:] if not _same(each, chosen))),
         chosen.unused,
         chosen.fresh,
         stated,
@@ -235,6 +235,11 @@ def _rank(attempt: Attempt) -> tuple[object, ...]:
     averaged = attempt.entry.is_averaged or any("ema" in part.split("_") for part in parts)
     teacher = any("teacher" in part.split("_") for part in parts)
     return not averaged, attempt.entry.rank, teacher, len(parts), attempt.prefix
+
+
+def _same(one: Attempt, other: Attempt) -> bool:
+    """Return True if two parts are the same tensors."""
+    return all(value is other.matched.get(place) for place, value in one.matched.items())
 
 
 def _difference(other: Attempt, chosen: Attempt) -> str:

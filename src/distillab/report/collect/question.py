@@ -39,7 +39,7 @@ def dataset_view(folder: StudyFolder) -> DatasetView:
         dropped_duplicates=report.dropped_duplicates,
         broken=report.broken,
         carved=report.carved,
-        notes=report.notes,
+        notes=(*report.notes, *folder.network_notes),
         digest=dataset.digest,
         modality=dataset.modality,
     )

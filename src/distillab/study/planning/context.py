@@ -63,7 +63,7 @@ class PlanContext:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, costs_of: CostsOf | None = None) -> None:
         self.spec, self.dataset, self.task = spec, dataset, spec.task_config()
-        _must_have_targets(dataset, self.task)
+        must_have_targets(dataset, self.task)
         self.written_task = None if self.task.name == DEFAULT_TASK else Canonical(self.task.as_dict())
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
@@ -79,7 +79,7 @@ class PlanContext:
         self.file_digest = cache(file_digest)
         self.chain = cache(partial(teacher_chain, spec.teacher))
         self.generations = cache(partial(generations_before, spec.teacher))
-        self.starts = Starts(self.statistics, dataset.modality, self.file_digest)
+        self.starts = Starts(self.statistics, dataset.modality, self.file_digest, spec.where)
         self._varied_starts = frozenset(
             role
             for levels in self.levels
@@ -174,7 +174,7 @@ class PlanContext:
         return torch.from_numpy(targets.take(np.array([0])).joined(targets.unknown(1)).values)
 
 
-def _must_have_targets(dataset: Dataset, task: Task) -> None:
+def must_have_targets(dataset: Dataset, task: Task) -> None:
     """Raise RequestError unless the data hold what the task learns from."""
     held = dataset.train.targets
     if not isinstance(held, task.targets):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method
 from distillab.models import InputSpec, OutputShapes, build_model, count_macs, inspect_network
+from distillab.models.output_checks import check_outputs
 from distillab.tasks import Task
 
 
@@ -23,6 +24,12 @@ class ModelCosts:
         classes: Number of logits.
         inputs: Shape of an input.
 
+    Attributes:
+        macs: Multiply-accumulates of one forward pass, by name.
+        shapes: Shapes of the outputs, by name.
+        check: Raises RequestError if a network cannot be built for these inputs, or returns no logits; by
+            name, and whether it is trained.
+
     Example:
         >>> ModelCosts(10, InputSpec.square(1, 8)).macs("resnet8")
         763520
@@ -31,6 +38,7 @@ class ModelCosts:
     def __init__(self, classes: int, inputs: InputSpec) -> None:
         self.classes, self.inputs = classes, inputs
         self.macs = cache(self._macs)
+        self.check = cache(self._check)
         self.shapes = cache(self._shapes)
 
     def build(self, name: str) -> nn.Module:
@@ -38,9 +46,10 @@ class ModelCosts:
         with torch.random.fork_rng(devices=[]):
             return build_model(name, classes=self.classes, inputs=self.inputs)
 
-    def check(self, name: str) -> None:
-        """Raise RequestError if a network cannot be built for these inputs."""
+    def _check(self, name: str, trained: bool = True) -> None:
+        """Raise RequestError if a network cannot be built for these inputs, or returns no logits."""
         self.macs(name)
+        check_outputs(self.build(name), self.inputs, name=name, classes=self.classes, trained=trained)
 
     def _macs(self, name: str) -> int:
         return count_macs(self.build(name), self.inputs)

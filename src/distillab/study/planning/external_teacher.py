@@ -1,29 +1,203 @@
-"""A teacher with given weights: how its inputs are scaled, and its outputs before anything is trained."""
+"""A teacher with given weights: its network, its classes, and its outputs before anything is trained."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import torch
 from scipy.special import softmax
+from torch import nn
 
-from distillab.artefacts import load_state
+from distillab.artefacts import StoredLogits
 from distillab.data.channel_statistics import ChannelStatistics
+from distillab.data.class_map import class_map
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
-from distillab.models.input_transforms import rescale_inputs
+from distillab.models import InputSpec, stem_change
+from distillab.models.input_transforms import InputNormalization, rescale_inputs
+from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_weights
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import TeacherProbabilities
+from distillab.study.planning.starts import is_of_study, recorded_normalization
 from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
 
 _CPU = torch.device("cpu")
+KEY = "teacher.weights"
+
+
+@dataclass(frozen=True, eq=False)
+class GivenTeacher:
+    """A teacher whose weights are given, opened and fitted to its network.
+
+    Attributes:
+        spec: The study, with the stem and the classes that follow from the weights written out.
+        dataset: Its data.
+        network: The network, on the CPU, in evaluation mode, for inputs normalized as in the study.
+        loaded: Which part of the file was loaded.
+        stem: How the stem of the network was changed for small inputs; empty if it was not.
+        order: What is known of the order of its classes, in a sentence.
+    """
+
+    spec: StudySpec
+    dataset: Dataset
+    network: nn.Module
+    loaded: LoadedWeights
+    stem: str
+    order: str
+
+    @property
+    def model(self) -> str:
+        """The name of the network."""
+        return self.spec.teacher.whole
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes in the order of its logits."""
+        return self.spec.teacher.classes or self.dataset.classes
+
+    @property
+    def where(self) -> str:
+        """The key and the file, for errors."""
+        return f"{KEY}: {self.loaded.path}"
+
+    def logits(self, examples: Examples, device: torch.device = _CPU) -> StoredLogits:
+        """Return its logits in its own classes, float16 ``[N, classes]``, without the student transform."""
+        whole = replace(examples, student_transform=None)
+        self.network.to(device)
+        return predict(self.network, whole, normalization_of(self.dataset), device, "fp32")
+
+
+def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None:
+    """Return the external teacher of a study, or None if its teacher is trained.
+
+    Raises:
+        RequestError: The weights cannot be read or do not fit the network, the normalization does not fit the
+            examples, or the weights state other classes than the data.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["kd"],
+        ... )
+        >>> open_given_teacher(spec, load_dataset(spec.source())) is None
+        True
+    """
+    path = spec.weights_path()
+    if path is None:
+        return None
+    try:
+        file = read_weights(path)
+        network, loaded, fitted = _load(spec, dataset, file)
+    except RequestError as error:
+        raise error.within(KEY) from error
+    resolved, order = _with_class_order(fitted, dataset, loaded)
+    scaling = input_scaling(spec, dataset.normalization())
+    network = (rescale_inputs(network, scaling.scale, scaling.shift) if scaling else network).eval()
+    change = stem_change(resolved.teacher.whole, InputSpec(*dataset.train.shape))
+    return GivenTeacher(resolved, dataset, network, loaded, change, order)
+
+
+def with_stem(spec: StudySpec, stem: str) -> StudySpec:
+    """Return a study whose teacher has the ``fitted`` or the ``original`` stem."""
+    return _with_teacher(spec, stem=stem)
+
+
+def _with_teacher(spec: StudySpec, **keys: object) -> StudySpec:
+    return spec.model_copy(update={"teacher": spec.teacher.model_copy(update=keys)})
+
+
+def _load(spec: StudySpec, dataset: Dataset, file: WeightFile) -> tuple[nn.Module, LoadedWeights, StudySpec]:
+    """Return a network with the weights in it, and the study with the stem and classes that they fit."""
+    first: RequestError | None = None
+    for tried in _candidates(spec, dataset, file):
+        classes = tried.teacher.classes or dataset.classes
+        width = tried.task_config().head_width(len(classes))
+        model = tried.teacher.whole
+        network = new_model(model, dataset.train, 0, _CPU, logits=width)
+        try:
+            loaded = load_into(network, file, name=model, classes=width, entry=tried.teacher.entry)
+        except RequestError as error:
+            first = first or error
+        else:
+            return network, loaded, tried
+    assert first is not None
+    raise first
+
+
+def _candidates(spec: StudySpec, dataset: Dataset, file: WeightFile) -> Iterator[StudySpec]:
+    """Yield the study with each stem and each number of classes that its weights may have."""
+    stems = [spec]
+    if spec.teacher.stem == "auto" and stem_change(spec.teacher.whole, InputSpec(*dataset.train.shape)):
+        stems.append(with_stem(spec, "original"))
+    for each in stems:
+        yield each
+        others = len(file.class_names) != len(dataset.classes)
+        if not spec.teacher.classes and file.class_names and others:
+            yield _with_teacher(each, classes=file.class_names)
+
+
+def _with_class_order(spec: StudySpec, dataset: Dataset, loaded: LoadedWeights) -> tuple[StudySpec, str]:
+    """Return a study with the classes of its teacher written out if their order is not that of the data, and
+    what is known of it."""
+    stated, written, own = loaded.class_names, spec.teacher.classes, dataset.classes
+    source = loaded.names_from
+    if not stated:
+        taken = "`classes`" if written else "the data: " + _shown(own)
+        return spec, f"the weights state no order of classes; it is taken to be that of {taken}"
+    if written and written != stated:
+        if set(written) == set(stated):
+            raise RequestError(
+                f"the weights have another order of classes ({source}): {_shown(stated)}",
+                where="teacher.classes",
+                allowed="the order of the weights, or no `classes`",
+            )
+        return spec, f"the order of classes is that of `classes`; the weights have other names ({source})"
+    if stated == own:
+        return spec, f"the weights have the order of classes of the data ({source})"
+    renamed = spec.teacher.class_map or _renamed(stated, own)
+    try:
+        class_map(stated, own, dataset.train, renamed)
+    except RequestError as error:
+        if written:  # the student may have fewer classes, for which it is looked for again
+            return spec, f"the order of classes is that of `classes`, and of the weights ({source})"
+        raise RequestError(
+            f"the weights are for the classes {_shown(stated)} ({source}), the data have {_shown(own)}",
+            where=f"{KEY}: {loaded.path}",
+            allowed="`class_map` with the data's names of those classes, or `classes` in the data's order",
+        ) from error
+    found = "are mapped by name" if set(stated) != set(own) else "have another order and are mapped by name"
+    mapped = _with_teacher(spec, classes=stated, class_map=renamed)
+    return mapped, f"the classes of the weights ({source}) {found}: {_shown(stated)}"
+
+
+def _renamed(stated: tuple[str, ...], own: tuple[str, ...]) -> dict[str, str]:
+    """Return the data's names of classes that are written differently in case, separators or synonyms."""
+    by_letters = {_letters(name): name for name in own}
+    if len(by_letters) < len(own):
+        return {}
+    found = {
+        name: by_letters.get(_letters(name), by_letters.get(_letters(name.partition(",")[0])))
+        for name in stated
+        if name not in own
+    }
+    return {name: target for name, target in found.items() if target is not None}
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | None:
@@ -49,26 +223,16 @@ def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | N
         >>> given_teacher(spec, load_dataset(spec.source())) is None
         True
     """
-    weights = spec.weights_path()
-    if weights is None:
+    if spec.weights_path() is None:
         return None
-    normalize = normalization_of(dataset)
-
-    @cache
-    def network() -> torch.nn.Module:
-        classes = len(spec.teacher.classes) or None
-        model = new_model(spec.teacher.model, dataset.train, 0, _CPU, logits=classes)
-        load_state(model, weights)
-        scaling = input_scaling(spec, dataset.normalization())
-        return (rescale_inputs(model, scaling.scale, scaling.shift) if scaling else model).eval()
-
+    opened = cache(lambda: open_given_teacher(spec, dataset))
     known: dict[str, Probabilities] = {}
 
     def probabilities(examples: Examples) -> Probabilities:
         if examples.input_digest not in known:
-            whole = replace(examples, student_transform=None)
-            logits = predict(network(), whole, normalize, _CPU, "fp32")
-            known[examples.input_digest] = softmax(logits.astype(np.float32), axis=1)
+            teacher = opened()
+            assert teacher is not None
+            known[examples.input_digest] = softmax(teacher.logits(examples).astype(np.float32), axis=1)
         return known[examples.input_digest]
 
     return probabilities
@@ -82,12 +246,18 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         statistics: Means and standard deviations of the study's channels.
 
     Returns:
-        None if the teacher has no normalization of its own.
+        None if the teacher has no normalization of its own: the study states none, and a record beside the
+        weights (of a network that distillab trained) states none or that of the study.
 
     Raises:
         RequestError: There is not one mean and standard deviation per channel.
     """
-    own = spec.teacher.normalisation
+    stated, weights = spec.teacher.normalisation, spec.weights_path()
+    own = InputNormalization(stated.mean, stated.std) if stated else None
+    where = "teacher.normalization"
+    if own is None and weights is not None and (recorded := recorded_normalization(weights)):
+        own, where = recorded
+        own = None if is_of_study(own, statistics) else own
     if own is None:
         return None
     mean, std = (each.astype(np.float64) for each in statistics)
@@ -95,7 +265,7 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         raise RequestError(
             f"the examples have {len(mean)} channels, and there are {len(own.mean)} means and "
             f"{len(own.std)} standard deviations",
-            where="teacher.normalization",
+            where=where,
             allowed="one of each per channel",
         )
     own_mean, own_std = np.array(own.mean), np.array(own.std)

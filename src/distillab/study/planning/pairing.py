@@ -98,7 +98,8 @@ class Pairing:
             )
         taught = self.taught("study").facts
         costs = self.context.costs(len(taught.classes), taught.shape)
-        return self.context.starts.start(StudentEntry(model=teacher.model, pretrained=True), costs)
+        entry = StudentEntry(model=teacher.model, pretrained=True)
+        return self.context.starts.start(entry, costs, "teacher")
 
     def teacher_seed(self, part: str, kind: str) -> int:
         """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
@@ -206,7 +207,8 @@ class Pairing:
                     allowed="`sees: student`, or `teacher` among the roles",
                 )
         for name in {teacher.whole, *teacher.assistants}:
-            self.teacher_costs("study").check(name)
+            given = self.provenance == "external" and name == teacher.whole
+            self.teacher_costs("study").check(name, not given)
         self.costs.check(self.student)
         shapes = self.teacher_costs("study").shapes(teacher.last_model)
         if self.class_map:

@@ -11,14 +11,19 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
+from distillab.models import InputSpec, ensemble_parts, stem_change
+from distillab.notebook import html_table
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
-from distillab.study.planning.context import PlanContext
+from distillab.study.planning.context import PlanContext, must_have_targets
+from distillab.study.planning.external_teacher import open_given_teacher
 from distillab.study.planning.numerics import choose_numerics
 from distillab.study.planning.planner import Planner, pairings_of
 from distillab.study.planning.replicate import Replicate, expand
 from distillab.study.planning.storage import Storage, choose_storage
+from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.numerics.device import single_threaded
@@ -36,6 +41,8 @@ class Plan:
         numerics: How each network computes, if it was chosen.
         stored_bytes: Most bytes that stored teacher outputs can take.
         starts: The trained weights that networks start from, one sentence each.
+        notes: What was found about the networks, one sentence each.
+        trial: What a given teacher is worth on the data; None if the teacher is trained.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -49,10 +56,26 @@ class Plan:
     numerics: Mapping[str, NumericsChoice]
     stored_bytes: int = 0
     starts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    trial: TeacherTrial | None = None
 
     def count(self, kind: Kind) -> int:
         """Return the number of jobs of a kind."""
         return sum(job.kind == kind for job in self.jobs.values())
+
+    def _repr_html_(self) -> str:
+        """Return the size of the plan, as notebooks show it."""
+        runs = ", ".join(f"{self.count(kind):,} {kind} runs" for kind in ("student", "teacher"))
+        excluded = sum(cell.excluded is not None for cell in self.cells)
+        rows = [
+            ("runs", runs),
+            ("conditions", f"{len(self.conditions):,}, each under one seed"),
+            ("excluded", f"{excluded:,} of {len(self.cells):,} cells"),
+            ("teacher outputs", f"{self.stored_bytes / 1e6:,.1f} MB at most"),
+            *((f"numerics of {model}", str(choice)) for model, choice in self.numerics.items()),
+            *(("start", start) for start in self.starts),
+        ]
+        return html_table("Plan", rows)
 
     @property
     def teachers(self) -> list[TeacherJob]:
@@ -84,6 +107,7 @@ class Outline:
         context: What all conditions share.
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
+        trial: What a given teacher is worth on the data; None if the teacher is trained.
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
@@ -99,19 +123,37 @@ class Outline:
     context: PlanContext
     replicates: tuple[Replicate, ...]
     storage: Storage
+    trial: TeacherTrial | None = None
 
     @classmethod
-    def of(cls, spec: StudySpec, dataset: Dataset, *, progress: Progress | None = None) -> Outline:
-        """Expand a study on its data.
+    def of(
+        cls,
+        spec: StudySpec,
+        dataset: Dataset,
+        *,
+        device: torch.device | None = None,
+        progress: Progress | None = None,
+    ) -> Outline:
+        """Expand a study on its data. A given teacher is tried first.
+
+        Args:
+            spec: The study.
+            dataset: Its data.
+            device: Where a given teacher is tried; the CPU if None.
+            progress: Called with (stage, done, total).
 
         Raises:
             RequestError: The data cannot reach a level, or a network or method cannot serve the data.
         """
-        context = PlanContext(spec, dataset)
+        task = spec.task_config()
+        must_have_targets(dataset, task)
+        given = open_given_teacher(spec, dataset)
+        trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
+        context = PlanContext(given.spec if given else spec, dataset)
         with single_threaded():
             replicates = tuple(_reported(expand(context), context.replicate_count, progress))
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
-        return cls(context, replicates, storage)
+        return cls(context, replicates, storage, trial)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -131,8 +173,29 @@ class Outline:
         planner = Planner(self.context, self.storage, defaultdict(lambda: usual, configs))
         cells = planner.add(self.replicates)
         conditions = tuple(replicate.record for replicate in self.replicates)
-        starts = tuple(self.context.starts.notes)
-        return Plan(MappingProxyType(planner.jobs), conditions, cells, numerics, planner.stored_bytes, starts)
+        return Plan(
+            MappingProxyType(planner.jobs),
+            conditions,
+            cells,
+            numerics,
+            planner.stored_bytes,
+            tuple(self.context.starts.notes),
+            (*(self.trial.sentences if self.trial else ()), *self._stem_notes()),
+            self.trial,
+        )
+
+    def _stem_notes(self) -> list[str]:
+        """Return a sentence for each network that the study trains whose stem is changed for small images."""
+        spec, inputs = self.context.spec, InputSpec(*self.context.dataset.train.shape)
+        own = () if spec.teacher.provenance == ("external",) else (*spec.teacher.members, spec.teacher.whole)
+        students = (student_entry(student).model for student in spec.students)
+        names = dict.fromkeys((*own, *spec.teacher.assistants, *students))
+        changes = {name: stem_change(name, inputs) for name in names if not ensemble_parts(name)}
+        return [
+            f"The stem of {name} is changed for {inputs.size} images: {change}."
+            for name, change in changes.items()
+            if change
+        ]
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
@@ -157,7 +220,7 @@ def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
         >>> [plan.count(kind) for kind in ("teacher", "outputs", "student")]
         [1, 1, 2]
     """
-    return Outline.of(spec, dataset).plan({}, device)
+    return Outline.of(spec, dataset, device=device).plan({}, device)
 
 
 def tuned_plan(
@@ -188,7 +251,7 @@ def tuned_plan(
         >>> {model: str(choice.numerics) for model, choice in plan.numerics.items()}
         {'resnet8': 'fp32 channels_last eager'}
     """
-    outline = Outline.of(spec, dataset, progress=progress)
+    outline = Outline.of(spec, dataset, device=device, progress=progress)
     numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
     return outline.plan(numerics, device)
 

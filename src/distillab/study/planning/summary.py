@@ -138,6 +138,7 @@ def summarize_plan(
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
+    notes += plan.notes
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -205,7 +206,8 @@ def _pace(
         if progress:
             progress(f"timing {model}", place, len(choices))
         training[model] = 3 * costs.macs(model) * _rate(workload(model), chosen, device)
-    forward, teacher = 0.0, spec.teacher.last_model
+    given = plan.trial.model if plan.trial and not spec.teacher.assistants else None
+    forward, teacher = 0.0, given or spec.teacher.last_model
     if any(method.distils for method in spec.method_specs()):
         chosen = plan.numerics.get(teacher, usual)
         forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)

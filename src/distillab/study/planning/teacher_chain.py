@@ -50,7 +50,7 @@ def teacher_chain(
     if teacher.models:
         members = (
             TeacherPart(f"teacher {place}" if place else "teacher", model, "trained")
-            for place, model in enumerate(teacher.models)
+            for place, model in enumerate(teacher.members)
         )
         first = (*members, TeacherPart("teachers", teacher.whole, "ensemble"))
     else:

@@ -141,4 +141,5 @@ class TeacherJobs:
             input_scaling(spec, self.context.statistics),
             len(classes) if classes else None,
             pairing.class_map if classes else None,
+            spec.teacher.entry,
         )

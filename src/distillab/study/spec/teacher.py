@@ -18,6 +18,7 @@ from pydantic import (
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.models import Combine, ensemble_name
+from distillab.models.stems import with_original_stem
 from distillab.study.spec.storage_budget import StoredOutputs
 
 Provenance = Literal["same", "full", "external"]
@@ -26,6 +27,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
     *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
+    *("stem", "entry", "at_chance"),
 )
 
 
@@ -61,7 +63,12 @@ class TeacherSpec(PublicConfig):
         provenance: What the teacher learned from. ``full``: the full training set without factors, one
             network per study. ``same``: the manipulated transfer set, one network per condition and seed.
             ``external``: it has given ``weights``.
-        weights: The weights of an external teacher, a safetensors file.
+        weights: The weights of an external teacher: a file of safetensors, or one that ``torch.save`` wrote.
+        entry: The entry or prefix in the file, such as ``ema``, if several fit the network.
+        stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
+            takes the one that the weights fit.
+        at_chance: Whether a study with a given teacher that is no better than chance on the study's data is
+            to ``stop`` or to ``continue``.
         normalisation: The channel statistics that the given weights were trained with, if they are not the
             study's. Written ``normalization``.
         pretrained: Whether a teacher that is trained in the study starts from the pretrained weights of its
@@ -91,6 +98,9 @@ class TeacherSpec(PublicConfig):
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
     weights: Path | None = None
+    entry: str = ""
+    stem: Literal["auto", "fitted", "original"] = "auto"
+    at_chance: Literal["stop", "continue"] = "stop"
     normalisation: ExternalStatistics | None = None
     pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
@@ -115,7 +125,9 @@ class TeacherSpec(PublicConfig):
     @model_validator(mode="after")
     def _weights_belong_to_external(self) -> TeacherSpec:
         if ("external" in self.provenance) != (self.weights is not None):
-            raise ValueError("provenance external and weights (a safetensors file) go together")
+            raise ValueError("provenance external and weights (a file) go together")
+        if self.entry and self.weights is None:
+            raise ValueError("entry is one of a file of weights")
         if self.normalisation is not None and self.weights is None:
             raise ValueError(
                 "normalization is that of given weights; networks trained in the study share the study's"
@@ -151,7 +163,16 @@ class TeacherSpec(PublicConfig):
     @property
     def whole(self) -> str:
         """The first network of the chain, or the ensemble that is first."""
-        return self.model or ensemble_name(self.combine, self.models)
+        parts = [self._with_stem(name) for name in self.models or (self.model,)]
+        return parts[0] if self.model else ensemble_name(self.combine, parts)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The networks that teach together; empty for a single one."""
+        return tuple(self._with_stem(name) for name in self.models)
+
+    def _with_stem(self, name: str) -> str:
+        return with_original_stem(name) if self.stem == "original" else name
 
     @property
     def last_model(self) -> str:

@@ -14,6 +14,7 @@ from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
 from distillab.models.input_transforms import rescale_inputs
+from distillab.models.weights import load_into
 from distillab.training.loop.cohort import StepCallback
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
@@ -49,11 +50,12 @@ class ExternalWeights:
     """What is known of a teacher that is not trained here.
 
     Attributes:
-        weights: A safetensors file, or None for initial weights.
+        weights: A file of weights, or None for initial weights.
         classes: How many logits it gives, if not one per class of the data.
         class_map: The data's class of each of its classes, if they differ.
         inputs: ``scale`` and ``shift`` per channel that turn the study's normalized images into those that
             the weights were trained on.
+        entry: The entry of the file to which the choice is limited.
 
     Example:
         >>> ExternalWeights(Path("resnet20.safetensors"), classes=100).classes
@@ -64,6 +66,7 @@ class ExternalWeights:
     classes: int | None = None
     class_map: ClassMap | None = None
     inputs: Mapping[str, Sequence[float]] | None = None
+    entry: str = ""
 
 
 def train_teacher(
@@ -162,9 +165,10 @@ def fixed_teacher(
         >>> fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=external, device=cpu).steps
         0
     """
-    network = new_model(model, sets.train, seeds.init, device, logits=external.classes or _width(sets))
+    width = external.classes or _width(sets)
+    network = new_model(model, sets.train, seeds.init, device, logits=width)
     if external.weights is not None:
-        load_state(network, external.weights)
+        load_into(network, external.weights, name=model, classes=width, entry=external.entry)
     network = rescale_inputs(network, **external.inputs) if external.inputs else network
     student = StudentSpec(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
     return _write_untrained(student, network, device, external.class_map, external.inputs)

@@ -19,7 +19,7 @@ from distillab.artefacts import (
     save_state,
 )
 from distillab.data.class_map import ClassMap
-from distillab.models import InputSpec, count_macs, count_parameters
+from distillab.models import InputSpec, count_macs, count_parameters, stem_change
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import predict
 from distillab.training.loop.results import TrainedNetwork
@@ -78,6 +78,7 @@ def write_trained(
             )
             for name, images in sets.eval.items()
         },
+        stem=stem_change(student.model, InputSpec(*sets.train.student_shape)) or None,
         inputs=scaling,
         interpolation=start.interpolation if start else None,
         normalization=_normalization(sets, scaling),

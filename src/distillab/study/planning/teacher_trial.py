@@ -1,0 +1,264 @@
+"""The trial of a given teacher on the data of a study, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from distillab.data.class_map import ClassMap, class_map
+from distillab.data.examples import Examples
+from distillab.data.targets import Targets
+from distillab.errors import RequestError
+from distillab.models.output_checks import ends_in_probabilities, sums_to_one
+from distillab.study.planning.external_teacher import GivenTeacher, open_given_teacher, with_stem
+from distillab.tasks import Task
+from distillab.tasks.arrays import Logits
+from distillab.training.teachers.class_mapping import to_student_classes
+
+MOST_EXAMPLES: Final = 1000  # of val that a teacher is tried on
+FEWEST_EXAMPLES: Final = 200  # training examples are added to fewer, to tell the teacher from chance
+LABEL_PERMUTATIONS: Final = 199
+ALPHA: Final = 0.01  # a teacher is at chance if permuted labels do as well more often than this
+SATURATED: Final = 65504.0  # the largest float16, in which infinite logits are stored
+HALF_TOLERANCE: Final = 1e-2  # of a sum of probabilities in float16
+
+
+@dataclass(frozen=True)
+class TeacherTrial:
+    """What a given teacher is worth on the data of a study.
+
+    Attributes:
+        model: The network.
+        text: Which part of the file was loaded, in a few words.
+        metric: The primary metric of the task.
+        score: The metric on the validation set; NaN without one.
+        n: Validation examples that it was tried on.
+        chance: The mean of the metric for permuted labels.
+        p_value: How often permuted labels do as well, on ``n_tested`` examples.
+        n_tested: Validation and training examples of that test.
+        enough_examples: Whether perfect outputs would differ from chance on so many examples.
+        notes: What else a user should know, one sentence each.
+
+    Example:
+        >>> trial = TeacherTrial("resnet14", "entry 'ema'", "accuracy", 0.9, 300, 0.25, 0.005, 300, True, ())
+        >>> trial.at_chance
+        False
+        >>> trial.sentences[0]
+        "The given teacher resnet14 (entry 'ema') has accuracy 0.900 on 300 val examples; chance is 0.250."
+    """
+
+    model: str
+    text: str
+    metric: str
+    score: float
+    n: int
+    chance: float
+    p_value: float
+    n_tested: int
+    enough_examples: bool
+    notes: tuple[str, ...]
+
+    @property
+    def at_chance(self) -> bool:
+        """True if it is not significantly better than chance."""
+        return self.enough_examples and self.p_value > ALPHA
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, for a plan and a report."""
+        loaded = f" ({self.text})" if self.text else ""
+        first = f"The given teacher {self.model}{loaded} has {self.metric} {self.score:.3f} on {self.n} val "
+        first += f"examples; chance is {self.chance:.3f}."
+        few = (
+            () if self.enough_examples else (f"{self.n_tested} examples are too few to tell it from chance.",)
+        )
+        warned = ("It is at chance, and goes on by `at_chance: continue`.",) if self.at_chance else ()
+        return (first, *few, *warned, *self.notes)
+
+
+def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -> TeacherTrial:
+    """Return what a given teacher is worth on the data, or refuse it.
+
+    Args:
+        teacher: The teacher.
+        task: What it has to predict.
+        device: Where it computes.
+
+    Raises:
+        RequestError: Its outputs are not finite or are probabilities, it is at chance, or it is better with
+            the original stem of its network.
+    """
+    dataset, spec = teacher.dataset, teacher.spec.teacher
+    mapping, known = _mapping(teacher)
+    val, extra = _examples(dataset.val, dataset.train, known)
+    sets = [each for each in (val, extra) if len(each)]
+    if not sets:
+        raise RequestError(
+            "there are no labelled examples of its classes to try it on",
+            where=teacher.where,
+            allowed="data with labels",
+        )
+    logits = [_logits(teacher, each, device) for each in sets]
+    mapped = [to_student_classes(each, mapping).astype(np.float32) for each in logits]
+    targets = [_targets(each, known, dataset.classes) for each in sets]
+    score = task.score(mapped[0], targets[0]) if len(val) else float("nan")
+    whole, labels = np.concatenate(mapped), targets[0] if len(sets) == 1 else targets[0].joined(targets[1])
+    chance, p_value = _permuted(task, whole, labels)
+    best = _permuted(task, _perfect(labels), labels)[1]
+    trial = TeacherTrial(
+        teacher.model,
+        teacher.loaded.text,
+        task.primary,
+        score,
+        len(val),
+        chance,
+        p_value,
+        len(labels),
+        best <= ALPHA,
+        _notes(teacher),
+    )
+    if teacher.stem and spec.stem == "auto":
+        _must_not_be_better_with_the_original_stem(teacher, task, whole, labels, sets, mapping, device)
+    if trial.at_chance and spec.at_chance == "stop":
+        stem = ", the stem (`stem: original`)" if teacher.stem else ""
+        raise RequestError(
+            f"{task.primary} {task.score(whole, labels):.3f} on {len(labels)} examples is at chance "
+            f"({chance:.3f}): these weights do not recognize these data",
+            where=teacher.where,
+            allowed="check `normalization`, the order of the classes (`classes`), the architecture"
+            f"{stem}, or write `at_chance: continue`",
+        )
+    return trial
+
+
+def _notes(teacher: GivenTeacher) -> tuple[str, ...]:
+    order = f"{teacher.order[:1].upper()}{teacher.order[1:]}."
+    if not teacher.stem:
+        return (order,)
+    return (
+        order,
+        f"Given weights and a changed stem: {teacher.stem}; `stem: original` keeps that of the package.",
+    )
+
+
+def _mapping(teacher: GivenTeacher) -> tuple[ClassMap | None, tuple[int, ...]]:
+    """Return the mapping to those classes of the data that the teacher knows, and their numbers."""
+    dataset, names = teacher.dataset, teacher.spec.teacher.class_map
+    own, places = dataset.classes, range(len(dataset.classes))
+    try:
+        return class_map(teacher.classes, own, dataset.train, names), tuple(places)
+    except RequestError as error:
+        if "corresponds" not in error.what:  # a name that does not exist
+            raise
+        known = [place for place in places if _knows(teacher, own[place])]
+    if not known:
+        raise RequestError(
+            "the teacher and the data have no class in common",
+            where="teacher.classes",
+            allowed="`class_map` with the data's names of its classes",
+        )
+    return class_map(teacher.classes, [own[place] for place in known], dataset.train, names), tuple(known)
+
+
+def _knows(teacher: GivenTeacher, name: str) -> bool:
+    try:
+        class_map(teacher.classes, [name], teacher.dataset.train, teacher.spec.teacher.class_map)
+    except RequestError:
+        return False
+    return True
+
+
+def _examples(val: Examples, train: Examples, known: tuple[int, ...]) -> tuple[Examples, Examples]:
+    """Return labelled validation examples of the known classes, and training examples if those are few."""
+    found = _spread(_known(val, known), MOST_EXAMPLES)
+    return found, _spread(_known(train, known), max(0, FEWEST_EXAMPLES - len(found)))
+
+
+def _known(examples: Examples, known: tuple[int, ...]) -> Examples:
+    targets = examples.targets
+    if len(known) == len(examples.classes):
+        return examples.select(targets.labelled)
+    return examples.select(targets.labelled & targets.belong_to(np.array(known)))
+
+
+def _spread(examples: Examples, most: int) -> Examples:
+    """Return at most so many examples, evenly spread over a set."""
+    if len(examples) <= most:
+        return examples
+    return examples.select(np.linspace(0, len(examples) - 1, most).astype(np.int64))
+
+
+def _targets(examples: Examples, known: tuple[int, ...], classes: tuple[str, ...]) -> Targets:
+    whole = len(known) == len(classes)
+    return examples.targets if whole else examples.targets.of_classes(np.array(known))
+
+
+def _logits(teacher: GivenTeacher, examples: Examples, device: torch.device) -> Logits:
+    """Return logits of a teacher, or refuse what is none."""
+    logits = teacher.logits(examples, device)
+    largest = np.abs(logits.astype(np.float32)).max(axis=1)
+    finite = int((largest < SATURATED).sum())  # neither NaN nor infinite
+    if finite < len(logits):
+        raise RequestError(
+            f"{teacher.model} gives outputs that are not finite for {len(logits) - finite} of {len(logits)} "
+            "examples",
+            where=teacher.where,
+            allowed="finite weights, and the `normalization` that they were trained with"
+            + (f"; the stem was changed ({teacher.stem}): `stem: original`" if teacher.stem else ""),
+        )
+    if sums_to_one(torch.from_numpy(logits), HALF_TOLERANCE):
+        raise ends_in_probabilities(teacher.model, "softmax").within(teacher.where)
+    return logits
+
+
+def _permuted(task: Task, logits: Logits, targets: Targets) -> tuple[float, float]:
+    """Return the mean score under permuted labels, and how often it is at least that of the labels."""
+    score = task.score(logits, targets)
+    rng = np.random.default_rng(0)
+    null = [
+        task.score(logits, targets.take(rng.permutation(len(targets)).astype(np.int64)))
+        for _ in range(LABEL_PERMUTATIONS)
+    ]
+    reached = sum(each >= score for each in null)  # a score that is undefined is never reached
+    return float(np.nanmean(null)), (1 + reached) / (1 + LABEL_PERMUTATIONS)
+
+
+def _perfect(targets: Targets) -> Logits:
+    """Return the outputs of a network that is always right."""
+    return targets.members.astype(np.float32) * 2 - 1
+
+
+def _must_not_be_better_with_the_original_stem(
+    teacher: GivenTeacher,
+    task: Task,
+    logits: Logits,
+    targets: Targets,
+    sets: list[Examples],
+    mapping: ClassMap | None,
+    device: torch.device,
+) -> None:
+    """Raise RequestError if the weights do better with the stem of the package, which their shapes do not
+    show."""
+    try:
+        other = open_given_teacher(with_stem(teacher.spec, "original"), teacher.dataset)
+    except RequestError:
+        return  # they are not weights of the original stem
+    assert other is not None
+    parts = [to_student_classes(_logits(other, each, device), mapping) for each in sets]
+    original = np.concatenate(parts).astype(np.float32)
+    scores = task.score(logits, targets), task.score(original, targets)
+    rng, better = np.random.default_rng(0), 0
+    for _ in range(LABEL_PERMUTATIONS):
+        drawn = rng.integers(0, len(targets), len(targets)).astype(np.int64)
+        part = targets.take(drawn)
+        better += task.score(original[drawn], part) > task.score(logits[drawn], part)
+    if scores[1] > scores[0] and better >= (1 - ALPHA) * LABEL_PERMUTATIONS:
+        raise RequestError(
+            f"{task.primary} is {scores[1]:.3f} with the original stem of {teacher.model}, and "
+            f"{scores[0]:.3f} with the one for small images ({teacher.stem})",
+            where=teacher.where,
+            allowed="`stem: original`, or `stem: fitted`",
+        )
