@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distillab.api import Study
 from distillab.artefacts import RECORD, WEIGHTS, RunRecord
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
@@ -285,3 +286,13 @@ def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: P
     (tmp_path / RECORD).write_text("no JSON")
     with pytest.raises(RequestError, match=r"record\.json: cannot read the normalization"):
         scaling()
+
+
+def test_python_takes_entries_and_mappings(weights: Path) -> None:
+    mapping = {"model": "resnet8", "weights": str(weights)}
+    usual: dict[str, Any] = {"study": "s", "data": {"source": "digits"}, "teacher": {"model": "resnet8"}}
+    first, second = (
+        Study(**usual, students=students, methods=["kd"]).spec
+        for students in (mapping, [StudentEntry(**mapping)])
+    )
+    assert first.identity == second.identity and first.student_entries == second.student_entries
