@@ -214,7 +214,13 @@ def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = 
         raise RequestError(
             f"{source.dataset_name} is {source.modality}, which cannot be profiled", allowed="images"
         )
-    lenient = source.model_copy(update={"on_broken": "skip", "duplicates": "keep"})
+    lenient = source.model_copy(
+        update={
+            "on_broken": "skip",
+            "duplicates": "keep",
+            "rare_classes": source.rare_classes or "train",
+        }
+    )
     dataset = load_dataset(lenient, progress, on_files)
     if not isinstance(dataset.train.targets, Labels):
         raise RequestError(
