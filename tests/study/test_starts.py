@@ -126,8 +126,8 @@ def test_plan_states_what_became_of_the_weights(weights: Path) -> None:
     assert notes().startswith(
         "resnet8 starts from given.pth, entry 'state_dict', without the prefix 'module.'"
     )
-    assert "with a new classifier" in notes() and "for want of their own" in notes()
-    assert "with their normalization (mean 0.25; std 0.5)" in notes(normalization=STATED)
+    assert "with a new classifier" in notes() and "since nothing states how" in notes()
+    assert "normalized as the weights were (mean 0.25; std 0.5)" in notes(normalization=STATED)
 
 
 def test_stated_normalization_reaches_the_network_and_the_record(weights: Path, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_weights_that_distillab_trained_bring_their_normalization(weights: Path,
     run = run_here(first)[0]["run_id"]
     file = first.store.folder("student", run) / WEIGHTS
     [note] = plan(**SHORT, students=[started(file)]).starts
-    assert "with their normalization (mean 0.25; std 0.5)" in note
+    assert "normalized as the weights were (mean 0.25; std 0.5)" in note
     [job, *_] = student_jobs(students=[started(file)])
     assert job.start is not None and job.start.scaling is not None
     # A record without a normalization, of an early version, leaves it open.
@@ -156,7 +156,7 @@ def test_weights_that_distillab_trained_bring_their_normalization(weights: Path,
     (file.parent / RECORD).write_text(json.dumps(values))
     assert RunRecord.read(file.parent).normalization is None
     [note] = plan(**SHORT, students=[started(file)]).starts
-    assert "for want of their own" in note
+    assert "since nothing states how" in note
 
 
 def test_normalization_of_the_study_needs_no_scaling(weights: Path) -> None:
