@@ -16,8 +16,8 @@ from distillab.models.object_files import find_object
 from distillab.models.stems import split_stem, stem_is_never_fitted
 
 FORMS = {
-    "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
-    "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
+    "timm:NAME": "a network of timm (extra 'timm'), its stem fitted to the resolution",
+    "torchvision:NAME": "a classifier of torchvision, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
     "NAME#original": "a network of timm or torchvision with the stem of its package at every resolution",
     "object:NAME": "a network that was given as an object in Python; see docs/python.md",
