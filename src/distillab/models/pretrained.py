@@ -24,6 +24,7 @@ from distillab.models.efficientnet_lite import INSTALL, SIDES
 from distillab.models.external import create_timm_model
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.models.stems import split_stem
 
 HAVING_WEIGHTS = f"{', '.join(SIDES)} (extra 'imagenet'), timm:NAME, torchvision:NAME, or `weights: FILE`"
 _CONNECTION_SECONDS = 10.0  # after which a server that does not answer counts as out of reach
@@ -73,7 +74,7 @@ def find_pretrained(name: str) -> PretrainedWeights:
         Traceback (most recent call last):
         distillab.errors.RequestError: resnet8: has no pretrained weights ...
     """
-    network, _ = split_input_size(name)
+    network, _ = split_stem(split_input_size(name)[0])
     if network in SIDES:
         return _of_package(network)
     library, _, rest = network.partition(":")
@@ -91,11 +92,12 @@ def read_pretrained(name: str, path: Path, inputs: InputSpec) -> Mapping[str, Te
         path: The file that it found.
         inputs: Shape of the inputs of the network; timm fits the positions of transformers to it.
     """
-    network, pixels = split_input_size(name)
+    stemmed, pixels = split_input_size(name)
+    network, original = split_stem(stemmed)
     library, _, rest = network.partition(":")
     if library == "timm":
         size = inputs if pixels is None else InputSpec.square(inputs.channels, pixels)
-        return create_timm_model(rest, size, weights=path).state_dict()
+        return create_timm_model(rest, size, weights=path, original_stem=original).state_dict()
     if library == "torchvision":
         return _torchvision_state(rest)
     state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
