@@ -225,9 +225,9 @@ def test_single_pair_has_no_interval() -> None:
 def test_method_whose_name_is_an_english_word_can_be_read() -> None:
     """Attention transfer is called `at`."""
     harms = [effect(-0.03, "harms", method="at"), effect(-0.02, "harms", method="at")]
-    assert answer(sizes(*harms)).sentences[0].startswith("at harms at all 2 levels of size: -3.0 points")
+    assert answer(sizes(*harms)).sentences[0].startswith("at harms at both levels of size: -3.0 points")
     undecided = [effect(0.001, "undecided", method="at"), effect(0.002, "undecided", method="at")]
-    assert answer(sizes(*undecided)).sentences[0].startswith("at is undecided at all 2 levels of size")
+    assert answer(sizes(*undecided)).sentences[0].startswith("at is undecided at both levels of size")
 
 
 def test_comparisons_without_a_pair_are_counted() -> None:

@@ -81,7 +81,7 @@ def test_only_finished_pairs_count_and_empty_contrasts_are_kept() -> None:
     assert effect["n_pairs"] == 0
     assert effect["verdict"] == "undecided"
     assert effect["undecided_because"] == "no finished pair"
-    filled = ("n_pairs", "verdict", "undecided_because")
+    filled = ("n_pairs", "verdict", "verdict_family", "undecided_because")
     assert all(effect[name] is None for name in computed_columns(TASK) if name not in filled)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distillab.evidence.gains import FloatArray
+from distillab.evidence.draws import FloatArray
 from distillab.evidence.harms import class_harms
 from distillab.evidence.verdicts import benjamini_hochberg
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from distillab.evidence.answer import summarize
+from distillab.evidence.draws import FloatArray
 from distillab.evidence.effects import compute_effects
-from distillab.evidence.gains import FloatArray, grid_floor, guarded_interval, paired_gain
+from distillab.evidence.gains import grid_floor, guarded_interval, paired_gain
 from distillab.evidence.pairs import Row, SeedRows
 from distillab.evidence.sequential import (
     SPENDING_POWER,

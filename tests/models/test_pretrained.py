@@ -103,6 +103,7 @@ def test_torchvision_weights_come_from_the_cache_with_their_preprocessing(cache:
     before = network.state_dict()["fc.weight"].clone()
     started = start_from(network, found.path, inputs, name=f"{SMALL}@224", classes=7, pretrained=True)
     assert started.loaded.fresh == ("fc.weight", "fc.bias")
+    assert find_pretrained(f"{SMALL}#original@64") == found
     now = network.state_dict()
     assert torch.equal(now["fc.weight"], before)
     assert all(torch.equal(now[name], state[name]) for name in state if not name.startswith("fc."))

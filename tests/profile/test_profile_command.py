@@ -16,6 +16,7 @@ from distillab.artefacts import save_state
 from distillab.cli import execute
 from distillab.models import InputSpec, build_model
 from distillab.profile import Profile
+from distillab.profile.claims import CLAIMS
 from distillab.study.folder import StudyFolder
 from distillab.training.checkpoints import snapshot
 from support.planted import gratings, write
@@ -27,13 +28,14 @@ MEASURE_KEYS = {
 }
 TOP_KEYS = {
     *("schema", "dataset", "digest", "images", "shape", "embedding", "against", "teacher"),
-    *("seconds", "shared_seconds", "alarms", "families"),
+    *("seconds", "shared_seconds", "alarms", "claims", "families"),
 }
 # Scripts rely on these keys: some may be added, none removed.
 DOCUMENTED_KEYS = """
     images classes images_per_class_min images_per_class_median height broken_share
     imbalance_ratio class_entropy effective_classes gini
-    label_issues label_issues_contradicted label_issues_expected self_confidence
+    label_issues label_issues_contradicted label_issues_expected label_issues_directed
+    self_confidence
     exact_duplicates near_duplicates effective_images duplicate_label_conflicts exact_leak_test near_leak_test
     whole_image_balanced_accuracy cue_border cue_background cue_mean_colour cue_acquisition
     clusters_surroundings_silhouette clusters_surroundings_cramers_v
@@ -103,10 +105,20 @@ def test_json_has_the_documented_keys(data: Path, capsys: pytest.CaptureFixture[
 def test_every_claim_is_documented_with_its_source(
     data: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    documented = re.findall(r"^## (C\d+): ", (ROOT / "docs" / "claims.md").read_text(), re.MULTILINE)
     facts = facts_of(capsys, str(data), "--teacher", "resnet8", "--weights", str(weights))
     claims = {claim for f in facts["families"] for m in f["measures"] for claim in m["claims"]}
-    assert claims and claims <= set(documented)
+    assert claims and claims == set(facts["claims"]) <= set(CLAIMS)
+    assert all(facts["claims"][key]["source"] == CLAIMS[key].source for key in claims)
+
+
+def test_claims_are_those_of_their_document() -> None:
+    text = (ROOT / "docs" / "claims.md").read_text()
+    documented = re.findall(r"^## (C\d+): ([^\n]*)\n\n(.*?)\nSources?: (.*?)\.\s+Used by", text, re.M | re.S)
+    assert [
+        (key, title, " ".join(statement.split()), " ".join(source.split()))
+        for key, title, statement, source in documented
+    ] == [(claim.key, claim.title, claim.statement, claim.source) for claim in CLAIMS.values()]
+    assert len(documented) == text.count("\n## ")
 
 
 def test_table_and_page_are_written(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,13 +170,41 @@ def with_cue(cue: str, share: float = 1.0) -> tuple[Pixels, Labels]:
     return images, labels
 
 
-@pytest.mark.parametrize("cue", [name for name, cue in CUES.items() if cue.extract is not None])
-def test_planted_cue_is_found(cue: str) -> None:
+@pytest.mark.parametrize("cue", ["border", "background"])
+def test_planted_cue_beside_the_subject_is_found(cue: str) -> None:
     family = measure_shortcuts(profiled(*with_cue(cue, 0.95)))
     assert values(family)[f"cue_{cue}"] > 0.6
     label = CUES[cue].label
-    assert any(line.startswith(f"{label.capitalize()} alone") for line in alarms(family))
+    [alarm] = [line for line in alarms(family) if line.startswith(f"{label.capitalize()} alone")]
+    assert "better than the middle of the image" in alarm and "a possible shortcut" in alarm
     assert any(label in gallery.title for gallery in family.galleries)
+
+
+@pytest.mark.parametrize("cue", ["mean_colour", "acquisition"])
+def test_cue_of_the_whole_image_is_shown_but_called_no_shortcut(cue: str) -> None:
+    """Whether color belongs to the class, as it does to flowers, cannot be read from images."""
+    family = measure_shortcuts(profiled(*with_cue(cue, 0.95)))
+    assert values(family)[f"cue_{cue}"] > 0.6
+    assert alarms(family) == []
+    [measure] = [each for each in family.measures if each.key == f"cue_{cue}"]
+    assert "No evidence of a shortcut" in measure.means and "Images cannot tell" in measure.means
+    assert any(CUES[cue].label in gallery.title for gallery in family.galleries)
+
+
+def flowers() -> tuple[Pixels, Labels]:
+    """Return images whose class is a color that fills them, up to the border."""
+    images, labels = gratings(480)
+    colors = np.array([[70, 0, 0], [0, 70, 0], [0, 0, 70], [50, 50, 0]])[labels]
+    return (0.6 * images + colors[:, :, None, None]).clip(0, 255).astype(np.uint8), labels
+
+
+def test_color_that_defines_the_class_raises_no_alarm() -> None:
+    data = profiled(*flowers())
+    shortcuts, sources = measure_shortcuts(data), measure_hidden_sources(data)
+    assert min(values(shortcuts)[f"cue_{cue}"] for cue in ("border", "background", "mean_colour")) > 0.7
+    assert alarms(shortcuts) == alarms(sources) == []
+    means = {each.key: each.means for each in shortcuts.measures}
+    assert "the middle of the image predicts the class about as well" in means["cue_border"]
 
 
 def test_images_without_cue_raise_no_alarm() -> None:

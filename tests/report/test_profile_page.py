@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from playwright.sync_api import Browser
 
 from distillab.profile import Profile, profile_source
+from distillab.profile.claims import CLAIMS
 from distillab.profile.measure import Interval, Measure
 from distillab.profile.wording import format_interval, format_value
 from distillab.report.page.assets import coded
@@ -33,6 +35,11 @@ def test_page_shows_every_measure(profile: Profile) -> None:
     for measure in profile.measures.values():
         assert f'id="measure-{measure.key}"' in text
     assert "a possible shortcut" in text
+    assert profile.claims
+    for claim in profile.claims:
+        assert f'href="#claim-{claim}"' in text and f'id="claim-{claim}"' in text
+        assert str(escape(CLAIMS[claim].title)) in text and str(escape(CLAIMS[claim].statement)) in text
+        assert str(escape(CLAIMS[claim].source)) in text
     assert "<b>cat" not in text and "b<i>ts" not in text, "names are text, not markup"
     assert "<code>on_broken: skip</code>" in text
     assert "http" not in text.replace("http-equiv", ""), "nothing is fetched"
@@ -102,7 +109,7 @@ def test_page_opens_without_a_network(
     broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).length"
     assert page.evaluate("document.images.length") > 20 and page.evaluate(broken) == 0
     targets = (
-        "[...document.querySelectorAll('.contents a')].filter(a => !document.querySelector(a.hash)).length"
+        "[...document.querySelectorAll('a[href^=\"#\"]')].filter(a => !document.querySelector(a.hash)).length"
     )
     assert page.evaluate(targets) == 0
     page.click("#theme")

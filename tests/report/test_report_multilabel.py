@@ -87,9 +87,10 @@ def test_decision_thresholds_are_selected_on_val(finished: distillab.Finished) -
 
 def test_headline_is_about_the_primary_metric(finished: distillab.Finished) -> None:
     effect = finished.tables.effects[0] | {"gain": 0.04, "ci_low": 0.02, "ci_high": 0.06, "verdict": "helps"}
+    effect |= {"n_pairs": 6, "verdict_family": "helps"}
     answer = summarize([effect], MultiLabel())
     assert answer.headline == "Distillation (kd) improves macro AUC."
-    assert answer.sentences[0] == "kd helps: +4.0 points [2.0, 6.0], 2 pairs."
+    assert answer.sentences[0] == "kd helps: +4.0 points [2.0, 6.0], 6 pairs."
 
 
 def test_contents_are_about_labels(contents: ReportContents) -> None:

@@ -183,7 +183,9 @@ def test_weights_that_do_not_fit_are_refused_at_plan_time(
     with pytest.raises(RequestError) as caught:
         plan(**SHORT, students=[started(weights, **keys)])
     line = str(caught.value)
-    assert message in line and "\n" not in line and len(line) < 600
+    assert (
+        line.startswith("study.yaml: students: ") and message in line and "\n" not in line and len(line) < 600
+    )
 
 
 @pytest.mark.parametrize(
@@ -261,3 +263,25 @@ def test_color_weights_are_added_up_for_gray_images(tmp_path: Path) -> None:
 def test_study_keeps_its_students_when_it_is_read_again(weights: Path, tmp_path: Path) -> None:
     folder = begin(tmp_path, **SHORT, students=[started(weights, normalization=STATED)])
     assert StudyFolder.open(folder.path).spec.identity == folder.spec.identity
+
+
+@pytest.mark.parametrize("mean", [0.25, 0.6])
+def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: Path, tmp_path: Path) -> None:
+    def scaling(**keys: Any) -> Any:
+        teacher = {"provenance": "external", "weights": str(weights), "at_chance": "continue", **keys}
+        [job] = plan(**SHORT | {"teacher": teacher}, methods=["kd"]).teachers
+        return job.origin.scaling
+
+    torch.save(network(classes=4).state_dict(), weights)
+    normalization = {"mean": [mean], "std": [0.5]}
+    assert scaling() is None
+    stated = scaling(normalization=normalization)
+    (tmp_path / RECORD).write_text(json.dumps({"normalization": normalization}))
+    assert scaling() == stated is not None
+    assert scaling(normalization={"mean": [0.9], "std": [0.5]}) != stated
+    own_mean, own_std = (np.round(each, 6).tolist() for each in dataset().normalization())
+    (tmp_path / RECORD).write_text(json.dumps({"normalization": {"mean": own_mean, "std": own_std}}))
+    assert scaling() is None
+    (tmp_path / RECORD).write_text("no JSON")
+    with pytest.raises(RequestError, match=r"record\.json: cannot read the normalization"):
+        scaling()

@@ -1,6 +1,7 @@
 """The verbs as functions, for Python and for the command line."""
 
+from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
 from distillab.api.studies import Finished, Study, conclude, report
 
-__all__ = ["Finished", "Study", "conclude", "profile", "report"]
+__all__ = ["Distilled", "Finished", "Study", "conclude", "distill", "profile", "report"]

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.modalities import normalization_of
 from distillab.modalities.embedding import embeddings
+from distillab.models.objects import write_network
+from distillab.notebook import notebook_progress
 from distillab.sources.memory import HeldData
 from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of, splits_of
@@ -28,7 +32,7 @@ def profile(
     data: Any,
     *,
     against: Any = None,
-    teacher: str | Path | None = None,
+    teacher: str | Path | nn.Module | None = None,
     weights: str | Path | None = None,
     embedding: str = "patches",
     keys: JsonObject | None = None,
@@ -42,13 +46,13 @@ def profile(
             ``(images, labels)``, a dataset of torch or of Hugging Face, or a mapping of ``train``, ``val``
             and ``test`` to these.
         against: Another dataset to measure the distance to.
-        teacher: A model, with ``weights``; or the folder of a study, for its first teacher.
+        teacher: A network; a model, with ``weights``; or the folder of a study, for its first teacher.
         weights: The model's weights: a safetensors file, or what ``torch.save`` wrote.
         embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
         keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
             and channels apply to the other dataset as well.
         device: Where the teacher computes.
-        on_load: Called with (stage, done, total).
+        on_load: Called with (stage, done, total); by default, a notebook shows it.
 
     Raises:
         RequestError: The request cannot be fulfilled as written.
@@ -64,8 +68,24 @@ def profile(
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
         raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
+    if isinstance(teacher, nn.Module):
+        if weights is not None:
+            raise RequestError("a network given as an object has weights", where="weights")
+        teacher, weights = write_network(teacher, "teacher")
     if teacher is not None:
         check_teacher(teacher, None if weights is None else Path(weights))
+    if on_load is None:
+        with notebook_progress() as show:
+            return profile(
+                data,
+                against=against,
+                teacher=teacher,
+                weights=weights,
+                embedding=embedding,
+                keys=keys,
+                device=device,
+                on_load=lambda what, done, total: show(what, done / max(total, 1)),
+            )
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
     source, held = _source(data, chosen, "data", on_load)

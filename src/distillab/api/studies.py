@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distillab.api.given import data_of_study
+import torch
+
+from distillab.api.given import GivenStudy
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.evidence.pairs import FACTOR
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
+from distillab.notebook import Show, html_table, notebook_progress
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
@@ -22,10 +27,6 @@ from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
-
-
-def _ignore(_share: float) -> None:
-    """Ignore the progress of a study."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,30 @@ class Finished:
         """The HTML report."""
         return self.folder.report_file
 
+    def _repr_html_(self) -> str:
+        """Return how the runs ended, and the gains, as notebooks show them."""
+        ended = self.outcome
+        rows = [
+            (
+                str(row["method"]),
+                ", ".join(f"{k.removeprefix(FACTOR)} {v}" for k, v in row.items() if k.startswith(FACTOR)),
+                str(row["metric"]),
+                _points(row["gain"]),
+                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in self.tables.effects
+        ]
+        header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
+        title = f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
+        return html_table(title, rows, header)
+
+
+def _points(gain: float | None) -> str:
+    """Return a gain in points of a hundred."""
+    return "–" if gain is None else f"{100 * gain:+.1f}"
+
 
 class Study:
     """A study, from a file (:meth:`read`) or from the same keys as keyword arguments.
@@ -61,7 +86,9 @@ class Study:
     Args:
         values: The keys of a study file. Relative paths start at the current directory. ``data``, and the
             datasets of ``others``, may be Python objects as well: ``(images, labels)`` arrays, a dataset of
-            torch or of Hugging Face, or a mapping of ``train``, ``val`` and ``test`` to these.
+            torch or of Hugging Face, or a mapping of ``train``, ``val`` and ``test`` to these. So may
+            networks: a teacher that is an ``nn.Module`` teaches with its weights, a student starts from
+            them, and a function or class builds a new network for each run.
 
     Attributes:
         spec: The study, validated.
@@ -77,8 +104,8 @@ class Study:
     """
 
     def __init__(self, **values: Any) -> None:
-        written, self._held = data_of_study(values)  # the data exist as long as the study
-        self.spec: StudySpec = parse_study(written, Path.cwd(), "study")
+        self._given: GivenStudy | None = GivenStudy.of(values)
+        self.spec: StudySpec = parse_study(self._given.values, Path.cwd(), "study")
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
@@ -88,7 +115,7 @@ class Study:
             RequestError: The file cannot be read, or a key or value is not allowed.
         """
         study = cls.__new__(cls)
-        study.spec, study._held = read_study(Path(path)), ()
+        study.spec, study._given = read_study(Path(path)), None
         return study
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
@@ -108,7 +135,7 @@ class Study:
         executor: str = "processes",
         device: str = "auto",
         retry_failed: bool = False,
-        on_progress: OnProgress = _ignore,
+        on_progress: OnProgress | None = None,
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
     ) -> Finished:
@@ -120,8 +147,8 @@ class Study:
             executor: Name of a registered executor.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
-            on_progress: Called with the share of the work that is finished.
-            on_load: Called while data are read.
+            on_progress: Called with the share of the work that is finished; by default, a notebook shows it.
+            on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
 
         Raises:
@@ -134,18 +161,62 @@ class Study:
                 where=f"{self.spec.study}: run",
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
-        chosen = pick_device(device)
-        folder = StudyFolder.begin(Path(out), self.spec, chosen, on_load)
-        if on_begin:
-            on_begin(folder)
-        if retry_failed:
-            with folder.ledger() as ledger:
-                ledger.retry_failed()
-        crew = workers or default_workers(chosen)
-        run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
-        while _needs_more_runs(folder):
-            run_jobs(folder, executor=executor, workers=crew, device=device, on_progress=on_progress)
-        return conclude(folder)
+        with notebook_progress() as show:
+            chosen = pick_device(device)
+            folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
+            if on_begin:
+                on_begin(folder)
+            if retry_failed:
+                with folder.ledger() as ledger:
+                    ledger.retry_failed()
+            run = partial(
+                run_jobs,
+                folder,
+                executor=executor,
+                workers=workers or default_workers(chosen),
+                device=device,
+                on_progress=on_progress or partial(show, "training"),
+            )
+            run()
+            while _needs_more_runs(folder):
+                run()
+            return conclude(folder)
+
+    def _repr_html_(self) -> str:
+        """Return the keys of the study, as notebooks show them."""
+        spec = self.spec
+        rows = [
+            ("data", spec.source().dataset_name),
+            ("teacher", f"{spec.teacher.label} ({', '.join(spec.teacher.provenance)})"),
+            ("students", ", ".join(entry.label for entry in spec.student_entries)),
+            ("methods", ", ".join(method.label for method in spec.method_specs())),
+            *(
+                (f"factor {levels[0].name}", "; ".join(level.description for level in levels))
+                for levels in spec.factor_levels()
+            ),
+            ("seeds", str(len(spec.seed_list))),
+        ]
+        return html_table(f"Study {spec.study}", rows)
+
+    def _begin(self, path: Path, device: torch.device, on_load: LoadProgress | None) -> StudyFolder:
+        """Begin or continue the study in a folder, into which networks given as objects are written first."""
+        folder, spec = StudyFolder(path.absolute()), self.spec
+        if self._given is not None:
+            try:
+                values = self._given.values_in(folder.objects)
+            except OSError as error:
+                raise RequestError(
+                    f"cannot write there ({error.strerror})",
+                    where=str(path),
+                    allowed="a folder you can write",
+                ) from error
+            if values != self._given.values:
+                spec = parse_study(values, Path.cwd(), "study")
+        return StudyFolder.begin(path, spec, device, on_load)
+
+
+def _show_loading(show: Show, what: str, done: int, total: int) -> None:
+    show(what, done / max(total, 1))
 
 
 def _needs_more_runs(folder: StudyFolder) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
+from distillab.evidence.estimand import estimand
 from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
     PHRASES,
@@ -52,6 +53,7 @@ class Answer:
         caveats: What a reader must know before relying on it.
         missing: What would decide the undecided comparisons.
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
+        estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -66,6 +68,7 @@ class Answer:
     caveats: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     progress: str = ""
+    estimand: str = ""
 
 
 def summarize(
@@ -144,6 +147,7 @@ def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
         tests=tests,
         caveats=tuple(caveats(study)),
         missing=tuple(what_would_decide(study)),
+        estimand=estimand(study),
     )
 
 
@@ -158,7 +162,8 @@ def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
         where = where if total == 1 else f"each of {total} comparisons with {study.plain} has"
         return f"There is no verdict on distillation ({names}): {where} fewer than {LEAST_PAIRS} pairs."
     if numbers["undecided"] == total:
-        where = "" if total == 1 else f" in any of {total} comparisons with {study.plain}"
+        any_of = "either" if total == 2 else "any"
+        where = "" if total == 1 else f" in {any_of} of {total} comparisons with {study.plain}"
         return f"The evidence does not show whether distillation ({names}) improves {metric}{where}."
     one_factor = len(study.factors) == 1 and not study.settings and len(methods) == 1
     noun = f"levels of {factor_name(study.factors[0])}" if one_factor else f"comparisons with {study.plain}"
@@ -167,13 +172,17 @@ def _headline(study: Comparisons, rivals: dict[int, list[str]]) -> str:
     for verdict, effect in EFFECTS.items():
         number = numbers[verdict]
         if number == total:
-            where = "" if total == 1 else f" {at} all {total} {noun}"
+            where = "" if total == 1 else f" {at} {_all(total)} {noun}"
         else:
             where = f" {at} {number}" + ("" if parts else f" of {total} {noun}")
         if number:
             parts.append(f"{effect} {'it' if parts else metric}{where}")
     open_ = f"; {numbers['undecided']} {_are(numbers['undecided'])} undecided" if numbers["undecided"] else ""
     return f"Distillation ({names}) {listed(parts)}{_credit(rivals)}{open_}."
+
+
+def _all(number: int) -> str:
+    return "both" if number == 2 else f"all {number}"
 
 
 def _are(number: int) -> str:
@@ -208,7 +217,7 @@ def _finding(rows: list[Row], study: Comparisons) -> str:
         if clauses:
             where = f"it {verb} {at} {len(here)}"
         elif len(here) == len(rows):
-            where = f"{name} {verb} {at} all {len(rows)} {noun}"
+            where = f"{name} {verb} {at} {_all(len(rows))} {noun}"
         else:
             where = f"{name} {verb} {at} {len(here)} of {len(rows)} {noun}"
         clauses.append(f"{where}: {_listing(here, study)}")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from scipy import stats
 
 from distillab.evidence.comparisons import Comparisons, grouped
+from distillab.evidence.estimand import few_teachers
 from distillab.evidence.gains import MAX_ENUMERATED, smallest_p
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
@@ -18,8 +19,8 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 
 def caveats(study: Comparisons) -> list[str]:
-    """Return the caveats: tests made and their correction, weak teachers, comparisons without a pair."""
-    return [*_testing(study), *_teachers(study), *_without_pairs(study)]
+    """Return the caveats: tests and their correction, few or weak teachers, comparisons without a pair."""
+    return [*_testing(study), *few_teachers(study), *_teachers(study), *_without_pairs(study)]
 
 
 def what_would_decide(study: Comparisons) -> list[str]:
@@ -80,8 +81,8 @@ def _testing(study: Comparisons) -> list[str]:
     if not tested:
         return ["No pair of runs has finished, so nothing was tested."]
     sentences = [
-        f"{counted(tests_made(study.effects), 'test')} made in total. P-values are corrected with Holm's "
-        "method within each metric and baseline; intervals and verdicts are for single comparisons."
+        f"{counted(tests_made(study.effects), 'test')} made in total. P-values and verdicts are corrected "
+        "with Holm's method within each metric and baseline; intervals are for single comparisons."
     ]
     if "look" in tested[0]:
         sentences.append(
@@ -128,10 +129,10 @@ def _same_family(row: Row, other: Row) -> bool:
 
 
 def _teachers(study: Comparisons) -> list[str]:
-    """Return where the teacher is no better than the plain student."""
+    """Return where the teacher is no better than the plain student, from at least 5 pairs."""
     weak: dict[str, list[str]] = defaultdict(list)
     for row in study.main:
-        if row["n_pairs"] and _weak_teacher(row, study):
+        if row["n_pairs"] >= LEAST_PAIRS and _weak_teacher(row, study):
             place = study.place(row)
             if place not in weak[study.setting(row)]:
                 weak[study.setting(row)].append(place)

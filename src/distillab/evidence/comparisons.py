@@ -71,8 +71,13 @@ def compare(
     confidence: float,
     phrases: Phrases = PHRASES,
 ) -> Comparisons:
-    """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets."""
+    """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets.
+
+    Their ``verdict`` is the one that holds together with those of all comparisons (``verdict_family``), where
+    the table has it.
+    """
     metric = task.metrics[task.primary]
+    effects = [row | {"verdict": row.get("verdict_family") or row["verdict"]} for row in effects]
     rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
     return Comparisons(
         effects=effects,

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from distillab.evidence.gains import NO_DIFFERENCE, FloatArray, Gain, paired_gain
+from distillab.evidence.contrast import differences_of
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import NO_DIFFERENCE, Gain
 from distillab.evidence.pairs import (
     FACTOR,
     Row,
@@ -20,7 +22,6 @@ from distillab.evidence.pairs import (
     cell_columns,
     factor_columns,
     pairs,
-    resolution_of,
 )
 from distillab.evidence.verdicts import Verdict, judge
 from distillab.tasks import Metric
@@ -247,6 +248,6 @@ def _point(
     level: float, paired: list[tuple[Row, Row]], metric: Metric, margin: float, confidence: float
 ) -> CurvePoint:
     after, before = [d[metric.name] for d, _ in paired], [p[metric.name] for _, p in paired]
-    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(paired, metric))
+    gain = differences_of(paired, metric).gain(confidence)
     verdict = judge(gain, metric.margin_for(margin), metric.higher_is_better)
     return CurvePoint(level, gain, verdict, float(np.mean(before)), float(np.mean(after)))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from distillab.errors import unknown_name
-from distillab.evidence.gains import paired_gain
-from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs, resolution_of
+from distillab.evidence.contrast import Contributions, differences_of
+from distillab.evidence.families import verdict_level
+from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs, teachers_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state, pairs_at
 from distillab.evidence.verdicts import holm, judge, why_undecided
+from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Metric, Task
 
 TestKey = tuple[Any, ...]
@@ -35,6 +37,11 @@ def computed_columns(task: Task) -> tuple[str, ...]:
         task.of_teacher,
         "n_tests",
         "undecided_because",
+        "ci_low_same_test",
+        "ci_high_same_test",
+        "n_teachers",
+        "p_verdict",
+        "verdict_family",
     )
 
 
@@ -46,6 +53,7 @@ def compute_effects(
     margin: float = 0.005,
     confidence: float = 0.95,
     looks: Sequence[Look] = (),
+    contributions: Contributions | None = None,
 ) -> list[Row]:
     """Return all contrasts of a study as rows of ``effects.parquet``.
 
@@ -56,7 +64,9 @@ def compute_effects(
 
     ``p_adjusted`` is Holm's, over all contrasts with the same metric and baseline, of which ``n_tests`` are
     distinct: one that rests on the same runs and values in several cells (label smoothing against plain
-    training does not depend on the teacher) has a row in each cell but is one test.
+    training does not depend on the teacher) has a row in each cell but is one test. ``verdict_family`` is the
+    verdict where it holds together with those of the whole family: Holm's method on ``p_verdict``, the
+    smallest error rate at which the interval gives a verdict.
 
     Args:
         rows: Result rows; see :func:`distillab.evidence.schema.results_schema`.
@@ -67,6 +77,8 @@ def compute_effects(
         looks: The looks of a study with sequential stopping. Each contrast has the pairs, level and p-value
             of the look at which it stopped, or of the last complete one, and two further columns
             ``confidence`` and ``look`` (null before the first).
+        contributions: What test examples add to the primary metric, so that its intervals and verdicts cover
+            new test examples. Of other metrics, and without it, test examples are taken as fixed.
 
     Returns:
         Effect rows, by cell in order of appearance, the primary metric first. ``gain`` is distilled - plain,
@@ -97,20 +109,23 @@ def compute_effects(
         names = dict(zip(columns, cell, strict=True))
         for method, baseline in contrasts(runs, baselines):
             distilled, plain = runs[method], runs[baseline]
-            state = contrast_state(distilled, plain, looks, _primary(task), margin) if looks else None
+            state = (
+                contrast_state(distilled, plain, looks, _primary(task), margin, contributions)
+                if looks
+                else None
+            )
             for metric in _measured(rows, task):
                 paired = pairs(distilled, plain, metric.name)
                 paired = pairs_at(state.look, paired) if state else paired
                 effect = names | {"method": method, "baseline": baseline, "metric": metric.name}
-                if state is None:
-                    effect |= _contrast(paired, metric, task, margin, confidence)
-                else:
-                    effect |= _contrast_at_look(state, paired, metric, task, margin)
+                of_examples = contributions if metric.name == task.primary else None
+                judging = _Judging(metric, task, margin, confidence, of_examples)
+                effect |= judging.contrast(paired) if state is None else judging.at_look(state, paired)
                 table.append(effect)
                 if paired:
                     families[metric.name, baseline].append((_test_key(paired, metric.name), effect))
     for family in families.values():
-        _adjust(family)
+        _adjust(family, 1.0 - confidence)
     return table
 
 
@@ -149,56 +164,91 @@ def _test_key(paired: list[tuple[Row, Row]], column: str) -> TestKey:
     return tuple((run["run_id"], run[column]) for pair in paired for run in pair)
 
 
-def _contrast(
-    paired: list[tuple[Row, Row]], metric: Metric, task: Task, margin: float, confidence: float
-) -> Row:
-    """Return the computed columns of an effect row."""
-    empty = dict.fromkeys(computed_columns(task))
-    if not paired:
-        return empty | {"n_pairs": 0, "verdict": "undecided", "undecided_because": why_undecided(0)}
-    after = np.array([d[metric.name] for d, _ in paired], dtype=np.float64)
-    before = np.array([p[metric.name] for _, p in paired], dtype=np.float64)
-    gain = paired_gain(after, before, confidence=confidence, resolution=resolution_of(paired, metric))
-    teacher = _mean_of((d for d, _ in paired), task.of_teacher)
-    if teacher is None:
-        teacher = _mean_of((p for _, p in paired), task.of_teacher)
-    effect = empty | asdict(gain)
-    effect["ci_low"] = gain.ci_low if math.isfinite(gain.ci_low) else None
-    effect["ci_high"] = gain.ci_high if math.isfinite(gain.ci_high) else None
-    effect["verdict"] = judge(gain, metric.margin_for(margin), metric.higher_is_better)
-    if effect["verdict"] == "undecided":
-        effect["undecided_because"] = why_undecided(gain.n_pairs)
-    plain, distilled = float(before.mean()), float(after.mean())
-    effect |= {"plain_mean": plain, "distilled_mean": distilled, task.of_teacher: teacher}
-    if metric.name == task.primary:
-        if teacher is not None and teacher - plain > margin:
-            effect["gap_closed"] = gain.gain / (teacher - plain)
-        if plain < 1.0:
-            effect["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
-    return effect
+@dataclass(frozen=True)
+class _Judging:
+    """What the computed columns of an effect row depend on, besides its pairs."""
+
+    metric: Metric
+    task: Task
+    study_margin: float
+    confidence: float
+    contributions: Contributions | None
+
+    @property
+    def margin(self) -> float:
+        return self.metric.margin_for(self.study_margin)
+
+    def contrast(self, paired: list[tuple[Row, Row]], confidence: float | None = None) -> Row:
+        """Return the computed columns of an effect row, by default at the confidence of the study."""
+        empty = dict.fromkeys(computed_columns(self.task))
+        if not paired:
+            without = {"verdict": "undecided", "verdict_family": "undecided"}
+            return empty | without | {"n_pairs": 0, "undecided_because": why_undecided(0)}
+        differences = differences_of(paired, self.metric, self.contributions)
+        gain = differences.gain(confidence or self.confidence)
+        effect = empty | {name: _finite(value) for name, value in asdict(gain).items()}
+        effect["verdict"] = judge(gain, self.margin, self.metric.higher_is_better)
+        if effect["verdict"] == "undecided":
+            effect["undecided_because"] = why_undecided(gain.n_pairs)
+        enough = gain.n_pairs >= LEAST_PAIRS
+        effect["p_verdict"] = verdict_level(differences.interval, self.margin) if enough else 1.0
+        teachers = teachers_of(paired)
+        effect["n_teachers"] = len(set(teachers)) if teachers else None
+        return effect | self._means(paired, gain.gain)
+
+    def _means(self, paired: list[tuple[Row, Row]], gain: float) -> Row:
+        """Return the means of both methods and of the teacher, and of the primary metric two ratios."""
+        values = np.array([[row[self.metric.name] for row in pair] for pair in paired], dtype=np.float64)
+        distilled, plain = (float(mean) for mean in values.mean(axis=0))
+        teacher = _mean_of((after for after, _ in paired), self.task.of_teacher)
+        if teacher is None:
+            teacher = _mean_of((before for _, before in paired), self.task.of_teacher)
+        means: Row = {"plain_mean": plain, "distilled_mean": distilled, self.task.of_teacher: teacher}
+        if self.metric.name == self.task.primary:
+            if teacher is not None and teacher - plain > self.study_margin:
+                means["gap_closed"] = gain / (teacher - plain)
+            if plain < 1.0:
+                means["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
+        return means
+
+    def at_look(self, state: ContrastState, paired: list[tuple[Row, Row]]) -> Row:
+        """Return the computed columns of an effect row in a study with sequential stopping."""
+        look = state.look
+        effect = self.contrast(paired, look.confidence)
+        if effect["p_value"] is not None:
+            effect["p_value"] = look.p_value(effect["p_value"])
+        if effect["p_verdict"] is not None:
+            # On the scale of the study: the look decides where its own level is reached.
+            effect["p_verdict"] *= (1.0 - self.confidence) / (1.0 - look.confidence)
+            effect["p_verdict"] = min(effect["p_verdict"], 1.0)
+        if not state.complete:
+            effect |= {"verdict": "undecided", "p_verdict": 1.0}
+            effect["undecided_because"] = why_undecided(effect["n_pairs"], analyzed=False)
+        return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
 
 
-def _contrast_at_look(
-    state: ContrastState, paired: list[tuple[Row, Row]], metric: Metric, task: Task, margin: float
-) -> Row:
-    """Return the computed columns of an effect row in a study with sequential stopping."""
-    look = state.look
-    effect = _contrast(paired, metric, task, margin, look.confidence)
-    if effect["p_value"] is not None:
-        effect["p_value"] = look.p_value(effect["p_value"])
-    if not state.complete:
-        effect["verdict"] = "undecided"
-        effect["undecided_because"] = why_undecided(effect["n_pairs"], analyzed=False)
-    return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
-def _adjust(family: list[tuple[TestKey, Row]]) -> None:
-    """Fill ``p_adjusted`` and ``n_tests`` of one family; rows that rest on the same runs are one test."""
-    tests = {test: effect["p_value"] for test, effect in family}
-    adjusted = dict(zip(tests, holm(list(tests.values())).tolist(), strict=True))
+def _adjust(family: list[tuple[TestKey, Row]], alpha: float) -> None:
+    """Fill in what depends on the whole family; rows that rest on the same runs and values are one test.
+
+    Holm's method corrects the p-values, and apart from them the verdicts: together, the verdicts of a family
+    contain an error with a probability of at most ``alpha``.
+    """
+    adjusted = _holm({test: effect["p_value"] for test, effect in family})
+    of_verdicts = _holm({test: effect["p_verdict"] for test, effect in family})
     for test, effect in family:
         effect["p_adjusted"] = adjusted[test]
-        effect["n_tests"] = len(tests)
+        effect["n_tests"] = len(adjusted)
+        effect["verdict_family"] = effect["verdict"] if of_verdicts[test] <= alpha else "undecided"
+        if effect["verdict_family"] != effect["verdict"]:
+            effect["undecided_because"] = "the verdict does not hold together with the others"
+
+
+def _holm(p_values: dict[TestKey, float]) -> dict[TestKey, float]:
+    return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
 
 
 def _mean_of(rows: Iterable[Row], column: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
-FloatArray = npt.NDArray[np.float64]
+from distillab.evidence.draws import (
+    FloatArray,
+    Variance,
+    sums_by_teacher,
+    variance_over_examples,
+    variance_over_seeds,
+)
 
 MAX_ENUMERATED = 16  # 2**15 sums after using the symmetry; with more pairs, sign flips are sampled
 SAMPLED_FLIPS = 99_999
@@ -23,12 +30,18 @@ class Gain:
     Attributes:
         n_pairs: Number of seeds with both runs.
         gain: Mean of distilled - plain, in the unit and direction of the metric.
-        ci_low: Lower end of the confidence interval of the mean; infinite if the spread is unknown.
+        ci_low: Lower end of the confidence interval of the mean; infinite if the spread is unknown. It covers
+            new seeds, new teachers unless all pairs have the same, and new test examples where contributions
+            were given.
         ci_high: Upper end of that interval.
         p_value: Exact two-sided sign-flip p-value.
+        ci_low_same_test: Lower end of the interval for the same test examples.
+        ci_high_same_test: Upper end of that interval.
 
     Example:
-        >>> Gain(n_pairs=5, gain=0.012, ci_low=0.004, ci_high=0.020, p_value=0.0625).n_pairs
+        >>> gain = Gain(5, gain=0.012, ci_low=0.001, ci_high=0.023, p_value=0.0625,
+        ...             ci_low_same_test=0.004, ci_high_same_test=0.020)
+        >>> gain.n_pairs
         5
     """
 
@@ -37,6 +50,8 @@ class Gain:
     ci_low: float
     ci_high: float
     p_value: float
+    ci_low_same_test: float = -np.inf
+    ci_high_same_test: float = np.inf
 
 
 def paired_gain(
@@ -45,8 +60,14 @@ def paired_gain(
     *,
     confidence: float = 0.95,
     resolution: float | None = None,
+    teachers: Sequence[Hashable] | None = None,
+    contributions: npt.ArrayLike | None = None,
 ) -> Gain:
     """Return the mean gain of distilled runs over plain runs that differ from them only in the loss.
+
+    The interval is that of :func:`guarded_interval` with the variance over all draws: of seeds and teachers
+    (:func:`variance_over_seeds`), and of test examples (:func:`variance_over_examples`). It is never narrower
+    than that for the same test examples.
 
     A single pair gives an infinite interval and p = 1, since it holds no information on the spread. The
     interval of differences that are all equal never has zero width; see :func:`grid_floor`.
@@ -58,6 +79,10 @@ def paired_gain(
         resolution: Smallest step of the metric, 1 / n_test for an accuracy. None if the metric has no step
             or the step is unknown; if all differences are then equal, the smallest gap between two observed
             values is used instead (it is never smaller than the true step).
+        teachers: The teacher of each pair; None if all have the same, or none. The p-value flips the signs of
+            all pairs of a teacher together, where several teachers have fewer than the pairs.
+        contributions: What each test example adds to each difference, float ``[n, m]``, whose means over
+            examples are the differences. None if test examples are taken as fixed.
 
     Raises:
         ValueError: Lengths differ, there are no pairs, a value is NaN or infinite, or the confidence is
@@ -68,25 +93,94 @@ def paired_gain(
         >>> gain.n_pairs, round(gain.gain, 3), gain.p_value
         (3, 0.02, 0.25)
     """
-    after, before = np.asarray(distilled, dtype=np.float64), np.asarray(plain, dtype=np.float64)
-    if after.shape != before.shape or after.ndim != 1 or not len(after):
-        raise ValueError(
-            f"pairs must be two non-empty 1-d arrays of equal length, not {after.shape} and {before.shape}"
+    return PairedDifferences.of(
+        distilled, plain, resolution=resolution, teachers=teachers, contributions=contributions
+    ).gain(confidence)
+
+
+@dataclass(frozen=True)
+class PairedDifferences:
+    """The differences between distilled and plain runs, and what their mean varies over.
+
+    Attributes:
+        values: distilled - plain per seed, float64 ``[n]``.
+        sums: The independent parts of their sum; see :func:`sums_by_teacher`.
+        step: The smallest step of the metric, or None.
+        over_seeds: Variance of the mean over seeds and teachers; None for a single pair.
+        over_examples: Variance of the mean over test examples; 0 if they are taken as fixed.
+    """
+
+    values: FloatArray
+    sums: FloatArray
+    step: float | None
+    over_seeds: Variance | None
+    over_examples: Variance
+
+    @classmethod
+    def of(
+        cls,
+        distilled: npt.ArrayLike,
+        plain: npt.ArrayLike,
+        *,
+        resolution: float | None = None,
+        teachers: Sequence[Hashable] | None = None,
+        contributions: npt.ArrayLike | None = None,
+    ) -> PairedDifferences:
+        """Return the differences of some pairs; the arguments and errors are those of :func:`paired_gain`."""
+        after, before = np.asarray(distilled, dtype=np.float64), np.asarray(plain, dtype=np.float64)
+        if after.shape != before.shape or after.ndim != 1 or not len(after):
+            raise ValueError(
+                "pairs must be two non-empty 1-d arrays of equal length, "
+                f"not {after.shape} and {before.shape}"
+            )
+        if not (np.isfinite(after).all() and np.isfinite(before).all()):
+            raise ValueError("a pair contains NaN or infinity; runs without a result cannot be paired")
+        values = after - before
+        if resolution is None and np.ptp(values) < NO_DIFFERENCE:
+            resolution = smallest_gap(np.concatenate([after, before]))
+        several = len(values) > 1
+        return cls(
+            values,
+            sums_by_teacher(values, teachers),
+            resolution,
+            variance_over_seeds(values, teachers) if several else None,
+            variance_over_examples(np.asarray(contributions, dtype=np.float64))
+            if several and contributions is not None
+            else Variance(0.0),
         )
-    if not (np.isfinite(after).all() and np.isfinite(before).all()):
-        raise ValueError("a pair contains NaN or infinity; runs without a result cannot be paired")
-    differences = after - before
-    if resolution is None and np.ptp(differences) < NO_DIFFERENCE:
-        resolution = smallest_gap(np.concatenate([after, before]))
-    floor = 0.0 if resolution is None else grid_floor(len(differences), resolution, confidence)
-    low, high = guarded_interval(differences, confidence=confidence, floor=floor)
-    return Gain(
-        len(differences), float(differences.mean()), float(low), float(high), sign_flip_p(differences)
-    )
+
+    def gain(self, confidence: float) -> Gain:
+        """Return the mean gain with its intervals and its p-value."""
+        n, mean = len(self.values), float(self.values.mean())
+        return Gain(
+            n,
+            mean,
+            *self.interval(confidence),
+            sign_flip_p(self.sums),
+            *self.interval(confidence, same_test=True),
+        )
+
+    def interval(self, confidence: float, *, same_test: bool = False) -> tuple[float, float]:
+        """Return the interval of the mean gain, for new test examples or for the same ones."""
+        floor = 0.0 if self.step is None else grid_floor(len(self.values), self.step, confidence)
+
+        def ends(variance: Variance | None) -> tuple[float, float]:
+            low, high = guarded_interval(self.values, confidence=confidence, floor=floor, variance=variance)
+            return float(low), float(high)
+
+        low, high = ends(self.over_seeds)
+        if same_test or self.over_seeds is None or not self.over_examples.value:
+            return low, high
+        wider = ends(self.over_seeds + self.over_examples)
+        return min(low, wider[0]), max(high, wider[1])
 
 
 def guarded_interval(
-    differences: npt.ArrayLike, *, confidence: float = 0.95, floor: float = 0.0
+    differences: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+    floor: float = 0.0,
+    variance: Variance | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return a confidence interval of the mean of a few differences: Student's t, guarded against skewness.
 
@@ -100,6 +194,7 @@ def guarded_interval(
         differences: Paired differences, float ``[..., n]``.
         confidence: Nominal coverage.
         floor: Smallest admissible half-width, from :func:`grid_floor`.
+        variance: Of the mean, with its degrees of freedom. By default that of independent differences.
 
     Returns:
         The lower and the upper end, float64 ``[...]`` each; infinite for n = 1, and for equal differences
@@ -122,8 +217,12 @@ def guarded_interval(
     flat = np.ptp(values, axis=-1) < NO_DIFFERENCE
     tail = 0.5 + confidence / 2.0
     spread = np.where(flat, 0.0, values.std(axis=-1, ddof=1))
-    half = np.maximum(stdtrit(n - 1, tail) * spread / np.sqrt(n), floor)
-    half = np.where(flat & (floor <= 0.0), np.inf, half)
+    if variance is None:
+        half = stdtrit(n - 1, tail) * spread / np.sqrt(n)
+    else:
+        half = variance.t(tail) * np.sqrt(variance.value)
+    half = np.maximum(half, floor)
+    half = np.where(flat & (half <= 0.0), np.inf, half)
     centered = values - mean[..., None]
     m2, m3 = (centered**2).mean(axis=-1), (centered**3).mean(axis=-1)
     skewness = np.where(flat, 0.0, m3 / np.where(flat, 1.0, m2) ** 1.5)

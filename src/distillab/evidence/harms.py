@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from distillab.evidence.gains import NO_DIFFERENCE, FloatArray, grid_floor, paired_gain, smallest_gap
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import NO_DIFFERENCE, grid_floor, paired_gain, smallest_gap
 from distillab.evidence.verdicts import benjamini_hochberg
 from distillab.study.spec.seeds import LEAST_PAIRS
 

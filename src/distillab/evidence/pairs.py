@@ -59,6 +59,12 @@ def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, 
     ]
 
 
+def teachers_of(paired: Iterable[tuple[Row, Row]]) -> list[str] | None:
+    """Return the job of the teacher behind each pair, or None if a pair has none."""
+    found = [after.get("teacher_run") or before.get("teacher_run") for after, before in paired]
+    return None if None in found else [str(each) for each in found]
+
+
 def finite_value(row: Row, column: str) -> float | None:
     """Return a measured value, or None if it is missing or NaN (a metric that does not apply to the run)."""
     value = row.get(column)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,8 +21,10 @@ from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition, Roles
-from distillab.tasks.arrays import Logits
+from distillab.tasks.arrays import Logits, Values
 from distillab.training.teachers.class_mapping import to_student_classes
+
+MOST_LOADED = 256  # runs whose contributions are kept in memory
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         margin=spec.evidence.margin,
         confidence=spec.evidence.confidence,
         looks=looks_of(folder),
+        contributions=measurements.contributions,
     )
     tests = list(measurements.further_tests)
     write_table(rows, results_schema(names, task, tests), folder.results_file)
@@ -91,6 +95,8 @@ class Measurements:
         self._roles: dict[str, Roles] = {}
         self._measured: dict[str, Row] = {}
         self._scores: dict[str, float] = {}
+        self._cell_of: dict[str, Cell] = {cell.run_id: cell for cell in self.cells if cell.run}
+        self._loaded = lru_cache(maxsize=MOST_LOADED)(self._contributions_of)
 
     def rows(self) -> list[Row]:
         """Return one row per cell of the design.
@@ -116,6 +122,14 @@ class Measurements:
             test = self._tests(cell)[PRIMARY]
             self._scores[run] = self.task.score(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
         return self._scores[run]
+
+    def contributions(self, row: Row) -> Values:
+        """Return what each test example adds to the primary metric of the run of a row, float64 ``[m]``.
+
+        In data that are split by group the groups are what is drawn: then it is what each group adds. Their
+        mean is the metric.
+        """
+        return self._loaded(row["run_id"])
 
     def per_class(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
         """Return the metric of each class on the primary test set, with its number of test examples.
@@ -147,6 +161,15 @@ class Measurements:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
+    def _contributions_of(self, run: str) -> Values:
+        test = self._tests(self._cell_of[run])[PRIMARY]
+        found = self.task.contributions(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
+        if test.groups is None or self.folder.spec.source().split_by != "group":
+            return found
+        groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)[1]
+        sums: Values = np.bincount(groups, weights=found).astype(np.float64)
+        return sums * (len(sums) / len(found))
+
     def _row(self, cell: Cell) -> Row:
         row: Row = {
             "run_id": cell.run or "",
@@ -165,6 +188,7 @@ class Measurements:
             "n_train": cell.n_train,
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
+            "teacher_run": cell.teacher_run,
         }
         if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)

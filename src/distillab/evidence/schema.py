@@ -29,7 +29,8 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
     """Return the columns of ``results.parquet``, one row per student run.
 
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
-    set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), accuracies of
+    set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
+    (the id of the teacher's training), accuracies of
     frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
     further test sets, such as ``accuracy.NAME``.
 
@@ -53,7 +54,7 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         | _numbers(promised)
         | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
-        | {"n_test": pa.int64(), "n_unlabelled": pa.int64()}
+        | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),
@@ -65,7 +66,9 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
 
     After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
     (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
-    other than classification, and ``undecided_because``, the reason why there is no verdict.
+    other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
+    same test examples (``ci_low`` and ``ci_high`` of the primary metric are for new ones), the number of
+    teachers behind the pairs, the p-value of the verdict, and the verdict after correction.
 
     Args:
         factors: The factors of the study.
@@ -90,6 +93,9 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         | {"n_tests": pa.int64()}
         | _numbers([task.of_teacher])
         | _texts("undecided_because")
+        | _numbers(["ci_low_same_test", "ci_high_same_test"])
+        | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
+        | _texts("verdict_family")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
     )
 

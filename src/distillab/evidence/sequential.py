@@ -12,8 +12,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from distillab.evidence.gains import FloatArray, paired_gain
-from distillab.evidence.pairs import Row, SeedRows, pairs, resolution_of
+from distillab.evidence.contrast import Contributions, differences_of
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.pairs import Row, SeedRows, pairs
 from distillab.evidence.verdicts import Verdict, judge
 from distillab.study.ledger import JobState
 from distillab.study.spec.seeds import LEAST_PAIRS
@@ -148,11 +149,16 @@ def _boundary(centers: FloatArray, mass: FloatArray, fresh: float, error: float)
 
 
 def contrast_state(
-    distilled: SeedRows, plain: SeedRows, looks: Sequence[Look], metric: Metric, margin: float
+    distilled: SeedRows,
+    plain: SeedRows,
+    looks: Sequence[Look],
+    metric: Metric,
+    margin: float,
+    contributions: Contributions | None = None,
 ) -> ContrastState:
     """Return the state of a contrast at the first look that decided it, or at the last complete one.
 
-    It depends on result rows alone, so it is the same however often the study was interrupted. Seeds are
+    It depends on finished runs alone, so it is the same however often the study was interrupted. Seeds are
     counted from 0: look k consists of the seeds below ``looks[k].seeds``, whatever else has run. A look is
     complete when all its runs have settled; those that failed or were excluded are missing pairs.
 
@@ -162,6 +168,8 @@ def contrast_state(
         looks: The looks, from :func:`look_plan`.
         metric: The metric on which the study stops.
         margin: The margin that the study sets.
+        contributions: What test examples add to the metric, so that the study stops on the interval for new
+            examples, to which further seeds add nothing once the examples are what it varies over.
     """
     state = ContrastState(looks[0], False, "undecided")
     for look in looks:
@@ -175,12 +183,7 @@ def contrast_state(
         paired = pairs_at(look, pairs(distilled, plain, metric.name))
         verdict: Verdict = "undecided"
         if paired:
-            gain = paired_gain(
-                [d[metric.name] for d, _ in paired],
-                [p[metric.name] for _, p in paired],
-                confidence=look.confidence,
-                resolution=resolution_of(paired, metric),
-            )
+            gain = differences_of(paired, metric, contributions).gain(look.confidence)
             verdict = judge(gain, metric.margin_for(margin), metric.higher_is_better)
         state = ContrastState(look, True, verdict)
         if state.decided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from distillab.evidence.contrast import Contributions
 from distillab.evidence.effects import contrasts
 from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
 from distillab.evidence.results import Measurements, looks_of
@@ -31,9 +32,14 @@ def interim_analysis(folder: StudyFolder) -> bool:
     looks, task = looks_of(folder), folder.spec.task_config()
     evidence = folder.spec.evidence
     while looks:
-        rows = Measurements(folder).rows()
+        measurements = Measurements(folder)
         wanted, possible = runs_needed(
-            rows, evidence.baselines, looks, task.metrics[task.primary], evidence.margin
+            measurements.rows(),
+            evidence.baselines,
+            looks,
+            task.metrics[task.primary],
+            evidence.margin,
+            measurements.contributions,
         )
         with folder.ledger() as ledger:
             if ledger.admit(wanted, possible):
@@ -44,7 +50,12 @@ def interim_analysis(folder: StudyFolder) -> bool:
 
 
 def runs_needed(
-    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], metric: Metric, margin: float
+    rows: Sequence[Row],
+    baselines: Sequence[str],
+    looks: Sequence[Look],
+    metric: Metric,
+    margin: float,
+    contributions: Contributions | None = None,
 ) -> tuple[set[str], set[str]]:
     """Return which waiting runs undecided contrasts need.
 
@@ -56,7 +67,7 @@ def runs_needed(
     """
     wanted: set[str] = set()
     possible: set[str] = set()
-    for distilled, plain, state in _contrast_states(rows, baselines, looks, metric, margin):
+    for distilled, plain, state in _contrast_states(rows, baselines, looks, metric, margin, contributions):
         if state.decided:
             continue
         following = [look.seeds for look in looks if look.number > state.look.number]
@@ -69,9 +80,15 @@ def runs_needed(
 
 
 def _contrast_states(
-    rows: Sequence[Row], baselines: Sequence[str], looks: Sequence[Look], metric: Metric, margin: float
+    rows: Sequence[Row],
+    baselines: Sequence[str],
+    looks: Sequence[Look],
+    metric: Metric,
+    margin: float,
+    contributions: Contributions | None,
 ) -> Iterator[tuple[SeedRows, SeedRows, ContrastState]]:
     for runs in by_cell(rows, cell_columns(rows)).values():
         for method, baseline in contrasts(runs, baselines):
             distilled, plain = runs[method], runs[baseline]
-            yield distilled, plain, contrast_state(distilled, plain, looks, metric, margin)
+            state = contrast_state(distilled, plain, looks, metric, margin, contributions)
+            yield distilled, plain, state

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import false_discovery_control
 
-from distillab.evidence.gains import FloatArray, Gain
+from distillab.evidence.draws import FloatArray
+from distillab.evidence.gains import Gain
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 Verdict = Literal["helps", "harms", "equivalent", "undecided"]
@@ -33,14 +34,23 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
         raise ValueError(f"margin must not be negative: {margin}")
     if gain.n_pairs < LEAST_PAIRS:
         return "undecided"
-    low, high = (gain.ci_low, gain.ci_high) if higher_is_better else (-gain.ci_high, -gain.ci_low)
+    return verdict_of(gain.ci_low, gain.ci_high, margin, higher_is_better)
+
+
+def verdict_of(low: float, high: float, margin: float, higher_is_better: bool) -> Verdict:
+    """Return the verdict that an interval gives against a margin.
+
+    Example:
+        >>> verdict_of(0.01, 0.03, margin=0.005, higher_is_better=True)
+        'helps'
+    """
+    if not higher_is_better:
+        low, high = -high, -low
     if low > margin:
         return "helps"
     if high < -margin:
         return "harms"
-    if -margin <= low and high <= margin:
-        return "equivalent"
-    return "undecided"
+    return "equivalent" if -margin <= low and high <= margin else "undecided"
 
 
 def why_undecided(n_pairs: int, *, analyzed: bool = True) -> str:

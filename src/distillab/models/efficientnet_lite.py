@@ -71,7 +71,7 @@ def _register(number: int) -> None:
     def build(*, classes: int, inputs: InputSpec) -> nn.Module:
         return build_efficientnet_lite(name, classes=classes, inputs=inputs)
 
-    build.__doc__ = f"EfficientNet-Lite{number}; pretrained on ImageNet (extra 'imagenet')"
+    build.__doc__ = f"EfficientNet-Lite{number}, which has weights of ImageNet (extra 'imagenet')"
     models.register(name)(build)
 
 

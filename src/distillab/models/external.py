@@ -156,8 +156,21 @@ def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -
         RequestError: There is no such factory, it fails or returns no network, or it takes a resolution and
             the inputs are not square.
     """
-    name = f"{module}:{factory}"
-    build = find_factory(module, factory)
+    return call_factory(find_factory(module, factory), f"{module}:{factory}", classes=classes, inputs=inputs)
+
+
+def call_factory(build: Callable[..., Any], name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+    """Return the network that a factory builds, called as :func:`from_module` describes.
+
+    Args:
+        build: The factory.
+        name: Its name, for messages.
+        classes: Number of logits.
+        inputs: Shape of one input.
+
+    Raises:
+        RequestError: It fails or returns no network, or it takes a resolution and the inputs are not square.
+    """
     arguments = _arguments(build, classes, inputs)
     if not inputs.is_square and not {*SPELLINGS["resolution"]}.isdisjoint(arguments):
         raise RequestError(
@@ -216,7 +229,8 @@ def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> di
     """The arguments of a factory by the names in its signature."""
     parameters = inspect.signature(build).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    # A partial function has been given what it needs beyond its named parameters.
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters) and not isinstance(build, partial)
     facts = {"classes": classes, "channels": inputs.channels, "resolution": inputs.height}
     arguments: dict[str, int | InputSpec] = {}
     if "inputs" in named:

@@ -12,13 +12,15 @@ from pathlib import Path
 from distillab.errors import RequestError
 from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
+from distillab.models.object_files import find_object
 from distillab.models.stems import split_stem, stem_is_never_fitted
 
 FORMS = {
-    "timm:NAME": "a network of timm (extra 'timm'), untrained, its stem fitted to the resolution",
-    "torchvision:NAME": "a classifier of torchvision, untrained, its stem fitted to the resolution",
+    "timm:NAME": "a network of timm (extra 'timm'), its stem fitted to the resolution",
+    "torchvision:NAME": "a classifier of torchvision, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
     "NAME#original": "a network of timm or torchvision with the stem of its package at every resolution",
+    "object:NAME": "a network that was given as an object in Python; see docs/python.md",
     "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
 }
 _REGISTERED = re.compile(r"^@register_model\s+def (\w+)\(", re.MULTILINE)  # how timm declares a network
@@ -58,15 +60,8 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
             raise unknown_model(network, registered)
     elif library in ("hf_hub", "hf-hub"):
         raise unknown_model(network, registered)
-    elif library == "torchvision":
-        if rest not in torchvision_names():
-            raise unknown_of_library("torchvision", rest, torchvision_names())
-    elif library == "timm":
-        _require_timm(rest)
     else:
-        from distillab.models.external import find_factory
-
-        find_factory(library, rest)
+        _require_external(library, rest)
 
 
 def unknown_model(name: str, registered: Iterable[str]) -> RequestError:
@@ -128,6 +123,20 @@ def timm_names() -> tuple[str, ...]:
         for file in (Path(place) / "models").glob("*.py"):
             names.update(_REGISTERED.findall(file.read_text(encoding="utf-8")))
     return tuple(sorted(names))
+
+
+def _require_external(library: str, name: str) -> None:
+    if library == "torchvision":
+        if name not in torchvision_names():
+            raise unknown_of_library("torchvision", name, torchvision_names())
+    elif library == "timm":
+        _require_timm(name)
+    elif library == "object":
+        find_object(name)
+    else:
+        from distillab.models.external import find_factory
+
+        find_factory(library, name)
 
 
 def _require_timm(name: str) -> None:

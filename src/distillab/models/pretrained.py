@@ -92,8 +92,8 @@ def read_pretrained(name: str, path: Path, inputs: InputSpec) -> Mapping[str, Te
         path: The file that it found.
         inputs: Shape of the inputs of the network; timm fits the positions of transformers to it.
     """
-    stemmed, pixels = split_input_size(name)
-    network, original = split_stem(stemmed)
+    sized, pixels = split_input_size(name)
+    network, original = split_stem(sized)
     library, _, rest = network.partition(":")
     if library == "timm":
         size = inputs if pixels is None else InputSpec.square(inputs.channels, pixels)

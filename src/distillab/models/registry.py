@@ -192,8 +192,10 @@ def check_model_name(name: str) -> None:
 
 def _external(library: str, name: str, classes: int, inputs: InputSpec) -> nn.Module:
     # Imported here: these files use the registry's neighbors, and two of them large libraries.
-    from distillab.models import external
+    from distillab.models import external, objects
 
+    if library == "object":
+        return objects.build_object(name, classes=classes, inputs=inputs)
     build = {"timm": external.from_timm, "torchvision": external.from_torchvision}.get(library)
     if build is None:
         return external.from_module(library, name, classes=classes, inputs=inputs)

@@ -29,12 +29,23 @@ class ImageCue:
         about: What it consists of.
         extract: From uint8 ``[B, C, H, W]`` to float ``[B, F]``; None if it comes from the file.
         smallest: Side in pixels from which it is meaningful.
+        middle: The same features of the middle of the image, where the subject is; None if the cue has no
+            place in the image.
     """
 
     label: str
     about: str
     extract: Callable[[Pixels], npt.NDArray[np.floating[Any]]] | None = None
     smallest: int = 0
+    middle: Callable[[Pixels], npt.NDArray[np.floating[Any]]] | None = None
+
+
+def middle_of(pixels: Pixels) -> Pixels:
+    """Return the middle half of each side of the images."""
+    height, width = pixels.shape[2:]
+    return np.ascontiguousarray(
+        pixels[:, :, height // 4 : height - height // 4, width // 4 : width - width // 4]
+    )
 
 
 def border(pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -59,7 +70,12 @@ def background(pixels: Pixels) -> npt.NDArray[np.float32]:
     down = (np.arange(height) + 0.5) / height * 2 - 1
     across = (np.arange(width) + 0.5) / width * 2 - 1
     outside = np.flatnonzero((down[:, None] ** 2 + across**2 > 1).reshape(-1))
-    seen = pixels.reshape(len(pixels), pixels.shape[1], -1)[:, :, outside]
+    return _color_histogram(pixels, outside)
+
+
+def _color_histogram(pixels: Pixels, places: Indices) -> npt.NDArray[np.float32]:
+    """Return square roots of the shares of 64 colors (16 grays) at some places of the flattened image."""
+    seen = pixels.reshape(len(pixels), pixels.shape[1], -1)[:, :, places]
     if pixels.shape[1] == 1:
         bins, codes = 16, seen[:, 0].astype(np.int64) // 16
     else:
@@ -67,7 +83,18 @@ def background(pixels: Pixels) -> npt.NDArray[np.float32]:
         bins, codes = _COLOR_BINS**3, (steps[:, 0] * _COLOR_BINS + steps[:, 1]) * _COLOR_BINS + steps[:, 2]
     codes += np.arange(len(pixels))[:, None] * bins
     counts = np.bincount(codes.reshape(-1), minlength=len(pixels) * bins).reshape(len(pixels), bins)
-    return np.sqrt(counts / len(outside)).astype(np.float32)
+    return np.sqrt(counts / len(places)).astype(np.float32)
+
+
+def middle_border(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return :func:`border` of the middle of the image."""
+    return border(middle_of(pixels))
+
+
+def middle_colors(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return square roots of the shares of 64 colors (16 grays) in the middle of the image."""
+    middle = middle_of(pixels)
+    return _color_histogram(middle, np.arange(middle.shape[2] * middle.shape[3]))
 
 
 def mean_color(pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -96,8 +123,10 @@ def acquisition(pixels: Pixels) -> npt.NDArray[np.float32]:
 
 
 CUES: dict[str, ImageCue] = {
-    "border": ImageCue("border", "colors of the outermost sixteenth", border, _BORDER_SIDE),
-    "background": ImageCue("background", "colors outside of the largest ellipse", background, _BORDER_SIDE),
+    "border": ImageCue("border", "colors of the outermost sixteenth", border, _BORDER_SIDE, middle_border),
+    "background": ImageCue(
+        "background", "colors outside of the largest ellipse", background, _BORDER_SIDE, middle_colors
+    ),
     "mean_colour": ImageCue("mean color", "mean and standard deviation of each channel", mean_color),
     "acquisition": ImageCue(
         "focus and noise", "strength of fine detail at four scales", acquisition, _BORDER_SIDE
@@ -126,15 +155,26 @@ def cue_features(
     if cue.extract is not None:
         if min(images.shape[1:]) < cue.smallest:
             return None
-        chosen = images.select(positions)
-        parts = [cue.extract(chosen.pixels(rows)) for rows in batches(chosen)]
-        found = np.concatenate(parts).astype(np.float64)
+        return image_features(cue.extract, images.select(positions))
     else:
         needed = ("bytes",) if name == "file_size" else ("width", "height")
         if not all(column in columns for column in needed):
             return None
         logs = {key: np.log(column[positions].astype(np.float64)) for key, column in columns.items()}
         found = _file_size(logs) if name == "file_size" else _image_size(logs)
+    return _varying(found)
+
+
+def image_features(
+    extract: Callable[[Pixels], npt.NDArray[np.floating[Any]]], images: Examples
+) -> CueFeatures | None:
+    """Return the features that vary between images, float64 ``[N, F]``; None if none does."""
+    return _varying(
+        np.concatenate([extract(images.pixels(rows)) for rows in batches(images)]).astype(np.float64)
+    )
+
+
+def _varying(found: CueFeatures) -> CueFeatures | None:
     varying = found.std(axis=0) > 1e-6
     return found[:, varying] if varying.any() else None
 

@@ -17,6 +17,10 @@ _RATES = np.concatenate([np.arange(0, 20) / 1000, np.arange(8, 60) / 400, np.ara
 _HALF_CHI_SQUARED = 1.92  # drop of the log-likelihood at the ends of a 95 % interval, chi-squared(1) / 2
 _WIDEST = 0.1  # interval that still judges
 _WEAKEST = 1 / 3  # accuracy of the probe beyond chance that still judges
+# Noise towards one class resembles two classes that are hard to tell apart: only a strong probe judges it.
+_WEAKEST_DIRECTED = 0.75
+_DIRECTED_RATES = np.concatenate([np.arange(0, 12) / 400, np.arange(6, 20) / 200, np.arange(10, 46) / 100])
+_OTHER_RATES = np.array([0.0, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +61,8 @@ def estimate_label_noise(probed: ProbePredictions) -> NoiseEstimate:
     Ben-Reuven, "Training deep neural-networks using a noise adaptation layer", ICLR 2017, with one parameter.
     The interval is that of the profile likelihood.
 
-    Wrong labels between two similar classes look like difficult images and are mostly not counted.
+    Wrong labels that all go from a class to one other class look like difficult images and are mostly not
+    counted; see :func:`estimate_directed_noise`.
 
     Args:
         probed: Out-of-fold predictions for N images of C >= 2 classes that all occur.
@@ -83,9 +88,81 @@ def estimate_label_noise(probed: ProbePredictions) -> NoiseEstimate:
     clean = softmax(logs * _SHARPENINGS[likelihood[best].argmax()], axis=1)
     of_given = clean[np.arange(len(clean)), probed.labels]
     wrong = rate * (1 - of_given) / (classes - 1) / _mixed(of_given, rate, classes)
-    beyond_chance = (probed.balanced_accuracy - probed.chance) / (1 - probed.chance)
-    judges = high - low <= _WIDEST and beyond_chance / (1 - rate) >= _WEAKEST
+    judges = high - low <= _WIDEST and _strength(probed, rate) >= _WEAKEST
     return NoiseEstimate(rate, low, high, judges, wrong, clean)
+
+
+@dataclass(frozen=True)
+class DirectedNoise:
+    """Wrong labels that go from each class to one other class.
+
+    Attributes:
+        rate: Estimated share of such labels, in [0, 1].
+        low: Lower end of its 95 % interval.
+        high: Upper end of that interval.
+        judges: Whether the probe is strong enough for a conclusion.
+
+    Example:
+        >>> DirectedNoise(0.1, 0.09, 0.11, judges=True).interval.how
+        'profile likelihood'
+    """
+
+    rate: float
+    low: float
+    high: float
+    judges: bool
+
+    @property
+    def interval(self) -> Interval:
+        """The interval of the rate."""
+        return Interval(self.low, self.high, "profile likelihood")
+
+
+def estimate_directed_noise(probed: ProbePredictions) -> DirectedNoise:
+    """Return the share of labels that were moved from each class to one other class.
+
+    The model of :func:`estimate_label_noise` has one more component: with probability s the label is that
+    class which images of the true class carry most often instead. Such noise is the same for typical and for
+    difficult images of a class, and the overlap of two classes is not; a probe that separates the classes
+    badly cannot tell.
+
+    Args:
+        probed: Out-of-fold predictions for N images of C >= 3 classes that all occur.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> truth = np.arange(600) % 3
+        >>> given = np.where(rng.random(600) < 0.1, (truth + 1) % 3, truth)
+        >>> found = estimate_directed_noise(ProbePredictions(0.01 + 0.97 * np.eye(3)[truth], given))
+        >>> bool(found.low < (given != truth).mean() < found.high)
+        True
+    """
+    classes = probed.probabilities.shape[1]
+    sample = np.arange(len(probed.labels))[:: max(1, len(probed.labels) // _SAMPLE_SIZE)]
+    labels, rows = probed.labels[sample], np.arange(len(sample))
+    logs = np.log(np.maximum(probed.probabilities[sample], 1e-300))
+    confusion = np.zeros((classes, classes))
+    np.add.at(confusion, (probed.predicted[sample], labels), 1)
+    np.fill_diagonal(confusion, -1)
+    moved = np.eye(classes)[confusion.argmax(axis=1)]  # one at the class that each class moves to
+    profile = np.full(len(_DIRECTED_RATES), -np.inf)
+    for sharpening in _SHARPENINGS[::2]:
+        clean = softmax(logs * sharpening, axis=1)
+        given, towards = clean[rows, labels], (clean @ moved)[rows, labels]
+        for other in _OTHER_RATES:
+            mixed = _DIRECTED_RATES[:, None] * (towards - given) + (1 - other) * given
+            mixed += other * (1 - given) / (classes - 1)
+            profile = np.maximum(profile, np.log(np.maximum(mixed, 1e-12)).sum(axis=1))
+    best = int(profile.argmax())
+    rate = float(_DIRECTED_RATES[best])
+    low, high = _interval(_DIRECTED_RATES, profile - profile[best] + _HALF_CHI_SQUARED)
+    judges = high - low <= _WIDEST and _strength(probed, rate) >= _WEAKEST_DIRECTED
+    return DirectedNoise(rate, low, high, judges)
+
+
+def _strength(probed: ProbePredictions, rate: float) -> float:
+    """Return the accuracy of a probe beyond chance, as it would be on right labels."""
+    return (probed.balanced_accuracy - probed.chance) / (1 - probed.chance) / (1 - rate)
 
 
 def _interval(rates: npt.NDArray[np.float64], above: npt.NDArray[np.float64]) -> tuple[float, float]:

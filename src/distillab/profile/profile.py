@@ -15,10 +15,13 @@ from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities.embedding import embeddings
+from distillab.notebook import html_table
+from distillab.profile.claims import CLAIMS
 from distillab.profile.families import FAMILIES, MeasureFamily
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.profile.measure import Family, Measure, measures_by_key
 from distillab.profile.profiled_dataset import ProfiledDataset
+from distillab.profile.wording import format_interval, format_value
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.sources.source import Source
@@ -77,6 +80,23 @@ class Profile:
         ids = {claim for measure in self.measures.values() for claim in measure.claims}
         return tuple(sorted(ids, key=lambda claim: int(claim[1:])))
 
+    def _repr_html_(self) -> str:
+        """Return the alarms and the measures, as notebooks show them."""
+        channels, height, width = self.shape
+        title = f"{self.dataset}: {self.images:,} images, {width}x{height}, {channels} channel(s)"
+        alarms = html_table("Alarms", [(alarm,) for alarm in self.alarms]) if self.alarms else ""
+        rows = [
+            (
+                measure.label,
+                format_value(measure.value, measure.unit),
+                format_interval(measure),
+                measure.means,
+            )
+            for measure in self.measures.values()
+        ]
+        header = ("measure", "value", "95 % interval", "for distillation")
+        return alarms + html_table(title, rows, header)
+
     def as_dict(self) -> dict[str, JsonValue]:
         """Return the profile as JSON values. Keys are added, never renamed."""
         return {
@@ -91,6 +111,7 @@ class Profile:
             "seconds": round(self.seconds, 2),
             "shared_seconds": {name: round(value, 2) for name, value in self.shared.items()},
             "alarms": list(self.alarms),
+            "claims": {key: CLAIMS[key].as_dict() for key in self.claims},
             "families": [family.as_dict() for family in self.families],
         }
 
@@ -193,7 +214,13 @@ def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = 
         raise RequestError(
             f"{source.dataset_name} is {source.modality}, which cannot be profiled", allowed="images"
         )
-    lenient = source.model_copy(update={"on_broken": "skip", "duplicates": "keep"})
+    lenient = source.model_copy(
+        update={
+            "on_broken": "skip",
+            "duplicates": "keep",
+            "rare_classes": source.rare_classes or "train",
+        }
+    )
     dataset = load_dataset(lenient, progress, on_files)
     if not isinstance(dataset.train.targets, Labels):
         raise RequestError(

@@ -41,11 +41,13 @@ def settle_rare_classes(
     """
     if source.rare_classes is None:
         return table, ()
+    if not table.targets.complete and source.rare_classes == "train":
+        return table, ()  # a label of several need not occur in every split anyway
     if not table.targets.complete:
         raise RequestError(
             "no label is too rare where an example has several",
             where="rare_classes",
-            allowed="classes of which each example has one",
+            allowed="classes of which each example has one, or `rare_classes: train`",
         )
     rare = _rare(table, codes, source, given)
     if not rare.any():

@@ -12,6 +12,7 @@ import yaml
 from distillab.artefacts import write_atomically
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.models.object_files import add_place
 from distillab.study.design import runs_of_first
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
@@ -31,6 +32,9 @@ class StudyFolder:
     Args:
         path: The folder. Use :meth:`open` or :meth:`begin` to check or create it.
 
+    Attributes:
+        objects: The folder, in this one, of networks that were given as Python objects.
+
     Example:
         >>> StudyFolder(Path("runs/demo")).results_file.as_posix()
         'runs/demo/results.parquet'
@@ -44,6 +48,8 @@ class StudyFolder:
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
         self.report_file = path / "report.html"
+        self.objects = path / "objects"
+        add_place(self.objects)
 
     @classmethod
     def open(cls, path: Path) -> StudyFolder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
 from torch import Tensor
 
 from distillab.data.targets import Labels, Targets
@@ -121,8 +122,13 @@ class Classification(Task):
 
     def score(self, logits: Logits, targets: Targets) -> float:
         """Return the accuracy over the labelled examples. Ties go to the lower class."""
-        known = targets.labelled
-        return float((logits.argmax(axis=1) == targets.values)[known].mean())
+        return float(self.contributions(logits, targets).mean())
+
+    def contributions(self, logits: Logits, targets: Targets) -> Values:
+        """Return 1 for each labelled example that is classified correctly, and 0 for the others."""
+        correct = logits.argmax(axis=1) == targets.values
+        contributions: Values = correct[targets.labelled].astype(np.float64)
+        return contributions
 
     def measure(
         self,

@@ -16,6 +16,7 @@ from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
 from distillab.tasks.multilabel_metrics import (
+    auc_contributions,
     best_thresholds,
     defined_labels,
     group_aucs,
@@ -138,6 +139,13 @@ class MultiLabel(Task):
         """Return the macro AUC; that of a guess, 0.5, if no label is both present and absent."""
         aucs = label_aucs(logits, targets.values)
         return float(np.nanmean(aucs)) if not np.isnan(aucs).all() else CHANCE
+
+    def contributions(self, logits: Logits, targets: Targets) -> Values:
+        """Return pseudo-values of the macro AUC; see :func:`auc_contributions`."""
+        known = targets.labelled
+        if np.isnan(label_aucs(logits, targets.values)).all():
+            return np.full(int(known.sum()), CHANCE)
+        return auc_contributions(logits[known], targets.values[known])
 
     def measure(
         self,

@@ -112,6 +112,34 @@ def label_aucs(logits: Logits, labels: LabelSetArray) -> Values:
     return _per_label(_auc, *_checked(logits, labels))
 
 
+def auc_contributions(logits: Logits, labels: LabelSetArray) -> Values:
+    """Return the pseudo-value of each example for the macro AUC, float64 ``[N]``: of mean macro AUC.
+
+    For a label with n1 positives of AUC a, a positive that is above a share v of the negatives has
+    ``a + N / n1 (v - a)``, and likewise a negative: the structural components of DeLong et al. (Biometrics
+    1988), scaled so that the variance of the pseudo-values over N is their variance of the AUC. An example
+    whose label is not known has a. They are averaged over the labels that are defined.
+
+    Example:
+        >>> labels = np.array([[1], [1], [0], [0]], dtype=np.int8)
+        >>> auc_contributions(np.array([[3.0], [1.0], [2.0], [0.0]]), labels).tolist()
+        [1.25, 0.25, 0.25, 1.25]
+    """
+    scores, truth = _checked(logits, labels)
+    found = []
+    for label in np.flatnonzero(defined_labels(truth)):
+        known = truth[:, label] != UNLABELLED
+        values, positive = scores[known, label], truth[known, label] == 1
+        shares = _shares_on_the_right_side(values, positive)
+        auc = shares[positive].mean()
+        sizes = np.where(positive, positive.sum(), (~positive).sum())
+        pseudo = np.full(len(truth), auc)
+        pseudo[known] += len(truth) / sizes * (shares - auc)
+        found.append(pseudo)
+    contributions: Values = np.mean(found, axis=0)
+    return contributions
+
+
 def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray) -> dict[int, float]:
     """Return the macro AUC within each group that occurs, by group number.
 
@@ -156,6 +184,16 @@ def _auc(scores: Values, positive: Flags) -> float:
         return float("nan")
     ranks = rankdata(scores)[positive].sum()
     return float((ranks - positives * (positives + 1) / 2) / pairs)
+
+
+def _shares_on_the_right_side(scores: Values, positive: Flags) -> Values:
+    """Return the share of the negatives below each positive, and of the positives above each negative."""
+    below = rankdata(scores)
+    for side in (positive, ~positive):
+        below[side] -= rankdata(scores[side])
+    sizes = np.where(positive, (~positive).sum(), positive.sum())
+    shares: Values = below / sizes
+    return np.where(positive, shares, 1.0 - shares)
 
 
 def _average_precision(scores: Values, positive: Flags) -> float:

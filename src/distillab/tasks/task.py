@@ -101,6 +101,18 @@ class Task(BaseModel, ABC):
         """Return the primary metric of some outputs, over the labelled examples."""
 
     @abstractmethod
+    def contributions(self, logits: Logits, targets: Targets) -> Values:
+        """Return what each labelled example adds to the primary metric, float64 ``[n]``.
+
+        Their mean is :meth:`score`, and their variance over n is the variance of the score over samples of
+        examples: for a metric that is no mean over examples, to first order (jackknife pseudo-values).
+
+        Args:
+            logits: float ``[N, head_width]``.
+            targets: The targets of the N examples, of which n are labelled.
+        """
+
+    @abstractmethod
     def measure(
         self,
         logits: Logits,

@@ -221,7 +221,12 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())
     console.print(f"\n{found.seconds:.1f} s of wall time; shared by several measures: {shared}")
     if found.claims:
-        console.print(f"{', '.join(found.claims)}: published claims, see docs/claims.md", soft_wrap=True)
+        from distillab.profile.claims import CLAIMS
+
+        where = "with statements and sources in docs/claims.md" + (" and on the page" if page else "")
+        console.print(f"\npublished claims, {where}:", soft_wrap=True)
+        for claim in (CLAIMS[key] for key in found.claims):
+            console.print(f"{claim.key}: {claim.title} ({claim.source})", soft_wrap=True)
     if page is not None:
         console.print(f"page: {printable(str(page))}", soft_wrap=True)
 

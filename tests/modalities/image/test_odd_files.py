@@ -74,6 +74,31 @@ def test_damaged_exif_costs_no_image(damage: str, kind: str) -> None:
     assert displayed_size(data) == (8, 16)
 
 
+DAMAGED_TAGS = {
+    "EXIF beyond the end": {"t34665": 65535},
+    "GPS beyond the end": {"t34853": 65535},
+    "orientation 99": {"t274": 99},
+    "orientation 0": {"t274": 0},
+    "XMP that is no XML": {"t700": 15420},
+    "color profile of one number": {"t34675": 1},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_TAGS)
+def test_damaged_tags_cost_no_image(damage: str) -> None:
+    data = tiff(RAMP.tobytes(), 8, t258=8, **DAMAGED_TAGS[damage])
+    np.testing.assert_array_equal(decoded([data]).items[0, 0], RAMP)
+    assert displayed_size(data) == (8, 8)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_damaged_tags_do_not_hide_the_orientation(orientation: int) -> None:
+    stored = np.ascontiguousarray(STORED[orientation](np.kron(RAMP[:4], np.ones((4, 2), np.uint8))[:16, :16]))
+    data = tiff(stored.tobytes(), 16, t258=8, t274=orientation, t700=15420)
+    sound = tiff(stored.tobytes(), 16, t258=8, t274=orientation)
+    np.testing.assert_array_equal(decoded([data]).items[0], decoded([sound]).items[0])
+
+
 def cmyk() -> bytes:
     return encoded(Image.fromarray(RED).convert("CMYK"), "JPEG", quality=100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -72,13 +73,13 @@ def decode_images(
     rendering, survey = settings.rendering(), None
     with permissive_pillow():
         try:
-            decoded, tags = _decode_all(images, names, resolution, channels, rendering, progress)
+            decoded, counts = _decode_all(images, names, resolution, channels, rendering, progress)
         except UndecidedError:
             survey = _survey(images, resolution, channels, rendering, progress)
             rendering = survey.settle(rendering)
-            decoded, tags = _decode_all(images, names, resolution, channels, rendering, progress)
+            decoded, counts = _decode_all(images, names, resolution, channels, rendering, progress)
     stated = settings.intensity != "auto"
-    return replace(decoded, notes=pixel_notes(tags, len(images), rendering, survey, stated))
+    return replace(decoded, notes=pixel_notes(counts, len(images), rendering, survey, stated))
 
 
 def _decode_all(
@@ -88,11 +89,11 @@ def _decode_all(
     channels: int | None,
     rendering: Rendering,
     progress: Progress | None,
-) -> tuple[Decoded, list[set[str]]]:
-    """Return the decoded images, and what was found about each that is not plain."""
+) -> tuple[Decoded, Counter[str]]:
+    """Return the decoded images, and of how many each thing holds that is not plain."""
     canvas = Canvas(len(images), channels)
     broken: dict[int, str] = {}
-    tags: list[set[str]] = []
+    counts = Counter[str]()
     size = _per_task(images, resolution)
     starts = range(0, len(images), size)
 
@@ -110,8 +111,7 @@ def _decode_all(
                     raise _mixed_sizes(images)
                 else:
                     canvas.add(image)
-                if found:
-                    tags.append(found)
+                counts.update(found)
             if progress:
                 progress("decoding", start + len(chunk), len(images))
     intact = np.ones(len(images), dtype=bool)
@@ -120,7 +120,7 @@ def _decode_all(
     pixels = canvas.finished()
     if pixels is None:
         raise RequestError(f"none of {len(images)} images can be decoded: {reasons[0][0]}: {reasons[0][1]}")
-    return Decoded(pixels, intact, reasons), tags
+    return Decoded(pixels, intact, reasons), counts
 
 
 def _survey(

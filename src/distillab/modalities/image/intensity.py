@@ -14,7 +14,7 @@ from PIL import Image
 
 from distillab.data.examples import Pixels
 from distillab.data.raw import StoredBytes
-from distillab.modalities.image.opening import OpenedImage, header
+from distillab.modalities.image.opening import DAMAGE, OpenedImage, header
 
 RawPixels = npt.NDArray[Any]
 PixelDepth = Literal["12-bit", "16-bit", "integer", "float"]
@@ -193,7 +193,7 @@ def color_values(opened: OpenedImage) -> RawPixels | None:
         setattr(picture, "tile", tiles)  # noqa: B010  # of files alone, which the type does not know
         try:
             lower = np.asarray(picture)
-        except ValueError:  # this version of Pillow does not read that order of bytes
+        except DAMAGE:  # this version of Pillow does not read that order of bytes
             return None
     upper = np.asarray(opened.picture)
     return upper.astype(np.uint16) * 256 + lower if lower.shape == upper.shape else None

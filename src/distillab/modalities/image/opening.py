@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from distillab.data.raw import RawImage, StoredBytes
 
@@ -133,9 +134,24 @@ def opened(image: RawImage, resolution: int | None, max_pixels: int) -> OpenedIm
             size = f"{picture.width}x{picture.height} are {pixels:,} pixels"
             raise ValueError(f"{size}, and `max_pixels` allows {max_pixels:,}")
         rawmode, frames = _rawmode(picture), _several_frames(picture)  # loading changes both
+        if isinstance(picture, TiffImageFile):
+            _forgive_metadata(picture)
         with _large if pixels > _ONE_AT_A_TIME else contextlib.nullcontext():
             picture.load()
         return OpenedImage(image, picture, rawmode, _TURNS.get(_orientation(picture)), frames)
+
+
+def _forgive_metadata(picture: TiffImageFile) -> None:
+    """Let a TIFF file be loaded although the metadata that Pillow reads after its pixels are damaged."""
+    end = picture.load_end
+
+    def load_end() -> None:
+        try:
+            end()
+        except DAMAGE:  # not turned upright: its size is that of its pixels
+            picture._size = picture.im.size
+
+    setattr(picture, "load_end", load_end)  # noqa: B010  # of this one file, and not of its class
 
 
 def _rawmode(picture: Image.Image) -> str | None:
@@ -150,7 +166,7 @@ def _orientation(picture: Image.Image) -> int:
     try:
         found = picture.getexif().get(_ORIENTATION)
     except DAMAGE:
-        return 1
+        found = picture.tag_v2.get(_ORIENTATION) if isinstance(picture, TiffImageFile) else 1
     return found if isinstance(found, int) else 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -183,30 +183,25 @@ class Survey:
 
 
 def pixel_notes(
-    tags: Iterable[set[str]], total: int, rendering: Rendering, survey: Survey | None, stated: bool
+    counts: Mapping[str, int], total: int, rendering: Rendering, survey: Survey | None, stated: bool
 ) -> tuple[str, ...]:
     """Return sentences on what was decided about pixels, and on how many images it has a bearing.
 
     Args:
-        tags: What was found about each image.
+        counts: Number of images by what was found about them.
         total: Number of images.
         rendering: How they were rendered.
         survey: What they have in common, if that was looked at.
         stated: Whether a range was stated.
     """
-    counts: dict[str, int] = {}
-    for each in tags:
-        for tag in each:
-            counts[tag] = counts.get(tag, 0) + 1
-
     notes: list[str] = []
 
     def note(tag: str, sentence: Callable[[str], str]) -> None:
-        if tag in counts:
+        if counts.get(tag):
             notes.append(sentence(f"{counts[tag]:,} of {total:,}"))
 
     note(DEEP, lambda some: _on_intensity(some, rendering, survey))
-    if stated and DEEP not in counts:
+    if stated and not counts.get(DEEP):
         notes.append("`intensity` has no effect: no image has more than 8 bits.")
     note(UPPER, lambda some: f"Of color images with 16 bits, the upper 8 are used: {some}.")
     note(TRANSPARENT, lambda some: _on_ground(some, rendering, survey))

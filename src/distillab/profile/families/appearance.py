@@ -13,7 +13,6 @@ from distillab.profile.measure import Family, Grid
 from distillab.profile.profiled_dataset import ProfiledDataset
 
 _SAMPLE_SIZE = 4_000
-_ALARM_SHARE = 0.5  # of the variance of a statistic
 
 
 def correlation_ratio(values: npt.NDArray[np.float64], labels: Indices) -> float:
@@ -69,12 +68,9 @@ def measure_appearance(data: ProfiledDataset) -> Family:
             lambda i: correlation_ratio(values[i], labels[i]), len(sample), largest, minimum=0.0, maximum=1.0
         ),
         len(sample),
-        "A student can get that far from one number per image. If it is not what defines the class, it is a "
-        "cue: see Shortcuts.",
+        "A student can get that far from one number per image. That is natural if it belongs to the classes, "
+        "as color does to flowers; otherwise it is a cue: see Shortcuts.",
         unit="share",
-        alarm=f"Class explains {100 * largest:.0f} % of the variance of {label}."
-        if largest >= _ALARM_SHARE
-        else "",
     )
     family.add_grid(
         Grid(

@@ -12,7 +12,15 @@ from sklearn.metrics import silhouette_samples
 
 from distillab.data.examples import Indices
 from distillab.modalities.embedding.principal import PrincipalAxes
-from distillab.profile.cues import cue_features
+from distillab.profile.cues import (
+    CueFeatures,
+    cue_features,
+    image_features,
+    mean_color,
+    middle_border,
+    middle_colors,
+    middle_of,
+)
 from distillab.profile.families.association import STRONG_ASSOCIATION, corrected_cramers_v
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import jackknife_interval, mean_interval
@@ -28,6 +36,9 @@ _SEPARATE = 0.25  # silhouette from which clusters are called separate (Kaufman 
 _IMAGES_SHOWN = 8
 _MOST_ROWS = 24  # of pictures; beyond it, the classes of a cluster share a row
 _CLASSES_SHOWN = 12
+# Clusters by surroundings are possible sources if they are associated with class more strongly, by this much,
+# than clusters of the middle of the images by the same features (benchmarks/shortcut_alarm.py).
+_BEYOND_MIDDLE = 0.1
 _SURROUNDING_CUES = ("border", "background", "mean_colour")
 
 
@@ -90,12 +101,32 @@ def measure_hidden_sources(data: ProfiledDataset) -> Family | None:
         if features is None:
             family.add_note("Surroundings are left out: these images have none, or all have the same.")
             continue
-        axes = PrincipalAxes.of(np.asarray(features, dtype=np.float32), _DIMENSIONS)
-        clusters = find_clusters(axes(np.asarray(features, dtype=np.float32)))
+        clusters = _clusters(features)
         _add_separation(family, key, clusters)
         _add_association(family, data, sample, key, clusters)
         _add_pictures(family, data, sample, key, clusters)
     return family.build()
+
+
+def _clusters(features: npt.NDArray[np.floating[Any]]) -> Clusters:
+    """Return clusters on the principal axes of features."""
+    values = np.asarray(features, dtype=np.float32)
+    return find_clusters(PrincipalAxes.of(values, _DIMENSIONS)(values))
+
+
+def is_possible_source(clusters: Clusters, labels: Indices, middle: CueFeatures | None) -> bool:
+    """Return True if clusters by surroundings are separate and follow the class more than the middle does.
+
+    Args:
+        clusters: Clusters of N images.
+        labels: int64 ``[N]``.
+        middle: Features of the middle of the images, float ``[N, F]``; None if they are all the same.
+    """
+    strength = corrected_cramers_v(clusters.members, labels)
+    if clusters.silhouette < _SEPARATE or strength < STRONG_ASSOCIATION:
+        return False
+    of_middle = 0.0 if middle is None else corrected_cramers_v(_clusters(middle).members, labels)
+    return strength - of_middle >= _BEYOND_MIDDLE
 
 
 def _surroundings(data: ProfiledDataset, sample: Indices) -> npt.NDArray[np.float64] | None:
@@ -105,9 +136,22 @@ def _surroundings(data: ProfiledDataset, sample: Indices) -> npt.NDArray[np.floa
         features = cue_features(name, data.images, sample, {})
         if features is None:
             return None
-        centered = features - features.mean(axis=0)
-        parts.append(centered / np.sqrt((centered**2).sum(axis=1).mean()))
-    return np.hstack(parts)
+        parts.append(features)
+    return _scaled(parts)
+
+
+def _middle(data: ProfiledDataset, sample: Indices) -> npt.NDArray[np.float64] | None:
+    """Return the same features of the middle of the images; None if none varies."""
+    images = data.images.select(sample)
+    extracts = (middle_border, middle_colors, lambda pixels: mean_color(middle_of(pixels)))
+    parts = [found for extract in extracts if (found := image_features(extract, images)) is not None]
+    return _scaled(parts) if parts else None
+
+
+def _scaled(parts: list[CueFeatures]) -> npt.NDArray[np.float64]:
+    """Return features side by side, each part scaled to the same total variance."""
+    centered = [part - part.mean(axis=0) for part in parts]
+    return np.hstack([part / np.sqrt((part**2).sum(axis=1).mean()) for part in centered])
 
 
 def _add_separation(family: FamilyBuilder, key: str, clusters: Clusters) -> None:
@@ -132,10 +176,10 @@ def _add_association(
     def of_kept(kept: Indices) -> float:
         return corrected_cramers_v(clusters.members[order[kept]], labels[order[kept]])
 
-    separate = clusters.silhouette >= _SEPARATE
+    possible = key == "surroundings" and is_possible_source(clusters, labels, _middle(data, sample))
     alarm = (
         f"Images form {clusters.count} clusters by their {name}, which are associated with class (Cramér's V "
-        f"{strength:.2f}): a possible hidden source."
+        f"{strength:.2f}), more than clusters of their middle: a possible hidden source."
     )
     family.add(
         f"clusters_{key}_cramers_v",
@@ -148,7 +192,7 @@ def _add_association(
         "decide, the pictures can.",
         hypothesis=True,
         claims=("C23", "C26"),
-        alarm=alarm if separate and strength >= STRONG_ASSOCIATION and key == "surroundings" else "",
+        alarm=alarm if possible else "",
     )
 
 

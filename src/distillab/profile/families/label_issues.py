@@ -12,16 +12,24 @@ from cleanlab.rank import get_normalized_margin_for_each_label
 from distillab.data.examples import Indices
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
-from distillab.profile.label_noise import NoiseEstimate, estimate_label_noise
+from distillab.profile.label_noise import (
+    DirectedNoise,
+    NoiseEstimate,
+    estimate_directed_noise,
+    estimate_label_noise,
+)
 from distillab.profile.measure import Family, Gallery, Interval, exact_interval
 from distillab.profile.probe import FeatureMatrix, ProbePredictions, probe_out_of_fold
 from distillab.profile.profiled_dataset import SAMPLING_SEED, ProfiledDataset
 
 _IMAGES_SHOWN = 16
 _ALARM_FROM = 0.01  # lower end of the interval of the share of wrong labels
+_DIRECTED_ALARM_FROM = 0.02
 _IMAGES_PER_DIMENSION = 16  # a probe with more dimensions is overconfident on images it was not fitted on
 _FEWEST_DIMENSIONS = 8
 _PRETRAINED_SAMPLE = 1_000  # about twenty images take a second on one core
+_PRETRAINED_PER_CLASS = 20  # fewer images per class do not suffice, however strong the features
+_SIMULATED = 5_000  # images
 _DRAWS = 3  # of labels, for what the probe would contradict if all labels were right
 
 
@@ -58,11 +66,15 @@ def label_probe(features: FeatureMatrix, labels: Indices, ids: Indices, classes:
         ids: int64 ``[N]``.
         classes: C.
     """
-    kept = max(_FEWEST_DIMENSIONS, len(features) // _IMAGES_PER_DIMENSION)
-    return probe_out_of_fold(features[:, :kept], labels, ids, classes)
+    return probe_out_of_fold(features[:, : _dimensions(len(features))], labels, ids, classes)
 
 
-def measure_label_issues(data: ProfiledDataset) -> Family | None:
+def _dimensions(images: int) -> int:
+    """Return the number of dimensions of a probe for a number of images."""
+    return max(_FEWEST_DIMENSIONS, images // _IMAGES_PER_DIMENSION)
+
+
+def measure_label_issues(data: ProfiledDataset) -> Family:
     """Estimate the share of wrong labels, count the labels that a probe contradicts, and show the worst."""
     family = FamilyBuilder("labels", "Labels", data.watch)
     judged = _judge(data)
@@ -78,6 +90,7 @@ def measure_label_issues(data: ProfiledDataset) -> Family | None:
         )
     contradicted = suspicious_labels(judged.probed)
     _add_rate(family, data, judged)
+    _add_directed(family, judged)
     _add_contradicted(family, judged, contradicted)
     _add_confidence(family, judged.probed)
     if judged.noise.judges:
@@ -96,14 +109,28 @@ def alarm_text(noise: NoiseEstimate) -> str:
     )
 
 
+def directed_alarm_text(noise: DirectedNoise) -> str:
+    """Return the alarm on labels moved to one other class, or an empty text if there is no evidence."""
+    if not noise.judges or noise.low < _DIRECTED_ALARM_FROM:
+        return ""
+    return (
+        f"About {100 * noise.rate:.1f} % of the labels are estimated to be moved to one other class "
+        f"({100 * noise.low:.1f} to {100 * noise.high:.1f} %): see the pictures."
+    )
+
+
 def _judge(data: ProfiledDataset) -> _Judged | None:
     """Judge the labels with the features of the profile, or with stronger ones if these are too weak."""
     counts = data.images.counts
     rows = np.flatnonzero(counts[data.images.labels] >= 2)
     if (counts >= 2).sum() < 2:
         return None
-    judged = _judged(data, rows, data.vectors[rows], data.kind)
+    every_class = len(rows) == len(data.images) and bool((counts > 0).all())
+    whole = every_class and _dimensions(len(rows)) >= data.vectors.shape[1]
+    judged = _judged(data, rows, data.vectors if whole else data.vectors[rows], data.kind)
     if judged.noise.judges or data.stronger is None:
+        return judged
+    if _PRETRAINED_PER_CLASS * len(data.classes) > _PRETRAINED_SAMPLE:
         return judged
     sample = np.sort(data.sample(_PRETRAINED_SAMPLE))
     present = np.bincount(data.images.labels[sample], minlength=len(counts)) >= 2
@@ -118,7 +145,10 @@ def _judged(data: ProfiledDataset, rows: Indices, features: FeatureMatrix, name:
     """Judge the images at ``rows`` by their features; the classes that occur are numbered from 0."""
     labels, ids = data.images.labels[rows], data.images.ids[rows]
     present, renumbered = np.unique(labels, return_inverse=True)
-    probed = label_probe(features, renumbered.astype(np.int64), ids, len(present))
+    if features is data.vectors:
+        probed = data.probe  # the same probe, which other families use as well
+    else:
+        probed = label_probe(features, renumbered.astype(np.int64), ids, len(present))
     noise = estimate_label_noise(probed)
     spread = np.zeros((len(rows), len(data.classes)))
     spread[:, present] = probed.probabilities
@@ -152,13 +182,35 @@ def _add_rate(family: FamilyBuilder, data: ProfiledDataset, judged: _Judged) -> 
         noise.rate,
         noise.interval,
         len(probed.labels),
-        "Estimated together with the probe's own error, for wrong labels of any other class; those between "
-        "two similar classes look like difficult images and are mostly not counted. Hypothesis: the noisier "
+        "Estimated together with the probe's own error, for wrong labels that may be of any other class. "
+        "Hypothesis: the noisier "
         "the labels, the more weight a teacher that has not learned the noise deserves.",
         unit="share",
         hypothesis=True,
         claims=("C21",),
         alarm=alarm_text(noise),
+    )
+
+
+def _add_directed(family: FamilyBuilder, judged: _Judged) -> None:
+    """Add the share of labels moved from each class to one other class, if there are three classes."""
+    present, labels = np.unique(judged.probed.labels, return_inverse=True)
+    if len(present) < 3:
+        return
+    probed = ProbePredictions(judged.probed.probabilities[:, present], labels.astype(np.int64))
+    noise = estimate_directed_noise(probed)
+    means = "Wrong labels that all go from a class to the same other class, such as a renamed folder."
+    family.add(
+        "label_issues_directed",
+        "labels estimated to be moved to one other class",
+        noise.rate if noise.judges else math.nan,
+        noise.interval if noise.judges else Interval(math.nan, math.nan, "none: cannot judge"),
+        len(labels),
+        means
+        if noise.judges
+        else f"{means} Cannot judge: to this probe they look like classes that are hard to tell apart.",
+        unit="share",
+        alarm=directed_alarm_text(noise),
     )
 
 
@@ -190,6 +242,7 @@ def _add_contradicted(family: FamilyBuilder, judged: _Judged, contradicted: np.n
 def _contradicted_without_noise(judged: _Judged) -> float:
     """Return the share of contradicted labels if the labels followed the probabilities of the probe."""
     rng, clean = np.random.default_rng(SAMPLING_SEED), judged.noise.clean
+    clean = clean[:: max(1, len(clean) // _SIMULATED)]
     cumulative = clean.cumsum(axis=1)
     shares = []
     for _ in range(_DRAWS):
@@ -257,7 +310,7 @@ def _worst(data: ProfiledDataset, judged: _Judged) -> Gallery:
         position = int(judged.positions[p])
         caption = f"labelled {data.class_name(position)}, looks like {data.classes[probed.predicted[p]]}"
         if noise.judges and noise.rate:
-            caption += f" ({100 * noise.wrong[p]:.0f} % likely wrong)"
+            caption = f"{100 * noise.wrong[p]:.0f} %: {caption}"
         pictures.append(data.picture(position, caption))
     if not noise.judges:
         note = (
@@ -266,5 +319,6 @@ def _worst(data: ProfiledDataset, judged: _Judged) -> Gallery:
         note += "difficult images."
     else:
         expected = float(noise.wrong[order].sum())
-        note = f"The labels that are most likely wrong; about {expected:.0f} of these {len(order)} are."
+        note = f"The labels that are most likely wrong; about {expected:.0f} of these {len(order)} are. "
+        note += "The percentage is the probability."
     return Gallery("Labels to check first", note, (("", tuple(pictures)),))

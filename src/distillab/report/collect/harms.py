@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from distillab.canonical import canonical_json
-from distillab.evidence.gains import FloatArray
+from distillab.evidence.draws import FloatArray
 from distillab.evidence.harms import ClassHarm, Direction, class_harms
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.results import Measurements, looks_of

@@ -33,7 +33,8 @@ def place_of(row: Row, phrases: Phrases = PHRASES) -> Place:
 
 def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect, ...]:
     """Return effects from rows of ``effects.parquet``."""
-    numbers = ("gain", "ci_low", "ci_high", "p_value", "p_adjusted", "gap_closed", "error_ratio")
+    intervals = ("ci_low", "ci_high", "ci_low_same_test", "ci_high_same_test")
+    numbers = ("gain", *intervals, "p_value", "p_adjusted", "gap_closed", "error_ratio")
     return tuple(
         Effect(
             place=place_of(row, phrases),
@@ -41,7 +42,8 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             baseline=row["baseline"],
             metric=row["metric"],
             n_pairs=int(row["n_pairs"]),
-            verdict=row["verdict"],
+            verdict=row.get("verdict_family") or row["verdict"],
+            verdict_alone=row["verdict"],
             look=row.get("look"),
             undecided_because=row.get("undecided_because") or "",
             **{name: row.get(name) for name in numbers},

@@ -7,7 +7,6 @@ import math
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
@@ -110,7 +109,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
     metric = task.metrics[task.primary]
     with folder.ledger() as ledger:
         runs = RunCount.of(ledger.tally().get("student", {}))
-    answer = summarize(
+    return summarize(
         tables.effects,
         task,
         compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence),
@@ -121,17 +120,6 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         phrases=phrases,
         runs=runs,
     )
-    return replace(answer, caveats=(*answer.caveats, *_teacher_caveats(folder)))
-
-
-def _teacher_caveats(folder: StudyFolder) -> list[str]:
-    teacher = folder.spec.teacher
-    if "full" not in teacher.provenance or teacher.replicates > 1:
-        return []
-    return [
-        "All runs with provenance full learn from the same single teacher, so their intervals do not cover "
-        "the variation between teachers."
-    ]
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------

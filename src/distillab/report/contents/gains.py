@@ -16,6 +16,8 @@ Number = float | None
 class Effect:
     """A paired contrast: one row of ``effects.parquet`` with the same names and units.
 
+    ``verdict`` is the one that holds together with all others, ``verdict_alone`` that of this contrast.
+
     Example:
         >>> place = Place("digits", "resnet20", "resnet8")
         >>> Effect(place, "kd", "ce", "accuracy", 6, 0.02, 0.01, 0.03, verdict="helps").gain
@@ -37,6 +39,9 @@ class Effect:
     error_ratio: Number = None
     look: int | None = None
     undecided_because: str = ""
+    verdict_alone: Verdict = "undecided"
+    ci_low_same_test: Number = None
+    ci_high_same_test: Number = None
 
 
 @dataclass(frozen=True)

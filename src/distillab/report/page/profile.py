@@ -7,9 +7,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from distillab.profile.claims import CLAIMS
 from distillab.profile.measure import Family, Gallery, Grid
 from distillab.profile.profile import Profile
 from distillab.profile.wording import format_interval, format_value
+from distillab.report.page import wording
 from distillab.report.page.assets import asset, shared_environment, write_page
 from distillab.report.page.figures import script_json
 from distillab.report.page.palette import SHADES, dark_shades
@@ -49,6 +51,8 @@ def _context(profile: Profile) -> dict[str, object]:
         "families": [_family(family) for family in profile.families],
         "format_value": format_value,
         "format_interval": format_interval,
+        "claims": [CLAIMS[key] for key in profile.claims],
+        "claim_titles": {key: CLAIMS[key].title for key in profile.claims},
         "shared": [(name, seconds) for name, seconds in profile.shared.items() if seconds >= 0.05],
     }
 
@@ -71,7 +75,8 @@ def _captioned(gallery: Gallery) -> bool:
 
 def _table(grid: Grid, key: str) -> Table:
     numeric = [
-        bool(grid.rows) and all(_order(row[place]) is not None for row in grid.rows)
+        any(_order(row[place]) is not None for row in grid.rows)
+        and all(_order(row[place]) is not None or row[place] == wording.DASH for row in grid.rows)
         for place in range(len(grid.columns))
     ]
     columns = tuple(

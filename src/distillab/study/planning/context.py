@@ -79,7 +79,7 @@ class PlanContext:
         self.file_digest = cache(file_digest)
         self.chain = cache(partial(teacher_chain, spec.teacher))
         self.generations = cache(partial(generations_before, spec.teacher))
-        self.starts = Starts(self.statistics, dataset.modality, self.file_digest)
+        self.starts = Starts(self.statistics, dataset.modality, self.file_digest, spec.where)
         self._varied_starts = frozenset(
             role
             for levels in self.levels

@@ -20,10 +20,11 @@ from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
 from distillab.models import InputSpec, stem_change
-from distillab.models.input_transforms import rescale_inputs
+from distillab.models.input_transforms import InputNormalization, rescale_inputs
 from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_weights
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import TeacherProbabilities
+from distillab.study.planning.starts import is_of_study, recorded_normalization
 from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
@@ -245,12 +246,18 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         statistics: Means and standard deviations of the study's channels.
 
     Returns:
-        None if the teacher has no normalization of its own.
+        None if the teacher has no normalization of its own: the study states none, and a record beside the
+        weights (of a network that distillab trained) states none or that of the study.
 
     Raises:
         RequestError: There is not one mean and standard deviation per channel.
     """
-    own = spec.teacher.normalisation
+    stated, weights = spec.teacher.normalisation, spec.weights_path()
+    own = InputNormalization(stated.mean, stated.std) if stated else None
+    where = "teacher.normalization"
+    if own is None and weights is not None and (recorded := recorded_normalization(weights)):
+        own, where = recorded
+        own = None if is_of_study(own, statistics) else own
     if own is None:
         return None
     mean, std = (each.astype(np.float64) for each in statistics)
@@ -258,7 +265,7 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         raise RequestError(
             f"the examples have {len(mean)} channels, and there are {len(own.mean)} means and "
             f"{len(own.std)} standard deviations",
-            where="teacher.normalization",
+            where=where,
             allowed="one of each per channel",
         )
     own_mean, own_std = np.array(own.mean), np.array(own.std)

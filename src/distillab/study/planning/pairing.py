@@ -96,7 +96,8 @@ class Pairing:
             )
         taught = self.taught("study").facts
         costs = self.context.costs(len(taught.classes), taught.shape)
-        return self.context.starts.start(StudentEntry(model=teacher.model, pretrained=True), costs)
+        entry = StudentEntry(model=teacher.model, pretrained=True)
+        return self.context.starts.start(entry, costs, "teacher")
 
     def teacher_seed(self, part: str, kind: str) -> int:
         """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are

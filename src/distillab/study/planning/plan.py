@@ -12,6 +12,7 @@ import torch
 from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
 from distillab.models import InputSpec, ensemble_parts, stem_change
+from distillab.notebook import html_table
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext, must_have_targets
@@ -61,6 +62,20 @@ class Plan:
     def count(self, kind: Kind) -> int:
         """Return the number of jobs of a kind."""
         return sum(job.kind == kind for job in self.jobs.values())
+
+    def _repr_html_(self) -> str:
+        """Return the size of the plan, as notebooks show it."""
+        runs = ", ".join(f"{self.count(kind):,} {kind} runs" for kind in ("student", "teacher"))
+        excluded = sum(cell.excluded is not None for cell in self.cells)
+        rows = [
+            ("runs", runs),
+            ("conditions", f"{len(self.conditions):,}, each under one seed"),
+            ("excluded", f"{excluded:,} of {len(self.cells):,} cells"),
+            ("teacher outputs", f"{self.stored_bytes / 1e6:,.1f} MB at most"),
+            *((f"numerics of {model}", str(choice)) for model, choice in self.numerics.items()),
+            *(("start", start) for start in self.starts),
+        ]
+        return html_table("Plan", rows)
 
     @property
     def teachers(self) -> list[TeacherJob]:

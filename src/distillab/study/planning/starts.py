@@ -13,7 +13,9 @@ from distillab.artefacts import RECORD
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.errors import RequestError
 from distillab.models import InputSpec, find_pretrained
+from distillab.models.efficientnet_lite import SIDES
 from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.spec.student import StudentEntry
@@ -50,32 +52,39 @@ class Starts:
         modality: What an example is. The preprocessing of weights is one of images; other inputs are
             normalized as the study does.
         digest: The content address of a file.
+        where: The file of the study, for errors.
 
     Attributes:
         notes: What each start is, one sentence each, in the order in which they were tried.
     """
 
-    def __init__(self, statistics: ChannelStatistics, modality: str, digest: Callable[[Path], str]) -> None:
+    def __init__(
+        self, statistics: ChannelStatistics, modality: str, digest: Callable[[Path], str], where: str
+    ) -> None:
         self.notes: dict[str, None] = {}
         self._statistics, self._images, self._digest = statistics, modality == "image", digest
+        self._where = where
         self._sources: dict[StudentEntry, _Source] = {}
         self._known: dict[tuple[StudentEntry, ModelCosts], NetworkStart] = {}
 
-    def start(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
+    def start(self, entry: StudentEntry, costs: ModelCosts, key: str = "students") -> NetworkStart:
         """Return the start of a network, whose weights are loaded once to see that they fit.
 
         Args:
             entry: The network with its weights; without any, it starts from its pretrained ones.
             costs: Builds the network for its classes and the shape of its inputs.
+            key: The key of the study that names the network, for errors.
 
         Raises:
             RequestError: There are no such weights, they do not fit, or there is not one mean and standard
                 deviation per channel.
         """
-        key = entry, costs
-        if key not in self._known:
-            self._known[key] = self._try(entry, costs)
-        return self._known[key]
+        if (entry, costs) not in self._known:
+            try:
+                self._known[entry, costs] = self._try(entry, costs)
+            except RequestError as error:
+                raise error.within(key).within(self._where) from error
+        return self._known[entry, costs]
 
     def _try(self, entry: StudentEntry, costs: ModelCosts) -> NetworkStart:
         if entry not in self._sources:
@@ -96,6 +105,7 @@ class Starts:
         parts = [f"{entry.model} starts from {source.origin}", *([loaded.text] if loaded.text else [])]
         parts += [_preprocessing(source, normalization, self._images)]
         parts += [_size(source, entry.model, inputs)] if source.side else []
+        parts += [_stem(entry.model, inputs)] if entry.model in SIDES else []
         self.notes[f"{', '.join(parts)}."] = None
         return start
 
@@ -114,12 +124,9 @@ class Starts:
             ) from error
 
     def _scaling(self, normalization: InputNormalization | None) -> InputScaling | None:
-        if normalization is None:
+        if normalization is None or is_of_study(normalization, self._statistics):
             return None
         mean, std = (each.astype(np.float64) for each in self._statistics)
-        own = np.array(normalization.mean), np.array(normalization.std)
-        if np.allclose(mean, own[0], rtol=0, atol=_SAME) and np.allclose(std, own[1], rtol=0, atol=_SAME):
-            return None
         return InputScaling(*normalization.after(mean.tolist(), std.tolist()))
 
 
@@ -131,8 +138,17 @@ def _source_of(entry: StudentEntry) -> _Source:
     stated = entry.normalisation
     if stated is not None:
         given = InputNormalization(stated.mean, stated.std)
-        return _Source(entry.weights, entry.weights.name, (given, "students.normalization"))
+        return _Source(entry.weights, entry.weights.name, (given, "normalization"))
     return _Source(entry.weights, entry.weights.name, recorded_normalization(entry.weights))
+
+
+def is_of_study(normalization: InputNormalization, statistics: ChannelStatistics) -> bool:
+    """Return True if a normalization is that by the study's statistics, which records round."""
+    own = (normalization.mean, normalization.std)
+    return all(
+        len(mine) == len(other) and np.allclose(mine, other, rtol=0, atol=_SAME)
+        for mine, other in zip(own, statistics, strict=True)
+    )
 
 
 def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | None:
@@ -167,6 +183,12 @@ def _preprocessing(source: _Source, normalization: InputNormalization | None, im
         return "with the study's normalization, for want of their own (key `normalization`)"
     mean, std = (", ".join(f"{value:.3g}" for value in each) for each in vars(normalization).values())
     return f"with their normalization (mean {mean}; std {std})"
+
+
+def _stem(model: str, inputs: InputSpec) -> str:
+    """Return how the stem of an EfficientNet-Lite is fitted; a plan states that of other networks itself."""
+    small = inputs.shorter_side <= FITTED_UP_TO
+    return "with its first layer at a stride of 1, not 2, for small images" if small else "with its own stem"
 
 
 def _size(source: _Source, model: str, inputs: InputSpec) -> str:

@@ -13,6 +13,7 @@ from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization, normalization_of
+from distillab.models.object_files import located
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import (
@@ -116,7 +117,7 @@ class JobRunner:
         recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
         start = initial_weights(job.start, job.id)
         if isinstance(origin, WeightsOrigin):
-            path = Path(job.inputs.weights) if job.inputs.weights else None
+            path = located(Path(job.inputs.weights)) if job.inputs.weights else None
             if path and file_digest(path) != origin.digest:
                 raise RuntimeError(f"{path} does not hold the weights that job {job.id} was planned with")
             scaling = origin.scaling.as_dict() if origin.scaling else None
@@ -214,7 +215,7 @@ def initial_weights(start: NetworkStart | None, job: str) -> InitialWeights | No
     """Return the trained weights that a job starts from. Raises RuntimeError if their file has changed."""
     if start is None:
         return None
-    path = Path(start.path)
+    path = located(Path(start.path))
     if file_digest(path) != start.digest:
         raise RuntimeError(f"{path} does not hold the weights that job {job} was planned with")
     scaling = start.scaling.as_dict() if start.scaling else None

@@ -23,6 +23,7 @@ from distillab.factors import Factor, factors, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
 from distillab.models.ensemble import SOFTMAX_COMBINES
+from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
 from distillab.study.spec.environment import expand_environment
@@ -260,7 +261,7 @@ class StudySpec(PublicConfig):
 
     def weights_path(self) -> Path | None:
         """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else self._base / self.teacher.weights
+        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -308,7 +309,8 @@ class StudySpec(PublicConfig):
     def identity(self) -> str:
         """Content address of everything but the name, the notes and the evidence: two files with the same
         identity are the same study."""
-        return spec_id({k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")})
+        values = {k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")}
+        return spec_id(portable(values))
 
 
 def _with_paths(entry: Any, factor: Factor) -> Any:

@@ -1,0 +1,98 @@
+"""What notebooks show: progress in the output of a cell, and tables in the place of printed objects."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from distillab.printable import printable
+
+Show = Callable[[str, float], None]
+"""Called with what is being done and the share of it that is done."""
+
+_EVERY = 0.25  # seconds between updates
+_ESTIMABLE = 0.02  # the share from which the time left is estimated
+
+
+def in_notebook() -> bool:
+    """Return True if this process is the kernel of a notebook.
+
+    Example:
+        >>> in_notebook()
+        False
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+@contextmanager
+def notebook_progress(clock: Callable[[], float] = time.monotonic) -> Iterator[Show]:
+    """Show progress in the output of a notebook's cell. Elsewhere nothing is shown.
+
+    Args:
+        clock: Seconds.
+
+    Yields:
+        A function to call with what is being done and the share that is done.
+
+    Example:
+        >>> with notebook_progress() as show:
+        ...     show("training", 0.5)
+    """
+    if not in_notebook():
+        yield lambda what, share: None
+        return
+    from IPython.display import display
+
+    started = last = clock()
+    show_output: Callable[..., Any] = display
+    handle = show_output(_bundle("", "starting"), raw=True, display_id=True)
+
+    def show(what: str, share: float) -> None:
+        nonlocal last, started
+        now = clock()
+        if now - last < _EVERY and share < 1:
+            return
+        last = now
+        text = f"{100 * share:.0f} % {what}"
+        if share > _ESTIMABLE:
+            text += f", about {timedelta(seconds=round((now - started) * (1 - share) / share))} left"
+        handle.update(_bundle(f'<progress max="1" value="{share:.4f}"></progress> ', text), raw=True)
+
+    try:
+        yield show
+    finally:
+        handle.update(_bundle("", f"{timedelta(seconds=round(clock() - started))} in total"), raw=True)
+
+
+def html_table(title: str, rows: Sequence[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Return a table as HTML. All texts are escaped.
+
+    Args:
+        title: The line above it.
+        rows: The cells of each row.
+        header: The names of the columns, if they are shown.
+
+    Example:
+        >>> html_table("Plan", [("runs", "12")])
+        '<b>Plan</b><table><tbody><tr><td ...>runs</td><td ...>12</td></tr></tbody></table>'
+    """
+    head = "".join(f'<th style="text-align:left">{_text(name)}</th>' for name in header)
+    lines = ["".join(f'<td style="text-align:left">{_text(cell)}</td>' for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    heading = f"<thead><tr>{head}</tr></thead>" if head else ""
+    return f"<b>{_text(title)}</b><table>{heading}<tbody>{body}</tbody></table>"
+
+
+def _text(value: str) -> str:
+    return html.escape(printable(value))
+
+
+def _bundle(picture: str, text: str) -> dict[str, str]:
+    return {"text/html": f"{picture}{_text(text)}", "text/plain": text}
