@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 # crd-table.yaml takes days on a GPU and is run by hand.
 REAL_STUDIES := $(filter-out studies/quickstart.yaml studies/crd-table.yaml,$(sort $(wildcard studies/*.yaml)))
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# TORCH=cpu installs CPU builds of torch, without CUDA's gigabytes, by uv; also cu130, rocm7.0, ... as uv names them.
+TORCH ?=
+INSTALL = $(if $(TORCH),$(PIP) install uv && $(BIN)/uv pip install -q --python $(BIN)/python --torch-backend $(TORCH),$(PIP) install)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -95,10 +98,10 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml $(BIN)/python
 	@echo "Installing distillab into $(VENV) (once; takes minutes, and gigabytes where torch brings CUDA)"
-	@$(PIP) install --editable '.[cpu,demo]'
+	@$(INSTALL) --editable '.[cpu,demo]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(BIN)/python
 	@echo "Installing distillab and its tools into $(VENV) (once; takes minutes, and gigabytes where torch brings CUDA)"
-	@$(PIP) install --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
 	@touch $(VENV)/.installed $@

@@ -238,7 +238,7 @@ def execute(arguments: list[str]) -> int:
         if isinstance(stream, TextIOWrapper):  # paths may hold bytes that are no text, or the locale be C
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(arguments, prog_name="distillab", standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

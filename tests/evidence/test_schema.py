@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -75,8 +76,8 @@ def test_failed_write_leaves_the_old_table_and_no_other_file(
     path, schema = tmp_path / "results.parquet", results_schema([], TASK)
     write_table([{"run_id": "old"}], schema, path)
 
-    def broken(table: pa.Table, where: Path) -> None:
-        where.write_bytes(b"half a table")
+    def broken(table: pa.Table, file: IO[bytes]) -> None:
+        file.write(b"half a table")
         raise OSError("no space left")
 
     monkeypatch.setattr(pq, "write_table", broken)

@@ -146,6 +146,13 @@ def test_wrong_statements_of_splits_are_refused(splits: Any, reason: str, tmp_pa
     assert reason in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_one_folder_of_images_beside_a_table_is_refused_with_the_source(tmp_path: Path) -> None:
+    write_images(tmp_path, "images", classes=())
+    (tmp_path / "train.csv").write_text("image,label\n")
+    line = refuse(tmp_path, source="folder", path=".")
+    assert "there is only one class folder, 'images', beside train.csv" in line and "`source: csv`" in line
+
+
 def test_folders_beside_splits_are_counted(tmp_path: Path) -> None:
     write_images(tmp_path, "train", "test", "unlabelled", "extra")
     raw = read(tmp_path, source="folder", path=".")

@@ -105,6 +105,7 @@ class ClassFolders(Source):
             if not any(files.values()):
                 raise self._without_files(split, layout.splits[split].path, left_out)
         classes = tuple(sorted(set().union(*found.values()), key=natural_key))
+        self._check_classes(classes)
         paths = {split: [path for name in classes for path in of[name]] for split, of in found.items()}
         group_names, codes = self._grouped(paths, groups)
         splits = {
@@ -125,6 +126,17 @@ class ClassFolders(Source):
             notes=layout.notes,
             left_out=left_out,
         )
+
+    def _check_classes(self, classes: tuple[str, ...]) -> None:
+        """Raise RequestError for files in one folder beside a table, which probably lists their labels."""
+        tables = sorted(path.name for ending in ("csv", "tsv") for path in self.path.glob(f"*.{ending}"))
+        if len(classes) < 2 and tables:
+            raise RequestError(
+                f"there is only one class folder, {classes[0]!r}, beside {tables[0]}",
+                where=str(self.path),
+                allowed="at least two class folders, or the table as the source: its path, with `source: "
+                f"{'audio_csv' if self.modality == 'audio' else 'csv'}` in a study",
+            )
 
     def _without_files(self, split: str, root: Path, left_out: dict[str, int]) -> RequestError:
         """Return the error for a folder, of a split or as a whole, without files in the right place."""

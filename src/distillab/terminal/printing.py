@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,14 +35,22 @@ STATES = (  # in the order of the columns of `distillab status`
     JobState.HELD,
     JobState.SPARED,
 )
-PIPED_WIDTH = 160  # characters per line of a profile that is not printed in a terminal
+PIPED_WIDTH = 160  # characters per line of tables that are not printed in a terminal
+
+
+def _console() -> Console:
+    """Return the standard output, wide enough where it is no terminal that lines are not broken early."""
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, markup=False, width=PIPED_WIDTH)
 
 
 def print_plan(seen: PlanSummary) -> None:
     """Print the design, its cost and its power."""
     from distillab.modalities.views import Views
 
-    console = Console(highlight=False, markup=False)
+    console = _console()
     splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
     hours = {kind: time_span(value) for kind, value in seen.seconds.items()}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -159,7 +168,7 @@ def print_status(found: StudyStatus, now: float) -> None:
         found: The status.
         now: Seconds since the epoch.
     """
-    console = Console(highlight=False, markup=False)
+    console = _console()
     # A title given as a string is read as markup, whatever the console says.
     title = Text(f"{printable(found.study)}: {100 * found.share_done:.0f} % of the work done")
     table = Table(title=title, title_justify="left")
@@ -187,9 +196,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     """Print the alarms, then every measure with its interval, sample and cost."""
     from distillab.profile.wording import format_interval, format_value
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=PIPED_WIDTH)
+    console = _console()
     channels, height, width = found.shape
     console.print(
         f"{printable(found.dataset)}: {found.images:,} examples, {width}x{height}, {channels} channel(s)"
@@ -241,7 +248,7 @@ def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:
         about = entry.about + (f" [{details['paper']}]" if details.get("paper") else "")
         keys = details.get("keys") or [f"{key}={value}" for key, value in details.get("config", {}).items()]
         table.add_row(entry.name, about + (f"\n{', '.join(keys)}" if keys else ""))
-    Console(highlight=False, markup=False).print(table)
+    _console().print(table)
 
 
 def print_comparison(comparison: Comparison) -> None:

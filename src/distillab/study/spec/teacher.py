@@ -62,7 +62,7 @@ class TeacherSpec(PublicConfig):
             generation before. Only the last generation is a student of the study.
         provenance: What the teacher learned from. ``full``: the full training set without factors, one
             network per study. ``same``: the manipulated transfer set, one network per condition and seed.
-            ``external``: it has given ``weights``.
+            ``external``: it has given ``weights``, and is the default with them.
         weights: The weights of an external teacher: a file of safetensors, or one that ``torch.save`` wrote.
         entry: The entry or prefix in the file, such as ``ema``, if several fit the network.
         stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
@@ -108,6 +108,14 @@ class TeacherSpec(PublicConfig):
     outputs: StoredOutputs = StoredOutputs()
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_mean_external(cls, values: Any) -> Any:
+        """Let a teacher with given weights be external unless its provenance is stated."""
+        if isinstance(values, Mapping) and values.get("weights") and "provenance" not in values:
+            return {**values, "provenance": ["external"]}
+        return values
 
     @field_validator("classes", "class_map", mode="before")
     @classmethod
