@@ -115,6 +115,7 @@ def test_names_are_text_on_a_page(kind: str) -> None:
 def test_study_with_names_of_any_bytes_ends_in_tables_and_a_report(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Whole commands, which take seconds: the edges where names are written lie in all layers."""
     name = b"caf\xe9\n\x1b[31m\xe2\x80\xae<b>"
     folder_with(tmp_path, name)
     here = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xe9"))
@@ -145,6 +146,7 @@ def test_paths_that_are_no_text_are_printed(tmp_path: Path, capfd: pytest.Captur
 
 
 def test_json_with_names_of_any_bytes_is_json(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A whole profile, which takes seconds: names of files and classes are in many of its measures."""
     data = folder_with(tmp_path, b"caf\xe9\x1b[31m", per_class=8)
     assert execute(["profile", str(data), "--json", "--out", str(tmp_path / "page.html")]) == 0
     found: dict[str, Any] = json.loads(capfd.readouterr().out)

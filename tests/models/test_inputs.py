@@ -61,3 +61,10 @@ def test_rescaled_inputs_are_normalized_as_the_weights_expect() -> None:
     )
     expected = usual(normalized(weights))
     torch.testing.assert_close(rescaled(normalized(study)), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_square_inputs_may_be_given_by_their_resolution() -> None:
+    network = build_model("resnet8", classes=3, channels=1, resolution=16)
+    assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 3)
+    with pytest.raises(ValueError, match="either the shape of the inputs, or their resolution"):
+        build_model("resnet8", classes=3)

@@ -279,7 +279,7 @@ GRAY = "gray.npz"
         (["DATA", "--teacher", "."], "not a study"),
         (["DATA", "--weights", "x.safetensors"], "--teacher MODEL"),
         (["DATA", "--teacher", "resnet9", "--weights", "x.safetensors"], "did you mean"),
-        (["DATA", "--teacher", "resnet8", "--weights", "x.safetensors"], "cannot read weights"),
+        (["DATA", "--teacher", "resnet8", "--weights", "x.safetensors"], "cannot read x.safetensors"),
         (["DATA", "--out", "no/such/folder/page.html"], "a file in an existing folder"),
         (["DATA", "--out", "."], "a file in an existing folder"),
     ],

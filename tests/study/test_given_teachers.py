@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +11,25 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
-from distillab.data.dataset import Dataset
+from distillab.artefacts import RunRecord
+from distillab.data.dataset import DataReport, Dataset
+from distillab.data.examples import Examples, Pool
+from distillab.data.targets import LabelSets
 from distillab.errors import RequestError
+from distillab.modalities.image import PixelNormalization
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.planning import Plan, make_plan
 from distillab.study.planning.summary import summarize_plan
-from distillab.study.spec.study import StudySpec, parse_study
+from distillab.study.spec.study import parse_study
+from distillab.training.loop.member import Seeds
+from distillab.training.recipe import Recipe
+from distillab.training.stages.roles import RoleSets
+from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
+from support.given_teachers import LINEAR, SHORT, digits, planned, refusal, spec_of, state
 from support.networks import recognizing
 from support.studies import CPU, run_here, study
-
-LINEAR = "support.networks:linear"
-SHORT: dict[str, Any] = {"factors": {}, "seeds": 1, "methods": ["ce", "kd"]}
-
-
-@cache
-def digits(resolution: int | None = None) -> Dataset:
-    size = {"resolution": resolution} if resolution else {}
-    return load_dataset(spec_of(Path(), data=size).source())
-
-
-@cache
-def state(name: str = LINEAR, resolution: int | None = None) -> dict[str, torch.Tensor]:
-    return dict(recognizing(name, digits(resolution)).state_dict())
-
-
-def spec_of(folder: Path, **changes: Any) -> StudySpec:
-    given = {"model": LINEAR, "provenance": "external", "weights": "w.pth"} | changes.pop("teacher", {})
-    values = study(**SHORT, **changes)
-    values["teacher"] = given
-    return parse_study(values, folder, "study.yaml")
-
-
-def planned(folder: Path, **changes: Any) -> Plan:
-    wanted = spec_of(folder, **changes)
-    return make_plan(wanted, digits(changes.get("data", {}).get("resolution")), CPU)
-
-
-def refusal(folder: Path, **changes: Any) -> str:
-    with pytest.raises(RequestError) as caught:
-        planned(folder, **changes)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 700
-    return str(caught.value)
 
 
 def test_plan_states_accuracy_and_what_was_loaded(tmp_path: Path) -> None:
@@ -278,77 +252,51 @@ def test_plan_names_changed_stems() -> None:
     assert any(note.startswith(expected) for note in plan.notes)
 
 
-# -- outputs ------------------------------------------------------------------------------------------------
+# -- other tasks and records --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("first_of_tuple", "first_of_list", "mapping", "output_object", "auxiliary_in_training"),
-        *("tuple_in_training", "log_softmax"),
-    ],
-)
-def test_other_forms_of_outputs_are_understood(name: str, tmp_path: Path) -> None:
-    model = f"support.networks:{name}"
-    torch.save(state(), tmp_path / "w.pth")
-    plan = planned(tmp_path, teacher={"model": model}, students=[model])
-    assert plan.trial is not None and plan.trial.score > 0.9
-    folder = StudyFolder.begin(
-        tmp_path / "dir", spec_of(tmp_path, teacher={"model": model}, students=[model]), CPU
+def quadrants(n: int, first_id: int) -> Examples:
+    """Images whose labels are the bright ones of their quadrants."""
+    rng = np.random.default_rng(first_id)
+    labels = rng.integers(0, 2, (n, 3)).astype(np.int8)
+    images = rng.integers(0, 60, (n, 1, 8, 8), dtype=np.uint8)
+    for label, (top, left) in enumerate([(0, 0), (0, 4), (4, 0)]):
+        images[:, 0, top : top + 4, left : left + 4] += labels[:, label, None, None].astype(np.uint8) * 150
+    rows = np.arange(n, dtype=np.int64)
+    targets = LabelSets(labels, classes=3)
+    return Examples(Pool.of(images), rows, targets, ("cough", "fever", "rash"), rows + first_id)
+
+
+def test_teacher_of_label_sets_is_tried_by_the_primary_metric(tmp_path: Path) -> None:
+    dataset = Dataset(
+        "quadrants", quadrants(120, 0), quadrants(60, 1000), {"test": quadrants(20, 2000)}, DataReport()
     )
-    assert {row["status"] for row in run_here(folder)} == {"done"}
+    wanted = spec_of(tmp_path, task="multilabel")
+    weights = recognizing(LINEAR, dataset).state_dict()
+    torch.save(weights, tmp_path / "w.pth")
+    trial = make_plan(wanted, dataset, CPU).trial
+    assert trial is not None and trial.metric == "macro_auc" and trial.score > 0.95
+    assert trial.chance == pytest.approx(0.5, abs=0.05)
+    torch.manual_seed(0)
+    torch.save({name: torch.randn_like(value) for name, value in weights.items()}, tmp_path / "w.pth")
+    with pytest.raises(RequestError, match=r"macro_auc 0\.\d+ on \d+ examples is at chance \(0\.[45]"):
+        make_plan(wanted, dataset, CPU)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("softmax", "ends in a softmax"),
-        ("sigmoid", "ends in a sigmoid"),
-        ("features_first", r"gives \[1, 20\] for one input, not \[1, 4\]"),
-        ("loss_in_training", "in training, the network returns dict, which holds no logits"),
-        ("features_in_training", r"gives \[2, 8\] for two inputs in training, not \[2, 4\]"),
-        ("fails_in_training", r"fails in training on 8x8 images \(ValueError: targets are needed\)"),
-    ],
-)
-@pytest.mark.parametrize("role", ["student", "teacher"])
-def test_outputs_that_are_no_logits_are_refused_by_name(
-    name: str, message: str, role: str, tmp_path: Path
-) -> None:
-    model = f"support.networks:{name}"
-    values = study(**SHORT)
-    values |= {"students": [model]} if role == "student" else {"teacher": {"model": model}}
-    wanted = parse_study(values, tmp_path, "study.yaml")
-    with pytest.raises(RequestError, match=message) as caught:
-        make_plan(wanted, digits(), CPU)
-    assert str(caught.value).startswith(f"{model}: ") and "\n" not in str(caught.value)
+@pytest.mark.parametrize(("model", "changed"), [(SHUFFLE, True), (f"{SHUFFLE}#original", False)])
+def test_record_states_a_changed_stem(model: str, changed: bool, tmp_path: Path) -> None:
+    images = Examples.of(np.zeros((2, 3, 32, 32), np.uint8), [0, 1], ("a", "b"))
+    normalize = PixelNormalization(np.zeros(3, np.float32), np.ones(3, np.float32))
+    sets = RoleSets(images, images, {"test": images}, normalize)
+    recipe = Recipe(steps=1, precision="fp32").resolve(images)
+    external = ExternalWeights()
+    fixed_teacher(tmp_path, model, sets, recipe, Seeds(1, 2, 3), external=external, device=CPU)
+    stem = RunRecord.read(tmp_path).stem
+    assert stem is None if not changed else str(stem).startswith("conv1.0 is 3x3 with stride 1, not 3x3 with")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"), [("softmax", "ends in a softmax"), ("sigmoid", "ends in a sig")]
-)
-def test_given_teacher_that_gives_probabilities_is_refused(name: str, message: str, tmp_path: Path) -> None:
+def test_only_networks_of_packages_have_an_original_stem(tmp_path: Path) -> None:
     torch.save(state(), tmp_path / "w.pth")
-    assert message in refusal(tmp_path, teacher={"model": f"support.networks:{name}"})
-
-
-@pytest.mark.parametrize("name", ["loss_in_training", "fails_in_training"])
-def test_given_teacher_may_fail_in_training(name: str, tmp_path: Path) -> None:
-    torch.save(state(), tmp_path / "w.pth")
-    assert planned(tmp_path, teacher={"model": f"support.networks:{name}"}).trial.score > 0.9  # type: ignore[union-attr]
-
-
-def test_checks_of_outputs_leave_a_network_as_it_was() -> None:
-    from distillab.models import InputSpec, build_model
-    from distillab.models.output_checks import check_outputs
-
-    inputs = InputSpec.square(1, 8)
-    network = build_model("resnet8", classes=4, inputs=inputs)
-    network.bn1.eval() if isinstance(getattr(network, "bn1", None), nn.Module) else None
-    modes = [module.training for module in network.modules()]
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    random = torch.random.get_rng_state()
-    check_outputs(network, inputs, name="resnet8", classes=4, trained=True)
-    assert [module.training for module in network.modules()] == modes
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert torch.equal(torch.random.get_rng_state(), random)
-    assert all(parameter.grad is None for parameter in network.parameters())
+    assert "only networks of timm and torchvision have stems" in refusal(
+        tmp_path, teacher={"stem": "original"}
+    )

@@ -69,7 +69,14 @@ def list_models() -> list[ModelInfo]:
     return registered + [ModelInfo(form, summary) for form, summary in FORMS.items()]
 
 
-def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
+def build_model(
+    name: str,
+    *,
+    classes: int,
+    inputs: InputSpec | None = None,
+    channels: int = 3,
+    resolution: int | None = None,
+) -> nn.Module:
     """Return an untrained network by its name, ``[N, C, H, W]`` -> ``[N, classes]``.
 
     Initial weights are drawn from torch's global generator: seed it (inside ``torch.random.fork_rng``) to
@@ -83,8 +90,11 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
             (:class:`Ensemble`), such as ``mean(NAME+NAME)``.
         classes: Number of logits.
         inputs: Shape of one input.
+        channels: Number of channels of square inputs, in place of ``inputs``.
+        resolution: Side of square inputs, in place of ``inputs``.
 
     Raises:
+        ValueError: Neither ``inputs`` nor ``resolution`` is given, or both are.
         RequestError: The name is not known, its package is not installed, or the network cannot take inputs
             of this shape.
 
@@ -93,6 +103,9 @@ def build_model(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         >>> network.fc
         Linear(in_features=64, out_features=10, bias=True)
     """
+    if (inputs is None) == (resolution is None):
+        raise ValueError("give either the shape of the inputs, or their resolution")
+    inputs = inputs or InputSpec.square(channels, resolution or 0)
     if classes < 2:
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
