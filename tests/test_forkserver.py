@@ -55,3 +55,17 @@ def test_only_scripts_with_a_main_guard_are_imported_by_workers(
     imports = [line.split()[1] for line in lines if line.startswith("imported")]
     assert imports == ["__main__", "__mp_main__"][: 1 + GUARDS[guard]]
     assert lines[-1] == "worked"
+
+
+def test_program_from_the_standard_input_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "worker_of.py").write_text(WORKER)
+    run = subprocess.run(
+        [sys.executable, "-u", "-"],
+        input=START.format(guard="if True:"),
+        cwd=tmp_path,
+        env=environment(ROOT) | {"PYTHONPATH": f"{ROOT / 'src'}:{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == ["imported __main__", "worked"]

@@ -109,8 +109,8 @@ def main_module() -> MainModule | None:
     """
     main = sys.modules["__main__"]
     file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
-    if file is None or not _has_main_guard(Path(file)):
-        return None
+    if file is None or not Path(file).is_file() or not _has_main_guard(Path(file)):
+        return None  # there is no file of a program that Python reads from its standard input
     if spec is None:
         return MainModule(file=str(Path(file).resolve()))
     # A package's __main__.py is nothing but its program, and distillab's own defines nothing for workers.

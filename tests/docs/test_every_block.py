@@ -6,6 +6,8 @@ README and the first contribution are executed as a whole in tests of their own.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import textwrap
 import tomllib
@@ -18,6 +20,7 @@ import typer.main
 import yaml
 from PIL import Image
 
+import distillab
 from distillab.cli import app
 from distillab.methods import Method
 from distillab.study.spec.study import parse_study
@@ -27,11 +30,14 @@ from support.source_tree import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # Pages whose Python and diffs are executed or compared with the tree by tests of their own.
-EXECUTED = ("README.md", "docs/first-contribution.md", "docs/architecture.md")
+EXECUTED = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("first-contribution", "architecture", "data", "python")),
+)
 # What is neither code nor command: page, and how the block begins.
 SHOWN = {
     ("docs/architecture.md", "study.yaml ──>"): "a diagram",
-    ("docs/profile.md", '{"schema": 1'): "the form of the output",
+    ("docs/profile.md", '{"schema":'): "the form of the output",
 }
 STUDY: dict[str, Any] = {
     "study": "page",
@@ -68,6 +74,8 @@ def kind_of(page: Path, block: CodeBlock) -> str:
         return "shown"
     if all(FILE.match(line) for line in block.text.splitlines()):
         return "shown"
+    if block.text.startswith("distillab."):
+        return "call"
     first = program_of(commands(block)[0])
     if first in PROGRAMS:
         return "commands"
@@ -101,7 +109,7 @@ def test_python_is_executed(
     if name_of(page) in EXECUTED:
         tests = (ROOT / "tests" / "docs").glob("test_*.py")
         name = page.stem.lower().replace("-", "_")
-        assert any(test.name == f"test_{name}.py" for test in tests)
+        assert any(test.stem in (f"test_{name}", f"test_{name}_page") for test in tests)
         return
     for folder in re.findall(r"\(\"(\w+)\"\)", block.text):
         image_folder(tmp_path / folder)
@@ -110,6 +118,17 @@ def test_python_is_executed(
     exec(compile(block.text, name_of(page), "exec"), names)
     if "Method" in block.text:
         assert any(isinstance(each, type) and issubclass(each, Method) for each in names.values())
+
+
+@pytest.mark.parametrize(("page", "block"), of_language("call"))
+def test_function_that_is_called_takes_its_arguments(page: Path, block: CodeBlock) -> None:
+    calls = [node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Call)]
+    for call in calls:
+        name = ast.unparse(call.func)
+        if name.startswith("distillab.") and name.count(".") == 1:
+            function = getattr(distillab, name.removeprefix("distillab."))
+            keywords = {str(each.arg): each.arg for each in call.keywords}
+            inspect.signature(function).bind(*call.args, **keywords)
 
 
 def image_folder(path: Path) -> None:
