@@ -90,10 +90,12 @@ def load_progress(stream: TextIO | None = None, *, clock: Clock = time.time) -> 
         clock: Returns seconds since the epoch.
 
     Example:
-        >>> times = iter([0.0, 90.0, 90.0])
-        >>> with load_progress(sys.stdout, clock=lambda: next(times)) as on_load:
+        >>> from io import StringIO
+        >>> times, written = iter([0.0, 90.0, 90.0]), StringIO()
+        >>> with load_progress(written, clock=lambda: next(times)) as on_load:
         ...     on_load("decoding images", 250, 1000)
-        00:01:30 decoding images: 250 of 1,000
+        >>> written.getvalue().split(maxsplit=1)[1].strip()  # after the time of day
+        'decoding images: 250 of 1,000'
     """
     stream = stream or sys.stderr
     if not stream.isatty():
@@ -174,6 +176,13 @@ def run_progress(
         out: The standard output.
         err: The error stream.
         clock: Returns seconds since the epoch.
+
+    Example:
+        >>> from io import StringIO
+        >>> with run_progress(StringIO(), StringIO()) as progress:
+        ...     progress(0.5)
+        >>> progress.bar is None, progress.lines is None
+        (True, False)
     """
     out, err = out or sys.stdout, err or sys.stderr
     piped = next((stream for stream in (out, err) if not stream.isatty()), None)
