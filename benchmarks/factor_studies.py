@@ -96,11 +96,15 @@ def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int, 
 
 
 def write_pictures(finished: Finished, folder: Path, name: str) -> None:
-    """Write the picture of the factor that a study is about, the last one in its file."""
+    """Write the picture of the factor that a study is about, the last one in its file, if it changes
+    examples."""
     with finished.folder.ledger() as ledger:
         conditions = ledger.conditions()
     folder.mkdir(parents=True, exist_ok=True)
-    picture(galleries(finished.folder, conditions)[-1]).save(folder / f"{name}.png", optimize=True)
+    about = finished.folder.spec.factor_levels()[-1][0].name
+    for pictures in galleries(finished.folder, conditions):
+        if pictures.factor == about:
+            picture(pictures).save(folder / f"{name}.png", optimize=True)
 
 
 def write_pages(rows: Sequence[Row], folder: Path, pictures: str) -> None:
@@ -113,7 +117,8 @@ def write_pages(rows: Sequence[Row], folder: Path, pictures: str) -> None:
             continue
         text = page.read_text().partition(MEASURED)[0] + MEASURED + "\n"
         for name in about:
-            text += "\n".join(["", *block(name, [row for row in rows if row["study"] == name], pictures), ""])
+            link = f"{pictures}/{name}.png" if (folder / pictures / f"{name}.png").is_file() else None
+            text += "\n".join(["", *block(name, [row for row in rows if row["study"] == name], link), ""])
         page.write_text(text)
 
 
@@ -122,14 +127,15 @@ def page_of(study: str, folder: Path) -> Path:
     return folder / f"{study.partition('-')[0]}.md"
 
 
-def block(name: str, rows: Sequence[Row], pictures: str) -> Iterator[str]:
+def block(name: str, rows: Sequence[Row], link: str | None) -> Iterator[str]:
     """Yield the lines of Markdown about one study."""
     text = (STUDIES / f"{name}.yaml").read_text()
     question = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
     yield f"**[{name}.yaml](../../studies/factors/{name}.yaml).** {question}"
     yield ""
-    yield f"![The same images as read and at each level]({pictures}/{name}.png)"
-    yield ""
+    if link:
+        yield f"![The same images as read and at each level]({link})"
+        yield ""
     yield "| level | teacher | method | measure | plain, % | distilled, % | gain, points | pairs | verdict |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for row in (row for row in rows if row["gain"] is not None):

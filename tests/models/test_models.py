@@ -142,7 +142,8 @@ def test_shared_parameters_count_once() -> None:
 
 def test_the_list_has_every_network_and_form() -> None:
     listed = {info.name: info.summary for info in list_models()}
-    assert set(listed) == {*models, "timm:NAME", "torchvision:NAME", "MODULE:FACTORY", "NAME@PIXELS"}
+    forms = {"timm:NAME", "torchvision:NAME", "MODULE:FACTORY", "NAME@PIXELS", "NAME#original", "object:NAME"}
+    assert set(listed) == {*models, *forms}
     assert all(summary and "\n" not in summary for summary in listed.values())
 
 

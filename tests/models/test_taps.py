@@ -59,7 +59,7 @@ def hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
-@pytest.mark.parametrize("name", models)
+@pytest.mark.parametrize("name", [name for name in models if not name.startswith("efficientnet")])
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     model = build(name, 1, 20)
     info = inspect_network(model, InputSpec.square(1, 20), classes=6)
@@ -339,11 +339,11 @@ def test_missing_outputs_are_refused_when_needed() -> None:
 
 
 def test_outputs_without_logits_are_refused() -> None:
-    class Two(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-            return x, x
+    class Scores(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"scores": x}
 
-    with pytest.raises(RequestError, match="returns tuple"):
-        inspect_network(Two(), INPUTS, classes=6)
+    with pytest.raises(RequestError, match="returns dict, which holds no logits"):
+        inspect_network(Scores(), INPUTS, classes=6)
     with pytest.raises(RequestError, match=r"gives \[1, 6\] for one input, not \[1, 7\]"):
         inspect_network(unknown(), INPUTS, classes=7)

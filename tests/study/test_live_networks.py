@@ -137,3 +137,14 @@ def test_a_network_for_other_classes_is_refused_before_training(tmp_path: Path) 
     study = Study(teacher=teacher(model=small_net(classes=3)), **STUDY)
     with pytest.raises(RequestError, match="3"):
         study.plan(device="cpu")
+
+
+def test_a_network_at_chance_is_refused_without_a_path() -> None:
+    random = small_net(width=16)
+    nn.init.zeros_(random.classifier.weight)
+    nn.init.zeros_(random.classifier.bias)
+    with pytest.raises(RequestError) as caught:
+        Study(teacher=random, **STUDY).plan(device="cpu")
+    assert "teacher.weights: the given network: " in str(caught.value) and "safetensors" not in str(
+        caught.value
+    )

@@ -29,4 +29,4 @@ def test_other_targets_are_refused_in_one_line(
     with pytest.raises(RequestError) as caught:
         make_plan(study, load_study_data(study), CPU)
     line = str(caught.value)
-    assert line.startswith("task: the task") and f"(allowed: {remedy})" in line and "\n" not in line
+    assert line.startswith("task: the task") and f"(allowed: {remedy}" in line and "\n" not in line

@@ -248,7 +248,7 @@ def test_jobs_are_read_back_from_json() -> None:
 
 
 def test_paired_students_share_seeds_recipe_and_sets() -> None:
-    made = plan(methods=list(methods))
+    made = plan(methods=[name for name in methods if not methods[name].matches_compute])
     for seed in (0, 1):
         for level in (5.0, 10.0):
             of_condition = runs(made, seed=seed, levels={"size": level})

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from distillab.api import Study
 from distillab.artefacts import RECORD, WEIGHTS, RunRecord
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
@@ -125,8 +126,8 @@ def test_plan_states_what_became_of_the_weights(weights: Path) -> None:
     assert notes().startswith(
         "resnet8 starts from given.pth, entry 'state_dict', without the prefix 'module.'"
     )
-    assert "with a new classifier" in notes() and "for want of their own" in notes()
-    assert "with their normalization (mean 0.25; std 0.5)" in notes(normalization=STATED)
+    assert "with a new classifier" in notes() and "since nothing states how" in notes()
+    assert "normalized as the weights were (mean 0.25; std 0.5)" in notes(normalization=STATED)
 
 
 def test_stated_normalization_reaches_the_network_and_the_record(weights: Path, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_weights_that_distillab_trained_bring_their_normalization(weights: Path,
     run = run_here(first)[0]["run_id"]
     file = first.store.folder("student", run) / WEIGHTS
     [note] = plan(**SHORT, students=[started(file)]).starts
-    assert "with their normalization (mean 0.25; std 0.5)" in note
+    assert "normalized as the weights were (mean 0.25; std 0.5)" in note
     [job, *_] = student_jobs(students=[started(file)])
     assert job.start is not None and job.start.scaling is not None
     # A record without a normalization, of an early version, leaves it open.
@@ -155,7 +156,7 @@ def test_weights_that_distillab_trained_bring_their_normalization(weights: Path,
     (file.parent / RECORD).write_text(json.dumps(values))
     assert RunRecord.read(file.parent).normalization is None
     [note] = plan(**SHORT, students=[started(file)]).starts
-    assert "for want of their own" in note
+    assert "since nothing states how" in note
 
 
 def test_normalization_of_the_study_needs_no_scaling(weights: Path) -> None:
@@ -285,3 +286,13 @@ def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: P
     (tmp_path / RECORD).write_text("no JSON")
     with pytest.raises(RequestError, match=r"record\.json: cannot read the normalization"):
         scaling()
+
+
+def test_python_takes_entries_and_mappings(weights: Path) -> None:
+    mapping = {"model": "resnet8", "weights": str(weights)}
+    usual: dict[str, Any] = {"study": "s", "data": {"source": "digits"}, "teacher": {"model": "resnet8"}}
+    first, second = (
+        Study(**usual, students=students, methods=["kd"]).spec
+        for students in (mapping, [StudentEntry(**mapping)])
+    )
+    assert first.identity == second.identity and first.student_entries == second.student_entries

@@ -25,6 +25,7 @@ from distillab.methods import parse_method
 from distillab.modalities.image.normalization import PixelNormalization
 from distillab.models import InputSpec, build_model
 from distillab.models.dry_run import logits_of
+from distillab.models.input_transforms import set_interpolation
 from distillab.notebook import html_table
 from distillab.sources.python_images import array_images
 from distillab.study.running import OnProgress
@@ -272,6 +273,8 @@ def _result(finished: Finished, method: str, temporary: TemporaryDirectory[str] 
     with torch.random.fork_rng(devices=[]):
         network = build_model(record.model, classes=task.head_width(len(dataset.classes)), inputs=inputs)
     load_state(network, folder.store.folder("student", best["run_id"]) / WEIGHTS)
+    if record.interpolation:
+        set_interpolation(network, record.interpolation)
     mean, std = dataset.normalization()
     statistics = record.normalization or {"mean": mean.tolist(), "std": std.tolist()}
     enough = effect["n_pairs"] >= LEAST_PAIRS

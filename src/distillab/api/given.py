@@ -15,6 +15,7 @@ from distillab.models.object_files import copy_objects, in_folder
 from distillab.models.objects import write_factory, write_network
 from distillab.sources.memory import HeldData
 from distillab.sources.python_data import entry_of
+from distillab.study.spec import StudentEntry
 
 NETWORK_ALLOWED = "the name of a model, an nn.Module, or a function or class that builds one"
 
@@ -123,7 +124,7 @@ def student_entries(students: Any) -> Any:
 
     Args:
         students: A student or a list of them, each a network, a function or class that builds one, the name
-            of a model, or a mapping of keys whose ``model`` is one of these.
+            of a model, a mapping of keys whose ``model`` is one of these, or an entry of a study.
 
     Raises:
         RequestError: One is something else.
@@ -136,6 +137,9 @@ def student_entries(students: Any) -> Any:
     entries: list[Any] = []
     for student in several:
         where = "study: students"
+        if isinstance(student, StudentEntry):
+            entries.append(student)
+            continue
         entry = student if isinstance(student, Mapping) else {"model": student}
         model = entry.get("model")
         if isinstance(model, nn.Module):

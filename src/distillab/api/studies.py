@@ -17,6 +17,7 @@ from distillab.evidence.pairs import FACTOR
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
+from distillab.models.object_files import naming_given_networks
 from distillab.notebook import Show, html_table, notebook_progress
 from distillab.report.collect.study import collect_contents
 from distillab.report.page.page import write_report
@@ -124,8 +125,10 @@ class Study:
         Raises:
             RequestError: The study cannot be planned.
         """
-        dataset = load_study_data(self.spec, on_load)
-        return dataset, tuned_plan(self.spec, dataset, pick_device(device), on_load)
+        with notebook_progress() as show, naming_given_networks():
+            on_load = on_load or partial(_show_loading, show)
+            dataset = load_study_data(self.spec, on_load)
+            return dataset, tuned_plan(self.spec, dataset, pick_device(device), on_load)
 
     def run(
         self,
@@ -212,7 +215,8 @@ class Study:
                 ) from error
             if values != self._given.values:
                 spec = parse_study(values, Path.cwd(), "study")
-        return StudyFolder.begin(path, spec, device, on_load)
+        with naming_given_networks():
+            return StudyFolder.begin(path, spec, device, on_load)
 
 
 def _show_loading(show: Show, what: str, done: int, total: int) -> None:

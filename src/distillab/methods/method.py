@@ -65,6 +65,7 @@ class Method(nn.Module, ABC):
         weighs_labels: Whether its supervised term weighs examples.
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
+        matches_compute: Whether students train for as many more steps as the study's teacher costs.
         revision: Raised when what it computes from the same settings changes, so that earlier runs are never
             taken for the same; part of a run's id from 2 on.
 
@@ -98,6 +99,7 @@ class Method(nn.Module, ABC):
     tasks: ClassVar[frozenset[str] | None] = None
     weighs_labels: ClassVar[bool] = False
     remembers_images: ClassVar[bool] = False
+    matches_compute: ClassVar[bool] = False
     revision: ClassVar[int] = 1
 
     class Config(PublicConfig):

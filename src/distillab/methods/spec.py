@@ -219,6 +219,13 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
 
 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
+    longer = [part.name for _, part in parts if part.kind.matches_compute]
+    if longer:
+        raise RequestError(
+            f"{longer[0]} decides how long a student trains and cannot be part of a sum",
+            where=where,
+            allowed="the method on its own",
+        )
     teachers = {part.teacher: part.name for _, part in parts if part.teacher != "none"}
     if len(teachers) > 1:
         listed = ", ".join(f"{name} from {teacher!r}" for teacher, name in teachers.items())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ KIND = "object"
 ENDING = ".pickle.z"  # compressed: the weights in it are zeros
 _MENTIONED = re.compile(rf"\b{KIND}:([\w.-]+)")
 _WEIGHTS = re.compile(r".*[/\\]objects[/\\]([0-9a-f]{64})\.safetensors")
+_PATH = re.compile(r"\S*[/\\]objects[/\\][0-9a-f]{64}\.safetensors")
 _places: dict[Path, None] = {}  # the last one is searched first
 
 
@@ -112,6 +114,25 @@ def portable(value: Any) -> Any:
     return f"{KIND}:{found[1]}" if found else value
 
 
+@contextmanager
+def naming_given_networks() -> Iterator[None]:
+    """Replace the paths of weights of networks that were given as objects in the message of a RequestError.
+
+    Example:
+        >>> with naming_given_networks():
+        ...     raise RequestError("at chance", where=f"teacher: /runs/objects/{64 * 'a'}.safetensors")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: teacher: the given network: at chance
+    """
+    try:
+        yield
+    except RequestError as error:
+        texts = [
+            each and _PATH.sub("the given network", each) for each in (error.what, error.where, error.allowed)
+        ]
+        raise RequestError(texts[0] or "", where=texts[1], allowed=texts[2]) from error
+
+
 def written_here() -> Path:
     """Return the folder of the files that this process writes. It is removed when the process ends.
 
@@ -119,8 +140,9 @@ def written_here() -> Path:
         >>> written_here().is_dir()
         True
     """
-    folder = Path(_temporary().name).resolve()
+    folder = Path(_temporary().name).resolve() / "objects"
     if folder not in _places:
+        folder.mkdir(exist_ok=True)
         add_place(folder)
     return folder
 

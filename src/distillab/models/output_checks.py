@@ -51,7 +51,7 @@ def check_outputs(model: nn.Module, inputs: InputSpec, *, name: str, classes: in
         >>> softened = nn.Sequential(*layers, nn.Softmax(dim=1))
         >>> check_outputs(softened, inputs, name="softened", classes=10, trained=True)
         Traceback (most recent call last):
-        distillab.errors.RequestError: softened: ends in a softmax ...
+        distillab.errors.RequestError: softened: ends in a softmax: ...
     """
     found = find_ending(model, inputs)
     if found in ("softmax", "sigmoid"):

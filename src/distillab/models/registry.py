@@ -62,7 +62,7 @@ def list_models() -> list[ModelInfo]:
     """Return every registered network, then the other forms that :func:`build_model` accepts.
 
     Example:
-        >>> list_models()[0]
+        >>> next(info for info in list_models() if info.name == "resnet110")
         ModelInfo(name='resnet110', summary='CIFAR ResNet, depth 110, stages of 16, 32, 64 channels')
     """
     registered = [ModelInfo(name, (models[name].__doc__ or "").strip().split("\n")[0]) for name in models]

@@ -13,6 +13,7 @@ from distillab.study.job_parts import NetworkStart
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate, TeacherSet
 from distillab.study.planning.teacher_chain import TeacherPart, must_be_mappable
 from distillab.study.spec.student import StudentEntry
@@ -46,6 +47,7 @@ class Pairing:
         transfer = self.sets.transfer
         self.recipe = self.sets.recipe
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
+        self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
         self.start = self._start_of_student(student)
@@ -134,9 +136,27 @@ class Pairing:
         costs = self.context.costs(len(taught.facts.classes), taught.facts.shape)
         return taught.recipe.images_seen * 3 * costs.macs(part.model)
 
-    def student_macs(self) -> int:
+    def student_macs(self, recipe: PlannedRecipe) -> int:
         """Return multiply-accumulates of the training of a student."""
-        return self.recipe.images_seen * 3 * self.costs.macs(self.student)
+        return recipe.images_seen * 3 * self.costs.macs(self.student)
+
+    def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
+        """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
+        match the compute of distillation."""
+        if not method.matches_compute:
+            return self.recipe
+        if method not in self._long_recipes:
+            own = self.student_macs(self.recipe)
+            share = 1 + self._teacher_macs(training=method.counts_teacher_training) / own
+            self._long_recipes[method] = self.recipe.with_steps(round(share * self.recipe.resolved.steps))
+        return self._long_recipes[method]
+
+    def _teacher_macs(self, *, training: bool) -> int:
+        """Return multiply-accumulates of the study's teacher for one student: its forward passes, and its
+        training if that counts."""
+        forward = self.recipe.images_seen * self.teacher_costs("study").macs(self.teacher_model("study"))
+        trained = sum(self.teacher_macs(part, "study") for part in self.chain("study"))
+        return forward + training * trained
 
     # -- outputs --------------------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ class PlannedMethod:
         teacher: The kind of teacher it learns from: ``study``, ``self``, ``untrained`` or ``none``.
         storable_needs: The outputs of a teacher that it needs and that can be stored.
         can_be_stored: True if it needs no output that only a live teacher gives.
+        matches_compute: Whether its students train for as many more steps as the study's teacher costs.
+        counts_teacher_training: Whether the training of that teacher is part of its cost.
         written: What decides its numbers.
         inputs: The files that its code is read from, if it is not registered.
     """
@@ -27,6 +29,8 @@ class PlannedMethod:
     teacher: str
     storable_needs: frozenset[str]
     can_be_stored: bool
+    matches_compute: bool
+    counts_teacher_training: bool
     written: Canonical
     inputs: StudentInputs
 
@@ -38,6 +42,8 @@ class PlannedMethod:
             teacher=spec.teacher,
             storable_needs=spec.teacher_needs & STORABLE,
             can_be_stored=not spec.teacher_needs & LIVE,
+            matches_compute=spec.kind.matches_compute,
+            counts_teacher_training=bool(getattr(spec.config, "teacher_training", False)),
             written=Canonical(spec.as_dict()),
             inputs=StudentInputs(spec.files),
         )

@@ -48,6 +48,10 @@ class PlannedRecipe:
         """Different views of an image over a training, at most."""
         return min(self.epochs, self.resolved.view_spec.count or self.epochs)
 
+    def with_steps(self, steps: int) -> PlannedRecipe:
+        """Return the recipe over another number of steps; its schedule is stretched."""
+        return PlannedRecipe(self.recipe, replace(self.resolved, steps=steps))
+
     def under(self, chosen: NumericsConfig) -> WrittenRecipe:
         """Return the recipe with ``chosen`` numerics where it leaves them open."""
         used = self.recipe.numerics.resolve(chosen)

@@ -178,11 +178,11 @@ def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | No
 
 def _preprocessing(source: _Source, normalization: InputNormalization | None, images: bool) -> str:
     if not images:
-        return "with the study's normalization"
+        return "normalized as the study does"
     if normalization is None:
-        return "with the study's normalization, for want of their own (key `normalization`)"
+        return "normalized as the study does, since nothing states how the weights were (key `normalization`)"
     mean, std = (", ".join(f"{value:.3g}" for value in each) for each in vars(normalization).values())
-    return f"with their normalization (mean {mean}; std {std})"
+    return f"normalized as the weights were (mean {mean}; std {std})"
 
 
 def _stem(model: str, inputs: InputSpec) -> str:
@@ -196,5 +196,5 @@ def _size(source: _Source, model: str, inputs: InputSpec) -> str:
     here = f"{pixels}x{pixels}" if pixels else inputs.size
     size = f"{source.side}x{source.side}"
     if here == size:
-        return f"at {size} as they were trained"
+        return f"used at {size}, as trained"
     return f"trained at {size} and used at {here} (`{network}@{source.side}` resizes to the former)"

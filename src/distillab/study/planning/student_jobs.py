@@ -55,11 +55,12 @@ class PairingJobs:
             # The outputs for the test sets are compared with the student's, also if its teacher is live.
             needs += [self.study_outputs.id] if self.study_outputs else []
         direct = method.teacher == "study" and not pairing.has_generations(method)
+        recipe = pairing.recipe_of(method)
         return StudentJob(
             condition=pairing.replicate.record.condition,
             model=pairing.student,
             method=method.written,
-            recipe=self.recipe.written,
+            recipe=self.teachers.recipes.write(recipe, pairing.student).written,
             sets=pairing.sets.digests,
             seeds=pairing.replicate.seeds,
             start=pairing.start,
@@ -68,7 +69,7 @@ class PairingJobs:
             task=self.context.written_task,
             inputs=method.inputs,
             needs=tuple(dict.fromkeys(needs)),
-            cost=pairing.student_macs(),
+            cost=pairing.student_macs(recipe),
             cohort=cohort,
             threads=self.context.spec.worker_threads,
         )

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable
 
 from distillab.study.job import Job, OutputsJob, TeacherJob
 from distillab.study.planning.pairing import Pairing
+from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.storage import Storage
 
 # The batch that a network is timed with that is not trained: enough to tell one precision from another.
@@ -81,14 +82,14 @@ class Workloads:
     def _add_pairing(self, storage: Storage, pairing: Pairing, seen: set[Hashable]) -> None:
         for kind in pairing.context.teacher_kinds:
             self._add_teacher(storage, pairing, kind, seen)
-        groups: Counter[tuple[str, bool]] = Counter()
+        groups: Counter[tuple[str, bool, PlannedRecipe]] = Counter()
         for method in pairing.context.methods:
-            groups[method.teacher, storage.is_stored(pairing, method)] += 1
-        for (kind, stored), count in groups.items():
-            key = _student_key(pairing, kind, stored)
+            groups[method.teacher, storage.is_stored(pairing, method), pairing.recipe_of(method)] += 1
+        for (kind, stored, recipe), count in groups.items():
+            key = _student_key(pairing, kind, stored, recipe)
             if key not in seen:
                 seen.add(key)
-                self._add_students(pairing, kind, count)
+                self._add_students(pairing, kind, count, recipe)
 
     def _add_teacher(self, storage: Storage, pairing: Pairing, kind: str, seen: set[Hashable]) -> None:
         chain, streams = pairing.chain(kind), bool(storage.streams(pairing))
@@ -106,10 +107,9 @@ class Workloads:
             if streams and not chain[-1].is_trained:
                 self.query(chain[-1].model, pairing.recipe.images_seen)
 
-    def _add_students(self, pairing: Pairing, kind: str, count: int) -> None:
+    def _add_students(self, pairing: Pairing, kind: str, count: int, recipe: PlannedRecipe) -> None:
         """Add students that learn from a kind of teacher, ``count`` methods of them."""
-        recipe = pairing.recipe
-        self.macs += count * pairing.student_macs()
+        self.macs += count * pairing.student_macs(recipe)
         self.train(pairing.student, recipe.batch_size, count * recipe.images_seen)
         if kind == "study":
             for part in pairing.context.generations(pairing.student):
@@ -117,11 +117,12 @@ class Workloads:
                 self.train(part.model, recipe.batch_size, count * recipe.images_seen)
 
 
-def _student_key(pairing: Pairing, kind: str, stored: bool) -> Hashable:
+def _student_key(pairing: Pairing, kind: str, stored: bool, recipe: PlannedRecipe) -> Hashable:
     """Return what tells students of a pairing from all others but those of other methods."""
     source = None
     if kind != "none":
         source = pairing.outputs_key(kind) if stored else pairing.teacher_key(kind)
     class_map = pairing.class_map if kind == "study" else None
     digests = pairing.sets.digests.canonical.text
-    return pairing.student, pairing.start, digests, pairing.replicate.seeds, source, stored, class_map
+    seeds, steps = pairing.replicate.seeds, recipe.resolved.steps
+    return pairing.student, pairing.start, digests, seeds, source, stored, class_map, steps
