@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distillab.printable import printable
+from distillab.printable import counted, printable
 from distillab.study.ledger import JobState
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, time_span
@@ -79,16 +79,18 @@ def print_plan(seen: PlanSummary) -> None:
         table.add_row("factor", f"{factor}: {levels}")
     table.add_row(
         "design",
-        f"{seen.conditions} conditions x {seen.arms} methods x {_seeds(seen)} seeds, {seen.cells} cells",
+        f"{counted(seen.conditions, 'condition')} x {counted(seen.arms, 'method')} x {_seeds(seen)}, "
+        f"{counted(seen.cells, 'cell')}",
     )
     table.add_row(
         "runs",
-        f"{seen.runs['student']} students, {seen.runs['teacher']} teachers, "
-        f"{seen.runs['outputs']} teacher outputs (reused {seen.reused_outputs} times)",
+        f"{counted(seen.runs['student'], 'student')}, {counted(seen.runs['teacher'], 'teacher')}, "
+        f"{counted(seen.runs['outputs'], 'set')} of teacher outputs "
+        f"(reused {counted(seen.reused_outputs, 'time')})",
     )
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
-    workers = f"{seen.workers} worker{'s' if seen.workers > 1 else ''}"
+    workers = counted(seen.workers, "worker")
     table.add_row("wall time", f"about {time_span(seen.wall_seconds)} with the {workers} of this machine")
     table.add_row(
         "training time",
@@ -119,7 +121,7 @@ def print_plan(seen: PlanSummary) -> None:
 
 
 def _seeds(seen: PlanSummary) -> str:
-    return f"{seen.looks[0]} to {seen.looks[-1]}" if seen.looks else str(seen.seeds)
+    return f"{seen.looks[0]} to {seen.looks[-1]} seeds" if seen.looks else counted(seen.seeds, "seed")
 
 
 def _power(seen: PlanSummary) -> str:

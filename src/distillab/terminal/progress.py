@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from distillab.printable import printable
+from distillab.printable import counted, printable
 from distillab.study.job import Kind
 from distillab.study.ledger import JobState
 from distillab.study.status import StudyStatus, study_status
@@ -211,15 +211,20 @@ def describe_left(found: StudyStatus) -> str:
         return "time left not known before the first job is done"
     if found.wall_seconds_left is None:
         return f"about {time_span(found.training_seconds_left)} of training time left; no worker is running"
-    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    workers = counted(found.workers, "worker")
     return f"about {time_span(found.wall_seconds_left)} of wall time left with {workers}"
 
 
 def _amount_of_work(found: StudyStatus) -> str:
     counts = {kind: sum(states.values()) for kind, states in found.jobs.items()}
-    parts = [f"{counts[kind]} {name}" for kind, name in _KINDS.items() if counts.get(kind)]
+    nouns = {kind: f"{counted(counts.get(kind, 0), noun)}{rest}" for kind, (noun, rest) in _NOUNS.items()}
+    parts = [text for kind, text in nouns.items() if counts.get(kind)]
     done = found.count(JobState.DONE)
     return f"{', '.join(parts)}" + (f" ({done} done before)" if done else "")
 
 
-_KINDS: dict[Kind, str] = {"student": "students", "teacher": "teachers", "outputs": "teacher outputs"}
+_NOUNS: dict[Kind, tuple[str, str]] = {
+    "student": ("student", ""),
+    "teacher": ("teacher", ""),
+    "outputs": ("set", " of teacher outputs"),
+}
