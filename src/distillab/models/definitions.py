@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import pickle
 import sys
 import sysconfig
 from argparse import Namespace
@@ -33,7 +32,7 @@ _PLAIN = (
     *(*_BY_REPR, *_DATA, bool, int, str, list, tuple, dict, set, frozenset, Enum, type(None)),
     *(Namespace, SimpleNamespace, partial, type, FunctionType, BuiltinFunctionType),
 )
-_IRREDUCIBLE = (TypeError, AttributeError, ValueError, RuntimeError, pickle.PicklingError)
+_IRREDUCIBLE = (TypeError, AttributeError, ValueError, RuntimeError)
 _OF_CLASSES = frozenset(
     {"__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__annotations__"}
 )
