@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,3 +59,8 @@ def test_tests_are_typed() -> None:
 def test_test_names_are_short() -> None:
     names = [f"{file}: {node.name}" for file, node in functions() if node.name.startswith("test_")]
     assert [name for name in names if len(name.partition(": ")[2]) > LONGEST_NAME] == []
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    names = Counter(Path(name).name for name in TEST_TREES if Path(name).name.startswith("test_"))
+    assert [name for name, times in names.items() if times > 1] == []  # pytest imports them by these names

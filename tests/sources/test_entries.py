@@ -95,7 +95,7 @@ def test_command_line_arguments_become_sources(tmp_path: Path, monkeypatch: pyte
         ("nowhere", "there is no file, folder or source 'nowhere'"),
         ("torchvision", "key 'dataset' is missing"),
         ("digits:3", "source 'digits' takes no argument"),
-        (__file__, "this file is not a dataset (allowed: a folder, .parquet, .csv, .tsv, .npz, .tar)"),
+        (__file__, "this file is not a dataset (allowed: a folder, .parquet, .csv, .tsv, .tab, .npz, .tar)"),
     ],
 )
 def test_invalid_arguments_are_refused(argument: str, expected: str) -> None:

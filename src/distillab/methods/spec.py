@@ -188,7 +188,7 @@ def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec
         2.0
         >>> parse_method("kdd", "methods")
         Traceback (most recent call last):
-        distillab.errors.RequestError: methods: unknown method 'kdd', did you mean 'kd'? (allowed: ab, at, ...
+        distillab.errors.RequestError: methods: unknown method 'kdd', did you mean 'kd'? (allowed: ab, ...
     """
     named = _names_and_settings(entry, where)
     if len(named) == 1:
