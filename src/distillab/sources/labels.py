@@ -81,8 +81,13 @@ def encode_labels(
 
     Classes whose names are numbers are sorted by value.
 
+    Args:
+        values: As for :func:`encode_categories`, like the next two.
+        names: Names in the order of the numbers, if the source knows them.
+        where: The place of the labels, for messages.
+
     Raises:
-        RequestError: No example of val or test has a label.
+        RequestError: No example of val or test has a label, or :func:`encode_categories` refuses one.
     """
     for split, array in values.items():
         if split != "train" and array.ndim == 1 and len(array) and all(map(_is_blank, array.tolist())):
@@ -198,6 +203,11 @@ def indicator_width(lists: Mapping[str, Sequence[LabelList]], where: str) -> int
 
 def without_labels(split: str, count: int, where: str) -> RequestError:
     """Return the error for a split, other than train, of which no example has a label.
+
+    Args:
+        split: ``val`` or ``test``.
+        count: Number of its examples.
+        where: The place of the labels.
 
     Example:
         >>> print(without_labels("test", 9, "pets.csv: label"))
