@@ -142,7 +142,7 @@ def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.C
     assert execute(["plan", str(write(tmp_path))]) == 0
     printed = capsys.readouterr().out
     assert "2 conditions x 2 methods x 2 seeds" in printed
-    assert "8 students, 1 teachers" in printed
+    assert "8 students, 1 teacher," in printed
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 

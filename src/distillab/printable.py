@@ -1,4 +1,4 @@
-"""Text that is safe to show: names of files and classes may hold any bytes that a file system allows."""
+"""Text for people: numbers with their nouns, and names made safe to show, whatever bytes they hold."""
 
 from __future__ import annotations
 
@@ -39,3 +39,23 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in a file name
         code -= 0xDC00
     return _NAMED.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its regular noun.
+
+    Example:
+        >>> counted(1, "pair"), counted(6, "pair"), counted(2_000, "class")
+        ('1 pair', '6 pairs', '2000 classes')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun.
+
+    Example:
+        >>> plural("pair"), plural("class")
+        ('pairs', 'classes')
+    """
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"

@@ -76,7 +76,7 @@ def test_a_table_and_a_teacher_of_ones_own_are_planned(
     torch.save(trained_teacher("table.yaml"), "teacher.pt")
     assert execute(["plan", "table.yaml"]) == 0
     printed = capsys.readouterr().out
-    assert "4 students, 1 teachers" in printed and "wall time" in printed
+    assert "4 students, 1 teacher," in printed and "wall time" in printed
 
 
 def trained_teacher(study: str) -> dict[str, torch.Tensor]:

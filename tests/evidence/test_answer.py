@@ -12,8 +12,9 @@ from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import Curve, Trend
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
-from distillab.evidence.wording import amount, counted, describe_gain, describe_level, listed
+from distillab.evidence.wording import amount, describe_gain, describe_level, listed
 from distillab.factors import Size
+from distillab.printable import counted
 from distillab.tasks import Classification
 
 TASK = Classification()

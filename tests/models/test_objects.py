@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from logging import getLogger
+from operator import itemgetter
 from pathlib import Path
+from threading import Lock
+from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,6 +28,7 @@ from torchvision.models import resnet18
 from distillab.artefacts import load_state
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
+from distillab.models.definitions import network_digest
 from distillab.models.object_files import add_place, copy_objects
 from distillab.models.objects import write_factory, write_network
 from support.documents import environment
@@ -97,6 +107,47 @@ def test_equal_networks_have_one_name_whatever_their_identity() -> None:
 )
 def test_different_definitions_have_different_names(other: Callable[[], nn.Module]) -> None:
     assert write_network(seeded(other), "teacher")[0] != write_network(seeded(Net), "teacher")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    width: int
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.int64,
+        np.float32,
+        Slotted,
+        itemgetter,
+        SimpleNamespace,
+        lambda number: SimpleNamespace(inner=SimpleNamespace(number=number)),
+        lambda number: deque([number]),
+        lambda number: Path(str(number)),
+        lambda number: re.compile(str(number)),
+        lambda number: torch.distributions.Normal(float(number), 1.0),
+        lambda number: [torch.ops.aten.relu, torch.ops.aten.tanh][number],
+        lambda number: [np.tanh, np.sin][number],
+        lambda number: [Tensor.exp, Tensor.log][number],
+    ],
+)
+def test_settings_of_any_kind_are_part_of_the_definition(kind: Callable[..., Any]) -> None:
+    def digest(number: int) -> str:
+        network = seeded(Net)
+        network.setting = kind(number=number) if kind is SimpleNamespace else kind(number)
+        return network_digest(network)
+
+    assert digest(0) == digest(0) != digest(1)
+
+
+def test_settings_that_cannot_be_reduced_are_described_by_their_class() -> None:
+    digests = set()
+    for _ in range(2):
+        network = seeded(Net)
+        network.setting = [Lock(), ref(network), getLogger("a")]
+        digests.add(network_digest(network))
+    assert len(digests) == 1
 
 
 def test_own_parameters_and_unsaved_buffers_are_part_of_the_definition() -> None:

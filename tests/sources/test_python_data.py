@@ -96,6 +96,17 @@ FORMS: dict[str, Callable[[], Any]] = {
 }
 
 
+def test_concatenated_datasets_must_have_the_same_classes() -> None:
+    def named(*classes: str) -> Any:
+        part = Pairs(lambda i: (IMAGES[i], int(LABELS[i])))
+        part.classes = list(classes)  # type: ignore[attr-defined]
+        return part
+
+    assert load(ConcatDataset([named("cat", "dog"), named("cat", "dog")])).classes == ("cat", "dog")
+    with pytest.raises(RequestError, match="the classes cat, dog and dog, fox are concatenated"):
+        load(ConcatDataset([named("cat", "dog"), Subset(named("dog", "fox"), range(9))]))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_equal_images_in_every_form_are_equal_data(form: str) -> None:
     dataset = load(FORMS[form]())

@@ -105,6 +105,10 @@ def test_images_of_another_size_are_refused(distilled: Distilled) -> None:
         ({"data": (IMAGES, LABELS[1:])}, "80 images but 79 labels"),
         ({"teacher": None}, "NoneType is no network"),
         ({"student": nn.LazyLinear(2)}, "the shape of weight is not known yet"),
+        ({"factors": {"size": [10, 50]}}, "`factors` would make several students of it"),
+        ({"methods": ["kd"]}, "`methods` would make several students of it"),
+        ({"student": ["resnet8", "resnet14"]}, "more than one student"),
+        ({"teacher": {"model": "resnet8", "provenance": ["full", "same"]}}, "provenance of the teacher"),
         ({"factor": {}}, "unknown key 'factor', did you mean 'factors'?"),
     ],
 )

@@ -15,14 +15,18 @@ from safetensors.torch import save_file
 from distillab.artefacts import RunRecord
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Pool
-from distillab.data.targets import LabelSets
+from distillab.data.targets import LabelSets, Targets
 from distillab.errors import RequestError
 from distillab.modalities.image import PixelNormalization
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.planning import Plan, make_plan
+from distillab.study.planning.external_teacher import open_given_teacher
 from distillab.study.planning.summary import summarize_plan
+from distillab.study.planning.teacher_trial import try_given_teacher
 from distillab.study.spec.study import parse_study
+from distillab.tasks import Classification
+from distillab.tasks.arrays import Logits
 from distillab.training.loop.member import Seeds
 from distillab.training.recipe import Recipe
 from distillab.training.stages.roles import RoleSets
@@ -300,3 +304,19 @@ def test_only_networks_of_packages_have_an_original_stem(tmp_path: Path) -> None
     assert "only networks of timm and torchvision have stems" in refusal(
         tmp_path, teacher={"stem": "original"}
     )
+
+
+class UndefinedScore(Classification):
+    """A task whose score is not defined on some data, like a mean over classes that all lack examples."""
+
+    def score(self, logits: Logits, targets: Targets) -> float:
+        return float("nan")
+
+
+def test_undefined_score_is_no_evidence_against_chance(tmp_path: Path) -> None:
+    torch.save(state(), tmp_path / "w.pth")
+    teacher = open_given_teacher(spec_of(tmp_path), digits())
+    assert teacher is not None
+    trial = try_given_teacher(teacher, UndefinedScore(), CPU)
+    assert trial.p_value == 1.0 and np.isnan(trial.chance)
+    assert not trial.enough_examples and not trial.at_chance

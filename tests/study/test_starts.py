@@ -18,6 +18,7 @@ from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StoredJob, StudentJob
+from distillab.study.planning.starts import recorded_normalization
 from distillab.study.running.reproduce import reproduce
 from distillab.study.spec import StudentEntry
 from support.studies import begin, dataset, plan, run_here, spec
@@ -286,6 +287,16 @@ def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: P
     (tmp_path / RECORD).write_text("no JSON")
     with pytest.raises(RequestError, match=r"record\.json: cannot read the normalization"):
         scaling()
+
+
+@pytest.mark.parametrize(
+    "stated", ["imagenet", [0.5], {"mean": [0.5]}, {"mean": 0.5, "std": 0.5}, {"mean": ["a"], "std": [0]}]
+)
+def test_records_of_other_programs_are_refused_in_one_line(stated: Any, tmp_path: Path) -> None:
+    (tmp_path / RECORD).write_text(json.dumps({"normalization": stated}))
+    with pytest.raises(RequestError, match=r"record\.json: its `normalization` is not a mean") as caught:
+        recorded_normalization(tmp_path / "weights.pth")
+    assert "\n" not in str(caught.value)
 
 
 def test_python_takes_entries_and_mappings(weights: Path) -> None:

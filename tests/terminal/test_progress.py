@@ -99,7 +99,9 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 def test_first_line_states_the_work(log: list[str]) -> None:
-    assert re.search(r"\d\d:\d\d:\d\d small: 2 students, 1 teachers, 1 teacher outputs, in .*out$", log[0])
+    assert re.search(
+        r"\d\d:\d\d:\d\d small: 2 students, 1 teacher, 1 set of teacher outputs, in .*out$", log[0]
+    )
 
 
 def test_minute_line_states_jobs_rate_and_the_best_method(log: list[str]) -> None:
@@ -115,7 +117,7 @@ def test_piped_run_prints_its_first_line_to_the_standard_output(
     out = str(tmp_path / "out")
     assert execute(["run", str(tmp_path / "study.yaml"), "--out", out, "--executor", "inline"]) == 0
     printed = capsys.readouterr()
-    assert "small: 1 students" in printed.out.splitlines()[0]
+    assert "small: 1 student" in printed.out.splitlines()[0]
     assert printed.err == ""
 
 

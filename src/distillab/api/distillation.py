@@ -33,6 +33,7 @@ from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 _BATCH = 256  # images per forward pass
+_OF_STUDIES = ("factors", "methods", "students")  # keys of a study that `distill` does not take
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Distilled:
         plain_score: The same of the plain students.
         teacher_score: Score of the teacher on test; NaN if it has other classes.
         gain: Mean paired difference of the scores.
-        interval: Confidence interval of the gain; None for fewer than 5 pairs.
+        interval: Confidence interval of the gain; None for fewer than 5 pairs, or if it is unbounded.
         verdict: ``helps``, ``harms``, ``equivalent`` or ``undecided``.
         n_pairs: Number of pairs of a distilled and a plain student.
         finished: The study, with its folder, tables and report.
@@ -222,7 +223,8 @@ def distill(
         executor: Name of a registered executor.
         device: Where to compute.
         on_progress: Called with the share of the work that is finished.
-        keys: Further keys of a study, such as ``task``.
+        keys: Further keys of a study, such as ``task``, but none that vary anything: ``factors`` or
+            ``methods``.
 
     Raises:
         RequestError: The request cannot be fulfilled as written.
@@ -233,6 +235,12 @@ def distill(
         Traceback (most recent call last):
         distillab.errors.RequestError: study: methods: unknown method 'kdd', did you mean 'kd'? ...
     """
+    if several := [key for key in _OF_STUDIES if key in keys]:
+        raise RequestError(
+            f"`{several[0]}` would make several students of it",
+            where="distill",
+            allowed="distillab.Study, which compares methods and conditions",
+        )
     entry = dict(teacher) if isinstance(teacher, Mapping) else {"model": teacher}
     if normalization is not None:
         mean, std = normalization
@@ -243,6 +251,12 @@ def distill(
     values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
     values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
     study = Study(**values)
+    if len(study.spec.student_entries) * len(study.spec.teacher.provenance) > 1:
+        raise RequestError(
+            "there is more than one student or provenance of the teacher",
+            where="distill",
+            allowed="one of each, or distillab.Study, which compares several",
+        )
     temporary = TemporaryDirectory(prefix="distillab-") if out is None else None
     finished = study.run(
         temporary.name if temporary else Path(str(out)),
@@ -277,7 +291,8 @@ def _result(finished: Finished, method: str, temporary: TemporaryDirectory[str] 
         set_interpolation(network, record.interpolation)
     mean, std = dataset.normalization()
     statistics = record.normalization or {"mean": mean.tolist(), "std": std.tolist()}
-    enough = effect["n_pairs"] >= LEAST_PAIRS
+    ends = effect["ci_low"], effect["ci_high"]  # None if the spread of equal gains is not known
+    bounded = effect["n_pairs"] >= LEAST_PAIRS and None not in ends
     return Distilled(
         student=network.eval(),
         seed=best["seed"],
@@ -291,7 +306,7 @@ def _result(finished: Finished, method: str, temporary: TemporaryDirectory[str] 
         plain_score=effect["plain_mean"],
         teacher_score=_number(best, task.of_teacher),
         gain=effect["gain"],
-        interval=(effect["ci_low"], effect["ci_high"]) if enough else None,
+        interval=ends if bounded else None,
         verdict=effect["verdict"],
         n_pairs=effect["n_pairs"],
         finished=finished,

@@ -11,7 +11,6 @@ from torch import nn
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.modalities import normalization_of
 from distillab.modalities.embedding import embeddings
 from distillab.models.objects import write_network
 from distillab.notebook import notebook_progress
@@ -94,9 +93,8 @@ def profile(
         other.check_paths()
 
     def load(dataset: Dataset) -> LoadedTeacher:
-        normalise = normalization_of(dataset)
         file = None if weights is None else Path(weights)
-        return load_teacher(str(teacher), file, dataset.train, normalise, pick_device(device))
+        return load_teacher(str(teacher), file, dataset, pick_device(device))
 
     found = profile_source(
         source,

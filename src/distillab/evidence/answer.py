@@ -14,13 +14,13 @@ from distillab.evidence.wording import (
     PHRASES,
     Phrases,
     amount,
-    counted,
     describe_gain,
     describe_level,
     describe_pairs,
     factor_name,
     listed,
 )
+from distillab.printable import counted
 from distillab.study.run_count import RunCount
 from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Task

@@ -14,7 +14,8 @@ from distillab.evidence.estimand import few_teachers
 from distillab.evidence.gains import MAX_ENUMERATED, smallest_p
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
-from distillab.evidence.wording import amount, counted, listed
+from distillab.evidence.wording import amount, listed
+from distillab.printable import counted
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from distillab.evidence.comparisons import Comparisons
 from distillab.evidence.pairs import Row
-from distillab.evidence.wording import counted, listed
+from distillab.evidence.wording import listed
+from distillab.printable import counted
 
 
 def estimand(study: Comparisons) -> str:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from statistics import fmean
 
 from distillab.evidence.results import Measurements
-from distillab.evidence.wording import amount, counted
+from distillab.evidence.wording import amount
+from distillab.printable import counted
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.evidence import PLAIN

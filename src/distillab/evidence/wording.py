@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distillab.evidence.pairs import FACTOR, Row
+from distillab.printable import counted
 from distillab.tasks import Metric
 
 Phrases = Mapping[str, str]
@@ -50,16 +51,6 @@ def listed(items: Iterable[str], last: str = "and") -> str:
     """
     texts = list(items)
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {last} {texts[-1]}" if texts else ""
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 pair``, ``6 pairs``, ``2 classes``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return the plural of a regular noun: ``pairs``, ``classes``."""
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def describe_pairs(rows: Sequence[Row]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copyreg
 import sys
 import sysconfig
+from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,12 @@ _INSTALLED = tuple(
     str(Path(sysconfig.get_path(kind)).resolve()) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _BY_REPR = (float, complex, bytes, torch.dtype, torch.device, torch.Size, range, slice)
-_PLAIN = (*_BY_REPR, bool, int, str, list, tuple, dict, Enum, type(None))
+_DATA = (Tensor, np.ndarray, np.generic)
+_PLAIN = (
+    *(*_BY_REPR, *_DATA, bool, int, str, list, tuple, dict, set, frozenset, Enum, type(None)),
+    *(Namespace, SimpleNamespace, partial, type, FunctionType, BuiltinFunctionType),
+)
+_IRREDUCIBLE = (TypeError, AttributeError, ValueError, RuntimeError)
 _OF_CLASSES = frozenset(
     {"__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__annotations__"}
 )
@@ -133,7 +141,7 @@ def _parts(value: Any) -> list[Any] | str:
 
 
 def _of_array(value: Any) -> str:
-    return array_digest(np.asarray(value.detach().cpu()) if isinstance(value, Tensor) else value)
+    return array_digest(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
 
 
 def _of_function(function: FunctionType) -> list[Any] | str:
@@ -173,12 +181,22 @@ def _of_object(value: Any) -> list[Any]:
     own = getattr(value, "__dict__", {})
     if is_installed(type(value).__module__):  # a logger, a lock: its settings, not what it holds on to
         own = {k: v for k, v in own.items() if isinstance(v, _PLAIN) and not k.startswith("_")}
-    return [_name(type(value)), own]
+    return [_name(type(value)), own or _reduced(value)]
+
+
+def _reduced(value: Any) -> Any:
+    """Return what pickle would write of a value without attributes (a path, a pattern, one with slots)."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    try:
+        return reduce(value) if reduce else value.__reduce_ex__(4)
+    except _IRREDUCIBLE:  # a lock or a weak reference: its class is all that a definition has of it
+        return {}
 
 
 _PARTS: tuple[tuple[Any, Callable[[Any], list[Any] | str]], ...] = (
-    (Tensor | np.ndarray, _of_array),
+    (_DATA, _of_array),
     (Mapping, lambda value: [[key, each] for key, each in value.items()]),
+    (deque, list),
     (set | frozenset, lambda value: sorted(map(repr, value))),
     (CodeType, _of_code),
     (FunctionType, _of_function),

@@ -10,17 +10,19 @@ import torch
 from torch import nn
 
 from distillab.artefacts import RunRecord
-from distillab.data.class_map import ClassMap
+from distillab.data.class_map import ClassMap, class_map
+from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.modalities import Normalization, normalization_of
-from distillab.models import InputSpec, build_model, check_model_name
-from distillab.models.weights import load_into
+from distillab.models import check_model_name
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
+from distillab.study.planning.external_teacher import KEY, open_given_teacher
 from distillab.study.spec.references import check_readable
+from distillab.study.spec.study import StudySpec
 from distillab.study.status import LEDGER_FILE
 from distillab.training.evaluation import predict
 from distillab.training.stages.outputs import open_teacher, teacher_class_count
@@ -42,6 +44,7 @@ class LoadedTeacher:
         >>> from distillab.sources.ingest import load_dataset
         >>> from distillab.sources.parsing import source_from_argument
         >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.models import InputSpec, build_model
         >>> digits = load_dataset(source_from_argument("digits"))
         >>> network = build_model("resnet8", classes=10, inputs=InputSpec(1, 8, 8)).eval()
         >>> normalize = PixelNormalization(*digits.normalization())
@@ -102,18 +105,19 @@ def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
 def load_teacher(
     model_or_study: str | Path,
     weights: Path | None,
-    images: Examples,
-    normalize: Normalization,
+    dataset: Dataset,
     device: torch.device,
 ) -> LoadedTeacher:
     """Load a model with its weights, or the first finished teacher of a study.
+
+    Weights are read as a study reads those of a given teacher: classes that they state in another order are
+    mapped by name, and the normalization in the record beside weights that distillab trained is used.
 
     Args:
         model_or_study: A model as in a study file (``resnet20``, ``timm:NAME``), with ``weights``; or the
             folder of a study.
         weights: A file of weights: safetensors, or what ``torch.save`` wrote.
-        images: The images that it has to classify.
-        normalize: Normalization of the dataset; a study brings its own.
+        dataset: The dataset that it has to classify.
         device: Where it computes.
 
     Raises:
@@ -122,22 +126,39 @@ def load_teacher(
     Example:
         >>> import tempfile
         >>> from distillab.artefacts import save_state
-        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.data import DataReport
+        >>> from distillab.models import InputSpec, build_model
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
-        >>> unit = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> dataset = Dataset("pets", images, images, {"test": images}, DataReport())
         >>> weights = Path(tempfile.mkdtemp()) / "resnet8.safetensors"
         >>> save_state(build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8)).state_dict(), weights)
-        >>> load_teacher("resnet8", weights, images, unit, torch.device("cpu")).logits(images).shape
+        >>> load_teacher("resnet8", weights, dataset, torch.device("cpu")).logits(images).shape
         (2, 2)
     """
     check_teacher(model_or_study, weights)
     if weights is None:
-        return _load_from_study(StudyFolder.open(Path(model_or_study)), images, device)
-    model = str(model_or_study)
-    width = len(images.classes)
-    network = build_model(model, classes=width, inputs=InputSpec(*images.shape))
-    load_into(network, weights, name=model, classes=width)
-    return LoadedTeacher(model, network.to(device).eval(), normalize, device)
+        return _load_from_study(StudyFolder.open(Path(model_or_study)), dataset.train, device)
+    try:
+        return _load_weights(str(model_or_study), weights, dataset, device)
+    except RequestError as error:
+        where = (error.where or "").replace(KEY, "--weights")
+        raise RequestError(error.what, where=where, allowed=error.allowed) from error
+
+
+def _load_weights(model: str, weights: Path, dataset: Dataset, device: torch.device) -> LoadedTeacher:
+    """Load a model with its weights as the given teacher of a study of the dataset."""
+    study = StudySpec(
+        study="profile",
+        data={"source": "digits"},  # not read: the dataset is given
+        teacher={"model": model, "weights": weights.absolute()},
+        students=model,
+        methods=["kd"],
+    )
+    given = open_given_teacher(study, dataset)
+    assert given is not None
+    names = given.spec.teacher.class_map
+    mapping = class_map(given.classes, dataset.classes, dataset.train, names)
+    return LoadedTeacher(model, given.network.to(device), normalization_of(dataset), device, mapping)
 
 
 def _load_from_study(study: StudyFolder, images: Examples, device: torch.device) -> LoadedTeacher:

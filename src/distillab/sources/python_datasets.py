@@ -64,7 +64,10 @@ def split_of_dataset(data: Any, where: str, progress: Progress | None = None) ->
             what = f"the dataset has {len(data.tensors)} tensors"
             raise RequestError(what, where=where, allowed="two: images and labels")
         return split_of_pair(*data.tensors, where)
-    names = class_names_of(data)
+    try:
+        names = class_names_of(data)
+    except RequestError as error:
+        raise error.within(where) from error
     if (files := _plain_image_folder(data)) is not None:
         paths, labels = files
         return PythonSplit(paths, np.asarray(labels), names)
@@ -86,6 +89,9 @@ def split_of_dataset(data: Any, where: str, progress: Progress | None = None) ->
 def class_names_of(data: Any) -> tuple[str, ...] | None:
     """Return the class names that a dataset, or the dataset that it is a part of, states in ``classes``.
 
+    Raises:
+        RequestError: Datasets that were concatenated state different classes, so that equal labels differ.
+
     Example:
         >>> class_names_of(TensorDataset()) is None
         True
@@ -94,11 +100,24 @@ def class_names_of(data: Any) -> tuple[str, ...] | None:
         names = getattr(data, "classes", None)
         if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
             return tuple(names)
-        parts = getattr(data, "datasets", None)
-        data = parts[0] if isinstance(parts, list) and parts else getattr(data, "dataset", None)
+        if isinstance(parts := getattr(data, "datasets", None), list):
+            return _common_names(parts)
+        data = getattr(data, "dataset", None)
         if data is None:
             return None
     return None
+
+
+def _common_names(parts: list[Any]) -> tuple[str, ...] | None:
+    """Return the class names of datasets that were concatenated. Raises RequestError if they differ."""
+    stated = {names for part in parts if (names := class_names_of(part)) is not None}
+    if len(stated) > 1:
+        first, second = sorted(stated)[:2]
+        raise RequestError(
+            f"datasets with the classes {', '.join(first[:4])} and {', '.join(second[:4])} are concatenated",
+            allowed="datasets with the same classes in the same order",
+        )
+    return stated.pop() if stated else None
 
 
 def _length(data: Any, where: str) -> int:

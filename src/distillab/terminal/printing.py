@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distillab.printable import printable
+from distillab.printable import counted, printable
 from distillab.study.ledger import JobState
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, time_span
@@ -47,7 +47,24 @@ def _console() -> Console:
 
 
 def print_plan(seen: PlanSummary) -> None:
-    """Print the design, its cost and its power."""
+    """Print the design, its cost and its power.
+
+    Args:
+        seen: The plan in numbers.
+
+    Example:
+        >>> from distillab.study.planning.summary import PlanSummary
+        >>> facts = dict(study="demo", dataset="digits", images={"train": 9, "test": 6}, image="8x8, gray")
+        >>> facts |= dict(notes=(), factors={}, conditions=1, cells=2, arms=2, seeds=5, excluded=())
+        >>> facts |= dict(runs={"student": 10, "teacher": 1, "outputs": 1}, reused_outputs=4, stored_bytes=9)
+        >>> facts |= dict(live=0, seconds={"student": 60.0, "teacher": 9.0, "outputs": 1.0}, workers=2)
+        >>> facts |= dict(wall_seconds=40.0, recipes={}, numerics={}, confidence=0.95, margin=0.005, looks=())
+        >>> facts |= dict(least_students=10, least_seconds=70.0, least_wall_seconds=40.0)
+        >>> print_plan(PlanSummary(**facts))
+        study          demo...
+        data           digits: 9 train, 6 test examples, 8x8, gray...
+        design         1 conditions x 2 methods x 5 seeds, 2 cells...
+    """
     from distillab.modalities.views import Views
 
     console = _console()
@@ -62,16 +79,18 @@ def print_plan(seen: PlanSummary) -> None:
         table.add_row("factor", f"{factor}: {levels}")
     table.add_row(
         "design",
-        f"{seen.conditions} conditions x {seen.arms} methods x {_seeds(seen)} seeds, {seen.cells} cells",
+        f"{counted(seen.conditions, 'condition')} x {counted(seen.arms, 'method')} x {_seeds(seen)}, "
+        f"{counted(seen.cells, 'cell')}",
     )
     table.add_row(
         "runs",
-        f"{seen.runs['student']} students, {seen.runs['teacher']} teachers, "
-        f"{seen.runs['outputs']} teacher outputs (reused {seen.reused_outputs} times)",
+        f"{counted(seen.runs['student'], 'student')}, {counted(seen.runs['teacher'], 'teacher')}, "
+        f"{counted(seen.runs['outputs'], 'set')} of teacher outputs "
+        f"(reused {counted(seen.reused_outputs, 'time')})",
     )
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
-    workers = f"{seen.workers} worker{'s' if seen.workers > 1 else ''}"
+    workers = counted(seen.workers, "worker")
     table.add_row("wall time", f"about {time_span(seen.wall_seconds)} with the {workers} of this machine")
     table.add_row(
         "training time",
@@ -102,7 +121,7 @@ def print_plan(seen: PlanSummary) -> None:
 
 
 def _seeds(seen: PlanSummary) -> str:
-    return f"{seen.looks[0]} to {seen.looks[-1]}" if seen.looks else str(seen.seeds)
+    return f"{seen.looks[0]} to {seen.looks[-1]} seeds" if seen.looks else counted(seen.seeds, "seed")
 
 
 def _power(seen: PlanSummary) -> str:
@@ -132,7 +151,19 @@ def _power(seen: PlanSummary) -> str:
 
 
 def print_numerics(folder: StudyFolder) -> None:
-    """Print the numerics of each network, if progress is shown in a terminal."""
+    """Print the numerics of each network, if progress is shown in a terminal.
+
+    Args:
+        folder: The study.
+
+    Example:
+        >>> import tempfile
+        >>> from distillab.study.folder import StudyFolder
+        >>> folder = StudyFolder(Path(tempfile.mkdtemp()))
+        >>> with folder.ledger() as ledger:
+        ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
+        >>> print_numerics(folder)
+    """
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
         for model, choice in folder.numerics.items():
@@ -140,7 +171,21 @@ def print_numerics(folder: StudyFolder) -> None:
 
 
 def print_outcome(finished: Finished) -> None:
-    """Print how the runs ended and where the report is. What scripts need is in the tables."""
+    """Print how the runs ended and where the report is. What scripts need is in the tables.
+
+    Args:
+        finished: What the run left behind.
+
+    Example:
+        >>> from distillab.api import Finished
+        >>> from distillab.evidence.results import Tables
+        >>> from distillab.study.folder import StudyFolder
+        >>> from distillab.study.running import Outcome
+        >>> outcome = Outcome(done=8, failed=0, excluded=2, open=0, failures=())
+        >>> print_outcome(Finished(StudyFolder(Path("runs/demo")), outcome, Tables([], [])))
+        8 runs done, 0 failed, 2 excluded
+        report: runs/demo/report.html
+    """
     ended = finished.outcome
     parts = [f"{ended.done} runs done", f"{ended.failed} failed"]
     if ended.excluded:
@@ -167,6 +212,12 @@ def print_status(found: StudyStatus, now: float) -> None:
     Args:
         found: The status.
         now: Seconds since the epoch.
+
+    Example:
+        >>> from distillab.study.status import StudyStatus
+        >>> print_status(StudyStatus("demo", {"student": {JobState.DONE: 4}}, 1.0, {"student": 9.5}, ()), 0.0)
+        demo: 100 % of the work done...
+        nothing left to run; 0:00:10 of training time so far
     """
     console = _console()
     # A title given as a string is read as markup, whatever the console says.
@@ -193,7 +244,19 @@ def print_status(found: StudyStatus, now: float) -> None:
 
 
 def print_profile(found: Profile, page: Path | None = None) -> None:
-    """Print the alarms, then every measure with its interval, sample and cost."""
+    """Print the alarms, then every measure with its interval, sample and cost.
+
+    Args:
+        found: The profile.
+        page: Its page, if one was written.
+
+    Example:
+        >>> from distillab.profile import Profile
+        >>> print_profile(Profile("digits", "c0ffee", (1, 8, 8), 1797, "patches", (), {"reading": 0.2}, 0.5))
+        digits: 1,797 examples, 8x8, 1 channel(s)
+        <BLANKLINE>
+        0.5 s of wall time; shared by several measures: reading 0.2
+    """
     from distillab.profile.wording import format_interval, format_value
 
     console = _console()
@@ -239,7 +302,18 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
 
 
 def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:
-    """Print names with one line each."""
+    """Print names with one line each.
+
+    Args:
+        what: What they are names of, the header of the table.
+        entries: The names.
+
+    Example:
+        >>> from distillab.catalogue import CatalogueEntry
+        >>> print_catalogue("model", [CatalogueEntry("resnet8", "CIFAR ResNet, depth 8")])
+        model...
+        resnet8  CIFAR ResNet, depth 8...
+    """
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column(what)
     table.add_column("")
@@ -252,7 +326,17 @@ def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print a repeated run beside the stored one."""
+    """Print a repeated run beside the stored one.
+
+    Args:
+        comparison: The scores of both, and how far their logits differ.
+
+    Example:
+        >>> from distillab.study.running.reproduce import Comparison
+        >>> print_comparison(Comparison("8f0c", {"test": 0.9}, {"test": 0.9}, difference=0.0))
+        test: accuracy 0.900000 stored, 0.900000 now
+        logits agree to the bit
+    """
     for name, before in comparison.accuracy_before.items():
         now = comparison.accuracy_now[name]
         typer.echo(f"{name}: accuracy {before:.6f} stored, {now:.6f} now")

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from distillab.printable import printable
+from distillab.printable import counted, printable
 from distillab.study.job import Kind
 from distillab.study.ledger import JobState
 from distillab.study.status import StudyStatus, study_status
@@ -90,10 +90,12 @@ def load_progress(stream: TextIO | None = None, *, clock: Clock = time.time) -> 
         clock: Returns seconds since the epoch.
 
     Example:
-        >>> times = iter([0.0, 90.0, 90.0])
-        >>> with load_progress(sys.stdout, clock=lambda: next(times)) as on_load:
+        >>> from io import StringIO
+        >>> times, written = iter([0.0, 90.0, 90.0]), StringIO()
+        >>> with load_progress(written, clock=lambda: next(times)) as on_load:
         ...     on_load("decoding images", 250, 1000)
-        00:01:30 decoding images: 250 of 1,000
+        >>> written.getvalue().split(maxsplit=1)[1].strip()  # after the time of day
+        'decoding images: 250 of 1,000'
     """
     stream = stream or sys.stderr
     if not stream.isatty():
@@ -174,6 +176,13 @@ def run_progress(
         out: The standard output.
         err: The error stream.
         clock: Returns seconds since the epoch.
+
+    Example:
+        >>> from io import StringIO
+        >>> with run_progress(StringIO(), StringIO()) as progress:
+        ...     progress(0.5)
+        >>> progress.bar is None, progress.lines is None
+        (True, False)
     """
     out, err = out or sys.stdout, err or sys.stderr
     piped = next((stream for stream in (out, err) if not stream.isatty()), None)
@@ -202,15 +211,20 @@ def describe_left(found: StudyStatus) -> str:
         return "time left not known before the first job is done"
     if found.wall_seconds_left is None:
         return f"about {time_span(found.training_seconds_left)} of training time left; no worker is running"
-    workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
+    workers = counted(found.workers, "worker")
     return f"about {time_span(found.wall_seconds_left)} of wall time left with {workers}"
 
 
 def _amount_of_work(found: StudyStatus) -> str:
     counts = {kind: sum(states.values()) for kind, states in found.jobs.items()}
-    parts = [f"{counts[kind]} {name}" for kind, name in _KINDS.items() if counts.get(kind)]
+    nouns = {kind: f"{counted(counts.get(kind, 0), noun)}{rest}" for kind, (noun, rest) in _NOUNS.items()}
+    parts = [text for kind, text in nouns.items() if counts.get(kind)]
     done = found.count(JobState.DONE)
     return f"{', '.join(parts)}" + (f" ({done} done before)" if done else "")
 
 
-_KINDS: dict[Kind, str] = {"student": "students", "teacher": "teachers", "outputs": "teacher outputs"}
+_NOUNS: dict[Kind, tuple[str, str]] = {
+    "student": ("student", ""),
+    "teacher": ("teacher", ""),
+    "outputs": ("set", " of teacher outputs"),
+}

@@ -10,8 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from distillab.evidence.wording import plural
-from distillab.printable import printable
+from distillab.printable import plural, printable
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.gains import Number
 from distillab.report.contents.pictures import Pictures

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from distillab.evidence.verdicts import VERDICTS, Verdict
-from distillab.evidence.wording import plural
+from distillab.printable import plural
 from distillab.report.contents.gains import ClassPanel, Effect, Number
 from distillab.report.contents.place import Naming, levels_text
 from distillab.report.contents.report import ReportContents

@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from distillab.evidence.verdicts import VERDICTS, Verdict
-from distillab.evidence.wording import plural
+from distillab.printable import plural
 from distillab.report.contents.gains import Effect
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.place import Naming

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from distillab.evidence.wording import plural
+from distillab.printable import plural
 from distillab.report.contents.gains import ClassPanel, Effect, Number, Quality
 from distillab.report.contents.place import Naming
 from distillab.report.contents.stopping import Stopping

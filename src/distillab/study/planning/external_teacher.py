@@ -24,7 +24,7 @@ from distillab.models.input_transforms import InputNormalization, rescale_inputs
 from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_weights
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import TeacherProbabilities
-from distillab.study.planning.starts import is_of_study, recorded_normalization
+from distillab.study.planning.starts import is_of_study, recorded_normalization, scaling_to
 from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
@@ -260,13 +260,12 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         own = None if is_of_study(own, statistics) else own
     if own is None:
         return None
-    mean, std = (each.astype(np.float64) for each in statistics)
-    if not len(own.mean) == len(own.std) == len(mean):
+    channels = len(statistics[0])
+    if not len(own.mean) == len(own.std) == channels:
         raise RequestError(
-            f"the examples have {len(mean)} channels, and there are {len(own.mean)} means and "
+            f"the examples have {channels} channels, and there are {len(own.mean)} means and "
             f"{len(own.std)} standard deviations",
             where=where,
             allowed="one of each per channel",
         )
-    own_mean, own_std = np.array(own.mean), np.array(own.std)
-    return InputScaling(tuple((std / own_std).tolist()), tuple(((mean - own_mean) / own_std).tolist()))
+    return scaling_to(own, statistics)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from distillab.artefacts import RECORD
 from distillab.data.channel_statistics import ChannelStatistics
@@ -19,6 +20,7 @@ from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.spec.student import StudentEntry
+from distillab.study.spec.teacher import ExternalStatistics
 from distillab.training.loop.initial_weights import InitialWeights
 
 # Statistics that differ by less are those of the study, written with fewer digits.
@@ -126,8 +128,7 @@ class Starts:
     def _scaling(self, normalization: InputNormalization | None) -> InputScaling | None:
         if normalization is None or is_of_study(normalization, self._statistics):
             return None
-        mean, std = (each.astype(np.float64) for each in self._statistics)
-        return InputScaling(*normalization.after(mean.tolist(), std.tolist()))
+        return scaling_to(normalization, self._statistics)
 
 
 def _source_of(entry: StudentEntry) -> _Source:
@@ -140,6 +141,12 @@ def _source_of(entry: StudentEntry) -> _Source:
         given = InputNormalization(stated.mean, stated.std)
         return _Source(entry.weights, entry.weights.name, (given, "normalization"))
     return _Source(entry.weights, entry.weights.name, recorded_normalization(entry.weights))
+
+
+def scaling_to(normalization: InputNormalization, statistics: ChannelStatistics) -> InputScaling:
+    """Return what turns inputs that are normalized by the study's statistics into those of other ones."""
+    mean, std = (each.astype(np.float64).tolist() for each in statistics)
+    return InputScaling(*normalization.after(mean, std))
 
 
 def is_of_study(normalization: InputNormalization, statistics: ChannelStatistics) -> bool:
@@ -157,7 +164,8 @@ def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | No
     The result is None if there is no record, or none of a normalization.
 
     Raises:
-        RequestError: The record cannot be read.
+        RequestError: The record cannot be read, or its normalization is not a mean and a standard deviation
+            per channel.
     """
     record = weights.with_name(RECORD)
     if not record.is_file():
@@ -173,7 +181,15 @@ def recorded_normalization(weights: Path) -> tuple[InputNormalization, str] | No
     values = content.get("normalization") if isinstance(content, dict) else None
     if values is None:  # a record of an early version, or another program's file
         return None
-    return InputNormalization(tuple(values["mean"]), tuple(values["std"])), str(record)
+    try:
+        stated = ExternalStatistics.model_validate(values)
+    except ValidationError as error:
+        raise RequestError(
+            "its `normalization` is not a mean and a positive standard deviation per channel",
+            where=str(record),
+            allowed="`normalization: {mean: [...], std: [...]}`, or weights in a folder without this file",
+        ) from error
+    return InputNormalization(stated.mean, stated.std), str(record)
 
 
 def _preprocessing(source: _Source, normalization: InputNormalization | None, images: bool) -> str:

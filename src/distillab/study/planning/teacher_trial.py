@@ -128,7 +128,7 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         entry = f", the entry (`entry: {teacher.loaded.others[0]}`)" if teacher.loaded.others else ""
         raise RequestError(
             f"{task.primary} {task.score(whole, labels):.3f} on {len(labels)} examples is at chance "
-            f"({chance:.3f}): these weights{loaded} do not recognize these data",
+            f"({chance:.3f}): these weights{loaded} do not predict the labels of these data",
             where=teacher.where,
             allowed="check `normalization`, the order of the classes (`classes`), the architecture"
             f"{entry}{stem}, or write `at_chance: continue`",
@@ -224,8 +224,10 @@ def _permuted(task: Task, logits: Logits, targets: Targets) -> tuple[float, floa
         task.score(logits, targets.take(rng.permutation(len(targets)).astype(np.int64)))
         for _ in range(LABEL_PERMUTATIONS)
     ]
-    reached = sum(each >= score for each in null)  # a score that is undefined is never reached
-    return float(np.nanmean(null)), (1 + reached) / (1 + LABEL_PERMUTATIONS)
+    # A score that is undefined is no evidence that a teacher is better than chance.
+    reached = sum(each >= score for each in null) if np.isfinite(score) else len(null)
+    defined = [each for each in null if np.isfinite(each)]
+    return float(np.mean(defined)) if defined else float("nan"), (1 + reached) / (1 + LABEL_PERMUTATIONS)
 
 
 def _perfect(targets: Targets) -> Logits:
