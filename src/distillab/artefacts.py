@@ -109,7 +109,7 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def is_utf8(path: Path) -> bool:
-    """Return True if a path is valid UTF-8. The safetensors library opens no other one.
+    r"""Return True if a path is valid UTF-8. The safetensors library opens no other one.
 
     Example:
         >>> is_utf8(Path("caf\u00e9")), is_utf8(Path("caf\udce9"))
