@@ -74,7 +74,7 @@ def alpha_beta_divergence(target: Tensor, student: Tensor, alpha: float, beta: f
 
 
 def _one_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
-    """The limit where the exponent of the second is 0."""
+    """Return the limit of D of each row where the exponent of the second distribution is 0."""
     powers = (exponent * first).exp()
     ratio = exponent * (first - second)
-    return (powers * ratio - powers + (exponent * second).exp()).sum(1) / exponent
+    return (powers * ratio - powers + (exponent * second).exp()).sum(1) / exponent**2
