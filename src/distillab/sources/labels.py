@@ -293,7 +293,12 @@ def _flat(array: AnyArray, where: str) -> AnyArray:
         return whole
     if array.dtype.kind in "iu":
         return array
-    return np.array([str(value) for value in array.tolist()], dtype=np.str_)
+    return np.array([_text(value) for value in array.tolist()], dtype=np.str_)
+
+
+def _text(value: object) -> str:
+    """Return a label as a text; bytes that are not UTF-8 are kept as escapes."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _check_range(labels: AnyArray, classes: int | None, where: str) -> None:
