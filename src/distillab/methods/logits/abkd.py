@@ -61,7 +61,14 @@ class AlphaBetaDistillation(Method):
 
 
 def alpha_beta_divergence(target: Tensor, student: Tensor, alpha: float, beta: float) -> Tensor:
-    """Return D of each row: log-probabilities ``[N, C]`` both -> ``[N]``."""
+    """Return D of each row, ``[N]``, or its limit where an exponent is 0.
+
+    Args:
+        target: Log-probabilities of the teacher, ``[N, C]``.
+        student: Those of the student, ``[N, C]``.
+        alpha: A, the exponent of the teacher's probabilities.
+        beta: B, that of the student's.
+    """
     if alpha == 0 and beta == 0:
         return (student - target).square().sum(1) / 2
     if beta == 0:
