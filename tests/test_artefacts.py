@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from distillab.artefacts import (
+    LOGITS,
     RECORD,
     WEIGHTS,
     EpochRecord,
     OutputsRecord,
     RunRecord,
+    load_logits,
     load_state,
+    save_logits,
     save_state,
     write_atomically,
 )
@@ -101,3 +105,14 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_text("no tensors")
     with pytest.raises(RequestError, match="cannot read weights"):
         load_state(nn.Linear(3, 2), tmp_path / WEIGHTS)
+
+
+def test_folder_may_have_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    layer, copy = nn.Linear(2, 2), nn.Linear(2, 2)
+    save_state(layer.state_dict(), folder / WEIGHTS)
+    load_state(copy, folder / WEIGHTS)
+    assert torch.equal(copy.weight, layer.weight)
+    save_logits({"test.last": np.ones((1, 2), np.float16)}, folder / LOGITS)
+    assert load_logits(folder / LOGITS)["test.last"].tolist() == [[1.0, 1.0]]

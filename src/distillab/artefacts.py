@@ -18,9 +18,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_array_bytes
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 
 from distillab.canonical import JsonObject
@@ -37,6 +38,7 @@ __all__ = [
     "OutputsRecord",
     "RunRecord",
     "StoredLogits",
+    "is_utf8",
     "load_logits",
     "load_state",
     "save_logits",
@@ -106,6 +108,20 @@ def save_state(state: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: value.contiguous() for name, value in state.items()}, path)
 
 
+def is_utf8(path: Path) -> bool:
+    r"""Return True if a path is valid UTF-8. The safetensors library opens no other one.
+
+    Example:
+        >>> is_utf8(Path("caf\u00e9")), is_utf8(Path("caf\udce9"))
+        (True, False)
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def load_state(model: nn.Module, path: Path) -> None:
     """Load the weights in a safetensors file into ``model``.
 
@@ -118,7 +134,7 @@ def load_state(model: nn.Module, path: Path) -> None:
         distillab.errors.RequestError: missing.safetensors: cannot read weights ...
     """
     try:
-        state = load_file(path)
+        state = load_file(path) if is_utf8(path) else load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise RequestError(
             f"cannot read weights ({error})", where=str(path), allowed="a safetensors file"
@@ -167,7 +183,7 @@ def load_logits(path: Path) -> dict[str, StoredLogits]:
         >>> load_logits(file)["test.last"].tolist()
         [[1.0, 1.0]]
     """
-    return dict(load_arrays(path))
+    return dict(load_arrays(path) if is_utf8(path) else load_array_bytes(path.read_bytes()))
 
 
 # -- records ------------------------------------------------------------------------------------------------

@@ -31,6 +31,37 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+class TimeLeft:
+    """The time left of a stage, from the share that was done since the stage was first shown.
+
+    Stages before it do not count, nor does what was done before a study was resumed.
+
+    Example:
+        >>> left = TimeLeft()
+        >>> print(left.of("training", 0.5, now=60.0), left.of("training", 0.75, now=90.0))
+        None 0:00:30
+    """
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._began = self._first = 0.0
+
+    def of(self, stage: str, share: float, now: float) -> timedelta | None:
+        """Return the time left; None if too little was done for an estimate.
+
+        Args:
+            stage: What is being done.
+            share: The share of it that is done.
+            now: The time in seconds.
+        """
+        if stage != self._stage or share < self._first:
+            self._stage, self._began, self._first = stage, now, share
+        done = share - self._first
+        if done <= _ESTIMABLE:
+            return None
+        return timedelta(seconds=round((now - self._began) * (1 - share) / done))
+
+
 @contextmanager
 def notebook_progress(clock: Callable[[], float] = time.monotonic) -> Iterator[Show]:
     """Show progress in the output of a notebook's cell. Elsewhere nothing is shown.
@@ -51,18 +82,20 @@ def notebook_progress(clock: Callable[[], float] = time.monotonic) -> Iterator[S
     from IPython.display import display
 
     started = last = clock()
+    estimate = TimeLeft()
     show_output: Callable[..., Any] = display
     handle = show_output(_bundle("", "starting"), raw=True, display_id=True)
 
     def show(what: str, share: float) -> None:
-        nonlocal last, started
+        nonlocal last
         now = clock()
+        left = estimate.of(what, share, now)
         if now - last < _EVERY and share < 1:
             return
         last = now
         text = f"{100 * share:.0f} % {what}"
-        if share > _ESTIMABLE:
-            text += f", about {timedelta(seconds=round((now - started) * (1 - share) / share))} left"
+        if left is not None:
+            text += f", about {left} left"
         handle.update(_bundle(f'<progress max="1" value="{share:.4f}"></progress> ', text), raw=True)
 
     try:

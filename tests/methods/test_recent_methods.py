@@ -142,6 +142,14 @@ def test_abkd_contains_other_divergences(alpha: float, beta: float, limit: Array
     np.testing.assert_allclose(near, limit, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("alpha", "beta"), [(0.5, 0.0), (2.0, 0.0), (0.0, 0.5), (0.0, 2.0)])
+def test_abkd_is_continuous_where_an_exponent_becomes_zero(alpha: float, beta: float) -> None:
+    log_t, log_s = TEACHER.log_softmax(1), STUDENT.log_softmax(1)
+    limit = alpha_beta_divergence(log_t, log_s, alpha, beta)
+    near = alpha_beta_divergence(log_t, log_s, alpha or 1e-5, beta or 1e-5)
+    np.testing.assert_allclose(near, limit, rtol=1e-3)
+
+
 def sinkhorn(student: Array, teacher: Array, costs: Array) -> float:
     """One example, over the classes other than the label, as in the program."""
     kernel = np.exp(-costs / 0.05)

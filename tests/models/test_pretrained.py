@@ -214,3 +214,22 @@ def test_classifier_stays_random_on_request(tmp_path: Path) -> None:
     assert torch.equal(network.state_dict()["fc.weight"], before)
     start_from(network, tmp_path / "w.pth", inputs, name="resnet8", classes=5)
     assert torch.equal(network.state_dict()["fc.weight"], given.state_dict()["fc.weight"])
+
+
+@pytest.mark.parametrize("classes", [5, 4])
+def test_networks_without_a_linear_classifier_cannot_start_alike(classes: int, tmp_path: Path) -> None:
+    def convolutional(width: int) -> nn.Module:
+        last = nn.Conv2d(3, width, 1)
+        return nn.Sequential(nn.Conv2d(1, 3, 3), last, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    torch.save(convolutional(5).state_dict(), tmp_path / "w.pth")
+    inputs, file = InputSpec.square(1, 8), tmp_path / "w.pth"
+    start_from(convolutional(classes), file, inputs, name="net", classes=classes)
+    if classes == 5:
+        with pytest.raises(RequestError, match="net: has no linear classifier"):
+            start_from(convolutional(5), file, inputs, name="net", classes=5, fresh_classifier=True)
+    else:
+        loaded = start_from(
+            convolutional(4), file, inputs, name="net", classes=4, fresh_classifier=True
+        ).loaded
+        assert loaded.fresh == ("1.weight", "1.bias")

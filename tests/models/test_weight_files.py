@@ -323,3 +323,44 @@ def test_no_code_of_a_file_is_run(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="without running code"):
         read_weights(tmp_path / "w.pth")
     assert not (tmp_path / "ran").exists()
+
+
+def test_sparse_weights_are_read(tmp_path: Path) -> None:
+    layer = nn.Linear(3, 2)
+    torch.save({name: value.to_sparse() for name, value in layer.state_dict().items()}, tmp_path / "w.pth")
+    copy = nn.Linear(3, 2)
+    load_into(copy, tmp_path / "w.pth", name="linear", classes=2)
+    assert torch.equal(copy.weight, layer.weight) and torch.equal(copy.bias, layer.bias)
+
+
+@pytest.mark.parametrize("new_classifier", [False, True])
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (lambda value: (value * 100).to(torch.int8), r"another type of numbers \(torch.int8\)"),
+        (lambda value: torch.complex(value, value), r"another type of numbers \(torch.complex64\)"),
+        (lambda value: value.to("meta"), "shapes without values"),
+        (lambda value: value.sum(), "another architecture"),
+    ],
+    ids=["integers", "complex", "meta", "scalars"],
+)
+def test_tensors_that_are_no_weights_are_refused_by_kind(
+    changed: Callable[[Tensor], Tensor], reason: str, new_classifier: bool, tmp_path: Path
+) -> None:
+    state = {name: changed(value) for name, value in nn.Linear(3, 2).state_dict().items()}
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(RequestError, match=reason) as caught:
+        load_into(
+            nn.Linear(3, 2), tmp_path / "w.pth", name="linear", classes=2, new_classifier=new_classifier
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_safetensors_in_folders_that_are_not_utf8_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    save_file({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, tmp_path / "w", {"classes": '["a", "b"]'})
+    (tmp_path / "w").rename(folder / "w")
+    layer = nn.Linear(3, 2)
+    assert load_into(layer, folder / "w", name="linear", classes=2).class_names == ("a", "b")
+    assert layer.weight.sum() == 6

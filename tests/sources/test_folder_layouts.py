@@ -183,3 +183,17 @@ def test_numeric_class_names_are_sorted_by_value(
 ) -> None:
     write_images(tmp_path, *names, classes=())
     assert read(tmp_path, source="folder", path=".").classes == order
+
+
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_copy_of_the_classes_beside_them_is_no_class(above: str, tmp_path: Path) -> None:
+    write_images(tmp_path / above, "cat", "dog", "pets/cat", "pets/dog", classes=())
+    write_images(tmp_path / above, "mixed/cat", "mixed", "views/left", "views/right", classes=())
+    if above:
+        write_images(tmp_path, "test", classes=("cat", "dog", "mixed", "views"))
+    raw = read(tmp_path, source="folder", path=".")
+    assert raw.classes == ("cat", "dog", "mixed", "views")
+    assert any("beside them, left out: pets (" in note for note in raw.notes)
+    assert sum(raw.left_out.values()) > 0
+    if not above:
+        assert "pets" in read(tmp_path, source="folder", path=".", splits={"train": "."}).classes

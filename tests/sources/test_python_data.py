@@ -295,3 +295,12 @@ def test_splits_that_number_their_classes_differently_are_refused(tmp_path: Path
     write_folder(tmp_path / "test", ("ant", "cat", "dog"))
     parts = {split: ImageFolder(str(tmp_path / split)) for split in ("train", "test")}
     assert "classes of 'label' are 'ant', 'cat', 'dog'" in refusal(parts)
+
+
+def test_labels_that_are_bytes_are_names() -> None:
+    assert load((IMAGES, np.array([b"cat", b"dog"])[LABELS])).classes == ("cat", "dog")
+
+
+def test_floats_that_were_divided_twice_are_refused() -> None:
+    assert "2 of 256 levels are left" in refusal((FLOATS / 255, LABELS))
+    assert len(load((FLOATS / 8, LABELS)).train) > 0

@@ -37,6 +37,8 @@ def test_other_forms_of_outputs_are_understood(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("not_finite", "gives outputs that are not finite for random inputs"),
+        ("frozen", "has no weights to train"),
         ("softmax", "ends in a softmax"),
         ("sigmoid", "ends in a sigmoid"),
         ("features_first", r"gives \[1, 20\] for one input, not \[1, 4\]"),

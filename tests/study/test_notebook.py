@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from distillab.notebook import html_table, notebook_progress
+from distillab.notebook import TimeLeft, html_table, notebook_progress
 from support.source_tree import ROOT
 
 CELLS = (
@@ -86,6 +87,15 @@ def test_nothing_is_shown_outside_of_a_notebook(capsys: pytest.CaptureFixture[st
     with notebook_progress() as show:
         show("training", 0.5)
     assert capsys.readouterr() == ("", "")
+
+
+def test_time_left_counts_neither_earlier_stages_nor_resumed_work() -> None:
+    left = TimeLeft()
+    assert left.of("decoding", 0.0, now=0.0) is None
+    assert left.of("decoding", 0.5, now=600.0) == timedelta(minutes=10)
+    assert left.of("training", 0.6, now=1000.0) is None
+    assert left.of("training", 0.61, now=1001.0) is None
+    assert left.of("training", 0.8, now=1020.0) == timedelta(seconds=20)
 
 
 def test_tables_escape_their_texts(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def of(array: Array, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def png16(values: Array) -> bytes:
-    """Return a PNG file of 16 bits per channel: uint16 ``[H, W, 3 or 4]``, which Pillow cannot write."""
+    """Return a PNG file of 16 bits per channel: uint16 ``[H, W, 2 to 4]``, which Pillow cannot write."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    head = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     body = b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -23,6 +23,11 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
     the margin on the bad side, ``equivalent`` if it lies entirely within [-margin, margin], and ``undecided``
     otherwise. A gain of fewer than 5 pairs is ``undecided`` wherever its interval lies.
 
+    Args:
+        gain: The gain with its interval.
+        margin: Half width of the region of practical equivalence.
+        higher_is_better: Whether larger values of the metric are better.
+
     Raises:
         ValueError: The margin is negative.
 
@@ -39,6 +44,12 @@ def judge(gain: Gain, margin: float, higher_is_better: bool) -> Verdict:
 
 def verdict_of(low: float, high: float, margin: float, higher_is_better: bool) -> Verdict:
     """Return the verdict that an interval gives against a margin.
+
+    Args:
+        low: Lower end of the interval.
+        high: Upper end.
+        margin: Half width of the region of practical equivalence.
+        higher_is_better: Whether larger values of the metric are better.
 
     Example:
         >>> verdict_of(0.01, 0.03, margin=0.005, higher_is_better=True)

@@ -226,7 +226,7 @@ def find_factory(module: str, factory: str) -> Callable[..., Any]:
 
 
 def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> dict[str, int | InputSpec]:
-    """The arguments of a factory by the names in its signature."""
+    """Return the arguments of a factory by the names in its signature."""
     parameters = inspect.signature(build).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     # A partial function has been given what it needs beyond its named parameters.

@@ -42,7 +42,8 @@ def check_outputs(model: nn.Module, inputs: InputSpec, *, name: str, classes: in
         trained: Whether it is trained, so that its outputs in training matter as well.
 
     Raises:
-        RequestError: It ends in a softmax or sigmoid, or its outputs in training are no logits.
+        RequestError: It has no weights to train, its outputs are not finite, it ends in a softmax or sigmoid,
+            or its outputs in training are no logits.
 
     Example:
         >>> inputs = InputSpec(1, 8, 8)
@@ -53,7 +54,18 @@ def check_outputs(model: nn.Module, inputs: InputSpec, *, name: str, classes: in
         Traceback (most recent call last):
         distillab.errors.RequestError: softened: ends in a softmax: ...
     """
-    found = find_ending(model, inputs)
+    if trained and not any(weight.requires_grad for weight in model.parameters()):
+        raise RequestError(
+            "has no weights to train: none of its parameters requires a gradient",
+            where=name,
+            allowed="a network with parameters of `requires_grad=True`",
+        )
+    logits = _tried(model, inputs)
+    if not logits.isfinite().all():
+        raise RequestError(
+            "gives outputs that are not finite for random inputs", where=name, allowed="a network without NaN"
+        )
+    found = _ending_of(logits)
     if found in ("softmax", "sigmoid"):
         raise ends_in_probabilities(name, found)
     if trained:
@@ -84,12 +96,20 @@ def find_ending(model: nn.Module, inputs: InputSpec) -> Ending | None:
         >>> find_ending(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), InputSpec(1, 8, 8)) is None
         True
     """
+    return _ending_of(_tried(model, inputs))
+
+
+def _tried(model: nn.Module, inputs: InputSpec) -> Tensor:
+    """Return the outputs of a network for a few random inputs, with the operations that computed them."""
     like = next(model.parameters(), torch.empty(0))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn((TRIED_INPUTS, *inputs.shape), generator=generator).to(like)
     with unchanged(model), torch.enable_grad():
         model.eval()
-        logits = logits_of(model(x.requires_grad_()))
+        return logits_of(model(x.requires_grad_()))
+
+
+def _ending_of(logits: Tensor) -> Ending | None:
     if sums_to_one(logits):
         return "softmax"
     operation = logits.grad_fn

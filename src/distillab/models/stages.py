@@ -144,7 +144,7 @@ class Proportions:
 
 
 def _with_relu(stages: tuple[Stage, ...], events: Sequence[Event]) -> tuple[Stage, ...]:
-    """The stages, each with the ReLU whose output is its own: the last module to finish inside of it."""
+    """Return the stages, each with the ReLU whose output is its own: the last module that ends inside it."""
     return tuple(replace(stage, relu=_last_relu(stage, events)) for stage in stages)
 
 
@@ -193,7 +193,7 @@ def _timm(model: nn.Module) -> list[str]:
 
 
 def _stage(model: nn.Module, event: Event, proportions: Proportions) -> Stage | None:
-    """The stage that a module is, by how its output reads as a map; None if it does not."""
+    """Return the stage that a module is, by how its output reads as a map; None if it does not."""
     shape = event.shape
     if len(shape) == 4:
         channels_last = proportions.fit(shape[1], shape[2])
@@ -211,7 +211,7 @@ def _stage(model: nn.Module, event: Event, proportions: Proportions) -> Stage | 
 
 
 def _thinned(stages: list[Stage]) -> tuple[Stage, ...]:
-    """All stages of a staged network; of the blocks of a transformer, those at equal parts of its depth."""
+    """Return all stages of a staged network; of a transformer, the blocks at equal parts of its depth."""
     if any(stage.layout != "tokens" for stage in stages) or len(stages) <= PARTS_OF_A_TRANSFORMER:
         return tuple(stages)
     parts = PARTS_OF_A_TRANSFORMER
@@ -219,7 +219,7 @@ def _thinned(stages: list[Stage]) -> tuple[Stage, ...]:
 
 
 def _on_spine(model: nn.Module, path: str) -> bool:
-    """Whether a module belongs to the network itself or its containers, not to the inside of a block.
+    """Return True if a module belongs to the network or its containers, not to the inside of a block.
 
     There the channels are often expanded, or split over branches.
     """
@@ -228,7 +228,7 @@ def _on_spine(model: nn.Module, path: str) -> bool:
 
 
 def _by_size(events: Sequence[Event], proportions: Proportions) -> tuple[Stage, ...]:
-    """The last map of every spatial size, found from the end of the network backwards.
+    """Return the last map of every spatial size, found from the end of the network backwards.
 
     Going backwards, only growing sizes count: the 1x1 maps inside squeeze-and-excitation are skipped. So is a
     global pooling at the end, with all that follows it.
@@ -254,7 +254,7 @@ def _area(event: Event) -> int:
 
 
 def _resizes(event: Event) -> bool:
-    """Whether it is a pooling as in VGG, which gives any map the size that the classifier takes."""
+    """Return True for a pooling as in VGG, which gives any map the size that the classifier takes."""
     return "adaptive" in type(event.module).__name__.lower() and _area(event) > 1
 
 

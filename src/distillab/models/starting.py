@@ -67,7 +67,8 @@ def start_from(
         fresh_classifier: Whether the classifier keeps its random weights even if that of the file fits.
 
     Raises:
-        RequestError: The file cannot be read, or anything but the classifier does not fit.
+        RequestError: The file cannot be read, anything but the classifier does not fit, or there is no linear
+            classifier to keep fresh.
 
     Example:
         >>> import tempfile
@@ -89,7 +90,13 @@ def start_from(
     before = {key: value.clone() for key, value in model.state_dict().items() if _is_in(key, head)}
     loaded = load_into(model, held, name=name, classes=classes, new_classifier=True)
     _require_finite(model, path)
-    if fresh_classifier:
+    if fresh_classifier and head is None and not loaded.fresh:
+        raise RequestError(
+            "has no linear classifier, which alone would differ between networks that start from one file",
+            where=name,
+            allowed="a network with a linear last layer, or random initial weights",
+        )
+    if fresh_classifier and head is not None:
         model.load_state_dict(before, strict=False)
         loaded = replace(loaded, fresh=tuple(before))
     return StartedNetwork(loaded, gray)

@@ -76,10 +76,9 @@ class FileTable(TableFiles):
         read = {split: read_table(path, self.delimiter, self.encoding) for split, path in files.items()}
         names = read["train"].column_names
         self._check_header(names, files["train"])
-        columns = self._file_columns(names, where)
-        taken = (
-            set(columns) if self.label else {*columns, self.group, self.coarse, self.split, *_INDEX_COLUMNS}
-        )
+        own = self.found_split(read["train"])
+        columns = self._file_columns(names, own, where)
+        taken = set(columns) if self.label else {*columns, self.group, self.coarse, own, *_INDEX_COLUMNS}
         labels = self.label_columns([name for name in names if name not in taken], where)
         needed = [*columns, *labels, *self.further_columns(names, where)]
         for split, table in read.items():
@@ -89,8 +88,8 @@ class FileTable(TableFiles):
                     raise (
                         unknown if split == "train" or column not in labels else lacks_labels(unknown, split)
                     )
-        rows, notes = self.rows_by_split(read["train"], where)
-        tables = read if self.split is None else {s: read["train"].take(each) for s, each in rows.items()}
+        rows, notes = self.rows_by_split(read["train"], where, own)
+        tables = read if own is None else {s: read["train"].take(each) for s, each in rows.items()}
         items: dict[str, TableItems] = {}
         for split, table in tables.items():
             folder = self.root or files.get(split, files["train"]).parent
@@ -123,9 +122,10 @@ class FileTable(TableFiles):
                     allowed="a first row with the names of the columns, such as file,label",
                 )
 
-    def _file_columns(self, names: list[str], where: str) -> list[str]:
-        """Return the columns that the names of the files are made of."""
+    def _file_columns(self, names: list[str], own: str | None, where: str) -> list[str]:
+        """Return the columns that the names of the files are made of; not that of the splits, by default."""
         if self.file is None:
+            names = [name for name in names if name != own]
             usual = {name.lower(): name for name in reversed(names)}
             known = [
                 usual[name] for name in FILE_COLUMNS if name in usual and usual[name] not in self._columns

@@ -60,8 +60,12 @@ def find_layout(tree: FolderNode, choice: SplitChoice, *, by_class: bool, in_cla
         found = _found_layout(tree, by_class=by_class, in_classes=in_classes)
     unused = {split for split, own in choice.stated.items() if not own}
     kept = {split: node for split, node in found.splits.items() if split not in unused}
-    notes = _same_folders(kept["train"]) if by_class and in_classes else ()
-    return replace(found, splits=kept, notes=found.notes + notes)
+    if not (by_class and in_classes):
+        return replace(found, splits=kept)
+    classes = {split: _without_copies(node) for split, node in kept.items()}
+    copied = sum(node.count - classes[split].count for split, node in kept.items())
+    notes = found.notes + _same_folders(classes["train"]) + _copy_notes(kept, classes)
+    return replace(found, splits=classes, unused=found.unused + copied, notes=notes)
 
 
 def _stated_layout(tree: FolderNode, choice: SplitChoice, descend: bool) -> FolderLayout:
@@ -278,6 +282,34 @@ def _same_folders(tree: FolderNode) -> tuple[str, ...]:
         f"The classes are {_listed(list(tree.filled))}; each holds the same folders, {same} "
         "(if those are the classes, set `layout: group/class`).",
     )
+
+
+def _without_copies(tree: FolderNode) -> FolderNode:
+    """Return the folder of a split without folders that hold classes instead of being one.
+
+    These hold nothing but folders with the names of classes beside them: a copy of the data, or augmented
+    images.
+    """
+    classes = {name for name, folder in tree.filled.items() if folder.files}
+    copies = {
+        name
+        for name, folder in tree.filled.items()
+        if not folder.files and len(folder.filled) > 1 and classes.issuperset(folder.filled)
+    }
+    kept = {name: folder for name, folder in tree.folders.items() if name not in copies}
+    return replace(tree, folders=kept) if copies else tree
+
+
+def _copy_notes(before: Splits, after: Splits) -> tuple[str, ...]:
+    left = [
+        f"{name} ({folder.count:,} files)"
+        for split, node in before.items()
+        for name, folder in node.folders.items()
+        if name not in after[split].folders
+    ]
+    if not left:
+        return ()
+    return (f"Folders that hold folders of the classes beside them, left out: {', '.join(left[:8])}.",)
 
 
 def _listed(names: list[str]) -> str:

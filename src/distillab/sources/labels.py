@@ -81,8 +81,13 @@ def encode_labels(
 
     Classes whose names are numbers are sorted by value.
 
+    Args:
+        values: As for :func:`encode_categories`, like the next two.
+        names: Names in the order of the numbers, if the source knows them.
+        where: The place of the labels, for messages.
+
     Raises:
-        RequestError: No example of val or test has a label.
+        RequestError: No example of val or test has a label, or :func:`encode_categories` refuses one.
     """
     for split, array in values.items():
         if split != "train" and array.ndim == 1 and len(array) and all(map(_is_blank, array.tolist())):
@@ -199,6 +204,11 @@ def indicator_width(lists: Mapping[str, Sequence[LabelList]], where: str) -> int
 def without_labels(split: str, count: int, where: str) -> RequestError:
     """Return the error for a split, other than train, of which no example has a label.
 
+    Args:
+        split: ``val`` or ``test``.
+        count: Number of its examples.
+        where: The place of the labels.
+
     Example:
         >>> print(without_labels("test", 9, "pets.csv: label"))
         pets.csv: label: none of the 9 test examples has a label (allowed: `splits: {test: null}`, which ...
@@ -283,7 +293,12 @@ def _flat(array: AnyArray, where: str) -> AnyArray:
         return whole
     if array.dtype.kind in "iu":
         return array
-    return np.array([str(value) for value in array.tolist()], dtype=np.str_)
+    return np.array([_text(value) for value in array.tolist()], dtype=np.str_)
+
+
+def _text(value: object) -> str:
+    """Return a label as a text; bytes that are not UTF-8 are kept as escapes."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _check_range(labels: AnyArray, classes: int | None, where: str) -> None:

@@ -96,6 +96,15 @@ def near_leaks(
 
     All images are compared, however many.
 
+    Args:
+        train: The training images.
+        val: The validation images.
+        test: The test images.
+        progress: Called with (stage, done, total).
+
+    Returns:
+        bool ``[len(train)]`` and bool ``[len(val)]``.
+
     Example:
         >>> pixels = np.random.default_rng(0).integers(0, 200, (9, 1, 8, 8), np.uint8)
         >>> train = Examples.of(pixels, [0] * 9, ("a", "b"))

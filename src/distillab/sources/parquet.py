@@ -17,7 +17,7 @@ from distillab.sources.columns import choose_image_column, column_images, is_tex
 from distillab.sources.listed_files import ListedFiles
 from distillab.sources.source import ImageSource, RawSplits, source
 from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name, visible_files
-from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
+from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels, split_columns
 
 
 @source("parquet")
@@ -52,16 +52,18 @@ class Parquet(TableFiles, ImageSource):
         where = str(files["train"][0])
         schema = _schema(files["train"][0])
         image = choose_image_column(schema, self.image, where)
-        taken = (image, *(() if self.label else (self.group, self.coarse, self.split)))
+        known = split_columns(schema.names)
+        own = self.found_split(_table(files["train"], known, "train", [])) if known else self.split
+        taken = (image, *(() if self.label else (self.group, self.coarse, own)))
         labels = self.label_columns([name for name in schema.names if name not in taken], where)
-        further = [*self.further_columns(schema.names, where), *([self.split] if self.split else [])]
+        further = [*self.further_columns(schema.names, where), *([own] if own else [])]
         large = sum(path.stat().st_size for paths in files.values() for path in paths) > storage.LARGE
         stored = large and not is_text(schema.field(image).type)
         columns = list(dict.fromkeys([*([] if stored else [image]), *labels, *further]))
         tables = {split: _table(paths, columns, split, labels) for split, paths in files.items()}
         notes: tuple[str, ...] = ()
-        if self.split is not None:
-            rows, notes = self.rows_by_split(tables["train"], where)
+        if own is not None:
+            rows, notes = self.rows_by_split(tables["train"], where, own)
             every = self._items(tables["train"], files["train"], image, "train", stored)
             items = {split: every.take(each) for split, each in rows.items()}
             tables = {split: tables["train"].take(each) for split, each in rows.items()}

@@ -19,6 +19,7 @@ from distillab.sources.npz import channels_last_images
 IMAGES_ALLOWED = "uint8, or floats in [0, 1]"
 LABELS_ALLOWED = "one whole number or name per image, or [N, K] of 0 and 1 for several labels per image"
 _AS_THEY_ARE = ("L", "RGB")  # modes of pictures that are arrays already
+_FEWEST_LEVELS = 8  # of 256; images that use fewer were probably divided by 255 twice
 _CHUNK = 1024  # images that are converted at a time: a copy in floating point takes eight times the memory
 
 
@@ -103,6 +104,13 @@ def array_images(images: Any, where: str) -> tuple[list[RawImage], bool]:
     floats = array.dtype.kind == "f"
     if floats:
         array = _levels(array, where)
+        if 0 < (brightest := int(array.max(initial=0))) < _FEWEST_LEVELS:
+            raise RequestError(
+                f"images are floats of which {brightest + 1} of 256 levels are left, for none is above "
+                f"{float(numpy_of(images).max()):.2g}",
+                where=where,
+                allowed=f"{IMAGES_ALLOWED}, which are divided by their largest possible value once",
+            )
     elif array.dtype != np.uint8:
         raise RequestError(f"images are {array.dtype}", where=where, allowed=IMAGES_ALLOWED)
     laid_out = channels_last_images(array, where)

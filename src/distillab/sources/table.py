@@ -36,7 +36,8 @@ from distillab.sources.labels import (
     without_labels,
 )
 from distillab.sources.source import RawSplit, RawSplits, Source, SourcePath, SplitShare
-from distillab.sources.split_names import likeness
+from distillab.sources.split_names import SPLIT_NAMES, likeness
+from distillab.sources.written_lists import joined_label_notes, with_lists
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,15 @@ class TableSource(Source):
             split: RawSplit(each.items, targets[split], each.names, groups.get(split))
             for split, each in items.items()
         }
+        single = all(isinstance(each, Labels) for each in targets.values())
         return RawSplits(
-            classes, splits["train"], splits.get("val"), splits.get("test"), group_names, parents=parents
+            classes,
+            splits["train"],
+            splits.get("val"),
+            splits.get("test"),
+            group_names,
+            parents=parents,
+            notes=joined_label_notes(classes) if single else (),
         )
 
     def _targets(
@@ -168,6 +176,8 @@ class TableSource(Source):
             }
         [label] = labels
         place = f"{where}: {label}"
+        if self.separator is None:
+            tables = with_lists(tables, label, place)
         check_label_types([table.schema.field(label) for table in tables.values()], place)
         if self.separator is not None or any(is_list(table[label].type) for table in tables.values()):
             return self._label_sets({split: table[label] for split, table in tables.items()}, names, place)
@@ -215,6 +225,10 @@ class TableSource(Source):
         return encode_categories(values, names, f"{where}: {column}")
 
 
+_SPLIT_COLUMNS = ("split", "splits", "subset", "partition", "set", "data_split", "dataset_split")
+"""Usual names of columns of splits, which are used where they are not named."""
+
+
 class TableFiles(TableSource):
     """Base class of sources of table files: one file, one file per split, or a share to carve.
 
@@ -224,7 +238,8 @@ class TableFiles(TableSource):
         val: The file of the val split, or the share of train to carve.
         test: The file of the test split, or the share of train to carve.
         split: A column with the split of each example (train, val or test, or names such as validation),
-            instead of one file per split; ``splits`` states which value stands for which.
+            instead of one file per split; ``splits`` states which value stands for which. By default a column
+            called split, subset or partition, if all of its values are names of splits.
         root: The folder that listed files are relative to; by default that of the table.
     """
 
@@ -262,18 +277,41 @@ class TableFiles(TableSource):
         used = {split: path for split, path in given.items() if split not in self.unused_splits}
         return {split: path for split, path in used.items() if isinstance(path, Path)}
 
-    def rows_by_split(self, table: pa.Table, where: str) -> tuple[dict[str, Indices], tuple[str, ...]]:
-        """Return the rows of each split, by the column ``split``, and notes on those left out.
+    def found_split(self, table: pa.Table) -> str | None:
+        """Return the column of splits: the stated one or, in a single table, one with a usual name.
+
+        Every value of such a column must be the name of a split, and train and another one must occur.
+        """
+        if self.split is not None or len(self.split_files()) > 1 or (self.path and self.path.is_dir()):
+            return self.split
+        taken = {self.label, *(self.labels or ()), self.group, self.coarse}
+        for name in split_columns(table.column_names):
+            if name not in taken:
+                values = {str(value).strip().lower() for value in table[name].to_pylist()}
+                splits = {SPLIT_NAMES.get(value) for value in values}
+                if None not in splits and "train" in splits and len(splits) > 1:
+                    return name
+        return None
+
+    def rows_by_split(
+        self, table: pa.Table, where: str, column: str | None
+    ) -> tuple[dict[str, Indices], tuple[str, ...]]:
+        """Return the rows of each split, by a column of splits, and notes on those left out.
+
+        Args:
+            table: The table.
+            where: Its place, for messages.
+            column: The column of splits; all rows are train without one.
 
         Raises:
             RequestError: There is no such column, no row is in train, or a value is not a split.
         """
-        if self.split is None:
+        if column is None:
             return {"train": np.arange(len(table), dtype=np.int64)}, ()
-        if self.split not in table.column_names:
-            raise unknown_name("split column", self.split, table.column_names, where=where)
-        place = f"{where}: {self.split}"
-        values = ["" if v is None else str(v).strip() for v in table[self.split].to_pylist()]
+        if column not in table.column_names:
+            raise unknown_name("split column", column, table.column_names, where=where)
+        place = f"{where}: {column}"
+        values = ["" if v is None else str(v).strip() for v in table[column].to_pylist()]
         counts = Counter(values)
         chosen = self.split_choice.of([value for value in counts if value], place)
         unused = [value for value in counts if value not in chosen and not self._is_unused(value)]
@@ -290,12 +328,21 @@ class TableFiles(TableSource):
         if not len(rows["train"]):
             raise RequestError("no row is in the train split", where=place)
         number, shown = sum(counts[value] for value in unused), ", ".join(map(repr, unused[:5]))
-        notes = (f"Rows that belong to no split, left out: {number:,} ({shown}).",) if unused else ()
+        notes: tuple[str, ...] = (
+            (f"Rows that belong to no split, left out: {number:,} ({shown}).",) if unused else ()
+        )
+        if self.split is None:
+            notes += (f"The splits are those of the column {column!r}.",)
         return {split: each for split, each in rows.items() if len(each)}, notes
 
     def _is_unused(self, value: str) -> bool:
         like = likeness(value)
         return like is not None and like.split in self.unused_splits
+
+
+def split_columns(names: Sequence[str]) -> list[str]:
+    """Return the columns with a usual name of columns of splits."""
+    return [name for name in names if name.strip().lower() in _SPLIT_COLUMNS]
 
 
 def check_files(paths: Sequence[Path], allowed: str) -> None:

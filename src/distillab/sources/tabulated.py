@@ -70,7 +70,11 @@ class ExampleTable:
 
 
 def tabulate(raw: RawSplits) -> ExampleTable:
-    """Return the examples of all splits in one table, with ids."""
+    """Return the examples of all splits in one table, with ids.
+
+    Raises:
+        RequestError: A split has no examples, or two names become the same once they are safe to show.
+    """
     splits = raw.given()
     for name, split in splits.items():
         if not len(split.items):
@@ -99,7 +103,15 @@ def tabulate(raw: RawSplits) -> ExampleTable:
 def select_classes(
     table: ExampleTable, wanted: list[str] | int | None
 ) -> tuple[ExampleTable, tuple[str, ...]]:
-    """Keep the wanted classes that have examples, renumbered in label order; also return notes."""
+    """Keep the wanted classes that have examples, renumbered in label order; also return notes.
+
+    Args:
+        table: The examples.
+        wanted: Names of classes, or the number of the first classes that have examples; None for all.
+
+    Raises:
+        RequestError: A name is not that of a class, or there are fewer classes.
+    """
     names = table.classes
     present = table.targets.counts > 0
     if isinstance(wanted, list):

@@ -203,3 +203,11 @@ def test_pixel_keys_are_left_out_of_an_entry_unless_they_are_set(tmp_path: Any) 
     assert isinstance(source, ImageSource)
     assert source.entry() == {**entry, "intensity": [0.0, 4095.0]}
     assert parse_source({"source": "digits"}, tmp_path, "data").entry() == {"source": "digits"}
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 300), (1000, 1400)])
+def test_gray_with_alpha_keeps_its_gray_levels(low: int, high: int) -> None:
+    values = ramp(low, high)
+    opaque = np.full_like(values, 65535)
+    pixels = gray_levels([png16(np.stack([each, opaque], axis=2)) for each in (values, values.T)])
+    np.testing.assert_allclose(pixels[0].astype(int), scaled(values, low, high).astype(int), atol=1)

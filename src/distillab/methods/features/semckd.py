@@ -84,7 +84,7 @@ class SemanticCalibration(Method):
         return F.softmax(queries @ keys.mT / self.config.width**0.5, dim=2)
 
     def _distances(self, stage: int, student: Tensor, teacher: list[Tensor]) -> Tensor:
-        """Mean squared differences of one stage to all of the teacher's: ``[N, T]``."""
+        """Return the mean squared differences of one stage to all of the teacher's: ``[N, T]``."""
         row: Any = self.connectors[stage]
         distances = []
         for connect, of_stage in zip(row, teacher, strict=True):

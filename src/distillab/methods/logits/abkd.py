@@ -61,7 +61,14 @@ class AlphaBetaDistillation(Method):
 
 
 def alpha_beta_divergence(target: Tensor, student: Tensor, alpha: float, beta: float) -> Tensor:
-    """Return D of each row: log-probabilities ``[N, C]`` both -> ``[N]``."""
+    """Return D of each row, ``[N]``, or its limit where an exponent is 0.
+
+    Args:
+        target: Log-probabilities of the teacher, ``[N, C]``.
+        student: Those of the student, ``[N, C]``.
+        alpha: A, the exponent of the teacher's probabilities.
+        beta: B, that of the student's.
+    """
     if alpha == 0 and beta == 0:
         return (student - target).square().sum(1) / 2
     if beta == 0:
@@ -74,7 +81,7 @@ def alpha_beta_divergence(target: Tensor, student: Tensor, alpha: float, beta: f
 
 
 def _one_exponent(first: Tensor, second: Tensor, exponent: float) -> Tensor:
-    """The limit where the exponent of the second is 0."""
+    """Return the limit of D of each row where the exponent of the second distribution is 0."""
     powers = (exponent * first).exp()
     ratio = exponent * (first - second)
-    return (powers * ratio - powers + (exponent * second).exp()).sum(1) / exponent
+    return (powers * ratio - powers + (exponent * second).exp()).sum(1) / exponent**2

@@ -39,7 +39,7 @@ def _wrapped(entry: Any) -> MethodSpec:
 
 
 def _parsed(entry: Any) -> MethodSpec:
-    """The method; errors name their place below ``of``."""
+    """Return the method; errors name their place below ``of``."""
     try:
         return parse_method(entry, PLACE)
     except RequestError as error:

@@ -109,7 +109,7 @@ class ContrastiveDistillation(Method):
         return {"crd": self.config.crd_weight * loss}
 
     def _contrast(self, way: int, v: Tensor, memory: Tensor, others: Tensor, own: Tensor) -> Tensor:
-        """The loss one way: v ``[N, width]`` against a memory ``[M, width]``; a scalar."""
+        """Return the loss one way: v ``[N, width]`` against a memory ``[M, width]``; a scalar."""
         temperature, count = self.config.temperature, len(memory)
         same = (v * memory[own]).sum(1) / temperature
         different = v @ memory[others].T / temperature
@@ -126,7 +126,7 @@ class ContrastiveDistillation(Method):
         return losses.mean()
 
     def _other_classes(self, own: Tensor, others: Tensor) -> Tensor:
-        """Which of the others each example is discriminated from, bool ``[N, others]``, both as positions."""
+        """Return which others each example is discriminated from, bool ``[N, others]``, both as positions."""
         labels = self.labels[own][:, None]
         different = (labels != self.labels[others][None]) | (labels == UNLABELLED)
         return different & (own[:, None] != others[None])

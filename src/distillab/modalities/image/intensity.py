@@ -21,6 +21,7 @@ PixelDepth = Literal["12-bit", "16-bit", "integer", "float"]
 
 _BITS_PER_SAMPLE, _NO_DATA = 258, 42113  # of TIFF; the second is GDAL's
 _COLOR = re.compile(r"(RGBA?);16([LBN])")
+_GRAY_ALPHA = "LA;16B"
 _LAST = {"12-bit": 4095.0, "16-bit": 65535.0}
 _CUSTOMARY = {
     "12-bit": ((0.0, 4095.0),),
@@ -174,15 +175,20 @@ def values_of(picture: Image.Image | RawPixels) -> RawPixels:
 
 
 def is_deep_color(opened: OpenedImage) -> bool:
-    """Return True for a color image of 16 bits per channel, of which Pillow keeps the upper 8."""
-    return opened.rawmode is not None and _COLOR.fullmatch(opened.rawmode) is not None
+    """Return True for 16 bits per channel in color or gray with alpha, of which Pillow keeps the upper 8."""
+    return opened.rawmode == _GRAY_ALPHA or (
+        opened.rawmode is not None and _COLOR.fullmatch(opened.rawmode) is not None
+    )
 
 
 def color_values(opened: OpenedImage) -> RawPixels | None:
     """Return a color image in all of its 16 bits, uint16 ``[H, W, 3 or 4]``, or None if that is impossible.
 
-    The lower bytes are read by decoding the file once more in the other order of bytes.
+    The lower bytes are read by decoding the file once more in the other order of bytes. Gray with alpha
+    becomes color with alpha.
     """
+    if opened.rawmode == _GRAY_ALPHA and isinstance(opened.source, (bytes, Path, StoredBytes)):
+        return _gray_alpha_values(opened.source)
     image, match = opened.source, _COLOR.fullmatch(opened.rawmode or "")
     if match is None or not isinstance(image, (bytes, Path, StoredBytes)):
         return None
@@ -197,6 +203,16 @@ def color_values(opened: OpenedImage) -> RawPixels | None:
             return None
     upper = np.asarray(opened.picture)
     return upper.astype(np.uint16) * 256 + lower if lower.shape == upper.shape else None
+
+
+def _gray_alpha_values(image: bytes | Path | StoredBytes) -> RawPixels:
+    """Return gray with alpha as uint16 ``[H, W, 4]``: its two pairs of bytes are read as four channels."""
+    with header(image) as picture:
+        setattr(picture, "tile", [_with_rawmode(tile, "RGBA") for tile in getattr(picture, "tile", ())])  # noqa: B010
+        picture._mode = "RGBA"
+        pairs = np.asarray(picture).astype(np.uint16)
+    gray, alpha = (pairs[:, :, first] * 256 + pairs[:, :, first + 1] for first in (0, 2))
+    return np.stack([gray, gray, gray, alpha], axis=2)
 
 
 def _with_rawmode(tile: Any, rawmode: str) -> Any:

@@ -59,7 +59,9 @@ class Attempt:
         return tuple(
             name
             for name, (value, own) in self.misshapen.items()
-            if own.ndim and own.shape[0] == self.classes and value.shape[1:] == own.shape[1:]
+            if own.ndim == value.ndim > 0
+            and own.shape[0] == self.classes != value.shape[0]
+            and value.shape[1:] == own.shape[1:]
         )
 
     @property
@@ -107,6 +109,10 @@ def _kinds(best: Attempt, network: nn.Module, name: str) -> list[tuple[str, str]
     if best.missing or best.surplus:
         return None
     rest, kinds = dict(best.misshapen), []
+    if other := {key: value for key, (value, own) in rest.items() if value.shape == own.shape}:
+        rest = {key: value for key, value in rest.items() if key not in other}
+        [kind, *_] = [value.dtype for value in other.values()]
+        kinds.append((f"another type of numbers ({kind})", "weights of floats, as before any quantization"))
     if best.of_classifier:
         [found, *_] = [rest.pop(key)[0].shape[0] for key in best.of_classifier]
         kinds.append(

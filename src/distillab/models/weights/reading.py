@@ -22,8 +22,10 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load
 from torch import Tensor
 
+from distillab.artefacts import is_utf8
 from distillab.errors import RequestError
 from distillab.models.weights.class_names import find_class_names
 
@@ -171,6 +173,12 @@ def read_weights(path: Path) -> WeightFile:
         raise RequestError(
             f"holds no tensors by name{f', only {keys}' if keys else ''}", where=str(path), allowed=ALLOWED
         )
+    if empty := [name for each in found for name, value in each.tensors.items() if value.is_meta]:
+        raise RequestError(
+            f"holds shapes without values (meta tensors), such as {empty[0]!r}",
+            where=str(path),
+            allowed=ALLOWED,
+        )
     names, source = find_class_names(stated, path)
     return WeightFile(path, kind, tuple(found), names, source)
 
@@ -206,9 +214,15 @@ def _format(path: Path) -> Format:
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Return the tensors and the metadata, with values that are JSON decoded."""
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
+        if is_utf8(path):
+            with safe_open(path, framework="pt", device="cpu") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                metadata = file.metadata() or {}
+        else:
+            content = path.read_bytes()
+            tensors = load(content)
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            metadata = header.get("__metadata__", {})
     except (OSError, SafetensorError) as error:
         raise RequestError(f"cannot read weights ({error})", where=str(path), allowed=ALLOWED) from error
     return tensors, {key: _decoded(value) for key, value in metadata.items()}
@@ -264,7 +278,7 @@ def _needs_code(message: str) -> str:
 def _entries(content: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[StateEntry]:
     """Yield the mappings that hold tensors, at any depth."""
     tensors = {
-        key: value.detach()
+        key: _strided(value.detach())
         for key, value in content.items()
         if isinstance(key, str) and isinstance(value, Tensor)
     }
@@ -275,3 +289,8 @@ def _entries(content: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[Stat
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, Mapping):
             yield from _entries(value, (*path, key))
+
+
+def _strided(value: Tensor) -> Tensor:
+    """Return a tensor in the layout of the weights of networks: sparse ones are filled up."""
+    return value if value.layout is torch.strided else value.to_dense()

@@ -60,7 +60,7 @@ class Pairing:
         return self.context.chain(kind, self.provenance, self.student)
 
     def has_generations(self, method: PlannedMethod) -> bool:
-        """True if a student of a method learns from a generation before it."""
+        """Return True if a student of a method learns from a generation before it."""
         return method.teacher == "study" and self.context.spec.teacher.generations > 1
 
     def train_set(self, kind: str) -> TrainSet:
@@ -189,7 +189,7 @@ class Pairing:
     # -- refusals -------------------------------------------------------------------------------------------
 
     def _teacher_classes(self) -> tuple[str, ...]:
-        """The classes of the study's teacher, by its own names."""
+        """Return the classes of the study's teacher, by its own names."""
         if self.provenance == "external":
             return self.context.spec.teacher.classes or self.context.dataset.classes
         return self.sets.teachers[self.provenance].facts.classes

@@ -124,12 +124,14 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         _must_not_be_better_with_the_original_stem(teacher, task, whole, labels, sets, mapping, device)
     if trial.at_chance and spec.at_chance == "stop":
         stem = ", the stem (`stem: original`)" if teacher.stem else ""
+        loaded = f" ({teacher.loaded.text})" if teacher.loaded.text else ""
+        entry = f", the entry (`entry: {teacher.loaded.others[0]}`)" if teacher.loaded.others else ""
         raise RequestError(
             f"{task.primary} {task.score(whole, labels):.3f} on {len(labels)} examples is at chance "
-            f"({chance:.3f}): these weights do not predict the labels of these data",
+            f"({chance:.3f}): these weights{loaded} do not predict the labels of these data",
             where=teacher.where,
             allowed="check `normalization`, the order of the classes (`classes`), the architecture"
-            f"{stem}, or write `at_chance: continue`",
+            f"{entry}{stem}, or write `at_chance: continue`",
         )
     return trial
 

@@ -10,7 +10,11 @@ from distillab.errors import RequestError
 
 
 def expand_environment(value: Any, where: str) -> Any:
-    """Return a value with environment variables, written ``${NAME}``, replaced in all texts."""
+    """Return a value with environment variables, written ``${NAME}``, replaced in all texts.
+
+    Raises:
+        RequestError: A variable is not set.
+    """
     if isinstance(value, dict):
         return {key: expand_environment(item, f"{where}: {key}") for key, item in value.items()}
     if isinstance(value, list):

@@ -168,6 +168,6 @@ def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
 
 
 def _new_peer(member: CohortMember, number: int) -> nn.Module:
-    """A network like the member's with other initial weights: if they are trained, another classifier."""
+    """Return a network like the member's with other initial weights (trained ones: another classifier)."""
     seed = seed_from("peer", member.seeds.init, number)
     return _new_network(member, seed, torch.device("cpu"), fresh_classifier=True)

@@ -213,7 +213,7 @@ def _prepare(
     keep: OutputsToStore,
     device: torch.device,
 ) -> tuple[CacheReference, LiveTeacher]:
-    """The cache to fill, and the teacher that fills it."""
+    """Return the cache to fill, and the teacher that fills it."""
     facts = _cache_facts(teacher_folder, sets, recipe, view_seed, device)
     info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_side_by_side(network)
@@ -243,7 +243,7 @@ def _fill(
 def _cache_facts(
     teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, view_seed: int, device: torch.device
 ) -> JsonObject:
-    """All that decides a teacher's outputs for a view."""
+    """Return all that decides a teacher's outputs for a view."""
     views, record = recipe.view_spec, RunRecord.read(teacher_folder)
     inputs = {"inputs": record.inputs} if record.inputs else {}
     interpolation = {"interpolation": record.interpolation} if record.interpolation else {}
@@ -267,7 +267,7 @@ def _cache_facts(
 def _eval_logits(
     teacher: nn.Module, teacher_folder: Path, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
 ) -> tuple[dict[str, StoredLogits], int]:
-    """The teacher's logits for the test sets, and how many examples went through it now."""
+    """Return the teacher's logits for the test sets, and how many examples went through it now."""
     tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)
     logits, forwards = {}, 0

@@ -209,7 +209,7 @@ def _open_feed(
     caches: Path | None,
     device: torch.device,
 ) -> _OpenTeacher | None:
-    """The outputs of the students' teacher, in the students' classes; None if no method needs a teacher."""
+    """Return the outputs of the teacher, in the students' classes; None if no method needs a teacher."""
     distilled = [student.method for student in students if student.method.teacher != "none"]
     if not distilled:
         return None
@@ -238,7 +238,7 @@ def _cached(
     caches: Path | None,
     device: torch.device,
 ) -> _OpenTeacher | None:
-    """The cached outputs of a teacher, or None if they are not all that is needed."""
+    """Return the cached outputs of a teacher, or None if they are not all that is needed."""
     if outputs_folder is None or caches is None or not (outputs_folder / CACHE).exists():
         return None
     reference = CacheReference.read(outputs_folder)
