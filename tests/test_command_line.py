@@ -12,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from distillab import __version__
 from distillab.api import Study
 from distillab.cli import execute
 from distillab.evidence.schema import read_rows
@@ -62,6 +63,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # --- what users rely on ---------------------------------------------------------------------------------
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["--version"]) == 0
+    assert capsys.readouterr().out == f"distillab {__version__}\n"
+
+
+def test_wrong_usage_names_the_command_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["--nonsense"]) == execute(["run"]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("distillab: No such option")
+    assert second.startswith("distillab: run: Missing argument")
 
 
 def test_run_writes_the_documented_files(finished: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distillab import __version__
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.printable import printable
@@ -33,9 +34,19 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"distillab {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Does distilling a teacher into a student help on this data, what decides it, and what to do?"""
 
@@ -262,7 +273,8 @@ def execute(arguments: list[str]) -> int:
 
 def _usage(error: Any) -> str:
     command = error.ctx.command_path if error.ctx else "distillab"
-    return f"{command}: {error.format_message()} (see `{command} --help`)"
+    where = command.removeprefix("distillab").strip()
+    return f"{where}{': ' if where else ''}{error.format_message()} (see `{command} --help`)"
 
 
 def _end(line: str, code: int, arguments: list[str]) -> int:

@@ -68,4 +68,6 @@ def test_the_page_works_as_written(project: Path) -> None:
     written = [str(project / block.file) for block in code_blocks(PAGE) if block.file.endswith(".py")]
     for ruff in ("check", "format --check"):
         run_command(f"python -m ruff {ruff} {' '.join(written)}", project)
+    demanded = "tests/methods/test_regimes_and_memories.py -k every_method_has_a_golden_value"
+    assert "1 passed" in run_command(f"python -m pytest -q {demanded}", project)
     run_command("distillab plan try.yaml", project)  # running it takes minutes

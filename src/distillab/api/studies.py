@@ -30,7 +30,7 @@ from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finished:
     """What a run leaves behind.
 
@@ -43,6 +43,8 @@ class Finished:
         >>> folder = StudyFolder(Path("runs/demo"))
         >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], [])).report.as_posix()
         'runs/demo/report.html'
+        >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], []))
+        Finished(8 runs done, 0 failed, 0 open; report: runs/demo/report.html)
     """
 
     folder: StudyFolder
@@ -54,9 +56,17 @@ class Finished:
         """The HTML report."""
         return self.folder.report_file
 
+    def __repr__(self) -> str:
+        return f"Finished({self._summary})"
+
+    @property
+    def _summary(self) -> str:
+        """How the runs ended, and where the report is."""
+        ended = self.outcome
+        return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
+
     def _repr_html_(self) -> str:
         """Return how the runs ended, and the gains, as notebooks show them."""
-        ended = self.outcome
         rows = [
             (
                 str(row["method"]),
@@ -70,8 +80,7 @@ class Finished:
             for row in self.tables.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
-        title = f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
-        return html_table(title, rows, header)
+        return html_table(self._summary, rows, header)
 
 
 def _points(gain: float | None) -> str:
@@ -100,6 +109,8 @@ class Study:
     Example:
         >>> study = Study(study="tiny", data={"source": "digits"}, teacher={"model": "resnet14"},
         ...               students="resnet8", methods=["ce", "kd"], factors={"size": [10, 50]}, seeds=5)
+        >>> study
+        Study(tiny: resnet14 to resnet8 by ce, kd)
         >>> study.spec.students, study.spec.seed_list
         (('resnet8',), (0, 1, 2, 3, 4))
     """
@@ -184,6 +195,11 @@ class Study:
             while _needs_more_runs(folder):
                 run()
             return conclude(folder)
+
+    def __repr__(self) -> str:
+        teacher, students = self.spec.teacher.label, [entry.label for entry in self.spec.student_entries]
+        methods = [method.label for method in self.spec.method_specs()]
+        return f"Study({self.spec.study}: {teacher} to {', '.join(students)} by {', '.join(methods)})"
 
     def _repr_html_(self) -> str:
         """Return the keys of the study, as notebooks show them."""

@@ -15,6 +15,7 @@ from distillab.data.examples import IMAGE, Examples, Pool
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
 from distillab.data.targets import TARGET_KINDS, Labels
+from distillab.printable import counted
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
 ITEMS = "items.npy"
@@ -48,7 +49,7 @@ class DataReport:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """The splits of a source: train (before any factor), val, and a named set of test sets.
 
@@ -71,6 +72,8 @@ class Dataset:
         >>> dataset = Dataset("pets", splits[0], splits[1], {"test": splits[2]}, DataReport())
         >>> dataset.classes, dataset.modality
         (('cat', 'dog'), 'image')
+        >>> dataset
+        Dataset(pets: 2 train, 2 val, 2 test examples, 2 classes)
     """
 
     name: str
@@ -82,6 +85,11 @@ class Dataset:
     known_statistics: ChannelStatistics | None = None
     statistics_of: StatisticsOf = statistics_of_pixels
     originals: Originals | None = None
+
+    def __repr__(self) -> str:
+        named = {"train": self.train, "val": self.val, **self.eval}
+        splits = ", ".join(f"{len(split)} {name}" for name, split in named.items())
+        return f"Dataset({self.name}: {splits} examples, {counted(len(self.classes), 'class')})"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ class ProfiledDataset:
     def neighbors(self) -> Neighbors:
         """Nearest neighbors of a sample of the images, among all images or a larger sample."""
         vectors = self.vectors
-        with self.watch.charging("nearest neighbours"):
+        with self.watch.charging("nearest neighbors"):
             candidates = self.sample(_CANDIDATES)
             queries = candidates[: min(_QUERIES, len(candidates))]
             return nearest_neighbors(vectors, queries, np.sort(candidates))

@@ -44,7 +44,7 @@ def measure_appearance(data: ProfiledDataset) -> Family:
     family = FamilyBuilder("appearance", "Color and texture", data.watch)
     sample = data.sample(_SAMPLE_SIZE)
     labels = data.images.labels[sample]
-    with data.watch.charging("colour and texture"):
+    with data.watch.charging("color and texture"):
         table = image_statistics(data.images, sample)
     rows = []
     strongest, largest = "", -1.0

@@ -13,6 +13,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
 from distillab.models import InputSpec, ensemble_parts, stem_change
 from distillab.notebook import html_table
+from distillab.printable import counted
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext, must_have_targets
@@ -30,7 +31,7 @@ from distillab.training.numerics.device import single_threaded
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A study as it will be run.
 
@@ -48,6 +49,8 @@ class Plan:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
         >>> plan.count("student"), plan.reused_outputs
         (0, 0)
+        >>> plan
+        Plan(0 students, 0 teachers, 0 sets of teacher outputs, 0 cells)
     """
 
     jobs: Mapping[str, Job]
@@ -58,6 +61,12 @@ class Plan:
     starts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     trial: TeacherTrial | None = None
+
+    def __repr__(self) -> str:
+        students, teachers = counted(len(self.students), "student"), counted(len(self.teachers), "teacher")
+        outputs = counted(len(self.outputs), "set")
+        cells = counted(len(self.cells), "cell")
+        return f"Plan({students}, {teachers}, {outputs} of teacher outputs, {cells})"
 
     def count(self, kind: Kind) -> int:
         """Return the number of jobs of a kind."""
