@@ -19,13 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # they changed themselves.
 SLOW = {
     "factors/test_shift.py",
+    "methods/test_pairs.py",
     "models/test_norm_relu.py",
     "report/test_report_browser.py",
     "study/test_changed_pixels.py",
+    "study/test_cohorts.py",
     "study/test_every_factor.py",
     "study/test_kill.py",
+    "study/test_live_networks.py",
+    "study/test_notebook.py",
     "study/test_resume.py",
     "study/test_stop_when_decided.py",
+    "study/test_tail.py",
     "study/test_teachers.py",
     "study/test_worker_memory.py",
 }
