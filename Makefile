@@ -44,7 +44,7 @@ test: lint types browser ## set up and run everything that CI runs
 
 # One thread per process, as in `test`.
 check: export OMP_NUM_THREADS = 1
-check: lint types ## style, types, and the tests of what changed since the branch left main (a minute)
+check: lint types ## style, types, and the tests of what changed since the branch left main (a minute or two)
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 $$($(BIN)/python .ci/changed_tests.py) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## style, formatting, and the order of imports
