@@ -5,7 +5,7 @@
 Gains of single test examples are drawn from the model of distillab.evidence.draws, with standard deviations
 of 0.2 between examples, 0.4 for the rest, 0.005 between seeds and 0.003 between teachers. "Fixed" is the
 interval that takes teachers and test examples as fixed, "same" that for the same test examples, "new" that
-for new ones. One thread; a minute or two.
+for new ones. One thread; about three minutes.
 """
 
 from __future__ import annotations
