@@ -220,6 +220,8 @@ class RunRecord:
         n_train: Labelled training examples.
         seconds: Seconds of training.
         classes: Width of the network's head; None in records of early versions.
+        class_names: Names of the classes in the order of the logits, with which the weights can serve as a
+            teacher elsewhere; None for given weights, and in records of early versions.
         steps: Optimizer steps; 0 for a network that was not trained.
         selected_epoch: The epoch chosen on the validation set.
         curve: The course of training.
@@ -253,6 +255,7 @@ class RunRecord:
     n_train: int
     seconds: float
     classes: int | None = None
+    class_names: tuple[str, ...] | None = None
     steps: int = 0
     selected_epoch: int = 0
     curve: tuple[EpochRecord, ...] = ()
@@ -278,6 +281,8 @@ class RunRecord:
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
         known["curve"] = tuple(EpochRecord(**point) for point in values.get("curve", ()))
         known["tested"] = {name: (facts[0], facts[1]) for name, facts in values.get("tested", {}).items()}
+        if known.get("class_names") is not None:
+            known["class_names"] = tuple(known["class_names"])
         return cls(**known)
 
     def write(self, folder: Path) -> None:

@@ -161,6 +161,7 @@ def test_order_of_classes_in_the_file_is_mapped_by_name(stated: dict[str, Any], 
         ("labels.txt", "\n".join(ORDER) + "\n"),
         ("config.json", json.dumps({"id2label": dict(enumerate(ORDER))})),
         ("classes.json", json.dumps(ORDER)),
+        ("record.json", json.dumps({"classes": len(ORDER), "class_names": ORDER})),
     ],
 )
 def test_order_of_classes_beside_the_file_is_mapped_by_name(name: str, text: str, tmp_path: Path) -> None:
@@ -320,3 +321,10 @@ def test_undefined_score_is_no_evidence_against_chance(tmp_path: Path) -> None:
     trial = try_given_teacher(teacher, UndefinedScore(), CPU)
     assert trial.p_value == 1.0 and np.isnan(trial.chance)
     assert not trial.enough_examples and not trial.at_chance
+
+
+def test_records_of_trained_networks_name_the_classes_in_order(tmp_path: Path) -> None:
+    folder = StudyFolder.begin(tmp_path / "study", parse_study(study(seeds=1), tmp_path, "study.yaml"), CPU)
+    run_here(folder)
+    records = [record for kind in ("teacher", "student") for record in folder.store.run_records(kind)]  # type: ignore[arg-type]
+    assert records and {record.class_names for record in records} == {folder.dataset.train.classes}

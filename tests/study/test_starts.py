@@ -285,7 +285,7 @@ def test_given_teacher_brings_its_recorded_normalization(mean: float, weights: P
     (tmp_path / RECORD).write_text(json.dumps({"normalization": {"mean": own_mean, "std": own_std}}))
     assert scaling() is None
     (tmp_path / RECORD).write_text("no JSON")
-    with pytest.raises(RequestError, match=r"record\.json: cannot read the normalization"):
+    with pytest.raises(RequestError, match=r"record\.json: not valid JSON"):
         scaling()
 
 

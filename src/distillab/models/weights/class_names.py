@@ -16,7 +16,7 @@ NAME_KEYS: Final = (
 )
 BESIDE: Final = (
     *("config.json", "labels.txt", "classes.txt", "class_names.txt", "classes.json", "class_names.json"),
-    *("class_to_idx.json", "idx_to_class.json", "labels.json", "id2label.json"),
+    *("class_to_idx.json", "idx_to_class.json", "labels.json", "id2label.json", "record.json"),
 )
 """Files beside the weights that state the names of their classes."""
 DEEPEST_NAMES: Final = 4

@@ -61,6 +61,7 @@ def write_trained(
     record = RunRecord(
         model=student.model,
         classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
+        class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
         epochs=recipe.epochs,
