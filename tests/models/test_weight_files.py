@@ -144,21 +144,21 @@ def test_wrappers_within_names_are_removed(tmp_path: Path) -> None:
         for name, value in state_of(model).items()
     }
     torch.save(renamed, tmp_path / "w.pth")
-    must_load(tmp_path / "w.pth", model)
+    assert must_load(tmp_path / "w.pth", model).unused == 0
 
 
 def test_counters_may_be_missing_or_left_over(tmp_path: Path) -> None:
     model = network()
     old = {name: value for name, value in state_of(model).items() if "num_batches" not in name}
     torch.save(old | {"total_ops": torch.zeros(1), "conv1.total_params": torch.zeros(1)}, tmp_path / "w.pth")
-    must_load(tmp_path / "w.pth", model)
+    assert must_load(tmp_path / "w.pth", model).prefix == ""
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_weights_of_another_precision_are_read(dtype: torch.dtype, tmp_path: Path) -> None:
     model = network().to(dtype)
     save_file(state_of(model), tmp_path / "w.safetensors")
-    must_load(tmp_path / "w.safetensors", model.float())
+    assert must_load(tmp_path / "w.safetensors", model.float()).unused == 0
 
 
 def test_student_of_a_distiller_is_found(tmp_path: Path) -> None:
