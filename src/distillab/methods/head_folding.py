@@ -29,13 +29,7 @@ class Transplant(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        shapes = pair.student if pair.teacher is None else pair.teacher
-        if shapes.classes != pair.student.classes:
-            raise RequestError(
-                f"method {self.name} needs a teacher of the student's {pair.student.classes} classes, not "
-                f"{shapes.classes}",
-                allowed="such a teacher, or a method that learns from embeddings",
-            )
+        shapes = self.teacher_shapes_of_same_classes()
         self.projector = nn.Linear(pair.student.embedding or 1, shapes.embedding or 1)
         last = pair.teacher_classifier or nn.Linear(shapes.embedding or 1, shapes.classes)
         self.register_buffer("teacher_weight", last.weight.detach().clone(), persistent=False)

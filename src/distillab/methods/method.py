@@ -119,6 +119,21 @@ class Method(nn.Module, ABC):
         if pair.labels is not None:
             self._check_examples(pair.labels, pair.groups, requirements.needs)
 
+    def teacher_shapes_of_same_classes(self) -> OutputShapes:
+        """Return the shapes of the teacher's outputs; of the student's where a teacher is not known yet.
+
+        Raises:
+            RequestError: The teacher has other classes than the student.
+        """
+        shapes = self.pair.student if self.pair.teacher is None else self.pair.teacher
+        wanted = self.pair.student.classes
+        if shapes.classes != wanted:
+            raise RequestError(
+                f"method {self.name} needs a teacher of the student's {wanted} classes, not {shapes.classes}",
+                allowed="such a teacher, or a method that learns from embeddings",
+            )
+        return shapes
+
     @classmethod
     def requirements(cls, config: Any) -> Requirements:
         """Return what the method requires under a configuration: by default, what its class declares."""

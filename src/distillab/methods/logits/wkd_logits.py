@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from distillab.errors import RequestError
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import (
     Batch,
@@ -87,13 +86,7 @@ class TransportOfProbabilities(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        shapes = pair.student if pair.teacher is None else pair.teacher
-        if shapes.classes != pair.student.classes:
-            raise RequestError(
-                f"method {self.name} needs a teacher of the student's {pair.student.classes} classes, not "
-                f"{shapes.classes}",
-                allowed="such a teacher, or a method that learns from embeddings",
-            )
+        shapes = self.teacher_shapes_of_same_classes()
         last = pair.teacher_classifier or nn.Linear(shapes.embedding or 1, shapes.classes)
         unit = F.normalize(in_full_precision(last.weight.detach()), dim=1)
         costs = 1 - (-config.sharpness * (1 - unit @ unit.T)).exp()

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from distillab.methods.method import (
     Batch,
-    Method,
-    Need,
-    Pair,
     Share,
     Temperature,
     Weight,
     WeightedConfig,
     method,
 )
-from distillab.methods.paired_outputs import paired_embeddings
-from distillab.methods.relations.teacher_queue import LARGEST_QUEUE, TeacherQueue
+from distillab.methods.relations.teacher_queue import QueuedEmbeddings
 from distillab.models.outputs import Outputs
 
 
 @method(
     "infonce", paper="van den Oord et al., Representation learning with contrastive predictive coding, 2018"
 )
-class Contrast(Method):
+class Contrast(QueuedEmbeddings):
     """InfoNCE: identify an example among the teacher's embeddings of many, without labels.
 
     a mean_n CE(p_s, y) - w mean_n log (exp(v_n . t_n / tau) / sum_m exp(v_n . t_m / tau)).
@@ -44,8 +40,6 @@ class Contrast(Method):
     equation 4.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
-    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
@@ -62,20 +56,13 @@ class Contrast(Method):
         queue: Share = 0.25
         contrast_weight: Weight = 1.0
 
-    def __init__(self, config: Any, pair: Pair) -> None:
-        super().__init__(config, pair)
-        width = (pair.student if pair.teacher is None else pair.teacher).embedding or 1
-        self.embed = nn.Linear(pair.student.embedding or 1, width)
-        self.queue = TeacherQueue(min(int(config.queue * pair.n_train), LARGEST_QUEUE), width)
-
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the term ``contrast``.
 
         Raises:
             ValueError: A network gives no embedding.
         """
-        e_s, e_t = paired_embeddings(self, student, teacher)
-        v, t = F.normalize(self.embed(e_s), dim=1), F.normalize(e_t, dim=1)
+        v, t = self.unit_embeddings(student, teacher)
         earlier, places = self.queue.held()
         candidates = torch.cat((t, earlier.to(t)))
         similar = v @ candidates.T / self.config.temperature

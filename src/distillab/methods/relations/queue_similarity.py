@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from distillab.methods.divergence import kl_divergence
 from distillab.methods.method import (
     Batch,
-    Method,
-    Need,
-    Pair,
     Share,
     Temperature,
     Weight,
     WeightedConfig,
     method,
 )
-from distillab.methods.paired_outputs import paired_embeddings
-from distillab.methods.relations.teacher_queue import LARGEST_QUEUE, TeacherQueue
+from distillab.methods.relations.teacher_queue import QueuedEmbeddings
 from distillab.models.outputs import Outputs
 
 
 @method("queue_similarity", paper="LightlyTrain, distillation v1, 2025")
-class QueueSimilarity(Method):
+class QueueSimilarity(QueuedEmbeddings):
     """Queue similarity: match similarities to many other examples in the teacher's space, without labels.
 
     a mean_n CE(p_s, y) + w mean_n KL(p_t || p_s'), p_t = softmax(Q t / tau), p_s' = softmax(Q v / tau).
@@ -46,9 +39,6 @@ class QueueSimilarity(Method):
     Paper: LightlyTrain, "distillation" version 1, 2025 (a program, without a paper).
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "memory"})
-    teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"embedding"})
-
     class Config(WeightedConfig):
         """Hyper-parameters.
 
@@ -63,20 +53,13 @@ class QueueSimilarity(Method):
         queue: Share = 0.25
         similarity_weight: Weight = 1.0
 
-    def __init__(self, config: Any, pair: Pair) -> None:
-        super().__init__(config, pair)
-        width = (pair.student if pair.teacher is None else pair.teacher).embedding or 1
-        self.embed: nn.Module = nn.Linear(pair.student.embedding or 1, width)
-        self.queue = TeacherQueue(min(int(config.queue * pair.n_train), LARGEST_QUEUE), width)
-
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the term ``similarity``.
 
         Raises:
             ValueError: A network gives no embedding.
         """
-        e_s, e_t = paired_embeddings(self, student, teacher)
-        v, t = F.normalize(self.embed(e_s), dim=1), F.normalize(e_t, dim=1)
+        v, t = self.unit_embeddings(student, teacher)
         others, _ = self.queue.held()
         rows = torch.cat((t, others.to(t)))
         divergence = kl_divergence(v @ rows.T, t @ rows.T, self.config.temperature).mean()
