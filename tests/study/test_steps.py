@@ -140,7 +140,7 @@ def test_teacher_role_without_a_trained_teacher_is_refused(tmp_path: Path) -> No
     with pytest.raises(RequestError, match=r"factors\.steps\.roles: no teacher is trained in the study"):
         plan(
             factors={"steps": {"levels": [2], "roles": ["teacher"]}},
-            teacher={"provenance": "external", "weights": str(tmp_path / "w.pth")},
+            teacher={"provenance": "external", "weights": str(tmp_path / "w.pth"), "at_chance": "continue"},
         )
 
 

@@ -1,4 +1,4 @@
-"""Lengths: how many steps the networks of a condition are trained for, which the factor ``steps`` may vary."""
+"""Lengths: how long the networks of a condition are trained, which the factor ``steps`` may vary."""
 
 from __future__ import annotations
 
