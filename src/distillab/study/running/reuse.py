@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from distillab.study.folder import StudyFolder
 from distillab.study.store import Store, TrainedKind
@@ -30,8 +29,8 @@ def reuse_artifacts(folder: StudyFolder, others: Sequence[StudyFolder]) -> int:
         DiskFullError: There is no space left.
 
     Example:
-        >>> import tempfile
-        >>> folder = StudyFolder(Path(tempfile.mkdtemp()))
+        >>> import pathlib, tempfile
+        >>> folder = StudyFolder(pathlib.Path(tempfile.mkdtemp()))
         >>> with folder.ledger() as ledger:
         ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
         >>> reuse_artifacts(folder, [folder])
