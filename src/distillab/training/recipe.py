@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -269,7 +268,7 @@ class ResolvedRecipe:
         return cls(**{**values, "milestones": tuple(values["milestones"])})
 
 
-def images_per_step(recipe: Mapping[str, Any]) -> int:
+def images_per_step(recipe: JsonObject) -> int:
     """Return the images of a batch, unlabelled ones included, under a recipe in its JSON form.
 
     Example:
