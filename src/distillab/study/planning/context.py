@@ -87,7 +87,7 @@ class PlanContext:
             if isinstance(levels[0], Initialisation)
         )
         self._costs_of = costs_of or cache(ModelCosts)
-        self._recipes: dict[tuple[str, int, tuple[int, ...], Steps | None], PlannedRecipe] = {}
+        self._recipes: dict[tuple[str, int, int, tuple[int, ...], Steps | None], PlannedRecipe] = {}
         self._digests: dict[tuple[str, str, tuple[tuple[str, str], ...]], SetDigests] = {}
         self._class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
         self._checked: set[tuple[OutputShapes, OutputShapes, bool, bool, bool]] = set()
@@ -116,9 +116,9 @@ class PlanContext:
         return levels[Initialisation.name] == "pretrained"
 
     def recipe(self, owner: str, train: Examples, length: Steps | None = None) -> PlannedRecipe:
-        """Return a recipe, by its key in ``recipes``, for a training set. It depends on the number and the
-        shape of the examples, and on ``length`` if a factor varies it."""
-        key = owner, len(train), train.shape, length
+        """Return a recipe, by its key in ``recipes``, for a training set. It depends on how many examples are
+        labelled, how many are not, their shape, and on ``length`` if a factor varies it."""
+        key = owner, len(train), int(train.labelled.sum()), train.shape, length
         if key not in self._recipes:
             recipe = PlannedRecipe.of(self.recipes[owner], train)
             self._recipes[key] = (

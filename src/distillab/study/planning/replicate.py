@@ -67,20 +67,26 @@ class ReplicateSets:
     Attributes:
         transfer: What students learn from.
         transfer_images: Content address of its images, without labels.
+        labelled_images: Content address of which images are labelled; "" if all are.
         digests: What a student reads.
+        labelled_digests: What a student reads that learns from labels alone.
         eval_images: Content addresses of the images of the test sets.
         n_eval: Images of all test sets together.
         teachers: What teachers learn from, by provenance, and ``self``.
         recipe: The recipe of the students.
+        labelled_recipe: That of the students that learn from labels alone.
     """
 
     transfer: SetFacts
     transfer_images: str
+    labelled_images: str
     digests: SetDigests
+    labelled_digests: SetDigests
     eval_images: Mapping[str, str]
     n_eval: int
     teachers: Mapping[TrainSet, TeacherSet]
     recipe: PlannedRecipe
+    labelled_recipe: PlannedRecipe
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -187,21 +193,25 @@ def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
 
 
 def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets:
-    recipe = lengths.of_students(roles)
+    labelled = roles.labelled
+    recipe, of_labels = (lengths.of_students(each) for each in (roles.transfer, labelled))
     teachers: dict[TrainSet, TeacherSet] = {}
     for which in taught_sets(context):
         train = roles.teacher[which]
         digests = _digests(context, train, *roles.tests_of_teacher(context.dataset, train))
-        own = recipe if which == "self" else lengths.of_teacher(which, train)
+        own = of_labels if which == "self" else lengths.of_teacher(which, train)
         teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
     return ReplicateSets(
         transfer=SetFacts.of(roles.transfer),
         transfer_images=roles.transfer.input_digest,
+        labelled_images=roles.transfer.labelled_digest,
         digests=_digests(context, roles.transfer, roles.val, roles.eval),
+        labelled_digests=_digests(context, labelled, roles.val, roles.eval),
         eval_images={name: images.input_digest for name, images in roles.eval.items()},
         n_eval=sum(len(images) for images in roles.eval.values()),
         teachers=teachers,
         recipe=recipe,
+        labelled_recipe=of_labels,
     )
 
 
