@@ -208,7 +208,7 @@ class _Judging:
             return empty | without | {"n_pairs": 0, "undecided_because": why_undecided(0)}
         differences = differences_of(paired, self.metric, self.contributions)
         gain = differences.gain(confidence or self.confidence)
-        effect = empty | {name: finite(value) for name, value in asdict(gain).items()}
+        effect = empty | {name: finite_or_none(value) for name, value in asdict(gain).items()}
         effect["verdict"] = judge(gain, self.margin, self.metric.higher_is_better)
         if effect["verdict"] == "undecided":
             effect["undecided_because"] = why_undecided(gain.n_pairs)
@@ -248,7 +248,7 @@ class _Judging:
         return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """Return a number, or None if it is infinite or NaN."""
     return value if math.isfinite(value) else None
 

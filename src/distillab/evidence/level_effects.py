@@ -11,7 +11,13 @@ from typing import Any, Literal
 import numpy as np
 
 from distillab.evidence.contrast import Contributions, RunPair, combination_of, shared_examples
-from distillab.evidence.effects import contrasts, finite, measured_metrics, require_baselines, test_key
+from distillab.evidence.effects import (
+    contrasts,
+    finite_or_none,
+    measured_metrics,
+    require_baselines,
+    test_key,
+)
 from distillab.evidence.families import FamilyTest, adjust, verdict_level
 from distillab.evidence.pairs import FACTOR, Row, Runs, by_cell, cell_columns, factor_columns, pairs
 from distillab.evidence.sequential import Look
@@ -240,7 +246,7 @@ def _judged(
     differences = combination_of(paired, compared.weights, metric, contributions)
     found = differences.gain(confidence)
     margin = metric.margin_for(study_margin)
-    row |= {name: finite(value) for name, value in asdict(found).items()}
+    row |= {name: finite_or_none(value) for name, value in asdict(found).items()}
     row["difference"] = found.gain
     row["verdict"] = LEVEL_VERDICTS[judge(found, margin, metric.higher_is_better)]
     if row["verdict"] == "undecided":

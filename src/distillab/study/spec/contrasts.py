@@ -10,7 +10,7 @@ from distillab.errors import RequestError, unknown_name
 if TYPE_CHECKING:
     from distillab.study.spec.study import StudySpec
 
-PLACE = "evidence.contrasts"
+_PLACE = "evidence.contrasts"
 
 
 def check_contrasts(spec: StudySpec) -> None:
@@ -36,18 +36,18 @@ def check_contrasts(spec: StudySpec) -> None:
     compared = [name for name in methods if name != spec.evidence.baselines[0]]
     students = [student.label for student in spec.student_entries]
     for entry in spec.evidence.contrasts:
-        _require("method", entry.method, compared, PLACE)
+        _require("method", entry.method, compared, _PLACE)
         for factor, level in entry.at.items():
-            _require("factor", factor, levels, f"{PLACE}.at")
+            _require("factor", factor, levels, f"{_PLACE}.at")
             if level not in levels[factor]:
                 raise RequestError(
                     f"{factor} has no level {level}",
-                    where=f"{PLACE}.at.{factor}",
+                    where=f"{_PLACE}.at.{factor}",
                     allowed=", ".join(str(each) for each in levels[factor]),
                 )
-        _require("factor", entry.difference, several, f"{PLACE}.difference")
-        _require("provenance", entry.provenance, spec.teacher.provenance, f"{PLACE}.provenance")
-        _require("student", entry.student, students, f"{PLACE}.student")
+        _require("factor", entry.difference, several, f"{_PLACE}.difference")
+        _require("provenance", entry.provenance, spec.teacher.provenance, f"{_PLACE}.provenance")
+        _require("student", entry.student, students, f"{_PLACE}.student")
 
 
 def _require(noun: str, name: str | None, known: Collection[str], where: str) -> None:

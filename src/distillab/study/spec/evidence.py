@@ -15,6 +15,7 @@ from pydantic import (
     model_serializer,
 )
 
+from distillab.canonical import JsonObject
 from distillab.errors import validation_error
 
 PLAIN = "ce"
@@ -46,7 +47,7 @@ class ContrastSpec(BaseModel):
     student: str | None = None
 
     @model_serializer(mode="wrap")
-    def _without_defaults(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
         return {key: value for key, value in dumped(self).items() if value}
 
 
@@ -93,6 +94,6 @@ class EvidenceSpec(BaseModel):
             raise validation_error(error, "", ContrastSpec.model_fields) from error
 
     @model_serializer(mode="wrap")
-    def _without_default(self, dumped: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_default(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
         """Return the values without ``contrasts`` if there are none, as studies without the key have them."""
         return {key: value for key, value in dumped(self).items() if key != "contrasts" or value}
