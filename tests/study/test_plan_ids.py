@@ -10,6 +10,7 @@ import pytest
 from distillab.canonical import spec_id
 from distillab.sources.ingest import load_dataset
 from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.spec.choices import EARLIER_CHOICES
 from distillab.study.spec.study import StudySpec, read_study
 from support.studies import CPU, spec
 
@@ -109,6 +110,10 @@ FILES: dict[str, Golden] = {
 }
 
 
+# Those of the same studies under the defaults of now: a teacher, views and a split for each seed.
+DRAWN: dict[str, Golden] = {}
+
+
 def golden(study: StudySpec, plan: Plan) -> Golden:
     def kind(name: str) -> tuple[int, str]:
         names = [job.id for job in plan.jobs.values() if job.kind == name]
@@ -117,19 +122,29 @@ def golden(study: StudySpec, plan: Plan) -> Golden:
     return kind("teacher"), kind("outputs"), kind("student"), study.identity
 
 
+def as_earlier(study: StudySpec) -> StudySpec:
+    """Return a study with the values that earlier versions had for what it leaves open."""
+    return EARLIER_CHOICES.complete(study)
+
+
 def planned(study: StudySpec) -> Plan:
     return make_plan(study, load_dataset(study.source()), CPU)
 
 
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_earlier_studies_keep_their_ids(name: str) -> None:
-    changes = dict(CHANGES[name])
-    study = spec(**changes)
+    study = as_earlier(spec(**CHANGES[name]))
     assert golden(study, planned(study)) == SMALL[name]
 
 
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_studies_with_draws_by_seed_keep_their_ids(name: str) -> None:
+    study = spec(**CHANGES[name])
+    assert golden(study, planned(study)) == DRAWN[name]
+
+
 def test_quickstart_keeps_its_ids() -> None:
-    study = read_study(STUDIES / "quickstart.yaml")
+    study = as_earlier(read_study(STUDIES / "quickstart.yaml"))
     assert golden(study, planned(study)) == FILES["quickstart.yaml"]
 
 
@@ -139,6 +154,6 @@ def test_studies_of_the_repository_keep_their_ids(
     name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(real_data))
-    study = read_study(STUDIES / name)
+    study = as_earlier(read_study(STUDIES / name))
     # The identity holds the absolute path of the data, so it differs between machines.
     assert golden(study, planned(study))[:3] == FILES[name][:3]
