@@ -21,6 +21,7 @@ from distillab.study.planning.plan import Plan
 from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.teacher_draws import TeacherDraws
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
@@ -151,7 +152,7 @@ def summarize_plan(
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
-    notes += plan.notes
+    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -199,6 +200,17 @@ def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, floa
         return {}
     each = plan.draws.teacher_macs * sum(map(pace, planned)) / sum(job.cost for job in planned)
     return {number: number * each for number in plan.draws.options}
+
+
+def _unlabelled_note(plan: Plan) -> list[str]:
+    """Return a sentence on the batches of a study with unlabelled examples; empty for others."""
+    most = max((job.recipe.get("unlabelled", 0) for job in plan.students), default=0)
+    if not most:
+        return []
+    return [
+        f"Batch size, steps and epochs are those of labelled examples. Distilled students get up to {most} "
+        "unlabelled ones per step on top; plain students get the labelled ones alone."
+    ]
 
 
 def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
