@@ -104,7 +104,7 @@ def compute_effects(
     _require_baselines(baselines, rows)
     columns = cell_columns(rows)
     table: list[Row] = []
-    families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
+    families: dict[TestKey, list[tuple[TestKey, Row]]] = defaultdict(list)
     for cell, runs in by_cell(rows, columns).items():
         names = dict(zip(columns, cell, strict=True))
         for method, baseline in contrasts(runs, baselines):
@@ -123,7 +123,9 @@ def compute_effects(
                 effect |= judging.contrast(paired) if state is None else judging.at_look(state, paired)
                 table.append(effect)
                 if paired:
-                    families[metric.name, baseline].append((_test_key(paired, metric.name), effect))
+                    families[metric.name, baseline, names.get("setting")].append(
+                        (_test_key(paired, metric.name), effect)
+                    )
     for family in families.values():
         _adjust(family, 1.0 - confidence)
     return table

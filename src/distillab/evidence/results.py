@@ -13,8 +13,9 @@ from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.effects import compute_effects
 from distillab.evidence.pairs import Row
-from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.schema import effects_schema, results_schema, tuning_schema, write_table
 from distillab.evidence.sequential import Look, look_plan
+from distillab.evidence.tuning import setting_columns, tuning_rows
 from distillab.study.design import Cell, ConditionRecord, Levels
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
@@ -70,8 +71,13 @@ def write_tables(folder: StudyFolder) -> Tables:
         contributions=measurements.contributions,
     )
     tests = list(measurements.further_tests)
-    write_table(rows, results_schema(names, task, tests), folder.results_file)
-    write_table(effects, effects_schema(names, task, looks=bool(spec.looks)), folder.effects_file)
+    tuned = spec.tune is not None
+    write_table(rows, results_schema(names, task, tests, tuned=tuned), folder.results_file)
+    write_table(
+        effects, effects_schema(names, task, looks=bool(spec.looks), tuned=tuned), folder.effects_file
+    )
+    if tuned:
+        write_table(tuning_rows(folder), tuning_schema(names), folder.tuning_file)
     return Tables(rows, effects)
 
 
@@ -189,6 +195,7 @@ class Measurements:
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
             "teacher_run": cell.teacher_run,
+            **setting_columns(cell),
         }
         if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)

@@ -88,6 +88,8 @@ def print_plan(seen: PlanSummary) -> None:
         f"{counted(seen.runs['outputs'], 'set')} of teacher outputs "
         f"(reused {counted(seen.reused_outputs, 'time')})",
     )
+    if seen.tuning:
+        table.add_row("tuning", seen.tuning)
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
     workers = counted(seen.workers, "worker")
@@ -235,6 +237,8 @@ def print_status(found: StudyStatus, now: float) -> None:
     console.print(table)
     if not found.runs.finished:
         console.print(f"so far: {found.runs.text}")
+    if found.tuning and found.tuning.text:
+        console.print(f"{found.tuning.text}; those under the chosen settings are not planned yet")
     console.print(f"{describe_left(found)}; {time_span(sum(found.seconds.values()))} of training time so far")
     if (last := found.last_finished) is not None:
         what = f" ({printable(last.what)})" if last.what else ""

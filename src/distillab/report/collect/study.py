@@ -13,6 +13,7 @@ from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import compute_curves
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
+from distillab.evidence.tuning import headline_rows
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
 from distillab.report.collect.gallery import galleries
@@ -55,6 +56,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
+    every, tables = tables, Tables(headline_rows(tables.results), headline_rows(tables.effects))
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:

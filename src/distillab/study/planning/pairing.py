@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import copy
+import itertools
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 
 from distillab.data.class_map import merges
@@ -26,6 +28,7 @@ class Pairing:
 
     Attributes:
         student: The student's network.
+        label: The student by name.
         start: The trained weights that the student starts from; None for random ones.
         teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
@@ -43,7 +46,7 @@ class Pairing:
         if replicate.sets is None:
             raise ValueError("an excluded condition has no pairings")
         self.context, self.replicate, self.sets = context, replicate, replicate.sets
-        self.provenance, self.student = provenance, student.model
+        self.provenance, self.student, self.label = provenance, student.model, student.label
         transfer = self.sets.transfer
         self.recipe = self.sets.recipe
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
@@ -52,6 +55,12 @@ class Pairing:
         self._must_serve()
         self.start = self._start_of_student(student)
         self.teacher_start = self._start_of_teacher()
+
+    def with_recipe(self, recipe: PlannedRecipe) -> Pairing:
+        """Return the pairing with students trained by another recipe; its teachers stay as they are."""
+        pairing = copy.copy(self)
+        pairing.recipe, pairing._long_recipes = recipe, {}
+        return pairing
 
     # -- teachers -------------------------------------------------------------------------------------------
 
@@ -126,7 +135,7 @@ class Pairing:
         """Return what tells the outputs of a kind of teacher from all others of the study."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
-        return self.teacher_key(kind), images, class_map
+        return self.teacher_key(kind), images, class_map, self.recipe.epochs
 
     def teacher_macs(self, part: TeacherPart, kind: str) -> int:
         """Return multiply-accumulates of the training of a part of a teacher."""
@@ -220,6 +229,15 @@ class Pairing:
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
             context.check(student, whole, False, unlabelled, mixes)
+
+
+def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:
+    """Go through all pairings of a study, those of excluded conditions left out."""
+    teacher, students = context.spec.teacher, context.spec.student_entries
+    for replicate in replicates:
+        if replicate.sets is not None:
+            for provenance, student in itertools.product(teacher.provenance, students):
+                yield Pairing(context, replicate, provenance, student)
 
 
 def _stored_shapes(teacher: TeacherSpec, shapes: OutputShapes) -> OutputShapes:

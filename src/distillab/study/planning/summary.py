@@ -14,6 +14,7 @@ from distillab.data.raw import Progress
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
+from distillab.printable import counted
 from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
@@ -21,6 +22,7 @@ from distillab.study.planning.plan import Plan
 from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.study import StudySpec
+from distillab.study.trial import TUNED
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -58,6 +60,8 @@ class PlanSummary:
         least_students: Student runs up to the first interim analysis.
         least_seconds: Estimated training time up to it.
         least_wall_seconds: Estimated wall time up to it.
+        tuning: What tuning tries, in a sentence; empty without it. Runs and costs are then those under the
+            settings that would cost most.
 
     Example:
         >>> sorted(PlanSummary.__dataclass_fields__)[:3]
@@ -90,6 +94,7 @@ class PlanSummary:
     least_students: int
     least_seconds: float
     least_wall_seconds: float
+    tuning: str = ""
 
 
 def summarize_plan(
@@ -139,6 +144,8 @@ def summarize_plan(
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
     notes += plan.notes
+    described = _tuning(spec, plan)
+    plan = plan.at_most
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -172,6 +179,24 @@ def summarize_plan(
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
+        tuning=described,
+    )
+
+
+def _tuning(spec: StudySpec, plan: Plan) -> str:
+    """Return what tuning tries, in a sentence; empty without it."""
+    tune = spec.tune
+    if tune is None:
+        return ""
+    each = len({trial.number for trial in plan.trials})
+    seeds = spec.tuning_seeds
+    after = len({cell.run for cell in plan.at_most.cells if cell.setting == TUNED and cell.run})
+    return (
+        f"{counted(each, 'setting')} for each of {', '.join(method.label for method in spec.method_specs())}, "
+        f"chosen on val per {tune.per} over {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}): "
+        f"{counted(len(plan.trial_runs), 'run')} of trials, then {counted(after, 'run')} at chosen settings"
+        + (", besides those at default settings" if tune.default_runs else "")
+        + "; all costs are upper bounds"
     )
 
 
@@ -179,7 +204,7 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
     """Return the jobs up to the first interim analysis; all of them if the number of seeds is fixed."""
     if not spec.looks:
         return list(plan.jobs.values())
-    runs = runs_of_first(plan.cells, spec.looks[0])
+    runs = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs)
     needed = needed_for(runs, {name: job.needs for name, job in plan.jobs.items()})
     return [job for name, job in plan.jobs.items() if name in needed]
 

@@ -42,6 +42,7 @@ from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import load_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
+from distillab.study.spec.tuning import TuneSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -69,6 +70,7 @@ class StudySpec(PublicConfig):
         threads: Compute threads of a worker.
         recipe: How networks are trained.
         evidence: How conclusions are drawn.
+        tune: The settings that are tried for every method before methods are compared; None for none.
 
     Raises:
         ValueError: A key or value is not accepted.
@@ -97,6 +99,7 @@ class StudySpec(PublicConfig):
     threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
     evidence: EvidenceSpec = EvidenceSpec()
+    tune: TuneSpec | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
 
@@ -195,6 +198,11 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """The seeds of tuning, none of which is in :attr:`seed_list`; empty without tuning."""
+        return self.tune.seed_list(self.seed_list) if self.tune else ()
+
+    @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at the interim analyses of sequential stopping; empty without it."""
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
@@ -246,6 +254,8 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
+        if self.tune is not None:
+            self.tune.check(specs)
         return specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
@@ -290,7 +300,7 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        _leave_out(values, self, ("task", "order", "threads", "others"))
+        _leave_out(values, self, ("task", "order", "threads", "others", "tune"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.teacher.models:
@@ -363,6 +373,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
     nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    nested["tune"] = TuneSpec
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
