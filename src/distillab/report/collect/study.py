@@ -56,7 +56,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
-    every, tables = tables, Tables(headline_rows(tables.results), headline_rows(tables.effects))
+    tables = Tables(headline_rows(tables.results), headline_rows(tables.effects))
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:

@@ -189,10 +189,10 @@ def _tuning(spec: StudySpec, plan: Plan) -> str:
     if tune is None:
         return ""
     each = len({trial.number for trial in plan.trials})
-    seeds = spec.tuning_seeds
+    seeds = tune.seed_list(spec.seed_list)
     after = len({cell.run for cell in plan.at_most.cells if cell.setting == TUNED and cell.run})
     return (
-        f"{counted(each, 'setting')} for each of {', '.join(method.label for method in spec.method_specs())}, "
+        f"{counted(each, 'setting')} for each of {', '.join(map(str, spec.method_specs()))}, "
         f"chosen on val per {tune.per} over {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}): "
         f"{counted(len(plan.trial_runs), 'run')} of trials, then {counted(after, 'run')} at chosen settings"
         + (", besides those at default settings" if tune.default_runs else "")

@@ -79,7 +79,7 @@ class Tuning:
         tuning seed after the other, and at least one run under each seed.
         """
         conditions = list[Replicate]()
-        seeds = self.context.spec.tuning_seeds
+        seeds = self.tune.seed_list(self.context.spec.seed_list)
         for replicate in expand(self.context, seeds):
             conditions.append(without_tests(replicate))
         if self.tune.per_condition:

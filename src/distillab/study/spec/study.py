@@ -198,11 +198,6 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
-    def tuning_seeds(self) -> tuple[int, ...]:
-        """The seeds of tuning, none of which is in :attr:`seed_list`; empty without tuning."""
-        return self.tune.seed_list(self.seed_list) if self.tune else ()
-
-    @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at the interim analyses of sequential stopping; empty without it."""
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
