@@ -22,10 +22,14 @@ from distillab.study.planning.numerics import choose_numerics
 from distillab.study.planning.pairing import Pairing, pairings_of
 from distillab.study.planning.planner import Planner
 from distillab.study.planning.replicate import Replicate, expand
+from distillab.study.planning.splits import Splits
 from distillab.study.planning.storage import Storage, choose_storage
+from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
 from distillab.study.planning.tuning import Tuning
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.choices import with_replicates
+from distillab.study.spec.draws import Replicates
 from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
 from distillab.study.trial import DEFAULT, Choice, GroupKey, Trial, runs_of
@@ -51,6 +55,8 @@ class Plan:
         most_tuned: The part of the plan that follows tuning, under the settings that would cost most; None
             without tuning. It is planned anew once the settings are chosen.
         numerics_used: The numerics of each network; of networks without a choice under the name "".
+        draws: How many ``full`` teachers there are, and why; None if that was not considered.
+        split_drawn: Whether seeds have different train/val splits.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -71,6 +77,8 @@ class Plan:
     trials: tuple[Trial, ...] = ()
     most_tuned: TunedPart | None = None
     numerics_used: Mapping[str, NumericsConfig] = field(default_factory=dict)
+    draws: TeacherDraws | None = None
+    split_drawn: bool = False
 
     def __repr__(self) -> str:
         students, teachers = counted(len(self.students), "student"), counted(len(self.teachers), "teacher")
@@ -158,6 +166,7 @@ class Outline:
         context: What all conditions share.
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
+        draws: How many ``full`` teachers there are.
         trial: What a given teacher is worth on the data; None if the teacher is trained.
         tuning: What the study tunes; None for nothing.
         trial_replicates: The conditions under each seed of tuning.
@@ -176,6 +185,7 @@ class Outline:
     context: PlanContext
     replicates: tuple[Replicate, ...]
     storage: Storage
+    draws: TeacherDraws
     trial: TeacherTrial | None = None
     tuning: Tuning | None = None
     trial_replicates: tuple[Replicate, ...] = ()
@@ -204,13 +214,13 @@ class Outline:
         must_have_targets(dataset, task)
         given = open_given_teacher(spec, dataset)
         trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
-        context = PlanContext(given.spec if given else spec, dataset)
         with single_threaded():
-            replicates = tuple(_reported(expand(context), context.replicate_count, progress))
-            tuning = Tuning(context) if spec.tune else None
+            whole = given.spec if given else spec
+            context, replicates, draws = _expanded(whole, dataset, progress)
+            tuning = Tuning(context) if whole.tune else None
             tried = tuple(tuning.replicates()) if tuning else ()
             storage = choose_storage(context, lambda: _pairings(context, tuning, replicates, tried))
-        return cls(context, replicates, storage, trial, tuning, tried)
+        return cls(context, replicates, storage, draws, trial, tuning, tried)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -247,6 +257,8 @@ class Outline:
             trials,
             most,
             {**configs, "": usual},
+            self.draws,
+            Splits(self.context.spec, self.context.dataset).is_drawn,
         )
 
     def tuned(
@@ -282,6 +294,24 @@ class Outline:
             for name, change in changes.items()
             if change
         ]
+
+
+def _expanded(
+    spec: StudySpec, dataset: Dataset, progress: Progress | None
+) -> tuple[PlanContext, tuple[Replicate, ...], TeacherDraws]:
+    """Return the context and the replicates of a study with the number of its ``full`` teachers."""
+    written = spec.teacher.replicates
+
+    def expanded(replicates: Replicates) -> tuple[PlanContext, tuple[Replicate, ...]]:
+        context = PlanContext(with_replicates(spec, replicates), dataset)
+        return context, tuple(_reported(expand(context), context.replicate_count, progress))
+
+    context, replicates = expanded("each" if written == "auto" else written)
+    first = (each for each in replicates if each.number == 0)
+    draws = draw_teachers(written, pairings_of(context, first), len(spec.seed_list))
+    if draws.replicates != context.spec.teacher.replicates:  # the splits may be others
+        context, replicates = expanded(draws.replicates)
+    return context, replicates, draws
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:

@@ -183,11 +183,14 @@ class JobRunner:
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
-        which = job.inputs.train if isinstance(job, TeacherJob) else "transfer"
-        train = roles.transfer if which == "transfer" else roles.teacher[which]
+        train = roles.transfer
+        if isinstance(job, TeacherJob) and job.inputs.train != "transfer":
+            train = roles.teacher[job.inputs.train]
+        elif isinstance(job, StudentJob) and job.inputs.train == "labelled":
+            train = roles.labelled
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
-            val, tests = roles.tests_of_teacher(self.folder.dataset, train)
+            val, tests = roles.tests_of_teacher(train)
         _check_planned(job, train)
         planned = job.eval if isinstance(job, OutputsJob) else job.sets.eval
         tests = {name: images for name, images in tests.items() if name in planned}  # none in tuning
