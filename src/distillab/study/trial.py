@@ -202,6 +202,6 @@ def _mean(values: Sequence[float | None]) -> float:
     return fmean(known) if known and len(known) == len(values) else -math.inf
 
 
-def runs_of(trials: Iterable[Trial]) -> Iterator[str]:
+def trial_runs(trials: Iterable[Trial]) -> Iterator[str]:
     """Go through the distinct runs of trials: what does not depend on a teacher is tried once for all."""
     return iter(dict.fromkeys(trial.run for trial in trials if trial.run is not None))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distillab.canonical import JsonObject, canonical_json
 from distillab.study.ledger import JobState
-from distillab.study.trial import Choice, GroupKey, Trial, runs_of
+from distillab.study.trial import Choice, GroupKey, Trial, trial_runs
 
 if TYPE_CHECKING:  # the record is read by commands that do not wait for torch
     from distillab.study.ledger.reader import LedgerReader
@@ -40,7 +40,7 @@ class TuningRecord:
     @property
     def runs(self) -> tuple[str, ...]:
         """The distinct runs of the trials."""
-        return tuple(runs_of(self.trials))
+        return tuple(trial_runs(self.trials))
 
 
 @dataclass(frozen=True)

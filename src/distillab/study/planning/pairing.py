@@ -33,6 +33,7 @@ class Pairing:
         teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
         recipe: The recipe of students that learn from a teacher.
+        labelled_recipe: That of students that learn from labels alone.
         costs: Costs of networks for what the student sees.
         class_map: From the classes of the study's teacher to the student's, if they differ.
 
@@ -48,7 +49,7 @@ class Pairing:
         self.context, self.replicate, self.sets = context, replicate, replicate.sets
         self.provenance, self.student, self.label = provenance, student.model, student.label
         transfer = self.sets.transfer
-        self.recipe = self.sets.recipe
+        self.recipe, self.labelled_recipe = self.sets.recipe, self.sets.labelled_recipe
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
         self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
@@ -56,10 +57,15 @@ class Pairing:
         self.start = self._start_of_student(student)
         self.teacher_start = self._start_of_teacher()
 
-    def with_recipe(self, recipe: PlannedRecipe) -> Pairing:
-        """Return the pairing with students trained by another recipe; its teachers stay as they are."""
+    def with_recipes(self, recipe: PlannedRecipe, labelled: PlannedRecipe) -> Pairing:
+        """Return the pairing with students trained by other recipes; its teachers stay as they are.
+
+        Args:
+            recipe: The recipe of students whose batches hold unlabelled examples, if there are any.
+            labelled: The recipe of the others.
+        """
         pairing = copy.copy(self)
-        pairing.recipe, pairing._long_recipes = recipe, {}
+        pairing.recipe, pairing.labelled_recipe, pairing._long_recipes = recipe, labelled, {}
         return pairing
 
     # -- teachers -------------------------------------------------------------------------------------------
@@ -163,7 +169,7 @@ class Pairing:
     def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
         match the compute of distillation."""
-        usual = self.recipe if method.learns_unlabelled else self.sets.labelled_recipe
+        usual = self.recipe if method.learns_unlabelled else self.labelled_recipe
         if not method.matches_compute:
             return usual
         if method not in self._long_recipes:

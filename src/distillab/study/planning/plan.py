@@ -32,7 +32,7 @@ from distillab.study.spec.choices import with_replicates
 from distillab.study.spec.draws import Replicates
 from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
-from distillab.study.trial import DEFAULT, Choice, GroupKey, Trial, runs_of
+from distillab.study.trial import DEFAULT, Choice, GroupKey, Trial, trial_runs
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.numerics.device import single_threaded
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -128,7 +128,7 @@ class Plan:
     @property
     def trial_runs(self) -> tuple[str, ...]:
         """The distinct runs of the trials."""
-        return tuple(runs_of(self.trials))
+        return tuple(trial_runs(self.trials))
 
     @property
     def at_most(self) -> Plan:

@@ -13,7 +13,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.pairing import Pairing, pairings_of
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.replicate import Replicate, ReplicateSets, TeacherSet, expand
+from distillab.study.planning.replicate import Replicate, TeacherSet, expand
 from distillab.study.spec.tuning import Designer
 from distillab.study.trial import Choice, GroupKey, Setting, group_key
 
@@ -70,7 +70,7 @@ class Tuning:
         """Return a pairing and a method under a setting; for the default setting they stay as they are."""
         if number == 0:
             return pairing, method
-        return pairing.with_recipe(self._recipe(pairing.recipe, setting)), self._method(method, setting)
+        return self._under(pairing, setting), self._method(method, setting)
 
     def replicates(self) -> Iterator[Replicate]:
         """Go through the replicates of tuning, which have no test sets.
@@ -94,7 +94,7 @@ class Tuning:
         for pairing in pairings_of(self.context, replicates):
             length = max((1.0, *self.tune.length))
             setting = Setting(pairing.recipe.resolved.lr, length, pairing.recipe.resolved.weight_decay)
-            yield pairing if length == 1.0 else pairing.with_recipe(self._recipe(pairing.recipe, setting))
+            yield pairing if length == 1.0 else self._under(pairing, setting)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -103,6 +103,10 @@ class Tuning:
             return self._designer.settings(lr, weight_decay)
         except RequestError as error:
             raise error.within(self.context.spec.where) from error
+
+    def _under(self, pairing: Pairing, setting: Setting) -> Pairing:
+        recipe, labelled = (self._recipe(each, setting) for each in (pairing.recipe, pairing.labelled_recipe))
+        return pairing.with_recipes(recipe, labelled)
 
     def _recipe(self, recipe: PlannedRecipe, setting: Setting) -> PlannedRecipe:
         key = recipe, setting.lr, setting.length, setting.weight_decay
@@ -142,8 +146,12 @@ def without_tests(replicate: Replicate) -> Replicate:
         for which, taught in sets.teachers.items()
         if which != "full"
     }
-    digests = replace(sets.digests, eval={})
-    tested: ReplicateSets = replace(
-        sets, digests=digests, eval_images={}, n_eval=0, teachers={**sets.teachers, **own}
+    untested = replace(
+        sets,
+        digests=replace(sets.digests, eval={}),
+        labelled_digests=replace(sets.labelled_digests, eval={}),
+        eval_images={},
+        n_eval=0,
+        teachers={**sets.teachers, **own},
     )
-    return replace(replicate, sets=tested)
+    return replace(replicate, sets=untested)

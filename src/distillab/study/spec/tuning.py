@@ -22,8 +22,8 @@ SHARED = ("lr", "length", "weight_decay")
 _DIGITS = 3  # of values between those that were written
 
 Axes = dict[str, tuple[Any, ...]]
-Point = tuple[Any, ...]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+GridPoint = tuple[Any, ...]
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class TuneSpec(BaseModel):
@@ -53,8 +53,8 @@ class TuneSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    lr: tuple[Positive, ...] = ()
-    length: tuple[Positive, ...] = ()
+    lr: tuple[PositiveNumber, ...] = ()
+    length: tuple[PositiveNumber, ...] = ()
     weight_decay: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
     methods: Mapping[str, Mapping[str, tuple[Any, ...]]] = Field(default_factory=dict)
     budget: int = Field(ge=1)
@@ -185,7 +185,7 @@ class Designer:
 class _Grid:
     """All combinations of some values, the default one first."""
 
-    def __init__(self, axes: Axes, default: Point) -> None:
+    def __init__(self, axes: Axes, default: GridPoint) -> None:
         self.axes, self.default = axes, default
         size = math.prod(map(len, axes.values()))
         if size > MOST_SETTINGS:
@@ -255,18 +255,18 @@ def _with_middle(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _spread(points: Sequence[Point], number: int, *, given: int = 1) -> list[Point]:
+def _spread(points: Sequence[GridPoint], number: int, *, given: int = 1) -> list[GridPoint]:
     """Return some points: the first ``given`` ones, and others such that the values of each axis occur about
     equally often. Ties are broken by the content of the points, so that nothing but the grid decides."""
     taken, left = list(points[:given]), list(points[given:])
     order = {point: spec_id(list(point)) for point in left}
     counts: dict[tuple[int, Any], int] = {}
 
-    def take(point: Point) -> None:
+    def take(point: GridPoint) -> None:
         for axis in enumerate(point):
             counts[axis] = counts.get(axis, 0) + 1
 
-    def often(point: Point) -> int:
+    def often(point: GridPoint) -> int:
         return sum(counts.get(axis, 0) for axis in enumerate(point))
 
     for point in taken:
