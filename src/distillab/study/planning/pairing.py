@@ -102,11 +102,13 @@ class Pairing:
         return self.context.starts.start(entry, costs, "teacher")
 
     def teacher_seed(self, part: str, kind: str) -> int:
-        """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
-        several; others to the replicate."""
+        """Return the seed of a part of a teacher. ``full`` teachers belong to seeds in turn, given ones to the
+        study, others to the replicate."""
         spec, seed = self.context.spec, self.context.seed
         if kind == "study" and self.provenance != "same":
-            return seed(part, spec.seed, "full", spec.turns.teacher(self.replicate.record.seed))
+            given = self.provenance == "external"
+            number = 0 if given else spec.turns.teacher(self.replicate.record.seed)
+            return seed(part, spec.seed, "full", number)
         return seed(part, spec.seed, kind, self.replicate.record.seed)
 
     def teacher_key(self, kind: str) -> Hashable:
