@@ -32,7 +32,8 @@ def results_schema(
 
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
-    (the id of the teacher's training), accuracies of
+    (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
+    which several jobs may test), accuracies of
     frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
     further test sets, such as ``accuracy.NAME``.
 
@@ -59,6 +60,7 @@ def results_schema(
         | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
+        | _texts("teacher_weights")
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
@@ -132,6 +134,35 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
         | _texts("verdict_family")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {})
+        | (_texts("setting") if tuned else {}),
+    )
+
+
+def level_effects_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``level_effects.parquet``, one row per difference of a gain between levels.
+
+    The column of the row's own ``factor`` has its level; ``level`` and ``reference`` have both levels as
+    text. A row of a trend has the level ``trend``, and null in the factor's column.
+
+    Args:
+        factors: The factors of the study.
+        tuned: Whether the study tunes its methods. It then has the column ``setting``.
+
+    Example:
+        >>> level_effects_schema(["size"]).names[:5]
+        ['dataset', 'factor', 'level', 'reference', 'factor.size']
+    """
+    return _schema(
+        "level effects",
+        _texts("dataset", "factor", "level", "reference")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
+        | {"n_pairs": pa.int64()}
+        | _numbers(["difference", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | _texts("verdict", "verdict_family")
+        | _numbers(["gain", "gain_reference", "ci_low_same_test", "ci_high_same_test", "p_verdict"])
+        | {"n_teachers": pa.int64(), "shared_examples": pa.float64(), "n_tests": pa.int64()}
+        | _texts("undecided_because")
         | (_texts("setting") if tuned else {}),
     )
 

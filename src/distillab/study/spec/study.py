@@ -25,6 +25,7 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.contrasts import check_contrasts
 from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
@@ -284,9 +285,10 @@ class StudySpec(PublicConfig):
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
-    def weights_path(self) -> Path | None:
-        """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
+    def weights_path(self, number: int = 0) -> Path | None:
+        """Return the path of the weights of one of the external teachers, or None."""
+        files = self.teacher.files
+        return located(self._base / files[number]) if files else None
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -323,8 +325,8 @@ class StudySpec(PublicConfig):
             del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
-        if self.teacher.weights is not None:
-            values["teacher"]["weights"] = str(self.weights_path())
+        if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
+            values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
 
     def _placed(self, entry: Any) -> Any:
@@ -366,6 +368,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        check_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:
