@@ -6,21 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from distillab.api.given import GivenStudy
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.evidence.pairs import FACTOR
-from distillab.evidence.results import Tables, write_tables
-from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
 from distillab.models.object_files import naming_given_networks
 from distillab.notebook import Show, html_table, notebook_progress
-from distillab.report.collect.study import collect_contents
-from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
@@ -28,6 +23,10 @@ from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
+
+# Statistics and the report take a second to import, and are not needed before something has been trained.
+if TYPE_CHECKING:
+    from distillab.evidence import Tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,6 +39,7 @@ class Finished:
         tables: The rows of ``results.parquet`` and ``effects.parquet``.
 
     Example:
+        >>> from distillab.evidence import Tables
         >>> folder = StudyFolder(Path("runs/demo"))
         >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], [])).report.as_posix()
         'runs/demo/report.html'
@@ -67,6 +67,8 @@ class Finished:
 
     def _repr_html_(self) -> str:
         """Return how the runs ended, and the gains, as notebooks show them."""
+        from distillab.evidence.pairs import FACTOR
+
         rows = [
             (
                 str(row["method"]),
@@ -241,6 +243,8 @@ def _show_loading(show: Show, what: str, done: int, total: int) -> None:
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
     """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
+    from distillab.evidence.stopping import interim_analysis
+
     with raising_disk_full(folder.path):
         return interim_analysis(folder)
 
@@ -257,6 +261,10 @@ def conclude(folder: StudyFolder) -> Finished:
         Traceback (most recent call last):
         distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
+    from distillab.evidence.results import write_tables
+    from distillab.report.collect.study import collect_contents
+    from distillab.report.page.page import write_report
+
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_report(collect_contents(folder, tables), folder.report_file)
