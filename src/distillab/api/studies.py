@@ -250,7 +250,7 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
+    """Measure what has run, and write the tables and ``report.html``.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -262,11 +262,13 @@ def conclude(folder: StudyFolder) -> Finished:
         distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
     from distillab.evidence.results import write_tables
+    from distillab.evidence.training_curves import write_curves
     from distillab.report.collect.study import collect_contents
     from distillab.report.page.page import write_report
 
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
+        write_curves(folder)
         write_report(collect_contents(folder, tables), folder.report_file)
     return Finished(folder, outcome(folder), tables)
 

@@ -47,6 +47,7 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.curves_file = path / "curves.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)
