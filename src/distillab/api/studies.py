@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from distillab.api.given import GivenStudy
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
 from distillab.forkserver import is_loading_main
@@ -26,7 +27,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 # Statistics and the report take a second to import, and are not needed before something has been trained.
 if TYPE_CHECKING:
-    from distillab.evidence import Tables
+    from distillab.evidence import Answer, Tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +37,8 @@ class Finished:
     Attributes:
         folder: The study's folder.
         outcome: How its runs ended.
-        tables: The rows of ``results.parquet`` and ``effects.parquet``.
+        tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
+        answer: The first screen of the report in words.
 
     Example:
         >>> from distillab.evidence import Tables
@@ -50,6 +52,7 @@ class Finished:
     folder: StudyFolder
     outcome: Outcome
     tables: Tables
+    answer: Answer = field(default_factory=lambda: _no_answer())
 
     @property
     def report(self) -> Path:
@@ -65,8 +68,26 @@ class Finished:
         ended = self.outcome
         return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
 
+    def as_dict(self) -> JsonObject:
+        """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
+
+        Example:
+            >>> from distillab.evidence import Tables
+            >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
+            >>> list(finished.as_dict())
+            ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
+        """
+        return {
+            "headline": self.answer.headline,
+            "estimand": self.answer.estimand,
+            "differences": list(self.answer.differences),
+            "report": str(self.report),
+            "effects": self.tables.effects,
+            "level_effects": self.tables.level_effects,
+        }
+
     def _repr_html_(self) -> str:
-        """Return how the runs ended, and the gains, as notebooks show them."""
+        """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
         from distillab.evidence.pairs import FACTOR
 
         rows = [
@@ -82,7 +103,30 @@ class Finished:
             for row in self.tables.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
-        return html_table(self._summary, rows, header)
+        return html_table(self._summary, rows, header) + self._differences()
+
+    def _differences(self) -> str:
+        """Return the differences between levels as a table; empty if there are none."""
+        rows = [
+            (
+                str(row["method"]),
+                f"{row['factor']} {row['level']}, not {row['reference']}",
+                str(row["metric"]),
+                _points(row["difference"]),
+                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in self.tables.level_effects
+        ]
+        header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
+        return html_table("Differences between levels", rows, header) if rows else ""
+
+
+def _no_answer() -> Answer:
+    from distillab.evidence import Answer
+
+    return Answer("")
 
 
 def _points(gain: float | None) -> str:
@@ -255,7 +299,7 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write the tables and ``report.html``.
+    """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -274,8 +318,9 @@ def conclude(folder: StudyFolder) -> Finished:
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_curves(folder)
-        write_report(collect_contents(folder, tables), folder.report_file)
-    return Finished(folder, outcome(folder), tables)
+        contents = collect_contents(folder, tables)
+        write_report(contents, folder.report_file)
+    return Finished(folder, outcome(folder), tables, contents.answer)
 
 
 def report(path: str | Path) -> Finished:
