@@ -249,7 +249,9 @@ def distill(
         entry["normalization"] = {"mean": list(mean), "std": list(std)}
     if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
         entry.setdefault("provenance", "full")
-    values: dict[str, object] = {"study": "distill", **keys}
+        entry.setdefault("replicates", 1)
+    # The student with the best score on val is chosen among the seeds, so all have the same val examples.
+    values: dict[str, object] = {"study": "distill", "draws": {"split": "shared"}, **keys}
     values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
     values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
     study = Study(**values)

@@ -30,7 +30,8 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
 
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
-    (the id of the teacher's training), accuracies of
+    (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
+    which several jobs may test), accuracies of
     frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
     further test sets, such as ``accuracy.NAME``.
 
@@ -55,6 +56,7 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
+        | _texts("teacher_weights")
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),

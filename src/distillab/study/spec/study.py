@@ -283,9 +283,10 @@ class StudySpec(PublicConfig):
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
-    def weights_path(self) -> Path | None:
-        """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
+    def weights_path(self, number: int = 0) -> Path | None:
+        """Return the path of the weights of one of the external teachers, or None."""
+        files = self.teacher.files
+        return located(self._base / files[number]) if files else None
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -322,8 +323,8 @@ class StudySpec(PublicConfig):
             del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
-        if self.teacher.weights is not None:
-            values["teacher"]["weights"] = str(self.weights_path())
+        if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
+            values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
 
     def _placed(self, entry: Any) -> Any:
