@@ -292,14 +292,10 @@ def _show_loading(show: Show, what: str, done: int, total: int) -> None:
 
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
-<<<<<<< HEAD
     """Return True if more runs were admitted: those under settings that tuning chose, or those that an
     interim analysis of a study with sequential stopping wants."""
-=======
-    """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
     from distillab.evidence.stopping import interim_analysis
 
->>>>>>> main
     with raising_disk_full(folder.path):
         return choose_settings(folder) or interim_analysis(folder)
 

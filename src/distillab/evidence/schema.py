@@ -138,9 +138,6 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
     )
 
 
-<<<<<<< HEAD
-def level_effects_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
-=======
 def curves_schema() -> pa.Schema:
     """Return the columns of ``curves.parquet``, one row per point of a curve and split.
 
@@ -158,8 +155,7 @@ def curves_schema() -> pa.Schema:
     )
 
 
-def level_effects_schema(factors: Factors) -> pa.Schema:
->>>>>>> main
+def level_effects_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``level_effects.parquet``, one row per difference of a gain between levels.
 
     The column of the row's own ``factor`` has its level; ``level`` and ``reference`` have both levels as

@@ -50,11 +50,8 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
-<<<<<<< HEAD
         self.tuning_file = path / "tuning.parquet"
-=======
         self.curves_file = path / "curves.parquet"
->>>>>>> main
         self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"

@@ -321,11 +321,7 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-<<<<<<< HEAD
-        leave_out(values, self, ("task", "order", "threads", "others", "tune"))
-=======
-        leave_out(values, self, ("task", "order", "threads", "others", "curves"))
->>>>>>> main
+        leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.draws == SHARED_DRAWS:  # as in all studies before the key
@@ -384,13 +380,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
-<<<<<<< HEAD
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
-    nested |= {"tune": TuneSpec, "draws": Draws}
-=======
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec}
-    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec}
->>>>>>> main
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
