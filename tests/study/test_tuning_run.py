@@ -82,7 +82,7 @@ def test_tables_hold_both_settings_of_both_arms(tuned: Tuned) -> None:
     assert all(row["tuned_lr"] is row["tuned_steps"] is row["tuned_keys"] is None for row in default)
     chosen = [row for row in tuned.rows if row["setting"] == "tuned"]
     assert {(row["tuned_steps"], row["tuned_length"], row["tuned_keys"]) for row in chosen} == {
-        (20, 1.0, "{}")
+        (12, 1.0, "{}")
     }
     accuracy = [row for row in tuned.effects if row["metric"] == "accuracy"]
     assert [(row["setting"], row["method"], row["n_pairs"]) for row in accuracy] == [

@@ -228,8 +228,7 @@ class StudySpec(PublicConfig):
 
     @property
     def worker_threads(self) -> int:
-        """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
-        for each other, and all workers give the same numbers."""
+        """Compute threads of a worker; ``auto`` is one, since threads would wait for each other."""
         return 1 if self.threads == "auto" else self.threads
 
     @property
@@ -273,9 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        if self.tune is not None:
-            self.tune.check(specs)
-        return specs
+        return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""

@@ -118,14 +118,16 @@ class TuneSpec(BaseModel):
         written = self.methods.get(method.label, self.methods.get(method.name, {}))
         return {method.canonical_key(key): values for key, values in written.items()}
 
-    def check(self, methods: Sequence[MethodSpec]) -> None:
-        """Raise RequestError unless every name, key and value under ``methods`` is one of the study's."""
+    def checked(self, methods: list[MethodSpec]) -> list[MethodSpec]:
+        """Return the methods of a study. Raises RequestError unless every name, key and value to tune is one
+        of theirs."""
         known = {method.label for method in methods} | {method.name for method in methods}
         for name in self.methods:
             if name not in known:
                 raise unknown_name("method", name, known, where="tune.methods")
         for method in methods:
             self.variants(method)
+        return methods
 
     def variants(self, method: MethodSpec) -> list[MethodSpec]:
         """Return a method with each value of its own keys, one at a time. Raises RequestError."""
