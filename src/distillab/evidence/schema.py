@@ -102,6 +102,23 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
     )
 
 
+def curves_schema() -> pa.Schema:
+    """Return the columns of ``curves.parquet``, one row per point of a curve and split.
+
+    Curves belong to students (``run_id`` is that of ``results.parquet``) and to teachers (it is their
+    ``teacher_run``). ``split`` is ``val`` or the name of a test set, ``seconds`` those of training until the
+    point, and ``score`` the primary metric.
+
+    Example:
+        >>> curves_schema().names
+        ['run_id', 'kind', 'model', 'epoch', 'step', 'seconds', 'split', 'score']
+    """
+    numbers = {"epoch": pa.int64(), "step": pa.int64(), "seconds": pa.float64()}
+    return _schema(
+        "curves", _texts("run_id", "kind", "model") | numbers | _texts("split") | _numbers(["score"])
+    )
+
+
 def level_effects_schema(factors: Factors) -> pa.Schema:
     """Return the columns of ``level_effects.parquet``, one row per difference of a gain between levels.
 
