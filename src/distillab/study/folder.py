@@ -20,11 +20,12 @@ from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, tuned_plan
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_replicates
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full
+from distillab.study.tuning_record import TuningRecord, read_tuning, tuning_meta
 from distillab.training.numerics.device import single_threaded
 
 
@@ -49,6 +50,8 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.tuning_file = path / "tuning.parquet"
+        self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
@@ -135,6 +138,12 @@ class StudyFolder:
         with self.ledger() as ledger:
             return tuple(json.loads(ledger.meta("starts") or "[]"))
 
+    @property
+    def tuning(self) -> TuningRecord | None:
+        """The trials of a study that tunes its methods, and what was chosen; None for others."""
+        with self.ledger() as ledger:
+            return read_tuning(ledger)
+
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
@@ -148,7 +157,9 @@ class StudyFolder:
     def conditions(self) -> Conditions:
         """The conditions of the study, which derive their examples from the data."""
         spec, dataset = self.spec, self.dataset
-        return Conditions(dataset, teacher=given_teacher(spec, dataset), read=Splits(spec, dataset).of_seed)
+        return Conditions(
+            dataset, teacher=given_teacher(spec, dataset), read=SeedSplits(spec, dataset).of_seed
+        )
 
     def job(self, run_id: str) -> Job:
         """Return a job by its id.
@@ -202,6 +213,8 @@ class StudyFolder:
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         if plan.starts:
             meta["starts"] = json.dumps(plan.starts)
+        if spec.tune:
+            meta |= tuning_meta(plan.trials, plan.numerics_used)
         with self.ledger() as ledger:
-            first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
+            first = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +19,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
@@ -111,17 +111,21 @@ class Replicate:
     excluded: str | None
 
 
-def expand(context: PlanContext) -> Iterator[Replicate]:
+def expand(context: PlanContext, seeds: Sequence[int] | None = None) -> Iterator[Replicate]:
     """Make every replicate of a study, seeds in the outer loop: a study that is stopped half way then holds
     whole replicates of every condition.
+
+    Args:
+        context: The study on its data.
+        seeds: The seeds; by default those of the study.
 
     Raises:
         RequestError: A level that the data cannot reach, or roles that do not fit each other.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
-    splits = Splits(context.spec, dataset)
+    splits = SeedSplits(context.spec, dataset)
     conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
-    for number, seed in enumerate(context.spec.seed_list):
+    for number, seed in enumerate(context.spec.seed_list if seeds is None else seeds):
         for chain in itertools.product(*context.levels):
             condition = Condition(chain, seed)
             yield _replicate(context, condition, conditions.roles(condition), number)

@@ -42,9 +42,11 @@ from distillab.study.spec.forms import (
     with_paths,
 )
 from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
+from distillab.study.spec.tuning import TuneSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -74,7 +76,9 @@ class StudySpec(PublicConfig):
             do so in the same order.
         threads: Compute threads of a worker.
         recipe: How networks are trained.
+        curves: What is kept of networks while they train.
         evidence: How conclusions are drawn.
+        tune: The settings that are tried for every method before methods are compared; None for none.
 
     Raises:
         ValueError: A key or value is not accepted.
@@ -103,7 +107,9 @@ class StudySpec(PublicConfig):
     order: Literal["seed", "shared"] = "seed"
     threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
+    curves: CurvesSpec = CurvesSpec()
     evidence: EvidenceSpec = EvidenceSpec()
+    tune: TuneSpec | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
 
@@ -222,8 +228,7 @@ class StudySpec(PublicConfig):
 
     @property
     def worker_threads(self) -> int:
-        """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
-        for each other, and all workers give the same numbers."""
+        """Compute threads of a worker; ``auto`` is one, since threads would wait for each other."""
         return 1 if self.threads == "auto" else self.threads
 
     @property
@@ -267,7 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        return specs
+        return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""
@@ -280,9 +285,10 @@ class StudySpec(PublicConfig):
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
-    def weights_path(self) -> Path | None:
-        """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
+    def weights_path(self, number: int = 0) -> Path | None:
+        """Return the path of the weights of one of the external teachers, or None."""
+        files = self.teacher.files
+        return located(self._base / files[number]) if files else None
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -312,15 +318,15 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        leave_out(values, self, ("task", "order", "threads", "others"))
+        leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.draws == SHARED_DRAWS:  # as in all studies before the key
             del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
-        if self.teacher.weights is not None:
-            values["teacher"]["weights"] = str(self.weights_path())
+        if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
+            values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
 
     def _placed(self, entry: Any) -> Any:
@@ -331,10 +337,9 @@ class StudySpec(PublicConfig):
 
     @property
     def identity(self) -> str:
-        """Content address of everything but the name, the notes and the evidence: two files with the same
-        identity are the same study."""
-        values = {k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")}
-        return spec_id(portable(values))
+        """Content address of all that can change a number: files with the same identity are one study."""
+        unrelated = ("study", "notes", "curves", "evidence")
+        return spec_id(portable({k: v for k, v in self.canonical().items() if k not in unrelated}))
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
@@ -372,8 +377,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
-    nested["draws"] = Draws
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
