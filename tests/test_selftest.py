@@ -90,14 +90,14 @@ def test_intervals_that_ignore_draws_fail(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(studies, "compute_effects", of_seeds)
     lab = simulated(teacher_sd=0.08, example_sd=0.2)
-    assert shares(lab, pairs=10)["few"] < 0.8
-    lines = measure_lab(lab, LabSize(studies=60, test_size=150), 10, reduced=True)
+    lines = measure_lab(lab, LabSize(studies=40, test_size=150), 10, reduced=True)
+    assert next(line.share for line in lines if line.teachers == "few") < 0.8
     assert not all(line.passed for line in lines)
 
 
-def test_students_that_differ_by_chance_are_seldom_told_apart() -> None:
+def test_students_that_differ_by_chance_seldom_get_a_verdict() -> None:
     # One of the two is better for every seed; which one counts as distilled is drawn, so the true gain is 0.
-    assert shares(simulated(shift=0.02), pairs=6, studies=100)["none"] < 0.12
+    assert shares(simulated(shift=0.02), pairs=6)["none"] < 0.15
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_command_prints_a_table_and_fails_with_a_line(
 ) -> None:
     monkeypatch.setattr(selftest, "size_for", lambda minutes: TINY)
     trained.save(tmp_path / "lab-2-3-10.npz")  # is not trained again
-    code = execute(["selftest", "--out", str(tmp_path), "--json"])
+    code = execute(["selftest", "--out", str(tmp_path), "--workers", "1", "--json"])
     printed = json.loads(capsys.readouterr().out)
     assert printed["networks"] == TINY.networks and printed["reduced"] is True
     assert len(printed["lines"]) == 16

@@ -262,6 +262,7 @@ def selftest_command(
         Path | None, typer.Option("--out", metavar="DIR", help="Keep the table and the networks' outputs.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="With less than 20, a reduced selftest.")] = 20.0,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     as_json: AsJson = False,
 ) -> None:
     """Check on small trained networks that intervals and verdicts are right as often as they should be."""
@@ -269,7 +270,7 @@ def selftest_command(
     from distillab.terminal import load_progress, print_selftest
 
     with load_progress() as progress:
-        found = run_selftest(out, minutes=minutes, on_progress=progress)
+        found = run_selftest(out, minutes=minutes, workers=workers, on_progress=progress)
     if as_json:
         _print_json(found.as_dict())
     else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -25,7 +26,9 @@ FULL_MINUTES = 20.0
 LEAST = LabSize(teachers=3, seeds=6, test_images=50, studies=40, test_size=100)
 TABLE = "selftest.csv"
 
-OnProgress = Callable[[str, int, int], None]
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+OnStage = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is."""
 
 
@@ -112,7 +115,7 @@ def run_selftest(
     *,
     minutes: float = FULL_MINUTES,
     workers: int = 2,
-    on_progress: OnProgress | None = None,
+    on_progress: OnStage | None = None,
 ) -> SelfTest:
     """Train a laboratory of small networks, draw studies from it, and measure how often these are right.
 
@@ -142,42 +145,71 @@ def run_selftest(
                 allowed="a folder you can write",
             ) from error
     reduced = size != LabSize()
-    lines: list[Line] = []
-    with ProcessPoolExecutor(workers, workers_context(), initializer=_begin_worker) as pool:
-        lab = _lab(size, out, pool, workers, on_progress)
-        waiting = [pool.submit(measure_lab, lab, size, pairs, reduced=reduced) for pairs in PAIRS]
-        for done, future in enumerate(waiting):
+    with _Workers(workers) as pool:
+        lab = _lab(size, out, pool, on_progress)
+        lines: list[Line] = []
+        measured = pool.map(partial(_measured, lab, size, reduced), PAIRS)
+        for done in range(len(PAIRS)):
             if on_progress:
                 on_progress("drawing studies", done, len(PAIRS))
-            lines += future.result()
+            lines += next(measured)
     found = SelfTest(tuple(lines), size, reduced, time.monotonic() - began)
     if out is not None:
         _write(found, out / TABLE)
     return found
 
 
-def _lab(
-    size: LabSize,
-    out: Path | None,
-    pool: ProcessPoolExecutor,
-    workers: int,
-    on_progress: OnProgress | None,
-) -> Lab:
+def _measured(lab: Lab, size: LabSize, reduced: bool, pairs: int) -> list[Line]:
+    return measure_lab(lab, size, pairs, reduced=reduced)
+
+
+def _lab(size: LabSize, out: Path | None, pool: _Workers, on_progress: OnStage | None) -> Lab:
     """Return the laboratory of a size, from the folder if it is there, else trained by all workers."""
     path = None if out is None else out / f"lab-{size.teachers}-{size.seeds}-{size.test_images}.npz"
     if path is not None and path.is_file():
         return Lab.read(path)
     if on_progress:
         on_progress("training networks", 0, size.networks)
-    ends = [size.seeds * worker // workers for worker in range(workers + 1)]
-    shares = [range(*each) for each in pairwise(ends)]
-    lab = Lab.joined(list(pool.map(partial(train_lab, size), shares)))
+    ends = [size.seeds * worker // pool.number for worker in range(pool.number + 1)]
+    lab = Lab.joined(list(pool.map(partial(train_lab, size), [range(*each) for each in pairwise(ends)])))
     if path is not None:
         lab.save(path)
     return lab
 
 
-def _begin_worker() -> None:
+class _Workers:
+    """Worker processes of one thread each, or this process if there is one.
+
+    Args:
+        number: Their number.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._threads = torch.get_num_threads()
+        self._pool = (
+            ProcessPoolExecutor(number, workers_context(), initializer=_use_one_thread)
+            if number > 1
+            else None
+        )
+
+    def map(self, function: Callable[[Argument], Result], items: Iterable[Argument]) -> Iterator[Result]:
+        """Return the results of a function, in order."""
+        return self._pool.map(function, items) if self._pool else map(function, items)
+
+    def __enter__(self) -> _Workers:
+        if self._pool is None:
+            _use_one_thread()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._pool is None:
+            torch.set_num_threads(self._threads)
+        else:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
