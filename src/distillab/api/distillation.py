@@ -247,7 +247,8 @@ def distill(
         entry["normalization"] = {"mean": list(mean), "std": list(std)}
     if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
         entry.setdefault("provenance", "full")
-    values: dict[str, object] = {"study": "distill", **keys}
+    # What is shipped is a student of this length; whether a longer one differs is a question for a study.
+    values: dict[str, object] = {"study": "distill", "evidence": {"probes": 0}, **keys}
     values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
     values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
     study = Study(**values)

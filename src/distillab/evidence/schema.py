@@ -31,8 +31,9 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
     (the id of the teacher's training), accuracies of
-    frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
-    further test sets, such as ``accuracy.NAME``.
+    frequent, middle and rare classes, the metrics of a task other than classification, ``steps``, the primary
+    metric on val after the last step (``val_score``) and after twice the steps (``val_score_doubled``, of the
+    seeds that are probed), and the metrics on further test sets, such as ``accuracy.NAME``.
 
     Args:
         factors: The factors of the study.
@@ -57,6 +58,8 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
+        | {"steps": pa.int64()}
+        | _numbers(["val_score", "val_score_doubled"])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),
     )
 
@@ -68,7 +71,8 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
     (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
     other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
     same test examples (``ci_low`` and ``ci_high`` of the primary metric are for new ones), the number of
-    teachers behind the pairs, the p-value of the verdict, and the verdict after correction.
+    teachers behind the pairs, the p-value of the verdict, and the verdict after correction; then whether both
+    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`).
 
     Args:
         factors: The factors of the study.
@@ -96,6 +100,9 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         | _numbers(["ci_low_same_test", "ci_high_same_test"])
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
         | _texts("verdict_family")
+        | {"converged": pa.bool_()}
+        | _numbers(["doubling_plain", "doubling_distilled"])
+        | _texts("convergence_note")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
     )
 

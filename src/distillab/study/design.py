@@ -28,6 +28,7 @@ class Cell:
         outputs: The job of the study teacher's outputs, if a method learns from it.
         teacher_run: The job of the study's teacher, if a method learns from it.
         excluded: Why no conclusion may be drawn from the condition, or None.
+        doubled: The job of the same student over twice the steps, if it is a probe.
     """
 
     levels: Levels
@@ -42,6 +43,7 @@ class Cell:
     outputs: str | None = None
     teacher_run: str | None = None
     excluded: str | None = None
+    doubled: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -52,7 +54,10 @@ class Cell:
 
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        if self.doubled is None:
+            del values["doubled"]
+        return values
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> Cell:
@@ -146,8 +151,8 @@ class ConditionRecord:
 
 
 def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
-    """Return the student runs of cells that have one of the first seeds."""
-    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
+    """Return the student runs of cells that have one of the first seeds, probes included."""
+    return {run for cell in cells if cell.seed < seeds for run in (cell.run, cell.doubled) if run}
 
 
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:

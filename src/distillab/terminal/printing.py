@@ -14,6 +14,7 @@ from rich.text import Text
 
 from distillab.printable import counted, printable
 from distillab.study.ledger import JobState
+from distillab.terminal.lengths import confounded_in_plan, length_of, lengths_of_results
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, time_span
 
@@ -98,6 +99,13 @@ def print_plan(seen: PlanSummary) -> None:
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
         "from timed trials of a few seconds per model on this machine",
     )
+    if seen.probes:
+        share = seen.probe_seconds / max(sum(seen.seconds.values()), 1e-9)
+        table.add_row(
+            "probes",
+            f"{seen.probes} of the students are trained for twice the steps, to see whether training is long "
+            f"enough: {100 * share:.0f} % of the training time (`evidence: {{probes: 0}}` omits them)",
+        )
     if seen.looks:
         table.add_row(
             "",
@@ -109,10 +117,12 @@ def print_plan(seen: PlanSummary) -> None:
     for size, recipe in seen.recipes.items():
         table.add_row(
             "recipe",
-            f"{size:,} examples: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
-            f"lr {recipe['lr']:g} {recipe['schedule']}, "
+            f"{size:,} examples: {length_of(seen, size, recipe)} of {recipe['batch_size']}, "
+            f"{recipe['optimiser']} lr {recipe['lr']:g} {recipe['schedule']}, "
             f"views {Views.read(recipe['views'], recipe['pad']).label}",
         )
+    for sentence in confounded_in_plan(seen):
+        table.add_row("", sentence)
     for model, choice in seen.numerics.items():
         table.add_row("numerics", f"{model}: {choice}")
     for reason in seen.excluded:
@@ -197,6 +207,8 @@ def print_outcome(finished: Finished) -> None:
     if ended.open:
         parts.append(f"{ended.open} still open")
     typer.echo(", ".join(parts))
+    for sentence in lengths_of_results(finished):
+        typer.echo(sentence)
     if not ended.runs.finished:
         typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:

@@ -18,6 +18,12 @@ VERDICT_NAMES: dict[Verdict, tuple[str, str]] = {
     "undecided": ("undecided", "fewer than 5 pairs, or the interval allows several verdicts"),
 }
 VERDICT_GLYPHS: dict[Verdict, str] = {"helps": "▲", "harms": "▼", "equivalent": "■", "undecided": "○"}
+EARLY_GLYPH = "◔"
+LENGTH_NAMES: dict[bool | None, str] = {
+    True: "long enough",
+    False: f"{EARLY_GLYPH} early training",
+    None: "cannot be judged",
+}
 
 # The phases of a training step.
 PHASE_NAMES = {

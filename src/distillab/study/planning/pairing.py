@@ -126,7 +126,7 @@ class Pairing:
         """Return what tells the outputs of a kind of teacher from all others of the study."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
-        return self.teacher_key(kind), images, class_map
+        return self.teacher_key(kind), images, self.recipe.epochs, class_map
 
     def teacher_macs(self, part: TeacherPart, kind: str) -> int:
         """Return multiply-accumulates of the training of a part of a teacher."""

@@ -102,6 +102,13 @@ class Plan:
         return [job for job in self.jobs.values() if isinstance(job, StudentJob)]
 
     @property
+    def probes(self) -> tuple[str, ...]:
+        """The ids of the students over twice the steps that are no runs of the design themselves."""
+        runs = {cell.run for cell in self.cells}
+        doubled = (cell.doubled for cell in self.cells if cell.doubled)
+        return tuple(dict.fromkeys(run for run in doubled if run not in runs))
+
+    @property
     def reused_outputs(self) -> int:
         """How many student runs share the teacher outputs of another one."""
         users = Counter(need for job in self.students for need in job.needs)

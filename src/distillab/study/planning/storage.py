@@ -59,7 +59,7 @@ class Storage:
     def stream_class(self, pairing: Pairing) -> Hashable:
         """Return what the streams of a pairing follow from: pairings that agree in it have equal streams."""
         costs = tuple(pairing.teacher_costs(kind) for kind in self._kinds)
-        return pairing.student, pairing.sets.transfer.n, costs
+        return pairing.student, pairing.sets.transfer.n, pairing.recipe.views_per_image, costs
 
     def _stream(self, pairing: Pairing, kind: str) -> Stream:
         methods, kept = list[PlannedMethod](), frozenset[str]()
@@ -73,7 +73,7 @@ class Storage:
         )
 
 
-def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing]]) -> Storage:
+def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing]], used: int = 0) -> Storage:
     """Choose which outputs of teachers are stored, so that all together fit the budget of the study.
 
     Each stream may take the whole budget at first. Where they do not fit together, the smallest are stored,
@@ -82,8 +82,9 @@ def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing
     Args:
         context: The study on its data.
         pairings: Goes through all pairings of the study.
+        used: Bytes of the budget that are used already.
     """
-    budget = context.spec.teacher.outputs.budget
+    budget = max(0, context.spec.teacher.outputs.budget - used)
     storage = Storage(context, budget)
     # Most studies fit by far, even if streams that pairings share are counted for each.
     if sum(stream.bytes for pairing in pairings() for stream in storage.streams(pairing).values()) <= budget:

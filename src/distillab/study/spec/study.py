@@ -292,6 +292,7 @@ class StudySpec(PublicConfig):
         values["students"] = [entry.written for entry in self.student_entries]
         _leave_out(values, self, ("task", "order", "threads", "others"))
         _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        _leave_out(values["evidence"], self.evidence, ("probes",))
         _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.teacher.models:
             del values["teacher"]["model"]

@@ -1,0 +1,33 @@
+"""Probes: students of the first seeds over twice the steps, to see what more training changes.
+
+A probe has the teacher, the examples, the initial weights, the order and the views of the student that it
+is a probe of. It is no cell of the design: it is compared with that student on the validation set, and no
+effect rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from distillab.study.planning.context import PlanContext
+from distillab.study.planning.replicate import Replicate
+
+
+def probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Replicate]:
+    """Go through the replicates whose students are probed, with the recipe of the probes.
+
+    They are those of the first seeds. Conditions that are excluded have none. Teachers keep their length,
+    those that are copies of the student included.
+
+    Args:
+        context: The study on its data.
+        replicates: The replicates of the study.
+    """
+    spec = context.spec
+    seeds = spec.evidence.probed_seeds(spec.looks[0] if spec.looks else len(spec.seed_list))
+    for replicate in replicates:
+        if replicate.number < seeds and replicate.sets is not None:
+            recipe = replicate.sets.recipe
+            twice = recipe.with_steps(2 * recipe.resolved.steps)
+            yield replace(replicate, sets=replace(replicate.sets, recipe=twice))
