@@ -146,6 +146,20 @@ def test_false_judgments_are_as_rare_as_their_certainty_states() -> None:
     assert all(count <= 0.2 * 150 for count in wrong.values())
 
 
+def test_several_probes_are_judged_by_their_own_spread() -> None:
+    # The subsets of the seeds differ for one method alone: the table of scores has a large residual.
+    plain = {seed: 0.6 + 0.05 * seed for seed in range(5)}
+    kd = dict.fromkeys(range(5), 0.9)
+    longer = {seed: plain[seed] + change for seed, change in enumerate((0.002, 0.004, 0.003))}
+    arms = {"ce": Arm(plain, longer), "kd": Arm(kd, {0: 0.901, 1: 0.903, 2: 0.902})}
+    found = judge_convergence(arms, "ce")
+    assert found.judgment == "converged" and found.change is not None
+    assert found.change.degrees == 4 and found.change.mean == pytest.approx(0.003)
+    assert found.change.error == pytest.approx(0.001 / math.sqrt(3))
+    alone = {"ce": Arm(plain, {0: longer[0]}), "kd": Arm(kd)}
+    assert judge_convergence(alone, "ce").judgment == "cannot judge"
+
+
 def test_a_probe_without_known_noise_is_not_judged() -> None:
     found = judge_convergence({"ce": Arm({0: 0.6}, {0: 0.9})}, "ce")
     assert found.judgment == "cannot judge" and found.converged is None

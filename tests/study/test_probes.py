@@ -103,22 +103,16 @@ def test_probes_fit_what_is_left_of_the_budget() -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    """A study whose students learn nothing in two steps, and all that they can in sixty."""
+    """A study whose students are starved in eight steps and converged in eighty."""
     folder = begin(
         tmp_path_factory.mktemp("lengths"),
-        data={
-            "source": "shapes",
-            "classes": 2,
-            "images": 100,
-            "test_images": 20,
-            "resolution": 8,
-            "val": 0.5,
-        },
-        factors={"steps": [2, 60]},
+        data={"source": "digits", "classes": 2, "val": 0.5},
+        factors={"steps": [8, 80]},
         students=["convnet3"],
-        teacher={"model": "convnet3", "provenance": "full", "recipe": {"steps": 60}},
+        teacher={"model": "convnet3", "provenance": "full", "recipe": {"steps": 80}},
         seeds=5,
-        recipe={"steps": 2, "batch_size": 16, "lr": 0.05},
+        recipe={"batch_size": 16, "lr": 0.02},
+        evidence={"probes": 3},
     )
     run_here(folder)
     return folder
@@ -127,24 +121,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 def test_starved_conditions_are_marked_and_converged_ones_are_not(finished: StudyFolder) -> None:
     rows = [row for row in read_rows(finished.effects_file) if row["metric"] == "accuracy"]
     marks = {row["factor.steps"]: row["converged"] for row in rows}
-    assert marks == {2.0: False, 60.0: True}, rows
+    assert marks == {8.0: False, 80.0: True}, rows
 
 
 def test_probes_are_no_rows_of_the_results(finished: StudyFolder) -> None:
     rows = read_rows(finished.results_file)
     assert len(rows) == 2 * 2 * 5
-    assert [row["seed"] for row in rows if row["val_score_doubled"] is not None] == [0] * 4
+    assert [row["seed"] for row in rows if row["val_score_doubled"] is not None] == 4 * [0, 1, 2]
     assert all(0 <= row["val_score"] <= 1 for row in rows)
-    assert {(row["factor.steps"], row["steps"]) for row in rows} == {(2.0, 2), (60.0, 60)}
-    assert outcome(finished).done == len(rows) + 4
+    assert {(row["factor.steps"], row["steps"]) for row in rows} == {(8.0, 8), (80.0, 80)}
+    assert outcome(finished).done == len(rows) + 12
 
 
 def test_the_first_screen_and_the_table_carry_the_mark(finished: StudyFolder) -> None:
     conclude(finished)
     page = (finished.path / "report.html").read_text()
     assert "Early training in 1 of 2 comparisons" in page
-    assert "comparisons is of early training" in page or "Early training:" in page
-    assert "long enough: " in page and "◔ early training: " in page
+    assert "of 2 comparisons is of early training" in page or "Early training: " in page
+    assert "long enough: " in page and "◔ early training: ce: " in page
 
 
 def test_study_spec_keeps_probes_when_written_and_read(tmp_path: Path) -> None:

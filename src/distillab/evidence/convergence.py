@@ -133,7 +133,8 @@ class Convergence:
 def judge_convergence(arms: Mapping[str, Arm], method: str) -> Convergence:
     """Judge whether the students of a method are trained to the end.
 
-    The change that probes show has the noise of two trainings on the same data. It is estimated from all
+    The standard error of the change is that of the probes of the seeds, with one variance for all methods of
+    the condition. With a single probe it is that of two trainings on the same data, estimated from all
     students of the condition: their scores in a table of seeds and methods, less the means of both (the
     residual of a two-way analysis of variance), for a seed stands for a subset, which both lengths share.
 
@@ -192,15 +193,22 @@ def _probed(arm: Arm) -> list[int]:
     return sorted(arm.doubled.keys() & arm.scores.keys())
 
 
+def _changes(arm: Arm) -> list[float]:
+    return [arm.doubled[seed] - arm.scores[seed] for seed in _probed(arm)]
+
+
 def _probe_change(arms: Mapping[str, Arm], arm: Arm) -> Doubling | None:
-    seeds = _probed(arm)
-    if not seeds:
+    changes = _changes(arm)
+    if not changes:
         return None
-    mean = float(np.mean([arm.doubled[seed] - arm.scores[seed] for seed in seeds]))
+    mean = float(np.mean(changes))
+    several = [each for other in arms.values() if len(each := _changes(other)) > 1]
+    if len(changes) > 1:
+        squares = sum(float(np.var(each)) * len(each) for each in several)
+        degrees = sum(len(each) - 1 for each in several)
+        return Doubling(mean, math.sqrt(squares / degrees / len(changes)), degrees)
     spread, degrees = training_noise([each.scores for each in arms.values()])
-    if degrees == 0:
-        return Doubling(mean, math.inf, 1)
-    return Doubling(mean, spread * math.sqrt(2 / len(seeds)), degrees)
+    return Doubling(mean, spread * math.sqrt(2), degrees) if degrees else Doubling(mean, math.inf, 1)
 
 
 def training_noise(scores: Sequence[Mapping[int, float]]) -> tuple[float, int]:
