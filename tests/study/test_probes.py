@@ -12,6 +12,7 @@ from distillab.api import conclude
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
+from distillab.study.planning.probes import probe_runs
 from distillab.study.planning.summary import summarize_plan
 from distillab.study.running import outcome
 from distillab.study.spec.study import StudySpec
@@ -51,7 +52,7 @@ def test_a_level_of_twice_the_steps_is_the_probe() -> None:
     by_level = {(cell.levels["steps"], cell.method): cell for cell in made.cells}
     for method in ("ce", "kd"):
         assert by_level[1, method].doubled == by_level[2, method].run
-    assert len(made.probes) == 2  # those of x2
+    assert len(probe_runs(made.cells)) == 2  # those of x2
 
 
 def test_the_key_is_no_part_of_a_study_unless_it_is_written() -> None:

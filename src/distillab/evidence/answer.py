@@ -9,7 +9,9 @@ from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
+from distillab.evidence.families import EXPLORATORY
 from distillab.evidence.lengths import length_caveats, of_early_training, qualified
+from distillab.evidence.level_wording import level_sentences
 from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
     PHRASES,
@@ -56,6 +58,7 @@ class Answer:
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
         estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
         early: Number of comparisons of which an arm is not trained to the end.
+        differences: How much gains differ between levels, one sentence per method, factor and setting.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -72,6 +75,7 @@ class Answer:
     progress: str = ""
     estimand: str = ""
     early: int = 0
+    differences: tuple[str, ...] = ()
 
 
 def summarize(
@@ -86,6 +90,7 @@ def summarize(
     phrases: Phrases = PHRASES,
     runs: RunCount | None = None,
     confounded: Sequence[str] = (),
+    level_effects: Sequence[Row] = (),
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
@@ -104,6 +109,8 @@ def summarize(
         runs: How many runs have finished. The headline of an unfinished study begins with it.
         confounded: What varies with the epochs
             (:func:`distillab.evidence.lengths.confounded_with_epochs`).
+        level_effects: Differences between levels, from
+            :func:`distillab.evidence.level_effects.compute_level_effects`.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -129,6 +136,9 @@ def summarize(
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
+    answer = replace(answer, differences=tuple(level_sentences(level_effects, study)))
+    if answer.differences and all(row.get("undecided_because") == EXPLORATORY for row in study.main):
+        answer = replace(answer, headline=answer.differences[0])
     if runs is None or runs.finished:
         return answer
     return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)

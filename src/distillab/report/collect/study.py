@@ -7,6 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
@@ -28,7 +29,7 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
-from distillab.report.collect.rows import effects_of, method_costs, qualities, runs_of
+from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
@@ -36,6 +37,7 @@ from distillab.report.contents.runs import Exclusion, FailureView, Reproduction,
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
+from distillab.study.spec.controls import control_labels, missing_controls
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -56,6 +58,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
+    tables = tables.headline
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:
@@ -82,6 +85,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
         effects=effects,
+        level_effects=level_effects_of(tables.level_effects, phrases),
         doses=dose_panels(effects, runs, task, baseline),
         class_panels=class_panels(folder, tables.effects, baseline, phrases),
         quality=qualities(runs),
@@ -110,18 +114,20 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
     metric = task.metrics[task.primary]
     with folder.ledger() as ledger:
         runs = RunCount.of(ledger.tally().get("student", {}))
-    return summarize(
+    answer = summarize(
         tables.effects,
         task,
         compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence),
         baseline=baseline,
-        controls=[each.label for each in spec.method_specs() if not each.distils],
+        controls=control_labels(spec),
         margin=margin,
         confidence=confidence,
         phrases=phrases,
         runs=runs,
         confounded=confounded_with_epochs(tables.results),
+        level_effects=tables.level_effects,
     )
+    return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distillab.evidence.level_effects import LevelVerdict
 from distillab.evidence.verdicts import Verdict
 from distillab.report.contents.gains import Number
 from distillab.report.page import wording
@@ -59,6 +60,13 @@ def length_cell(converged: bool | None, note: str) -> TableCell:
         return TableCell(wording.DASH)
     text = wording.LENGTH_NAMES[converged]
     return TableCell(f"{text}: {note}" if note else text, tone="early" if converged is False else "")
+
+
+def level_verdict_cell(verdict: LevelVerdict, because: str = "") -> TableCell:
+    """Return a verdict on a difference between levels, like :func:`verdict_cell`."""
+    tone = wording.LEVEL_TONES[verdict]
+    text = f"{wording.VERDICT_GLYPHS[tone]} {wording.LEVEL_VERDICT_NAMES[verdict]}"
+    return TableCell(f"{text}: {because}" if because else text, tone=tone)
 
 
 def verdict_cell(verdict: Verdict, because: str = "") -> TableCell:

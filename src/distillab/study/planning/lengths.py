@@ -35,9 +35,9 @@ class Lengths:
                 allowed="transfer, or a teacher of provenance same or full",
             )
 
-    def of_students(self, roles: Roles) -> PlannedRecipe:
+    def of_students(self, train: Examples) -> PlannedRecipe:
         """Return the recipe of the students, and of the teachers that are copies of them."""
-        return self._context.recipe("student", roles.transfer, self._of("transfer"))
+        return self._context.recipe("student", train, self._of("transfer"))
 
     def of_teacher(self, provenance: TrainSet, train: Examples) -> PlannedRecipe:
         """Return the recipe of the study's teacher of a provenance."""
@@ -51,7 +51,7 @@ class Lengths:
     def _checks(self, roles: Roles) -> Iterator[Manipulation]:
         if factor := self._of("transfer"):
             usual = self._context.recipe("student", roles.transfer)
-            yield factor.check_steps(self.of_students(roles).resolved.steps, usual.resolved.steps)
+            yield factor.check_steps(self.of_students(roles.transfer).resolved.steps, usual.resolved.steps)
         if factor := self._of("teacher"):
             for which in taught_sets(self._context):
                 if which != "self":

@@ -30,13 +30,13 @@ class PlannedRecipe:
 
     @property
     def batch_size(self) -> int:
-        """Examples per step."""
-        return self.resolved.batch_size
+        """Examples per step, unlabelled ones included."""
+        return self.resolved.batch_size + self.resolved.unlabelled
 
     @property
     def images_seen(self) -> int:
         """Images that a training passes forward; the backward pass costs twice that again."""
-        return self.resolved.steps * self.resolved.batch_size
+        return self.resolved.images_seen
 
     @property
     def epochs(self) -> int:
@@ -51,6 +51,11 @@ class PlannedRecipe:
     def with_steps(self, steps: int) -> PlannedRecipe:
         """Return the recipe over another number of steps; its schedule is stretched."""
         return PlannedRecipe(self.recipe, replace(self.resolved, steps=steps))
+
+    def with_setting(self, lr: float, steps: int, weight_decay: float) -> PlannedRecipe:
+        """Return the recipe with other values of what a study tunes."""
+        resolved = replace(self.resolved, lr=lr, steps=steps, weight_decay=weight_decay)
+        return PlannedRecipe(self.recipe, resolved)
 
     def under(self, chosen: NumericsConfig) -> WrittenRecipe:
         """Return the recipe with ``chosen`` numerics where it leaves them open."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from distillab.study.design import Cell
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.replicate import Replicate
 
@@ -31,3 +32,11 @@ def probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Re
             recipe = replicate.sets.recipe
             twice = recipe.with_steps(2 * recipe.resolved.steps)
             yield replace(replicate, sets=replace(replicate.sets, recipe=twice))
+
+
+def probe_runs(cells: Iterable[Cell]) -> list[str]:
+    """Return the ids of the probes that are no runs of the design themselves."""
+    every = list(cells)
+    runs = {cell.run for cell in every}
+    doubled = (cell.doubled for cell in every if cell.doubled)
+    return list(dict.fromkeys(run for run in doubled if run not in runs))
