@@ -38,7 +38,8 @@ def test_a_probe_differs_from_its_student_in_its_steps_alone() -> None:
         assert twice.recipe["steps"] == 2 * once.recipe["steps"]  # type: ignore[union-attr]
         keys = ("model", "method", "sets", "seeds")
         assert all(once.spec_dict()[key] == twice.spec_dict()[key] for key in keys)
-    assert len(made.teachers) == 1
+    without = plan(seeds=2, evidence={"probes": 0}, teacher=FULL)
+    assert [job.id for job in made.teachers] == [job.id for job in without.teachers]
 
 
 def test_probes_change_no_other_run_and_stand_behind_all() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from distillab.study.design import Cell
 from distillab.study.planning.context import PlanContext
+from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate
 
 
@@ -29,9 +30,14 @@ def probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Re
     seeds = spec.evidence.probed_seeds(spec.looks[0] if spec.looks else len(spec.seed_list))
     for replicate in replicates:
         if replicate.number < seeds and replicate.sets is not None:
-            recipe = replicate.sets.recipe
-            twice = recipe.with_steps(2 * recipe.resolved.steps)
-            yield replace(replicate, sets=replace(replicate.sets, recipe=twice))
+            sets = replicate.sets
+            twice = _doubled(sets.recipe)
+            labelled = twice if sets.labelled_recipe is sets.recipe else _doubled(sets.labelled_recipe)
+            yield replace(replicate, sets=replace(sets, recipe=twice, labelled_recipe=labelled))
+
+
+def _doubled(recipe: PlannedRecipe) -> PlannedRecipe:
+    return recipe.with_steps(2 * recipe.resolved.steps)
 
 
 def probe_runs(cells: Iterable[Cell]) -> list[str]:
