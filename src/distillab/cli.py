@@ -76,6 +76,10 @@ def run_command(
     executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Take equal runs from another study; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
     from distillab.forkserver import prepare_workers
@@ -101,6 +105,7 @@ def run_command(
             executor=executor,
             device=device,
             retry_failed=retry_failed,
+            reuse=reuse or (),
             on_progress=on_progress,
             on_load=on_load,
             on_begin=on_begin,

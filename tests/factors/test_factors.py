@@ -150,8 +150,8 @@ def test_label_sets_are_refused_where_they_have_no_meaning(name: str, example: C
     line = str(caught.value)
     assert f"factor {name} (" in line and "label sets (task: multilabel)" in line and "\n" not in line
     assert (
-        "(allowed: groups, imbalance, initialisation, label_noise, redundancy, resolution, size, unlabelled)"
-        in line
+        "(allowed: groups, imbalance, initialisation, label_noise, redundancy, resolution, size, steps,"
+        " unlabelled)" in line
     )
 
 

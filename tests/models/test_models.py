@@ -28,6 +28,9 @@ PARAMETERS = {
     "wrn16-2": 703_284,
     "wrn40-1": 569_780,
     "wrn40-2": 2_255_156,
+    "convnet3": 30_196,
+    "convnet3x2": 106_372,
+    "convnet3x4": 396_964,
     # Those of 1,000 classes, 4,652,008 and so on, less 900 rows of 1,281.
     "efficientnet_lite0": 3_499_108,
     "efficientnet_lite1": 4_263_780,

@@ -34,7 +34,7 @@ EXTERNAL = {
     "timm:vit_tiny_patch16_224": ("head", ["blocks.2", "blocks.5", "blocks.8", "blocks.11"]),
 }
 # Deeper networks differ from these in the number of blocks alone.
-NAMES = ["resnet8", "resnet14", "resnet8x4", "wrn16-1", "wrn16-2"]
+NAMES = ["resnet8", "resnet14", "resnet8x4", "wrn16-1", "wrn16-2", "convnet3"]
 NEEDS = frozenset({"embedding", "maps", "attention", "labels", "logits"})
 INPUTS = InputSpec.square(3, 16)
 ALL = [*NAMES, *EXTERNAL]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
-from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
+from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
@@ -149,6 +149,7 @@ class Study:
         executor: str = "processes",
         device: str = "auto",
         retry_failed: bool = False,
+        reuse: Sequence[str | Path] = (),
         on_progress: OnProgress | None = None,
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
@@ -161,6 +162,8 @@ class Study:
             executor: Name of a registered executor.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
+            reuse: Folders of other studies. Trained networks that they have, and that this study needs under
+                the same id, are taken from them.
             on_progress: Called with the share of the work that is finished; by default, a notebook shows it.
             on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
@@ -175,9 +178,11 @@ class Study:
                 where=f"{self.spec.study}: run",
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
+        others = [StudyFolder.open(Path(each)) for each in reuse]
         with notebook_progress() as show:
             chosen = pick_device(device)
             folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
+            reuse_artifacts(folder, others)
             if on_begin:
                 on_begin(folder)
             if retry_failed:

@@ -137,9 +137,11 @@ class StackedItems:
 
     Attributes:
         parts: The items of each pool.
+        first: The first pool itself.
     """
 
     parts: tuple[ItemStore, ...]
+    first: Pool
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -229,7 +231,7 @@ def stacked(first: Examples, second: Examples) -> Examples:
             raise ValueError("items of different types cannot stand in one set")
         offset = len(first.pool.items)
         pool = Pool(
-            StackedItems((first.pool.items, second.pool.items)),
+            StackedItems((first.pool.items, second.pool.items), first.pool),
             spec_id({"stacked": [first.pool.digest, second.pool.digest]}),
             first.modality,
         )
@@ -245,3 +247,27 @@ def stacked(first: Examples, second: Examples) -> Examples:
         groups=groups,
         group_names=() if groups is None else first.group_names,
     )
+
+
+def labelled_alone(examples: Examples) -> Examples:
+    """Return the labelled examples, the set itself if all are.
+
+    Where unlabelled examples of another pool were added, the labelled ones are again over their own pool: the
+    set, with its content address, is the one to which they were added.
+
+    Example:
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("cat", "dog"))
+        >>> others = Examples.of(np.ones((3, 1, 8, 8), np.uint8), [0, 0, 0], ("cat",), first_id=9)
+        >>> both = stacked(images, others.unlabelled_like(images))
+        >>> len(both), labelled_alone(both).digest == images.digest
+        (5, True)
+    """
+    if examples.labelled.all():
+        return examples
+    labelled = examples.select(examples.labelled)
+    while isinstance(labelled.pool.items, StackedItems):
+        first = labelled.pool.items.first
+        if (labelled.rows >= len(first.items)).any():
+            break
+        labelled = replace(labelled, pool=first)
+    return labelled

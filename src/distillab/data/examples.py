@@ -231,6 +231,11 @@ class Examples:
         return spec_id(parts if self.modality == IMAGE else [*parts, self.modality])
 
     @cached_property
+    def labelled_digest(self) -> str:
+        """Content address of which examples are labelled, in order; "" if all are."""
+        return "" if self.labelled.all() else array_digest(self.labelled)
+
+    @cached_property
     def digest(self) -> str:
         """Content address of items, targets and classes, in order."""
         parts: list[Any] = [self.input_digest, self.targets.digest, list(self.classes)]

@@ -14,6 +14,7 @@ from distillab.factors.factor import (
 from distillab.factors.initialisation import Initialisation
 from distillab.factors.inputs import Redundancy, Resolution, Shift, Spurious
 from distillab.factors.label_quality import describe_label_quality
+from distillab.factors.steps import Steps
 from distillab.factors.targets import (
     Classes,
     Granularity,
@@ -46,6 +47,7 @@ __all__ = [
     "Similarity",
     "Size",
     "Spurious",
+    "Steps",
     "Unlabelled",
     "apply_chain",
     "apply_factor",

@@ -72,6 +72,9 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
         raise RequestError(
             f"levels mix numbers and names: {written}", where=place, allowed="numbers alone, or names alone"
         )
+    if len({factor.phrase for factor in made}) > 1:
+        written = ", ".join(factor.description for factor in made)
+        raise RequestError(f"levels mix units: {written}", where=place, allowed="one unit for all levels")
     for index, factor in enumerate(made):
         if factor.level in [earlier.level for earlier in made[:index]]:
             raise RequestError(

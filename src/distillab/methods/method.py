@@ -63,6 +63,8 @@ class Method(nn.Module, ABC):
         teacher: Whose outputs it learns from.
         tasks: Names of the tasks that its formula holds for; None means all.
         weighs_labels: Whether its supervised term weighs examples.
+        learns_unlabelled: Whether it learns from unlabelled examples, which batches then hold beside the
+            labelled ones; None if it does so where it has a teacher.
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
         matches_compute: Whether students train for as many more steps as the study's teacher costs.
@@ -98,6 +100,7 @@ class Method(nn.Module, ABC):
     teacher: ClassVar[TeacherKind] = "study"
     tasks: ClassVar[frozenset[str] | None] = None
     weighs_labels: ClassVar[bool] = False
+    learns_unlabelled: ClassVar[bool | None] = None
     remembers_images: ClassVar[bool] = False
     matches_compute: ClassVar[bool] = False
     revision: ClassVar[int] = 1

@@ -88,6 +88,14 @@ class MethodSpec:
         return self.kind.remembers_images or any(part.remembers_images for _, part in self.parts)
 
     @property
+    def learns_unlabelled(self) -> bool:
+        """Whether its batches hold unlabelled examples, if there are any."""
+        if self.parts:
+            return any(part.learns_unlabelled for _, part in self.parts)
+        own = self.kind.learns_unlabelled
+        return self.teacher != "none" if own is None else own
+
+    @property
     def label(self) -> str:
         """The name, with the hyper-parameters that differ from their defaults: ``kd(temperature=2)``."""
         if self.parts:

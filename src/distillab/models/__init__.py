@@ -1,6 +1,7 @@
 """Networks by name, their outputs at every depth, and their costs."""
 
 from distillab.models.cifar_resnet import CifarResNet
+from distillab.models.convnet import ConvNet
 from distillab.models.cost import count_macs, count_parameters
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
@@ -25,6 +26,7 @@ __all__ = [
     "STORABLE",
     "CifarResNet",
     "Combine",
+    "ConvNet",
     "Ensemble",
     "InputNormalization",
     "InputSpec",

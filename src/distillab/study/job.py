@@ -158,6 +158,8 @@ class OutputsJob(_Work):
         class_map: From the teacher's classes to the student's, if they differ.
         top_k: Of the logits, how many are stored; None for all.
         endless: Whether views are drawn without end, so that they are known by an example's id.
+        labelled: Content address of which images are labelled, if some are not and views mix images, which
+            they do among images of one kind.
     """
 
     kind: ClassVar[Literal["outputs"]] = "outputs"
@@ -172,6 +174,7 @@ class OutputsJob(_Work):
     class_map: tuple[int, ...] | None = None
     top_k: int | None = None
     endless: bool = False
+    labelled: str = ""
     inputs: OutputsInputs
 
     def spec_dict(self) -> JsonObject:
@@ -191,6 +194,8 @@ class OutputsJob(_Work):
             spec |= {"top_k": self.top_k, "rest": "kept"}
         if self.endless:
             spec["views known by"] = "id"
+        if self.labelled:
+            spec["labelled"] = self.labelled
         return spec
 
     def inputs_dict(self) -> JsonObject:
@@ -202,10 +207,15 @@ class OutputsJob(_Work):
 
 @dataclass(frozen=True)
 class StudentInputs:
-    """What makes a student again, beside its specification: files of methods that are not registered, by the
-    digest of their code."""
+    """What makes a student again, beside its specification.
+
+    Attributes:
+        code: Files of methods that are not registered, by the digest of their code.
+        train: What it learns from: the transfer set, or the labelled examples of it.
+    """
 
     code: Mapping[str, str] = field(default_factory=dict)
+    train: Literal["transfer", "labelled"] = "transfer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,11 +267,13 @@ class StudentJob(_Work):
         return spec
 
     def inputs_dict(self) -> JsonObject:
+        condition = self.condition
+        learned = condition.of_labelled if self.inputs.train == "labelled" else condition.of_transfer
         if not self.inputs.code and not self.start:
-            return self.condition.of_transfer
+            return learned
         code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
         start = {"start": self.start.path} if self.start else {}
-        return {**self.condition.of_transfer, **code, **start}
+        return {**learned, **code, **start}
 
 
 Job = TeacherJob | OutputsJob | StudentJob
@@ -336,6 +348,7 @@ class StoredJob:
             class_map=read_class_map(spec),
             top_k=spec.get("top_k"),
             endless="views known by" in spec,
+            labelled=spec.get("labelled", ""),
             inputs=OutputsInputs(inputs["recipe"], tuple(keep)),
         )
 
@@ -353,7 +366,7 @@ class StoredJob:
             teacher=TeacherSource.from_dict(spec["teacher"]) if spec["teacher"] else None,
             class_map=read_class_map(spec),
             task=spec.get("task"),
-            inputs=StudentInputs(self.inputs.get("code", {})),
+            inputs=StudentInputs(self.inputs.get("code", {}), self.inputs.get("train", "transfer")),
         )
 
     def _general(self) -> JsonObject:

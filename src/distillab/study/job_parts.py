@@ -65,6 +65,11 @@ class ConditionSpec(Part):
         """The form in which the ledger stores the condition of a job that reads the transfer set."""
         return Canonical({**self.as_dict(), "train": "transfer"})
 
+    @cached_property
+    def of_labelled(self) -> Canonical:
+        """The form for a job that reads the labelled examples of the transfer set."""
+        return Canonical({**self.as_dict(), "train": "labelled"})
+
 
 @dataclass(frozen=True)
 class RunSeeds(Part):

@@ -27,7 +27,7 @@ class TrainingBatch:
         index: Number of the step, from 0.
         epoch: Number of the epoch, from 0.
         last_of_epoch: Whether the next step belongs to another epoch, or there is none.
-        positions: int64 ``[N]``, the places of the examples in the training set.
+        positions: int64 ``[N]``, the places of the examples in the training set, unlabelled ones last.
         inputs: float32 ``[N, C, H, W]``, normalized.
         ids: int64 ``[N]``.
         mixture: What the inputs were mixed with, under augmentation that mixes.
@@ -64,7 +64,8 @@ def training_batches(
     """Yield the batches of ``recipe.steps`` steps.
 
     Each epoch leaves out the remainder that does not fill a batch. As the order changes with the epoch, no
-    example is left out for long.
+    example is left out for long. An epoch is one of the labelled examples: their batches, order and views are
+    the same whether unlabelled ones are added to them or not.
 
     Args:
         train: The training set.
@@ -77,11 +78,11 @@ def training_batches(
     views = recipe.view_spec
     index = 0
     for epoch in range(recipe.epochs):
-        order = epoch_order(train.ids, epoch, order_seed)
+        order = _EpochOrder(train, recipe, epoch, order_seed)
         for batch in range(recipe.steps_per_epoch):
             if index == recipe.steps:
                 return
-            positions = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+            positions = order.batch(batch)
             rendered = views.batch(train, positions, epoch, view_seed, device)
             yield TrainingBatch(
                 index=index,
@@ -93,3 +94,26 @@ def training_batches(
                 mixture=rendered.mixture,
             )
             index += 1
+
+
+class _EpochOrder:
+    """The positions of an epoch: labelled examples in one order, unlabelled ones in another.
+
+    If the recipe has no unlabelled examples in a batch, all examples are in the first order.
+    """
+
+    def __init__(self, train: Examples, recipe: ResolvedRecipe, epoch: int, seed: int) -> None:
+        self._size, self._more = recipe.batch_size, recipe.unlabelled
+        counted = train.labelled if self._more else np.ones(len(train), bool)
+        self._main, self._unlabelled = (
+            places[epoch_order(train.ids[places], epoch, seed)]
+            for places in (np.flatnonzero(counted), np.flatnonzero(~counted))
+        )
+
+    def batch(self, number: int) -> Indices:
+        """Return the positions of a batch; unlabelled examples are repeated where an epoch needs more."""
+        main = self._main[number * self._size : (number + 1) * self._size]
+        if not self._more:
+            return main
+        places = np.arange(number * self._more, (number + 1) * self._more) % len(self._unlabelled)
+        return np.concatenate([main, self._unlabelled[places]])

@@ -45,7 +45,8 @@ class Recipe(PublicConfig):
         warmup: Share of training with a linearly rising learning rate.
         epochs: Length of training; ``auto`` is 800 steps, or 10 epochs if that is more. Not with ``steps``.
         steps: Length of training in steps. Not with ``epochs``.
-        batch_size: Images per batch; ``auto`` is 64, or less for sets of fewer than 640 images.
+        batch_size: Labelled images per batch; ``auto`` is 64, or less for sets of fewer than 640. Unlabelled
+            ones come on top, as many per labelled one as in the training set.
         views: Augmentation: a kind (``none``, ``flip``, ``crop``, ``crop_flip``) or a list of operations in
             order (:mod:`distillab.modalities.views`).
         precision: Precision of the forward pass. ``auto``, here and in the next two, is what is fastest in a
@@ -113,7 +114,7 @@ class Recipe(PublicConfig):
             train: The training set.
             chosen: The numerics where the recipe says ``auto``.
         """
-        n = len(train)
+        n = int(train.labelled.sum()) or len(train)
         if isinstance(self.batch_size, int):
             batch = min(self.batch_size, n)
         else:
@@ -148,7 +149,13 @@ class Recipe(PublicConfig):
             precision=numerics.precision,
             memory_format=numerics.memory_format,
             compile=numerics.compile,
+            unlabelled=_proportional(len(train) - n, n, batch),
         )
+
+
+def _proportional(unlabelled: int, labelled: int, batch: int) -> int:
+    """Return how many unlabelled examples go with a batch of labelled ones: at least 1 if there are any."""
+    return max(1, round(batch * unlabelled / labelled)) if unlabelled else 0
 
 
 @dataclass(frozen=True)
@@ -165,13 +172,15 @@ class ResolvedRecipe:
         milestones: For the schedule ``step``, as shares of training.
         warmup: Share of training with a linearly rising learning rate.
         steps: Optimization steps.
-        steps_per_epoch: Steps per epoch.
-        batch_size: Images per batch.
+        steps_per_epoch: Steps per epoch, in which the labelled images are gone through.
+        batch_size: Labelled images per batch.
         views: Augmentation, in its written form.
         pad: Pixels of padding before random crops.
         precision: Precision of the forward pass.
         memory_format: Memory format of images and weights.
         compile: Whether the forward pass is compiled.
+        unlabelled: Unlabelled images per batch, beside the labelled ones. If it is 0, a batch consists of
+            ``batch_size`` images whether they have labels or not.
 
     Example:
         >>> import numpy as np
@@ -199,6 +208,12 @@ class ResolvedRecipe:
     precision: Precision
     memory_format: MemoryFormat = "channels_last"
     compile: bool = False
+    unlabelled: int = 0
+
+    @property
+    def images_seen(self) -> int:
+        """Images of all steps together, with repetitions."""
+        return self.steps * (self.batch_size + self.unlabelled)
 
     @property
     def epochs(self) -> int:
@@ -208,7 +223,8 @@ class ResolvedRecipe:
     @property
     def stream_facts(self) -> tuple[Any, ...]:
         """All that decides the stream of batches, besides examples and seeds."""
-        return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad
+        more = (self.unlabelled,) if self.unlabelled else ()
+        return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad, *more
 
     @property
     def view_spec(self) -> Views:
@@ -242,9 +258,21 @@ class ResolvedRecipe:
         for key in ("memory_format", "compile"):
             if values[key] == getattr(DEFAULT_NUMERICS, key):
                 del values[key]
+        if not self.unlabelled:
+            del values["unlabelled"]
         return values
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> ResolvedRecipe:
         """Return the recipe of a JSON form."""
         return cls(**{**values, "milestones": tuple(values["milestones"])})
+
+
+def images_per_step(recipe: JsonObject) -> int:
+    """Return the images of a batch, unlabelled ones included, under a recipe in its JSON form.
+
+    Example:
+        >>> images_per_step({"batch_size": 64, "unlabelled": 128}), images_per_step({"batch_size": 64})
+        (192, 64)
+    """
+    return int(recipe["batch_size"]) + int(recipe.get("unlabelled", 0))

@@ -37,9 +37,10 @@ UNLABELLED_KINDS: dict[UnlabelledKind, str] = {
 class Unlabelled(Factor):
     """Unlabelled images beside the labelled ones. Level: how many per labelled one, or the name of a kind.
 
-    Students learn from the teacher's outputs on them and from nothing else; the plain student, which gets the
-    same batches, learns nothing from them. If the levels are numbers, ``kind`` says what the images show. If
-    they are kinds (or ``none``), there are ``ratio`` of each per labelled image.
+    Distilled students learn from the teacher's outputs on them and from nothing else. They come on top of the
+    labelled images of a batch, of which the plain student, which never gets them, has the same ones. If the
+    levels are numbers, ``kind`` says what the images show. If they are kinds (or ``none``), there are
+    ``ratio`` of each per labelled image.
 
     - ``held_out``: training images of the remaining classes that factors written before, such as size, have
       left out;

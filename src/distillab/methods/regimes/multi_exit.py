@@ -51,6 +51,7 @@ class MultiExit(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
     teacher: ClassVar[TeacherKind] = "none"
+    learns_unlabelled: ClassVar[bool | None] = True
     revision: ClassVar[int] = 3
 
     class Config(WeightedConfig):

@@ -40,6 +40,7 @@ class MutualLearning(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "inputs"})
     teacher: ClassVar[TeacherKind] = "none"
+    learns_unlabelled: ClassVar[bool | None] = True
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):

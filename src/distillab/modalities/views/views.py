@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,7 +170,7 @@ class Views:
             return Rendered(items)
         mixing = cast(Mixing, self.operations[-1])
         ids = examples.ids[positions]
-        partners = mixing.partners(ids, epoch, seed, len(examples))
+        partners = _partners(mixing, examples, positions, epoch, seed)
         others = self._unmixed(examples, partners, epoch, seed, device)
         mixed, share = mixing.mix(items, others, ids, epoch, seed)
         return Rendered(mixed, Mixture(partners, share))
@@ -186,6 +187,19 @@ class Views:
             if not step.mixes:
                 items = step.render(items, ids, epoch, seed)
         return items
+
+
+def _partners(mixing: Mixing, examples: Examples, positions: Indices, epoch: int, seed: int) -> Indices:
+    """Return the positions of what examples are mixed with, int64 ``[N]``: labelled examples with labelled
+    ones, whose views are then the same in a set without the others, and unlabelled with unlabelled ones."""
+    ids, labelled = examples.ids[positions], examples.labelled
+    partners = np.empty_like(positions)
+    for kind in (True, False):
+        own = labelled[positions] == kind
+        if own.any():
+            places = np.flatnonzero(labelled == kind)
+            partners[own] = places[mixing.partners(ids[own], epoch, seed, len(places))]
+    return partners
 
 
 def _check_modality(steps: list[type[Operation]], modality: str) -> None:

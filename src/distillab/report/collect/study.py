@@ -7,6 +7,7 @@ import math
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
@@ -35,6 +36,7 @@ from distillab.report.contents.runs import Exclusion, FailureView, Reproduction,
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
+from distillab.study.spec.controls import control_labels, missing_controls
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -109,17 +111,18 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
     metric = task.metrics[task.primary]
     with folder.ledger() as ledger:
         runs = RunCount.of(ledger.tally().get("student", {}))
-    return summarize(
+    answer = summarize(
         tables.effects,
         task,
         compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence),
         baseline=baseline,
-        controls=[each.label for each in spec.method_specs() if not each.distils],
+        controls=control_labels(spec),
         margin=margin,
         confidence=confidence,
         phrases=phrases,
         runs=runs,
     )
+    return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------

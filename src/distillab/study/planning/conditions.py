@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import cast
 
 from distillab.data.dataset import Dataset
+from distillab.data.derived import labelled_alone
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import (
@@ -98,6 +99,11 @@ class Roles:
     checks: tuple[Manipulation, ...]
 
     @property
+    def labelled(self) -> Examples:
+        """The labelled examples of the transfer set: what plain students are trained on."""
+        return labelled_alone(self.transfer)
+
+    @property
     def failed_checks(self) -> tuple[Manipulation, ...]:
         """The manipulation checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
@@ -159,7 +165,7 @@ class Conditions:
             tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.context("eval"))
         full = role(read.train, "teacher")
         _must_fit(transfer, {"val": val, **tests})
-        teacher = {"full": _whole(full), "same": _taught(same), "self": _taught(transfer)}
+        teacher = {"full": _taught(full), "same": _taught(same), "self": _taught(transfer)}
         return Roles(transfer, teacher, val, tests, tuple(checks))
 
     def context(self, role: Role) -> FactorContext:
@@ -185,8 +191,7 @@ def _whole(images: Examples) -> Examples:
 
 def _taught(images: Examples) -> Examples:
     """Return what a teacher can learn from: labelled examples without a student transform."""
-    labelled = images.labelled
-    return _whole(images if labelled.all() else images.select(labelled))
+    return _whole(labelled_alone(images))
 
 
 def _must_fit(transfer: Examples, others: Mapping[str, Examples]) -> None:

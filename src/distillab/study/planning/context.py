@@ -15,7 +15,7 @@ from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import Initialisation, Role
+from distillab.factors import Initialisation, Role, Steps
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
@@ -87,7 +87,7 @@ class PlanContext:
             if isinstance(levels[0], Initialisation)
         )
         self._costs_of = costs_of or cache(ModelCosts)
-        self._recipes: dict[tuple[str, int, tuple[int, ...]], PlannedRecipe] = {}
+        self._recipes: dict[tuple[str, int, int, tuple[int, ...], Steps | None], PlannedRecipe] = {}
         self._digests: dict[tuple[str, str, tuple[tuple[str, str], ...]], SetDigests] = {}
         self._class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
         self._checked: set[tuple[OutputShapes, OutputShapes, bool, bool, bool]] = set()
@@ -115,12 +115,15 @@ class PlanContext:
             return stated
         return levels[Initialisation.name] == "pretrained"
 
-    def recipe(self, owner: str, train: Examples) -> PlannedRecipe:
-        """Return a recipe, by its key in ``recipes``, for a training set. It depends on the number and the
-        shape of the examples."""
-        key = owner, len(train), train.shape
+    def recipe(self, owner: str, train: Examples, length: Steps | None = None) -> PlannedRecipe:
+        """Return a recipe, by its key in ``recipes``, for a training set. It depends on how many examples are
+        labelled, how many are not, their shape, and on ``length`` if a factor varies it."""
+        key = owner, len(train), int(train.labelled.sum()), train.shape, length
         if key not in self._recipes:
-            self._recipes[key] = PlannedRecipe.of(self.recipes[owner], train)
+            recipe = PlannedRecipe.of(self.recipes[owner], train)
+            self._recipes[key] = (
+                recipe.with_steps(length.resolve(recipe.resolved.steps)) if length else recipe
+            )
         return self._recipes[key]
 
     def digests(self, train: str, val: str, tests: Mapping[str, str]) -> SetDigests:

@@ -100,8 +100,9 @@ def check_pair(
                 allowed="views without mixup and cutmix, or another method",
             )
         with torch.random.fork_rng(devices=[]):
-            n_train = student.classes if labels is None else len(labels)
-            build_method(spec, Pair(student, other, n_train=n_train, labels=labels, task=task))
+            known = labels if spec.learns_unlabelled else None
+            n_train = student.classes if known is None else len(known)
+            build_method(spec, Pair(student, other, n_train=n_train, labels=known, task=task))
 
 
 def file_digest(path: Path | None) -> str:

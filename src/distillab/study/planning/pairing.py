@@ -9,7 +9,7 @@ from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.models import OutputShapes
 from distillab.study.job import TrainSet
-from distillab.study.job_parts import NetworkStart
+from distillab.study.job_parts import NetworkStart, SetDigests
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.planned_method import PlannedMethod
@@ -29,7 +29,7 @@ class Pairing:
         start: The trained weights that the student starts from; None for random ones.
         teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
-        recipe: The recipe of the student.
+        recipe: The recipe of students that learn from a teacher.
         costs: Costs of networks for what the student sees.
         class_map: From the classes of the study's teacher to the student's, if they differ.
 
@@ -126,7 +126,12 @@ class Pairing:
         """Return what tells the outputs of a kind of teacher from all others of the study."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
-        return self.teacher_key(kind), images, class_map
+        return self.teacher_key(kind), images, self.mixed_within, class_map
+
+    @property
+    def mixed_within(self) -> str:
+        """Content address of which transfer images are labelled, if views mix images and some are not."""
+        return self.sets.labelled_images if self.recipe.resolved.view_spec.mixes else ""
 
     def teacher_macs(self, part: TeacherPart, kind: str) -> int:
         """Return multiply-accumulates of the training of a part of a teacher."""
@@ -143,13 +148,18 @@ class Pairing:
     def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
         match the compute of distillation."""
+        usual = self.recipe if method.learns_unlabelled else self.sets.labelled_recipe
         if not method.matches_compute:
-            return self.recipe
+            return usual
         if method not in self._long_recipes:
-            own = self.student_macs(self.recipe)
-            share = 1 + self._teacher_macs(training=method.counts_teacher_training) / own
-            self._long_recipes[method] = self.recipe.with_steps(round(share * self.recipe.resolved.steps))
+            own, distilled = self.student_macs(usual), self.student_macs(self.recipe)
+            more = self._teacher_macs(training=method.counts_teacher_training) + distilled - own
+            self._long_recipes[method] = usual.with_steps(round((1 + more / own) * usual.resolved.steps))
         return self._long_recipes[method]
+
+    def digests(self, unlabelled: bool) -> SetDigests:
+        """Return what a student reads whose batches hold unlabelled examples, or do not."""
+        return self.sets.digests if unlabelled else self.sets.labelled_digests
 
     def _teacher_macs(self, *, training: bool) -> int:
         """Return multiply-accumulates of the study's teacher for one student: its forward passes, and its

@@ -18,6 +18,7 @@ class PlannedMethod:
         label: Its name with the settings that differ from their defaults.
         teacher: The kind of teacher it learns from: ``study``, ``self``, ``untrained`` or ``none``.
         storable_needs: The outputs of a teacher that it needs and that can be stored.
+        learns_unlabelled: True if its batches hold unlabelled examples.
         can_be_stored: True if it needs no output that only a live teacher gives.
         matches_compute: Whether its students train for as many more steps as the study's teacher costs.
         counts_teacher_training: Whether the training of that teacher is part of its cost.
@@ -28,6 +29,7 @@ class PlannedMethod:
     label: str
     teacher: str
     storable_needs: frozenset[str]
+    learns_unlabelled: bool
     can_be_stored: bool
     matches_compute: bool
     counts_teacher_training: bool
@@ -41,6 +43,7 @@ class PlannedMethod:
             label=spec.label,
             teacher=spec.teacher,
             storable_needs=spec.teacher_needs & STORABLE,
+            learns_unlabelled=spec.learns_unlabelled,
             can_be_stored=not spec.teacher_needs & LIVE,
             matches_compute=spec.kind.matches_compute,
             counts_teacher_training=bool(getattr(spec.config, "teacher_training", False)),

@@ -30,13 +30,13 @@ class PlannedRecipe:
 
     @property
     def batch_size(self) -> int:
-        """Examples per step."""
-        return self.resolved.batch_size
+        """Examples per step, unlabelled ones included."""
+        return self.resolved.batch_size + self.resolved.unlabelled
 
     @property
     def images_seen(self) -> int:
         """Images that a training passes forward; the backward pass costs twice that again."""
-        return self.resolved.steps * self.resolved.batch_size
+        return self.resolved.images_seen
 
     @property
     def epochs(self) -> int:

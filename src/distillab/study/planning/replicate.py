@@ -17,6 +17,7 @@ from distillab.study.job_parts import RunSeeds, SetDigests
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
+from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
@@ -66,20 +67,26 @@ class ReplicateSets:
     Attributes:
         transfer: What students learn from.
         transfer_images: Content address of its images, without labels.
+        labelled_images: Content address of which images are labelled; "" if all are.
         digests: What a student reads.
+        labelled_digests: What a student reads that learns from labels alone.
         eval_images: Content addresses of the images of the test sets.
         n_eval: Images of all test sets together.
         teachers: What teachers learn from, by provenance, and ``self``.
         recipe: The recipe of the students.
+        labelled_recipe: That of the students that learn from labels alone.
     """
 
     transfer: SetFacts
     transfer_images: str
+    labelled_images: str
     digests: SetDigests
+    labelled_digests: SetDigests
     eval_images: Mapping[str, str]
     n_eval: int
     teachers: Mapping[TrainSet, TeacherSet]
     recipe: PlannedRecipe
+    labelled_recipe: PlannedRecipe
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,21 +127,23 @@ def expand(context: PlanContext) -> Iterator[Replicate]:
 
 def _replicate(context: PlanContext, condition: Condition, roles: Roles, number: int) -> Replicate:
     n_labelled = int(roles.transfer.labelled.sum())
+    lengths = Lengths(context, condition)
+    checks = lengths.replace_checks(roles)
     record = ConditionRecord(
         condition.written(),
         Canonical(condition.levels),
         n_labelled,
         _own_tests(context.dataset, roles),
         _unequal_counts(context.dataset, condition, roles),
-        tuple(_check_record(check) for check in roles.checks),
+        tuple(_check_record(check) for check in checks),
     )
-    failed = next(iter(roles.failed_checks), None)
+    failed = next((check for check in checks if not check.passed), None)
     return Replicate(
         record=record,
         number=number,
         n_unlabelled=len(roles.transfer) - n_labelled,
         seeds=_student_seeds(context, condition.seed),
-        sets=None if failed else _sets(context, roles),
+        sets=None if failed else _sets(context, roles, lengths),
         excluded=_reason(failed) if failed else None,
     )
 
@@ -183,29 +192,27 @@ def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
     return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed)
 
 
-def _sets(context: PlanContext, roles: Roles) -> ReplicateSets:
-    recipe = context.recipe("student", roles.transfer)
+def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets:
+    labelled = roles.labelled
+    recipe, of_labels = (lengths.of_students(each) for each in (roles.transfer, labelled))
     teachers: dict[TrainSet, TeacherSet] = {}
-    for which in _taught_sets(context):
+    for which in taught_sets(context):
         train = roles.teacher[which]
         digests = _digests(context, train, *roles.tests_of_teacher(context.dataset, train))
-        own = recipe if which == "self" else context.recipe(which, train)
+        own = of_labels if which == "self" else lengths.of_teacher(which, train)
         teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
     return ReplicateSets(
         transfer=SetFacts.of(roles.transfer),
         transfer_images=roles.transfer.input_digest,
+        labelled_images=roles.transfer.labelled_digest,
         digests=_digests(context, roles.transfer, roles.val, roles.eval),
+        labelled_digests=_digests(context, labelled, roles.val, roles.eval),
         eval_images={name: images.input_digest for name, images in roles.eval.items()},
         n_eval=sum(len(images) for images in roles.eval.values()),
         teachers=teachers,
         recipe=recipe,
+        labelled_recipe=of_labels,
     )
-
-
-def _taught_sets(context: PlanContext) -> tuple[TrainSet, ...]:
-    """Return what teachers of the study learn from. An external one is tested like those of ``self``."""
-    provenances = context.spec.teacher.provenance
-    return ("self", *(each for each in provenances if each != "external"))
 
 
 def _digests(

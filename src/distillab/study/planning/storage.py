@@ -59,7 +59,7 @@ class Storage:
     def stream_class(self, pairing: Pairing) -> Hashable:
         """Return what the streams of a pairing follow from: pairings that agree in it have equal streams."""
         costs = tuple(pairing.teacher_costs(kind) for kind in self._kinds)
-        return pairing.student, pairing.sets.transfer.n, costs
+        return pairing.student, pairing.sets.transfer.n, pairing.replicate.n_unlabelled, costs
 
     def _stream(self, pairing: Pairing, kind: str) -> Stream:
         methods, kept = list[PlannedMethod](), frozenset[str]()

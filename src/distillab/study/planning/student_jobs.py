@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from distillab.canonical import spec_id
@@ -46,7 +47,7 @@ class PairingJobs:
         elif method.teacher != "none":
             stored = self.teachers.storage.is_stored(self.pairing, method)
             source = self._source(method.teacher, stored)
-            cohort = "" if stored else self._cohort(source)
+            cohort = "" if stored else self._cohort(source, method.learns_unlabelled)
         return [*jobs, self._student(method, source, cohort)]
 
     def _student(self, method: PlannedMethod, source: TeacherSource | None, cohort: str) -> StudentJob:
@@ -56,18 +57,19 @@ class PairingJobs:
             needs += [self.study_outputs.id] if self.study_outputs else []
         direct = method.teacher == "study" and not pairing.has_generations(method)
         recipe = pairing.recipe_of(method)
+        labels_alone = pairing.replicate.n_unlabelled and not method.learns_unlabelled
         return StudentJob(
             condition=pairing.replicate.record.condition,
             model=pairing.student,
             method=method.written,
             recipe=self.teachers.recipes.write(recipe, pairing.student).written,
-            sets=pairing.sets.digests,
+            sets=pairing.digests(method.learns_unlabelled),
             seeds=pairing.replicate.seeds,
             start=pairing.start,
             teacher=source,
             class_map=pairing.class_map if direct else None,
             task=self.context.written_task,
-            inputs=method.inputs,
+            inputs=replace(method.inputs, train="labelled") if labels_alone else method.inputs,
             needs=tuple(dict.fromkeys(needs)),
             cost=pairing.student_macs(recipe),
             cohort=cohort,
@@ -83,10 +85,11 @@ class PairingJobs:
             return TeacherSource(self.teachers.outputs(self.pairing, kind).id, live=False)
         return TeacherSource(self.teachers.chain(self.pairing, kind)[-1].id, live=True)
 
-    def _make_cohort(self, source: TeacherSource) -> str:
+    def _make_cohort(self, source: TeacherSource, unlabelled: bool) -> str:
         """Return the name of what students must share to be trained in step: a live teacher, and every batch
         of images."""
         recipe, seeds, class_map = self.recipe.resolved, self.pairing.replicate.seeds, self.pairing.class_map
         stream = [*recipe.stream_facts, recipe.precision, seeds.order, seeds.views]
         mapped = [list(class_map)] if class_map else []
-        return spec_id([source.job, self.pairing.sets.transfer_images, stream, *mapped])
+        alone = ["labelled"] if self.pairing.replicate.n_unlabelled and not unlabelled else []
+        return spec_id([source.job, self.pairing.sets.transfer_images, stream, *mapped, *alone])

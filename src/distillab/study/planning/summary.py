@@ -20,6 +20,7 @@ from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
@@ -138,7 +139,7 @@ def summarize_plan(
     if labels := describe_label_quality(varied, "val"):
         tests = describe_label_quality(varied, "eval")
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
-    notes += plan.notes
+    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -173,6 +174,17 @@ def summarize_plan(
         least_seconds=sum(_seconds(first, pace).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
     )
+
+
+def _unlabelled_note(plan: Plan) -> list[str]:
+    """Return a sentence on the batches of a study with unlabelled examples; empty for others."""
+    most = max((job.recipe.get("unlabelled", 0) for job in plan.students), default=0)
+    if not most:
+        return []
+    return [
+        f"Batch size, steps and epochs are those of labelled examples. Distilled students get up to {most} "
+        "unlabelled ones per step on top; plain students get the labelled ones alone."
+    ]
 
 
 def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:

@@ -85,6 +85,7 @@ class TeacherJobs:
             class_map=pairing.class_map if kind == "study" else None,
             top_k=context.spec.teacher.outputs.top_k if streaming else None,
             endless=streaming and resolved.view_spec.count is None,
+            labelled=pairing.mixed_within if streaming else "",
             inputs=OutputsInputs(recipe.written, kept),
             needs=(teacher.id,),
             cost=pairing.outputs_macs(kind, streams=streaming),

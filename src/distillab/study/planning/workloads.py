@@ -9,6 +9,7 @@ from distillab.study.job import Job, OutputsJob, TeacherJob
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.storage import Storage
+from distillab.training.recipe import images_per_step
 
 # The batch that a network is timed with that is not trained: enough to tell one precision from another.
 FORWARD_BATCH = 16
@@ -41,11 +42,10 @@ class Workloads:
             if isinstance(job, OutputsJob):
                 if job.teacher in given and job.views:
                     recipe = job.inputs.recipe
-                    work.query(given[job.teacher], recipe["steps"] * recipe["batch_size"])
+                    work.query(given[job.teacher], recipe["steps"] * images_per_step(recipe))
             elif job.cost:
-                work.train(
-                    job.model, job.recipe["batch_size"], job.recipe["steps"] * job.recipe["batch_size"]
-                )
+                batch = images_per_step(job.recipe)
+                work.train(job.model, batch, job.recipe["steps"] * batch)
             elif isinstance(job, TeacherJob):
                 given[job.id] = job.model
         return work
@@ -82,11 +82,12 @@ class Workloads:
     def _add_pairing(self, storage: Storage, pairing: Pairing, seen: set[Hashable]) -> None:
         for kind in pairing.context.teacher_kinds:
             self._add_teacher(storage, pairing, kind, seen)
-        groups: Counter[tuple[str, bool, PlannedRecipe]] = Counter()
+        groups: Counter[tuple[str, bool, bool, PlannedRecipe]] = Counter()
         for method in pairing.context.methods:
-            groups[method.teacher, storage.is_stored(pairing, method), pairing.recipe_of(method)] += 1
-        for (kind, stored, recipe), count in groups.items():
-            key = _student_key(pairing, kind, stored, recipe)
+            stored, recipe = storage.is_stored(pairing, method), pairing.recipe_of(method)
+            groups[method.teacher, method.learns_unlabelled, stored, recipe] += 1
+        for (kind, unlabelled, stored, recipe), count in groups.items():
+            key = unlabelled, *_student_key(pairing, kind, unlabelled, stored, recipe)
             if key not in seen:
                 seen.add(key)
                 self._add_students(pairing, kind, count, recipe)
@@ -117,12 +118,14 @@ class Workloads:
                 self.train(part.model, recipe.batch_size, count * recipe.images_seen)
 
 
-def _student_key(pairing: Pairing, kind: str, stored: bool, recipe: PlannedRecipe) -> Hashable:
+def _student_key(
+    pairing: Pairing, kind: str, unlabelled: bool, stored: bool, recipe: PlannedRecipe
+) -> tuple[Hashable, ...]:
     """Return what tells students of a pairing from all others but those of other methods."""
     source = None
     if kind != "none":
         source = pairing.outputs_key(kind) if stored else pairing.teacher_key(kind)
     class_map = pairing.class_map if kind == "study" else None
-    digests = pairing.sets.digests.canonical.text
+    digests = pairing.digests(unlabelled).canonical.text
     seeds, steps = pairing.replicate.seeds, recipe.resolved.steps
     return pairing.student, pairing.start, digests, seeds, source, stored, class_map, steps

@@ -183,8 +183,11 @@ class JobRunner:
 
     def _sets(self, job: Job) -> RoleSets:
         roles = self._roles_of(job.condition)
-        which = job.inputs.train if isinstance(job, TeacherJob) else "transfer"
-        train = roles.transfer if which == "transfer" else roles.teacher[which]
+        train = roles.transfer
+        if isinstance(job, TeacherJob) and job.inputs.train != "transfer":
+            train = roles.teacher[job.inputs.train]
+        elif isinstance(job, StudentJob) and job.inputs.train == "labelled":
+            train = roles.labelled
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
             val, tests = roles.tests_of_teacher(self.folder.dataset, train)

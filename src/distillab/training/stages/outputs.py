@@ -260,6 +260,8 @@ def _cache_facts(
         **({"views known by": ["row", "id", "epoch"]} if views.count is None else {}),
         "view_seed": view_seed if views.count is None else None,
         "images": sets.train.input_digest if views.mixes else None,
+        # Partners are drawn among examples of one kind.
+        **({"labelled": labelled} if views.mixes and (labelled := sets.train.labelled_digest) else {}),
         "arithmetic": [device.type, recipe.precision],
     }
 

@@ -98,7 +98,7 @@ def _write_results(
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
-        seen = student.recipe.steps * student.recipe.batch_size
+        seen = student.recipe.images_seen
         record = write_trained(
             student,
             trained,
