@@ -52,18 +52,32 @@ def root(
 
 
 @app.command(name="plan")
-def plan_command(study: StudyFile, device: Device = "auto") -> None:
+def plan_command(
+    study: StudyFile,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="DIR", help="A study that has run: its spread of gains."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
+    from distillab.evidence.planned_power import measured_spread, planned_power
     from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
     from distillab.training.numerics.device import pick_device
 
     chosen = Study.read(study)
+    spread = measured_spread(results, chosen.spec.task_config()) if results else None
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    print_plan(seen)
+    power = planned_power(seen, spread)
+    if as_json:
+        _print_json({**seen.as_dict(), "power": power.as_dict()})
+    else:
+        print_plan(seen, power)
 
 
 @app.command(name="run")

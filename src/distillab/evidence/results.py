@@ -148,7 +148,8 @@ class Measurements:
         run = str(cell.teacher_run)
         job = self.folder.job(run)
         assert isinstance(job, TeacherJob)
-        val, test = self.folder.dataset.val, self.folder.dataset.eval[PRIMARY]
+        read = self.folder.conditions.read(cell.seed)
+        val, test = read.val, read.eval[PRIMARY]
         if job.sets.eval[PRIMARY] != test.digest:
             val, test = self._val(cell), self._tests(cell)[PRIMARY]
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
@@ -275,7 +276,7 @@ class Measurements:
     def _val(self, cell: Cell) -> Examples:
         """Return the validation set of the cell's condition."""
         changed = any("val" in levels[0].roles for levels in self.folder.spec.factor_levels())
-        return self._roles_of(cell).val if changed else self.folder.dataset.val
+        return self._roles_of(cell).val if changed else self.folder.conditions.read(cell.seed).val
 
     def _roles_of(self, cell: Cell) -> Roles:
         key = _key(cell.levels, cell.seed)
