@@ -1,0 +1,85 @@
+"""Figures on a page: numbers with a unit, signed numbers, intervals, counts, and numbers in cells of tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+UNITS = (
+    r"%|points?|pixels?|px|times|x|ms|s|seconds?|minutes?|hours?|days?|kB|MB|GB|MiB|GiB|images/s|"
+    r"images per second|runs per hour|Gflop/s|steps per second"
+)
+NUMBER = r"\d[\d,]*(?:\.\d+)?"
+FIGURE = re.compile(
+    rf"""
+    (?<![\w.#/-])[+-]{NUMBER}(?![\w-])                       # signed
+    | (?<![\w.#/-]){NUMBER}(?:\s(?:to|and|or)\s{NUMBER})*\s?(?:{UNITS})(?![\w/])   # with a unit
+    | (?<![\w.#/-])\d+\.\d+(?![\w.]|-\w)                  # a decimal
+    | \[[+-]?{NUMBER},\s[+-]?{NUMBER}\]                      # an interval
+    | (?<![\w.#/-]){NUMBER}\s(?:of|in)\s(?:the\s)?{NUMBER}   # a count
+    | (?<=\|\s)[+-]?{NUMBER}(?=\s\|)                         # a cell of a table
+    | ±\s{NUMBER}
+    """,
+    re.VERBOSE,
+)
+CODE = re.compile(r"```.*?```|^    .*?$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Uncovered:
+    """A figure that nothing covers.
+
+    Attributes:
+        figure: The number with its unit.
+        context: The text around it.
+        heading: The heading above it.
+    """
+
+    figure: str
+    context: str
+    heading: str
+
+
+def flat(text: str) -> str:
+    """Return text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def sections(page: str) -> list[tuple[str, str]]:
+    """Return the headings of a page and the text below each, without blocks of code, white space flattened."""
+    heading, lines = "", []
+    found: list[tuple[str, list[str]]] = [(heading, lines)]
+    for line in CODE.sub("", page).splitlines():
+        if line.startswith("#"):
+            heading, lines = line.lstrip("# "), []
+            found.append((heading, lines))
+        else:
+            lines.append(line)
+    return [(heading, flat("\n".join(lines))) for heading, lines in found]
+
+
+def figures(section: str) -> list[tuple[int, int]]:
+    """Return where figures stand in the text of a section, those in quotes of code left out."""
+    quoted = [match.span() for match in re.finditer(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", section)]
+    return [
+        match.span()
+        for match in FIGURE.finditer(section)
+        if not any(start <= match.start() < end for start, end in quoted)
+    ]
+
+
+def uncovered(page: str, covering: Iterable[str]) -> list[Uncovered]:
+    """Return the figures of a page that stand in none of the given fragments of its text."""
+    fragments = [flat(each) for each in covering]
+    left = []
+    for heading, text in sections(page):
+        covered = [
+            (match.start(), match.end())
+            for fragment in fragments
+            for match in re.finditer(re.escape(fragment), text)
+        ]
+        for start, end in figures(text):
+            if not any(first <= start and end <= last for first, last in covered):
+                left.append(Uncovered(text[start:end], text[max(0, start - 60) : end + 40], heading))
+    return left
