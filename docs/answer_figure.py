@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from answer_rows import Point, Series
-
-from distillab.factors.factor import level_text
+from answer_rows import Point, Series, level_text
 
 WIDTH, LINE, LABEL, RIGHT = 320, 17, 128, 10
 MARGIN = 0.5  # points; the margin of verdicts

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 import yaml
 from generated import RESULTS, read_csv
 
-from distillab.factors.factor import level_text
-
 ANSWERS = RESULTS / "answer"
 Level = float | str
 Row = Mapping[str, Any]
@@ -231,10 +229,11 @@ def _difference(
 
 
 def _of_row(row: Row, first: str, last: str, sign: float) -> Difference:
-    ends = sorted(100 * sign * row[name] for name in ("ci_low", "ci_high"))
+    low, high = sorted(100 * sign * float(row[name]) for name in ("ci_low", "ci_high"))
     turned = {"larger": "smaller", "smaller": "larger"}
-    verdict = row["verdict_family"] if sign > 0 else turned.get(row["verdict_family"], row["verdict_family"])
-    return Difference(last, first, 100 * sign * row["difference"], *ends, verdict, row["n_tests"])
+    verdict = str(row["verdict_family"])
+    verdict = verdict if sign > 0 else turned.get(verdict, verdict)
+    return Difference(last, first, 100 * sign * row["difference"], low, high, verdict, row["n_tests"])
 
 
 def of_factors(study: str, factor: str, where: Mapping[str, Any]) -> list[Series]:
@@ -247,7 +246,9 @@ def of_factors(study: str, factor: str, where: Mapping[str, Any]) -> list[Series
     points = [
         Point(
             _level(row["level"], factor),
-            *(float(row[name]) for name in ("gain", "ci_low", "ci_high")),
+            float(row["gain"]),
+            float(row["ci_low"]),
+            float(row["ci_high"]),
             int(row["n_pairs"]),
             row["verdict_family"],
             int(row["n_tests"]),
@@ -280,3 +281,13 @@ def _level(text: str, factor: str) -> Level:
             except ValueError:
                 return level
     raise ValueError(f"no level of {factor} in {text!r}")
+
+
+def level_text(level: Level) -> str:
+    """Return a level as tables of levels write it.
+
+    Example:
+        >>> level_text(25.0), level_text(0.4), level_text("fine")
+        ('25', '0.4', 'fine')
+    """
+    return level if isinstance(level, str) else f"{level:g}"

@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from answer_figure import figure
-from answer_rows import ANSWERS, Difference, Point, Question, Series
+from answer_rows import ANSWERS, Difference, Point, Question, Series, level_text
 from generated import DOCS, gain_with_interval, replace_block, table, write_or_check
-
-from distillab.factors.factor import level_text
 
 PAGE = DOCS / "answer.md"
 FIGURES = DOCS / "images" / "answer"

@@ -25,17 +25,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def replace_block(text: str, name: str, block: str, page: Path) -> str:
+def replace_block(text: str, name: str, new: str, page: Path) -> str:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
         ValueError: The text has not exactly one such place.
     """
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-    text, found = pattern.subn(lambda match: f"{match[1]}\n{block}\n{match[2]}", text)
+    text, found = pattern.subn(lambda match: f"{match[1]}\n{new}\n{match[2]}", text)
     if found != 1:
         raise ValueError(f"{page} has {found} places for {name}, and must have one")
     return text
+
+
+def block(text: str, name: str) -> str:
+    """Return what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
 
 
 def gain_with_interval(gain: float, low: float, high: float) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import methods_table
+from generated import DOCS, block
 
 
 def fragments() -> Iterator[str]:
-    """Yield the lines of the generated sections of the page."""
-    for text in (
-        methods_table.registry_tables(),
-        methods_table.deviations_table(),
-        methods_table.gains_tables(),
-    ):
-        yield from text.split("\n")
+    """Yield the lines of the generated sections, which tests/methods/test_docs.py compares with tables."""
+    text = (DOCS / "methods.md").read_text()
+    for name in ("registry", "deviations", "gains"):
+        yield from block(text, name).split("\n")

@@ -18,6 +18,6 @@ def fragments() -> Iterator[str]:
     low, high = (WORDS[each] for each in sorted(round(100 * row["gain"]) for row in left))
     yield "With 60 % wrong labels and a teacher trained on the correct labels"
     yield (
-        f"distillation gains {low} and {high} points: the {WORDS[len(left)]} verdicts of {WORDS[decided(rows)]} that "
-        f"hold after correction for {left[0]['n_tests']} tests"
+        f"distillation gains {low} and {high} points: the {WORDS[len(left)]} verdicts of "
+        f"{WORDS[decided(rows)]} that hold after correction for {left[0]['n_tests']} tests"
     )

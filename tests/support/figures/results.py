@@ -36,9 +36,7 @@ def fragments() -> Iterator[str]:
 def gain(study: str, level: float, method: str, provenance: str, metric: str = "accuracy") -> Row:
     """Return a contrast of a study."""
     factor, _ = LEVELS[study]
-    return one(
-        effects(study), method=method, provenance=provenance, metric=metric, **{factor: level}
-    )
+    return one(effects(study), method=method, provenance=provenance, metric=metric, **{factor: level})
 
 
 def distilled(study: str, provenance: str) -> list[Row]:
@@ -56,7 +54,8 @@ def _summary() -> Iterator[str]:
     assert (len(left), decided([*full, *same])) == (2, 9)
     assert all(row["factor.label_noise"] == 0.6 and row["provenance"] == "full" for row in left)
     assert {row["method"] for row in left} == {"kd", "dkd"}
-    yield f"for the {left[0]['n_tests']} tests of each study, two verdicts of these nine remain: `kd` and `dkd` help at 60 %"
+    yield f"for the {left[0]['n_tests']} tests of each study, two verdicts of these nine remain"
+    yield "`kd` and `dkd` help at 60 % wrong labels"
 
 
 def _table(study: str, scale: float, form: str) -> Iterator[str]:
@@ -73,8 +72,8 @@ def _runs(study: str) -> str:
     ids = {row["run_id"] for row in rows}
     levels = LEVELS[study][1]
     return (
-        f"{len(levels)} levels x {{`ce`, `label_smoothing`, `kd`, `dkd`}} x {len(seeds)} seeds x two teachers: "
-        f"{len(ids)} runs, {len(failed)} failed, {len(failed)} excluded."
+        f"{len(levels)} levels x {{`ce`, `label_smoothing`, `kd`, `dkd`}} x {len(seeds)} seeds x two "
+        f"teachers: {len(ids)} runs, {len(failed)} failed, {len(failed)} excluded."
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures on a page: numbers with a unit, signed numbers, intervals, counts, and numbers in cells of tables."""
+"""Figures on a page: with a unit or a sign, decimals, intervals, counts, cells of tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIGURE = re.compile(
     rf"""
     (?<![\w.#/-])[+-]{NUMBER}(?![\w-])                       # signed
     | (?<![\w.#/-]){NUMBER}(?:\s(?:to|and|or)\s{NUMBER})*\s?(?:{UNITS})(?![\w/])   # with a unit
-    | (?<![\w.#/-])\d+\.\d+(?![\w.]|-\w)                  # a decimal
+    | (?<![\w.#/-])(?!\d{{4}}\.\d{{4,5}})\d+\.\d+(?![\w.]|-\w)   # a decimal, but no number of arXiv
     | \[[+-]?{NUMBER},\s[+-]?{NUMBER}\]                      # an interval
     | (?<![\w.#/-]){NUMBER}\s(?:of|in)\s(?:the\s)?{NUMBER}   # a count
     | (?<=\|\s)[+-]?{NUMBER}(?=\s\|)                         # a cell of a table
@@ -46,11 +46,11 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def sections(page: str) -> list[tuple[str, str]]:
-    """Return the headings of a page and the text below each, without blocks of code, white space flattened."""
+def sections(page: str, *, code: bool = False) -> list[tuple[str, str]]:
+    """Return the headings of a page and the flat text below each, with or without blocks of code."""
     heading, lines = "", []
     found: list[tuple[str, list[str]]] = [(heading, lines)]
-    for line in CODE.sub("", page).splitlines():
+    for line in (page if code else CODE.sub("", page)).splitlines():
         if line.startswith("#"):
             heading, lines = line.lstrip("# "), []
             found.append((heading, lines))

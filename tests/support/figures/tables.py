@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+import pyarrow.parquet as pq
 from generated import RESULTS, Record, gain_with_interval, read_csv
-
-from distillab.evidence.schema import read_rows
 
 Row = Mapping[str, Any]
 
@@ -17,13 +16,13 @@ Row = Mapping[str, Any]
 @cache
 def results(study: str) -> tuple[Row, ...]:
     """Return the runs of a study."""
-    return tuple(read_rows(RESULTS / f"{study}-results.parquet"))
+    return tuple(pq.read_table(RESULTS / f"{study}-results.parquet").to_pylist())
 
 
 @cache
 def effects(study: str) -> tuple[Row, ...]:
     """Return the contrasts of a study with plain training."""
-    rows = read_rows(RESULTS / f"{study}-effects.parquet")
+    rows = pq.read_table(RESULTS / f"{study}-effects.parquet").to_pylist()
     return tuple(row for row in rows if row["baseline"] == "ce")
 
 
