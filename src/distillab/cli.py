@@ -142,12 +142,16 @@ def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
 
 
 @app.command(name="report")
-def report_command(folder: StudyDir) -> None:
-    """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
+def report_command(folder: StudyDir, as_json: AsJson = False) -> None:
+    """Write the tables and report.html of DIR from what has run so far."""
     from distillab import api
     from distillab.terminal import print_outcome
 
-    print_outcome(api.report(folder))
+    finished = api.report(folder)
+    if as_json:
+        _print_json(finished.as_dict())
+    else:
+        print_outcome(finished)
 
 
 @app.command(name="reproduce")

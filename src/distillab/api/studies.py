@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from distillab.api.given import GivenStudy
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.evidence.answer import Answer
 from distillab.evidence.pairs import FACTOR
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
@@ -37,7 +39,8 @@ class Finished:
     Attributes:
         folder: The study's folder.
         outcome: How its runs ended.
-        tables: The rows of ``results.parquet`` and ``effects.parquet``.
+        tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
+        answer: The first screen of the report in words.
 
     Example:
         >>> folder = StudyFolder(Path("runs/demo"))
@@ -50,6 +53,7 @@ class Finished:
     folder: StudyFolder
     outcome: Outcome
     tables: Tables
+    answer: Answer = field(default_factory=partial(Answer, ""))
 
     @property
     def report(self) -> Path:
@@ -65,8 +69,25 @@ class Finished:
         ended = self.outcome
         return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
 
+    def as_dict(self) -> JsonObject:
+        """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
+
+        Example:
+            >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
+            >>> list(finished.as_dict())
+            ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
+        """
+        return {
+            "headline": self.answer.headline,
+            "estimand": self.answer.estimand,
+            "differences": list(self.answer.differences),
+            "report": str(self.report),
+            "effects": self.tables.effects,
+            "level_effects": self.tables.level_effects,
+        }
+
     def _repr_html_(self) -> str:
-        """Return how the runs ended, and the gains, as notebooks show them."""
+        """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
         rows = [
             (
                 str(row["method"]),
@@ -80,7 +101,24 @@ class Finished:
             for row in self.tables.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
-        return html_table(self._summary, rows, header)
+        return html_table(self._summary, rows, header) + self._differences()
+
+    def _differences(self) -> str:
+        """Return the differences between levels as a table; empty if there are none."""
+        rows = [
+            (
+                str(row["method"]),
+                f"{row['factor']} {row['level']}, not {row['reference']}",
+                str(row["metric"]),
+                _points(row["difference"]),
+                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in self.tables.level_effects
+        ]
+        header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
+        return html_table("Differences between levels", rows, header) if rows else ""
 
 
 def _points(gain: float | None) -> str:
@@ -251,7 +289,7 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
+    """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -264,8 +302,9 @@ def conclude(folder: StudyFolder) -> Finished:
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
-        write_report(collect_contents(folder, tables), folder.report_file)
-    return Finished(folder, outcome(folder), tables)
+        contents = collect_contents(folder, tables)
+        write_report(contents, folder.report_file)
+    return Finished(folder, outcome(folder), tables, contents.answer)
 
 
 def report(path: str | Path) -> Finished:

@@ -49,6 +49,7 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)

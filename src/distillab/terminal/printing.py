@@ -89,6 +89,8 @@ def print_outcome(finished: Finished) -> None:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
+    for sentence in finished.answer.differences:
+        typer.echo(printable(sentence))
     typer.echo(f"report: {printable(str(finished.report))}")
 
 

@@ -25,6 +25,7 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.contrasts import check_contrasts
 from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
@@ -361,6 +362,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        check_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:
