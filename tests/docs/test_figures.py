@@ -11,7 +11,17 @@ from collections import Counter
 
 import pytest
 
-from support.figures.pages import GIVEN, MEASURED, OF_PAGES, PAGES, Allowance, allowances, covering, name_of
+from support.figures.pages import (
+    GIVEN,
+    MEASURED,
+    OF_PAGES,
+    PAGES,
+    Allowance,
+    allowances,
+    covering,
+    left_over,
+    name_of,
+)
 from support.figures.scan import figures, flat, sections, uncovered
 from support.source_tree import ROOT
 
@@ -32,7 +42,7 @@ def test_passages_computed_from_tables_are_on_the_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_figure_is_computed_or_listed(name: str) -> None:
-    left = uncovered(text_of(name), covering(name))
+    left = left_over(name)
     allowed = {each.heading: each.figures for each in allowances() if each.page == name}
     found = Counter(each.heading for each in left)
     wrong = {heading for heading in {*allowed, *found} if allowed.get(heading, 0) != found[heading]}

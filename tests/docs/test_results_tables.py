@@ -16,6 +16,7 @@ from answer_rows import Difference, Point, Series
 from generated import RESULTS, Record, read_csv
 
 from distillab.evidence.effects import compute_effects
+from distillab.evidence.level_effects import compute_level_effects
 from distillab.evidence.schema import read_rows
 from distillab.evidence.verdicts import holm
 from distillab.tasks import Classification
@@ -27,6 +28,15 @@ ALPHA = 0.05
 def test_effects_follow_from_results(study: str) -> None:
     committed = read_rows(RESULTS / f"{study}-effects.parquet")
     computed = compute_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
+    assert len(committed) == len(computed)
+    for before, now in zip(committed, computed, strict=True):
+        assert all(before[name] == pytest.approx(value) for name, value in now.items()), before
+
+
+@pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
+def test_differences_between_levels_follow_from_results(study: str) -> None:
+    committed = read_rows(RESULTS / f"{study}-level-effects.parquet")
+    computed = compute_level_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
     assert len(committed) == len(computed)
     for before, now in zip(committed, computed, strict=True):
         assert all(before[name] == pytest.approx(value) for name, value in now.items()), before

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.figures import answer, cost, factors, methods, profile, readme, results
+from support.figures.scan import FIGURE, WITH_UNIT, Uncovered, uncovered
 from support.source_tree import ROOT
 
 ALLOWED = Path(__file__).with_name("allowed.csv")
@@ -30,6 +31,20 @@ OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/profile.md": profile.fragments,
     "docs/results.md": results.fragments,
 }
+
+
+DEFINITIONS = (
+    "CONTRIBUTING.md",
+    *(f"docs/{name}.md" for name in ("architecture", "audio", "data", "first-contribution", "images")),
+    *(f"docs/{name}.md" for name in ("models", "python", "studies")),
+)
+"""Pages of keys and their defaults, where a number without a unit is a setting."""
+
+
+def left_over(name: str) -> list[Uncovered]:
+    """Return the figures of a page that follow from no table."""
+    pattern = WITH_UNIT if name in DEFINITIONS else FIGURE
+    return uncovered((ROOT / name).read_text(), covering(name), pattern)
 
 
 def name_of(page: Path) -> str:

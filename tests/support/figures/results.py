@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from support.figures.tables import (
     Row,
+    change,
     decided,
     effects,
     interval,
+    level_effects,
     one,
     only,
     percent,
@@ -37,6 +39,11 @@ def gain(study: str, level: float, method: str, provenance: str, metric: str = "
     """Return a contrast of a study."""
     factor, _ = LEVELS[study]
     return one(effects(study), method=method, provenance=provenance, metric=metric, **{factor: level})
+
+
+def change_to(study: str, level: str, provenance: str) -> Row:
+    """Return the difference of the gain of ``kd`` at a level from that at the first."""
+    return one(level_effects(study), method="kd", provenance=provenance, metric="accuracy", level=level)
 
 
 def distilled(study: str, provenance: str) -> list[Row]:
@@ -103,6 +110,11 @@ def _corn() -> Iterator[str]:
     assert (own["verdict"], own["verdict_family"]) == ("helps", "undecided")
     assert not decided([gain(CORN, level, "kd", "same") for level in (0.4, 0.6)])
     yield f"At 40 and 60 % its gains are undecided; {points(own)} at 20 % helps alone"
+    grown, undecided = (change_to(CORN, "0.6", each) for each in ("full", "same"))
+    assert (grown["verdict_family"], undecided["verdict_family"]) == ("larger", "undecided")
+    yield f"wrong labels**, by {change(grown)} between 0 and 60 %, which holds after correction for"
+    yield f"correction for {grown['n_tests']} differences; with a teacher of the same labels"
+    yield f"the change of {change(undecided)} is undecided"
     clean = [gain(CORN, 0.0, "dkd", each) for each in ("full", "same")]
     assert verdicts(clean) == {"harms": 2} and not decided(clean, "verdict_family")
     assert not decided([gain(CORN, 0.0, "kd", each) for each in ("full", "same")])
@@ -154,5 +166,8 @@ def _cifar() -> Iterator[str]:
     yield f"student moves from {percent(plain[0])} to {percent(plain[-1])} % between 25 and 200"
     closed = max(row["gap_closed"] for row in strong)
     yield f"The strong teacher closes at most {100 * closed:.0f} % of the gap"
+    moved = change_to(CIFAR, "200", "full")
+    assert moved["verdict"] == "undecided"
+    yield f"between 25 and 200 images, {change(moved)}, is undecided"
     epochs = {row["factor.size"]: row["epochs"] for row in results(CIFAR)}
     yield f"300 steps are {epochs[25.0]} epochs of the smallest set and {epochs[200.0]} of the largest"

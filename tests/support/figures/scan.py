@@ -7,22 +7,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 UNITS = (
-    r"%|points?|pixels?|px|times|x|ms|s|seconds?|minutes?|hours?|days?|kB|MB|GB|MiB|GiB|images/s|"
+    r"%|points?|times|x|ms|s|seconds?|minutes?|hours?|days?|kB|MB|GB|MiB|GiB|images/s|"
     r"images per second|runs per hour|Gflop/s|steps per second"
 )
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
-FIGURE = re.compile(
-    rf"""
+MEASURED = rf"""
     (?<![\w.#/-])[+-]{NUMBER}(?![\w-])                       # signed
     | (?<![\w.#/-]){NUMBER}(?:\s(?:to|and|or)\s{NUMBER})*\s?(?:{UNITS})(?![\w/])   # with a unit
-    | (?<![\w.#/-])(?!\d{{4}}\.\d{{4,5}})\d+\.\d+(?![\w.]|-\w)   # a decimal, but no number of arXiv
-    | \[[+-]?{NUMBER},\s[+-]?{NUMBER}\]                      # an interval
     | (?<![\w.#/-]){NUMBER}\s(?:of|in)\s(?:the\s)?{NUMBER}   # a count
-    | (?<=\|\s)[+-]?{NUMBER}(?=\s\|)                         # a cell of a table
     | ±\s{NUMBER}
-    """,
-    re.VERBOSE,
-)
+"""
+BARE = rf"""
+    (?<![\w.#/-])(?!\d{{4}}\.\d{{4,5}})\d+\.\d+(?![\w.]|-\w)   # a decimal, but no number of arXiv
+    | \[[+-]?{NUMBER},\s[+-]?{NUMBER}\]                      # an interval
+    | (?<=\|\s)[+-]?{NUMBER}(?=\s\|)                         # a cell of a table
+"""
+WITH_UNIT = re.compile(MEASURED, re.VERBOSE)
+FIGURE = re.compile(f"{MEASURED}|{BARE}", re.VERBOSE)
 CODE = re.compile(r"```.*?```|^    .*?$", re.DOTALL | re.MULTILINE)
 
 
@@ -59,17 +60,17 @@ def sections(page: str, *, code: bool = False) -> list[tuple[str, str]]:
     return [(heading, flat("\n".join(lines))) for heading, lines in found]
 
 
-def figures(section: str) -> list[tuple[int, int]]:
+def figures(section: str, pattern: re.Pattern[str] = FIGURE) -> list[tuple[int, int]]:
     """Return where figures stand in the text of a section, those in quotes of code left out."""
     quoted = [match.span() for match in re.finditer(r"`[^`]*`|\]\([^)]*\)|<!--.*?-->", section)]
     return [
         match.span()
-        for match in FIGURE.finditer(section)
+        for match in pattern.finditer(section)
         if not any(start <= match.start() < end for start, end in quoted)
     ]
 
 
-def uncovered(page: str, covering: Iterable[str]) -> list[Uncovered]:
+def uncovered(page: str, covering: Iterable[str], pattern: re.Pattern[str] = FIGURE) -> list[Uncovered]:
     """Return the figures of a page that stand in none of the given fragments of its text."""
     fragments = [flat(each) for each in covering]
     left = []
@@ -79,7 +80,7 @@ def uncovered(page: str, covering: Iterable[str]) -> list[Uncovered]:
             for fragment in fragments
             for match in re.finditer(re.escape(fragment), text)
         ]
-        for start, end in figures(text):
+        for start, end in figures(text, pattern):
             if not any(first <= start and end <= last for first, last in covered):
                 left.append(Uncovered(text[start:end], text[max(0, start - 60) : end + 40], heading))
     return left

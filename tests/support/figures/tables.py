@@ -27,6 +27,13 @@ def effects(study: str) -> tuple[Row, ...]:
 
 
 @cache
+def level_effects(study: str) -> tuple[Row, ...]:
+    """Return the differences between levels of the gains over plain training."""
+    rows = pq.read_table(RESULTS / f"{study}-level-effects.parquet").to_pylist()
+    return tuple(row for row in rows if row["baseline"] == "ce")
+
+
+@cache
 def records(name: str) -> tuple[Record, ...]:
     """Return the rows of a CSV file of results."""
     return tuple(read_csv(RESULTS / f"{name}.csv"))
@@ -53,6 +60,12 @@ def interval(row: Row) -> str:
     """Return the gain of a contrast in points with its interval: ``+2.3 [1.2, 3.7]``."""
     scale = 1.0 if isinstance(row["gain"], str) else 100.0
     return gain_with_interval(*(scale * float(row[name]) for name in ("gain", "ci_low", "ci_high")))
+
+
+def change(row: Row) -> str:
+    """Return a difference between gains in points with its interval: ``10.4 points [7.0, 14.0]``."""
+    value, low, high = (100 * row[name] for name in ("difference", "ci_low", "ci_high"))
+    return f"{value:.1f} points [{low:.1f}, {high:.1f}]"
 
 
 def points(row: Row) -> str:
