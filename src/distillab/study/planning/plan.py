@@ -11,6 +11,7 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
+from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, ensemble_parts, stem_change
 from distillab.notebook import html_table
 from distillab.printable import counted
@@ -189,9 +190,21 @@ class Outline:
             numerics,
             planner.stored_bytes,
             tuple(self.context.starts.notes),
-            (*(self.trial.sentences if self.trial else ()), *self._stem_notes()),
+            (*(self.trial.sentences if self.trial else ()), *self._stem_notes(), *self._pair_notes()),
             self.trial,
         )
+
+    def _pair_notes(self) -> list[str]:
+        """Return a sentence for each method and pair of networks that decides some of its settings."""
+        spec = self.context.spec
+        students = dict.fromkeys(entry.model for entry in spec.student_entries)
+        notes = (
+            note
+            for method in spec.method_specs()
+            for student in students
+            for note in pair_notes(method, spec.teacher.last_model, student)
+        )
+        return list(dict.fromkeys(notes))
 
     def _stem_notes(self) -> list[str]:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distillab.data.examples import Indices
-from distillab.methods import Batch, Mixed
+from distillab.methods import Batch, Mixed, StrongView
 from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
@@ -52,12 +54,13 @@ class MemberTraining:
         self._validation = Validation(member, normalize, device)
         self._network.train()
 
-    def step(self, batch: TrainingBatch, teacher: Outputs | None) -> None:
+    def step(self, batch: TrainingBatch, teacher: Sequence[Outputs]) -> None:
         """Do one optimization step.
 
         Args:
             batch: The examples.
-            teacher: The teacher's outputs for them; None without a teacher.
+            teacher: The teacher's outputs for them, and for their strong views if the batch has them; empty
+                without a teacher.
 
         Raises:
             DivergenceError: At the end of an epoch: a loss in it, or an output for the validation set, is not
@@ -99,16 +102,28 @@ class MemberTraining:
             phases={str(name): seconds for name, seconds in self.phases.seconds.items()},
         )
 
-    def _loss_terms(self, batch: TrainingBatch, teacher: Outputs | None) -> dict[str, Tensor]:
-        recipe, transform = self.member.recipe, self.member.data.student_transform
-        inputs = transform(batch.inputs) if transform else batch.inputs
+    def _loss_terms(self, batch: TrainingBatch, teacher: Sequence[Outputs]) -> dict[str, Tensor]:
+        inputs = self._inputs(batch)
         known = self._method_batch(batch, inputs)
-        if teacher is not None and self.member.teachers > 1:
-            teacher = weight_by_correctness(teacher, known, self.member.teachers)
+        if self.member.teachers > 1:
+            teacher = [weight_by_correctness(each, known, self.member.teachers) for each in teacher]
         with self.phases.timed("forward"):
-            with autocast(self._device, recipe.precision):
-                outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
-            return self._method.total(outputs, teacher, known)
+            outputs = self._outputs(inputs)
+            if batch.strong and "strong_view" in self.member.method.needs:
+                strong = self._outputs(self._inputs(batch.strong))
+                known = replace(known, strong=StrongView(strong, teacher[1] if teacher else None))
+            return self._method.total(outputs, teacher[0] if teacher else None, known)
+
+    def _inputs(self, batch: TrainingBatch) -> Tensor:
+        """The inputs as the student gets them."""
+        transform = self.member.data.student_transform
+        return transform(batch.inputs) if transform else batch.inputs
+
+    def _outputs(self, inputs: Tensor) -> Outputs:
+        recipe = self.member.recipe
+        with autocast(self._device, recipe.precision):
+            outputs: Outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
+        return outputs
 
     def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
         """The batch as the member's method receives it, beside the outputs."""
