@@ -52,18 +52,32 @@ def root(
 
 
 @app.command(name="plan")
-def plan_command(study: StudyFile, device: Device = "auto") -> None:
+def plan_command(
+    study: StudyFile,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="DIR", help="A study that has run: its spread of gains."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
+    from distillab.evidence.planned_power import measured_spread, planned_power
     from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
     from distillab.training.numerics.device import pick_device
 
     chosen = Study.read(study)
+    spread = measured_spread(results, chosen.spec.task_config()) if results else None
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    print_plan(seen)
+    power = planned_power(seen, spread)
+    if as_json:
+        _print_json({**seen.as_dict(), "power": power.as_dict()})
+    else:
+        print_plan(seen, power)
 
 
 @app.command(name="run")
@@ -76,6 +90,10 @@ def run_command(
     executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Take equal runs from another study; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
     from distillab.forkserver import prepare_workers
@@ -101,6 +119,7 @@ def run_command(
             executor=executor,
             device=device,
             retry_failed=retry_failed,
+            reuse=reuse or (),
             on_progress=on_progress,
             on_load=on_load,
             on_begin=on_begin,
@@ -123,12 +142,16 @@ def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
 
 
 @app.command(name="report")
-def report_command(folder: StudyDir) -> None:
-    """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
+def report_command(folder: StudyDir, as_json: AsJson = False) -> None:
+    """Write the tables and report.html of DIR from what has run so far."""
     from distillab import api
     from distillab.terminal import print_outcome
 
-    print_outcome(api.report(folder))
+    finished = api.report(folder)
+    if as_json:
+        _print_json(finished.as_dict())
+    else:
+        print_outcome(finished)
 
 
 @app.command(name="reproduce")

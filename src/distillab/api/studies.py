@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from distillab.api.given import GivenStudy
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.evidence.answer import Answer
 from distillab.evidence.pairs import FACTOR
 from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.stopping import interim_analysis
@@ -24,7 +26,7 @@ from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
-from distillab.study.running import OnProgress, Outcome, outcome, run_jobs
+from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
@@ -37,7 +39,8 @@ class Finished:
     Attributes:
         folder: The study's folder.
         outcome: How its runs ended.
-        tables: The rows of ``results.parquet`` and ``effects.parquet``.
+        tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
+        answer: The first screen of the report in words.
 
     Example:
         >>> folder = StudyFolder(Path("runs/demo"))
@@ -50,6 +53,7 @@ class Finished:
     folder: StudyFolder
     outcome: Outcome
     tables: Tables
+    answer: Answer = field(default_factory=partial(Answer, ""))
 
     @property
     def report(self) -> Path:
@@ -65,8 +69,25 @@ class Finished:
         ended = self.outcome
         return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
 
+    def as_dict(self) -> JsonObject:
+        """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
+
+        Example:
+            >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
+            >>> list(finished.as_dict())
+            ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
+        """
+        return {
+            "headline": self.answer.headline,
+            "estimand": self.answer.estimand,
+            "differences": list(self.answer.differences),
+            "report": str(self.report),
+            "effects": self.tables.effects,
+            "level_effects": self.tables.level_effects,
+        }
+
     def _repr_html_(self) -> str:
-        """Return how the runs ended, and the gains, as notebooks show them."""
+        """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
         rows = [
             (
                 str(row["method"]),
@@ -80,7 +101,24 @@ class Finished:
             for row in self.tables.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
-        return html_table(self._summary, rows, header)
+        return html_table(self._summary, rows, header) + self._differences()
+
+    def _differences(self) -> str:
+        """Return the differences between levels as a table; empty if there are none."""
+        rows = [
+            (
+                str(row["method"]),
+                f"{row['factor']} {row['level']}, not {row['reference']}",
+                str(row["metric"]),
+                _points(row["difference"]),
+                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in self.tables.level_effects
+        ]
+        header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
+        return html_table("Differences between levels", rows, header) if rows else ""
 
 
 def _points(gain: float | None) -> str:
@@ -149,6 +187,7 @@ class Study:
         executor: str = "processes",
         device: str = "auto",
         retry_failed: bool = False,
+        reuse: Sequence[str | Path] = (),
         on_progress: OnProgress | None = None,
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
@@ -161,6 +200,8 @@ class Study:
             executor: Name of a registered executor.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
+            reuse: Folders of other studies. Trained networks that they have, and that this study needs under
+                the same id, are taken from them.
             on_progress: Called with the share of the work that is finished; by default, a notebook shows it.
             on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
@@ -175,9 +216,11 @@ class Study:
                 where=f"{self.spec.study}: run",
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
+        others = [StudyFolder.open(Path(each)) for each in reuse]
         with notebook_progress() as show:
             chosen = pick_device(device)
             folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
+            reuse_artifacts(folder, others)
             if on_begin:
                 on_begin(folder)
             if retry_failed:
@@ -246,7 +289,7 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
+    """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -259,8 +302,9 @@ def conclude(folder: StudyFolder) -> Finished:
     """
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
-        write_report(collect_contents(folder, tables), folder.report_file)
-    return Finished(folder, outcome(folder), tables)
+        contents = collect_contents(folder, tables)
+        write_report(contents, folder.report_file)
+    return Finished(folder, outcome(folder), tables, contents.answer)
 
 
 def report(path: str | Path) -> Finished:

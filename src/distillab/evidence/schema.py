@@ -100,6 +100,33 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
     )
 
 
+def level_effects_schema(factors: Factors) -> pa.Schema:
+    """Return the columns of ``level_effects.parquet``, one row per difference of a gain between levels.
+
+    The column of the row's own ``factor`` has its level; ``level`` and ``reference`` have both levels as
+    text. A row of a trend has the level ``trend``, and null in the factor's column.
+
+    Args:
+        factors: The factors of the study.
+
+    Example:
+        >>> level_effects_schema(["size"]).names[:5]
+        ['dataset', 'factor', 'level', 'reference', 'factor.size']
+    """
+    return _schema(
+        "level effects",
+        _texts("dataset", "factor", "level", "reference")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
+        | {"n_pairs": pa.int64()}
+        | _numbers(["difference", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | _texts("verdict", "verdict_family")
+        | _numbers(["gain", "gain_reference", "ci_low_same_test", "ci_high_same_test", "p_verdict"])
+        | {"n_teachers": pa.int64(), "shared_examples": pa.float64(), "n_tests": pa.int64()}
+        | _texts("undecided_because"),
+    )
+
+
 def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
     """Write rows as Parquet, completely or not at all.
 

@@ -49,7 +49,6 @@ class PlanContext:
         recipes: The recipe of the students (``student``), and of the teachers of each provenance.
         statistics: Means and standard deviations of the channels.
         normalization: Their content address.
-        view_seed: The seed of all views.
         seed: A seed from the facts that it depends on.
         file_digest: The content address of a file.
         chain: The parts of a kind of teacher, for a provenance and a student.
@@ -74,7 +73,6 @@ class PlanContext:
         }
         self.statistics = mean, std = dataset.normalization()
         self.normalization = spec_id([mean.tolist(), std.tolist()])
-        self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)
         self.file_digest = cache(file_digest)
         self.chain = cache(partial(teacher_chain, spec.teacher))
@@ -102,6 +100,12 @@ class PlanContext:
     def replicate_count(self) -> int:
         """The number of conditions, times that of seeds."""
         return math.prod(len(levels) for levels in self.levels) * len(self.spec.seed_list)
+
+    def view_seed(self, seed: int | None = None) -> int:
+        """Return the seed of the views of a seed; without one, or if seeds share it, that of the study."""
+        if seed is None or self.spec.draws.views == "shared":
+            return self.seed("views", self.spec.seed)
+        return self.seed("views", self.spec.seed, seed)
 
     def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
         """Return True if the networks of a role start from trained weights.

@@ -107,7 +107,7 @@ class Pairing:
         several; others to the replicate."""
         spec, seed = self.context.spec, self.context.seed
         if kind == "study" and self.provenance != "same":
-            return seed(part, spec.seed, "full", self.replicate.number % spec.teacher.replicates)
+            return seed(part, spec.seed, "full", spec.turns.teacher(self.replicate.record.seed))
         return seed(part, spec.seed, kind, self.replicate.record.seed)
 
     def teacher_key(self, kind: str) -> Hashable:
@@ -123,11 +123,17 @@ class Pairing:
             self.class_map if kind == "study" and self.context.spec.teacher.classes else None,
         )
 
-    def outputs_key(self, kind: str) -> Hashable:
-        """Return what tells the outputs of a kind of teacher from all others of the study."""
+    def outputs_key(self, kind: str, *, streams: bool) -> Hashable:
+        """Return what tells the outputs of a kind of teacher from all others of the study: for the test sets,
+        and for the views if it ``streams``."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
-        return self.teacher_key(kind), images, self.mixed_within, class_map
+        views = self.view_seed(streams=streams)
+        return self.teacher_key(kind), images, self.mixed_within, class_map, views
+
+    def view_seed(self, *, streams: bool) -> int:
+        """Return the seed of the views of a teacher's outputs; that of the study if no view is stored."""
+        return self.replicate.seeds.views if streams else self.context.view_seed()
 
     @property
     def mixed_within(self) -> str:

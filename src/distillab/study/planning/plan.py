@@ -22,9 +22,13 @@ from distillab.study.planning.external_teacher import open_given_teacher
 from distillab.study.planning.numerics import choose_numerics
 from distillab.study.planning.planner import Planner, pairings_of
 from distillab.study.planning.replicate import Replicate, expand
+from distillab.study.planning.splits import Splits
 from distillab.study.planning.storage import Storage, choose_storage
+from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.choices import with_replicates
+from distillab.study.spec.draws import Replicates
 from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
@@ -45,6 +49,8 @@ class Plan:
         starts: The trained weights that networks start from, one sentence each.
         notes: What was found about the networks, one sentence each.
         trial: What a given teacher is worth on the data; None if the teacher is trained.
+        draws: How many ``full`` teachers there are, and why; None if that was not considered.
+        split_drawn: Whether seeds have different train/val splits.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -62,6 +68,8 @@ class Plan:
     starts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     trial: TeacherTrial | None = None
+    draws: TeacherDraws | None = None
+    split_drawn: bool = False
 
     def __repr__(self) -> str:
         students, teachers = counted(len(self.students), "student"), counted(len(self.teachers), "teacher")
@@ -117,6 +125,7 @@ class Outline:
         context: What all conditions share.
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
+        draws: How many ``full`` teachers there are.
         trial: What a given teacher is worth on the data; None if the teacher is trained.
 
     Example:
@@ -133,6 +142,7 @@ class Outline:
     context: PlanContext
     replicates: tuple[Replicate, ...]
     storage: Storage
+    draws: TeacherDraws
     trial: TeacherTrial | None = None
 
     @classmethod
@@ -159,11 +169,10 @@ class Outline:
         must_have_targets(dataset, task)
         given = open_given_teacher(spec, dataset)
         trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
-        context = PlanContext(given.spec if given else spec, dataset)
         with single_threaded():
-            replicates = tuple(_reported(expand(context), context.replicate_count, progress))
+            context, replicates, draws = _expanded(given.spec if given else spec, dataset, progress)
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
-        return cls(context, replicates, storage, trial)
+        return cls(context, replicates, storage, draws, trial)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -192,6 +201,8 @@ class Outline:
             tuple(self.context.starts.notes),
             (*(self.trial.sentences if self.trial else ()), *self._stem_notes(), *self._pair_notes()),
             self.trial,
+            self.draws,
+            Splits(self.context.spec, self.context.dataset).is_drawn,
         )
 
     def _pair_notes(self) -> list[str]:
@@ -218,6 +229,24 @@ class Outline:
             for name, change in changes.items()
             if change
         ]
+
+
+def _expanded(
+    spec: StudySpec, dataset: Dataset, progress: Progress | None
+) -> tuple[PlanContext, tuple[Replicate, ...], TeacherDraws]:
+    """Return the context and the replicates of a study with the number of its ``full`` teachers."""
+    written = spec.teacher.replicates
+
+    def expanded(replicates: Replicates) -> tuple[PlanContext, tuple[Replicate, ...]]:
+        context = PlanContext(with_replicates(spec, replicates), dataset)
+        return context, tuple(_reported(expand(context), context.replicate_count, progress))
+
+    context, replicates = expanded("each" if written == "auto" else written)
+    first = (each for each in replicates if each.number == 0)
+    draws = draw_teachers(written, pairings_of(context, first), len(spec.seed_list))
+    if draws.replicates != context.spec.teacher.replicates:  # the splits may be others
+        context, replicates = expanded(draws.replicates)
+    return context, replicates, draws
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:

@@ -19,6 +19,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
+from distillab.study.planning.splits import Splits
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
@@ -118,7 +119,8 @@ def expand(context: PlanContext) -> Iterator[Replicate]:
         RequestError: A level that the data cannot reach, or roles that do not fit each other.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
-    conditions = Conditions(dataset, step, given_teacher(context.spec, dataset))
+    splits = Splits(context.spec, dataset)
+    conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
     for number, seed in enumerate(context.spec.seed_list):
         for chain in itertools.product(*context.levels):
             condition = Condition(chain, seed)
@@ -133,8 +135,8 @@ def _replicate(context: PlanContext, condition: Condition, roles: Roles, number:
         condition.written(),
         Canonical(condition.levels),
         n_labelled,
-        _own_tests(context.dataset, roles),
-        _unequal_counts(context.dataset, condition, roles),
+        _own_tests(roles.read, roles),
+        _unequal_counts(roles.read, condition, roles),
         tuple(_check_record(check) for check in checks),
     )
     failed = next((check for check in checks if not check.passed), None)
@@ -189,7 +191,7 @@ def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
         order = seed("student order", study, "shared")
     else:
         order = seed("student order", study, "", replicate_seed)
-    return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed)
+    return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed(replicate_seed))
 
 
 def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets:
@@ -198,7 +200,7 @@ def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets
     teachers: dict[TrainSet, TeacherSet] = {}
     for which in taught_sets(context):
         train = roles.teacher[which]
-        digests = _digests(context, train, *roles.tests_of_teacher(context.dataset, train))
+        digests = _digests(context, train, *roles.tests_of_teacher(train))
         own = of_labels if which == "self" else lengths.of_teacher(which, train)
         teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
     return ReplicateSets(

@@ -112,7 +112,7 @@ class _StreamClasses:
         name = storage.stream_class(pairing)
         self.examples.setdefault(name, pairing)
         for kind in storage.streams(pairing):
-            key = pairing.outputs_key(kind)
+            key = pairing.outputs_key(kind, streams=True)
             if key not in self.seen:
                 self.seen.add(key)
                 self.counts[name, kind] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
@@ -19,6 +19,7 @@ from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.schedule import wall_seconds
+from distillab.study.planning.teacher_draws import TeacherDraws
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.study import StudySpec
@@ -59,6 +60,10 @@ class PlanSummary:
         least_students: Student runs up to the first interim analysis.
         least_seconds: Estimated training time up to it.
         least_wall_seconds: Estimated wall time up to it.
+        teachers: How many ``full`` teachers there are, and why; None without such a teacher.
+        teacher_seconds: Estimated training time of the ``full`` teachers by their number.
+        views_drawn: Whether each seed has views of its own.
+        split_drawn: Whether seeds have different train/val splits.
 
     Example:
         >>> sorted(PlanSummary.__dataclass_fields__)[:3]
@@ -91,6 +96,14 @@ class PlanSummary:
     least_students: int
     least_seconds: float
     least_wall_seconds: float
+    teachers: TeacherDraws | None = None
+    teacher_seconds: dict[int, float] = field(default_factory=dict)
+    views_drawn: bool = False
+    split_drawn: bool = False
+
+    def as_dict(self) -> JsonObject:
+        """Return a JSON-able form."""
+        return asdict(self)
 
 
 def summarize_plan(
@@ -173,7 +186,20 @@ def summarize_plan(
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
+        teachers=plan.draws if plan.draws and plan.draws.teacher_macs else None,
+        teacher_seconds=_teacher_seconds(plan, pace),
+        views_drawn=spec.draws.views == "seed",
+        split_drawn=plan.split_drawn,
     )
+
+
+def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, float]:
+    """Return the estimated training time of the ``full`` teachers by their number."""
+    planned = [job for job in plan.teachers if job.inputs.train == "full" and job.cost]
+    if plan.draws is None or not planned:
+        return {}
+    each = plan.draws.teacher_macs * sum(map(pace, planned)) / sum(job.cost for job in planned)
+    return {number: number * each for number in plan.draws.options}
 
 
 def _unlabelled_note(plan: Plan) -> list[str]:

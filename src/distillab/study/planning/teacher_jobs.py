@@ -64,7 +64,7 @@ class TeacherJobs:
     def outputs(self, pairing: Pairing, kind: str) -> OutputsJob:
         """Return the job of the outputs of a kind of teacher."""
         streams = self.storage.streams(pairing)
-        key = pairing.outputs_key(kind), bool(streams)
+        key = pairing.outputs_key(kind, streams=bool(streams)), bool(streams)
         if key not in self._outputs:
             self._outputs[key] = self._outputs_job(pairing, kind, streaming=bool(streams))
         return self._outputs[key]
@@ -81,7 +81,7 @@ class TeacherJobs:
             images=sets.transfer_images,
             eval=sets.eval_images,
             views=views if streaming else None,
-            view_seed=context.view_seed,
+            view_seed=pairing.view_seed(streams=streaming),
             normalization=context.normalization,
             class_map=pairing.class_map if kind == "study" else None,
             top_k=context.spec.teacher.outputs.top_k if streaming else None,

@@ -2,6 +2,7 @@
 
 from distillab.study.running.executors import Executor, OnProgress, executors
 from distillab.study.running.reproduce import Comparison, reproduce
+from distillab.study.running.reuse import reuse_artifacts
 from distillab.study.running.run import Outcome, outcome, run_jobs
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "executors",
     "outcome",
     "reproduce",
+    "reuse_artifacts",
     "run_jobs",
 ]

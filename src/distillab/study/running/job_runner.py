@@ -190,7 +190,7 @@ class JobRunner:
             train = roles.labelled
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
-            val, tests = roles.tests_of_teacher(self.folder.dataset, train)
+            val, tests = roles.tests_of_teacher(train)
         _check_planned(job, train)
         sets = RoleSets(train, val, tests, self._normalize, self._task)
         return sets.without_student_transform() if job.kind == "outputs" else sets

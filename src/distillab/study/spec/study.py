@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     Field,
@@ -26,6 +25,8 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.contrasts import check_contrasts
+from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
@@ -37,10 +38,12 @@ from distillab.study.spec.forms import (
     canonical_factor,
     canonical_method,
     canonical_recipe,
+    leave_out,
+    with_paths,
 )
 from distillab.study.spec.seeds import SeedRange
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
-from distillab.study.spec.study_yaml import load_study_yaml
+from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
@@ -62,8 +65,11 @@ class StudySpec(PublicConfig):
         methods: The methods. The plain student (method ``ce``) is always among them.
         factors: For each factor its levels, or a mapping of ``levels`` and settings.
         seeds: Seeds of the replicates: their number, a list, or a :class:`SeedRange`. A seed decides
-            everything that is random in a replicate: subsets, noise, initial weights, order.
-        seed: Seed of the study, which decides the views and the ``full`` teachers.
+            everything that is random in a replicate: subsets, noise, initial weights, order, views, the
+            train/val split.
+        seed: Seed of the study, which decides the ``full`` teachers, and what seeds share.
+        draws: Whether views and the train/val split are drawn by seed or shared. They are shared by default
+            if the order is.
         order: ``seed`` if each replicate goes through the examples in an order of its own, ``shared`` if all
             do so in the same order.
         threads: Compute threads of a worker.
@@ -91,14 +97,23 @@ class StudySpec(PublicConfig):
     students: tuple[str | StudentEntry, ...] = Field(min_length=1)
     methods: tuple[str | JsonObject, ...] = Field(min_length=1)
     factors: JsonObject = Field(default_factory=dict)
-    seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] | SeedRange = tuple(range(10))
     seed: int = 0
+    draws: Draws = Draws()
     order: Literal["seed", "shared"] = "seed"
     threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
     evidence: EvidenceSpec = EvidenceSpec()
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shared_order_shares_draws(cls, values: Any) -> Any:
+        """Let seeds that share their order share views and split as well, unless ``draws`` is stated."""
+        if isinstance(values, Mapping) and values.get("order") == "shared" and "draws" not in values:
+            return {**values, "draws": SHARED_DRAWS}
+        return values
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -195,6 +210,12 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
+    def turns(self) -> SeedTurns:
+        """Which teacher and which split each seed has."""
+        replicates, full = self.teacher.replicates, "full" in self.teacher.provenance
+        return SeedTurns(self.seed_list, replicates if full else "each", self.draws.split)
+
+    @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at the interim analyses of sequential stopping; empty without it."""
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
@@ -272,6 +293,7 @@ class StudySpec(PublicConfig):
         if others:
             values["others"] = others
         return values | {
+            "draws": self.draws.model_dump(mode="json"),
             "data": american_source(self.source(), values["data"]),
             "teacher": american_teacher(values["teacher"]),
             "students": [american_student(entry) for entry in values["students"]],
@@ -285,14 +307,16 @@ class StudySpec(PublicConfig):
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
         values["factors"] = {
-            levels[0].name: _with_paths(self.factors[levels[0].name], levels[0])
+            levels[0].name: with_paths(self.factors[levels[0].name], levels[0])
             for levels in self.factor_levels()
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        _leave_out(values, self, ("task", "order", "threads", "others"))
-        _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
-        _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
+        leave_out(values, self, ("task", "order", "threads", "others"))
+        leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
+        if self.draws == SHARED_DRAWS:  # as in all studies before the key
+            del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
         if self.teacher.weights is not None:
@@ -311,21 +335,6 @@ class StudySpec(PublicConfig):
         identity are the same study."""
         values = {k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")}
         return spec_id(portable(values))
-
-
-def _with_paths(entry: Any, factor: Factor) -> Any:
-    """Return a factor's entry with absolute paths."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
-
-
-def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
-    """Delete default values of keys that are younger than some studies, which thus keep their identity."""
-    for key in young:
-        default = type(model).model_fields[key].get_default(call_default_factory=True)
-        if getattr(model, key) == default:
-            del values[key]
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
@@ -353,6 +362,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        check_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:
@@ -363,6 +373,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
     nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    nested["draws"] = Draws
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
@@ -381,16 +392,4 @@ def read_study(path: Path) -> StudySpec:
         Traceback (most recent call last):
         distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
-    try:
-        values = load_study_yaml(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
-    return parse_study(expand_environment(values, str(path)), path.resolve().parent, str(path))
+    return parse_study(expand_environment(read_study_yaml(path), str(path)), path.resolve().parent, str(path))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from distillab.errors import RequestError
 
 _TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -44,6 +47,32 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def read_study_yaml(path: Path) -> Any:
+    """Return the values of a study file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RequestError: The file is missing, or is no text in YAML.
+
+    Example:
+        >>> read_study_yaml(Path("missing.yaml"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
+    """
+    try:
+        return load_study_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
 
 
 def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]]) -> None:
