@@ -16,6 +16,7 @@ import typer
 from distillab import __version__
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
 
 if TYPE_CHECKING:
@@ -100,9 +101,10 @@ def run_command(
 
     if executor == "processes":
         prepare_workers()
-    from distillab.api import Study
-    from distillab.study.running import executors
-    from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
+    with garbage_collection_paused():
+        from distillab.api import Study
+        from distillab.study.running import executors
+        from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,15 +14,9 @@ from distillab.api.given import GivenStudy
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.evidence.answer import Answer
-from distillab.evidence.pairs import FACTOR
-from distillab.evidence.results import Tables, write_tables
-from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
 from distillab.models.object_files import naming_given_networks
 from distillab.notebook import Show, html_table, notebook_progress
-from distillab.report.collect.study import collect_contents
-from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
@@ -30,6 +24,10 @@ from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifact
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
+
+# Statistics and the report take a second to import, and are not needed before something has been trained.
+if TYPE_CHECKING:
+    from distillab.evidence import Answer, Tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +41,7 @@ class Finished:
         answer: The first screen of the report in words.
 
     Example:
+        >>> from distillab.evidence import Tables
         >>> folder = StudyFolder(Path("runs/demo"))
         >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], [])).report.as_posix()
         'runs/demo/report.html'
@@ -53,7 +52,7 @@ class Finished:
     folder: StudyFolder
     outcome: Outcome
     tables: Tables
-    answer: Answer = field(default_factory=partial(Answer, ""))
+    answer: Answer = field(default_factory=lambda: _no_answer())
 
     @property
     def report(self) -> Path:
@@ -73,6 +72,7 @@ class Finished:
         """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
 
         Example:
+            >>> from distillab.evidence import Tables
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
             >>> list(finished.as_dict())
             ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
@@ -88,6 +88,8 @@ class Finished:
 
     def _repr_html_(self) -> str:
         """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
+        from distillab.evidence.pairs import FACTOR
+
         rows = [
             (
                 str(row["method"]),
@@ -119,6 +121,12 @@ class Finished:
         ]
         header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
         return html_table("Differences between levels", rows, header) if rows else ""
+
+
+def _no_answer() -> Answer:
+    from distillab.evidence import Answer
+
+    return Answer("")
 
 
 def _points(gain: float | None) -> str:
@@ -284,6 +292,8 @@ def _show_loading(show: Show, what: str, done: int, total: int) -> None:
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
     """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
+    from distillab.evidence.stopping import interim_analysis
+
     with raising_disk_full(folder.path):
         return interim_analysis(folder)
 
@@ -300,8 +310,14 @@ def conclude(folder: StudyFolder) -> Finished:
         Traceback (most recent call last):
         distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
+    from distillab.evidence.results import write_tables
+    from distillab.evidence.training_curves import write_curves
+    from distillab.report.collect.study import collect_contents
+    from distillab.report.page.page import write_report
+
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
+        write_curves(folder)
         contents = collect_contents(folder, tables)
         write_report(contents, folder.report_file)
     return Finished(folder, outcome(folder), tables, contents.answer)

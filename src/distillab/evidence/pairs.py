@@ -60,9 +60,16 @@ def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, 
 
 
 def teachers_of(paired: Iterable[tuple[Row, Row]]) -> list[str] | None:
-    """Return the job of the teacher behind each pair, or None if a pair has none."""
-    found = [after.get("teacher_run") or before.get("teacher_run") for after, before in paired]
+    """Return the teacher behind each pair, or None if a pair has none: its training, or its given weights."""
+    found = [_teacher_of(after) or _teacher_of(before) for after, before in paired]
     return None if None in found else [str(each) for each in found]
+
+
+def _teacher_of(row: Row) -> str | None:
+    given = row.get("teacher_weights")
+    if given is None and row.get("provenance") == "external" and "teacher_weights" not in row:
+        given = row.get("teacher_run") and "given"  # a table of a version before the column
+    return given or row.get("teacher_run")
 
 
 def finite_value(row: Row, column: str) -> float | None:

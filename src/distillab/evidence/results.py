@@ -96,6 +96,7 @@ class Measurements:
         self.further_tests: dict[str, None] = {}
         self._roles: dict[str, Roles] = {}
         self._measured: dict[str, Row] = {}
+        self._given: dict[str, str | None] = {}
         self._scores: dict[str, float] = {}
         self._cell_of: dict[str, Cell] = {cell.run_id: cell for cell in self.cells if cell.run}
         self._loaded = lru_cache(maxsize=MOST_LOADED)(self._contributions_of)
@@ -192,10 +193,21 @@ class Measurements:
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
             "teacher_run": cell.teacher_run,
+            "teacher_weights": self._weights_of(cell.teacher_run),
         }
         if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)
         return row
+
+    def _weights_of(self, teacher: str | None) -> str | None:
+        """Return the content address of the weights that a teacher was given; None if it was trained."""
+        if teacher is None:
+            return None
+        if teacher not in self._given:
+            job = self.folder.job(teacher)
+            assert isinstance(job, TeacherJob)
+            self._given[teacher] = job.origin.digest if isinstance(job.origin, WeightsOrigin) else None
+        return self._given[teacher]
 
     def _status(self, cell: Cell) -> str:
         return "excluded" if cell.excluded else str(self.states[cell.run_id].state)

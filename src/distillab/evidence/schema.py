@@ -30,7 +30,8 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
 
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
-    (the id of the teacher's training), accuracies of
+    (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
+    which several jobs may test), accuracies of
     frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
     further test sets, such as ``accuracy.NAME``.
 
@@ -55,6 +56,7 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
+        | _texts("teacher_weights")
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),
@@ -97,6 +99,23 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
         | _texts("verdict_family")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
+    )
+
+
+def curves_schema() -> pa.Schema:
+    """Return the columns of ``curves.parquet``, one row per point of a curve and split.
+
+    Curves belong to students (``run_id`` is that of ``results.parquet``) and to teachers (it is their
+    ``teacher_run``). ``split`` is ``val`` or the name of a test set, ``seconds`` those of training until the
+    point, and ``score`` the primary metric.
+
+    Example:
+        >>> curves_schema().names
+        ['run_id', 'kind', 'model', 'epoch', 'step', 'seconds', 'split', 'score']
+    """
+    numbers = {"epoch": pa.int64(), "step": pa.int64(), "seconds": pa.float64()}
+    return _schema(
+        "curves", _texts("run_id", "kind", "model") | numbers | _texts("split") | _numbers(["score"])
     )
 
 

@@ -20,7 +20,7 @@ from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, tuned_plan
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_replicates
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
@@ -49,6 +49,7 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
@@ -148,7 +149,9 @@ class StudyFolder:
     def conditions(self) -> Conditions:
         """The conditions of the study, which derive their examples from the data."""
         spec, dataset = self.spec, self.dataset
-        return Conditions(dataset, teacher=given_teacher(spec, dataset), read=Splits(spec, dataset).of_seed)
+        return Conditions(
+            dataset, teacher=given_teacher(spec, dataset), read=SeedSplits(spec, dataset).of_seed
+        )
 
     def job(self, run_id: str) -> Job:
         """Return a job by its id.

@@ -103,12 +103,20 @@ class Pairing:
         return self.context.starts.start(entry, costs, "teacher")
 
     def teacher_seed(self, part: str, kind: str) -> int:
-        """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
-        several; others to the replicate."""
+        """Return the seed of a part of a teacher. ``full`` and given teachers are used by the seeds in
+        turn, others belong to the replicate."""
         spec, seed = self.context.spec, self.context.seed
         if kind == "study" and self.provenance != "same":
-            return seed(part, spec.seed, "full", spec.turns.teacher(self.replicate.record.seed))
+            own = self.replicate.record.seed
+            number = self.file_number if self.provenance == "external" else spec.turns.teacher(own)
+            return seed(part, spec.seed, "full", number)
         return seed(part, spec.seed, kind, self.replicate.record.seed)
+
+    @property
+    def file_number(self) -> int:
+        """Which of the given teachers serves the replicate; 0 if there are none."""
+        spec = self.context.spec
+        return spec.turns.in_turn(self.replicate.record.seed, max(1, len(spec.teacher.files)))
 
     def teacher_key(self, kind: str) -> Hashable:
         """Return what tells the jobs of a kind of teacher from all others of the study."""

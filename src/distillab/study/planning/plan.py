@@ -18,11 +18,11 @@ from distillab.printable import counted
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext, must_have_targets
-from distillab.study.planning.external_teacher import open_given_teacher
+from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.numerics import choose_numerics
 from distillab.study.planning.planner import Planner, pairings_of
 from distillab.study.planning.replicate import Replicate, expand
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
@@ -48,7 +48,7 @@ class Plan:
         stored_bytes: Most bytes that stored teacher outputs can take.
         starts: The trained weights that networks start from, one sentence each.
         notes: What was found about the networks, one sentence each.
-        trial: What a given teacher is worth on the data; None if the teacher is trained.
+        trial: What a given teacher, the first of several, is worth on the data; None if it is trained.
         draws: How many ``full`` teachers there are, and why; None if that was not considered.
         split_drawn: Whether seeds have different train/val splits.
 
@@ -126,7 +126,7 @@ class Outline:
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
         draws: How many ``full`` teachers there are.
-        trial: What a given teacher is worth on the data; None if the teacher is trained.
+        trials: What each given teacher is worth on the data; empty if the teacher is trained.
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
@@ -143,7 +143,7 @@ class Outline:
     replicates: tuple[Replicate, ...]
     storage: Storage
     draws: TeacherDraws
-    trial: TeacherTrial | None = None
+    trials: tuple[TeacherTrial, ...] = ()
 
     @classmethod
     def of(
@@ -167,12 +167,16 @@ class Outline:
         """
         task = spec.task_config()
         must_have_targets(dataset, task)
-        given = open_given_teacher(spec, dataset)
-        trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
+        given = open_given_teachers(spec, dataset)
+        trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
+        if given:
+            spec = given[0].spec.model_copy(
+                update={"teacher": given[0].spec.teacher.model_copy(update={"weights": spec.teacher.weights})}
+            )
         with single_threaded():
-            context, replicates, draws = _expanded(given.spec if given else spec, dataset, progress)
+            context, replicates, draws = _expanded(spec, dataset, progress)
             storage = choose_storage(context, lambda: pairings_of(context, replicates))
-        return cls(context, replicates, storage, draws, trial)
+        return cls(context, replicates, storage, draws, trials)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -199,10 +203,10 @@ class Outline:
             numerics,
             planner.stored_bytes,
             tuple(self.context.starts.notes),
-            (*(self.trial.sentences if self.trial else ()), *self._stem_notes(), *self._pair_notes()),
-            self.trial,
+            (*self._given_notes(), *self._stem_notes(), *self._pair_notes()),
+            self.trials[0] if self.trials else None,
             self.draws,
-            Splits(self.context.spec, self.context.dataset).is_drawn,
+            SeedSplits(self.context.spec, self.context.dataset).is_drawn,
         )
 
     def _pair_notes(self) -> list[str]:
@@ -216,6 +220,13 @@ class Outline:
             for note in pair_notes(method, spec.teacher.last_model, student)
         )
         return list(dict.fromkeys(notes))
+
+    def _given_notes(self) -> list[str]:
+        """Return what was found about given teachers, and how seeds share them if there are several."""
+        found = [sentence for trial in self.trials for sentence in trial.sentences]
+        if len(self.trials) > 1:
+            found.append(f"The {len(self.trials)} given teachers are used by the seeds in turn.")
+        return found
 
     def _stem_notes(self) -> list[str]:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""

@@ -19,7 +19,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
@@ -119,7 +119,7 @@ def expand(context: PlanContext) -> Iterator[Replicate]:
         RequestError: A level that the data cannot reach, or roles that do not fit each other.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
-    splits = Splits(context.spec, dataset)
+    splits = SeedSplits(context.spec, dataset)
     conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
     for number, seed in enumerate(context.spec.seed_list):
         for chain in itertools.product(*context.levels):

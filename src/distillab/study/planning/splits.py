@@ -1,4 +1,4 @@
-"""Splits: the train/val split of each seed."""
+"""SeedSplits: the train/val split of each seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from distillab.data.duplicates import SPLITS
 from distillab.data.resplit import resplit
 from distillab.study.spec.study import StudySpec
 
-VAL = "val"
+_VAL = "val"
 SPLITS_KEPT = 16  # index arrays; conditions of one seed are made one after the other
 
 
-class Splits:
+class SeedSplits:
     """Gives the data under the split of each seed.
 
     Val is carved anew for a seed where the source has no val split of its own. The split stays as it was read
@@ -30,7 +30,7 @@ class Splits:
         ...     students="resnet8", methods=["kd"],
         ... )
         >>> read = load_dataset(spec.source())
-        >>> splits = Splits(spec, read)
+        >>> splits = SeedSplits(spec, read)
         >>> splits.of_seed(0) is read, splits.of_seed(1).val.digest == read.val.digest
         (True, False)
     """
@@ -42,7 +42,7 @@ class Splits:
     @property
     def is_drawn(self) -> bool:
         """True if seeds can have different splits."""
-        carved = VAL in self.dataset.report.carved and self._source.near_copies != "drop"
+        carved = _VAL in self.dataset.report.carved and self._source.near_copies != "drop"
         return carved and self._turns.split == "seed"
 
     def of_seed(self, seed: int) -> Dataset:
@@ -53,5 +53,5 @@ class Splits:
         source = self._source
         if number == 0:
             return self.dataset
-        keys = source.split_seed, SPLITS.index(VAL), number
+        keys = source.split_seed, SPLITS.index(_VAL), number
         return resplit(self.dataset, source.val, *keys, by_group=source.split_by == "group")

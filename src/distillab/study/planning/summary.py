@@ -138,21 +138,6 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
-    report = dataset.report
-    notes = list(report.notes)
-    if report.carved:
-        carved = ", ".join(f"{name} ({len(sets[name]):,} examples)" for name in reversed(report.carved))
-        notes.append(f"The source lacks splits, which are carved from train: {carved}.")
-    if report.dropped_duplicates:
-        notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
-    if report.broken:
-        notes.append(f"{len(report.broken)} broken examples are left out.")
-    notes += plan.starts
-    varied = [levels[0] for levels in spec.factor_levels()]
-    if labels := describe_label_quality(varied, "val"):
-        tests = describe_label_quality(varied, "eval")
-        notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
-    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -161,7 +146,7 @@ def summarize_plan(
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
         image=f"{modality_of(dataset).describe(dataset.train.shape)}, {len(dataset.classes)} classes",
-        notes=tuple(notes),
+        notes=tuple(_notes(spec, dataset, plan)),
         factors={
             levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"
             for levels in spec.factor_levels()
@@ -191,6 +176,27 @@ def summarize_plan(
         views_drawn=spec.draws.views == "seed",
         split_drawn=plan.split_drawn,
     )
+
+
+def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
+    """Return what was found while reading and planning, one sentence each."""
+    sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
+    report = dataset.report
+    notes = list(report.notes)
+    if report.carved:
+        carved = ", ".join(f"{name} ({len(sets[name]):,} examples)" for name in reversed(report.carved))
+        notes.append(f"The source lacks splits, which are carved from train: {carved}.")
+    if report.dropped_duplicates:
+        notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
+    if report.broken:
+        notes.append(f"{len(report.broken)} broken examples are left out.")
+    notes += plan.starts
+    varied = [levels[0] for levels in spec.factor_levels()]
+    if labels := describe_label_quality(varied, "val"):
+        tests = describe_label_quality(varied, "eval")
+        notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
+    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
+    return notes
 
 
 def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, float]:

@@ -16,7 +16,7 @@ from distillab.study.job_parts import (
     WeightsOrigin,
 )
 from distillab.study.planning.context import PlanContext
-from distillab.study.planning.external_teacher import input_scaling
+from distillab.study.planning.external_teacher import input_scaling, with_file
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import RecipeWriter
@@ -105,7 +105,7 @@ class TeacherJobs:
     ) -> TeacherJob:
         taught, weights = pairing.taught(kind), None
         if kind == "study" and part.made == "given":
-            weights = self.context.spec.weights_path()
+            weights = self.context.spec.weights_path(pairing.file_number)
         init, order, views = (
             pairing.teacher_seed(f"{part.seeds_of} {what}", kind) for what in ("init", "order", "views")
         )
@@ -137,7 +137,7 @@ class TeacherJobs:
 
     def _given(self, pairing: Pairing) -> WeightsOrigin:
         """Return the study's teacher, by the content of its weights, wherever their file is."""
-        spec = self.context.spec
+        spec = with_file(self.context.spec, pairing.file_number)
         weights, classes = spec.weights_path(), spec.teacher.classes
         return WeightsOrigin(
             self.context.file_digest(weights) if weights else None,

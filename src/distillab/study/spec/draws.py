@@ -54,9 +54,11 @@ class SeedTurns:
 
     def teacher(self, seed: int) -> int:
         """Return which of the ``full`` teachers a seed has: that of its own number, or the next in turn."""
-        if not isinstance(self.replicates, int):
-            return seed
-        return (self.seeds.index(seed) if seed in self.seeds else seed) % self.replicates
+        return self.in_turn(seed, self.replicates) if isinstance(self.replicates, int) else seed
+
+    def in_turn(self, seed: int, number: int) -> int:
+        """Return which of so many a seed has if the seeds use them in turn."""
+        return (self.seeds.index(seed) if seed in self.seeds else seed) % number
 
     def split_of(self, seed: int) -> int:
         """Return which train/val split a seed has: 0 is the split as it was read.

@@ -42,6 +42,7 @@ from distillab.study.spec.forms import (
     with_paths,
 )
 from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
@@ -74,6 +75,7 @@ class StudySpec(PublicConfig):
             do so in the same order.
         threads: Compute threads of a worker.
         recipe: How networks are trained.
+        curves: What is kept of networks while they train.
         evidence: How conclusions are drawn.
 
     Raises:
@@ -103,6 +105,7 @@ class StudySpec(PublicConfig):
     order: Literal["seed", "shared"] = "seed"
     threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
+    curves: CurvesSpec = CurvesSpec()
     evidence: EvidenceSpec = EvidenceSpec()
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
@@ -280,9 +283,10 @@ class StudySpec(PublicConfig):
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
-    def weights_path(self) -> Path | None:
-        """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
+    def weights_path(self, number: int = 0) -> Path | None:
+        """Return the path of the weights of one of the external teachers, or None."""
+        files = self.teacher.files
+        return located(self._base / files[number]) if files else None
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -312,15 +316,15 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        leave_out(values, self, ("task", "order", "threads", "others"))
+        leave_out(values, self, ("task", "order", "threads", "others", "curves"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.draws == SHARED_DRAWS:  # as in all studies before the key
             del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
-        if self.teacher.weights is not None:
-            values["teacher"]["weights"] = str(self.weights_path())
+        if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
+            values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
 
     def _placed(self, entry: Any) -> Any:
@@ -331,10 +335,9 @@ class StudySpec(PublicConfig):
 
     @property
     def identity(self) -> str:
-        """Content address of everything but the name, the notes and the evidence: two files with the same
-        identity are the same study."""
-        values = {k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")}
-        return spec_id(portable(values))
+        """Content address of all that can change a number: files with the same identity are one study."""
+        unrelated = ("study", "notes", "curves", "evidence")
+        return spec_id(portable({k: v for k, v in self.canonical().items() if k not in unrelated}))
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
@@ -372,8 +375,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
-    nested["draws"] = Draws
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 

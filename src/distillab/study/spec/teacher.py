@@ -65,6 +65,7 @@ class TeacherSpec(PublicConfig):
             network per seed, or fewer (``replicates``). ``same``: the manipulated transfer set, one network
             per condition and seed. ``external``: it has given ``weights``, and is the default with them.
         weights: The weights of an external teacher: a file of safetensors, or one that ``torch.save`` wrote.
+            Of several files, each holds a teacher of its own; seeds use them in turn.
         entry: The entry or prefix in the file, such as ``ema``, if several fit the network.
         stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
             takes the one that the weights fit.
@@ -99,7 +100,7 @@ class TeacherSpec(PublicConfig):
     assistants: tuple[str, ...] = ()
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
-    weights: Path | None = None
+    weights: Path | tuple[Path, ...] | None = None
     entry: str = ""
     stem: Literal["auto", "fitted", "original"] = "auto"
     at_chance: Literal["stop", "continue"] = "stop"
@@ -118,6 +119,15 @@ class TeacherSpec(PublicConfig):
         if isinstance(values, Mapping) and values.get("weights") and "provenance" not in values:
             return {**values, "provenance": ["external"]}
         return values
+
+    @field_validator("weights")
+    @classmethod
+    def _each_file_once(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
+        if not isinstance(value, tuple):
+            return value
+        if not value or len(set(value)) < len(value):
+            raise ValueError("weights are one file, or a list that names each file once")
+        return value if len(value) > 1 else value[0]
 
     @field_validator("classes", "class_map", mode="before")
     @classmethod
@@ -169,6 +179,13 @@ class TeacherSpec(PublicConfig):
                 "combine: correctness needs all logits of every teacher, so outputs.top_k must be left out"
             )
         return self
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of weights, one teacher each."""
+        if self.weights is None:
+            return ()
+        return self.weights if isinstance(self.weights, tuple) else (self.weights,)
 
     @property
     def whole(self) -> str:

@@ -23,7 +23,9 @@ from distillab.models import InputSpec, count_macs, count_parameters, stem_chang
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import predict
 from distillab.training.loop.results import TrainedNetwork
+from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.curves import TestCurve
 from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -34,6 +36,7 @@ def write_trained(
     device: torch.device,
     *,
     keep_selected: bool,
+    curve: TestCurve | None = None,
     as_teacher: ClassMap | None = None,
     inputs: Mapping[str, Sequence[float]] | None = None,
     teacher_images: int = 0,
@@ -47,6 +50,7 @@ def write_trained(
         trained: The network.
         device: Where it is evaluated.
         keep_selected: Whether the selected weights are evaluated and written as well.
+        curve: Its curve on the test sets, if one was taken.
         as_teacher: The data's class of each of the network's classes, if they differ.
         inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`);
             those of the weights that the student started from, if it did.
@@ -55,7 +59,11 @@ def write_trained(
         cohort: Entered in the record.
     """
     sets, recipe, network = student.sets, student.recipe, trained.model
-    logits = _write_logits(student, trained, device, keep_selected)
+    overhead = {"building": trained.building}
+    logits = _write_logits(student, trained, device, keep_selected, overhead)
+    if curve:
+        curve.write(student.folder)
+        overhead["test_curve"] = curve.seconds
     start = student.start
     scaling = start.inputs if start else inputs
     record = RunRecord(
@@ -68,9 +76,10 @@ def write_trained(
         steps=recipe.steps if trained.curve else 0,
         n_train=int(sets.train.labelled.sum()),
         selected_epoch=trained.selected_epoch,
-        curve=trained.curve,
+        curve=curve.on(trained.curve) if curve else trained.curve,
         seconds=trained.seconds,
         phases=trained.phases,
+        overhead=overhead,
         tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
         accuracy={
             name: sets.task.score(
@@ -106,20 +115,37 @@ def _normalization(
 
 
 def _write_logits(
-    student: StudentSpec, trained: TrainedNetwork, device: torch.device, keep_selected: bool
+    student: StudentSpec,
+    trained: TrainedNetwork,
+    device: torch.device,
+    keep_selected: bool,
+    seconds: dict[str, float],
 ) -> dict[str, StoredLogits]:
-    """Write the weights and their logits for each test set, and return the logits."""
+    """Write the weights and their logits for each test set, and return the logits.
+
+    Args:
+        student: What the network was trained from.
+        trained: The network.
+        device: Where it is evaluated.
+        keep_selected: Whether the selected weights are evaluated and written as well.
+        seconds: The times of ``testing`` and ``writing`` are entered here.
+    """
     folder, sets, recipe, network = student.folder, student.sets, student.recipe, trained.model
+    clock = compute_clock(device)
+    started = clock()
     logits = _test(network, sets, recipe, device, "last")
+    same = same_state(trained.last, trained.selected)
+    if keep_selected and same:
+        logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
+    elif keep_selected:
+        network.load_state_dict(trained.selected)
+        logits |= _test(network, sets, recipe, device, "selected")
+    tested = clock()
     save_state(trained.last, folder / WEIGHTS)
-    if keep_selected:
-        if same_state(trained.last, trained.selected):
-            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
-        else:
-            save_state(trained.selected, folder / SELECTED_WEIGHTS)
-            network.load_state_dict(trained.selected)
-            logits |= _test(network, sets, recipe, device, "selected")
+    if keep_selected and not same:
+        save_state(trained.selected, folder / SELECTED_WEIGHTS)
     save_logits(logits, folder / LOGITS)
+    seconds |= {"testing": tested - started, "writing": clock() - tested}
     return logits
 
 

@@ -14,7 +14,7 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.job import OutputsJob, StudentJob
 from distillab.study.planning.conditions import Condition
 from distillab.study.planning.plan import Plan, make_plan
-from distillab.study.planning.splits import Splits
+from distillab.study.planning.splits import SeedSplits
 from distillab.study.planning.teacher_draws import TeacherDraws
 from support.studies import CPU, begin, dataset, plan, spec
 
@@ -169,7 +169,7 @@ def test_unknown_draws_are_one_line(value: dict[str, object]) -> None:
 
 
 def test_splits_of_seeds_cut_the_same_examples_and_leave_test_alone() -> None:
-    read, splits = dataset(), Splits(spec(), dataset())
+    read, splits = dataset(), SeedSplits(spec(), dataset())
     whole = ids_of(read.train) | ids_of(read.val)
     vals = []
     for seed in range(5):
