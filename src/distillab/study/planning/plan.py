@@ -11,7 +11,6 @@ import torch
 
 from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
-from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, ensemble_parts, stem_change
 from distillab.notebook import html_table
 from distillab.printable import counted
@@ -256,7 +255,7 @@ class Outline:
             numerics,
             planner.stored_bytes,
             tuple(self.context.starts.notes),
-            (*self._given_notes(), *self._stem_notes(), *self._pair_notes()),
+            (*self._given_notes(), *self._stem_notes(), *self.context.pair_notes()),
             self.trials[0] if self.trials else None,
             trials,
             most,
@@ -264,18 +263,6 @@ class Outline:
             self.draws,
             SeedSplits(self.context.spec, self.context.dataset).is_drawn,
         )
-
-    def _pair_notes(self) -> list[str]:
-        """Return a sentence for each method and pair of networks that decides some of its settings."""
-        spec = self.context.spec
-        students = dict.fromkeys(entry.model for entry in spec.student_entries)
-        notes = (
-            note
-            for method in spec.method_specs()
-            for student in students
-            for note in pair_notes(method, spec.teacher.last_model, student)
-        )
-        return list(dict.fromkeys(notes))
 
     def tuned(
         self,
