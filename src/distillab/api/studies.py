@@ -21,6 +21,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
@@ -291,11 +292,12 @@ def _show_loading(show: Show, what: str, done: int, total: int) -> None:
 
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
-    """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
+    """Return True if more runs were admitted: those under settings that tuning chose, or those that an
+    interim analysis of a study with sequential stopping wants."""
     from distillab.evidence.stopping import interim_analysis
 
     with raising_disk_full(folder.path):
-        return interim_analysis(folder)
+        return choose_settings(folder) or interim_analysis(folder)
 
 
 def conclude(folder: StudyFolder) -> Finished:

@@ -26,11 +26,12 @@ def resplit(dataset: Dataset, share: float, *keys: int, by_group: bool = False) 
         by_group: Whether whole groups are carved.
 
     Example:
+        >>> from distillab.data.dataset import DataReport
         >>> images = Examples.of(np.zeros((12, 1, 8, 8), np.uint8), [0, 1] * 6, ("cat", "dog"))
         >>> train, val, test = images.select(range(8)), images.select([8, 9]), images.select([10, 11])
         >>> drawn = resplit(Dataset("pets", train, val, {"test": test}, DataReport()), 0.2, 7)
-        >>> drawn.val.ids, drawn.eval["test"].ids
-        (array([1, 2]), array([10, 11]))
+        >>> len(drawn.train), drawn.val.counts, drawn.eval["test"].ids
+        (8, array([1, 1]), array([10, 11]))
     """
     whole = merge_splits([dataset.train, dataset.val])
     codes = _codes(whole, dataset)

@@ -65,7 +65,7 @@ def adjust(tests: Iterable[FamilyTest], alpha: float, declared: Declared | None 
     (``verdict_family``): together, the verdicts of a family contain an error with a probability of at most
     ``alpha``. Rows that rest on the same runs and values are one test, and ``n_tests`` is the number of
     tests. Contrasts that a study does not declare are in no family: they have no corrected p-value, and their
-    ``verdict_family`` is undecided.
+    ``verdict_family`` is undecided. Comparisons at default and at tuned settings are families of their own.
 
     Example:
         >>> row = {"metric": "accuracy", "baseline": "ce", "p_value": 0.02, "p_verdict": 0.03}
@@ -74,10 +74,10 @@ def adjust(tests: Iterable[FamilyTest], alpha: float, declared: Declared | None 
         >>> rows[0]["p_adjusted"], rows[0]["verdict_family"], rows[0]["n_tests"]
         (0.04, 'undecided', 2)
     """
-    families: dict[tuple[str, str], list[FamilyTest]] = defaultdict(list)
+    families: dict[TestKey, list[FamilyTest]] = defaultdict(list)
     for test, row in tests:
         if declared is None or declared(row):
-            families[row["metric"], row["baseline"]].append((test, row))
+            families[row["metric"], row["baseline"], row.get("setting")].append((test, row))
         else:
             row |= {"verdict_family": "undecided", "undecided_because": EXPLORATORY}
     for family in families.values():

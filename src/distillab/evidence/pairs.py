@@ -25,7 +25,9 @@ def factor_columns(rows: Iterable[Row]) -> list[str]:
 
 def cell_columns(rows: Iterable[Row]) -> list[str]:
     """Return the columns that name a cell: everything that both runs of a contrast share."""
-    return ["dataset", *factor_columns(rows), "provenance", "teacher", "student"]
+    rows = list(rows)
+    tuned = ["setting"] if any("setting" in row for row in rows) else []
+    return ["dataset", *factor_columns(rows), "provenance", "teacher", "student", *tuned]
 
 
 def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[CellKey, Runs]:

@@ -116,7 +116,7 @@ class PlannedPower:
 
     Example:
         >>> PlannedPower(10, 0.005, POWER, 0.015, None, Spread(), {}).sentences[0]
-        'With 10 seeds and a margin of 0.5 points, a true gain of 1.5 points is found in 80 % of studies ...
+        'With 10 seeds and a margin of 0.5 points, a true gain of 1.5 points is found in 80 % of studies, ...
     """
 
     seeds: int

@@ -14,8 +14,15 @@ from distillab.data.targets import Targets
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.pairs import Row
-from distillab.evidence.schema import effects_schema, level_effects_schema, results_schema, write_table
+from distillab.evidence.schema import (
+    effects_schema,
+    level_effects_schema,
+    results_schema,
+    tuning_schema,
+    write_table,
+)
 from distillab.evidence.sequential import Look, look_plan
+from distillab.evidence.tuning import headline_rows, setting_columns, tuning_rows
 from distillab.study.design import Cell, ConditionRecord, Levels
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
@@ -40,6 +47,11 @@ class Tables:
     results: list[Row]
     effects: list[Row]
     level_effects: list[Row] = field(default_factory=list)
+
+    @property
+    def headline(self) -> Tables:
+        """The rows that conclusions rest on: those at tuned settings, if any, else all."""
+        return Tables(*map(headline_rows, (self.results, self.effects, self.level_effects)))
 
 
 def write_tables(folder: StudyFolder) -> Tables:
@@ -71,9 +83,13 @@ def write_tables(folder: StudyFolder) -> Tables:
         references=reference_levels(spec.factor_levels()),
     )
     tests = list(measurements.further_tests)
-    write_table(rows, results_schema(names, task, tests), folder.results_file)
-    write_table(found.effects, effects_schema(names, task, looks=bool(spec.looks)), folder.effects_file)
-    write_table(found.level_effects, level_effects_schema(names), folder.level_effects_file)
+    tuned = spec.tune is not None
+    write_table(rows, results_schema(names, task, tests, tuned=tuned), folder.results_file)
+    of_gains = effects_schema(names, task, looks=bool(spec.looks), tuned=tuned)
+    write_table(found.effects, of_gains, folder.effects_file)
+    write_table(found.level_effects, level_effects_schema(names, tuned=tuned), folder.level_effects_file)
+    if tuned:
+        write_table(tuning_rows(folder), tuning_schema(names), folder.tuning_file)
     return Tables(rows, found.effects, found.level_effects)
 
 
@@ -193,6 +209,7 @@ class Measurements:
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
             "teacher_run": cell.teacher_run,
+            **setting_columns(cell),
             "teacher_weights": self._weights_of(cell.teacher_run),
         }
         if row["status"] == JobState.DONE:

@@ -25,6 +25,7 @@ from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_rep
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full
+from distillab.study.tuning_record import TuningRecord, read_tuning, tuning_meta
 from distillab.training.numerics.device import single_threaded
 
 
@@ -49,6 +50,7 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.tuning_file = path / "tuning.parquet"
         self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
@@ -136,6 +138,12 @@ class StudyFolder:
         with self.ledger() as ledger:
             return tuple(json.loads(ledger.meta("starts") or "[]"))
 
+    @property
+    def tuning(self) -> TuningRecord | None:
+        """The trials of a study that tunes its methods, and what was chosen; None for others."""
+        with self.ledger() as ledger:
+            return read_tuning(ledger)
+
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
@@ -205,6 +213,8 @@ class StudyFolder:
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         if plan.starts:
             meta["starts"] = json.dumps(plan.starts)
+        if spec.tune:
+            meta |= tuning_meta(plan.trials, plan.numerics_used)
         with self.ledger() as ledger:
-            first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
+            first = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

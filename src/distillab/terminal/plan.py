@@ -61,6 +61,8 @@ def print_plan(seen: PlanSummary, power: PlannedPower | None = None) -> None:
         f"{counted(seen.runs['outputs'], 'set')} of teacher outputs "
         f"(reused {counted(seen.reused_outputs, 'time')})",
     )
+    if seen.tuning:
+        table.add_row("tuning", seen.tuning)
     live = f"; {seen.live} students query a live teacher" if seen.live else ""
     table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
     workers = counted(seen.workers, "worker")

@@ -89,8 +89,9 @@ def print_outcome(finished: Finished) -> None:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
-    for sentence in finished.answer.differences:
-        typer.echo(printable(sentence))
+    for sentence in (finished.answer.estimand, *finished.answer.differences):
+        if sentence:
+            typer.echo(printable(sentence))
     typer.echo(f"report: {printable(str(finished.report))}")
 
 
@@ -123,6 +124,8 @@ def print_status(found: StudyStatus, now: float) -> None:
     console.print(table)
     if not found.runs.finished:
         console.print(f"so far: {found.runs.text}")
+    if found.tuning and found.tuning.text:
+        console.print(f"{found.tuning.text}; those under the chosen settings are not planned yet")
     console.print(f"{describe_left(found)}; {time_span(sum(found.seconds.values()))} of training time so far")
     if (last := found.last_finished) is not None:
         what = f" ({printable(last.what)})" if last.what else ""

@@ -57,6 +57,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
+    tables = tables.headline
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:

@@ -67,6 +67,9 @@ class PlanContext:
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
         self.methods = [PlannedMethod.of(each) for each in method_specs]
+        tune = spec.tune
+        tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
+        self._checked_methods = [*method_specs, *tuned]
         self.levels = spec.factor_levels()
         self.recipes = {"student": spec.recipe} | {
             each: spec.teacher_recipe(each) for each in spec.teacher.provenance
@@ -165,7 +168,7 @@ class PlanContext:
         key = student, teacher, merged, unlabelled, mixes
         if key not in self._checked:
             check_pair(
-                self.spec.method_specs(),
+                self._checked_methods,
                 student,
                 teacher,
                 task=self.task,

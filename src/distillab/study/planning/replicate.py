@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -111,9 +111,13 @@ class Replicate:
     excluded: str | None
 
 
-def expand(context: PlanContext) -> Iterator[Replicate]:
+def expand(context: PlanContext, seeds: Sequence[int] | None = None) -> Iterator[Replicate]:
     """Make every replicate of a study, seeds in the outer loop: a study that is stopped half way then holds
     whole replicates of every condition.
+
+    Args:
+        context: The study on its data.
+        seeds: The seeds; by default those of the study.
 
     Raises:
         RequestError: A level that the data cannot reach, or roles that do not fit each other.
@@ -121,7 +125,7 @@ def expand(context: PlanContext) -> Iterator[Replicate]:
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
     splits = SeedSplits(context.spec, dataset)
     conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
-    for number, seed in enumerate(context.spec.seed_list):
+    for number, seed in enumerate(context.spec.seed_list if seeds is None else seeds):
         for chain in itertools.product(*context.levels):
             condition = Condition(chain, seed)
             yield _replicate(context, condition, conditions.roles(condition), number)

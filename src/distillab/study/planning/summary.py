@@ -14,6 +14,7 @@ from distillab.data.raw import Progress
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
+from distillab.printable import counted
 from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
@@ -23,6 +24,7 @@ from distillab.study.planning.teacher_draws import TeacherDraws
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.study import StudySpec
+from distillab.study.trial import TUNED
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -60,6 +62,8 @@ class PlanSummary:
         least_students: Student runs up to the first interim analysis.
         least_seconds: Estimated training time up to it.
         least_wall_seconds: Estimated wall time up to it.
+        tuning: What tuning tries, in a sentence; empty without it. Runs and costs are then those under the
+            settings that would cost most.
         teachers: How many ``full`` teachers there are, and why; None without such a teacher.
         teacher_seconds: Estimated training time of the ``full`` teachers by their number.
         views_drawn: Whether each seed has views of its own.
@@ -100,6 +104,7 @@ class PlanSummary:
     teacher_seconds: dict[int, float] = field(default_factory=dict)
     views_drawn: bool = False
     split_drawn: bool = False
+    tuning: str = ""
 
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
@@ -138,6 +143,8 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
+    described = _tuning(spec, plan)
+    plan = plan.at_most
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -175,6 +182,24 @@ def summarize_plan(
         teacher_seconds=_teacher_seconds(plan, pace),
         views_drawn=spec.draws.views == "seed",
         split_drawn=plan.split_drawn,
+        tuning=described,
+    )
+
+
+def _tuning(spec: StudySpec, plan: Plan) -> str:
+    """Return what tuning tries, in a sentence; empty without it."""
+    tune = spec.tune
+    if tune is None:
+        return ""
+    each = len({trial.number for trial in plan.trials})
+    seeds = tune.seed_list(spec.seed_list)
+    after = len({cell.run for cell in plan.at_most.cells if cell.setting == TUNED and cell.run})
+    return (
+        f"{counted(each, 'setting')} for each of {', '.join(map(str, spec.method_specs()))}, "
+        f"chosen on val per {tune.per} over {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}): "
+        f"{counted(len(plan.trial_runs), 'run')} of trials, then {counted(after, 'run')} at chosen settings"
+        + (", besides those at default settings" if tune.default_runs else "")
+        + "; all costs are upper bounds"
     )
 
 
@@ -223,7 +248,7 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
     """Return the jobs up to the first interim analysis; all of them if the number of seeds is fixed."""
     if not spec.looks:
         return list(plan.jobs.values())
-    runs = runs_of_first(plan.cells, spec.looks[0])
+    runs = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs)
     needed = needed_for(runs, {name: job.needs for name, job in plan.jobs.items()})
     return [job for name, job in plan.jobs.items() if name in needed]
 

@@ -202,6 +202,8 @@ class JobRunner:
         if job.kind == "teacher":
             val, tests = roles.tests_of_teacher(train)
         _check_planned(job, train)
+        planned = job.eval if isinstance(job, OutputsJob) else job.sets.eval
+        tests = {name: images for name, images in tests.items() if name in planned}  # none in tuning
         sets = RoleSets(train, val, tests, self._normalize, self._task)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 

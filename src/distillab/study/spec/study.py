@@ -46,6 +46,7 @@ from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
+from distillab.study.spec.tuning import TuneSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -77,6 +78,7 @@ class StudySpec(PublicConfig):
         recipe: How networks are trained.
         curves: What is kept of networks while they train.
         evidence: How conclusions are drawn.
+        tune: The settings that are tried for every method before methods are compared; None for none.
 
     Raises:
         ValueError: A key or value is not accepted.
@@ -107,6 +109,7 @@ class StudySpec(PublicConfig):
     recipe: Recipe = Recipe()
     curves: CurvesSpec = CurvesSpec()
     evidence: EvidenceSpec = EvidenceSpec()
+    tune: TuneSpec | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
 
@@ -225,8 +228,7 @@ class StudySpec(PublicConfig):
 
     @property
     def worker_threads(self) -> int:
-        """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
-        for each other, and all workers give the same numbers."""
+        """Compute threads of a worker; ``auto`` is one, since threads would wait for each other."""
         return 1 if self.threads == "auto" else self.threads
 
     @property
@@ -270,7 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        return specs
+        return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""
@@ -316,7 +318,7 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        leave_out(values, self, ("task", "order", "threads", "others", "curves"))
+        leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.draws == SHARED_DRAWS:  # as in all studies before the key
@@ -375,8 +377,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec}
-    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec}
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 

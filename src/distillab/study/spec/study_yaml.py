@@ -23,7 +23,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
 
     YAML reads ``yes``, ``off`` and ``null`` as truth values and nothing, and ``007`` and ``1.0`` as numbers.
     Where they are names of classes, columns or splits, they are kept as texts: ``classes: [yes, no]``,
-    ``class_map: {1: 01}``, ``label: 2019``.
+    ``class_map: {1: 01}``, ``label: 2019``. So are the keys of ``tune``, of which one is ``on``.
 
     Args:
         text: A text in YAML.
@@ -83,7 +83,7 @@ def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tup
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if keys and keys[-1] in ("class_map", "class_names"):
+                if keys and (keys[-1] in ("class_map", "class_names") or keys == ("tune",)):
                     _keep(key)
                 _keep_names(value, (*keys, key.value), seen)
     elif isinstance(node, yaml.SequenceNode):

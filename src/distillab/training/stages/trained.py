@@ -45,6 +45,8 @@ def write_trained(
 ) -> RunRecord:
     """Evaluate a network on each test set and write weights, logits and record into the student's folder.
 
+    Without test sets, as in tuning, the logits are those for the validation set.
+
     Args:
         student: What it was trained from.
         trained: The network.
@@ -68,7 +70,7 @@ def write_trained(
     scaling = start.inputs if start else inputs
     record = RunRecord(
         model=student.model,
-        classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
+        classes=next(iter(logits.values())).shape[1],
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
@@ -152,7 +154,8 @@ def _write_logits(
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
 ) -> dict[str, StoredLogits]:
-    thresholds = {VAL: sets.val} if sets.task.has_thresholds and len(sets.val) else {}
+    wanted = sets.task.has_thresholds or not sets.eval
+    thresholds = {VAL: sets.val} if wanted and len(sets.val) else {}
     return {
         f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
         for name, images in {**thresholds, **sets.eval}.items()
