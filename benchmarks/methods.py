@@ -108,7 +108,7 @@ def _gain(row: Row) -> Row:
     return {
         "accuracy": round(row["distilled_mean"], 4),
         **points,
-        "verdict": row["verdict"],
+        **{name: row[name] for name in ("verdict", "p_verdict", "n_tests", "verdict_family", "n_teachers")},
         "seeds": row["n_pairs"],
     }
 
