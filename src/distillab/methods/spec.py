@@ -169,8 +169,8 @@ class MethodSpec:
             return self._varied_parts(settings, where)
         own = type(self.config)
         try:
-            # Values are written as in a study file, in either spelling of their keys. What a study leaves open
-            # stays open: a pair of networks may decide it.
+            # Values are written as in a study file, in either spelling of their keys. What a study leaves
+            # open stays open: a pair of networks may decide it.
             stated = self.config.model_dump(mode="json", include=self.config.model_fields_set)
             written = stated | dict(canonical_settings(own, settings))
             return replace(self, config=own.model_validate(written))
