@@ -50,8 +50,8 @@ class Setting:
     @classmethod
     def from_dict(cls, values: JsonObject) -> Setting:
         """Return the setting that :meth:`as_dict` described; JSON may hold whole numbers as integers."""
-        shared = (float(values[key]) for key in ("lr", "length", "weight_decay"))
-        return cls(*shared, values["keys"])
+        lr, length, weight_decay = (float(values[key]) for key in ("lr", "length", "weight_decay"))
+        return cls(lr, length, weight_decay, values["keys"])
 
     @property
     def text(self) -> str:
