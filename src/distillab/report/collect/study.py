@@ -68,6 +68,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         recipe = recipe_lines(ledger, spec.recipe)
     runs, effects = runs_of(tables.results, task, phrases), effects_of(tables.effects, phrases)
     methods, teachers = spec.method_specs(), teacher_views(folder)
+    pairs = [(spec.teacher.last_model, each.model) for each in spec.student_entries]
     distilling = [each.label for each in methods if each.distils]
     return ReportContents(
         study=spec.study,
@@ -80,7 +81,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         datasets=(dataset_view(folder),),
         roles=role_views(folder),
         factors=tuple(factor_view(levels, conditions) for levels in spec.factor_levels()),
-        methods=tuple(method_view(each) for each in methods),
+        methods=tuple(method_view(each, pairs) for each in methods),
         recipe=recipe,
         seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
