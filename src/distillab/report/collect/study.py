@@ -40,6 +40,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
 from distillab.study.spec.controls import control_labels, missing_controls
+from distillab.study.spec.study import StudySpec
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -208,12 +209,21 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
         tests=_tests(tables.effects),
         correction="Holm's method, within each metric and baseline over the whole study",
         notes=(
-            "Test sets are evaluated once, after training; metrics are from the last epoch unless they are "
-            "named selected.",
+            f"{_testing(spec)}; metrics are from the last epoch unless they are named selected.",
             "A plain run that serves several provenances is listed under each of them and counts as one run.",
             *folder.starts,
         ),
     )
+
+
+def _testing(spec: StudySpec) -> str:
+    """Return when test sets are evaluated."""
+    if spec.curves.test:
+        return (
+            "Test sets are evaluated after training, and at each point of the validation curve for curves "
+            "that nothing reads which trains, selects or stops"
+        )
+    return "Test sets are evaluated once, after training"
 
 
 def _tests(effects: Sequence[Row]) -> int:
