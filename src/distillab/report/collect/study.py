@@ -12,6 +12,7 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import compute_curves
+from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -30,13 +31,16 @@ from distillab.report.collect.question import (
 )
 from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
 from distillab.report.collect.stopping import stopping_of
+from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Exclusion, FailureView, Reproduction, Statistics
+from distillab.report.contents.tuning import TuningView
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
 from distillab.study.spec.controls import control_labels, missing_controls
+from distillab.study.spec.study import StudySpec
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -57,7 +61,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
-    tables = tables.headline
+    every, tables = tables, tables.headline
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:
@@ -65,21 +69,23 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         failures, exclusions = _failures(ledger), _exclusions(ledger)
         seconds = ledger.seconds().items()
         recipe = recipe_lines(ledger, spec.recipe)
+    tuning = tuning_view(folder, every, phrases)
     runs, effects = runs_of(tables.results, task, phrases), effects_of(tables.effects, phrases)
     methods, teachers = spec.method_specs(), teacher_views(folder)
+    pairs = [(spec.teacher.last_model, each.model) for each in spec.student_entries]
     distilling = [each.label for each in methods if each.distils]
     return ReportContents(
         study=spec.study,
         task=task,
         baseline=baseline,
-        answer=_answer(folder, tables, phrases),
+        answer=_with_tuning(_answer(folder, tables, phrases), tuning),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
         pairs=model_pairs(tables.results, teachers, task, plain=baseline, distilling=distilling),
         datasets=(dataset_view(folder),),
         roles=role_views(folder),
         factors=tuple(factor_view(levels, conditions) for levels in spec.factor_levels()),
-        methods=tuple(method_view(each) for each in methods),
+        methods=tuple(method_view(each, pairs) for each in methods),
         recipe=recipe,
         seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
@@ -96,6 +102,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         method_costs=method_costs(runs, baseline),
         usage=teacher_usage(folder),
         stopping=stopping_of(looks_of(folder), effects, runs, task.primary),
+        tuning=tuning,
         reproduction=_reproduction(folder),
         statistics=_statistics(folder, tables),
     )
@@ -123,21 +130,36 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         confidence=confidence,
         phrases=phrases,
         runs=runs,
+        confounded=confounded_with_epochs(tables.results),
         level_effects=tables.level_effects,
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
+
+
+def _with_tuning(answer: Answer, tuning: TuningView | None) -> Answer:
+    """Return an answer that states how methods were tuned."""
+    if tuning is None:
+        return answer
+    return replace(
+        answer,
+        sentences=(*answer.sentences, tuning.sentence),
+        caveats=(*answer.caveats, *tuning.warnings),
+    )
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------
 
 
 def _failures(ledger: Ledger) -> tuple[FailureView, ...]:
-    cells = {cell.run: cell for cell in ledger.cells()}
+    cells = ledger.cells()
+    cell_of = {cell.doubled: (cell, ", twice the steps") for cell in cells}
+    cell_of |= {cell.run: (cell, "") for cell in cells}
     failures = []
     for failure in ledger.failures():
-        cell, what = cells.get(failure.id), str(failure.kind)
-        if cell:
-            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}"
+        what = str(failure.kind)
+        if failure.id in cell_of:
+            cell, length = cell_of[failure.id]
+            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}{length}"
         failures.append(FailureView(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 
@@ -187,12 +209,21 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
         tests=_tests(tables.effects),
         correction="Holm's method, within each metric and baseline over the whole study",
         notes=(
-            "Test sets are evaluated once, after training; metrics are from the last epoch unless they are "
-            "named selected.",
+            f"{_testing(spec)}; metrics are from the last epoch unless they are named selected.",
             "A plain run that serves several provenances is listed under each of them and counts as one run.",
             *folder.starts,
         ),
     )
+
+
+def _testing(spec: StudySpec) -> str:
+    """Return when test sets are evaluated."""
+    if spec.curves.test:
+        return (
+            "Test sets are evaluated after training, and at each point of the validation curve for curves "
+            "that nothing reads which trains, selects or stops"
+        )
+    return "Test sets are evaluated once, after training"
 
 
 def _tests(effects: Sequence[Row]) -> int:
