@@ -155,8 +155,25 @@ def test_plan_shows_the_runs_and_trains_nothing(tmp_path: Path, capsys: pytest.C
     assert execute(["plan", str(write(tmp_path))]) == 0
     printed = capsys.readouterr().out
     assert "2 conditions x 2 methods x 2 seeds" in printed
-    assert "8 students, 1 teacher," in printed
+    assert "8 students, 2 teachers," in printed
+    assert "teachers of provenance full: each (chosen by the plan" in printed
+    assert "replicates: 1: about" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_plan_in_json_states_teachers_and_power(
+    tmp_path: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = write(tmp_path, seeds=10)
+    assert execute(["plan", str(study), "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["teachers"]["replicates"], seen["teachers"]["automatic"]) == ("each", True)
+    assert list(seen["teacher_seconds"]) == ["1", "3", "10"]
+    assert seen["power"]["spread"]["comparisons"] == 0 and 0.01 < seen["power"]["gain"] < 0.02
+    assert 1 < seen["power"]["relative_width"]["3"] < 3
+    assert (seen["views_drawn"], seen["split_drawn"], seen["seeds"]) == (True, True, 10)
+    assert execute(["plan", str(study), "--results", str(finished)]) == 2
+    assert "no comparison has 5 finished pairs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from distillab.errors import RequestError
 
 __all__ = [
     "CACHE",
+    "CURVE_LOGITS",
     "LOGITS",
     "RECORD",
     "SELECTED_WEIGHTS",
@@ -51,8 +52,11 @@ WEIGHTS = "weights.safetensors"
 SELECTED_WEIGHTS = "selected.safetensors"
 LOGITS = "logits.safetensors"
 RECORD = "record.json"
+CURVE_LOGITS = "curve.safetensors"
 CACHE = "cache.json"
 VAL = "val"  # the name of the validation set among logits, stored for tasks with decision thresholds
+
+RECORD_SCHEMA = 2  # of record.json; the first one had no number, and fewer facts about the points of a curve
 
 StoredLogits: TypeAlias = npt.NDArray[np.float16]
 """Logits as they are stored: float16 ``[N, classes]``."""
@@ -197,15 +201,28 @@ class EpochRecord:
         epoch: The epoch after which it was taken, from 1.
         losses: Mean of each loss term since the point before.
         val_accuracy: Score on the validation set.
+        step: Steps until then; 0 in records of early versions.
+        seconds: Seconds of training until then, of this network and its share of what a cohort does once.
+        test: Score on each test set, if the study keeps it (``curves.test``), NaN if a logit was not finite.
+            Nothing reads it while the study runs.
 
     Example:
-        >>> EpochRecord(epoch=1, losses={"ce": 0.7}, val_accuracy=0.81).val_accuracy
-        0.81
+        >>> point = EpochRecord(epoch=1, losses={"ce": 0.7}, val_accuracy=0.81, step=40, test={"test": 0.79})
+        >>> EpochRecord.from_dict({"epoch": 1, "losses": {"ce": 0.7}, "val_accuracy": 0.81}).step
+        0
     """
 
     epoch: int
     losses: dict[str, float]
     val_accuracy: float
+    step: int = 0
+    seconds: float = 0.0
+    test: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: JsonObject) -> EpochRecord:
+        """Return the point of a JSON form, also of an early version; unknown keys are ignored."""
+        return cls(**{key: value for key, value in values.items() if key in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -226,6 +243,8 @@ class RunRecord:
         selected_epoch: The epoch chosen on the validation set.
         curve: The course of training.
         phases: Seconds of training by phase.
+        overhead: Seconds of what else the run did: ``building`` networks, the ``test_curve``, ``testing`` the
+            trained network, ``writing`` files; empty in records of early versions.
         tested: By test set, the digest of its examples and the precision it was tested in.
         accuracy: By test set, the score of the last weights.
         stem: How the network's stem is changed for small inputs; None if it is not.
@@ -238,6 +257,7 @@ class RunRecord:
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
         cohort: Number of students trained in step with it, itself included.
+        schema: Version of the record's form.
 
     Example:
         >>> record = RunRecord(
@@ -260,6 +280,7 @@ class RunRecord:
     selected_epoch: int = 0
     curve: tuple[EpochRecord, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
+    overhead: Mapping[str, float] = field(default_factory=dict)
     tested: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     accuracy: Mapping[str, float] = field(default_factory=dict)
     stem: str | None = None
@@ -270,6 +291,7 @@ class RunRecord:
     teacher_images: int = 0
     teacher_forwards: int = 0
     cohort: int = 1
+    schema: int = RECORD_SCHEMA
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form; what is None is left out."""
@@ -279,7 +301,8 @@ class RunRecord:
     def from_dict(cls, values: JsonObject) -> RunRecord:
         """Return the record of a JSON form, also of an early version; unknown keys are ignored."""
         known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
-        known["curve"] = tuple(EpochRecord(**point) for point in values.get("curve", ()))
+        known["schema"] = values.get("schema", 1)
+        known["curve"] = tuple(map(EpochRecord.from_dict, values.get("curve", ())))
         known["tested"] = {name: (facts[0], facts[1]) for name, facts in values.get("tested", {}).items()}
         if known.get("class_names") is not None:
             known["class_names"] = tuple(known["class_names"])

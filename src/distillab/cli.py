@@ -16,6 +16,7 @@ import typer
 from distillab import __version__
 from distillab.canonical import JsonObject
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
 
 if TYPE_CHECKING:
@@ -52,18 +53,32 @@ def root(
 
 
 @app.command(name="plan")
-def plan_command(study: StudyFile, device: Device = "auto") -> None:
+def plan_command(
+    study: StudyFile,
+    results: Annotated[
+        Path | None,
+        typer.Option("--results", metavar="DIR", help="A study that has run: its spread of gains."),
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
+    from distillab.evidence.planned_power import measured_spread, planned_power
     from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
     from distillab.training.numerics.device import pick_device
 
     chosen = Study.read(study)
+    spread = measured_spread(results, chosen.spec.task_config()) if results else None
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    print_plan(seen)
+    power = planned_power(seen, spread)
+    if as_json:
+        _print_json({**seen.as_dict(), "power": power.as_dict()})
+    else:
+        print_plan(seen, power)
 
 
 @app.command(name="run")
@@ -86,9 +101,10 @@ def run_command(
 
     if executor == "processes":
         prepare_workers()
-    from distillab.api import Study
-    from distillab.study.running import executors
-    from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
+    with garbage_collection_paused():
+        from distillab.api import Study
+        from distillab.study.running import executors
+        from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
@@ -128,12 +144,16 @@ def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
 
 
 @app.command(name="report")
-def report_command(folder: StudyDir) -> None:
-    """Write results.parquet, effects.parquet and report.html of DIR from what has run so far."""
+def report_command(folder: StudyDir, as_json: AsJson = False) -> None:
+    """Write the tables and report.html of DIR from what has run so far."""
     from distillab import api
     from distillab.terminal import print_outcome
 
-    print_outcome(api.report(folder))
+    finished = api.report(folder)
+    if as_json:
+        _print_json(finished.as_dict())
+    else:
+        print_outcome(finished)
 
 
 @app.command(name="reproduce")

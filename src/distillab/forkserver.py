@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import multiprocessing
 import multiprocessing.forkserver
 import runpy
@@ -18,10 +17,7 @@ from types import ModuleType
 # On Linux workers are forked from a server process that has imported the modules below and not used them: so
 # they start at once and share its memory. Elsewhere forking is unsafe or does not exist.
 FORKED = sys.platform == "linux"
-# torch._dynamo is imported by torch's optimizers; the kernels need the extra `cpu`.
-PRELOADED = ["distillab.study.running.worker", "torch._dynamo"]
-if importlib.util.find_spec("numba") is not None:
-    PRELOADED.insert(1, "distillab.models.cpu_kernels.precompiled")
+PRELOADED = ["distillab.study.running.preload"]
 
 
 def workers_context() -> SpawnContext | ForkServerContext:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.effects import compute_effects
 from distillab.evidence.pairs import Row
@@ -118,3 +119,38 @@ def test_false_verdicts_of_a_family_are_rare() -> None:
         found = compute_effects(of, TASK, margin=0.0)
         wrong += any(row["verdict_family"] != "undecided" for row in found)
     assert wrong <= 8  # at most 3 expected, and three standard deviations more
+
+
+@pytest.mark.parametrize("sizes", [(200,) * SEEDS, (120, 200, 200, 160, 200, 180)])
+def test_seeds_may_test_on_different_examples(sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    values: dict[str, ExampleValues] = {}
+    of = []
+    for seed, size in enumerate(sizes):
+        ids = rng.permutation(EXAMPLES)[:size]
+        for method in ("ce", "kd"):
+            # Distillation gains the same fifth of the examples under all seeds, and another tenth under each.
+            gained = (method == "kd") * ((ids < EXAMPLES // 5) | (rng.random(size) < 0.1))
+            found = values[f"{method}-{seed}"] = ExampleValues(gained.astype(np.float64), ids)
+            row = {"run_id": f"{method}-{seed}", "method": method, "seed": seed, "status": "done"}
+            of.append(row | {"n_test": size, "accuracy": float(found.values.mean())})
+    drawn = effect(of, contributions=lambda row: values[row["run_id"]])
+    fixed = effect(of)
+    assert (fixed["ci_low"], fixed["ci_high"]) == (drawn["ci_low_same_test"], drawn["ci_high_same_test"])
+    half = (drawn["ci_high"] - drawn["ci_low"]) / 2
+    assert half == pytest.approx(2.0 * np.sqrt(0.72**2 * 0.25 / EXAMPLES), rel=0.3)
+
+
+def test_seeds_with_examples_of_their_own_cover_new_examples() -> None:
+    values = {}
+    of = []
+    for seed in range(SEEDS):
+        for method, share in (("ce", 0.5), ("kd", 0.6)):
+            found = ExampleValues((np.arange(100) < 100 * share).astype(float), np.arange(100) + 100 * seed)
+            values[f"{method}-{seed}"] = found
+            row = {"run_id": f"{method}-{seed}", "method": method, "seed": seed, "status": "done"}
+            of.append(
+                row | {"n_test": 100, "accuracy": float(found.values.mean()) + seed * (method == "kd") / 99}
+            )
+    drawn = effect(of, contributions=lambda row: values[row["run_id"]])
+    assert drawn["ci_low"] == drawn["ci_low_same_test"]

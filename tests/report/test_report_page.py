@@ -12,6 +12,7 @@ import pytest
 
 from distillab.evidence import Answer
 from distillab.report import render, write_report
+from distillab.report.collect.rows import level_effects_of
 from distillab.report.contents import LevelView, ReportContents
 from distillab.report.contents.pictures import Tile
 from distillab.report.page import page, run_tables
@@ -260,3 +261,46 @@ def test_sounds_can_be_played_where_they_are_shown() -> None:
     assert html.count('<audio controls preload="none" src="data:audio/wav;base64,') == 4
     assert "features × frames, audio" in Reader(html).seen
     assert "media-src data:" in html
+
+
+SENTENCE = "The gain of kd at label noise 0.6 is 6.1 points larger than at 0 [2.0, 10.2], 10 pairs."
+LEVEL_ROW: dict[str, object] = {
+    "dataset": "digits",
+    "factor": "label_noise",
+    "level": "0.6",
+    "reference": "0",
+    "factor.label_noise": 0.6,
+    "factor.size": 25.0,
+    "provenance": "full",
+    "teacher": "resnet20",
+    "student": "resnet8",
+    "method": "kd",
+    "baseline": "ce",
+    "metric": "accuracy",
+    "n_pairs": 10,
+    "difference": 0.061,
+    "ci_low": 0.02,
+    "ci_high": 0.102,
+    "ci_low_same_test": 0.03,
+    "ci_high_same_test": 0.092,
+    "gain": 0.08,
+    "gain_reference": 0.019,
+    "p_value": 0.002,
+    "p_adjusted": 0.004,
+    "verdict": "larger",
+    "verdict_family": "larger",
+    "undecided_because": None,
+}
+
+
+def test_page_shows_differences_between_levels() -> None:
+    trend = LEVEL_ROW | {"level": "trend", "factor.label_noise": None, "verdict_family": "undecided"}
+    trend |= {"undecided_because": "the verdict does not hold together with the others"}
+    level_effects = level_effects_of([LEVEL_ROW, trend])
+    answer = Answer("Distillation (kd) improves accuracy.", differences=(SENTENCE,))
+    seen = Reader(render(ReportContents("noisy", answer, level_effects=level_effects))).seen
+    assert seen.count(SENTENCE) == 2  # on the first screen, and above the curves
+    assert "Table of 2 differences between levels" in seen
+    for text in ("label noise", "+6.10", "25 examples per class", "+8.0", "+1.9", "▲ larger", "trend"):
+        assert text in seen
+    assert "○ undecided: the verdict does not hold together with the others" in seen

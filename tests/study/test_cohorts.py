@@ -20,7 +20,12 @@ from distillab.study.running import worker
 from distillab.study.usage import teacher_usage
 from support.studies import begin, numbers, run_here
 
-ONE = {"factors": {}, "teacher": {"provenance": "full"}, "methods": ["ce", "kd", "mapped"], "seeds": 3}
+ONE = {
+    "factors": {},
+    "teacher": {"provenance": "full", "replicates": 1},
+    "methods": ["ce", "kd", "mapped"],
+    "seeds": 3,
+}
 STEPS, BATCH = 3, 8
 
 

@@ -22,7 +22,7 @@ from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import Condition
 from distillab.study.planning.plan import Plan
 from distillab.training.recipe import ResolvedRecipe
-from support.studies import plan
+from support.studies import EARLIER, plan
 
 ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
 
@@ -120,7 +120,7 @@ def test_teacher_settings_leave_the_plain_student_alone(changes: dict[str, Any])
 
 
 def test_each_of_several_teachers_has_its_own_id() -> None:
-    one, two = plan(factors={"size": [5]}), plan(factors={"size": [5]}, teacher={"replicates": 2})
+    one, two = (plan(factors={"size": [5]}, teacher={"replicates": each}) for each in (1, 2))
     full = {"provenance": "full", "method": "kd"}
     assert runs(one, seed=0, **full) == runs(two, seed=0, **full)
     assert runs(one, seed=1, **full) != runs(two, seed=1, **full)
@@ -153,7 +153,7 @@ def test_design_is_fully_crossed() -> None:
     assert len(made.cells) == 2 * 2 * 2 * 2  # sizes, provenances, methods, seeds
     assert len(made.conditions) == 4
     assert made.count("student") == 4 + 8  # a plain student per condition, a kd student per teacher
-    assert made.count("teacher") == 4 + 1  # one per condition, and one for all
+    assert made.count("teacher") == 4 + 2  # one per condition, and one per seed
     assert made.count("outputs") == 4 + 4
     assert made.reused_outputs == 0  # a single method uses each
     assert plan(methods=["kd", "dkd"]).reused_outputs == 8
@@ -183,7 +183,8 @@ def test_noise_levels_share_outputs_of_a_clean_teacher() -> None:
 
 
 def test_replicates_share_a_clean_teacher_and_its_outputs() -> None:
-    made = plan(factors={}, seeds=3, teacher={"provenance": "full"})
+    teacher = EARLIER["teacher"] | {"provenance": "full"}
+    made = plan(factors={}, seeds=3, teacher=teacher, draws=EARLIER["draws"])
     assert (made.count("teacher"), made.count("outputs"), made.count("student")) == (1, 1, 6)
 
 

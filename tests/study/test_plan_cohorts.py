@@ -62,7 +62,7 @@ def test_noise_levels_share_a_cohort() -> None:
 
 def test_seeds_with_the_same_order_and_images_share_a_cohort() -> None:
     assert sizes(teacher=FULL, factors={}) == [3, 3]
-    assert sizes(teacher=FULL, factors={}, order="shared") == [6]
+    assert sizes(teacher=FULL | {"replicates": 1}, factors={}, order="shared") == [6]
     assert sizes(teacher=FULL, factors={"size": [5]}, order="shared") == [3, 3]  # each seed draws its images
 
 

@@ -10,6 +10,7 @@ import pytest
 from distillab.canonical import spec_id
 from distillab.sources.ingest import load_dataset
 from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.spec.choices import EARLIER_CHOICES
 from distillab.study.spec.study import StudySpec, read_study
 from support.studies import CPU, spec
 
@@ -109,6 +110,41 @@ FILES: dict[str, Golden] = {
 }
 
 
+# Those of the same studies under the defaults of now: a teacher, views and a split for each seed.
+DRAWN: dict[str, Golden] = {
+    "small": (
+        (6, "41ff69c8bc6595554f2c9c7b"),
+        (8, "31255b8cd10b04a27373a456"),
+        (12, "0c28bcd3ce55d623b80797a2"),
+        "d83942370e0b2ecf8308f8dc",
+    ),
+    "every arm, two students, a seed": (
+        (36, "d2097a2833b2f058dc4d0e2c"),
+        (40, "cf82635237aa237a655edc3a"),
+        (160, "14e5d00251e0c7433d1b9588"),
+        "093fd4a7c2029d1606e20875",
+    ),
+    "several full teachers, every role": (
+        (12, "fc73f802eb6f29b49f4e1c18"),
+        (12, "02134f6c72a335208da52aa5"),
+        (30, "669792df702efab9a7911f2b"),
+        "6927af4fa3812375b7c3b982",
+    ),
+    "no factors": (
+        (6, "af07dfc42573db0af9f8e7a7"),
+        (6, "c6cea5bfc988f6d3fcc5a710"),
+        (15, "565f387f4bac96034d1cc0e4"),
+        "10b75ed66843b13e57254330",
+    ),
+    "three factors": (
+        (74, "e2c96b887bac7bcf006884a7"),
+        (96, "d15f88eaca0dd2495afafc81"),
+        (240, "07344b28e1cb81af8ff63ec2"),
+        "fa30f2b9c567efcbf96b118a",
+    ),
+}
+
+
 def golden(study: StudySpec, plan: Plan) -> Golden:
     def kind(name: str) -> tuple[int, str]:
         names = [job.id for job in plan.jobs.values() if job.kind == name]
@@ -117,19 +153,29 @@ def golden(study: StudySpec, plan: Plan) -> Golden:
     return kind("teacher"), kind("outputs"), kind("student"), study.identity
 
 
+def as_earlier(study: StudySpec) -> StudySpec:
+    """Return a study with the values that earlier versions had for what it leaves open."""
+    return EARLIER_CHOICES.complete(study)
+
+
 def planned(study: StudySpec) -> Plan:
     return make_plan(study, load_dataset(study.source()), CPU)
 
 
 @pytest.mark.parametrize("name", list(CHANGES))
 def test_earlier_studies_keep_their_ids(name: str) -> None:
-    changes = dict(CHANGES[name])
-    study = spec(**changes)
+    study = as_earlier(spec(**CHANGES[name]))
     assert golden(study, planned(study)) == SMALL[name]
 
 
+@pytest.mark.parametrize("name", list(CHANGES))
+def test_studies_with_draws_by_seed_keep_their_ids(name: str) -> None:
+    study = spec(**CHANGES[name])
+    assert golden(study, planned(study)) == DRAWN[name]
+
+
 def test_quickstart_keeps_its_ids() -> None:
-    study = read_study(STUDIES / "quickstart.yaml")
+    study = as_earlier(read_study(STUDIES / "quickstart.yaml"))
     assert golden(study, planned(study)) == FILES["quickstart.yaml"]
 
 
@@ -139,6 +185,6 @@ def test_studies_of_the_repository_keep_their_ids(
     name: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(real_data))
-    study = read_study(STUDIES / name)
+    study = as_earlier(read_study(STUDIES / name))
     # The identity holds the absolute path of the data, so it differs between machines.
     assert golden(study, planned(study))[:3] == FILES[name][:3]

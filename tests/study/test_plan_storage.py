@@ -14,7 +14,7 @@ from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.planning.plan import Outline, make_plan
 from distillab.study.planning.workloads import Workloads
-from support.studies import CPU, spec
+from support.studies import CPU, EARLIER, spec
 
 # By budget in bytes: bytes stored, students of a live teacher, content address of all job ids. Written
 # down by version 0.1.0, which planned repeatedly until all streams fitted.
@@ -47,15 +47,22 @@ STUDIES: dict[str, dict[str, Any]] = {
     "generations": {"methods": ["ce", "kd", "dkd"], "teacher": {"model": "resnet14", "generations": 3}},
     "little is stored": {"methods": ARMS, "teacher": {"outputs": {"budget": 30_000}}},
     "teachers in turn": {"teacher": {"provenance": "full", "replicates": 2}, "seeds": 3},
+    "shared draws": {"draws": EARLIER["draws"], "seeds": 3},
 }
 
 
 @pytest.mark.parametrize("budget", list(BUDGETS))
 def test_budget_stores_the_same_outputs_as_before(budget: int) -> None:
     study = spec(
-        teacher={"model": "resnet14", "provenance": ["full", "same"], "outputs": {"budget": budget}},
+        teacher={
+            "model": "resnet14",
+            "provenance": ["full", "same"],
+            "outputs": {"budget": budget},
+            "replicates": 1,
+        },
         methods=["ce", "kd", "rkd", "at", "self"],
         recipe={"steps": 20, "views": "crop"},
+        draws=EARLIER["draws"],
     )
     plan = make_plan(study, load_dataset(study.source()), CPU)
     live = sum(bool(job.cohort) for job in plan.students)

@@ -34,7 +34,7 @@ def state(name: str = LINEAR, resolution: int | None = None) -> dict[str, torch.
 
 def spec_of(folder: Path, **changes: Any) -> StudySpec:
     given = {"model": LINEAR, "provenance": "external", "weights": "w.pth"} | changes.pop("teacher", {})
-    values = study(**SHORT, **changes)
+    values = study(**SHORT | changes)
     values["teacher"] = given
     return parse_study(values, folder, "study.yaml")
 

@@ -31,6 +31,11 @@ SMALL: dict[str, Any] = {
     "seeds": 2,
     "recipe": {"steps": 3, "batch_size": 8},
 }
+# The defaults of the versions before ``draws``: one ``full`` teacher, views and split shared by all seeds.
+EARLIER: dict[str, Any] = {
+    "teacher": {"replicates": 1},
+    "draws": {"views": "shared", "split": "shared"},
+}
 
 
 @dataclass(frozen=True)

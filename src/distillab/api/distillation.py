@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from distillab.api.studies import Finished, Study
 from distillab.artefacts import WEIGHTS, RunRecord, load_state, write_atomically
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
-from distillab.evidence.pairs import Row
 from distillab.methods import parse_method
 from distillab.modalities.image.normalization import PixelNormalization
 from distillab.models import InputSpec, build_model
@@ -31,6 +30,9 @@ from distillab.sources.python_images import array_images
 from distillab.study.running import OnProgress
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.seeds import LEAST_PAIRS
+
+if TYPE_CHECKING:
+    from distillab.evidence import Row
 
 _BATCH = 256  # images per forward pass
 _OF_STUDIES = ("factors", "methods", "students")  # keys of a study that `distill` does not take
@@ -247,7 +249,9 @@ def distill(
         entry["normalization"] = {"mean": list(mean), "std": list(std)}
     if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
         entry.setdefault("provenance", "full")
-    values: dict[str, object] = {"study": "distill", **keys}
+        entry.setdefault("replicates", 1)
+    # The student with the best score on val is chosen among the seeds, so all have the same val examples.
+    values: dict[str, object] = {"study": "distill", "draws": {"split": "shared"}, **keys}
     values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
     values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
     study = Study(**values)

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from distillab.api.given import GivenStudy
+from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.evidence.pairs import FACTOR
-from distillab.evidence.results import Tables, write_tables
-from distillab.evidence.stopping import interim_analysis
 from distillab.forkserver import is_loading_main
 from distillab.models.object_files import naming_given_networks
 from distillab.notebook import Show, html_table, notebook_progress
-from distillab.report.collect.study import collect_contents
-from distillab.report.page.page import write_report
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.plan import Plan, tuned_plan
 from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import default_workers, pick_device
+
+# Statistics and the report take a second to import, and are not needed before something has been trained.
+if TYPE_CHECKING:
+    from distillab.evidence import Answer, Tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,9 +38,11 @@ class Finished:
     Attributes:
         folder: The study's folder.
         outcome: How its runs ended.
-        tables: The rows of ``results.parquet`` and ``effects.parquet``.
+        tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
+        answer: The first screen of the report in words.
 
     Example:
+        >>> from distillab.evidence import Tables
         >>> folder = StudyFolder(Path("runs/demo"))
         >>> Finished(folder, Outcome(8, 0, 0, 0, ()), Tables([], [])).report.as_posix()
         'runs/demo/report.html'
@@ -50,6 +53,7 @@ class Finished:
     folder: StudyFolder
     outcome: Outcome
     tables: Tables
+    answer: Answer = field(default_factory=lambda: _no_answer())
 
     @property
     def report(self) -> Path:
@@ -65,8 +69,28 @@ class Finished:
         ended = self.outcome
         return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
 
+    def as_dict(self) -> JsonObject:
+        """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
+
+        Example:
+            >>> from distillab.evidence import Tables
+            >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
+            >>> list(finished.as_dict())
+            ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
+        """
+        return {
+            "headline": self.answer.headline,
+            "estimand": self.answer.estimand,
+            "differences": list(self.answer.differences),
+            "report": str(self.report),
+            "effects": self.tables.effects,
+            "level_effects": self.tables.level_effects,
+        }
+
     def _repr_html_(self) -> str:
-        """Return how the runs ended, and the gains, as notebooks show them."""
+        """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
+        from distillab.evidence.pairs import FACTOR
+
         rows = [
             (
                 str(row["method"]),
@@ -80,7 +104,30 @@ class Finished:
             for row in self.tables.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
-        return html_table(self._summary, rows, header)
+        return html_table(self._summary, rows, header) + self._differences()
+
+    def _differences(self) -> str:
+        """Return the differences between levels as a table; empty if there are none."""
+        rows = [
+            (
+                str(row["method"]),
+                f"{row['factor']} {row['level']}, not {row['reference']}",
+                str(row["metric"]),
+                _points(row["difference"]),
+                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in self.tables.level_effects
+        ]
+        header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
+        return html_table("Differences between levels", rows, header) if rows else ""
+
+
+def _no_answer() -> Answer:
+    from distillab.evidence import Answer
+
+    return Answer("")
 
 
 def _points(gain: float | None) -> str:
@@ -245,13 +292,16 @@ def _show_loading(show: Show, what: str, done: int, total: int) -> None:
 
 
 def _needs_more_runs(folder: StudyFolder) -> bool:
-    """Return True if an interim analysis of a study with sequential stopping admitted more runs."""
+    """Return True if more runs were admitted: those under settings that tuning chose, or those that an
+    interim analysis of a study with sequential stopping wants."""
+    from distillab.evidence.stopping import interim_analysis
+
     with raising_disk_full(folder.path):
-        return interim_analysis(folder)
+        return choose_settings(folder) or interim_analysis(folder)
 
 
 def conclude(folder: StudyFolder) -> Finished:
-    """Measure what has run, and write ``results.parquet``, ``effects.parquet`` and ``report.html``.
+    """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -262,10 +312,17 @@ def conclude(folder: StudyFolder) -> Finished:
         Traceback (most recent call last):
         distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
+    from distillab.evidence.results import write_tables
+    from distillab.evidence.training_curves import write_curves
+    from distillab.report.collect.study import collect_contents
+    from distillab.report.page.page import write_report
+
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
-        write_report(collect_contents(folder, tables), folder.report_file)
-    return Finished(folder, outcome(folder), tables)
+        write_curves(folder)
+        contents = collect_contents(folder, tables)
+        write_report(contents, folder.report_file)
+    return Finished(folder, outcome(folder), tables, contents.answer)
 
 
 def report(path: str | Path) -> Finished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +66,8 @@ class Dataset:
         known_statistics: Result of :meth:`normalization`, if it was computed before.
         statistics_of: Computes it; a function of the modality.
         originals: What the items were computed from, if it is kept to be shown.
+        copies: The train and val examples that repeat an earlier one, if val was carved: the id of the first
+            identical example by id.
 
     Example:
         >>> images = Examples.of(np.zeros((6, 1, 8, 8), np.uint8), [0, 1] * 3, ("cat", "dog"))
@@ -85,6 +88,7 @@ class Dataset:
     known_statistics: ChannelStatistics | None = None
     statistics_of: StatisticsOf = statistics_of_pixels
     originals: Originals | None = None
+    copies: Mapping[int, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         named = {"train": self.train, "val": self.val, **self.eval}
@@ -141,6 +145,7 @@ class Dataset:
             "report": asdict(self.report),
             "parents": self.train.parents,
             "others": list(self.others),
+            "copies": list(self.copies.items()),
             "normalisation": [values.tolist() for values in self.normalization()],  # float32: exact as JSON
         }
         if self.originals is not None:
@@ -180,6 +185,7 @@ class Dataset:
             others={name: cls.open(folder / OTHERS / name) for name in facts.get("others", ())},
             known_statistics=(known[0], known[1]) if known else None,
             originals=_open_originals(folder / ORIGINALS, facts.get("originals")),
+            copies=dict(facts.get("copies", ())),
         )
 
     def _splits(self) -> dict[str, Examples]:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from distillab.data.examples import Indices
 from distillab.data.randomness import uniform
@@ -151,6 +149,9 @@ def inseparable(groups: Indices, codes: Indices) -> Indices:
         >>> inseparable(np.array([5, 5, 7, 9]), np.array([0, 1, 1, 2]))
         array([0, 0, 0, 1])
     """
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
     names, group = np.unique(groups, return_inverse=True)
     kinds, code = np.unique(codes, return_inverse=True)
     size = len(names) + len(kinds)

@@ -9,6 +9,8 @@ from distillab.evidence.caveats import caveats, tests_made, what_would_decide
 from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
+from distillab.evidence.families import EXPLORATORY
+from distillab.evidence.level_wording import level_sentences
 from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
     PHRASES,
@@ -54,6 +56,7 @@ class Answer:
         missing: What would decide the undecided comparisons.
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
         estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
+        differences: How much gains differ between levels, one sentence per method, factor and setting.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -69,6 +72,7 @@ class Answer:
     missing: tuple[str, ...] = ()
     progress: str = ""
     estimand: str = ""
+    differences: tuple[str, ...] = ()
 
 
 def summarize(
@@ -82,6 +86,7 @@ def summarize(
     confidence: float = 0.95,
     phrases: Phrases = PHRASES,
     runs: RunCount | None = None,
+    level_effects: Sequence[Row] = (),
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
@@ -98,6 +103,8 @@ def summarize(
         confidence: Coverage of the intervals.
         phrases: How the levels of each factor are written.
         runs: How many runs have finished. The headline of an unfinished study begins with it.
+        level_effects: Differences between levels, from
+            :func:`distillab.evidence.level_effects.compute_level_effects`.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -123,6 +130,9 @@ def summarize(
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
+    answer = replace(answer, differences=tuple(level_sentences(level_effects, study)))
+    if answer.differences and all(row.get("undecided_because") == EXPLORATORY for row in study.main):
+        answer = replace(answer, headline=answer.differences[0])
     if runs is None or runs.finished:
         return answer
     return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from distillab.evidence.comparisons import Comparisons, grouped
 from distillab.evidence.estimand import few_teachers
+from distillab.evidence.families import EXPLORATORY
 from distillab.evidence.gains import MAX_ENUMERATED, smallest_p
 from distillab.evidence.pairs import Row
 from distillab.evidence.power import pairs_needed
@@ -73,7 +74,10 @@ def _critical(row: Row, study: Comparisons) -> float:
 def tests_made(effects: Sequence[Row]) -> int:
     """Return the number of distinct tests: the sizes of their families, or of their rows where unknown."""
     families = grouped((row for row in effects if row["p_value"] is not None), ["metric", "baseline"])
-    return sum(family[0].get("n_tests") or len(family) for family in families.values())
+    return sum(
+        max((row.get("n_tests") or 0 for row in family), default=0) or len(family)
+        for family in families.values()
+    )
 
 
 def _testing(study: Comparisons) -> list[str]:
@@ -85,6 +89,7 @@ def _testing(study: Comparisons) -> list[str]:
         f"{counted(tests_made(study.effects), 'test')} made in total. P-values and verdicts are corrected "
         "with Holm's method within each metric and baseline; intervals are for single comparisons."
     ]
+    sentences += _exploratory(study)
     if "look" in tested[0]:
         sentences.append(
             "Seeds were added until each comparison was decided. Intervals use the stricter levels of their "
@@ -98,6 +103,17 @@ def _testing(study: Comparisons) -> list[str]:
             "and stay undecided."
         )
     return sentences
+
+
+def _exploratory(study: Comparisons) -> list[str]:
+    number = sum(row.get("undecided_because") == EXPLORATORY for row in study.effects)
+    if not number:
+        return []
+    gains = f"{counted(number, 'gain')} {'is' if number == 1 else 'are'}"
+    return [
+        f"{gains} exploratory: the study does not declare them, so that they have no verdict and are not "
+        "corrected."
+    ]
 
 
 def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distillab.evidence.families import EXPLORATORY
 from distillab.evidence.pairs import Row, factor_columns
 from distillab.evidence.wording import PHRASES, Phrases, describe_level, listed
 from distillab.tasks import Metric, MetricTable, Task
@@ -74,11 +75,13 @@ def compare(
     """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets.
 
     Their ``verdict`` is the one that holds together with those of all comparisons (``verdict_family``), where
-    the table has it.
+    the table has it. Of a study that declares contrasts, only those are compared, if any of them are gains.
     """
     metric = task.metrics[task.primary]
     effects = [row | {"verdict": row.get("verdict_family") or row["verdict"]} for row in effects]
     rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
+    declared = [row for row in rows if row.get("undecided_because") != EXPLORATORY]
+    rows = declared or rows
     return Comparisons(
         effects=effects,
         main=[row for row in rows if row["method"] not in controls],

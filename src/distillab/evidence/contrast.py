@@ -1,22 +1,46 @@
-"""A contrast: the pairs of two methods in a cell, as differences in one metric."""
+"""A contrast: pairs of runs in a cell, or in several, as one difference per seed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from distillab.evidence.draws import FloatArray
-from distillab.evidence.gains import PairedDifferences
+from distillab.evidence.draws import FloatArray, Variance, covariance_over_examples, variance_over_examples
+from distillab.evidence.gains import NO_DIFFERENCE, PairedDifferences, smallest_gap
 from distillab.evidence.pairs import Row, resolution_of, teachers_of
 from distillab.tasks import Metric
 
-Contributions = Callable[[Row], FloatArray]
-"""What each test example adds to the primary metric of the run of a row: float64 ``[m]``."""
+RunPair = tuple[Row, Row]
+"""The rows of a distilled and of a plain run."""
+
+
+@dataclass(frozen=True)
+class ExampleValues:
+    """What each test example adds to a metric of a run.
+
+    Attributes:
+        values: float64 ``[m]``, whose mean is the metric.
+        ids: int64 ``[m]``, the identity of each example.
+
+    Example:
+        >>> ExampleValues(np.array([1.0, 0.0]), np.array([3, 8])).values.mean()
+        np.float64(0.5)
+    """
+
+    values: FloatArray
+    ids: npt.NDArray[np.int64]
+
+
+Contributions = Callable[[Row], FloatArray | ExampleValues]
+"""What each test example adds to the primary metric of the run of a row. Bare values, float64 ``[m]``, are
+those of the same examples for all runs."""
 
 
 def differences_of(
-    paired: Sequence[tuple[Row, Row]], metric: Metric, contributions: Contributions | None = None
+    paired: Sequence[RunPair], metric: Metric, contributions: Contributions | None = None
 ) -> PairedDifferences:
     """Return the differences between the runs of some pairs.
 
@@ -31,12 +55,115 @@ def differences_of(
         >>> differences_of(paired, Classification.metrics["accuracy"]).values.round(2).tolist()
         [0.1, 0.2]
     """
-    return PairedDifferences.of(
-        [after[metric.name] for after, _ in paired],
-        [before[metric.name] for _, before in paired],
-        resolution=resolution_of(paired, metric),
-        teachers=teachers_of(paired),
-        contributions=np.stack([contributions(after) - contributions(before) for after, before in paired])
-        if contributions
-        else None,
+    return combination_of([(pair,) for pair in paired], (1.0,), metric, contributions)
+
+
+def combination_of(
+    paired: Sequence[Sequence[RunPair]],
+    weights: Sequence[float],
+    metric: Metric,
+    contributions: Contributions | None = None,
+) -> PairedDifferences:
+    """Return a weighted sum of the differences of several pairs, one per seed.
+
+    With the weights 1 and -1 it is how much more one pair gains than another: the difference of a gain
+    between two levels of a factor. Pairs that share a teacher at every term share it in the sum.
+
+    Args:
+        paired: For each seed one pair per term, in the order of the weights.
+        weights: The weight of each term.
+        metric: The metric.
+        contributions: For the primary metric, to cover new test examples. None takes them as fixed.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> here, there = ({"accuracy": 0.8}, {"accuracy": 0.7}), ({"accuracy": 0.9}, {"accuracy": 0.6})
+        >>> found = combination_of([(there, here)], (1.0, -1.0), Classification.metrics["accuracy"])
+        >>> found.values.round(2).tolist()
+        [0.2]
+    """
+    name = metric.name
+    after = np.array([[pair[0][name] for pair in terms] for terms in paired], dtype=np.float64)
+    before = np.array([[pair[1][name] for pair in terms] for terms in paired], dtype=np.float64)
+    flat = [pair for terms in paired for pair in terms]
+    step = resolution_of(flat, metric)
+    if step is not None:
+        step *= max(abs(weight) for weight in weights)
+    of_weights = np.asarray(weights)
+    if step is None and np.ptp((after - before) @ of_weights) < NO_DIFFERENCE:
+        step = smallest_gap(np.concatenate([after.ravel(), before.ravel()]))
+    found = PairedDifferences.of(
+        after @ of_weights, before @ of_weights, resolution=step, teachers=_teachers(paired, len(weights))
     )
+    if contributions is None or len(paired) < 2:
+        return found
+    return replace(found, over_examples=_over_examples(paired, weights, contributions))
+
+
+def _teachers(paired: Sequence[Sequence[RunPair]], terms: int) -> list[str] | None:
+    """Return the teachers behind each seed: those of its terms together."""
+    by_term = [teachers_of([of_seed[term] for of_seed in paired]) for term in range(terms)]
+    if any(names is None for names in by_term):
+        return None
+    together = zip(*(names or [] for names in by_term), strict=True)
+    return [" ".join(dict.fromkeys(names)) for names in together]
+
+
+def _over_examples(
+    paired: Sequence[Sequence[RunPair]], weights: Sequence[float], contributions: Contributions
+) -> Variance:
+    terms = [[_difference(pair, contributions) for pair in of_seed] for of_seed in paired]
+    first = terms[0][0]
+    if all(_same_examples(each, first) for of_seed in terms for each in of_seed):
+        sums = [
+            sum(weight * each.values for weight, each in zip(weights, of_seed, strict=True))
+            for of_seed in terms
+        ]
+        return variance_over_examples(np.stack(sums))
+    ids, places = np.unique(
+        np.concatenate([each.ids for of_seed in terms for each in of_seed]), return_inverse=True
+    )
+    parts = np.zeros((len(terms), len(ids)))
+    start = 0
+    for row, of_seed in zip(parts, terms, strict=True):
+        for weight, each in zip(weights, of_seed, strict=True):
+            here = places[start : start + len(each.ids)]
+            row[here] += weight * (each.values - each.values.mean()) / len(each.values)
+            start += len(each.ids)
+    return covariance_over_examples(parts)
+
+
+def _difference(pair: RunPair, contributions: Contributions) -> ExampleValues:
+    """Return what each test example adds to the difference between two runs on the same test set."""
+    after, before = (contributions(row) for row in pair)
+    if isinstance(after, ExampleValues) and isinstance(before, ExampleValues):
+        return ExampleValues(after.values - before.values, after.ids)
+    values = _bare(after) - _bare(before)
+    return ExampleValues(values, np.arange(len(values)))
+
+
+def _bare(values: FloatArray | ExampleValues) -> FloatArray:
+    return values.values if isinstance(values, ExampleValues) else values
+
+
+def _same_examples(one: ExampleValues, other: ExampleValues) -> bool:
+    return one.ids is other.ids or np.array_equal(one.ids, other.ids)
+
+
+def shared_examples(here: Sequence[RunPair], there: Sequence[RunPair], contributions: Contributions) -> float:
+    """Return the share of the test examples of some pairs that others have as well, by seed.
+
+    Example:
+        >>> rows = [{"accuracy": 0.5}, {"accuracy": 0.6}]
+        >>> ids = {0.5: np.array([1, 2]), 0.6: np.array([2, 3])}
+        >>> def values(row: Row) -> ExampleValues:
+        ...     return ExampleValues(np.zeros(2), ids[row["accuracy"]])
+        >>> shared_examples([(rows[0], rows[0])], [(rows[1], rows[1])], values)
+        0.5
+    """
+    shares = []
+    for one, other in zip(here, there, strict=True):
+        first, second = (_difference(pair, contributions) for pair in (one, other))
+        same = _same_examples(first, second)
+        shares.append(1.0 if same else float(np.isin(first.ids, second.ids).mean()))
+    return float(np.mean(shares))

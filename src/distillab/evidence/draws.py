@@ -127,3 +127,36 @@ def variance_over_examples(contributions: FloatArray) -> Variance:
         return Variance(0.0)
     doubt = observed**2 / (m - 1) + chance**2 / ((n - 1) * (m - 1))
     return Variance(observed - chance, (observed - chance) ** 2 / doubt)
+
+
+def covariance_over_examples(parts: FloatArray) -> Variance:
+    """Return the variance that a mean over seeds has from test examples that only some of its parts share.
+
+    A value per seed is a sum over test examples, such as a difference of two metrics on different test sets.
+    Examples that occur under several seeds make the values of these seeds vary together: the variance is the
+    mean covariance of two seeds, the sum over examples of the products of their parts. Examples that occur
+    under a single seed are in :func:`variance_over_seeds`. Where all seeds have the same examples, the result
+    is that of :func:`variance_over_examples`.
+
+    Args:
+        parts: What each test example adds to the value of each seed, less its mean, float ``[n, m]``, n > 1;
+            0 where a seed lacks the example.
+
+    Returns:
+        A variance of 0 where seeds vary together no more than chance makes them.
+
+    Example:
+        >>> effect = (np.tile([1.0, 0.0, 0.0, 1.0], (5, 1)) - 0.5) / 4
+        >>> covariance_over_examples(effect).value
+        0.0625
+    """
+    n = len(parts)
+    together = float((parts.sum(axis=0) ** 2).sum())
+    apart = float((parts**2).sum())
+    shared = int(((parts != 0).sum(axis=0) > 1).sum())
+    variance = (together - apart) / (n * (n - 1))
+    if variance <= 0 or shared < 2:
+        return Variance(0.0)
+    observed, chance = variance + apart / n**2, apart / n**2
+    doubt = observed**2 / (shared - 1) + chance**2 / ((n - 1) * (shared - 1))
+    return Variance(variance, variance**2 / doubt)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from distillab.errors import unknown_name
 from distillab.evidence.contrast import Contributions, differences_of
-from distillab.evidence.families import verdict_level
-from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs, teachers_of
+from distillab.evidence.families import FamilyTest, TestKey, adjust, verdict_level
+from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs
 from distillab.evidence.sequential import ContrastState, Look, contrast_state, pairs_at
-from distillab.evidence.verdicts import holm, judge, why_undecided
+from distillab.evidence.verdicts import judge, why_undecided
 from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Metric, Task
-
-TestKey = tuple[Any, ...]
 
 
 def computed_columns(task: Task) -> tuple[str, ...]:
@@ -101,10 +97,37 @@ def compute_effects(
         >>> effect["metric"], effect["n_pairs"], round(effect["gain"], 3), effect["verdict"]
         ('accuracy', 2, 0.035, 'undecided')
     """
-    _require_baselines(baselines, rows)
+    table, tests = contrast_rows(
+        rows,
+        task,
+        baselines=baselines,
+        margin=margin,
+        confidence=confidence,
+        looks=looks,
+        contributions=contributions,
+    )
+    adjust(tests, 1.0 - confidence)
+    return table
+
+
+def contrast_rows(
+    rows: Sequence[Row],
+    task: Task,
+    *,
+    baselines: Sequence[str],
+    margin: float,
+    confidence: float,
+    looks: Sequence[Look],
+    contributions: Contributions | None,
+) -> tuple[list[Row], list[FamilyTest]]:
+    """Return the effect rows before what depends on their family, and those of them that are tests.
+
+    The arguments and errors are those of :func:`compute_effects`.
+    """
+    require_baselines(baselines, rows)
     columns = cell_columns(rows)
     table: list[Row] = []
-    families: dict[tuple[str, str], list[tuple[TestKey, Row]]] = defaultdict(list)
+    tests: list[FamilyTest] = []
     for cell, runs in by_cell(rows, columns).items():
         names = dict(zip(columns, cell, strict=True))
         for method, baseline in contrasts(runs, baselines):
@@ -114,7 +137,7 @@ def compute_effects(
                 if looks
                 else None
             )
-            for metric in _measured(rows, task):
+            for metric in measured_metrics(rows, task):
                 paired = pairs(distilled, plain, metric.name)
                 paired = pairs_at(state.look, paired) if state else paired
                 effect = names | {"method": method, "baseline": baseline, "metric": metric.name}
@@ -123,23 +146,22 @@ def compute_effects(
                 effect |= judging.contrast(paired) if state is None else judging.at_look(state, paired)
                 table.append(effect)
                 if paired:
-                    families[metric.name, baseline].append((_test_key(paired, metric.name), effect))
-    for family in families.values():
-        _adjust(family, 1.0 - confidence)
-    return table
+                    tests.append((test_key(paired, metric.name), effect))
+    return table, tests
 
 
 def _primary(task: Task) -> Metric:
     return task.metrics[task.primary]
 
 
-def _measured(rows: Sequence[Row], task: Task) -> list[Metric]:
+def measured_metrics(rows: Sequence[Row], task: Task) -> list[Metric]:
     """Return the metrics that any run has, the primary one first and in any case."""
     others = [name for name in task.metrics.measured(rows) if name != task.primary]
     return [_primary(task), *(task.metrics[name] for name in others)]
 
 
-def _require_baselines(baselines: Sequence[str], rows: Sequence[Row]) -> None:
+def require_baselines(baselines: Sequence[str], rows: Sequence[Row]) -> None:
+    """Raise RequestError if no run used one of the baselines."""
     known = {row["method"] for row in rows}
     for name in baselines:
         if rows and name not in known:
@@ -156,7 +178,7 @@ def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tupl
                 yield method, baseline
 
 
-def _test_key(paired: list[tuple[Row, Row]], column: str) -> TestKey:
+def test_key(paired: Iterable[tuple[Row, Row]], column: str) -> TestKey:
     """Return what a test rests on: its runs and their values.
 
     The values are part of it because one run has different agreements with different teachers.
@@ -186,14 +208,13 @@ class _Judging:
             return empty | without | {"n_pairs": 0, "undecided_because": why_undecided(0)}
         differences = differences_of(paired, self.metric, self.contributions)
         gain = differences.gain(confidence or self.confidence)
-        effect = empty | {name: _finite(value) for name, value in asdict(gain).items()}
+        effect = empty | {name: finite_or_none(value) for name, value in asdict(gain).items()}
         effect["verdict"] = judge(gain, self.margin, self.metric.higher_is_better)
         if effect["verdict"] == "undecided":
             effect["undecided_because"] = why_undecided(gain.n_pairs)
         enough = gain.n_pairs >= LEAST_PAIRS
         effect["p_verdict"] = verdict_level(differences.interval, self.margin) if enough else 1.0
-        teachers = teachers_of(paired)
-        effect["n_teachers"] = len(set(teachers)) if teachers else None
+        effect["n_teachers"] = differences.n_teachers
         return effect | self._means(paired, gain.gain)
 
     def _means(self, paired: list[tuple[Row, Row]], gain: float) -> Row:
@@ -227,28 +248,9 @@ class _Judging:
         return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
 
 
-def _finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """Return a number, or None if it is infinite or NaN."""
     return value if math.isfinite(value) else None
-
-
-def _adjust(family: list[tuple[TestKey, Row]], alpha: float) -> None:
-    """Fill in what depends on the whole family; rows that rest on the same runs and values are one test.
-
-    Holm's method corrects the p-values, and apart from them the verdicts: together, the verdicts of a family
-    contain an error with a probability of at most ``alpha``.
-    """
-    adjusted = _holm({test: effect["p_value"] for test, effect in family})
-    of_verdicts = _holm({test: effect["p_verdict"] for test, effect in family})
-    for test, effect in family:
-        effect["p_adjusted"] = adjusted[test]
-        effect["n_tests"] = len(adjusted)
-        effect["verdict_family"] = effect["verdict"] if of_verdicts[test] <= alpha else "undecided"
-        if effect["verdict_family"] != effect["verdict"]:
-            effect["undecided_because"] = "the verdict does not hold together with the others"
-
-
-def _holm(p_values: dict[TestKey, float]) -> dict[TestKey, float]:
-    return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
 
 
 def _mean_of(rows: Iterable[Row], column: str) -> float | None:

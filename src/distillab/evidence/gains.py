@@ -108,6 +108,7 @@ class PairedDifferences:
         step: The smallest step of the metric, or None.
         over_seeds: Variance of the mean over seeds and teachers; None for a single pair.
         over_examples: Variance of the mean over test examples; 0 if they are taken as fixed.
+        n_teachers: Number of teachers behind the pairs; None without teachers.
     """
 
     values: FloatArray
@@ -115,6 +116,7 @@ class PairedDifferences:
     step: float | None
     over_seeds: Variance | None
     over_examples: Variance
+    n_teachers: int | None = None
 
     @classmethod
     def of(
@@ -147,6 +149,7 @@ class PairedDifferences:
             variance_over_examples(np.asarray(contributions, dtype=np.float64))
             if several and contributions is not None
             else Variance(0.0),
+            len(set(teachers)) if teachers else None,
         )
 
     def gain(self, confidence: float) -> Gain:

@@ -25,7 +25,9 @@ def factor_columns(rows: Iterable[Row]) -> list[str]:
 
 def cell_columns(rows: Iterable[Row]) -> list[str]:
     """Return the columns that name a cell: everything that both runs of a contrast share."""
-    return ["dataset", *factor_columns(rows), "provenance", "teacher", "student"]
+    rows = list(rows)
+    tuned = ["setting"] if any("setting" in row for row in rows) else []
+    return ["dataset", *factor_columns(rows), "provenance", "teacher", "student", *tuned]
 
 
 def by_cell(rows: Iterable[Row], columns: Sequence[str]) -> dict[CellKey, Runs]:
@@ -60,9 +62,16 @@ def pairs(distilled: SeedRows, plain: SeedRows, column: str) -> list[tuple[Row, 
 
 
 def teachers_of(paired: Iterable[tuple[Row, Row]]) -> list[str] | None:
-    """Return the job of the teacher behind each pair, or None if a pair has none."""
-    found = [after.get("teacher_run") or before.get("teacher_run") for after, before in paired]
+    """Return the teacher behind each pair, or None if a pair has none: its training, or its given weights."""
+    found = [_teacher_of(after) or _teacher_of(before) for after, before in paired]
     return None if None in found else [str(each) for each in found]
+
+
+def _teacher_of(row: Row) -> str | None:
+    given = row.get("teacher_weights")
+    if given is None and row.get("provenance") == "external" and "teacher_weights" not in row:
+        given = row.get("teacher_run") and "given"  # a table of a version before the column
+    return given or row.get("teacher_run")
 
 
 def finite_value(row: Row, column: str) -> float | None:

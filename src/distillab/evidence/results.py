@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -11,10 +11,18 @@ import numpy as np
 from distillab.artefacts import LOGITS, VAL, load_logits
 from distillab.data.examples import Examples
 from distillab.data.targets import Targets
-from distillab.evidence.effects import compute_effects
+from distillab.evidence.conclusions import compute_conclusions, reference_levels
+from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.pairs import Row
-from distillab.evidence.schema import effects_schema, results_schema, write_table
+from distillab.evidence.schema import (
+    effects_schema,
+    level_effects_schema,
+    results_schema,
+    tuning_schema,
+    write_table,
+)
 from distillab.evidence.sequential import Look, look_plan
+from distillab.evidence.tuning import headline_rows, setting_columns, tuning_rows
 from distillab.study.design import Cell, ConditionRecord, Levels
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
@@ -29,7 +37,7 @@ MOST_LOADED = 256  # runs whose contributions are kept in memory
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of ``results.parquet`` and ``effects.parquet``.
+    """The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
 
     Example:
         >>> Tables(results=[{"method": "kd", "accuracy": 0.9}], effects=[]).results[0]["method"]
@@ -38,10 +46,16 @@ class Tables:
 
     results: list[Row]
     effects: list[Row]
+    level_effects: list[Row] = field(default_factory=list)
+
+    @property
+    def headline(self) -> Tables:
+        """The rows that conclusions rest on: those at tuned settings, if any, else all."""
+        return Tables(*map(headline_rows, (self.results, self.effects, self.level_effects)))
 
 
 def write_tables(folder: StudyFolder) -> Tables:
-    """Measure every finished run of a study and write both tables.
+    """Measure every finished run of a study and write the tables.
 
     Rows are in the order of the plan, so a study gives the same tables however often it was interrupted.
 
@@ -60,19 +74,23 @@ def write_tables(folder: StudyFolder) -> Tables:
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
     measurements = Measurements(folder)
     rows = measurements.rows()
-    effects = compute_effects(
+    found = compute_conclusions(
         rows,
         task,
-        baselines=spec.evidence.baselines,
-        margin=spec.evidence.margin,
-        confidence=spec.evidence.confidence,
+        spec.evidence,
         looks=looks_of(folder),
         contributions=measurements.contributions,
+        references=reference_levels(spec.factor_levels()),
     )
     tests = list(measurements.further_tests)
-    write_table(rows, results_schema(names, task, tests), folder.results_file)
-    write_table(effects, effects_schema(names, task, looks=bool(spec.looks)), folder.effects_file)
-    return Tables(rows, effects)
+    tuned = spec.tune is not None
+    write_table(rows, results_schema(names, task, tests, tuned=tuned), folder.results_file)
+    of_gains = effects_schema(names, task, looks=bool(spec.looks), tuned=tuned)
+    write_table(found.effects, of_gains, folder.effects_file)
+    write_table(found.level_effects, level_effects_schema(names, tuned=tuned), folder.level_effects_file)
+    if tuned:
+        write_table(tuning_rows(folder), tuning_schema(names), folder.tuning_file)
+    return Tables(rows, found.effects, found.level_effects)
 
 
 def looks_of(folder: StudyFolder) -> tuple[Look, ...]:
@@ -94,6 +112,7 @@ class Measurements:
         self.further_tests: dict[str, None] = {}
         self._roles: dict[str, Roles] = {}
         self._measured: dict[str, Row] = {}
+        self._given: dict[str, str | None] = {}
         self._scores: dict[str, float] = {}
         self._cell_of: dict[str, Cell] = {cell.run_id: cell for cell in self.cells if cell.run}
         self._loaded = lru_cache(maxsize=MOST_LOADED)(self._contributions_of)
@@ -123,8 +142,8 @@ class Measurements:
             self._scores[run] = self.task.score(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
         return self._scores[run]
 
-    def contributions(self, row: Row) -> Values:
-        """Return what each test example adds to the primary metric of the run of a row, float64 ``[m]``.
+    def contributions(self, row: Row) -> ExampleValues:
+        """Return what each test example adds to the primary metric of the run of a row.
 
         In data that are split by group the groups are what is drawn: then it is what each group adds. Their
         mean is the metric.
@@ -148,7 +167,8 @@ class Measurements:
         run = str(cell.teacher_run)
         job = self.folder.job(run)
         assert isinstance(job, TeacherJob)
-        val, test = self.folder.dataset.val, self.folder.dataset.eval[PRIMARY]
+        read = self.folder.conditions.read(cell.seed)
+        val, test = read.val, read.eval[PRIMARY]
         if job.sets.eval[PRIMARY] != test.digest:
             val, test = self._val(cell), self._tests(cell)[PRIMARY]
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
@@ -161,14 +181,14 @@ class Measurements:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _contributions_of(self, run: str) -> Values:
+    def _contributions_of(self, run: str) -> ExampleValues:
         test = self._tests(self._cell_of[run])[PRIMARY]
         found = self.task.contributions(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
         if test.groups is None or self.folder.spec.source().split_by != "group":
-            return found
-        groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)[1]
+            return ExampleValues(found, test.ids[test.targets.labelled])
+        names, groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)
         sums: Values = np.bincount(groups, weights=found).astype(np.float64)
-        return sums * (len(sums) / len(found))
+        return ExampleValues(sums * (len(sums) / len(found)), names)
 
     def _row(self, cell: Cell) -> Row:
         row: Row = {
@@ -189,10 +209,22 @@ class Measurements:
             "n_test": len(self._tests(cell)[PRIMARY]),
             "n_unlabelled": cell.n_unlabelled,
             "teacher_run": cell.teacher_run,
+            **setting_columns(cell),
+            "teacher_weights": self._weights_of(cell.teacher_run),
         }
         if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)
         return row
+
+    def _weights_of(self, teacher: str | None) -> str | None:
+        """Return the content address of the weights that a teacher was given; None if it was trained."""
+        if teacher is None:
+            return None
+        if teacher not in self._given:
+            job = self.folder.job(teacher)
+            assert isinstance(job, TeacherJob)
+            self._given[teacher] = job.origin.digest if isinstance(job.origin, WeightsOrigin) else None
+        return self._given[teacher]
 
     def _status(self, cell: Cell) -> str:
         return "excluded" if cell.excluded else str(self.states[cell.run_id].state)
@@ -275,7 +307,7 @@ class Measurements:
     def _val(self, cell: Cell) -> Examples:
         """Return the validation set of the cell's condition."""
         changed = any("val" in levels[0].roles for levels in self.folder.spec.factor_levels())
-        return self._roles_of(cell).val if changed else self.folder.dataset.val
+        return self._roles_of(cell).val if changed else self.folder.conditions.read(cell.seed).val
 
     def _roles_of(self, cell: Cell) -> Roles:
         key = _key(cell.levels, cell.seed)

@@ -25,12 +25,15 @@ Factors = Sequence[str] | Mapping[str, bool]
 """The factors of a study; in a mapping, whether the levels of each are names."""
 
 
-def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> pa.Schema:
+def results_schema(
+    factors: Factors, task: Task, tests: Sequence[str] = (), *, tuned: bool = False
+) -> pa.Schema:
     """Return the columns of ``results.parquet``, one row per student run.
 
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
-    (the id of the teacher's training), accuracies of
+    (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
+    which several jobs may test), accuracies of
     frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
     further test sets, such as ``accuracy.NAME``.
 
@@ -38,6 +41,8 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         factors: The factors of the study.
         task: The task of the study.
         tests: Names of the further test sets.
+        tuned: Whether the study tunes its methods. It then has the columns ``setting`` (``default`` or
+            ``tuned``) and, of tuned runs, the chosen values.
 
     Example:
         >>> results_schema(["size"], Classification()).names[:5]
@@ -55,13 +60,43 @@ def results_schema(factors: Factors, task: Task, tests: Sequence[str] = ()) -> p
         | _numbers([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
+        | _texts("teacher_weights")
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
-        | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test),
+        | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
+        | (_texts("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
+        | (_numbers(["tuned_length", "tuned_weight_decay"]) | _texts("tuned_keys") if tuned else {}),
     )
 
 
-def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.Schema:
+def tuning_schema(factors: Factors) -> pa.Schema:
+    """Return the columns of ``tuning.parquet``, one row per trial.
+
+    After the names of the cell stand the number of the setting (``trial``, 0 for the default one), whether it
+    was chosen (null before that), the run with its score on the validation set at the last epoch (null if it
+    diverged), and the setting; ``keys`` are those of the method, as JSON.
+
+    Args:
+        factors: The factors of the study.
+
+    Example:
+        >>> tuning_schema(["size"]).names[:4]
+        ['study', 'dataset', 'factor.size', 'provenance']
+    """
+    return _schema(
+        "tuning",
+        _texts("study", "dataset")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", "method")
+        | {"trial": pa.int64(), "is_default": pa.bool_(), "chosen": pa.bool_(), "seed": pa.int64()}
+        | _texts("run_id", "status")
+        | _numbers(["val_score", "lr", "length"])
+        | {"steps": pa.int64(), "weight_decay": pa.float64()}
+        | _texts("keys"),
+    )
+
+
+def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``effects.parquet``, one row per contrast.
 
     After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
@@ -75,6 +110,8 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         task: The task of the study.
         looks: Whether the study stops sequentially. It then has two more columns: ``confidence``, the level
             of the interval, and ``look``, the number of the look that it belongs to.
+        tuned: Whether the study tunes its methods. It then has the column ``setting``: both runs of a pair
+            are at ``default`` settings, or both at ``tuned`` ones.
 
     Example:
         >>> effects_schema([], Classification()).names[:6]
@@ -96,7 +133,54 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False) -> pa.S
         | _numbers(["ci_low_same_test", "ci_high_same_test"])
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
         | _texts("verdict_family")
-        | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {}),
+        | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {})
+        | (_texts("setting") if tuned else {}),
+    )
+
+
+def curves_schema() -> pa.Schema:
+    """Return the columns of ``curves.parquet``, one row per point of a curve and split.
+
+    Curves belong to students (``run_id`` is that of ``results.parquet``) and to teachers (it is their
+    ``teacher_run``). ``split`` is ``val`` or the name of a test set, ``seconds`` those of training until the
+    point, and ``score`` the primary metric.
+
+    Example:
+        >>> curves_schema().names
+        ['run_id', 'kind', 'model', 'epoch', 'step', 'seconds', 'split', 'score']
+    """
+    numbers = {"epoch": pa.int64(), "step": pa.int64(), "seconds": pa.float64()}
+    return _schema(
+        "curves", _texts("run_id", "kind", "model") | numbers | _texts("split") | _numbers(["score"])
+    )
+
+
+def level_effects_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``level_effects.parquet``, one row per difference of a gain between levels.
+
+    The column of the row's own ``factor`` has its level; ``level`` and ``reference`` have both levels as
+    text. A row of a trend has the level ``trend``, and null in the factor's column.
+
+    Args:
+        factors: The factors of the study.
+        tuned: Whether the study tunes its methods. It then has the column ``setting``.
+
+    Example:
+        >>> level_effects_schema(["size"]).names[:5]
+        ['dataset', 'factor', 'level', 'reference', 'factor.size']
+    """
+    return _schema(
+        "level effects",
+        _texts("dataset", "factor", "level", "reference")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
+        | {"n_pairs": pa.int64()}
+        | _numbers(["difference", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | _texts("verdict", "verdict_family")
+        | _numbers(["gain", "gain_reference", "ci_low_same_test", "ci_high_same_test", "p_verdict"])
+        | {"n_teachers": pa.int64(), "shared_examples": pa.float64(), "n_tests": pa.int64()}
+        | _texts("undecided_because")
+        | (_texts("setting") if tuned else {}),
     )
 
 

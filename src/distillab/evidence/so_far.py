@@ -70,4 +70,5 @@ def _pairs(cells: list[Cell]) -> list[tuple[Cell, Cell]]:
 
 
 def _place(cell: Cell) -> tuple[object, ...]:
-    return tuple(cell.levels.items()), cell.provenance, cell.teacher, cell.student, cell.seed
+    levels = tuple(cell.levels.items())
+    return levels, cell.provenance, cell.teacher, cell.student, cell.seed, cell.setting

@@ -90,7 +90,7 @@ class Factor(PublicConfig, ABC):
     are nested. A level is a number, or a name where levels have no order (``level`` is then a ``Literal``).
 
     Attributes:
-        name: The registered name (class attribute, as are the next five).
+        name: The registered name (class attribute, as are the next seven).
         examples: Valid configurations for any balanced set of at least 3 classes of at least 20 images, at
             least one per kind of the factor. Those that differ in level alone are in order of increasing
             strength: each leaves unchanged a subset of the examples that the previous one leaves unchanged.
@@ -100,6 +100,8 @@ class Factor(PublicConfig, ABC):
         nested: Whether levels are nested. They are not where a level exchanges some examples for others.
         needs_context: Whether the factor reads more than the examples it changes.
         takes_unlabelled: Whether the factor accepts examples without labels.
+        references: Levels without the manipulation, or of neutral strength; a study compares the gains at
+            other levels with the gain at such a level, or at its first level if it has none of these.
         kinds_of_targets: The kinds of targets that the factor accepts with these settings; by default one
             class per example.
         kinds_of_items: The modalities that the factor accepts with these settings, or None for all.
@@ -121,6 +123,7 @@ class Factor(PublicConfig, ABC):
     nested: ClassVar[bool] = True
     needs_context: ClassVar[bool] = False
     takes_unlabelled: ClassVar[bool] = False
+    references: ClassVar[tuple[Level, ...]] = ()
 
     level: Amount | str
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("transfer",)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from distillab.data.examples import Examples
 from distillab.data.targets import Labels, LabelSets, Targets
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Level, Manipulation, factor
 
 Start = Literal["scratch", "pretrained"]
 
@@ -36,6 +36,7 @@ class Initialisation(Factor):
     examples: ClassVar[tuple[Configuration, ...]] = ({"level": "scratch"}, {"level": "pretrained"})
     changes: ClassVar[frozenset[Aspect]] = frozenset()
     takes_unlabelled: ClassVar[bool] = True
+    references: ClassVar[tuple[Level, ...]] = ("scratch",)
 
     level: Start
     roles: Annotated[tuple[Literal["transfer", "teacher"], ...], Field(min_length=1)] = ("transfer",)

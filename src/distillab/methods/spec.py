@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from distillab.canonical import JsonObject
+from distillab.config import canonical_settings
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
 from distillab.methods.method import Method, Need, Pair, Requirements, TeacherKind, methods
@@ -133,6 +134,58 @@ class MethodSpec:
         revision = {"revision": self.revision} if self.revision > 1 else {}
         return {"name": self.name, "config": self.config.model_dump(mode="json"), **code, **revision}
 
+    def canonical_key(self, key: str) -> str:
+        """Return the key of a hyper-parameter in the spelling of :attr:`settings`; an unknown one as it is.
+
+        Example:
+            >>> parse_method("cat_kd", "methods").canonical_key("normalize")
+            'normalise'
+        """
+        name, dot, own = key.rpartition(".")
+        for part in [each for _, each in self.parts if each.name == name] or [self]:
+            [found] = canonical_settings(type(part.config), {own: None})
+            return f"{name}{dot}{found}"
+        raise AssertionError("a method has at least one configuration")
+
+    def varied(self, settings: Mapping[str, object], where: str) -> MethodSpec:
+        """Return the method with other values of some hyper-parameters, named as in :attr:`settings`.
+
+        Args:
+            settings: The values; keys of a sum have the name of their part before a dot.
+            where: The place of the keys, such as ``study.yaml: tune.methods.kd``.
+
+        Raises:
+            RequestError: A key is unknown, or a value is out of its range.
+
+        Example:
+            >>> parse_method("kd", "methods").varied({"temperature": 2}, "tune.methods.kd").label
+            'kd(temperature=2)'
+        """
+        if self.parts:
+            return self._varied_parts(settings, where)
+        own = type(self.config)
+        try:
+            # Values are written as in a study file, and in either spelling of their keys.
+            written = self.config.model_dump(mode="json") | dict(canonical_settings(own, settings))
+            return replace(self, config=own.model_validate(written))
+        except ValidationError as error:
+            raise validation_error(error, where, own.model_fields) from error
+
+    def _varied_parts(self, settings: Mapping[str, object], where: str) -> MethodSpec:
+        known, changes = self.settings, dict[str, dict[str, object]]()
+        for key, value in settings.items():
+            name, _, own = key.partition(".")
+            if key not in known:
+                raise unknown_name("key", key, known, where=where)
+            changes.setdefault(name, {})[own] = value
+        parts = []
+        for weight, part in self.parts:
+            mine = changes.get(part.name, {})
+            if "weight" in mine:
+                weight = _positive(mine.pop("weight"), f"{where}.{part.name}.weight")
+            parts.append((weight, part.varied(mine, f"{where}.{part.name}")))
+        return replace(self, parts=tuple(parts))
+
     @property
     def revision(self) -> int:
         """The revision of what it computes; part of a run's id from 2 on."""
@@ -204,13 +257,16 @@ def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec
         return _single(name, settings, where, base)
     parts = []
     for name, settings in named.items():
-        weight = settings.pop("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
-            raise RequestError(
-                f"{weight!r} is not accepted", where=f"{where}.{name}.weight", allowed="a number above 0"
-            )
-        parts.append((float(weight), _single(name, settings, where, base)))
+        weight = _positive(settings.pop("weight", 1.0), f"{where}.{name}.weight")
+        parts.append((weight, _single(name, settings, where, base)))
     return _summed(tuple(parts), where)
+
+
+def _positive(weight: object, where: str) -> float:
+    """Return the weight of a part of a sum. Raises RequestError."""
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+        raise RequestError(f"{weight!r} is not accepted", where=where, allowed="a number above 0")
+    return float(weight)
 
 
 def _single(name: str, settings: dict[str, object], where: str, base: Path | None) -> MethodSpec:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
-from distillab.data.targets import Targets
+from distillab.data.resplit import merge_splits
 from distillab.modalities.embedding import Embedding, fit_embedding
 from distillab.modalities.embedding.principal import Vectors
 from distillab.profile.family_builder import Stopwatch
@@ -164,17 +164,3 @@ class ProfiledDataset:
         rows = self.files.rows(self.images.ids)
         columns = {"bytes": self.files.sizes, "width": self.files.widths, "height": self.files.heights}
         return {name: column[rows] for name, column in columns.items() if (column[rows] > 0).all()}
-
-
-def merge_splits(parts: list[Examples]) -> Examples:
-    """Return splits of one dataset as one set, ordered by id."""
-    ids = np.concatenate([part.ids for part in parts])
-    order = np.argsort(ids, kind="stable")
-    groups = [part.groups for part in parts if part.groups is not None]
-    return replace(
-        parts[0],
-        rows=np.concatenate([part.rows for part in parts])[order],
-        targets=reduce(Targets.joined, [part.targets for part in parts]).take(order),
-        ids=ids[order],
-        groups=np.concatenate(groups)[order] if len(groups) == len(parts) else None,
-    )

@@ -113,6 +113,7 @@ def load_dataset(
         originals=None
         if decoded.originals is None
         else Originals(table.ids, decoded.originals, decoded.facts),
+        copies=_copies(table, codes) if "val" in carved else {},
     )
 
 
@@ -177,6 +178,16 @@ def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[s
         if by_group is not None:
             check_both_sides(table, name, [table.targets_of(parts == each) for each in (TRAIN, part)])
     return replace(table, parts=parts)
+
+
+def _copies(table: ExampleTable, codes: Indices) -> dict[int, int]:
+    """Return the id of the first identical example by id, of the train and val examples that repeat one."""
+    rows = np.flatnonzero((table.parts == TRAIN) | (table.parts == VAL))
+    _, first, inverse = np.unique(codes[rows], return_index=True, return_inverse=True)
+    ids = table.ids[rows]
+    origin = ids[first][inverse]
+    repeated = origin != ids
+    return dict(zip(ids[repeated].tolist(), origin[repeated].tolist(), strict=True))
 
 
 def _without_near_copies(

@@ -28,6 +28,8 @@ class Cell:
         outputs: The job of the study teacher's outputs, if a method learns from it.
         teacher_run: The job of the study's teacher, if a method learns from it.
         excluded: Why no conclusion may be drawn from the condition, or None.
+        setting: In a study with tuning, ``default`` or ``tuned``; otherwise empty.
+        tuned: The chosen setting and its number of steps (``tuned`` cells).
     """
 
     levels: Levels
@@ -42,6 +44,8 @@ class Cell:
     outputs: str | None = None
     teacher_run: str | None = None
     excluded: str | None = None
+    setting: str = ""
+    tuned: JsonObject | None = None
 
     @property
     def run_id(self) -> str:
@@ -52,7 +56,8 @@ class Cell:
 
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values if self.setting else {k: v for k, v in values.items() if k not in ("setting", "tuned")}
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> Cell:
@@ -143,6 +148,17 @@ class ConditionRecord:
             None if counts is None else tuple(counts),
             tuple(CheckRecord.from_dict(check) for check in values["checks"]),
         )
+
+
+def headline_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells that conclusions rest on: those at tuned settings, if any, else all.
+
+    Example:
+        >>> headline_cells([])
+        []
+    """
+    every = list(cells)
+    return [cell for cell in every if cell.setting == "tuned"] or every
 
 
 def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:

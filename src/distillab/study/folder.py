@@ -20,9 +20,12 @@ from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.plan import Plan, tuned_plan
+from distillab.study.planning.splits import SeedSplits
+from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_replicates
 from distillab.study.spec.study import StudySpec, read_study
 from distillab.study.status import LEDGER_FILE, STUDY_FILE, require_study
 from distillab.study.store import Store, raising_disk_full
+from distillab.study.tuning_record import TuningRecord, read_tuning, tuning_meta
 from distillab.training.numerics.device import single_threaded
 
 
@@ -47,6 +50,9 @@ class StudyFolder:
         self.ledger_file = path / LEDGER_FILE
         self.results_file = path / "results.parquet"
         self.effects_file = path / "effects.parquet"
+        self.tuning_file = path / "tuning.parquet"
+        self.curves_file = path / "curves.parquet"
+        self.level_effects_file = path / "level_effects.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)
@@ -80,16 +86,18 @@ class StudyFolder:
         folder = cls(path)
         planned = folder._is_planned()
         if planned:
-            folder._must_hold(spec)
+            spec = folder._completed(spec)
         else:
             dataset = load_study_data(spec, on_load)
             plan = tuned_plan(spec, dataset, device, on_load)
+            if plan.draws:
+                spec = with_replicates(spec, plan.draws.replicates)
         try:
             with raising_disk_full(path):
                 if not planned:
                     path.mkdir(parents=True, exist_ok=True)
                     folder._write_plan(spec, dataset, plan)
-                    folder._must_hold(spec)  # another process may have started another study here
+                    spec = folder._completed(spec)  # another process may have started another study here
                 folder._write_study(spec)
         except OSError as error:
             raise RequestError(
@@ -100,7 +108,7 @@ class StudyFolder:
     @cached_property
     def spec(self) -> StudySpec:
         """The study, from ``study.yaml``."""
-        return read_study(self.study_file)
+        return EARLIER_CHOICES.complete(read_study(self.study_file))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -130,6 +138,12 @@ class StudyFolder:
         with self.ledger() as ledger:
             return tuple(json.loads(ledger.meta("starts") or "[]"))
 
+    @property
+    def tuning(self) -> TuningRecord | None:
+        """The trials of a study that tunes its methods, and what was chosen; None for others."""
+        with self.ledger() as ledger:
+            return read_tuning(ledger)
+
     def ledger(self) -> Ledger:
         """Open the ledger: a context manager that closes it."""
         return Ledger(self.ledger_file)
@@ -142,7 +156,10 @@ class StudyFolder:
     @cached_property
     def conditions(self) -> Conditions:
         """The conditions of the study, which derive their examples from the data."""
-        return Conditions(self.dataset, teacher=given_teacher(self.spec, self.dataset))
+        spec, dataset = self.spec, self.dataset
+        return Conditions(
+            dataset, teacher=given_teacher(spec, dataset), read=SeedSplits(spec, dataset).of_seed
+        )
 
     def job(self, run_id: str) -> Job:
         """Return a job by its id.
@@ -160,15 +177,20 @@ class StudyFolder:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _must_hold(self, spec: StudySpec) -> None:
+    def _completed(self, spec: StudySpec) -> StudySpec:
+        """Return a study with the choices of this folder for what its file leaves open, which must be the
+        study of this folder."""
         with self.ledger() as ledger:
-            held = ledger.meta("identity")
+            held, choices = ledger.meta("identity"), ledger.meta("choices")
+        kept = StudyChoices.from_dict(json.loads(choices)) if choices else EARLIER_CHOICES
+        spec = kept.complete(spec)
         if held != spec.identity:
             raise RequestError(
                 "this folder belongs to another study (see its study.yaml)",
                 where=f"--out {self.path}",
                 allowed="a new folder, or the study it was made with",
             )
+        return spec
 
     def _is_planned(self) -> bool:
         if not self.ledger_file.is_file():
@@ -186,10 +208,13 @@ class StudyFolder:
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
+        meta["choices"] = json.dumps(StudyChoices.of(spec).as_dict())
         meta["notes"] = json.dumps(plan.notes)
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         if plan.starts:
             meta["starts"] = json.dumps(plan.starts)
+        if spec.tune:
+            meta |= tuning_meta(plan.trials, plan.numerics_used)
         with self.ledger() as ledger:
-            first = runs_of_first(plan.cells, spec.looks[0]) if spec.looks else None
+            first = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

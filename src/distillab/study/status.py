@@ -16,6 +16,7 @@ from distillab.study.ledger import JobFailure, JobState, Ledger
 from distillab.study.ledger.failures import FailureReason, group_failures
 from distillab.study.ledger.reader import FinishedJob, WorkOfKind
 from distillab.study.run_count import RunCount
+from distillab.study.tuning_record import TuningProgress, tuning_progress
 
 STUDY_FILE = "study.yaml"
 LEDGER_FILE = "ledger.sqlite"
@@ -36,6 +37,7 @@ class StudyStatus:
             the first.
         last_finished: The job that finished last.
         pace: Training time that the running workers finish per second of wall time; None if not yet known.
+        tuning: How far tuning has come; None for a study without tuning.
 
     Example:
         >>> StudyStatus("demo", {"student": {JobState.DONE: 4}}, 1.0, {"student": 9.5}, ()).as_dict()["jobs"]
@@ -51,6 +53,7 @@ class StudyStatus:
     training_seconds_left: float | None = None
     last_finished: FinishedJob | None = None
     pace: float | None = None
+    tuning: TuningProgress | None = None
 
     def count(self, state: JobState) -> int:
         """Return the number of jobs in a state."""
@@ -91,6 +94,7 @@ class StudyStatus:
             "workers": self.workers,
             "training_seconds_left": self.training_seconds_left,
             "wall_seconds_left": self.wall_seconds_left,
+            **({"tuning": self.tuning.as_dict()} if self.tuning else {}),
             "last_finished": None if self.last_finished is None else self.last_finished.as_dict(),
         }
 
@@ -138,6 +142,7 @@ def study_status(path: Path, *, clock: Callable[[], float] = time.time) -> Study
             training_seconds_left=training_seconds_left(ledger.work()),
             last_finished=ledger.last_finished(),
             pace=ledger.pace(),
+            tuning=tuning_progress(ledger),
         )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, log_expit
-from scipy.stats import rankdata
 
 from distillab.data.targets import UNLABELLED
 from distillab.tasks.arrays import ECE_BINS, Flags, GroupArray, LabelSetArray, Logits, Values
@@ -182,15 +181,23 @@ def _auc(scores: Values, positive: Flags) -> float:
     pairs = positives * (len(positive) - positives)
     if not pairs:
         return float("nan")
-    ranks = rankdata(scores)[positive].sum()
+    ranks = _ranks(scores)[positive].sum()
     return float((ranks - positives * (positives + 1) / 2) / pairs)
+
+
+def _ranks(scores: Values) -> Values:
+    """Return the rank of each score, from 1; equal scores share the mean of their ranks."""
+    from scipy.stats import rankdata  # slow to import
+
+    ranks: Values = rankdata(scores)
+    return ranks
 
 
 def _shares_on_the_right_side(scores: Values, positive: Flags) -> Values:
     """Return the share of the negatives below each positive, and of the positives above each negative."""
-    below = rankdata(scores)
+    below = _ranks(scores)
     for side in (positive, ~positive):
-        below[side] -= rankdata(scores[side])
+        below[side] -= _ranks(scores[side])
     sizes = np.where(positive, (~positive).sum(), positive.sum())
     shares: Values = below / sizes
     return np.where(positive, shares, 1.0 - shares)

@@ -1,11 +1,11 @@
 """What the command line prints: progress with time left, tables, outcomes. Light to import."""
 
+from distillab.terminal.plan import print_plan
 from distillab.terminal.printing import (
     print_catalogue,
     print_comparison,
     print_numerics,
     print_outcome,
-    print_plan,
     print_profile,
     print_status,
 )

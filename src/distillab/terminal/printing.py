@@ -1,8 +1,7 @@
-"""What the command line prints about plans, runs, profiles and names."""
+"""What the command line prints about runs, profiles and names."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distillab.printable import counted, printable
+from distillab.printable import printable
 from distillab.study.ledger import JobState
+from distillab.terminal.console import make_console
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, time_span
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
     from distillab.catalogue import CatalogueEntry
     from distillab.profile import Profile
     from distillab.study.folder import StudyFolder
-    from distillab.study.planning.summary import PlanSummary
     from distillab.study.running.reproduce import Comparison
     from distillab.study.status import StudyStatus
 
@@ -35,119 +34,6 @@ STATES = (  # in the order of the columns of `distillab status`
     JobState.HELD,
     JobState.SPARED,
 )
-PIPED_WIDTH = 160  # characters per line of tables that are not printed in a terminal
-
-
-def _console() -> Console:
-    """Return the standard output, wide enough where it is no terminal that lines are not broken early."""
-    console = Console(highlight=False, markup=False)
-    if console.is_terminal or "COLUMNS" in os.environ:
-        return console
-    return Console(highlight=False, markup=False, width=PIPED_WIDTH)
-
-
-def print_plan(seen: PlanSummary) -> None:
-    """Print the design, its cost and its power.
-
-    Args:
-        seen: The plan in numbers.
-
-    Example:
-        >>> from distillab.study.planning.summary import PlanSummary
-        >>> facts = dict(study="demo", dataset="digits", images={"train": 9, "test": 6}, image="8x8, gray")
-        >>> facts |= dict(notes=(), factors={}, conditions=1, cells=2, arms=2, seeds=5, excluded=())
-        >>> facts |= dict(runs={"student": 10, "teacher": 1, "outputs": 1}, reused_outputs=4, stored_bytes=9)
-        >>> facts |= dict(live=0, seconds={"student": 60.0, "teacher": 9.0, "outputs": 1.0}, workers=2)
-        >>> facts |= dict(wall_seconds=40.0, recipes={}, numerics={}, confidence=0.95, margin=0.005, looks=())
-        >>> facts |= dict(least_students=10, least_seconds=70.0, least_wall_seconds=40.0)
-        >>> print_plan(PlanSummary(**facts))
-        study          demo...
-        data           digits: 9 train, 6 test examples, 8x8, gray...
-        design         1 condition x 2 methods x 5 seeds, 2 cells...
-    """
-    from distillab.modalities.views import Views
-
-    console = _console()
-    splits = ", ".join(f"{count:,} {name}" for name, count in seen.images.items())
-    hours = {kind: time_span(value) for kind, value in seen.seconds.items()}
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("study", printable(seen.study))
-    table.add_row("data", f"{printable(seen.dataset)}: {splits} examples, {seen.image}")
-    for note in seen.notes:
-        table.add_row("", printable(note))
-    for factor, levels in seen.factors.items():
-        table.add_row("factor", f"{factor}: {levels}")
-    table.add_row(
-        "design",
-        f"{counted(seen.conditions, 'condition')} x {counted(seen.arms, 'method')} x {_seeds(seen)}, "
-        f"{counted(seen.cells, 'cell')}",
-    )
-    table.add_row(
-        "runs",
-        f"{counted(seen.runs['student'], 'student')}, {counted(seen.runs['teacher'], 'teacher')}, "
-        f"{counted(seen.runs['outputs'], 'set')} of teacher outputs "
-        f"(reused {counted(seen.reused_outputs, 'time')})",
-    )
-    live = f"; {seen.live} students query a live teacher" if seen.live else ""
-    table.add_row("", f"outputs take {seen.stored_bytes / 1e6:,.1f} MB at most{live}")
-    workers = counted(seen.workers, "worker")
-    table.add_row("wall time", f"about {time_span(seen.wall_seconds)} with the {workers} of this machine")
-    table.add_row(
-        "training time",
-        f"about {time_span(sum(seen.seconds.values()))} in all workers together "
-        f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
-        "from timed trials of a few seconds per model on this machine",
-    )
-    if seen.looks:
-        table.add_row(
-            "",
-            f"at most; if the first interim analysis decides everything, {seen.least_students} students "
-            f"and about {time_span(seen.least_wall_seconds)} of wall time "
-            f"(interim analyses at {', '.join(map(str, seen.looks))} seeds)",
-        )
-    table.add_row("power", _power(seen))
-    for size, recipe in seen.recipes.items():
-        table.add_row(
-            "recipe",
-            f"{size:,} examples: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
-            f"lr {recipe['lr']:g} {recipe['schedule']}, "
-            f"views {Views.read(recipe['views'], recipe['pad']).label}",
-        )
-    for model, choice in seen.numerics.items():
-        table.add_row("numerics", f"{model}: {choice}")
-    for reason in seen.excluded:
-        table.add_row("excluded", reason)
-    console.print(table)
-
-
-def _seeds(seen: PlanSummary) -> str:
-    return f"{seen.looks[0]} to {seen.looks[-1]} seeds" if seen.looks else counted(seen.seeds, "seed")
-
-
-def _power(seen: PlanSummary) -> str:
-    from distillab.evidence.power import detectable_effect
-    from distillab.evidence.sequential import look_plan
-    from distillab.study.spec.seeds import LEAST_PAIRS
-
-    pairs = seen.seeds
-    if pairs < LEAST_PAIRS:
-        return f"{pairs} pair{'s' if pairs > 1 else ''} per comparison: no verdict below {LEAST_PAIRS} pairs"
-    if seen.looks:
-        looks = look_plan(seen.looks, seen.confidence)
-        first, last = (
-            f"{look.seeds} pairs find a gain of "
-            f"{100 * (seen.margin + detectable_effect(look.seeds, 0.01, alpha=1 - look.confidence)):.1f}"
-            for look in (looks[0], looks[-1])
-        )
-        return (
-            f"{first} and {last} points with a power of 80 %, at the confidence levels of their looks, "
-            "if gains differ between seeds by 1 point (sd)"
-        )
-    found = 100 * (seen.margin + detectable_effect(pairs, 0.01, alpha=1 - seen.confidence))
-    return (
-        f"{pairs} pairs find a gain of {found:.1f} points with a power of 80 %, "
-        "if gains differ between seeds by 1 point (sd)"
-    )
 
 
 def print_numerics(folder: StudyFolder) -> None:
@@ -203,6 +89,9 @@ def print_outcome(finished: Finished) -> None:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
+    for sentence in (finished.answer.estimand, *finished.answer.differences):
+        if sentence:
+            typer.echo(printable(sentence))
     typer.echo(f"report: {printable(str(finished.report))}")
 
 
@@ -219,7 +108,7 @@ def print_status(found: StudyStatus, now: float) -> None:
         demo: 100 % of the work done...
         nothing left to run; 0:00:10 of training time so far
     """
-    console = _console()
+    console = make_console()
     # A title given as a string is read as markup, whatever the console says.
     title = Text(f"{printable(found.study)}: {100 * found.share_done:.0f} % of the work done")
     table = Table(title=title, title_justify="left")
@@ -235,6 +124,8 @@ def print_status(found: StudyStatus, now: float) -> None:
     console.print(table)
     if not found.runs.finished:
         console.print(f"so far: {found.runs.text}")
+    if found.tuning and found.tuning.text:
+        console.print(f"{found.tuning.text}; those under the chosen settings are not planned yet")
     console.print(f"{describe_left(found)}; {time_span(sum(found.seconds.values()))} of training time so far")
     if (last := found.last_finished) is not None:
         what = f" ({printable(last.what)})" if last.what else ""
@@ -259,7 +150,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     """
     from distillab.profile.wording import format_interval, format_value
 
-    console = _console()
+    console = make_console()
     channels, height, width = found.shape
     console.print(
         f"{printable(found.dataset)}: {found.images:,} examples, {width}x{height}, {channels} channel(s)"
@@ -322,7 +213,7 @@ def print_catalogue(what: str, entries: Sequence[CatalogueEntry]) -> None:
         about = entry.about + (f" [{details['paper']}]" if details.get("paper") else "")
         keys = details.get("keys") or [f"{key}={value}" for key, value in details.get("config", {}).items()]
         table.add_row(entry.name, about + (f"\n{', '.join(keys)}" if keys else ""))
-    _console().print(table)
+    make_console().print(table)
 
 
 def print_comparison(comparison: Comparison) -> None:

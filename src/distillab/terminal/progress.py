@@ -158,6 +158,8 @@ class RunProgress:
         hours = (self._clock() - self._began) / 3600
         rate = (found.finished_runs - self._before) / hours if hours > 0 else 0.0
         parts = [f"{describe_jobs(found)}, {rate:,.0f} runs per hour", describe_left(found)]
+        if found.tuning and found.tuning.text:
+            parts.insert(0, found.tuning.text)
         if best := self._best.describe():
             parts.append(f"best so far: {best}")
         return "; ".join(parts)

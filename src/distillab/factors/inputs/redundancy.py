@@ -14,7 +14,7 @@ from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Level, Manipulation, factor
 from distillab.factors.inputs.near_copy import NearCopy, are_near
 from distillab.factors.subsets import LABELS_OR_SETS, ranks_in_class, rounded, stratified
 
@@ -68,6 +68,7 @@ class Redundancy(Factor):
         {"level": 0.5},
         {"level": 0.9},
     )
+    references: ClassVar[tuple[Level, ...]] = (0.0,)
 
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
     kind: Literal["exact", "near", "leakage"] = "exact"

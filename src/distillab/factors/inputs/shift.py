@@ -21,6 +21,7 @@ from distillab.factors.factor import (
     Configuration,
     Factor,
     FactorContext,
+    Level,
     Manipulation,
     factor,
 )
@@ -85,6 +86,7 @@ class Shift(Factor):
         {"level": 0.3, "to": "other"},
         {"level": 0.25, "to": "other", "class_map": {"class 0": "class 1", "class 1": "class 0"}},
     )
+    references: ClassVar[tuple[Level, ...]] = (0.0,)
 
     level: Annotated[Amount, Field(ge=0, le=5)]
     corruption: Corruptions | None = None

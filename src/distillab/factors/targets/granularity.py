@@ -9,7 +9,16 @@ from pydantic import Field
 
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.factor import (
+    Aspect,
+    Configuration,
+    Factor,
+    FactorContext,
+    Level,
+    Manipulation,
+    Role,
+    factor,
+)
 
 
 @factor("granularity")
@@ -31,6 +40,7 @@ class Granularity(Factor):
 
     changes: ClassVar[frozenset[Aspect]] = frozenset({"classes", "labels"})
     examples: ClassVar[tuple[Configuration, ...]] = ({"level": "fine"}, {"level": "coarse"})
+    references: ClassVar[tuple[Level, ...]] = ("fine",)
 
     level: Literal["fine", "coarse"]
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("teacher", "transfer", "val", "eval")

@@ -12,7 +12,7 @@ from pydantic import Field
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError
-from distillab.factors.factor import Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Configuration, Factor, FactorContext, Level, Manipulation, factor
 from distillab.factors.subsets import LABELS_OR_SETS, first_of_each_class, rounded
 
 
@@ -54,6 +54,7 @@ class Imbalance(Factor):
         {"level": 10, "kind": "step"},
         {"level": 5, "kind": "step", "order": "random", "minority": 0.2},
     )
+    references: ClassVar[tuple[Level, ...]] = (1.0,)
 
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=1)]
     kind: Literal["exponential", "step"] = "exponential"

@@ -13,7 +13,7 @@ from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits, uniform
 from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Level, Manipulation, factor
 from distillab.factors.subsets import LABELS_OR_SETS, places_in_class, ranks_in_class, rounded
 from distillab.factors.targets.centroids import class_centroids, nearest_other
 
@@ -89,6 +89,7 @@ class LabelNoise(Factor):
         {"level": 0.2, "kind": "instance"},
         {"level": 0.5, "kind": "instance"},
     )
+    references: ClassVar[tuple[Level, ...]] = (0.0,)
 
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, lt=1)]
     kind: Literal["symmetric", "pair", "map", "instance"] = "symmetric"

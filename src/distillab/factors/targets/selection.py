@@ -16,7 +16,15 @@ from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Configuration, Factor, FactorContext, Manipulation, Probabilities, factor
+from distillab.factors.factor import (
+    Configuration,
+    Factor,
+    FactorContext,
+    Level,
+    Manipulation,
+    Probabilities,
+    factor,
+)
 from distillab.factors.subsets import check_class_sizes, places_in_class, ranks_in_class, rounded
 from distillab.factors.targets.cache_key import CacheKey
 from distillab.factors.targets.dynamics import mean_confidence
@@ -68,6 +76,7 @@ class Selection(Factor):
         {"level": "random", "budget": 0.5},
         {"level": "random", "budget": 5},
     )
+    references: ClassVar[tuple[Level, ...]] = ("random",)
 
     level: Literal["random", "herding", "k_centre", "easiest", "hardest", "uncertain"]
     budget: (

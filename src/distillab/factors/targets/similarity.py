@@ -10,7 +10,16 @@ from pydantic import Field
 
 from distillab.data.examples import Examples, Indices
 from distillab.errors import RequestError
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, Role, factor
+from distillab.factors.factor import (
+    Aspect,
+    Configuration,
+    Factor,
+    FactorContext,
+    Level,
+    Manipulation,
+    Role,
+    factor,
+)
 from distillab.factors.subsets import check_class_sizes, first_of_each_class
 from distillab.factors.targets.centroids import Cosines, class_centroids
 
@@ -46,6 +55,7 @@ class Similarity(Factor):
         {"level": 1.0, "classes": 2},
         {"level": 1.0, "classes": 2, "images_per_class": 11},
     )
+    references: ClassVar[tuple[Level, ...]] = (0.0,)
 
     level: Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
     roles: Annotated[tuple[Role, ...], Field(min_length=1)] = ("transfer", "val", "eval")

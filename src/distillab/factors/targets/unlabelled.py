@@ -14,7 +14,7 @@ from distillab.data.generated import MOST, Maker, generated
 from distillab.data.randomness import random_bits
 from distillab.data.targets import Labels, Targets
 from distillab.errors import RequestError, unknown_name
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Manipulation, factor
+from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Level, Manipulation, factor
 from distillab.factors.subsets import LABELS_OR_SETS, rounded
 from distillab.modalities.image.decoding import decode
 from distillab.modalities.image.synthetic import Crops, DeadLeaves, Noise
@@ -78,6 +78,7 @@ class Unlabelled(Factor):
         {"level": "none"},
         *({"level": kind, "ratio": 0.25} for kind in reversed(UNLABELLED_KINDS)),
     )
+    references: ClassVar[tuple[Level, ...]] = ("none", 0.0)
 
     level: Ratio | Literal["none", UnlabelledKind]
     kind: UnlabelledKind | None = None

@@ -7,7 +7,6 @@ from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import resample_poly
 
 from distillab.data.examples import Items
 
@@ -57,6 +56,8 @@ def wav_of(samples: npt.NDArray[np.int16], sample_rate: int) -> bytes:
         16044
     """
     if sample_rate < PLAYABLE_RATE:
+        from scipy.signal import resample_poly  # slow to import
+
         factor = -(-PLAYABLE_RATE // sample_rate)
         finer = resample_poly(samples.astype(np.float64), factor, 1)
         samples, sample_rate = np.clip(np.rint(finer), -32768, 32767).astype(np.int16), factor * sample_rate

@@ -9,13 +9,14 @@ import numpy as np
 
 from distillab.data.duplicates import content
 from distillab.data.examples import Examples, Indices
+from distillab.data.resplit import merge_splits
 from distillab.evidence.wording import listed
 from distillab.modalities.embedding.near_copies import find_near_copies
 from distillab.modalities.embedding.near_leaks import near_pairs
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import wilson_interval
 from distillab.profile.measure import Family, Gallery, Picture, exact_interval
-from distillab.profile.profiled_dataset import ProfiledDataset, merge_splits
+from distillab.profile.profiled_dataset import ProfiledDataset
 from distillab.sources.near_copies import MOST_PAIRS
 
 _PAIRS_SHOWN = 8

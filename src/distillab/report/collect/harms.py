@@ -18,6 +18,7 @@ from distillab.factors import Level
 from distillab.report.collect.rows import place_of
 from distillab.report.contents.gains import ClassGain, ClassPanel
 from distillab.report.contents.place import Place
+from distillab.study.design import headline_cells
 from distillab.study.folder import StudyFolder
 
 VERDICT_OF: dict[Direction, Verdict] = {"loses": "harms", "gains": "helps", "undecided": "undecided"}
@@ -34,7 +35,7 @@ def class_panels(
     measured, looks = Measurements(folder), looks_of(folder)
     task = measured.task
     by_group: dict[tuple[str, ...], dict[int, ClassScores]] = {}
-    for cell in measured.cells:
+    for cell in headline_cells(measured.cells):
         scores = measured.per_class(cell)
         if scores is not None:
             group = _group(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)

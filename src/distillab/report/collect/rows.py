@@ -10,7 +10,7 @@ import numpy as np
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
-from distillab.report.contents.gains import Effect, Number, Quality
+from distillab.report.contents.gains import Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import LevelView, Place
 from distillab.report.contents.runs import Run
 from distillab.tasks import Task
@@ -47,6 +47,24 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             look=row.get("look"),
             undecided_because=row.get("undecided_because") or "",
             **{name: row.get(name) for name in numbers},
+        )
+        for row in rows
+    )
+
+
+def level_effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[LevelEffect, ...]:
+    """Return differences between levels from rows of ``level_effects.parquet``."""
+    intervals = ("ci_low", "ci_high", "ci_low_same_test", "ci_high_same_test")
+    numbers = ("difference", *intervals, "gain", "gain_reference", "p_value", "p_adjusted")
+    return tuple(
+        LevelEffect(
+            place=place_of({k: v for k, v in row.items() if k != f"{FACTOR}{row['factor']}"}, phrases),
+            n_pairs=int(row["n_pairs"]),
+            verdict=row["verdict_family"],
+            verdict_alone=row["verdict"],
+            undecided_because=row["undecided_because"] or "",
+            **{name: row[name] for name in ("factor", "level", "reference", "method", "baseline", "metric")},
+            **{name: row[name] for name in numbers},
         )
         for row in rows
     )

@@ -28,7 +28,7 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
-from distillab.report.collect.rows import effects_of, method_costs, qualities, runs_of
+from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
@@ -57,6 +57,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
+    tables = tables.headline
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:
@@ -83,6 +84,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         seeds=spec.seed_list,
         pictures=galleries(folder, conditions),
         effects=effects,
+        level_effects=level_effects_of(tables.level_effects, phrases),
         doses=dose_panels(effects, runs, task, baseline),
         class_panels=class_panels(folder, tables.effects, baseline, phrases),
         quality=qualities(runs),
@@ -121,6 +123,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         confidence=confidence,
         phrases=phrases,
         runs=runs,
+        level_effects=tables.level_effects,
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from distillab.evidence.level_effects import LevelVerdict
 from distillab.evidence.verdicts import Verdict
 from distillab.report.contents.place import Place
 
@@ -42,6 +43,38 @@ class Effect:
     verdict_alone: Verdict = "undecided"
     ci_low_same_test: Number = None
     ci_high_same_test: Number = None
+
+
+@dataclass(frozen=True)
+class LevelEffect:
+    """How much a gain differs between two levels: one row of ``level_effects.parquet``.
+
+    Example:
+        >>> place = Place("digits", "resnet20", "resnet8")
+        >>> LevelEffect(place, "size", "100", "25", "kd", "ce", "accuracy", 6, -0.02).difference
+        -0.02
+    """
+
+    place: Place
+    factor: str
+    level: str
+    reference: str
+    method: str
+    baseline: str
+    metric: str
+    n_pairs: int
+    difference: Number = None
+    ci_low: Number = None
+    ci_high: Number = None
+    ci_low_same_test: Number = None
+    ci_high_same_test: Number = None
+    gain: Number = None
+    gain_reference: Number = None
+    p_value: Number = None
+    p_adjusted: Number = None
+    verdict: LevelVerdict = "undecided"
+    verdict_alone: LevelVerdict = "undecided"
+    undecided_because: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from distillab.evidence.answer import Answer
 from distillab.report.contents.cost import Cost, MethodCost
-from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, Quality
+from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, LevelEffect, Quality
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
 from distillab.report.contents.runs import (
@@ -49,6 +49,7 @@ class ReportContents:
         seeds: The seeds.
         pictures: Examples before and after, one entry per factor and dataset.
         effects: All contrasts of all metrics.
+        level_effects: All differences of gains between levels.
         doses: Curves over levels, from :func:`distillab.report.collect.doses.dose_panels`.
         class_panels: Gains per class, the panels with the most harm first.
         quality: Means by place and method, from :func:`distillab.report.collect.rows.qualities`.
@@ -84,6 +85,7 @@ class ReportContents:
     seeds: tuple[int, ...] = ()
     pictures: tuple[Pictures, ...] = ()
     effects: tuple[Effect, ...] = ()
+    level_effects: tuple[LevelEffect, ...] = ()
     doses: tuple[DosePanel, ...] = ()
     class_panels: tuple[ClassPanel, ...] = ()
     quality: tuple[Quality, ...] = ()

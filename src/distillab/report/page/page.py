@@ -112,6 +112,9 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "forest": forest,
         "clipped": clipped,
         "effects_table": tables.effects_table(on_primary, primary),
+        "level_table": tables.level_effects_table(
+            [e for e in contents.level_effects if e.metric == primary.name], primary
+        ),
         "doses": doses,
         "doses_hidden": doses_hidden,
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],

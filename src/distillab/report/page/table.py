@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distillab.evidence.level_effects import LevelVerdict
 from distillab.evidence.verdicts import Verdict
 from distillab.report.contents.gains import Number
 from distillab.report.page import wording
@@ -46,6 +47,13 @@ def number_cell(text: str, value: Number, tone: str = "") -> TableCell:
 def count_cell(value: int | None) -> TableCell:
     """Return a cell with a whole number, or a dash."""
     return number_cell(wording.DASH if value is None else wording.whole(value), value)
+
+
+def level_verdict_cell(verdict: LevelVerdict, because: str = "") -> TableCell:
+    """Return a verdict on a difference between levels, like :func:`verdict_cell`."""
+    tone = wording.LEVEL_TONES[verdict]
+    text = f"{wording.VERDICT_GLYPHS[tone]} {wording.LEVEL_VERDICT_NAMES[verdict]}"
+    return TableCell(f"{text}: {because}" if because else text, tone=tone)
 
 
 def verdict_cell(verdict: Verdict, because: str = "") -> TableCell:

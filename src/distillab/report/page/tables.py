@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from distillab.printable import plural
-from distillab.report.contents.gains import ClassPanel, Effect, Number, Quality
+from distillab.report.contents.gains import ClassPanel, Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import Naming
 from distillab.report.contents.stopping import Stopping
 from distillab.report.page import wording
-from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell, verdict_cell
+from distillab.report.page.table import (
+    Column,
+    Table,
+    TableCell,
+    count_cell,
+    level_verdict_cell,
+    number_cell,
+    verdict_cell,
+)
 from distillab.report.page.wording import interval, number, p_value, percent, signed
 from distillab.tasks import Metric, Task
 
@@ -51,6 +59,52 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
         for e in effects
     )
     return Table("effects-table", f"Gains in {metric.label}, one row per contrast", columns, rows)
+
+
+def level_effects_table(level_effects: Sequence[LevelEffect], metric: Metric) -> Table:
+    """Return how much gains in one metric differ between levels."""
+    naming = Naming.of(e.place for e in level_effects)
+    columns = (
+        Column("Factor"),
+        Column("Level", hint="trend: the change from the lowest to the highest level, along a line"),
+        Column("Compared with", hint="the reference level"),
+        Column("Where"),
+        Column("Method"),
+        Column("Against"),
+        Column(f"Difference of gains, {metric.unit}", True, "gain at the level minus that at the reference"),
+        Column("Interval", True, "for new seeds and new test examples"),
+        Column("Same test set", True, "the interval for new seeds on the same test examples"),
+        Column("Gain there", True),
+        Column("Gain at reference", True),
+        Column("Pairs", True, "pairs at both levels with the same seeds"),
+        Column("p", True),
+        Column("p corrected", True),
+        Column("Verdict", hint="holds together with the verdicts on all differences"),
+        Column("Alone", hint="the verdict on this difference, not corrected for the others"),
+    )
+    rows = tuple(
+        (
+            TableCell(wording.spaced(e.factor)),
+            TableCell(e.level),
+            TableCell(e.reference),
+            TableCell(naming.full(e.place)),
+            TableCell(e.method),
+            TableCell(e.baseline),
+            number_cell(signed(e.difference, metric, 2), e.difference),
+            number_cell(interval(e.ci_low, e.ci_high, metric), e.ci_low),
+            number_cell(interval(e.ci_low_same_test, e.ci_high_same_test, metric), e.ci_low_same_test),
+            number_cell(signed(e.gain, metric), e.gain),
+            number_cell(signed(e.gain_reference, metric), e.gain_reference),
+            TableCell(str(e.n_pairs), e.n_pairs),
+            number_cell(p_value(e.p_value), e.p_value),
+            number_cell(p_value(e.p_adjusted), e.p_adjusted),
+            level_verdict_cell(e.verdict, e.undecided_because),
+            level_verdict_cell(e.verdict_alone),
+        )
+        for e in level_effects
+    )
+    caption = f"Differences between gains in {metric.label}, one row per level beside the reference level"
+    return Table("level-effects-table", caption, columns, rows)
 
 
 def harm_table(effects: Sequence[Effect], task: Task) -> Table:

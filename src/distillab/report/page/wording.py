@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 
+from distillab.evidence.level_effects import LEVEL_VERDICTS, LevelVerdict
 from distillab.evidence.verdicts import Verdict
 from distillab.report.contents.gains import Number
 from distillab.tasks import Metric
@@ -17,6 +18,13 @@ VERDICT_NAMES: dict[Verdict, tuple[str, str]] = {
     "equivalent": ("no difference", "the gain lies within the margin"),
     "undecided": ("undecided", "fewer than 5 pairs, or the interval allows several verdicts"),
 }
+LEVEL_VERDICT_NAMES: dict[LevelVerdict, str] = {
+    "larger": "larger",
+    "smaller": "smaller",
+    "equivalent": "no difference",
+    "undecided": "undecided",
+}
+LEVEL_TONES: dict[LevelVerdict, Verdict] = {verdict: tone for tone, verdict in LEVEL_VERDICTS.items()}
 VERDICT_GLYPHS: dict[Verdict, str] = {"helps": "▲", "harms": "▼", "equivalent": "■", "undecided": "○"}
 
 # The phases of a training step.

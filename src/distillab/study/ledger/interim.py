@@ -23,15 +23,29 @@ def admit(db: sqlite3.Connection, wanted: Iterable[str], possible: Iterable[str]
     or the margin was changed). Call it inside a transaction.
     """
     needs = _needs(db)
-    queue, keep = needed_for(wanted, needs), needed_for(possible, needs)
-    db.executemany(
-        "UPDATE jobs SET state = ? WHERE id = ? AND state IN (?, ?)",
-        [(JobState.QUEUED, job, JobState.HELD, JobState.SPARED) for job in queue],
-    )
+    keep = needed_for(possible, needs)
+    _queue(db, needed_for(wanted, needs))
     spared = [job for job in _jobs_in(db, JobState.HELD) if job not in keep]
     db.executemany("UPDATE jobs SET state = ? WHERE id = ?", [(JobState.SPARED, job) for job in spared])
-    # Jobs that failed while these were held have not failed their held dependents. In planned order, so that
-    # each error names the first cause.
+    _fail_dependents_of_failed(db)
+
+
+def queue_held(db: sqlite3.Connection, wanted: Iterable[str]) -> None:
+    """Queue what the ``wanted`` runs need, inside a transaction; other jobs stay as they are."""
+    _queue(db, needed_for(wanted, _needs(db)))
+    _fail_dependents_of_failed(db)
+
+
+def _queue(db: sqlite3.Connection, jobs: Iterable[str]) -> None:
+    db.executemany(
+        "UPDATE jobs SET state = ? WHERE id = ? AND state IN (?, ?)",
+        [(JobState.QUEUED, job, JobState.HELD, JobState.SPARED) for job in jobs],
+    )
+
+
+def _fail_dependents_of_failed(db: sqlite3.Connection) -> None:
+    """Fail open jobs that need a failed one: jobs that failed while these were held have not failed them. In
+    planned order, so that each error names the first cause."""
     failed = f"SELECT rank, kind, id, error FROM jobs WHERE state = '{JobState.FAILED}' ORDER BY rank"
     for rank, kind, name, error in db.execute(failed).fetchall():
         _fail_dependents(db, rank, f"needs {kind} {name}, which failed: {error}")

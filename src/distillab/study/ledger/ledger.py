@@ -14,7 +14,7 @@ from distillab.printable import printable
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import MAX_COHORT, Job, StoredJob
 from distillab.study.ledger.connection import transaction
-from distillab.study.ledger.interim import admit, hold_others
+from distillab.study.ledger.interim import admit, hold_others, queue_held
 from distillab.study.ledger.propagation import (
     BATCH_SIZE,
     continue_propagation,
@@ -22,7 +22,7 @@ from distillab.study.ledger.propagation import (
     start_propagation,
 )
 from distillab.study.ledger.reader import LedgerReader
-from distillab.study.ledger.schema import SCHEMA, fill, upgrade
+from distillab.study.ledger.schema import SCHEMA, extend, fill, upgrade
 from distillab.study.ledger.state import OPEN_STATES, JobState
 from distillab.study.liveness import is_alive
 
@@ -239,6 +239,28 @@ class Ledger(LedgerReader):
         with transaction(self.db):
             if self.open_jobs() == 0:
                 admit(self.db, wanted, possible)
+            return self.open_jobs()
+
+    def add(self, jobs: Iterable[Job], cells: Iterable[Cell], wanted: Iterable[str], fact: str) -> int:
+        """Add jobs to the plan, those that it lacks, and queue some of them; replace the cells.
+
+        Repeating it changes nothing. Jobs that none of the ``wanted`` runs needs are held.
+
+        Args:
+            jobs: The jobs; each comes after those that it needs.
+            cells: All rows of the design.
+            wanted: The student runs to queue, with all that they need.
+            fact: What the jobs follow from, kept under ``chosen`` among the facts about the study.
+
+        Returns:
+            The number of open jobs afterwards.
+        """
+        with transaction(self.db):
+            while continue_propagation(self.db):
+                pass  # jobs that are added count what is done before them
+            extend(self.db, map(StoredJob.of, jobs), cells)
+            queue_held(self.db, wanted)
+            self.db.execute("REPLACE INTO meta VALUES ('chosen', ?)", (fact,))
             return self.open_jobs()
 
     def tidy(self, *, every: float = TIDY_SECONDS) -> None:

@@ -231,6 +231,11 @@ class LedgerReader:
         rows = self.db.execute("SELECT id, state, seconds, error FROM jobs")
         return {job: JobStatus(JobState(state), seconds, error) for job, state, seconds, error in rows}
 
+    def in_states(self, *states: JobState) -> set[str]:
+        """Return the ids of the jobs that are in one of some states."""
+        marks = ", ".join("?" * len(states))
+        return {job for (job,) in self.db.execute(f"SELECT id FROM jobs WHERE state IN ({marks})", states)}
+
     def job(self, job: str) -> Job | None:
         """Return a job by its id; None if there is none."""
         return self._job("id", job)

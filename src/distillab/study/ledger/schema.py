@@ -78,29 +78,64 @@ def fill(
         db.execute(statement)
 
 
-def _write_jobs(db: sqlite3.Connection, jobs: Iterable[StoredJob]) -> None:
-    parts: dict[str, int] = {}
-    ranks: dict[str, int] = {}
+def extend(db: sqlite3.Connection, jobs: Iterable[StoredJob], cells: Iterable[Cell]) -> None:
+    """Add jobs that a ledger lacks, as held ones, and replace its cells, inside a transaction.
+
+    Each job comes after those that it needs. No end of a job may be pending that is not propagated.
+    """
+    known = {name: (rank, state) for name, rank, state in db.execute("SELECT id, rank, state FROM jobs")}
+    fresh = [job for job in jobs if job.id not in known]
+    parts = {text: part for part, text in db.execute("SELECT part, text FROM parts")}
+    ranks = {name: rank for name, (rank, _) in known.items()}
+    _write_jobs(db, fresh, state=JobState.HELD, parts=parts, ranks=ranks)
+    done = {name for name, (_, state) in known.items() if state == JobState.DONE}
+    db.executemany(
+        "UPDATE jobs SET waiting = waiting - ? WHERE id = ?",
+        [(sum(need in done for need in job.needs), job.id) for job in fresh],
+    )
+    for job in fresh:
+        db.execute(
+            "INSERT INTO totals VALUES (?, ?, 1, ?, 0) ON CONFLICT (kind, state) DO UPDATE SET "
+            "jobs = jobs + 1, cost = cost + excluded.cost",
+            (job.kind, JobState.HELD, job.cost),
+        )
+    db.execute("DELETE FROM cells")
+    rows = ((rank, canonical_json(cell.as_dict())) for rank, cell in enumerate(cells))
+    db.executemany("INSERT INTO cells VALUES (?, ?)", rows)
+
+
+def _write_jobs(
+    db: sqlite3.Connection,
+    jobs: Iterable[StoredJob],
+    *,
+    state: JobState = JobState.QUEUED,
+    parts: dict[str, int] | None = None,
+    ranks: dict[str, int] | None = None,
+) -> None:
+    """Write jobs, and parts of theirs that are not stored: those in ``parts`` are, and jobs in ``ranks``."""
+    parts, ranks = parts or {}, ranks or {}
+    stored = len(parts)
+    first = max(ranks.values(), default=-1) + 1
 
     def number(part: Any) -> int:
         return parts.setdefault(canonical_json(part), len(parts))
 
     def rows() -> Iterator[tuple[Any, ...]]:
-        for rank, job in enumerate(jobs):
+        for rank, job in enumerate(jobs, first):
             ranks[job.id] = rank
             held = {key: number(part) for key, part in job.spec.items() if isinstance(part, dict)}
             plain = number({key: value for key, value in job.spec.items() if key not in held})
             place = number(job.inputs)
             db.execute("INSERT INTO specs VALUES (?, ?, ?, ?)", (rank, plain, canonical_json(held), place))
             db.executemany("INSERT INTO needs VALUES (?, ?)", [(ranks[need], rank) for need in job.needs])
-            yield rank, job.id, job.kind, job.cohort, len(job.needs), job.cost
+            yield rank, job.id, job.kind, job.cohort, state, len(job.needs), job.cost
 
     db.executemany(
-        "INSERT INTO jobs (rank, id, kind, cohort, state, waiting, cost) "
-        f"VALUES (?, ?, ?, ?, '{JobState.QUEUED}', ?, ?)",
+        "INSERT INTO jobs (rank, id, kind, cohort, state, waiting, cost) VALUES (?, ?, ?, ?, ?, ?, ?)",
         rows(),
     )
-    db.executemany("INSERT INTO parts VALUES (?, ?)", ((part, text) for text, part in parts.items()))
+    new = ((part, text) for text, part in parts.items() if part >= stored)
+    db.executemany("INSERT INTO parts VALUES (?, ?)", new)
 
 
 def read_spec(db: sqlite3.Connection, rank: int) -> tuple[JsonObject, JsonObject]:

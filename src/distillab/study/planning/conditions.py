@@ -82,6 +82,7 @@ class Roles:
             the student's own architecture.
         val: The validation set.
         eval: The test sets by name.
+        read: The data before any factor, under the split of the condition's seed.
         checks: Manipulation checks. A condition supports conclusions only if all passed.
 
     Example:
@@ -96,6 +97,7 @@ class Roles:
     teacher: Mapping[str, Examples]
     val: Examples
     eval: Mapping[str, Examples]
+    read: Dataset
     checks: tuple[Manipulation, ...]
 
     @property
@@ -108,14 +110,14 @@ class Roles:
         """The manipulation checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 
-    def tests_of_teacher(self, dataset: Dataset, train: Examples) -> tuple[Examples, Mapping[str, Examples]]:
+    def tests_of_teacher(self, train: Examples) -> tuple[Examples, Mapping[str, Examples]]:
         """Return the val and test sets of a teacher that learns from ``train``.
 
         They are the sets as they were read, so that one teacher serves all conditions, unless it learns other
         classes or examples of another shape.
         """
-        if train.classes == dataset.classes and train.shape == dataset.train.shape:
-            return dataset.val, dataset.eval
+        if train.classes == self.read.classes and train.shape == self.read.train.shape:
+            return self.read.val, self.read.eval
         return _whole(self.val), {name: _whole(images) for name, images in self.eval.items()}
 
 
@@ -126,6 +128,7 @@ class Conditions:
         dataset: The data as they were read.
         step: Applies one factor; a caching one computes what conditions share only once.
         teacher: Probabilities of the study's teacher, if its weights are given.
+        read: Returns the data under the split of a seed; by default every seed has the split as read.
 
     Example:
         >>> from distillab.factors import Size
@@ -137,9 +140,14 @@ class Conditions:
     """
 
     def __init__(
-        self, dataset: Dataset, step: ApplyFactor = apply_factor, teacher: TeacherProbabilities | None = None
+        self,
+        dataset: Dataset,
+        step: ApplyFactor = apply_factor,
+        teacher: TeacherProbabilities | None = None,
+        read: Callable[[int], Dataset] | None = None,
     ) -> None:
         self.dataset, self.step, self.teacher = dataset, step, teacher
+        self.read = read or (lambda seed: dataset)
 
     def roles(self, condition: Condition) -> Roles:
         """Return the sets of a condition: each factor applied to the roles it names. No item is copied.
@@ -147,40 +155,41 @@ class Conditions:
         Raises:
             RequestError: The data cannot reach a level, or the roles do not fit each other.
         """
-        chain, seed, read = condition.chain, condition.seed, self.dataset
+        chain, seed = condition.chain, condition.seed
+        read = self.read(seed)
         checks: list[Manipulation] = []
 
         def role(images: Examples, name: Role, factors: Sequence[Factor] = chain) -> Examples:
-            made, measured = apply_chain(images, factors, name, seed, self.step, self.context(name))
+            made, measured = apply_chain(images, factors, name, seed, self.step, self.context(name, read))
             checks.extend(measured)
             return made
 
         transfer = role(read.train, "transfer")
         own = any("teacher" in factor.roles for factor in chain)
-        same = self._same(chain, seed) if own else transfer
+        same = self._same(chain, seed, read) if own else transfer
         val = role(read.val, "val")
         tests = dict(read.eval)
         for factor in chain:  # later factors also apply to the test sets that a factor adds
             tests = {name: role(images, "eval", [factor]) for name, images in tests.items()}
-            tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.context("eval"))
+            tests |= factor.extra_evals(tests[PRIMARY], generator(factor, seed), self.context("eval", read))
         full = role(read.train, "teacher")
         _must_fit(transfer, {"val": val, **tests})
         teacher = {"full": _taught(full), "same": _taught(same), "self": _taught(transfer)}
-        return Roles(transfer, teacher, val, tests, tuple(checks))
+        return Roles(transfer, teacher, val, tests, read, tuple(checks))
 
-    def context(self, role: Role) -> FactorContext:
-        """Return the context that factors of a role may use."""
-        return FactorContext(self.dataset, role, self.teacher)
+    def context(self, role: Role, read: Dataset | None = None) -> FactorContext:
+        """Return the context that factors of a role may use, by default under the split as read."""
+        return FactorContext(read or self.dataset, role, self.teacher)
 
-    def _same(self, chain: Sequence[Factor], seed: int) -> Examples:
+    def _same(self, chain: Sequence[Factor], seed: int, read: Dataset) -> Examples:
         """Return the training set of a teacher of provenance ``same``: every factor of the transfer or the
         teacher role is applied, in written order."""
-        train = self.dataset.train
+        train = read.train
         for factor in chain:
             applied = [name for name in ("transfer", "teacher") if name in factor.roles]
             if applied:
                 name = cast(Role, applied[0])
-                train, _ = apply_chain(train, [factor], name, seed, self.step, self.context(name))
+                train, _ = apply_chain(train, [factor], name, seed, self.step, self.context(name, read))
         return train
 
 

@@ -49,7 +49,6 @@ class PlanContext:
         recipes: The recipe of the students (``student``), and of the teachers of each provenance.
         statistics: Means and standard deviations of the channels.
         normalization: Their content address.
-        view_seed: The seed of all views.
         seed: A seed from the facts that it depends on.
         file_digest: The content address of a file.
         chain: The parts of a kind of teacher, for a provenance and a student.
@@ -68,13 +67,15 @@ class PlanContext:
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
         self.methods = [PlannedMethod.of(each) for each in method_specs]
+        tune = spec.tune
+        tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
+        self._checked_methods = [*method_specs, *tuned]
         self.levels = spec.factor_levels()
         self.recipes = {"student": spec.recipe} | {
             each: spec.teacher_recipe(each) for each in spec.teacher.provenance
         }
         self.statistics = mean, std = dataset.normalization()
         self.normalization = spec_id([mean.tolist(), std.tolist()])
-        self.view_seed = seed_from("views", spec.seed)
         self.seed = cache(seed_from)
         self.file_digest = cache(file_digest)
         self.chain = cache(partial(teacher_chain, spec.teacher))
@@ -102,6 +103,12 @@ class PlanContext:
     def replicate_count(self) -> int:
         """The number of conditions, times that of seeds."""
         return math.prod(len(levels) for levels in self.levels) * len(self.spec.seed_list)
+
+    def view_seed(self, seed: int | None = None) -> int:
+        """Return the seed of the views of a seed; without one, or if seeds share it, that of the study."""
+        if seed is None or self.spec.draws.views == "shared":
+            return self.seed("views", self.spec.seed)
+        return self.seed("views", self.spec.seed, seed)
 
     def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
         """Return True if the networks of a role start from trained weights.
@@ -161,7 +168,7 @@ class PlanContext:
         key = student, teacher, merged, unlabelled, mixes
         if key not in self._checked:
             check_pair(
-                self.spec.method_specs(),
+                self._checked_methods,
                 student,
                 teacher,
                 task=self.task,

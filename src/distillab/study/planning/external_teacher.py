@@ -106,6 +106,40 @@ def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None
     return GivenTeacher(resolved, dataset, network, loaded, change, order)
 
 
+def open_given_teachers(spec: StudySpec, dataset: Dataset) -> list[GivenTeacher]:
+    """Return the external teachers of a study, one per file of weights; none if its teacher is trained.
+
+    Raises:
+        RequestError: One of them cannot be opened, or has another stem or other classes than the first.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["kd"],
+        ... )
+        >>> open_given_teachers(spec, load_dataset(spec.source()))
+        []
+    """
+    files = range(len(spec.teacher.files))
+    opened = [open_given_teacher(with_file(spec, number), dataset) for number in files]
+    teachers = [each for each in opened if each is not None]
+    for each in teachers[1:]:
+        first, other = teachers[0].spec.teacher, each.spec.teacher
+        if first.model_copy(update={"weights": other.weights}) != other:
+            raise RequestError(
+                "these weights have another stem or other classes than those of the first file",
+                where=each.where,
+                allowed="files of one architecture with the same classes in the same order",
+            )
+    return teachers
+
+
+def with_file(spec: StudySpec, number: int) -> StudySpec:
+    """Return a study with one of its external teachers, or as it is without any."""
+    return _with_teacher(spec, weights=spec.teacher.files[number]) if spec.teacher.files else spec
+
+
 def with_stem(spec: StudySpec, stem: str) -> StudySpec:
     """Return a study whose teacher has the ``fitted`` or the ``original`` stem."""
     return _with_teacher(spec, stem=stem)
@@ -203,9 +237,10 @@ def _shown(names: tuple[str, ...]) -> str:
 def given_teacher(spec: StudySpec, dataset: Dataset) -> TeacherProbabilities | None:
     """Return a function for the class probabilities of an external teacher.
 
-    They are computed once per set of examples, on the CPU in full precision, so that every worker finds the
-    same. The teacher gets examples without the student transform, under its own normalization. The function
-    raises RequestError if the weights do not fit the network, or the normalization the examples.
+    Of several, the first is taken. The probabilities are computed once per set of examples, on the CPU in
+    full precision, so that every worker finds the same. The teacher gets examples without the student
+    transform, under its own normalization. The function raises RequestError if the weights do not fit the
+    network, or the normalization the examples.
 
     Args:
         spec: The study.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import copy
+import itertools
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 
 from distillab.data.class_map import merges
@@ -26,10 +28,12 @@ class Pairing:
 
     Attributes:
         student: The student's network.
+        label: The student by name.
         start: The trained weights that the student starts from; None for random ones.
         teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
         recipe: The recipe of students that learn from a teacher.
+        labelled_recipe: That of students that learn from labels alone.
         costs: Costs of networks for what the student sees.
         class_map: From the classes of the study's teacher to the student's, if they differ.
 
@@ -43,15 +47,26 @@ class Pairing:
         if replicate.sets is None:
             raise ValueError("an excluded condition has no pairings")
         self.context, self.replicate, self.sets = context, replicate, replicate.sets
-        self.provenance, self.student = provenance, student.model
+        self.provenance, self.student, self.label = provenance, student.model, student.label
         transfer = self.sets.transfer
-        self.recipe = self.sets.recipe
+        self.recipe, self.labelled_recipe = self.sets.recipe, self.sets.labelled_recipe
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
         self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
         self.start = self._start_of_student(student)
         self.teacher_start = self._start_of_teacher()
+
+    def with_recipes(self, recipe: PlannedRecipe, labelled: PlannedRecipe) -> Pairing:
+        """Return the pairing with students trained by other recipes; its teachers stay as they are.
+
+        Args:
+            recipe: The recipe of students whose batches hold unlabelled examples, if there are any.
+            labelled: The recipe of the others.
+        """
+        pairing = copy.copy(self)
+        pairing.recipe, pairing.labelled_recipe, pairing._long_recipes = recipe, labelled, {}
+        return pairing
 
     # -- teachers -------------------------------------------------------------------------------------------
 
@@ -102,12 +117,20 @@ class Pairing:
         return self.context.starts.start(entry, costs, "teacher")
 
     def teacher_seed(self, part: str, kind: str) -> int:
-        """Return the seed of a part of a teacher. ``full`` teachers belong to the study, in turn if there are
-        several; others to the replicate."""
+        """Return the seed of a part of a teacher. ``full`` and given teachers are used by the seeds in
+        turn, others belong to the replicate."""
         spec, seed = self.context.spec, self.context.seed
         if kind == "study" and self.provenance != "same":
-            return seed(part, spec.seed, "full", self.replicate.number % spec.teacher.replicates)
+            own = self.replicate.record.seed
+            number = self.file_number if self.provenance == "external" else spec.turns.teacher(own)
+            return seed(part, spec.seed, "full", number)
         return seed(part, spec.seed, kind, self.replicate.record.seed)
+
+    @property
+    def file_number(self) -> int:
+        """Which of the given teachers serves the replicate; 0 if there are none."""
+        spec = self.context.spec
+        return spec.turns.in_turn(self.replicate.record.seed, max(1, len(spec.teacher.files)))
 
     def teacher_key(self, kind: str) -> Hashable:
         """Return what tells the jobs of a kind of teacher from all others of the study."""
@@ -122,11 +145,17 @@ class Pairing:
             self.class_map if kind == "study" and self.context.spec.teacher.classes else None,
         )
 
-    def outputs_key(self, kind: str) -> Hashable:
-        """Return what tells the outputs of a kind of teacher from all others of the study."""
+    def outputs_key(self, kind: str, *, streams: bool) -> Hashable:
+        """Return what tells the outputs of a kind of teacher from all others of the study: for the test sets,
+        and for the views if it ``streams``."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
-        return self.teacher_key(kind), images, self.mixed_within, class_map
+        views = self.view_seed(streams=streams)
+        return self.teacher_key(kind), images, self.mixed_within, class_map, views, self.recipe.epochs
+
+    def view_seed(self, *, streams: bool) -> int:
+        """Return the seed of the views of a teacher's outputs; that of the study if no view is stored."""
+        return self.replicate.seeds.views if streams else self.context.view_seed()
 
     @property
     def mixed_within(self) -> str:
@@ -148,7 +177,7 @@ class Pairing:
     def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
         match the compute of distillation."""
-        usual = self.recipe if method.learns_unlabelled else self.sets.labelled_recipe
+        usual = self.recipe if method.learns_unlabelled else self.labelled_recipe
         if not method.matches_compute:
             return usual
         if method not in self._long_recipes:
@@ -230,6 +259,15 @@ class Pairing:
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
             context.check(student, whole, False, unlabelled, mixes)
+
+
+def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:
+    """Go through all pairings of a study, those of excluded conditions left out."""
+    teacher, students = context.spec.teacher, context.spec.student_entries
+    for replicate in replicates:
+        if replicate.sets is not None:
+            for provenance, student in itertools.product(teacher.provenance, students):
+                yield Pairing(context, replicate, provenance, student)
 
 
 def _stored_shapes(teacher: TeacherSpec, shapes: OutputShapes) -> OutputShapes:

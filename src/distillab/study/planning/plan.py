@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import torch
@@ -17,15 +17,22 @@ from distillab.printable import counted
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext, must_have_targets
-from distillab.study.planning.external_teacher import open_given_teacher
+from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.numerics import choose_numerics
-from distillab.study.planning.planner import Planner, pairings_of
+from distillab.study.planning.pairing import Pairing, pairings_of
+from distillab.study.planning.planner import Planner
 from distillab.study.planning.replicate import Replicate, expand
+from distillab.study.planning.splits import SeedSplits
 from distillab.study.planning.storage import Storage, choose_storage
+from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
+from distillab.study.planning.tuning import Tuning
 from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.choices import with_replicates
+from distillab.study.spec.draws import Replicates
 from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
+from distillab.study.trial import DEFAULT, Choice, GroupKey, Trial, trial_runs
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.numerics.device import single_threaded
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -43,7 +50,13 @@ class Plan:
         stored_bytes: Most bytes that stored teacher outputs can take.
         starts: The trained weights that networks start from, one sentence each.
         notes: What was found about the networks, one sentence each.
-        trial: What a given teacher is worth on the data; None if the teacher is trained.
+        trial: What a given teacher, the first of several, is worth on the data; None if it is trained.
+        trials: The trials of tuning; empty without it.
+        most_tuned: The part of the plan that follows tuning, under the settings that would cost most; None
+            without tuning. It is planned anew once the settings are chosen.
+        numerics_used: The numerics of each network; of networks without a choice under the name "".
+        draws: How many ``full`` teachers there are, and why; None if that was not considered.
+        split_drawn: Whether seeds have different train/val splits.
 
     Example:
         >>> plan = Plan(jobs={}, conditions=(), cells=(), numerics={})
@@ -61,6 +74,11 @@ class Plan:
     starts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     trial: TeacherTrial | None = None
+    trials: tuple[Trial, ...] = ()
+    most_tuned: TunedPart | None = None
+    numerics_used: Mapping[str, NumericsConfig] = field(default_factory=dict)
+    draws: TeacherDraws | None = None
+    split_drawn: bool = False
 
     def __repr__(self) -> str:
         students, teachers = counted(len(self.students), "student"), counted(len(self.teachers), "teacher")
@@ -107,6 +125,38 @@ class Plan:
         users = Counter(need for job in self.students for need in job.needs)
         return sum(users.values()) - len(users)
 
+    @property
+    def trial_runs(self) -> tuple[str, ...]:
+        """The distinct runs of the trials."""
+        return tuple(trial_runs(self.trials))
+
+    @property
+    def at_most(self) -> Plan:
+        """The plan with the runs that follow tuning, under the settings that would cost most; the plan itself
+        without tuning."""
+        if self.most_tuned is None:
+            return self
+        jobs = MappingProxyType({**self.jobs, **self.most_tuned.jobs})
+        cells = (*self.cells, *self.most_tuned.cells)
+        return replace(self, jobs=jobs, cells=cells, most_tuned=None)
+
+
+@dataclass(frozen=True, eq=False)
+class TunedPart:
+    """The part of a plan that follows tuning.
+
+    Attributes:
+        jobs: Jobs by id, each after those it needs; some of them are in the first part as well.
+        cells: Rows of the design under chosen settings.
+
+    Example:
+        >>> TunedPart(jobs={}, cells=()).cells
+        ()
+    """
+
+    jobs: Mapping[str, Job]
+    cells: tuple[Cell, ...]
+
 
 @dataclass(frozen=True, eq=False)
 class Outline:
@@ -116,7 +166,10 @@ class Outline:
         context: What all conditions share.
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
-        trial: What a given teacher is worth on the data; None if the teacher is trained.
+        draws: How many ``full`` teachers there are.
+        trials: What each given teacher is worth on the data; empty if the teacher is trained.
+        tuning: What the study tunes; None for nothing.
+        tuning_replicates: The conditions under each seed of tuning.
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
@@ -132,7 +185,10 @@ class Outline:
     context: PlanContext
     replicates: tuple[Replicate, ...]
     storage: Storage
-    trial: TeacherTrial | None = None
+    draws: TeacherDraws
+    trials: tuple[TeacherTrial, ...] = ()
+    tuning: Tuning | None = None
+    tuning_replicates: tuple[Replicate, ...] = ()
 
     @classmethod
     def of(
@@ -156,13 +212,18 @@ class Outline:
         """
         task = spec.task_config()
         must_have_targets(dataset, task)
-        given = open_given_teacher(spec, dataset)
-        trial = try_given_teacher(given, task, device or torch.device("cpu")) if given else None
-        context = PlanContext(given.spec if given else spec, dataset)
+        given = open_given_teachers(spec, dataset)
+        trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
+        if given:
+            spec = given[0].spec.model_copy(
+                update={"teacher": given[0].spec.teacher.model_copy(update={"weights": spec.teacher.weights})}
+            )
         with single_threaded():
-            replicates = tuple(_reported(expand(context), context.replicate_count, progress))
-            storage = choose_storage(context, lambda: pairings_of(context, replicates))
-        return cls(context, replicates, storage, trial)
+            context, replicates, draws = _expanded(spec, dataset, progress)
+            tuning = Tuning(context) if spec.tune else None
+            tried = tuple(tuning.replicates()) if tuning else ()
+            storage = choose_storage(context, lambda: _pairings(context, tuning, replicates, tried))
+        return cls(context, replicates, storage, draws, trials, tuning, tried)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -180,7 +241,12 @@ class Outline:
         if any(choice.rates and choice.numerics != usual for choice in numerics.values()):
             configs = {model: choice.numerics for model, choice in numerics.items()}
         planner = Planner(self.context, self.storage, defaultdict(lambda: usual, configs))
-        cells = planner.add(self.replicates)
+        tuning, trials, most = self.tuning, tuple[Trial, ...](), None
+        if tuning:
+            trials = planner.add_trials(tuning, self.tuning_replicates)
+            most = self.tuned(None, {**configs, "": usual})
+        setting, runs = (DEFAULT, tuning.tune.default_runs) if tuning else ("", True)
+        cells = planner.add(self.replicates, setting=setting) if runs else ()
         conditions = tuple(replicate.record for replicate in self.replicates)
         return Plan(
             MappingProxyType(planner.jobs),
@@ -189,9 +255,42 @@ class Outline:
             numerics,
             planner.stored_bytes,
             tuple(self.context.starts.notes),
-            (*(self.trial.sentences if self.trial else ()), *self._stem_notes()),
-            self.trial,
+            (*self._given_notes(), *self._stem_notes()),
+            self.trials[0] if self.trials else None,
+            trials,
+            most,
+            {**configs, "": usual},
+            self.draws,
+            SeedSplits(self.context.spec, self.context.dataset).is_drawn,
         )
+
+    def tuned(
+        self,
+        chosen: Mapping[GroupKey, Choice | None] | None,
+        numerics: Mapping[str, NumericsConfig],
+    ) -> TunedPart:
+        """Return the part of the plan that follows tuning.
+
+        Args:
+            chosen: The choice of each group; by default what would cost most.
+            numerics: How networks compute; others as the one of the name "".
+
+        Raises:
+            ValueError: The study tunes nothing.
+        """
+        if self.tuning is None:
+            raise ValueError("the study tunes nothing")
+        usual = numerics[""]
+        planner = Planner(self.context, self.storage, defaultdict(lambda: usual, numerics))
+        cells = planner.add_tuned(self.tuning, self.replicates, chosen)
+        return TunedPart(MappingProxyType(planner.jobs), cells)
+
+    def _given_notes(self) -> list[str]:
+        """Return what was found about given teachers, and how seeds share them if there are several."""
+        found = [sentence for trial in self.trials for sentence in trial.sentences]
+        if len(self.trials) > 1:
+            found.append(f"The {len(self.trials)} given teachers are used by the seeds in turn.")
+        return found
 
     def _stem_notes(self) -> list[str]:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""
@@ -205,6 +304,24 @@ class Outline:
             for name, change in changes.items()
             if change
         ]
+
+
+def _expanded(
+    spec: StudySpec, dataset: Dataset, progress: Progress | None
+) -> tuple[PlanContext, tuple[Replicate, ...], TeacherDraws]:
+    """Return the context and the replicates of a study with the number of its ``full`` teachers."""
+    written = spec.teacher.replicates
+
+    def expanded(replicates: Replicates) -> tuple[PlanContext, tuple[Replicate, ...]]:
+        context = PlanContext(with_replicates(spec, replicates), dataset)
+        return context, tuple(_reported(expand(context), context.replicate_count, progress))
+
+    context, replicates = expanded("each" if written == "auto" else written)
+    first = (each for each in replicates if each.number == 0)
+    draws = draw_teachers(written, pairings_of(context, first), len(spec.seed_list))
+    if draws.replicates != context.spec.teacher.replicates:  # the splits may be others
+        context, replicates = expanded(draws.replicates)
+    return context, replicates, draws
 
 
 def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
@@ -263,6 +380,20 @@ def tuned_plan(
     outline = Outline.of(spec, dataset, device=device, progress=progress)
     numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
     return outline.plan(numerics, device)
+
+
+def _pairings(
+    context: PlanContext,
+    tuning: Tuning | None,
+    replicates: Sequence[Replicate],
+    tried: Sequence[Replicate],
+) -> Iterator[Pairing]:
+    """Go through the pairings whose outputs share the budget: those of a study, and under the longest recipe
+    those of its tuning and of what follows."""
+    if tuning is None:
+        yield from pairings_of(context, replicates)
+    else:
+        yield from tuning.pairings((*tried, *replicates))
 
 
 def _reported(replicates: Iterable[Replicate], total: int, progress: Progress | None) -> Iterator[Replicate]:

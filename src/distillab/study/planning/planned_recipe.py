@@ -52,6 +52,11 @@ class PlannedRecipe:
         """Return the recipe over another number of steps; its schedule is stretched."""
         return PlannedRecipe(self.recipe, replace(self.resolved, steps=steps))
 
+    def with_setting(self, lr: float, steps: int, weight_decay: float) -> PlannedRecipe:
+        """Return the recipe with other values of what a study tunes."""
+        resolved = replace(self.resolved, lr=lr, steps=steps, weight_decay=weight_decay)
+        return PlannedRecipe(self.recipe, resolved)
+
     def under(self, chosen: NumericsConfig) -> WrittenRecipe:
         """Return the recipe with ``chosen`` numerics where it leaves them open."""
         used = self.recipe.numerics.resolve(chosen)

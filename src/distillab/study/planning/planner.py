@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from distillab.canonical import JsonObject
 from distillab.study.design import Cell
 from distillab.study.job import Job
 from distillab.study.planning.context import PlanContext
-from distillab.study.planning.pairing import Pairing
-from distillab.study.planning.planned_recipe import RecipeWriter
+from distillab.study.planning.pairing import Pairing, pairings_of
+from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.planned_recipe import PlannedRecipe, RecipeWriter
 from distillab.study.planning.replicate import Replicate
 from distillab.study.planning.storage import Storage
 from distillab.study.planning.student_jobs import PairingJobs
 from distillab.study.planning.teacher_jobs import TeacherJobs
+from distillab.study.planning.tuning import Tuning
+from distillab.study.spec.student import StudentEntry
+from distillab.study.spec.teacher import Provenance
+from distillab.study.trial import TUNED, Choice, GroupKey, Setting, Trial
 from distillab.training.numerics.config import NumericsConfig
-
-
-def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:
-    """Go through all pairings of a study, those of excluded conditions left out."""
-    teacher, students = context.spec.teacher, context.spec.student_entries
-    for replicate in replicates:
-        if replicate.sets is not None:
-            for provenance, student in itertools.product(teacher.provenance, students):
-                yield Pairing(context, replicate, provenance, student)
 
 
 class Planner:
@@ -47,46 +44,170 @@ class Planner:
     def stored_bytes(self) -> int:
         return sum(self._stream_bytes.values())
 
-    def add(self, replicates: Iterable[Replicate]) -> tuple[Cell, ...]:
-        """Add the jobs of replicates; return their cells by condition, then arm, then seed."""
-        table: dict[tuple[int, int], list[Cell]] = {}
+    def add(self, replicates: Iterable[Replicate], *, setting: str = "") -> tuple[Cell, ...]:
+        """Add the jobs of replicates; return their cells by condition, then arm, then seed.
+
+        Args:
+            replicates: The conditions under each seed.
+            setting: What the cells are called in a study with tuning.
+        """
+
+        def cells(pairing: Pairing) -> Iterator[Cell]:
+            jobs = self._pairing_jobs(pairing)
+            for method in self.context.methods:
+                run = self._add(jobs.student_jobs(method))
+                yield _cell(pairing, method, jobs, run=run, setting=setting)
+
+        return self._in_order(replicates, cells, setting)
+
+    def add_tuned(
+        self,
+        tuning: Tuning,
+        replicates: Iterable[Replicate],
+        chosen: Mapping[GroupKey, Choice | None] | None = None,
+    ) -> tuple[Cell, ...]:
+        """Add the jobs of replicates under chosen settings; return their cells, in the same order.
+
+        Args:
+            tuning: The settings of the study.
+            replicates: The conditions under each seed.
+            chosen: The choice of each group; None where there is none yet, which leaves its cells out. A
+                group that is missing has no trials, and the default setting. By default the choices are those
+                that would cost most.
+        """
+
+        def cells(pairing: Pairing) -> Iterator[Cell]:
+            jobs = _JobsUnder(self, tuning, pairing)
+            under = []
+            for method in self.context.methods:
+                choice = tuning.choice(pairing, method, chosen)
+                if choice is not None:
+                    under.append((method, choice, *jobs.of(method, choice.number, choice.setting)))
+            # A student without a teacher is compared with that of the others, whatever its own length.
+            teaching = next((made for method, _, _, made in under if method.teacher == "study"), None)
+            for method, choice, changed, made in under:
+                run = self._add(made.student_jobs(changed))
+                tuned = {**choice.as_dict(), "steps": made.pairing.recipe_of(changed).resolved.steps}
+                beside = made if method.teacher == "study" else teaching
+                yield _cell(pairing, method, beside, run=run, setting=TUNED, tuned=tuned)
+
+        return self._in_order(replicates, cells, TUNED)
+
+    def add_trials(self, tuning: Tuning, replicates: Iterable[Replicate]) -> tuple[Trial, ...]:
+        """Add the jobs of trials; return the trials, seeds in the outer loop."""
+        return tuple(trial for replicate in replicates for trial in self._trials(tuning, replicate))
+
+    def _trials(self, tuning: Tuning, replicate: Replicate) -> Iterator[Trial]:
+        for pairing in pairings_of(self.context, [replicate]):
+            jobs = _JobsUnder(self, tuning, pairing)
+            for method in self.context.methods:
+                for number, setting in enumerate(tuning.settings(pairing, method)):
+                    changed, made = jobs.of(method, number, setting)
+                    yield Trial(
+                        levels=replicate.record.levels,
+                        provenance=pairing.provenance,
+                        teacher=self.context.spec.teacher.label,
+                        student=pairing.label,
+                        method=method.label,
+                        number=number,
+                        setting=setting,
+                        steps=made.pairing.recipe_of(changed).resolved.steps,
+                        seed=replicate.record.seed,
+                        run=self._add(made.student_jobs(changed)),
+                    )
+
+    def _in_order(
+        self, replicates: Iterable[Replicate], cells: Callable[[Pairing], Iterator[Cell]], setting: str
+    ) -> tuple[Cell, ...]:
+        """Return the cells of replicates by condition, then arm, then seed."""
+        spec, table = self.context.spec, dict[tuple[int, int], list[Cell]]()
         conditions = math.prod(len(levels) for levels in self.context.levels)
         for place, replicate in enumerate(replicates):
-            for row, cell in enumerate(self._cells(replicate)):
+            made = itertools.chain.from_iterable(map(cells, pairings_of(self.context, [replicate])))
+            if replicate.sets is None:
+                made = itertools.chain.from_iterable(
+                    _excluded(self.context, replicate, setting, *pair)
+                    for pair in itertools.product(spec.teacher.provenance, spec.student_entries)
+                )
+            for row, cell in enumerate(made):
                 table.setdefault((place % conditions, row), []).append(cell)
         return tuple(cell for row in sorted(table) for cell in table[row])
 
-    def _cells(self, replicate: Replicate) -> Iterator[Cell]:
-        spec = self.context.spec
-        for provenance, student in itertools.product(spec.teacher.provenance, spec.student_entries):
-            jobs = None
-            if replicate.sets is not None:
-                jobs = self._pairing_jobs(Pairing(self.context, replicate, provenance, student))
-            for method in self.context.methods:
-                yield Cell(
-                    levels=replicate.record.levels,
-                    provenance=provenance,
-                    teacher=spec.teacher.label,
-                    student=student.label,
-                    method=method.label,
-                    seed=replicate.record.seed,
-                    n_train=replicate.record.n_train,
-                    n_unlabelled=replicate.n_unlabelled,
-                    run=self._add(jobs.student_jobs(method)) if jobs else None,
-                    outputs=jobs.study_outputs.id if jobs and jobs.study_outputs else None,
-                    teacher_run=jobs.study_teacher.id if jobs and jobs.study_teacher else None,
-                    excluded=replicate.excluded,
-                )
-
     def _pairing_jobs(self, pairing: Pairing) -> PairingJobs:
         jobs = PairingJobs(pairing, self.teachers)
+        self.supply(jobs)
+        return jobs
+
+    def supply(self, jobs: PairingJobs) -> None:
+        """Add the jobs of the study's teacher and its outputs for a pairing."""
+        pairing = jobs.pairing
         self._add(jobs.teacher_jobs())
         for kind, stream in self.storage.streams(pairing).items():
             self._stream_bytes[self.teachers.outputs(pairing, kind).id] = stream.bytes
-        return jobs
 
     def _add(self, jobs: list[Job]) -> str | None:
         """Add jobs unless the same ones are planned already; return the id of the last."""
         for job in jobs:
             self.jobs.setdefault(job.id, job)
         return jobs[-1].id if jobs else None
+
+
+class _JobsUnder:
+    """The jobs of a pairing under one setting after the other. Methods with the same recipe share them."""
+
+    def __init__(self, planner: Planner, tuning: Tuning, pairing: Pairing) -> None:
+        self._planner, self._tuning, self._pairing = planner, tuning, pairing
+        self._made: dict[PlannedRecipe, PairingJobs] = {}
+
+    def of(self, method: PlannedMethod, number: int, setting: Setting) -> tuple[PlannedMethod, PairingJobs]:
+        """Return a method under a setting, and the jobs of the pairing under it."""
+        under, changed = self._tuning.under(self._pairing, method, number, setting)
+        made = self._made.setdefault(under.recipe, PairingJobs(under, self._planner.teachers))
+        if method.teacher == "study":
+            self._planner.supply(made)
+        return changed, made
+
+
+def _cell(
+    pairing: Pairing,
+    method: PlannedMethod,
+    jobs: PairingJobs | None,
+    *,
+    run: str | None,
+    setting: str,
+    tuned: JsonObject | None = None,
+) -> Cell:
+    replicate = pairing.replicate
+    return Cell(
+        levels=replicate.record.levels,
+        provenance=pairing.provenance,
+        teacher=pairing.context.spec.teacher.label,
+        student=pairing.label,
+        method=method.label,
+        seed=replicate.record.seed,
+        n_train=replicate.record.n_train,
+        n_unlabelled=replicate.n_unlabelled,
+        run=run,
+        outputs=jobs.study_outputs.id if jobs and jobs.study_outputs else None,
+        teacher_run=jobs.study_teacher.id if jobs and jobs.study_teacher else None,
+        setting=setting,
+        tuned=tuned,
+    )
+
+
+def _excluded(
+    context: PlanContext, replicate: Replicate, setting: str, provenance: Provenance, student: StudentEntry
+) -> Iterator[Cell]:
+    for method in context.methods:
+        yield Cell(
+            levels=replicate.record.levels,
+            provenance=provenance,
+            teacher=context.spec.teacher.label,
+            student=student.label,
+            method=method.label,
+            seed=replicate.record.seed,
+            n_train=replicate.record.n_train,
+            n_unlabelled=replicate.n_unlabelled,
+            excluded=replicate.excluded,
+            setting=setting,
+        )

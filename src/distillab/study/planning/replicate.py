@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
+from distillab.study.planning.splits import SeedSplits
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
@@ -110,16 +111,21 @@ class Replicate:
     excluded: str | None
 
 
-def expand(context: PlanContext) -> Iterator[Replicate]:
+def expand(context: PlanContext, seeds: Sequence[int] | None = None) -> Iterator[Replicate]:
     """Make every replicate of a study, seeds in the outer loop: a study that is stopped half way then holds
     whole replicates of every condition.
+
+    Args:
+        context: The study on its data.
+        seeds: The seeds; by default those of the study.
 
     Raises:
         RequestError: A level that the data cannot reach, or roles that do not fit each other.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
-    conditions = Conditions(dataset, step, given_teacher(context.spec, dataset))
-    for number, seed in enumerate(context.spec.seed_list):
+    splits = SeedSplits(context.spec, dataset)
+    conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
+    for number, seed in enumerate(context.spec.seed_list if seeds is None else seeds):
         for chain in itertools.product(*context.levels):
             condition = Condition(chain, seed)
             yield _replicate(context, condition, conditions.roles(condition), number)
@@ -133,8 +139,8 @@ def _replicate(context: PlanContext, condition: Condition, roles: Roles, number:
         condition.written(),
         Canonical(condition.levels),
         n_labelled,
-        _own_tests(context.dataset, roles),
-        _unequal_counts(context.dataset, condition, roles),
+        _own_tests(roles.read, roles),
+        _unequal_counts(roles.read, condition, roles),
         tuple(_check_record(check) for check in checks),
     )
     failed = next((check for check in checks if not check.passed), None)
@@ -189,7 +195,7 @@ def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
         order = seed("student order", study, "shared")
     else:
         order = seed("student order", study, "", replicate_seed)
-    return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed)
+    return RunSeeds(seed("student init", study, "", replicate_seed), order, context.view_seed(replicate_seed))
 
 
 def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets:
@@ -198,7 +204,7 @@ def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets
     teachers: dict[TrainSet, TeacherSet] = {}
     for which in taught_sets(context):
         train = roles.teacher[which]
-        digests = _digests(context, train, *roles.tests_of_teacher(context.dataset, train))
+        digests = _digests(context, train, *roles.tests_of_teacher(train))
         own = of_labels if which == "self" else lengths.of_teacher(which, train)
         teachers[which] = TeacherSet(SetFacts.of(train), digests, own)
     return ReplicateSets(

@@ -16,12 +16,12 @@ class Stream:
     """What is stored of one kind of teacher for one transfer set.
 
     Attributes:
-        methods: The methods that learn from it.
+        methods: The labels of the methods that learn from it.
         kept: The outputs that are stored, in alphabetical order.
         bytes: The most that they can take.
     """
 
-    methods: frozenset[PlannedMethod] = frozenset()
+    methods: frozenset[str] = frozenset()
     kept: tuple[str, ...] = ()
     bytes: int = 0
 
@@ -54,19 +54,20 @@ class Storage:
 
     def is_stored(self, pairing: Pairing, method: PlannedMethod) -> bool:
         """Return True if a method learns from stored outputs."""
-        return method in self.streams(pairing).get(method.teacher, NO_STREAM).methods
+        return method.label in self.streams(pairing).get(method.teacher, NO_STREAM).methods
 
     def stream_class(self, pairing: Pairing) -> Hashable:
         """Return what the streams of a pairing follow from: pairings that agree in it have equal streams."""
         costs = tuple(pairing.teacher_costs(kind) for kind in self._kinds)
-        return pairing.student, pairing.sets.transfer.n, pairing.replicate.n_unlabelled, costs
+        transfer, views = pairing.sets.transfer.n, pairing.recipe.views_per_image
+        return pairing.student, transfer, views, pairing.replicate.n_unlabelled, costs
 
     def _stream(self, pairing: Pairing, kind: str) -> Stream:
-        methods, kept = list[PlannedMethod](), frozenset[str]()
+        methods, kept = list[str](), frozenset[str]()
         for method in self._storable:
             together = kept | method.storable_needs
             if method.teacher == kind and pairing.stream_bytes(together, kind) <= self.limit:
-                methods.append(method)
+                methods.append(method.label)
                 kept = together
         return Stream(
             frozenset(methods), tuple(sorted(kept)), pairing.stream_bytes(kept, kind) if kept else 0
@@ -111,7 +112,7 @@ class _StreamClasses:
         name = storage.stream_class(pairing)
         self.examples.setdefault(name, pairing)
         for kind in storage.streams(pairing):
-            key = pairing.outputs_key(kind)
+            key = pairing.outputs_key(kind, streams=True)
             if key not in self.seen:
                 self.seen.add(key)
                 self.counts[name, kind] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
@@ -14,14 +14,17 @@ from distillab.data.raw import Progress
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
+from distillab.printable import counted
 from distillab.study.design import needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.schedule import wall_seconds
+from distillab.study.planning.teacher_draws import TeacherDraws
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.study import StudySpec
+from distillab.study.trial import TUNED
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -59,6 +62,12 @@ class PlanSummary:
         least_students: Student runs up to the first interim analysis.
         least_seconds: Estimated training time up to it.
         least_wall_seconds: Estimated wall time up to it.
+        tuning: What tuning tries, in a sentence; empty without it. Runs and costs are then those under the
+            settings that would cost most.
+        teachers: How many ``full`` teachers there are, and why; None without such a teacher.
+        teacher_seconds: Estimated training time of the ``full`` teachers by their number.
+        views_drawn: Whether each seed has views of its own.
+        split_drawn: Whether seeds have different train/val splits.
 
     Example:
         >>> sorted(PlanSummary.__dataclass_fields__)[:3]
@@ -91,6 +100,15 @@ class PlanSummary:
     least_students: int
     least_seconds: float
     least_wall_seconds: float
+    teachers: TeacherDraws | None = None
+    teacher_seconds: dict[int, float] = field(default_factory=dict)
+    views_drawn: bool = False
+    split_drawn: bool = False
+    tuning: str = ""
+
+    def as_dict(self) -> JsonObject:
+        """Return a JSON-able form."""
+        return asdict(self)
 
 
 def summarize_plan(
@@ -125,21 +143,8 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
-    report = dataset.report
-    notes = list(report.notes)
-    if report.carved:
-        carved = ", ".join(f"{name} ({len(sets[name]):,} examples)" for name in reversed(report.carved))
-        notes.append(f"The source lacks splits, which are carved from train: {carved}.")
-    if report.dropped_duplicates:
-        notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
-    if report.broken:
-        notes.append(f"{len(report.broken)} broken examples are left out.")
-    notes += plan.starts
-    varied = [levels[0] for levels in spec.factor_levels()]
-    if labels := describe_label_quality(varied, "val"):
-        tests = describe_label_quality(varied, "eval")
-        notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
-    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
+    described = _tuning(spec, plan)
+    plan = plan.at_most
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
@@ -148,7 +153,7 @@ def summarize_plan(
         dataset=dataset.name,
         images={name: len(images) for name, images in sets.items()},
         image=f"{modality_of(dataset).describe(dataset.train.shape)}, {len(dataset.classes)} classes",
-        notes=tuple(notes),
+        notes=tuple(_notes(spec, dataset, plan)),
         factors={
             levels[0].name: f"{'; '.join(each.description for each in levels)} ({', '.join(levels[0].roles)})"
             for levels in spec.factor_levels()
@@ -173,7 +178,59 @@ def summarize_plan(
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
+        teachers=plan.draws if plan.draws and plan.draws.teacher_macs else None,
+        teacher_seconds=_teacher_seconds(plan, pace),
+        views_drawn=spec.draws.views == "seed",
+        split_drawn=plan.split_drawn,
+        tuning=described,
     )
+
+
+def _tuning(spec: StudySpec, plan: Plan) -> str:
+    """Return what tuning tries, in a sentence; empty without it."""
+    tune = spec.tune
+    if tune is None:
+        return ""
+    each = len({trial.number for trial in plan.trials})
+    seeds = tune.seed_list(spec.seed_list)
+    after = len({cell.run for cell in plan.at_most.cells if cell.setting == TUNED and cell.run})
+    return (
+        f"{counted(each, 'setting')} for each of {', '.join(map(str, spec.method_specs()))}, "
+        f"chosen on val per {tune.per} over {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}): "
+        f"{counted(len(plan.trial_runs), 'run')} of trials, then {counted(after, 'run')} at chosen settings"
+        + (", besides those at default settings" if tune.default_runs else "")
+        + "; all costs are upper bounds"
+    )
+
+
+def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
+    """Return what was found while reading and planning, one sentence each."""
+    sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
+    report = dataset.report
+    notes = list(report.notes)
+    if report.carved:
+        carved = ", ".join(f"{name} ({len(sets[name]):,} examples)" for name in reversed(report.carved))
+        notes.append(f"The source lacks splits, which are carved from train: {carved}.")
+    if report.dropped_duplicates:
+        notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
+    if report.broken:
+        notes.append(f"{len(report.broken)} broken examples are left out.")
+    notes += plan.starts
+    varied = [levels[0] for levels in spec.factor_levels()]
+    if labels := describe_label_quality(varied, "val"):
+        tests = describe_label_quality(varied, "eval")
+        notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
+    notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
+    return notes
+
+
+def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, float]:
+    """Return the estimated training time of the ``full`` teachers by their number."""
+    planned = [job for job in plan.teachers if job.inputs.train == "full" and job.cost]
+    if plan.draws is None or not planned:
+        return {}
+    each = plan.draws.teacher_macs * sum(map(pace, planned)) / sum(job.cost for job in planned)
+    return {number: number * each for number in plan.draws.options}
 
 
 def _unlabelled_note(plan: Plan) -> list[str]:
@@ -191,7 +248,7 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
     """Return the jobs up to the first interim analysis; all of them if the number of seeds is fixed."""
     if not spec.looks:
         return list(plan.jobs.values())
-    runs = runs_of_first(plan.cells, spec.looks[0])
+    runs = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs)
     needed = needed_for(runs, {name: job.needs for name, job in plan.jobs.items()})
     return [job for name, job in plan.jobs.items() if name in needed]
 

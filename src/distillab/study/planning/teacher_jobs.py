@@ -16,7 +16,7 @@ from distillab.study.job_parts import (
     WeightsOrigin,
 )
 from distillab.study.planning.context import PlanContext
-from distillab.study.planning.external_teacher import input_scaling
+from distillab.study.planning.external_teacher import input_scaling, with_file
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import RecipeWriter
@@ -63,7 +63,7 @@ class TeacherJobs:
     def outputs(self, pairing: Pairing, kind: str) -> OutputsJob:
         """Return the job of the outputs of a kind of teacher."""
         streams = self.storage.streams(pairing)
-        key = pairing.outputs_key(kind), bool(streams)
+        key = pairing.outputs_key(kind, streams=bool(streams)), bool(streams)
         if key not in self._outputs:
             self._outputs[key] = self._outputs_job(pairing, kind, streaming=bool(streams))
         return self._outputs[key]
@@ -80,7 +80,7 @@ class TeacherJobs:
             images=sets.transfer_images,
             eval=sets.eval_images,
             views=views if streaming else None,
-            view_seed=context.view_seed,
+            view_seed=pairing.view_seed(streams=streaming),
             normalization=context.normalization,
             class_map=pairing.class_map if kind == "study" else None,
             top_k=context.spec.teacher.outputs.top_k if streaming else None,
@@ -103,7 +103,7 @@ class TeacherJobs:
     ) -> TeacherJob:
         taught, weights = pairing.taught(kind), None
         if kind == "study" and part.made == "given":
-            weights = self.context.spec.weights_path()
+            weights = self.context.spec.weights_path(pairing.file_number)
         init, order, views = (
             pairing.teacher_seed(f"{part.seeds_of} {what}", kind) for what in ("init", "order", "views")
         )
@@ -135,7 +135,7 @@ class TeacherJobs:
 
     def _given(self, pairing: Pairing) -> WeightsOrigin:
         """Return the study's teacher, by the content of its weights, wherever their file is."""
-        spec = self.context.spec
+        spec = with_file(self.context.spec, pairing.file_number)
         weights, classes = spec.weights_path(), spec.teacher.classes
         return WeightsOrigin(
             self.context.file_digest(weights) if weights else None,

@@ -94,7 +94,7 @@ class Workloads:
 
     def _add_teacher(self, storage: Storage, pairing: Pairing, kind: str, seen: set[Hashable]) -> None:
         chain, streams = pairing.chain(kind), bool(storage.streams(pairing))
-        teacher, outputs = pairing.teacher_key(kind), (pairing.outputs_key(kind), streams)
+        teacher, outputs = pairing.teacher_key(kind), (pairing.outputs_key(kind, streams=streams), streams)
         if teacher not in seen:
             seen.add(teacher)
             recipe = pairing.taught(kind).recipe
@@ -124,7 +124,7 @@ def _student_key(
     """Return what tells students of a pairing from all others but those of other methods."""
     source = None
     if kind != "none":
-        source = pairing.outputs_key(kind) if stored else pairing.teacher_key(kind)
+        source = pairing.outputs_key(kind, streams=True) if stored else pairing.teacher_key(kind)
     class_map = pairing.class_map if kind == "study" else None
     digests = pairing.digests(unlabelled).canonical.text
     seeds, steps = pairing.replicate.seeds, recipe.resolved.steps

@@ -34,6 +34,7 @@ from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
     DistilledFrom,
     ExternalWeights,
+    KeptCurve,
     OutputsToStore,
     RoleSets,
     StudentSpec,
@@ -124,16 +125,15 @@ class JobRunner:
             external = ExternalWeights(path, origin.classes, origin.class_map, scaling, origin.entry)
             return fixed_teacher(draft, model, sets, recipe, seeds, external=external, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
+        train = partial(train_teacher, keep=self._kept_curve, device=self.device)
         if isinstance(origin, EnsembleOrigin):
             members = [folder(name) for name in origin.members]
             return ensemble_teacher(draft, model, sets, recipe, seeds, members=members, device=self.device)
         if isinstance(origin, DistilledOrigin):
             method = MethodSpec.from_dict(origin.method, job.inputs.code)
             distilled = DistilledFrom(method, folder(origin.by), origin.class_map)
-            return train_teacher(
-                draft, model, sets, recipe, seeds, distilled=distilled, start=start, device=self.device
-            )
-        return train_teacher(draft, model, sets, recipe, seeds, start=start, device=self.device)
+            return train(draft, model, sets, recipe, seeds, distilled=distilled, start=start)
+        return train(draft, model, sets, recipe, seeds, start=start)
 
     def _outputs(self, job: OutputsJob, sets: RoleSets, draft: Path) -> OutputsRecord:
         store = self.folder.store
@@ -160,6 +160,7 @@ class JobRunner:
                 _seeds(job),
                 job.class_map,
                 initial_weights(job.start, job.id),
+                self._kept_curve,
             )
             for job in jobs
         ]
@@ -170,6 +171,15 @@ class JobRunner:
             device=self.device,
             caches=store.caches,
         )
+
+    @cached_property
+    def _kept_curve(self) -> KeptCurve:
+        """What each network keeps of its curve: an equal share of the budget, whichever jobs run first."""
+        curves = self.folder.spec.curves
+        with self.folder.ledger() as ledger:
+            tally = ledger.tally()
+        networks = sum(sum(tally.get(kind, {}).values()) for kind in ("teacher", "student"))
+        return KeptCurve(curves.test, curves.logits // max(networks, 1))
 
     # -- examples -----------------------------------------------------------------------------------------
 
@@ -190,8 +200,10 @@ class JobRunner:
             train = roles.labelled
         val, tests = roles.val, roles.eval
         if job.kind == "teacher":
-            val, tests = roles.tests_of_teacher(self.folder.dataset, train)
+            val, tests = roles.tests_of_teacher(train)
         _check_planned(job, train)
+        planned = job.eval if isinstance(job, OutputsJob) else job.sets.eval
+        tests = {name: images for name, images in tests.items() if name in planned}  # none in tuning
         sets = RoleSets(train, val, tests, self._normalize, self._task)
         return sets.without_student_transform() if job.kind == "outputs" else sets
 

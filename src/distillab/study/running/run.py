@@ -8,11 +8,14 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobFailure, JobState
 from distillab.study.run_count import RunCount
 from distillab.study.running.executors import OnProgress, executors
+from distillab.study.tuning_record import diverged_trials
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How many student runs of a study ended in which way, and what failed.
+
+    A trial of tuning that diverged is a result, and counts as done.
 
     Attributes:
         done: Runs that are done.
@@ -96,12 +99,13 @@ def outcome(folder: StudyFolder) -> Outcome:
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
         excluded = sum(cell.excluded is not None for cell in ledger.cells())
+        diverged, failures = diverged_trials(ledger), ledger.failures()
         return Outcome(
-            done=tally.get(JobState.DONE, 0),
-            failed=tally.get(JobState.FAILED, 0),
+            done=tally.get(JobState.DONE, 0) + len(diverged),
+            failed=tally.get(JobState.FAILED, 0) - len(diverged),
             excluded=excluded,
             open=sum(count for state, count in tally.items() if state.is_open),
-            failures=tuple(ledger.failures()),
+            failures=tuple(failure for failure in failures if failure.id not in diverged),
             held=tally.get(JobState.HELD, 0),
             spared=tally.get(JobState.SPARED, 0),
         )

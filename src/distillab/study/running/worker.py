@@ -23,7 +23,7 @@ from distillab.study.store import raising_disk_full
 from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
 
-IDLE_SECONDS = 0.2
+IDLE_SECONDS = 0.05
 
 
 def work(folder: StudyFolder, device: str, *, stop: Callable[[], bool]) -> None:

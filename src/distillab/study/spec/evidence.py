@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
+
+from distillab.canonical import JsonObject
+from distillab.errors import validation_error
 
 PLAIN = "ce"
 """The method of the plain student."""
+
+
+class ContrastSpec(BaseModel):
+    """Contrasts that a study declares before it is run: the gains of a method, or their differences.
+
+    Attributes:
+        method: The label of the method.
+        at: Levels by factor; the contrasts are those at these levels, by default at all.
+        difference: A factor, for differences of the gain between its levels and its reference level instead
+            of gains.
+        provenance: What the teacher learned from; by default any.
+        student: The name of the student; by default any.
+
+    Example:
+        >>> ContrastSpec(method="kd", at={"size": 25}).difference is None
+        True
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    at: Mapping[str, float | str] = Field(default_factory=dict)
+    difference: str | None = None
+    provenance: str | None = None
+    student: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
+        return {key: value for key, value in dumped(self).items() if value}
 
 
 class EvidenceSpec(BaseModel):
@@ -15,10 +58,14 @@ class EvidenceSpec(BaseModel):
         margin: Half width of the region of practical equivalence, as a fraction: 0.005 is 0.5 points.
         confidence: Confidence level of intervals.
         baselines: Methods that the others are compared with.
+        contrasts: The contrasts whose verdicts hold together; all of them if empty. The name of a method
+            stands for its gains at all levels.
 
     Example:
         >>> EvidenceSpec(margin=0.01).confidence
         0.95
+        >>> EvidenceSpec(contrasts=["kd"]).contrasts[0].method
+        'kd'
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,3 +73,27 @@ class EvidenceSpec(BaseModel):
     margin: float = Field(default=0.005, ge=0, lt=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     baselines: tuple[str, ...] = (PLAIN,)
+    contrasts: tuple[ContrastSpec, ...] = ()
+
+    @field_validator("contrasts", mode="before")
+    @classmethod
+    def _named_methods(cls, value: Any) -> Any:
+        if isinstance(value, str | Mapping):
+            value = [value]
+        if not isinstance(value, list | tuple):
+            raise ValueError("contrasts are a list of methods, or of mappings with the key method")
+        entries = [{"method": entry} if isinstance(entry, str) else entry for entry in value]
+        for entry in entries:
+            if not isinstance(entry, Mapping | ContrastSpec):
+                raise ValueError(
+                    f"{entry!r} is no contrast: write a method, or a mapping with the key method"
+                )
+        try:
+            return tuple(ContrastSpec.model_validate(entry) for entry in entries)
+        except ValidationError as error:
+            raise validation_error(error, "", ContrastSpec.model_fields) from error
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
+        """Return the values without ``contrasts`` if there are none, as studies without the key have them."""
+        return {key: value for key, value in dumped(self).items() if key != "contrasts" or value}

@@ -6,12 +6,15 @@ wrote them; these functions change their spelling (:mod:`distillab.spelling`) an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from distillab.canonical import JsonObject
 from distillab.config import american_settings, canonical_settings
-from distillab.factors import factors
+from distillab.factors import Factor, factors
 from distillab.methods import methods
 from distillab.modalities.views.written import american_names, canonical_names
 from distillab.sources import Source
@@ -108,3 +111,18 @@ def american_student(student: str | JsonObject) -> str | dict[str, object]:
 def american_source(source: Source, entry: JsonObject) -> dict[str, object]:
     """Return the entry of a source in American spelling."""
     return american_settings(type(source), entry)
+
+
+def with_paths(entry: Any, factor: Factor) -> Any:
+    """Return a factor's entry with absolute paths."""
+    if not isinstance(entry, Mapping):
+        return entry
+    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
+
+
+def leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
+    """Delete default values of keys that are younger than some studies, which thus keep their identity."""
+    for key in young:
+        default = type(model).model_fields[key].get_default(call_default_factory=True)
+        if getattr(model, key) == default:
+            del values[key]

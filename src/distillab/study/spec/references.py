@@ -105,8 +105,9 @@ def _check_network(key: str, name: str) -> None:
 
 def _files(spec: StudySpec) -> Iterator[tuple[str, Path]]:
     """Go through the files, other than data, that a study names, each with its key."""
-    if (weights := spec.weights_path()) is not None:
-        yield "teacher.weights", weights
+    for number in range(len(spec.teacher.files)):
+        if (weights := spec.weights_path(number)) is not None:
+            yield "teacher.weights", weights
     yield from (("students.weights", entry.weights) for entry in spec.student_entries if entry.weights)
     for levels in spec.factor_levels():
         for factor in levels:

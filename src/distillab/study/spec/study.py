@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     Field,
@@ -26,6 +25,8 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.contrasts import check_contrasts
+from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
@@ -37,11 +38,15 @@ from distillab.study.spec.forms import (
     canonical_factor,
     canonical_method,
     canonical_recipe,
+    leave_out,
+    with_paths,
 )
 from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
-from distillab.study.spec.study_yaml import load_study_yaml
+from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
+from distillab.study.spec.tuning import TuneSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -62,13 +67,18 @@ class StudySpec(PublicConfig):
         methods: The methods. The plain student (method ``ce``) is always among them.
         factors: For each factor its levels, or a mapping of ``levels`` and settings.
         seeds: Seeds of the replicates: their number, a list, or a :class:`SeedRange`. A seed decides
-            everything that is random in a replicate: subsets, noise, initial weights, order.
-        seed: Seed of the study, which decides the views and the ``full`` teachers.
+            everything that is random in a replicate: subsets, noise, initial weights, order, views, the
+            train/val split.
+        seed: Seed of the study, which decides the ``full`` teachers, and what seeds share.
+        draws: Whether views and the train/val split are drawn by seed or shared. They are shared by default
+            if the order is.
         order: ``seed`` if each replicate goes through the examples in an order of its own, ``shared`` if all
             do so in the same order.
         threads: Compute threads of a worker.
         recipe: How networks are trained.
+        curves: What is kept of networks while they train.
         evidence: How conclusions are drawn.
+        tune: The settings that are tried for every method before methods are compared; None for none.
 
     Raises:
         ValueError: A key or value is not accepted.
@@ -91,14 +101,25 @@ class StudySpec(PublicConfig):
     students: tuple[str | StudentEntry, ...] = Field(min_length=1)
     methods: tuple[str | JsonObject, ...] = Field(min_length=1)
     factors: JsonObject = Field(default_factory=dict)
-    seeds: tuple[int, ...] | SeedRange = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] | SeedRange = tuple(range(10))
     seed: int = 0
+    draws: Draws = Draws()
     order: Literal["seed", "shared"] = "seed"
     threads: int | Literal["auto"] = "auto"
     recipe: Recipe = Recipe()
+    curves: CurvesSpec = CurvesSpec()
     evidence: EvidenceSpec = EvidenceSpec()
+    tune: TuneSpec | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shared_order_shares_draws(cls, values: Any) -> Any:
+        """Let seeds that share their order share views and split as well, unless ``draws`` is stated."""
+        if isinstance(values, Mapping) and values.get("order") == "shared" and "draws" not in values:
+            return {**values, "draws": SHARED_DRAWS}
+        return values
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -195,14 +216,19 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
+    def turns(self) -> SeedTurns:
+        """Which teacher and which split each seed has."""
+        replicates, full = self.teacher.replicates, "full" in self.teacher.provenance
+        return SeedTurns(self.seed_list, replicates if full else "each", self.draws.split)
+
+    @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at the interim analyses of sequential stopping; empty without it."""
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
 
     @property
     def worker_threads(self) -> int:
-        """Compute threads of a worker. ``auto`` is one: one process per core is faster than threads that wait
-        for each other, and all workers give the same numbers."""
+        """Compute threads of a worker; ``auto`` is one, since threads would wait for each other."""
         return 1 if self.threads == "auto" else self.threads
 
     @property
@@ -246,7 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        return specs
+        return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""
@@ -259,9 +285,10 @@ class StudySpec(PublicConfig):
         except ValidationError as error:
             raise validation_error(error, "teacher.recipe", Recipe.model_fields) from error
 
-    def weights_path(self) -> Path | None:
-        """Return the path of the external teacher's weights, or None."""
-        return None if self.teacher.weights is None else located(self._base / self.teacher.weights)
+    def weights_path(self, number: int = 0) -> Path | None:
+        """Return the path of the weights of one of the external teachers, or None."""
+        files = self.teacher.files
+        return located(self._base / files[number]) if files else None
 
     def written(self) -> JsonObject:
         """Return :meth:`canonical` with keys in American spelling, as ``DIR/study.yaml`` contains it."""
@@ -272,6 +299,7 @@ class StudySpec(PublicConfig):
         if others:
             values["others"] = others
         return values | {
+            "draws": self.draws.model_dump(mode="json"),
             "data": american_source(self.source(), values["data"]),
             "teacher": american_teacher(values["teacher"]),
             "students": [american_student(entry) for entry in values["students"]],
@@ -285,18 +313,20 @@ class StudySpec(PublicConfig):
         values["data"] = self.source().entry()
         values["others"] = {name: source.entry() for name, source in self.other_sources().items()}
         values["factors"] = {
-            levels[0].name: _with_paths(self.factors[levels[0].name], levels[0])
+            levels[0].name: with_paths(self.factors[levels[0].name], levels[0])
             for levels in self.factor_levels()
         }
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        _leave_out(values, self, ("task", "order", "threads", "others"))
-        _leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
-        _leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
+        leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
+        leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
+        if self.draws == SHARED_DRAWS:  # as in all studies before the key
+            del values["draws"]
         if self.teacher.models:
             del values["teacher"]["model"]
-        if self.teacher.weights is not None:
-            values["teacher"]["weights"] = str(self.weights_path())
+        if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
+            values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
 
     def _placed(self, entry: Any) -> Any:
@@ -307,25 +337,9 @@ class StudySpec(PublicConfig):
 
     @property
     def identity(self) -> str:
-        """Content address of everything but the name, the notes and the evidence: two files with the same
-        identity are the same study."""
-        values = {k: v for k, v in self.canonical().items() if k not in ("study", "notes", "evidence")}
-        return spec_id(portable(values))
-
-
-def _with_paths(entry: Any, factor: Factor) -> Any:
-    """Return a factor's entry with absolute paths."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {**entry, **{key: str(value) for key, value in factor if isinstance(value, Path)}}
-
-
-def _leave_out(values: MutableMapping[str, object], model: BaseModel, young: tuple[str, ...]) -> None:
-    """Delete default values of keys that are younger than some studies, which thus keep their identity."""
-    for key in young:
-        default = type(model).model_fields[key].get_default(call_default_factory=True)
-        if getattr(model, key) == default:
-            del values[key]
+        """Content address of all that can change a number: files with the same identity are one study."""
+        unrelated = ("study", "notes", "curves", "evidence")
+        return spec_id(portable({k: v for k, v in self.canonical().items() if k not in unrelated}))
 
 
 def parse_study(values: Any, base: Path, where: str) -> StudySpec:
@@ -353,6 +367,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        check_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:
@@ -362,7 +377,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
-    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "evidence": EvidenceSpec}
+    nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
@@ -381,16 +397,4 @@ def read_study(path: Path) -> StudySpec:
         Traceback (most recent call last):
         distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
-    try:
-        values = load_study_yaml(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
-    return parse_study(expand_environment(values, str(path)), path.resolve().parent, str(path))
+    return parse_study(expand_environment(read_study_yaml(path), str(path)), path.resolve().parent, str(path))

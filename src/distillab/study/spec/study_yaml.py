@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from distillab.errors import RequestError
 
 _TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -20,7 +23,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
 
     YAML reads ``yes``, ``off`` and ``null`` as truth values and nothing, and ``007`` and ``1.0`` as numbers.
     Where they are names of classes, columns or splits, they are kept as texts: ``classes: [yes, no]``,
-    ``class_map: {1: 01}``, ``label: 2019``.
+    ``class_map: {1: 01}``, ``label: 2019``. So are the keys of ``tune``, of which one is ``on``.
 
     Args:
         text: A text in YAML.
@@ -46,6 +49,32 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         loader.dispose()
 
 
+def read_study_yaml(path: Path) -> Any:
+    """Return the values of a study file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RequestError: The file is missing, or is no text in YAML.
+
+    Example:
+        >>> read_study_yaml(Path("missing.yaml"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
+    """
+    try:
+        return load_study_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
+
+
 def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]]) -> None:
     """Mark the scalars below a node that are names as texts, given the keys on the way to it."""
     if (id(node), keys) in seen:  # an alias
@@ -54,7 +83,7 @@ def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tup
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
-                if keys and keys[-1] in ("class_map", "class_names"):
+                if keys and (keys[-1] in ("class_map", "class_names") or keys == ("tune",)):
                     _keep(key)
                 _keep_names(value, (*keys, key.value), seen)
     elif isinstance(node, yaml.SequenceNode):

@@ -19,6 +19,7 @@ from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.models import Combine, ensemble_name
 from distillab.models.stems import with_original_stem
+from distillab.study.spec.draws import Replicates
 from distillab.study.spec.storage_budget import StoredOutputs
 
 Provenance = Literal["same", "full", "external"]
@@ -61,9 +62,10 @@ class TeacherSpec(PublicConfig):
         generations: How often the student's architecture is distilled by a method, each time from the
             generation before. Only the last generation is a student of the study.
         provenance: What the teacher learned from. ``full``: the full training set without factors, one
-            network per study. ``same``: the manipulated transfer set, one network per condition and seed.
-            ``external``: it has given ``weights``, and is the default with them.
+            network per seed, or fewer (``replicates``). ``same``: the manipulated transfer set, one network
+            per condition and seed. ``external``: it has given ``weights``, and is the default with them.
         weights: The weights of an external teacher: a file of safetensors, or one that ``torch.save`` wrote.
+            Of several files, each holds a teacher of its own; seeds use them in turn.
         entry: The entry or prefix in the file, such as ``ema``, if several fit the network.
         stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
             takes the one that the weights fit.
@@ -75,8 +77,9 @@ class TeacherSpec(PublicConfig):
             network.
         recipe: Keys that replace those of the study's recipe, for all teachers, or by provenance
             (``{full: {steps: 5000}, same: {steps: 600}}``).
-        replicates: How many ``full`` teachers are trained. Replicates use them in turn, so that intervals
-            include the variation between teachers.
+        replicates: How many ``full`` teachers are trained: ``each`` for one per seed, or a number, which the
+            seeds use in turn. ``auto`` is ``each`` if training them costs no more than training the students,
+            else at least three.
         outputs: Which outputs are stored.
         classes: The classes of an external teacher, in the order of its logits, if they are not the data's.
         class_map: The data's names of the teacher's classes, where the names differ.
@@ -97,14 +100,14 @@ class TeacherSpec(PublicConfig):
     assistants: tuple[str, ...] = ()
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
-    weights: Path | None = None
+    weights: Path | tuple[Path, ...] | None = None
     entry: str = ""
     stem: Literal["auto", "fitted", "original"] = "auto"
     at_chance: Literal["stop", "continue"] = "stop"
     normalisation: ExternalStatistics | None = None
     pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
-    replicates: int = Field(default=1, ge=1)
+    replicates: Replicates = "auto"
     outputs: StoredOutputs = StoredOutputs()
     classes: tuple[str, ...] = ()
     class_map: dict[str, str] = Field(default_factory=dict)
@@ -116,6 +119,15 @@ class TeacherSpec(PublicConfig):
         if isinstance(values, Mapping) and values.get("weights") and "provenance" not in values:
             return {**values, "provenance": ["external"]}
         return values
+
+    @field_validator("weights")
+    @classmethod
+    def _each_file_once(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
+        if not isinstance(value, tuple):
+            return value
+        if not value or len(set(value)) < len(value):
+            raise ValueError("weights are one file, or a list that names each file once")
+        return value if len(value) > 1 else value[0]
 
     @field_validator("classes", "class_map", mode="before")
     @classmethod
@@ -169,6 +181,13 @@ class TeacherSpec(PublicConfig):
         return self
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of weights, one teacher each."""
+        if self.weights is None:
+            return ()
+        return self.weights if isinstance(self.weights, tuple) else (self.weights,)
+
+    @property
     def whole(self) -> str:
         """The first network of the chain, or the ensemble that is first."""
         parts = [self._with_stem(name) for name in self.models or (self.model,)]
@@ -192,6 +211,15 @@ class TeacherSpec(PublicConfig):
         """The name of the teacher in tables: ``resnet56 > resnet20`` with an assistant."""
         first = f"{self.whole}(pretrained)" if self.pretrained else self.whole
         return " > ".join([first, *self.assistants])
+
+    @field_validator("replicates", mode="before")
+    @classmethod
+    def _number_or_each(cls, value: Any) -> Any:
+        # Not as branches of the union, so that an error is one line.
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if value not in ("each", "auto") and not (number and value >= 1):
+            raise ValueError(f"{value!r} is not accepted: a number of at least 1, `each` or `auto`")
+        return value
 
     @field_validator("recipe")
     @classmethod

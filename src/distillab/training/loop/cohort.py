@@ -15,7 +15,7 @@ from distillab.modalities import Normalization
 from distillab.models import Outputs
 from distillab.training.batches import TrainingBatch, training_batches
 from distillab.training.loop.member import CohortMember
-from distillab.training.loop.member_training import MemberTraining
+from distillab.training.loop.member_training import MemberTraining, PointCallback
 from distillab.training.loop.phases import Phases
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.numerics.device import deterministic
@@ -73,6 +73,7 @@ def train_cohort(
     device: torch.device,
     teacher: TeacherFeed | None = None,
     on_step: StepCallback | None = None,
+    on_points: Sequence[PointCallback | None] = (),
 ) -> list[TrainedNetwork | DivergenceError]:
     """Train networks in step on one stream: each batch is rendered once and goes through the teacher once.
 
@@ -85,6 +86,7 @@ def train_cohort(
         device: Where they are trained.
         teacher: Gives the teacher's outputs for each batch.
         on_step: Called after each step.
+        on_points: For each member, what is called after each point of its validation curve; empty for none.
 
     Returns:
         The result of each member, in order: a trained network, or the error of one that diverged.
@@ -109,9 +111,12 @@ def train_cohort(
         [1]
     """
     first = _check_shared(members)
-    trainings = [MemberTraining(member, normalize, device) for member in members]
     diverged: dict[int, DivergenceError] = {}
     shared = Phases(device)
+    trainings = [
+        MemberTraining(member, normalize, device, shared=shared, members=len(members), on_point=on_point)
+        for member, on_point in zip(members, on_points or [None] * len(members), strict=True)
+    ]
     seeds = first.seeds
     with deterministic(device, seeds.order):
         batches = training_batches(
@@ -125,7 +130,7 @@ def train_cohort(
                 on_step(batch.index)
             if len(diverged) == len(trainings):
                 break
-    return [diverged.get(place) or each.result(shared, len(members)) for place, each in enumerate(trainings)]
+    return [diverged.get(place) or each.result() for place, each in enumerate(trainings)]
 
 
 def _step(

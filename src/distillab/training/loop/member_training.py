@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillab.data.examples import Indices
 from distillab.methods import Batch, Mixed
@@ -24,8 +25,12 @@ from distillab.training.loop.results import TrainedNetwork
 from distillab.training.loop.running_means import RunningMeans
 from distillab.training.loop.validation import Validation
 from distillab.training.numerics.config import compile_call, to_memory_format
-from distillab.training.numerics.device import autocast
+from distillab.training.numerics.device import autocast, compute_clock
 from distillab.training.teachers.ensembles import weight_by_correctness
+
+PointCallback = Callable[[nn.Module, int], None]
+"""Called after each point of the validation curve with the network and the epoch, from 1. It must leave the
+network's weights as they are; its time is not counted as training."""
 
 
 class MemberTraining:
@@ -35,14 +40,29 @@ class MemberTraining:
         member: What it is trained from.
         normalize: The normalization that all networks of the study share.
         device: Where it is trained.
+        shared: The times of the work that the cohort does once for all members.
+        members: The number of members that share them.
+        on_point: Called after each point of the validation curve.
 
     Raises:
         RequestError: The network cannot be built for these examples, or the method cannot serve the pair.
     """
 
-    def __init__(self, member: CohortMember, normalize: Normalization, device: torch.device) -> None:
+    def __init__(
+        self,
+        member: CohortMember,
+        normalize: Normalization,
+        device: torch.device,
+        *,
+        shared: Phases | None = None,
+        members: int = 1,
+        on_point: PointCallback | None = None,
+    ) -> None:
+        clock = compute_clock(device)
+        started = clock()
         self.member, self.phases = member, Phases(device)
-        self._device = device
+        self._shared, self._members = shared or Phases(device), members
+        self._device, self._on_point = device, on_point
         self._network, self._method, info = build_member(member, device)
         self._optimizer = Optimizer([self._network, self._method], member.recipe)
         self._tapped = TappedModel(self._network, member.method.needs, info.taps)
@@ -51,6 +71,7 @@ class MemberTraining:
         self._means = RunningMeans()
         self._validation = Validation(member, normalize, device)
         self._network.train()
+        self._building = clock() - started
 
     def step(self, batch: TrainingBatch, teacher: Outputs | None) -> None:
         """Do one optimization step.
@@ -79,15 +100,10 @@ class MemberTraining:
         """Remove the hooks from the network."""
         self._tapped.close()
 
-    def result(self, shared: Phases, members: int) -> TrainedNetwork:
-        """Return the trained network.
-
-        Args:
-            shared: The times of the work that the cohort did once for all members.
-            members: The number of members that share them.
-        """
+    def result(self) -> TrainedNetwork:
+        """Return the trained network."""
         self.close()
-        self.phases.add(shared, 1 / members)
+        self.phases.add(self._shared, 1 / self._members)
         model = self._method.finished(self._network)
         return TrainedNetwork(
             model,
@@ -97,6 +113,7 @@ class MemberTraining:
             tuple(self._validation.curve),
             seconds=self.phases.total,
             phases={str(name): seconds for name, seconds in self.phases.seconds.items()},
+            building=self._building,
         )
 
     def _loss_terms(self, batch: TrainingBatch, teacher: Outputs | None) -> dict[str, Tensor]:
@@ -136,4 +153,13 @@ class MemberTraining:
             self._means.check_finite(epoch, steps)
         if epoch in self.member.recipe.val_epochs:
             with self.phases.timed("evaluation"):
-                self._validation.add(self._network, epoch, self._means.take())
+                self._validation.add(self._network, epoch, self._means.take(), step=steps)
+            self._validation.note_seconds(self.phases.total + self._shared.total / self._members)
+            if self._on_point:
+                self._show_point(self._on_point, epoch)
+
+    def _show_point(self, on_point: PointCallback, epoch: int) -> None:
+        """Show the network to a watcher, which moves neither its mode nor the random numbers of training."""
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            on_point(self._network, epoch)

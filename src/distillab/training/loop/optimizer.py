@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 
 import torch
@@ -49,10 +50,30 @@ class Optimizer:
         self._optimizer.step()
 
 
+# torch's optimizers import its compiler, which takes more than a second, in decorators that only matter where
+# optimizers are compiled. Only forward passes are compiled here, so the methods are used without decorators.
+
+
+class _SGD(torch.optim.SGD):
+    """torch's SGD, which does not import the compiler."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class _AdamW(torch.optim.AdamW):
+    """torch's AdamW, which does not import the compiler."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 def _torch_optimizer(parameters: list[nn.Parameter], recipe: ResolvedRecipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    return torch.optim.SGD(
+        return _AdamW(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return _SGD(
         parameters,
         lr=recipe.lr,
         momentum=recipe.momentum,

@@ -32,6 +32,7 @@ class TrainedNetwork:
         curve: The validation curve.
         seconds: Seconds of training, including its share of the work that a cohort does once.
         phases: The same seconds by phase.
+        building: Seconds that building the network and its method took.
 
     Example:
         >>> import torch
@@ -47,3 +48,4 @@ class TrainedNetwork:
     curve: tuple[EpochRecord, ...]
     seconds: float
     phases: dict[str, float]
+    building: float = 0.0

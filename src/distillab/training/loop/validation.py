@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -32,23 +33,28 @@ class Validation:
         self._best_score = -math.inf
         self._member, self._normalize, self._device = member, normalize, device
 
-    def add(self, network: nn.Module, epoch: int, losses: dict[str, float]) -> None:
+    def add(self, network: nn.Module, epoch: int, losses: dict[str, float], *, step: int) -> None:
         """Add a point to the curve.
 
         Args:
             network: The network after the epoch.
             epoch: The epoch, from 1.
             losses: Mean of each loss term since the last point.
+            step: Steps until now.
 
         Raises:
             DivergenceError: An output of the network is not finite.
         """
         score = self._score(network, epoch)
-        self.curve.append(EpochRecord(epoch, losses, score))
+        self.curve.append(EpochRecord(epoch, losses, score, step))
         # Ties go to the later epoch: it has seen more data at no loss on the validation set.
         if not score < self._best_score:
             self._best_score, self.selected_epoch = score, epoch
             self.selected = snapshot(network)
+
+    def note_seconds(self, seconds: float) -> None:
+        """Enter the seconds of training until the last point, its own evaluation included."""
+        self.curve[-1] = replace(self.curve[-1], seconds=seconds)
 
     def _score(self, network: nn.Module, epoch: int) -> float:
         # The very last step can ruin the weights without a loss that would show it, so outputs are checked.

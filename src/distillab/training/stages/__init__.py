@@ -4,7 +4,7 @@ Each stage reads examples and files and writes a folder; none knows of studies o
 """
 
 from distillab.training.stages.outputs import OutputsToStore, open_teacher, teacher_outputs
-from distillab.training.stages.roles import RoleSets, StudentSpec
+from distillab.training.stages.roles import KeptCurve, RoleSets, StudentSpec
 from distillab.training.stages.students import train_student, train_students
 from distillab.training.stages.teachers import (
     DistilledFrom,
@@ -17,6 +17,7 @@ from distillab.training.stages.teachers import (
 __all__ = [
     "DistilledFrom",
     "ExternalWeights",
+    "KeptCurve",
     "OutputsToStore",
     "RoleSets",
     "StudentSpec",

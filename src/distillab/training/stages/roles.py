@@ -53,6 +53,25 @@ class RoleSets:
         )
 
 
+@dataclass(frozen=True)
+class KeptCurve:
+    """What is kept of a network at each point of its validation curve, beside its score on val.
+
+    Nothing of it is read by training, by the selection of weights or by a rule that stops a study.
+
+    Attributes:
+        test: Whether the network is evaluated on the test sets.
+        logit_bytes: How many bytes of logits for the test examples are kept at most, per network.
+
+    Example:
+        >>> KeptCurve(test=True, logit_bytes=10**6).test
+        True
+    """
+
+    test: bool = False
+    logit_bytes: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class StudentSpec:
     """What a student is trained from.
@@ -66,6 +85,7 @@ class StudentSpec:
         seeds: Its seeds.
         class_map: Its class of each of its teacher's classes, if they differ.
         start: The trained weights that it starts from; None for random ones.
+        keep: What is kept of it at each point of its validation curve.
 
     Example:
         >>> import numpy as np
@@ -90,3 +110,4 @@ class StudentSpec:
     seeds: Seeds
     class_map: ClassMap | None = None
     start: InitialWeights | None = None
+    keep: KeptCurve = KeptCurve()

@@ -15,6 +15,7 @@ from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import StepCallback, train_cohort
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
+from distillab.training.stages.curves import TestCurve
 from distillab.training.stages.outputs import (
     CacheReference,
     inspect_teacher,
@@ -81,20 +82,29 @@ def train_students(
     teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
     members = [_member(student, teacher) for student in students]
     feed = teacher.feed if teacher else None
-    results = train_cohort(members, students[0].sets.normalize, device=device, teacher=feed, on_step=on_step)
-    return _write_results(students, results, teacher, device, keep_selected)
+    curves = [TestCurve(student, device) if student.keep.test else None for student in students]
+    results = train_cohort(
+        members,
+        students[0].sets.normalize,
+        device=device,
+        teacher=feed,
+        on_step=on_step,
+        on_points=[curve.add if curve else None for curve in curves],
+    )
+    return _write_results(students, results, curves, teacher, device, keep_selected)
 
 
 def _write_results(
     students: Sequence[StudentSpec],
     results: Sequence[TrainedNetwork | DivergenceError],
+    curves: Sequence[TestCurve | None],
     teacher: _OpenTeacher | None,
     device: torch.device,
     keep_selected: bool,
 ) -> list[RunRecord | DivergenceError]:
     records: list[RunRecord | DivergenceError] = []
     live = teacher is not None and teacher.is_live
-    for student, trained in zip(students, results, strict=True):
+    for student, trained, curve in zip(students, results, curves, strict=True):
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
@@ -104,6 +114,7 @@ def _write_results(
             trained,
             device,
             keep_selected=keep_selected,
+            curve=curve,
             teacher_images=seen if teacher else 0,
             teacher_forwards=seen if live else 0,
             cohort=len(students),

@@ -20,7 +20,7 @@ from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.roles import RoleSets, StudentSpec
+from distillab.training.stages.roles import KeptCurve, RoleSets, StudentSpec
 from distillab.training.stages.students import train_student
 from distillab.training.stages.trained import write_trained
 from distillab.training.teachers.ensembles import member_weights
@@ -79,6 +79,7 @@ def train_teacher(
     device: torch.device,
     distilled: DistilledFrom | None = None,
     start: InitialWeights | None = None,
+    keep: KeptCurve | None = None,
     on_step: StepCallback | None = None,
 ) -> RunRecord:
     """Train a teacher on ``sets.train`` and write its weights, logits and record.
@@ -95,6 +96,7 @@ def train_teacher(
         device: Where it is trained.
         distilled: How it is itself distilled; None to learn from labels alone.
         start: The trained weights that it starts from; None for random ones.
+        keep: What is kept of it at each point of its validation curve.
         on_step: Called after each step.
 
     Raises:
@@ -117,7 +119,7 @@ def train_teacher(
     method = distilled.method if distilled else parse_method("ce", "teacher")
     class_map = distilled.class_map if distilled else None
     return train_student(
-        StudentSpec(folder, model, method, sets, recipe, seeds, class_map, start),
+        StudentSpec(folder, model, method, sets, recipe, seeds, class_map, start, keep or KeptCurve()),
         outputs_folder=None,
         teacher_folder=distilled.teacher if distilled else None,
         device=device,

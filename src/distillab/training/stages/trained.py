@@ -23,7 +23,9 @@ from distillab.models import InputSpec, count_macs, count_parameters, stem_chang
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import predict
 from distillab.training.loop.results import TrainedNetwork
+from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
+from distillab.training.stages.curves import TestCurve
 from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -34,6 +36,7 @@ def write_trained(
     device: torch.device,
     *,
     keep_selected: bool,
+    curve: TestCurve | None = None,
     as_teacher: ClassMap | None = None,
     inputs: Mapping[str, Sequence[float]] | None = None,
     teacher_images: int = 0,
@@ -42,11 +45,14 @@ def write_trained(
 ) -> RunRecord:
     """Evaluate a network on each test set and write weights, logits and record into the student's folder.
 
+    Without test sets, as in tuning, the logits are those for the validation set.
+
     Args:
         student: What it was trained from.
         trained: The network.
         device: Where it is evaluated.
         keep_selected: Whether the selected weights are evaluated and written as well.
+        curve: Its curve on the test sets, if one was taken.
         as_teacher: The data's class of each of the network's classes, if they differ.
         inputs: Entered in the record, like the arguments below (:class:`~distillab.artefacts.RunRecord`);
             those of the weights that the student started from, if it did.
@@ -55,12 +61,16 @@ def write_trained(
         cohort: Entered in the record.
     """
     sets, recipe, network = student.sets, student.recipe, trained.model
-    logits = _write_logits(student, trained, device, keep_selected)
+    overhead = {"building": trained.building}
+    logits = _write_logits(student, trained, device, keep_selected, overhead)
+    if curve:
+        curve.write(student.folder)
+        overhead["test_curve"] = curve.seconds
     start = student.start
     scaling = start.inputs if start else inputs
     record = RunRecord(
         model=student.model,
-        classes=logits[f"{next(iter(sets.eval))}.last"].shape[1],
+        classes=next(iter(logits.values())).shape[1],
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
@@ -68,9 +78,10 @@ def write_trained(
         steps=recipe.steps if trained.curve else 0,
         n_train=int(sets.train.labelled.sum()),
         selected_epoch=trained.selected_epoch,
-        curve=trained.curve,
+        curve=curve.on(trained.curve) if curve else trained.curve,
         seconds=trained.seconds,
         phases=trained.phases,
+        overhead=overhead,
         tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
         accuracy={
             name: sets.task.score(
@@ -106,27 +117,45 @@ def _normalization(
 
 
 def _write_logits(
-    student: StudentSpec, trained: TrainedNetwork, device: torch.device, keep_selected: bool
+    student: StudentSpec,
+    trained: TrainedNetwork,
+    device: torch.device,
+    keep_selected: bool,
+    seconds: dict[str, float],
 ) -> dict[str, StoredLogits]:
-    """Write the weights and their logits for each test set, and return the logits."""
+    """Write the weights and their logits for each test set, and return the logits.
+
+    Args:
+        student: What the network was trained from.
+        trained: The network.
+        device: Where it is evaluated.
+        keep_selected: Whether the selected weights are evaluated and written as well.
+        seconds: The times of ``testing`` and ``writing`` are entered here.
+    """
     folder, sets, recipe, network = student.folder, student.sets, student.recipe, trained.model
+    clock = compute_clock(device)
+    started = clock()
     logits = _test(network, sets, recipe, device, "last")
+    same = same_state(trained.last, trained.selected)
+    if keep_selected and same:
+        logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
+    elif keep_selected:
+        network.load_state_dict(trained.selected)
+        logits |= _test(network, sets, recipe, device, "selected")
+    tested = clock()
     save_state(trained.last, folder / WEIGHTS)
-    if keep_selected:
-        if same_state(trained.last, trained.selected):
-            logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
-        else:
-            save_state(trained.selected, folder / SELECTED_WEIGHTS)
-            network.load_state_dict(trained.selected)
-            logits |= _test(network, sets, recipe, device, "selected")
+    if keep_selected and not same:
+        save_state(trained.selected, folder / SELECTED_WEIGHTS)
     save_logits(logits, folder / LOGITS)
+    seconds |= {"testing": tested - started, "writing": clock() - tested}
     return logits
 
 
 def _test(
     network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
 ) -> dict[str, StoredLogits]:
-    thresholds = {VAL: sets.val} if sets.task.has_thresholds and len(sets.val) else {}
+    wanted = sets.task.has_thresholds or not sets.eval
+    thresholds = {VAL: sets.val} if wanted and len(sets.val) else {}
     return {
         f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
         for name, images in {**thresholds, **sets.eval}.items()

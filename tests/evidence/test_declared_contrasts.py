@@ -1,0 +1,199 @@
+"""Declared contrasts: the family of a study's verdicts is what it declares, gains and differences alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distillab.errors import RequestError
+from distillab.evidence.answer import Answer, summarize
+from distillab.evidence.conclusions import Conclusions, compute_conclusions, reference_levels
+from distillab.evidence.families import EXPLORATORY
+from distillab.evidence.pairs import Row
+from distillab.factors import factors, parse_factors
+from distillab.study.spec.evidence import EvidenceSpec
+from distillab.study.spec.study import StudySpec, parse_study
+from distillab.tasks import Classification
+
+TASK = Classification()
+GAINS = {"kd": {0.0: 0.03, 0.4: 0.12}, "dkd": {0.0: 0.02, 0.4: 0.02}}
+
+
+def rows(**gains: dict[float, float]) -> list[Row]:
+    rng = np.random.default_rng(0)
+    found = []
+    for level in (0.0, 0.4):
+        for method, gain in {"ce": {0.0: 0.0, 0.4: 0.0}, **(gains or GAINS)}.items():
+            for seed in range(8):
+                row = {"run_id": f"{method} {level} {seed}", "method": method, "seed": seed}
+                row |= {"factor.label_noise": level, "status": "done", "provenance": "full", "student": "s"}
+                found.append(row | {"accuracy": 0.6 + gain[level] + rng.normal(0, 0.004)})
+    return found
+
+
+def concluded(*contrasts: Any, of: list[Row] | None = None) -> Conclusions:
+    return compute_conclusions(of or rows(), TASK, EvidenceSpec(contrasts=list(contrasts)))
+
+
+def families(found: Conclusions) -> dict[str, list[tuple[str, Any]]]:
+    """Return the (method, level) of the rows in a family and of those outside, by table."""
+    names: dict[str, list[tuple[str, Any]]] = {"gains": [], "differences": [], "exploratory": []}
+    for kind, table in (("gains", found.effects), ("differences", found.level_effects)):
+        for row in table:
+            exploratory = row["undecided_because"] == EXPLORATORY
+            names["exploratory" if exploratory else kind].append((row["method"], row["factor.label_noise"]))
+    return names
+
+
+def test_without_declaration_gains_and_differences_are_two_families() -> None:
+    found = concluded()
+    assert {row["n_tests"] for row in found.effects} == {4}
+    assert {row["n_tests"] for row in found.level_effects} == {2}
+    assert families(found)["exploratory"] == []
+
+
+@pytest.mark.parametrize(
+    ("contrast", "gains", "differences"),
+    [
+        ("kd", [("kd", 0.0), ("kd", 0.4)], []),
+        ({"method": "kd", "at": {"label_noise": 0.4}}, [("kd", 0.4)], []),
+        ({"method": "kd", "difference": "label_noise"}, [], [("kd", 0.4)]),
+        ({"method": "kd", "difference": "label_noise", "at": {"label_noise": 0.4}}, [], [("kd", 0.4)]),
+        ({"method": "kd", "provenance": "full", "student": "s"}, [("kd", 0.0), ("kd", 0.4)], []),
+        ({"method": "kd", "provenance": "same"}, [], []),
+    ],
+)
+def test_a_contrast_declares_gains_or_differences(
+    contrast: Any, gains: list[tuple[str, float]], differences: list[tuple[str, float]]
+) -> None:
+    found = concluded(contrast)
+    named = families(found)
+    assert (named["gains"], named["differences"]) == (gains, differences)
+    for row in [*found.effects, *found.level_effects]:
+        if row["undecided_because"] == EXPLORATORY:
+            assert (row["verdict_family"], row["p_adjusted"], row["n_tests"]) == ("undecided", None, None)
+            assert row["p_value"] is not None
+        else:
+            assert row["n_tests"] == len(gains) + len(differences)
+
+
+def test_declared_gains_and_differences_are_corrected_together() -> None:
+    found = concluded("kd", {"method": "kd", "difference": "label_noise"})
+    declared = [row for row in [*found.effects, *found.level_effects] if row["n_tests"]]
+    assert [row["n_tests"] for row in declared] == [3, 3, 3]
+    assert [row["verdict_family"] for row in declared] == ["helps", "helps", "larger"]
+
+
+def answer(found: Conclusions) -> Answer:
+    return summarize(found.effects, TASK, level_effects=found.level_effects)
+
+
+def test_headline_counts_declared_gains_alone() -> None:
+    found = answer(concluded("kd"))
+    assert (found.decided, found.undecided) == (2, 0)
+    assert "dkd" not in found.headline
+    assert any("2 gains are exploratory" in sentence for sentence in found.caveats)
+
+
+def test_headline_is_the_difference_if_only_differences_are_declared() -> None:
+    found = answer(concluded({"method": "kd", "difference": "label_noise"}))
+    assert found.headline == found.differences[0]
+    assert found.headline.startswith("The gain of kd at label noise 0.4 is 9")
+    assert "points larger than at 0 [" in found.headline
+
+
+def test_first_screen_has_one_sentence_per_method() -> None:
+    found = answer(concluded())
+    assert [sentence.split(" at ")[0] for sentence in found.differences] == [
+        "The gain of kd",
+        "Whether the gain of dkd differs between label noise 0.4 and 0 is undecided: "
+        + found.differences[1].split(": ")[1],
+    ]
+
+
+# --- the study file ---------------------------------------------------------------------------------------
+
+
+def study(contrasts: Any, **other: Any) -> StudySpec:
+    values = {"study": "tiny", "data": {"source": "digits"}, "teacher": {"model": "resnet8"}}
+    values |= {"students": "resnet8", "methods": ["kd"], "factors": {"size": [10, 50]}}
+    evidence = {} if contrasts is None else {"contrasts": contrasts}
+    return parse_study(values | {"evidence": evidence} | other, Path(), "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "message"),
+    [
+        (["dkd"], "evidence.contrasts: unknown method 'dkd', did you mean 'kd'? (allowed: kd)"),
+        (["ce"], "evidence.contrasts: unknown method 'ce'"),
+        ([{"method": "kd", "at": {"size": 11}}], "evidence.contrasts.at.size: size has no level 11"),
+        ([{"method": "kd", "at": {"sise": 10}}], "evidence.contrasts.at: unknown factor 'sise'"),
+        ([{"method": "kd", "difference": "noise"}], "evidence.contrasts.difference: unknown factor 'noise'"),
+        ([{"method": "kd", "provenance": "external"}], "unknown provenance 'external'"),
+        ([{"method": "kd", "student": "resnet20"}], "unknown student 'resnet20'"),
+        ([{"at": {"size": 10}}], "evidence.contrasts: key 'method' is missing"),
+        ([{"method": "kd", "level": 10}], "evidence.contrasts: unknown key 'level'"),
+        (3, "evidence.contrasts: contrasts are a list of methods"),
+        ([3], "evidence.contrasts: 3 is no contrast"),
+    ],
+)
+def test_unknown_contrasts_are_refused(contrasts: Any, message: str) -> None:
+    with pytest.raises(RequestError) as error:
+        study(contrasts)
+    assert message in str(error.value)
+    assert str(error.value).startswith("study.yaml: ")
+
+
+def test_factor_with_one_level_has_no_difference() -> None:
+    with pytest.raises(RequestError, match="unknown factor 'size'"):
+        study([{"method": "kd", "difference": "size"}], factors={"size": [10]})
+
+
+def test_contrasts_are_written_out_and_read_again() -> None:
+    entries = ["kd", {"method": "kd", "at": {"size": 10}, "difference": "size"}]
+    written = study(entries).canonical()["evidence"]["contrasts"]
+    assert written == [{"method": "kd"}, {"method": "kd", "at": {"size": 10.0}, "difference": "size"}]
+    assert study(written).evidence == study(entries).evidence
+
+
+def test_studies_without_contrasts_are_written_as_before() -> None:
+    assert "contrasts" not in study(None).canonical()["evidence"]
+    assert study(None).identity == study(["kd"]).identity
+
+
+# --- reference levels -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"label_noise": [0.4, 0.0]}, 0.0),
+        ({"label_noise": [0.4, 0.2]}, 0.4),
+        ({"imbalance": [10, 1]}, 1.0),
+        ({"size": [100, 25]}, 100.0),
+        ({"granularity": ["coarse", "fine"]}, "fine"),
+        ({"initialisation": ["pretrained", "scratch"]}, "scratch"),
+        ({"shift": {"levels": [3, 0], "corruption": "fog"}}, 0.0),
+        ({"selection": {"levels": ["hardest", "random"], "budget": 5}}, "random"),
+        ({"unlabelled": ["noise", "none"]}, "none"),
+        ({"redundancy": [0.5, 0.0]}, 0.0),
+        ({"similarity": {"levels": [1.0, 0.0], "classes": 3}}, 0.0),
+    ],
+)
+def test_reference_is_the_level_without_the_manipulation(
+    entry: dict[str, Any], expected: float | str
+) -> None:
+    assert reference_levels(parse_factors(entry, "factors")) == {next(iter(entry)): expected}
+
+
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].references])
+def test_reference_levels_are_levels(name: str) -> None:
+    kind = factors[name]
+    settings = next(dict(each) for each in kind.examples)
+    for level in kind.references:
+        own = {} if name in ("shift", "unlabelled") else settings
+        extra = {"corruption": "fog"} if name == "shift" else {}
+        assert kind.model_validate({**own, **extra, "level": level}).level == level
