@@ -61,6 +61,8 @@ format: $(VENV)/.installed-dev ## rewrite the code in the project's style
 
 tables: $(VENV)/.installed ## write the tables in docs/ that come from the registries and from docs/results/
 	$(BIN)/python docs/methods_table.py
+	$(BIN)/python docs/factors_table.py
+	$(BIN)/python docs/answer_table.py
 
 browser: ## make sure that there is a Chromium for the tests that open the report
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \

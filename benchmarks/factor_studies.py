@@ -1,13 +1,13 @@
 """A small study of every factor on real images: its effect on the images and on the gain.
 
     python benchmarks/factor_studies.py --out DIR [--only NAME ...] [--workers 1]
-                                        [--table FILE.csv] [--pictures FOLDER] [--pages FOLDER]
+                                        [--table FILE.csv] [--pictures FOLDER]
 
 Runs or resumes studies/factors/*.yaml, each in DIR/NAME. The studies read real images from the folder that
 the environment variable DISTILLAB_DATA names. Prints one line per contrast of accuracy and, where a factor
 adds test sets, of the accuracy on them; ``--table`` writes the same as CSV. ``--pictures`` writes NAME.png
-for each study: the same images as read and at every level. ``--pages`` writes both into FACTOR.md, below the
-line ``<!-- measured -->``.
+for each study: the same images as read and at every level. ``docs/factors_table.py`` writes both into the
+pages of the factors.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from distillab.report.contents.pictures import Pictures, Strip, Tile
 
 STUDIES = Path(__file__).parents[1] / "studies" / "factors"
 TILE, GAP, MARGIN, TITLE, SHOWN = 56, 4, 12, 15, 14  # pixels of a picture; pictures in a strip
-MEASURED = "<!-- measured -->"
 PAPER, INK, CHANGED = (252, 252, 250), (40, 40, 45), (214, 116, 24)
 COLUMNS = (
     *("study", "dataset", "level", "provenance", "student", "method", "metric", "n_pairs"),
     *("plain", "distilled", "gain", "ci_low", "ci_high", "p_value", "verdict"),
+    *("p_verdict", "n_tests", "verdict_family", "n_teachers"),
+    *("steps", "batch_size", "teacher_steps", "converged"),
 )
 Row = dict[str, Any]
 
@@ -57,8 +58,20 @@ def rows_of(name: str, finished: Finished) -> Iterator[Row]:
                 "ci_high": "ci_high",
             }.items()
         }
-        row = {"study": name, "level": "; ".join(levels), **points}
+        row = {"study": name, "level": "; ".join(levels), **points, **_training(finished, effect)}
         yield {column: row.get(column, effect.get(column)) for column in COLUMNS}
+
+
+def _training(finished: Finished, effect: Row) -> Row:
+    """Return how long the networks of a contrast were trained."""
+    study = finished.folder.spec
+    teacher = study.teacher_recipe(effect["provenance"])
+    return {
+        "steps": study.recipe.steps,
+        "batch_size": study.recipe.batch_size,
+        "teacher_steps": teacher.steps,
+        "converged": "",
+    }
 
 
 def picture(pictures: Pictures) -> Image.Image:
@@ -107,46 +120,6 @@ def write_pictures(finished: Finished, folder: Path, name: str) -> None:
             picture(pictures).save(folder / f"{name}.png", optimize=True)
 
 
-def write_pages(rows: Sequence[Row], folder: Path, pictures: str) -> None:
-    """Write the question, the picture and a table of each study into the page of its factor."""
-    for page in sorted(folder.glob("*.md")):
-        about = [
-            name for name in dict.fromkeys(row["study"] for row in rows) if page_of(name, folder) == page
-        ]
-        if not about:
-            continue
-        text = page.read_text().partition(MEASURED)[0] + MEASURED + "\n"
-        for name in about:
-            link = f"{pictures}/{name}.png" if (folder / pictures / f"{name}.png").is_file() else None
-            text += "\n".join(["", *block(name, [row for row in rows if row["study"] == name], link), ""])
-        page.write_text(text)
-
-
-def page_of(study: str, folder: Path) -> Path:
-    """Return the page of the factor that a study is about: ``shift-corruption`` belongs to shift.md."""
-    return folder / f"{study.partition('-')[0]}.md"
-
-
-def block(name: str, rows: Sequence[Row], link: str | None) -> Iterator[str]:
-    """Yield the lines of Markdown about one study."""
-    text = (STUDIES / f"{name}.yaml").read_text()
-    question = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
-    yield f"**[{name}.yaml](../../studies/factors/{name}.yaml).** {question}"
-    yield ""
-    if link:
-        yield f"![The same images as read and at each level]({link})"
-        yield ""
-    yield "| level | teacher | method | measure | plain, % | distilled, % | gain, points | pairs | verdict |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for row in (row for row in rows if row["gain"] is not None):
-        gain = f"{row['gain']:+.1f} [{row['ci_low']:.1f}, {row['ci_high']:.1f}]"
-        means = f"{row['plain']:.1f} | {row['distilled']:.1f} | {gain}"
-        yield (
-            f"| {row['level']} | {row['provenance']} | {row['method']} | {row['metric'].replace('_', ' ')} "
-            f"| {means} | {row['n_pairs']} | {row['verdict']} |"
-        )
-
-
 def format_row(row: Row) -> str:
     """Format a row for the terminal."""
     gain = "no pair" if row["gain"] is None else f"{row['gain']:+6.1f} [{row['ci_low']}, {row['ci_high']}]"
@@ -162,7 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--table", type=Path)
     parser.add_argument("--pictures", type=Path)
-    parser.add_argument("--pages", type=Path)
     options = parser.parse_args(arguments)
     if options.out is None or "DISTILLAB_DATA" not in os.environ:
         print("nothing to run: give --out, and the folder of the datasets in DISTILLAB_DATA")
@@ -179,9 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += mine
         if options.pictures:
             write_pictures(finished, options.pictures, path.stem)
-    if options.pages:
-        pictures = os.path.relpath(options.pictures or options.pages, options.pages)
-        write_pages(rows, options.pages, pictures)
     if options.table:
         with options.table.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)

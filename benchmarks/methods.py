@@ -108,7 +108,7 @@ def _gain(row: Row) -> Row:
     return {
         "accuracy": round(row["distilled_mean"], 4),
         **points,
-        "verdict": row["verdict"],
+        **{name: row[name] for name in ("verdict", "p_verdict", "n_tests", "verdict_family", "n_teachers")},
         "seeds": row["n_pairs"],
     }
 
@@ -132,7 +132,7 @@ def _step_cost(pair: str, name: str) -> Row:
     learning, peaks = {}, {}
     for each, member in members.items():
         learning[each] = MemberTraining(member, normalize, torch.device("cpu"))
-        given = outputs if member.method.teacher != "none" else None
+        given = _given(member, outputs)
         for step in steps[:2]:
             learning[each].step(step, given)
         gc.collect()
@@ -141,13 +141,18 @@ def _step_cost(pair: str, name: str) -> Row:
     for step in steps[2:]:
         for each, member in members.items():
             started = time.process_time()
-            learning[each].step(step, outputs if member.method.teacher != "none" else None)
+            learning[each].step(step, _given(member, outputs))
             seconds[each].append(time.process_time() - started)
     medians = {each: statistics.median(values) for each, values in seconds.items()}
     return {
         "step_time": round(medians[name] / medians["ce"], 2),
         "step_mib": round(peaks[name] - peaks["ce"]),
     }
+
+
+def _given(member: CohortMember, outputs: Outputs) -> list[Outputs]:
+    """Return a teacher's outputs for both views, none for a method without a teacher."""
+    return [] if member.method.teacher == "none" else [outputs, outputs]
 
 
 def _inputs(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
@@ -161,7 +166,13 @@ def _inputs(pair: str) -> tuple[Examples, list[TrainingBatch], Outputs, Any]:
     recipe = _recipe(pair, images)
     steps = list(
         training_batches(
-            images, recipe, _normalization(), order_seed=0, view_seed=0, device=torch.device("cpu")
+            images,
+            recipe,
+            _normalization(),
+            order_seed=0,
+            view_seed=0,
+            device=torch.device("cpu"),
+            strong=True,
         )
     )
     teacher = build_model(TEACHER, classes=CLASSES, inputs=InputSpec.square(3, 32)).eval()

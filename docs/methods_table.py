@@ -8,19 +8,17 @@ page is left as it is. With ``--check`` nothing is written, and 1 is returned if
 
 from __future__ import annotations
 
-import argparse
-import csv
 import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+
+from generated import DOCS, RESULTS, Record, read_csv, replace_block, table, write_or_check
 
 from distillab.methods import methods, parse_method
 from distillab.methods.method import Method
 
-DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "methods.md"
 DEVIATION = re.compile(r"Deviations?: ")
 FAMILIES = {
@@ -35,6 +33,10 @@ GAINS = {
     "cnn": "resnet20 teaches resnet8",
     "vit": "resnet20 teaches timm:test_vit",
 }
+GAINS_HEAD = (
+    *("method", "accuracy", "gain in points (95 %)", "pairs", "verdict", "corrected verdict"),
+    *("time per step", "MiB per step"),
+)
 
 
 def registry_tables() -> str:
@@ -43,7 +45,7 @@ def registry_tables() -> str:
     head = ["method", "what it does", "needs", "tasks", "defaults"]
     for family, title in FAMILIES.items():
         rows = [_row(methods[name]) for name in methods if _family(methods[name]) == family]
-        parts.append(f"### {title}\n\n{_table(head, rows)}")
+        parts.append(f"### {title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 
@@ -83,44 +85,52 @@ def deviations_table() -> str:
             found = DEVIATION.match(text)
             if found:
                 rows.append([f"`{name}`", " ".join(text[found.end() :].split()).replace("``", "`")])
-    return _table(["method", "deviation and reason"], rows)
+    return table(["method", "deviation and reason"], rows)
 
 
 def gains_tables() -> str:
     """Return a table per pair of networks, from the files that ``benchmarks/methods.py --table`` wrote."""
     parts = []
     for pair, title in GAINS.items():
-        path = DOCS / "results" / f"methods-{pair}.csv"
+        path = RESULTS / f"methods-{pair}.csv"
         if path.exists():
-            with path.open(newline="") as file:
-                rows = [_gain(row) for row in csv.DictReader(file)]
-            head = ["method", "accuracy", "gain in points (95 %)", "verdict", "time per step", "MiB per step"]
+            rows = sorted(read_csv(path), key=lambda row: (row["method"] != "ce", row["method"]))
             where = json.loads(path.with_suffix(".json").read_text())
             measured = (
                 f"Measured on {where['date']}: {where['processor']}, {where['cores']} cores, torch "
-                f"{where['torch']}."
+                f"{where['torch']}. {_together(rows)}"
             )
-            parts.append(f"### {title}\n\n{measured}\n\n{_table(head, rows)}")
+            parts.append(
+                f"### Early training: {title}\n\n{measured}\n\n{table(GAINS_HEAD, map(_gain, rows))}"
+            )
     return "\n\n".join(parts) or "Nothing has been measured yet."
 
 
-def _gain(row: dict[str, str]) -> list[str]:
+def _together(rows: Sequence[Record]) -> str:
+    """Return how many verdicts hold alone and how many together."""
+    compared = [row for row in rows if row["gain"]]
+    alone, together = (
+        sum(row[name] != "undecided" for row in compared) for name in ("verdict", "verdict_family")
+    )
+    return (
+        f"Of {len(compared)} comparisons {alone} have a verdict alone, "
+        f"and {together} after correction for all of them."
+    )
+
+
+def _gain(row: Record) -> list[str]:
     name, accuracy = f"`{row['method']}`{_revised(row)}", f"{100 * float(row['accuracy']):.1f} %"
     if not row["gain"]:
-        return [name, accuracy, "", "the plain student", "1", "0"]
+        return [name, accuracy, "", "", "the plain student", "", "1", "0"]
     gain = f"{float(row['gain']):+.1f} ({float(row['ci_low']):+.1f} to {float(row['ci_high']):+.1f})"
-    return [name, accuracy, gain, row["verdict"], row["step_time"], row["step_mib"]]
+    cost = [row["step_time"], row["step_mib"]]
+    return [name, accuracy, gain, row["seeds"], row["verdict"], row["verdict_family"], *cost]
 
 
-def _revised(row: dict[str, str]) -> str:
+def _revised(row: Record) -> str:
     """Return a note if the method has been revised since it was measured."""
     now = parse_method(row["method"], "methods").revision
     return f" (before revision {now})" if int(row.get("revision") or now) < now else ""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def page(text: str) -> str:
@@ -131,24 +141,9 @@ def page(text: str) -> str:
         "gains": gains_tables(),
     }
     for name, tables in generated.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
-        text, found = pattern.subn(lambda match, new=tables: f"{match[1]}\n{new}\n{match[2]}", text)
-        if found != 1:
-            raise ValueError(f"{PAGE} has {found} places for {name}, and must have one")
+        text = replace_block(text, name, tables, PAGE)
     return text
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page, or return 1 if it is not up to date."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--check", action="store_true")
-    check = parser.parse_args(arguments).check
-    before = PAGE.read_text()
-    after = page(before)
-    if not check:
-        PAGE.write_text(after)
-    return int(check and before != after)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, lambda: {PAGE: page(PAGE.read_text())}, None))

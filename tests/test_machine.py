@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 import torch
 
 from distillab import machine
-from distillab.machine import MEMORY_FILES, free_memory, tune_allocator, usable_cores
+from distillab.machine import (
+    MEMORY_FILES,
+    free_memory,
+    garbage_collection_paused,
+    has_bf16_instructions,
+    tune_allocator,
+    usable_cores,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +84,34 @@ def test_allocator_stays_as_it_is_without_glibc(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: object())  # a libc without mallopt
     assert not tune_allocator()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "found"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu avx2 fma\n", False),
+        ("model name\t: a processor with bf16\n", False),
+        (None, False),
+    ],
+)
+def test_bf16_instructions_are_read_from_the_flags(tmp_path: Path, cpuinfo: str | None, found: bool) -> None:
+    if cpuinfo:
+        (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert has_bf16_instructions(tmp_path / "cpuinfo") is found
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_before_after_a_pause(enabled: bool) -> None:
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with pytest.raises(ValueError, match="inside"), garbage_collection_paused():
+            assert not gc.isenabled()
+            raise ValueError("inside")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+        gc.unfreeze()

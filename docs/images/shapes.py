@@ -46,7 +46,7 @@ def rows() -> list[tuple[str, list[Tiles]]]:
     eight = np.arange(8)
     names = {name: len(values) for name, values in VARIABLES.items()}
     sixteen = np.arange(names["shape"])
-    cue = {"values": {"shape": 8}, "cues": {"background": 1.0}}
+    cue: dict[str, Any] = {"values": {"shape": 8}, "cues": {"background": 1.0}}
     large = sketch(16, define="texture", values={"texture": 4}, seed=4).take(np.array([1, 3, 6]))
     sizes = [*(draw(large, 224, 3).transpose(0, 2, 3, 1)), draw(large, 112, 3).transpose(0, 2, 3, 1)[0]]
     sizes += [draw(large, side, 3).transpose(0, 2, 3, 1)[0] for side in (56, 28)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
+import methods_table as tables
 import pytest
 
 from distillab.catalogue import CATALOGUE
@@ -16,21 +15,12 @@ from distillab.methods import methods
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("methods_table", DOCS / "methods_table.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_tables_are_up_to_date(tables: ModuleType) -> None:
+def test_tables_are_up_to_date() -> None:
     text = (DOCS / "methods.md").read_text()
     assert tables.page(text) == text, "run make tables"
 
 
-def test_every_method_has_a_row_with_paper_and_defaults(tables: ModuleType) -> None:
+def test_every_method_has_a_row_with_paper_and_defaults() -> None:
     found = dict(re.findall(r"^\| `(\w+)` (\|.*)$", tables.registry_tables(), re.MULTILINE))
     assert sorted(found) == sorted(methods)
     for name, row in found.items():
@@ -40,25 +30,23 @@ def test_every_method_has_a_row_with_paper_and_defaults(tables: ModuleType) -> N
         assert all(need.replace("_", " ") in row for need in kind.needs)
 
 
-def test_page_without_table_markers_is_not_written(tables: ModuleType) -> None:
+def test_page_without_table_markers_is_not_written() -> None:
     with pytest.raises(ValueError, match="0 places for registry"):
         tables.page("# Methods\n")
 
 
-def test_gains_are_shown_with_interval_and_verdict(
-    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "results").mkdir()
-    head = "method,accuracy,gain,ci_low,ci_high,verdict,seeds,step_time,step_mib"
-    rows = ["ce,0.31,,,,,,,", "at,0.28,-3.0,-4.2,-1.8,harms,5,1.2,3"]
-    (tmp_path / "results" / "methods-cnn.csv").write_text("\n".join([head, *rows]))
+def test_gains_are_shown_with_interval_and_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = "method,accuracy,gain,ci_low,ci_high,verdict,verdict_family,seeds,step_time,step_mib"
+    rows = ["ce,0.31,,,,,,,,", "at,0.28,-3.0,-4.2,-1.8,harms,undecided,5,1.2,3"]
+    (tmp_path / "methods-cnn.csv").write_text("\n".join([head, *rows]))
     machine = {"date": "2026-01-02", "processor": "a processor", "cores": "2", "torch": "2.9"}
-    (tmp_path / "results" / "methods-cnn.json").write_text(json.dumps(machine))
-    monkeypatch.setattr(tables, "DOCS", tmp_path)
+    (tmp_path / "methods-cnn.json").write_text(json.dumps(machine))
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     tables_text = tables.gains_tables()
     assert "Measured on 2026-01-02: a processor, 2 cores, torch 2.9." in tables_text
-    assert "| `ce` | 31.0 % |  | the plain student | 1 | 0 |" in tables_text
-    assert "| `at` | 28.0 % | -3.0 (-4.2 to -1.8) | harms | 1.2 | 3 |" in tables_text
+    assert "Of 1 comparisons 1 have a verdict alone, and 0 after correction" in tables_text
+    assert "| `ce` | 31.0 % |  |  | the plain student |  | 1 | 0 |" in tables_text
+    assert "| `at` | 28.0 % | -3.0 (-4.2 to -1.8) | 5 | harms | undecided | 1.2 | 3 |" in tables_text
 
 
 def test_list_of_methods_is_complete() -> None:

@@ -7,7 +7,7 @@ the reason and the remedy.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import pytest
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
+from distillab.methods import Batch, Method, Pair, StrongView, build_method, methods, parse_method
 from distillab.models import (
     InputSpec,
     Outputs,
@@ -123,8 +123,11 @@ def teacher_outputs(teacher: str, method: Method) -> Outputs | None:
 def loss(method: Method, model: nn.Module, teacher_given: Outputs | None, progress: float) -> Tensor:
     torch.manual_seed(2)
     taps = inspect_network(model, InputSpec.square(3, SIDE)).taps
-    with TappedModel(model, method.requirements(method.config).needs, taps) as tapped:
-        terms = method.total(tapped(IMAGES), teacher_given, batch(progress))
+    needs, known = method.requirements(method.config).needs, batch(progress)
+    with TappedModel(model, needs, taps) as tapped:
+        if "strong_view" in needs:
+            known = replace(known, strong=StrongView(tapped(IMAGES.flip(3)), teacher_given))
+        terms = method.total(tapped(IMAGES), teacher_given, known)
     return torch.stack(list(terms.values())).sum()
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from distillab.methods import Batch, Method, Mixed, Pair, build_method, methods, parse_method
+from distillab.methods import Batch, Method, Mixed, Pair, StrongView, build_method, methods, parse_method
 from distillab.models import Outputs, OutputShapes, attention_map
 from support.methods import INPUTS, N, new_student
 
@@ -46,11 +46,17 @@ SETTINGS: dict[str, Any] = {
     "abkd forward": {"abkd": {"alpha": 1, "beta": 0}},
     "abkd reverse": {"abkd": {"alpha": 0, "beta": 1}},
     "cat_kd normalise": {"cat_kd": {"normalise": True}},
+    "crld of unsure teachers": {"crld": {"sure": 0.3, "sure_of_strong": 0.35}},
     "hard_labels alone": {"hard_labels": {"ce_weight": 0, "hard_weight": 1}},
+    "logit_standardisation of crld": {"logit_standardisation": {"of": {"crld": {"sure": 0.3}}}},
     "logit_standardisation of dkd": {"logit_standardisation": {"of": "dkd"}},
     "logit_standardisation of mlkd": {"logit_standardisation": {"of": "mlkd"}},
+    "logit_standardisation of strong mlkd": {
+        "logit_standardisation": {"of": {"mlkd": {"strong_view": True}}}
+    },
     "mft wrong only": {"mft": {"correct_all": False}},
     "mlkd half": {"mlkd": {"confident": 0.5}},
+    "mlkd strong": {"mlkd": {"strong_view": True}},
     "ofa 1.5": {"ofa": {"exponent": 1.5}},
     "pkt combined jeffreys": {"pkt": {"kernel": "combined", "divergence": "jeffreys"}},
     "pkt rbf": {"pkt": {"kernel": "rbf"}},
@@ -156,6 +162,9 @@ def computed(entry: Any, name: str, teacher: tuple[tuple[int, int], ...]) -> Ite
         torch.manual_seed(1)
         logits, embedding, maps = network(STUDENT_STAGES, 0.37)
         leaves = [tensor.requires_grad_() for tensor in (logits, embedding, *maps)]
+        strong = (2 * sine(N, C, rate=0.51)).requires_grad_()
+        if "strong_view" in method.requirements(method.config).needs:
+            each = replace(each, strong=StrongView(Outputs(strong), Outputs(2 * sine(N, C, rate=0.29))))
         method.zero_grad()
         terms = method.total(outputs(logits, embedding, maps, last), given, each)
         torch.stack(list(terms.values())).sum().backward()
@@ -165,6 +174,7 @@ def computed(entry: Any, name: str, teacher: tuple[tuple[int, int], ...]) -> Ite
             "logits": leaves[:1],
             "embedding": leaves[1:2],
             "maps": leaves[2:],
+            "strong logits": [strong],
             "parameters": list(method.parameters()),
         }
         for of, tensors in reached.items():

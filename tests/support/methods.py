@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from distillab.methods import Batch, Method, Pair, build_method, methods, parse_method
+from distillab.methods import Batch, Method, Pair, StrongView, build_method, methods, parse_method
 from distillab.methods.divergence import in_full_precision
 from distillab.models import Outputs, OutputShapes, attention_map
 
@@ -37,6 +37,10 @@ CLASSIFIER.load_state_dict(
 )
 
 INPUTS = torch.sin(torch.arange(N * 3 * 4 * 4, dtype=torch.float64)).reshape(N, 3, 4, 4)
+
+# Logits for the strong views of the examples.
+STUDENT_STRONG = 2 * torch.sin(1.3 * PLACE + 0.2)
+TEACHER_STRONG = 3 * torch.cos(0.5 * PLACE - 0.3)
 
 # Outputs of a network as the tensors that gradients are taken of: logits, embedding, maps of one stage.
 RawOutputs = tuple[Tensor, Tensor, Tensor]
@@ -114,6 +118,7 @@ def batch(labels: Tensor = LABELS, progress: float = 0.5, order: list[int] | Non
         epoch_length=1,
         groups=GROUPS[of],
         inputs=INPUTS[of],
+        strong=StrongView(Outputs(STUDENT_STRONG[of]), Outputs(TEACHER_STRONG[of])),
     )
 
 
@@ -142,9 +147,10 @@ def loss(
     full = in_full_precision(student[0]).dtype
     method.to(full)  # its own modules are as precise as its inputs
     of = batch(labels, EARLY.get(method.name, 0.5) if progress is None else progress, order)
-    terms = method.total(
-        outputs(student, stages), teacher_given, replace(of, inputs=INPUTS[of.positions].to(full))
-    )
+    found = outputs(student, stages)
+    # The strong view gives the same outputs, so that it has the symmetries of the first.
+    of = replace(of, inputs=INPUTS[of.positions].to(full), strong=StrongView(found, teacher_given))
+    terms = method.total(found, teacher_given, of)
     return torch.stack(list(terms.values())).sum()
 
 

@@ -1,7 +1,7 @@
 """Methods of knowledge transfer, one file per method, and the controls that they are compared with."""
 
 from distillab.methods import controls, features, logits, regimes, relations, robust
-from distillab.methods.batch import Batch, Pair
+from distillab.methods.batch import Batch, Pair, StrongView
 from distillab.methods.method import Method, WeightedConfig, method, methods
 from distillab.methods.needs import Need, Requirements, TeacherKind
 from distillab.methods.spec import MethodSpec, build_method, parse_method
@@ -15,6 +15,7 @@ __all__ = [
     "Need",
     "Pair",
     "Requirements",
+    "StrongView",
     "TeacherKind",
     "WeightedConfig",
     "build_method",

@@ -9,8 +9,25 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from distillab.models.outputs import OutputShapes
+from distillab.models.outputs import Outputs, OutputShapes
 from distillab.tasks import Classification, Mixed, Task
+
+
+@dataclass(frozen=True)
+class StrongView:
+    """The outputs for a second view of every example of a batch, more strongly augmented than the first.
+
+    Attributes:
+        student: The student's outputs.
+        teacher: The teacher's outputs; None for a method without a teacher.
+
+    Example:
+        >>> StrongView(Outputs(torch.zeros(2, 10)), None).student.logits.shape
+        torch.Size([2, 10])
+    """
+
+    student: Outputs
+    teacher: Outputs | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,7 @@ class Batch:
         mixed: The second labels, if two examples were mixed.
         groups: int64 ``[N]``, groups of the examples, if the training set has groups.
         inputs: float32, the normalized inputs as the student receives them, one per example.
+        strong: The outputs for the strong views, for a method that needs ``strong_view``.
         autocast: Returns a context in which a network of the method's own computes as the student does.
 
     Example:
@@ -48,6 +66,7 @@ class Batch:
     mixed: Mixed | None = None
     groups: Tensor | None = None
     inputs: Tensor | None = None
+    strong: StrongView | None = None
     autocast: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property

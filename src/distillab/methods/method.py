@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -68,6 +68,9 @@ class Method(nn.Module, ABC):
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
         matches_compute: Whether students train for as many more steps as the study's teacher costs.
+        pair_defaults: Settings that the authors chose for one (teacher, student), by the names of the
+            networks: they replace defaults where a study names that pair and leaves them open.
+        later_settings: Settings that are younger than some studies: they are in no run id at their defaults.
         revision: Raised when what it computes from the same settings changes, so that earlier runs are never
             taken for the same; part of a run's id from 2 on.
 
@@ -103,6 +106,8 @@ class Method(nn.Module, ABC):
     learns_unlabelled: ClassVar[bool | None] = None
     remembers_images: ClassVar[bool] = False
     matches_compute: ClassVar[bool] = False
+    pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {}
+    later_settings: ClassVar[frozenset[str]] = frozenset()
     revision: ClassVar[int] = 1
 
     class Config(PublicConfig):

@@ -10,8 +10,9 @@ from distillab.models.outputs import OutputNeed as OutputNeed
 LabelNeed = Literal["labels", "every_label"]
 """What labels give: those that are known, or one for every example."""
 
-BatchNeed = Literal["ids", "memory", "groups", "inputs"]
-"""What a batch gives: ids, places in the training set to remember examples by, groups, and inputs."""
+BatchNeed = Literal["ids", "memory", "groups", "inputs", "strong_view"]
+"""What a batch gives: ids, places in the training set to remember examples by, groups, inputs, and outputs
+for a second, strong view of every example."""
 
 Need = OutputNeed | LabelNeed | BatchNeed
 

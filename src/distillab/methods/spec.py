@@ -132,7 +132,11 @@ class MethodSpec:
             return {"parts": [{"weight": weight, **part.as_dict()} for weight, part in self.parts]}
         code = {"code": self.own.digest} if self.own else {}
         revision = {"revision": self.revision} if self.revision > 1 else {}
-        return {"name": self.name, "config": self.config.model_dump(mode="json"), **code, **revision}
+        config = self.config.model_dump(mode="json")
+        for key in self.kind.later_settings:
+            if getattr(self.config, key) == type(self.config).model_fields[key].default:
+                del config[key]
+        return {"name": self.name, "config": config, **code, **revision}
 
     def canonical_key(self, key: str) -> str:
         """Return the key of a hyper-parameter in the spelling of :attr:`settings`; an unknown one as it is.
@@ -165,8 +169,10 @@ class MethodSpec:
             return self._varied_parts(settings, where)
         own = type(self.config)
         try:
-            # Values are written as in a study file, and in either spelling of their keys.
-            written = self.config.model_dump(mode="json") | dict(canonical_settings(own, settings))
+            # Values are written as in a study file, in either spelling of their keys. What a study leaves
+            # open stays open: a pair of networks may decide it.
+            stated = self.config.model_dump(mode="json", include=self.config.model_fields_set)
+            written = stated | dict(canonical_settings(own, settings))
             return replace(self, config=own.model_validate(written))
         except ValidationError as error:
             raise validation_error(error, where, own.model_fields) from error
@@ -273,7 +279,10 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
     own = load_user_method(name, where, base) if is_user_method(name) else None
     if own is None and name not in methods:
         raise unknown_name("method", name, methods, where=where)
-    config = (own.kind if own else methods[name]).Config
+    kind = own.kind if own else methods[name]
+    config = kind.Config
+    by_pair = {key for table in kind.pair_defaults.values() for key in table}
+    settings = {key: value for key, value in settings.items() if key not in by_pair or value != "auto"}
     try:
         return MethodSpec(
             own.name if own else methods.canonical_name(name), config.model_validate(settings), own=own

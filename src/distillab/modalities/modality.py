@@ -15,6 +15,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Items, ItemShape
 from distillab.data.originals import Original
 from distillab.modalities.normalization import Normalization
+from distillab.modalities.views.operation import Operation
 from distillab.modalities.views.views import Views
 from distillab.modalities.views.written import WrittenViews, canonical_views
 from distillab.registry import Registry
@@ -68,6 +69,10 @@ class Modality(ABC):
     @abstractmethod
     def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return what the views ``auto`` mean for items of a shape."""
+
+    @abstractmethod
+    def strong_operation(self) -> Operation:
+        """Return the operation that makes strong views of the usual ones."""
 
     @abstractmethod
     def preview(self, item: Items, original: Original | None = None) -> Preview:

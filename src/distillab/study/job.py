@@ -137,10 +137,12 @@ class OutputsInputs:
     Attributes:
         recipe: The resolved recipe of the students that the teacher serves.
         keep: The outputs that are stored. They follow from the methods of the study, and are in no id.
+        strong: Whether they are stored for strong views as well; in no id either.
     """
 
     recipe: JsonObject
     keep: tuple[str, ...] = LOGITS_ONLY
+    strong: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +204,8 @@ class OutputsJob(_Work):
         values = {**self.condition.of_transfer, "recipe": self.inputs.recipe}
         if self.views and self.inputs.keep != LOGITS_ONLY:
             values["keep"] = list(self.inputs.keep)
+        if self.views and self.inputs.strong:
+            values["strong"] = True
         return values
 
 
@@ -349,7 +353,7 @@ class StoredJob:
             top_k=spec.get("top_k"),
             endless="views known by" in spec,
             labelled=spec.get("labelled", ""),
-            inputs=OutputsInputs(inputs["recipe"], tuple(keep)),
+            inputs=OutputsInputs(inputs["recipe"], tuple(keep), bool(inputs.get("strong"))),
         )
 
     def _student(self) -> StudentJob:

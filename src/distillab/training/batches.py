@@ -6,7 +6,7 @@ All members of a cohort, and a distilled student and its plain student, share on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from distillab.data.randomness import random_bits
 from distillab.modalities import Normalization
 from distillab.modalities.views import Mixture
 from distillab.training.recipe import ResolvedRecipe
+from distillab.training.strong_views import strong_recipe, strong_view_seed
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrainingBatch:
         inputs: float32 ``[N, C, H, W]``, normalized.
         ids: int64 ``[N]``.
         mixture: What the inputs were mixed with, under augmentation that mixes.
+        strong: The same examples under their strong views, if a method needs them.
+        is_strong: Whether the inputs are strong views.
     """
 
     index: int
@@ -40,6 +43,8 @@ class TrainingBatch:
     inputs: Tensor
     ids: Tensor
     mixture: Mixture | None = None
+    strong: TrainingBatch | None = None
+    is_strong: bool = False
 
 
 def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
@@ -60,6 +65,7 @@ def training_batches(
     order_seed: int,
     view_seed: int,
     device: torch.device,
+    strong: bool = False,
 ) -> Iterator[TrainingBatch]:
     """Yield the batches of ``recipe.steps`` steps.
 
@@ -74,8 +80,11 @@ def training_batches(
         order_seed: Seed of the order of the examples.
         view_seed: Seed of the augmentation.
         device: Where the tensors of the batches are.
+        strong: Whether each batch also has the strong views of its examples.
     """
     views = recipe.view_spec
+    strong_views = strong_recipe(train, recipe).view_spec if strong else None
+    strong_seed = strong_view_seed(view_seed)
     index = 0
     for epoch in range(recipe.epochs):
         order = _EpochOrder(train, recipe, epoch, order_seed)
@@ -84,7 +93,7 @@ def training_batches(
                 return
             positions = order.batch(batch)
             rendered = views.batch(train, positions, epoch, view_seed, device)
-            yield TrainingBatch(
+            made = TrainingBatch(
                 index=index,
                 epoch=epoch,
                 last_of_epoch=batch == recipe.steps_per_epoch - 1 or index == recipe.steps - 1,
@@ -93,6 +102,10 @@ def training_batches(
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
             )
+            if strong_views:
+                items = strong_views.batch(train, positions, epoch, strong_seed, device).items
+                made = replace(made, strong=replace(made, inputs=normalize(items), is_strong=True))
+            yield made
             index += 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -38,14 +39,25 @@ class KnowledgeReview(Method):
     place per example: its statistics would be those of as many numbers as a batch has examples, undefined for
     one, and the loss of an example would depend on the others.
 
-    Defaults: w 1, a 1 (the authors take 0.6 to 8 by pair), at most 512 channels between, weight rising
-    over 20 of 240 epochs, here over that share of the training.
+    Defaults: a 1, at most 512 channels between, weight rising over 20 of 240 epochs, here over that share of
+    the training; w by pair, as in the authors' program: 5 for resnet32x4 -> resnet8x4 and among wide ResNets,
+    0.6 for resnet56 -> resnet20, 1 for resnet110 -> resnet32 and for resnet34 -> resnet18 of ImageNet (there
+    over 1 of 100 epochs). For any other pair w is 1, which nobody has chosen for the pair.
 
     Paper: Chen, Liu, Zhao and Jia, "Distilling knowledge via knowledge review", CVPR 2021.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"labels", "embedding", "preactivations"})
     revision: ClassVar[int] = 2
+    pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {
+        ("resnet32x4", "resnet8x4"): {"review_weight": 5.0},
+        ("wrn40-2", "wrn16-2"): {"review_weight": 5.0},
+        ("wrn40-2", "wrn40-1"): {"review_weight": 5.0},
+        ("resnet56", "resnet20"): {"review_weight": 0.6},
+        ("resnet110", "resnet32"): {"review_weight": 1.0},
+        ("torchvision:resnet34", "torchvision:resnet18"): {"review_weight": 1.0, "warmup": 1 / 100},
+        ("timm:resnet34", "timm:resnet18"): {"review_weight": 1.0, "warmup": 1 / 100},
+    }
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -54,7 +66,7 @@ class KnowledgeReview(Method):
             widest: Most channels of a fusion.
             warmup: Share of the training over which w rises.
             batch_norm: Whether the convolutions of a fusion are followed by batch normalization.
-            review_weight: w.
+            review_weight: w; by pair unless it is stated.
             ce_weight: a.
         """
 

@@ -3,6 +3,7 @@
 from distillab.methods.logits import (
     abkd,
     bernoulli_kd,
+    crld,
     ctkd,
     dist,
     dkd,
@@ -25,6 +26,7 @@ from distillab.methods.logits import (
 __all__ = [
     "abkd",
     "bernoulli_kd",
+    "crld",
     "ctkd",
     "dist",
     "dkd",

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, StrictBool
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision, kl_divergence
-from distillab.methods.method import Batch, Method, Pair, Share, Temperature, Weight, WeightedConfig, method
+from distillab.methods.method import (
+    Batch,
+    Method,
+    Need,
+    Pair,
+    Requirements,
+    Share,
+    Temperature,
+    Weight,
+    WeightedConfig,
+    method,
+)
+from distillab.methods.two_views import labels_of_both_views, strong_outputs
 from distillab.models.outputs import Outputs
 
 
@@ -26,11 +39,16 @@ class MultiLevelDistillation(Method):
 
     Defaults: temperatures 2, 3, 4, 5, 6, a 0.1, b 0.9, as the authors'; all examples.
 
-    Deviations: the authors add a second, more strongly augmented view of every example with the same terms;
-    here paired students share one view. Their program multiplies the three terms of the first view by the
-    mean of a mask that is 1 where the teacher's confidence is at most its median. The terms are means
-    already, so the mask chooses nothing and halves them, and the published numbers rest on all examples:
-    here all count, with weight 1. A ``confident`` of 0.5 applies the mask to each example.
+    With ``strong_view`` it is the authors' whole method: CE and KL count a second, strong view of every
+    example as well (all examples at all temperatures), as in the sum of their program; the similarities are
+    those of the first view. By default there is one view: half the cost, and the views of the plain student.
+
+    Deviations: of the strong view, their program takes the first view's logits at two of the temperatures.
+    RandAugment draws the magnitude of every operation there, and a square of the result is cut out; here the
+    magnitude is 10, as in its paper, and nothing is cut out. They multiply the three terms of the first view
+    by the mean of a mask that is 1 where the teacher's confidence is at most its median. The terms are means
+    already, so the mask chooses nothing and halves them, and the published numbers rest on all examples: here
+    all count, with weight 1. A ``confident`` of 0.5 applies the mask to each example.
 
     Attributes:
         rescale: What the logits of the first term go through; :mod:`logit_standardisation` sets it.
@@ -40,12 +58,14 @@ class MultiLevelDistillation(Method):
 
     tasks: ClassVar[frozenset[str] | None] = frozenset({"classification"})
     revision: ClassVar[int] = 2
+    later_settings: ClassVar[frozenset[str]] = frozenset({"strong_view"})
 
     class Config(WeightedConfig):
         """Hyper-parameters.
 
         Attributes:
             temperatures: The values of T.
+            strong_view: Whether a strong view of every example counts as well.
             confident: Share of the examples that the first term counts, the least confident first.
             mlkd_weight: b.
             ce_weight: a.
@@ -58,6 +78,7 @@ class MultiLevelDistillation(Method):
             5.0,
             6.0,
         )
+        strong_view: StrictBool = False
         confident: Share = 1.0
         mlkd_weight: Weight = 0.9
         ce_weight: Weight = 0.1
@@ -66,8 +87,25 @@ class MultiLevelDistillation(Method):
         super().__init__(config, pair)
         self.rescale: Callable[[Tensor], Tensor] = in_full_precision
 
+    @classmethod
+    def requirements(cls, config: Any) -> Requirements:
+        """Return what the method requires: strong views, if they count."""
+        usual = super().requirements(config)
+        more: frozenset[Need] = frozenset({"strong_view"} if config.strong_view else ())
+        return replace(usual, needs=usual.needs | more)
+
+    def label_term(self, student: Outputs, batch: Batch) -> Tensor:
+        """Return the mean loss on the labels, summed over both views if there are two."""
+        if self.config.strong_view:
+            return labels_of_both_views(self, student, batch)
+        return super().label_term(student, batch)
+
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """Return the terms ``images``, ``batch`` and ``classes``."""
+        """Return the terms ``images``, ``batch`` and ``classes``, and ``strong`` if strong views count.
+
+        Raises:
+            ValueError: Strong views count, and the batch has none.
+        """
         z_s, z_t = in_full_precision(student.logits), in_full_precision(teacher.logits.detach())
         config = self.config
         order = z_t.softmax(1).amax(1).argsort(stable=True)
@@ -78,7 +116,17 @@ class MultiLevelDistillation(Method):
             divergence = temperature**2 * kl_divergence(*of_chosen, temperature).mean()
             parts.append(torch.stack((divergence, *similarity_distances(z_s, z_t, temperature))))
         of_examples, of_batch, of_classes = config.mlkd_weight * torch.stack(parts).sum(0)
-        return {"images": of_examples, "batch": of_batch, "classes": of_classes}
+        terms = {"images": of_examples, "batch": of_batch, "classes": of_classes}
+        return terms | {"strong": self._of_strong(batch)} if config.strong_view else terms
+
+    def _of_strong(self, batch: Batch) -> Tensor:
+        """Return the first term for the strong views of all examples."""
+        of_student, of_teacher = strong_outputs(self, batch)
+        z_s = self.rescale(in_full_precision(of_student.logits))
+        z_t = self.rescale(in_full_precision(of_teacher.logits.detach()))
+        parts = [T**2 * kl_divergence(z_s, z_t, T).mean() for T in self.config.temperatures]
+        weight: float = self.config.mlkd_weight
+        return weight * torch.stack(parts).sum()
 
 
 def similarity_distances(student: Tensor, teacher: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

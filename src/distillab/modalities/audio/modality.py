@@ -14,6 +14,7 @@ from distillab.modalities.audio.normalization import BandNormalization, statisti
 from distillab.modalities.audio.preview import picture_of, wav_of
 from distillab.modalities.audio.views import SpecAugment, TimeShift
 from distillab.modalities.modality import Modality, Preview, modality
+from distillab.modalities.views.operation import Operation
 from distillab.modalities.views.written import WrittenViews, written_chain
 
 AUDIO = "audio"
@@ -41,6 +42,10 @@ class AudioModality(Modality):
     def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return a time shift and SpecAugment."""
         return written_chain([TimeShift(), SpecAugment()])
+
+    def strong_operation(self) -> Operation:
+        """Return SpecAugment with twice as many masks as usual."""
+        return SpecAugment(band_masks=4, frame_masks=4)
 
     def describe(self, shape: ItemShape) -> str:
         """Return bands, frames and channels, such as ``40 bands x 101 frames``."""

@@ -10,7 +10,9 @@ from distillab.data.channel_statistics import ChannelStatistics, statistics_of_p
 from distillab.data.examples import IMAGE, Examples, Items, ItemShape
 from distillab.data.originals import Original
 from distillab.modalities.image.normalization import PixelNormalization
+from distillab.modalities.image.views.rand_augment import RandAugment
 from distillab.modalities.modality import Modality, Preview, modality
+from distillab.modalities.views.operation import Operation
 from distillab.modalities.views.written import WrittenViews
 
 
@@ -36,6 +38,10 @@ class ImageModality(Modality):
     def usual_views(self, shape: ItemShape) -> WrittenViews:
         """Return crops for gray images (digits have no mirror), crops and flips for color."""
         return "crop" if shape[0] == 1 else "crop_flip"
+
+    def strong_operation(self) -> Operation:
+        """Return RandAugment: two operations at magnitude 10."""
+        return RandAugment()
 
     def describe(self, shape: ItemShape) -> str:
         """Return height, width and color, such as ``32x32 RGB``."""

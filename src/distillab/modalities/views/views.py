@@ -112,6 +112,29 @@ class Views:
         """Whether a view also depends on other examples of the training set (mixup, CutMix)."""
         return any(step.mixes for step in self.operations)
 
+    def strengthened(self, operation: Operation) -> Views:
+        """Return these views with another operation at the end, which replaces one of its name.
+
+        Raises:
+            RequestError: These views mix examples.
+
+        Example:
+            >>> Views("crop_flip", 4).strengthened(operations["flip"]()).label
+            'crop(pad=4), flip'
+        """
+        if self.mixes:
+            raise RequestError(
+                "views that mix examples have no strong version", where="views", allowed="views without them"
+            )
+        own = self.operations if self.kind == "chain" else self._shift_operations
+        kept = tuple(each for each in own if each.name != operation.name)
+        return Views("chain", 0, (*kept, operation))
+
+    @property
+    def _shift_operations(self) -> tuple[Operation, ...]:
+        crop: tuple[Operation, ...] = (Crop(pad=self.pad),) if "crop" in self.kind else ()
+        return (*crop, Flip()) if "flip" in self.kind else crop
+
     # -- shifts and mirrors: views that have numbers --------------------------------------------------------
 
     @property

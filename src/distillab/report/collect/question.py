@@ -12,6 +12,7 @@ from distillab.canonical import JsonObject, canonical_json
 from distillab.evidence.wording import Phrases
 from distillab.factors import Factor, Level, Role, describe_label_quality, level_text
 from distillab.methods import MethodSpec
+from distillab.methods.pair_defaults import for_pair
 from distillab.methods.spec import written
 from distillab.modalities.views import Views
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
@@ -104,14 +105,27 @@ def kind_of(spec: MethodSpec) -> Literal["plain", "control", "distillation"]:
     return "distillation" if spec.distils else "control"
 
 
-def method_view(spec: MethodSpec) -> MethodView:
-    """Return a method with all its hyperparameters."""
+def method_view(spec: MethodSpec, pairs: Sequence[tuple[str, str]]) -> MethodView:
+    """Return a method with all its hyperparameters.
+
+    Args:
+        spec: The method.
+        pairs: Teacher and student of each pair of networks, which may decide hyperparameters.
+    """
+    resolved = {student: for_pair(spec, teacher, student).settings for teacher, student in pairs}
+    settings = []
+    for key in spec.settings:
+        values = {student: written(each[key]) for student, each in resolved.items()}
+        by_student = (f"{value} for {student}" for student, value in values.items())
+        settings.append(
+            (key, ", ".join(by_student if len(set(values.values())) > 1 else set(values.values())))
+        )
     return MethodView(
         name=spec.label,
         kind=kind_of(spec),
         paper=spec.kind.paper,
         description=_first_line(spec.kind),
-        settings=tuple((key, written(value)) for key, value in spec.settings.items()),
+        settings=tuple(settings),
     )
 
 

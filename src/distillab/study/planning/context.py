@@ -16,6 +16,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Initialisation, Role, Steps
+from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
@@ -109,6 +110,16 @@ class PlanContext:
         if seed is None or self.spec.draws.views == "shared":
             return self.seed("views", self.spec.seed)
         return self.seed("views", self.spec.seed, seed)
+
+    def pair_notes(self) -> list[str]:
+        """Return a sentence for each method and pair of networks that decides some of its settings."""
+        students = dict.fromkeys(entry.model for entry in self.spec.student_entries)
+        return [
+            note
+            for method in self.spec.method_specs()
+            for student in students
+            for note in pair_notes(method, self.spec.teacher.last_model, student)
+        ]
 
     def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
         """Return True if the networks of a role start from trained weights.

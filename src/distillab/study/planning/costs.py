@@ -99,6 +99,12 @@ def check_pair(
                 where="recipe.views",
                 allowed="views without mixup and cutmix, or another method",
             )
+        if mixes and "strong_view" in spec.needs:
+            raise RequestError(
+                f"method {spec.label} compares two views of an image, and these views mix it with another",
+                where="recipe.views",
+                allowed="views without mixup and cutmix, or another method",
+            )
         with torch.random.fork_rng(devices=[]):
             known = labels if spec.learns_unlabelled else None
             n_train = student.classes if known is None else len(known)

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
 
+from distillab.canonical import Canonical
 from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.models import OutputShapes
@@ -186,6 +187,10 @@ class Pairing:
             self._long_recipes[method] = usual.with_steps(round((1 + more / own) * usual.resolved.steps))
         return self._long_recipes[method]
 
+    def written(self, method: PlannedMethod) -> Canonical:
+        """Return what decides a method's numbers for this teacher and student."""
+        return method.written(self.context.spec.teacher.last_model, self.student)
+
     def digests(self, unlabelled: bool) -> SetDigests:
         """Return what a student reads whose batches hold unlabelled examples, or do not."""
         return self.sets.digests if unlabelled else self.sets.labelled_digests
@@ -209,21 +214,22 @@ class Pairing:
         classes = self._teacher_classes() if kind == "study" else transfer.classes
         return self.context.costs(len(classes), transfer.shape)
 
-    def outputs_macs(self, kind: str, *, streams: bool) -> int:
-        """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view if it
+    def outputs_macs(self, kind: str, *, streams: int) -> int:
+        """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view of some
         ``streams``."""
         images = self.recipe.epochs * self.sets.transfer.n * streams + self.sets.n_eval
         return images * self.teacher_costs(kind).macs(self.teacher_model(kind))
 
-    def stream_bytes(self, needs: Iterable[str], kind: str) -> int:
-        """Return the size of what methods need stored of a teacher; an upper bound, for two epochs may hold
-        the same view, and two conditions the same image."""
+    def stream_bytes(self, needs: Iterable[str], kind: str, *, strong: bool = False) -> int:
+        """Return the size of what methods need stored of a teacher, for ``strong`` views as well; an upper
+        bound, for two epochs may hold the same view, and two conditions the same image."""
         teacher = self.context.spec.teacher
         shapes = self.teacher_costs(kind).shapes(self.teacher_model(kind))
         if kind == "study":
             shapes = _stored_shapes(teacher, shapes)
         kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
-        return self.recipe.views_per_image * self.sets.transfer.n * kept.bytes
+        views = self.recipe.views_per_image + strong * self.recipe.epochs
+        return views * self.sets.transfer.n * kept.bytes
 
     # -- refusals -------------------------------------------------------------------------------------------
 

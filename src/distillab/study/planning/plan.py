@@ -255,7 +255,7 @@ class Outline:
             numerics,
             planner.stored_bytes,
             tuple(self.context.starts.notes),
-            (*self._given_notes(), *self._stem_notes()),
+            (*self._given_notes(), *self._stem_notes(), *self.context.pair_notes()),
             self.trials[0] if self.trials else None,
             trials,
             most,

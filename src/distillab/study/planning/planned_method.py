@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from distillab.canonical import Canonical
 from distillab.methods import MethodSpec
+from distillab.methods.pair_defaults import for_pair
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.study.job import StudentInputs
 
@@ -20,9 +22,10 @@ class PlannedMethod:
         storable_needs: The outputs of a teacher that it needs and that can be stored.
         learns_unlabelled: True if its batches hold unlabelled examples.
         can_be_stored: True if it needs no output that only a live teacher gives.
+        views: Views of an example that its students pass per step: 2 if it needs strong ones.
         matches_compute: Whether its students train for as many more steps as the study's teacher costs.
         counts_teacher_training: Whether the training of that teacher is part of its cost.
-        written: What decides its numbers.
+        spec: The method as the study states it.
         inputs: The files that its code is read from, if it is not registered.
     """
 
@@ -31,9 +34,10 @@ class PlannedMethod:
     storable_needs: frozenset[str]
     learns_unlabelled: bool
     can_be_stored: bool
+    views: int
     matches_compute: bool
     counts_teacher_training: bool
-    written: Canonical
+    spec: MethodSpec
     inputs: StudentInputs
 
     @classmethod
@@ -45,8 +49,18 @@ class PlannedMethod:
             storable_needs=spec.teacher_needs & STORABLE,
             learns_unlabelled=spec.learns_unlabelled,
             can_be_stored=not spec.teacher_needs & LIVE,
+            views=2 if "strong_view" in spec.needs else 1,
             matches_compute=spec.kind.matches_compute,
             counts_teacher_training=bool(getattr(spec.config, "teacher_training", False)),
-            written=Canonical(spec.as_dict()),
+            spec=spec,
             inputs=StudentInputs(spec.files),
         )
+
+    def written(self, teacher: str, student: str) -> Canonical:
+        """Return what decides its numbers for a pair of networks, whose names may decide settings."""
+        return _written(self, teacher, student)
+
+
+@lru_cache(maxsize=4096)
+def _written(method: PlannedMethod, teacher: str, student: str) -> Canonical:
+    return Canonical(for_pair(method.spec, teacher, student).as_dict())

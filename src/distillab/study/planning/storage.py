@@ -19,11 +19,13 @@ class Stream:
         methods: The labels of the methods that learn from it.
         kept: The outputs that are stored, in alphabetical order.
         bytes: The most that they can take.
+        strong: Whether they are stored for strong views as well.
     """
 
     methods: frozenset[str] = frozenset()
     kept: tuple[str, ...] = ()
     bytes: int = 0
+    strong: bool = False
 
 
 NO_STREAM = Stream()
@@ -39,7 +41,7 @@ class Storage:
     def __init__(self, context: PlanContext, limit: int) -> None:
         self.limit = limit
         storable = [m for m in context.methods if m.can_be_stored and _pays(context, m.teacher)]
-        self._storable = sorted(storable, key=lambda method: len(method.storable_needs))
+        self._storable = sorted(storable, key=lambda method: (method.views, len(method.storable_needs)))
         self._kinds = sorted({method.teacher for method in storable})
         self._known: dict[Hashable, dict[str, Stream]] = {}
 
@@ -63,15 +65,14 @@ class Storage:
         return pairing.student, transfer, views, pairing.replicate.n_unlabelled, costs
 
     def _stream(self, pairing: Pairing, kind: str) -> Stream:
-        methods, kept = list[str](), frozenset[str]()
+        methods, kept, strong = list[str](), frozenset[str](), False
         for method in self._storable:
-            together = kept | method.storable_needs
-            if method.teacher == kind and pairing.stream_bytes(together, kind) <= self.limit:
+            together, both = kept | method.storable_needs, strong or method.views > 1
+            if method.teacher == kind and pairing.stream_bytes(together, kind, strong=both) <= self.limit:
                 methods.append(method.label)
-                kept = together
-        return Stream(
-            frozenset(methods), tuple(sorted(kept)), pairing.stream_bytes(kept, kind) if kept else 0
-        )
+                kept, strong = together, both
+        size = pairing.stream_bytes(kept, kind, strong=strong) if kept else 0
+        return Stream(frozenset(methods), tuple(sorted(kept)), size, strong)
 
 
 def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing]]) -> Storage:

@@ -61,7 +61,7 @@ class PairingJobs:
         return StudentJob(
             condition=pairing.replicate.record.condition,
             model=pairing.student,
-            method=method.written,
+            method=pairing.written(method),
             recipe=self.teachers.recipes.write(recipe, pairing.student).written,
             sets=pairing.digests(method.learns_unlabelled),
             seeds=pairing.replicate.seeds,
@@ -71,7 +71,7 @@ class PairingJobs:
             task=self.context.written_task,
             inputs=replace(method.inputs, train="labelled") if labels_alone else method.inputs,
             needs=tuple(dict.fromkeys(needs)),
-            cost=pairing.student_macs(recipe),
+            cost=method.views * pairing.student_macs(recipe),
             cohort=cohort,
             threads=self.context.spec.worker_threads,
         )

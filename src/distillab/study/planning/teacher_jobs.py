@@ -56,8 +56,9 @@ class TeacherJobs:
         jobs: tuple[TeacherJob, ...] = ()
         for part in self.context.generations(pairing.student):
             by = jobs[-1] if jobs else self.chain(pairing, "study")[-1]
-            origin = DistilledOrigin(by.id, method.written, None if jobs else pairing.class_map)
-            jobs = (*jobs, self._job(pairing, "self", part, origin, (by,), method.inputs.code))
+            origin = DistilledOrigin(by.id, pairing.written(method), None if jobs else pairing.class_map)
+            job = self._job(pairing, "self", part, origin, (by,), method.inputs.code, method.views)
+            jobs = (*jobs, job)
         return jobs
 
     def outputs(self, pairing: Pairing, kind: str) -> OutputsJob:
@@ -72,7 +73,7 @@ class TeacherJobs:
         context, sets = self.context, pairing.sets
         recipe = self.recipes.write(pairing.recipe, pairing.teacher_model(kind))
         resolved, teacher = recipe.resolved, self.chain(pairing, kind)[-1]
-        kept = self.storage.streams(pairing).get(kind, NO_STREAM).kept
+        stream = self.storage.streams(pairing).get(kind, NO_STREAM)
         views = ViewStream(resolved.views, resolved.pad, resolved.epochs, resolved.precision)
         return OutputsJob(
             condition=pairing.replicate.record.condition,
@@ -86,9 +87,9 @@ class TeacherJobs:
             top_k=context.spec.teacher.outputs.top_k if streaming else None,
             endless=streaming and resolved.view_spec.count is None,
             labelled=pairing.mixed_within if streaming else "",
-            inputs=OutputsInputs(recipe.written, kept),
+            inputs=OutputsInputs(recipe.written, stream.kept, stream.strong),
             needs=(teacher.id,),
-            cost=pairing.outputs_macs(kind, streams=streaming),
+            cost=pairing.outputs_macs(kind, streams=streaming + stream.strong),
             threads=context.spec.worker_threads,
         )
 
@@ -100,6 +101,7 @@ class TeacherJobs:
         origin: Origin,
         needs: tuple[TeacherJob, ...],
         code: Mapping[str, str] | None = None,
+        passes: int = 1,
     ) -> TeacherJob:
         taught, weights = pairing.taught(kind), None
         if kind == "study" and part.made == "given":
@@ -118,7 +120,7 @@ class TeacherJobs:
             task=self.context.written_task,
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
             needs=tuple(job.id for job in needs),
-            cost=pairing.teacher_macs(part, kind),
+            cost=passes * pairing.teacher_macs(part, kind),
             threads=self.context.spec.worker_threads,
         )
 

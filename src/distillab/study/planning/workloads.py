@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable
 from distillab.study.job import Job, OutputsJob, TeacherJob
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.storage import Storage
+from distillab.study.planning.storage import NO_STREAM, Storage
 from distillab.training.recipe import images_per_step
 
 # The batch that a network is timed with that is not trained: enough to tell one precision from another.
@@ -82,15 +82,15 @@ class Workloads:
     def _add_pairing(self, storage: Storage, pairing: Pairing, seen: set[Hashable]) -> None:
         for kind in pairing.context.teacher_kinds:
             self._add_teacher(storage, pairing, kind, seen)
-        groups: Counter[tuple[str, bool, bool, PlannedRecipe]] = Counter()
+        groups: Counter[tuple[str, bool, bool, int, PlannedRecipe]] = Counter()
         for method in pairing.context.methods:
             stored, recipe = storage.is_stored(pairing, method), pairing.recipe_of(method)
-            groups[method.teacher, method.learns_unlabelled, stored, recipe] += 1
-        for (kind, unlabelled, stored, recipe), count in groups.items():
-            key = unlabelled, *_student_key(pairing, kind, unlabelled, stored, recipe)
+            groups[method.teacher, method.learns_unlabelled, stored, method.views, recipe] += 1
+        for (kind, unlabelled, stored, views, recipe), count in groups.items():
+            key = unlabelled, views, *_student_key(pairing, kind, unlabelled, stored, recipe)
             if key not in seen:
                 seen.add(key)
-                self._add_students(pairing, kind, count, recipe)
+                self._add_students(pairing, kind, count, views, recipe)
 
     def _add_teacher(self, storage: Storage, pairing: Pairing, kind: str, seen: set[Hashable]) -> None:
         chain, streams = pairing.chain(kind), bool(storage.streams(pairing))
@@ -104,17 +104,20 @@ class Workloads:
                     self.train(part.model, recipe.batch_size, recipe.images_seen)
         if outputs not in seen:
             seen.add(outputs)
-            self.macs += pairing.outputs_macs(kind, streams=streams)
+            strong = storage.streams(pairing).get(kind, NO_STREAM).strong
+            self.macs += pairing.outputs_macs(kind, streams=streams + strong)
             if streams and not chain[-1].is_trained:
                 self.query(chain[-1].model, pairing.recipe.images_seen)
 
-    def _add_students(self, pairing: Pairing, kind: str, count: int, recipe: PlannedRecipe) -> None:
+    def _add_students(
+        self, pairing: Pairing, kind: str, count: int, views: int, recipe: PlannedRecipe
+    ) -> None:
         """Add students that learn from a kind of teacher, ``count`` methods of them."""
-        self.macs += count * pairing.student_macs(recipe)
+        self.macs += count * views * pairing.student_macs(recipe)
         self.train(pairing.student, recipe.batch_size, count * recipe.images_seen)
         if kind == "study":
             for part in pairing.context.generations(pairing.student):
-                self.macs += count * pairing.teacher_macs(part, "self")
+                self.macs += count * views * pairing.teacher_macs(part, "self")
                 self.train(part.model, recipe.batch_size, count * recipe.images_seen)
 
 

@@ -143,7 +143,7 @@ class JobRunner:
             sets,
             ResolvedRecipe.from_dict(dict(job.inputs.recipe)),
             view_seed=job.view_seed,
-            keep=OutputsToStore(store.caches, frozenset(job.inputs.keep), job.top_k),
+            keep=OutputsToStore(store.caches, frozenset(job.inputs.keep), job.top_k, job.inputs.strong),
             device=self.device,
             class_map=job.class_map,
         )

@@ -120,11 +120,18 @@ def train_cohort(
     seeds = first.seeds
     with deterministic(device, seeds.order):
         batches = training_batches(
-            first.data, first.recipe, normalize, order_seed=seeds.order, view_seed=seeds.views, device=device
+            first.data,
+            first.recipe,
+            normalize,
+            order_seed=seeds.order,
+            view_seed=seeds.views,
+            device=device,
+            strong=any("strong_view" in member.method.needs for member in members),
         )
         for batch in _timed(batches, shared):
             with shared.timed("teacher"):
-                outputs = teacher(batch) if teacher else None
+                views = (batch, batch.strong) if batch.strong else (batch,)
+                outputs = [teacher(view) for view in views] if teacher else []
             _step(trainings, batch, outputs, diverged)
             if on_step:
                 on_step(batch.index)
@@ -136,7 +143,7 @@ def train_cohort(
 def _step(
     trainings: Sequence[MemberTraining],
     batch: TrainingBatch,
-    outputs: Outputs | None,
+    outputs: Sequence[Outputs],
     diverged: dict[int, DivergenceError],
 ) -> None:
     """One step of each network that has not diverged; those that do now are added to ``diverged``."""

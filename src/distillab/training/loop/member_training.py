@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.data.examples import Indices
-from distillab.methods import Batch, Mixed
+from distillab.methods import Batch, Mixed, StrongView
 from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
@@ -73,12 +74,13 @@ class MemberTraining:
         self._network.train()
         self._building = clock() - started
 
-    def step(self, batch: TrainingBatch, teacher: Outputs | None) -> None:
+    def step(self, batch: TrainingBatch, teacher: Sequence[Outputs]) -> None:
         """Do one optimization step.
 
         Args:
             batch: The examples.
-            teacher: The teacher's outputs for them; None without a teacher.
+            teacher: The teacher's outputs for them, and for their strong views if the batch has them; empty
+                without a teacher.
 
         Raises:
             DivergenceError: At the end of an epoch: a loss in it, or an output for the validation set, is not
@@ -116,16 +118,28 @@ class MemberTraining:
             building=self._building,
         )
 
-    def _loss_terms(self, batch: TrainingBatch, teacher: Outputs | None) -> dict[str, Tensor]:
-        recipe, transform = self.member.recipe, self.member.data.student_transform
-        inputs = transform(batch.inputs) if transform else batch.inputs
+    def _loss_terms(self, batch: TrainingBatch, teacher: Sequence[Outputs]) -> dict[str, Tensor]:
+        inputs = self._inputs(batch)
         known = self._method_batch(batch, inputs)
-        if teacher is not None and self.member.teachers > 1:
-            teacher = weight_by_correctness(teacher, known, self.member.teachers)
+        if self.member.teachers > 1:
+            teacher = [weight_by_correctness(each, known, self.member.teachers) for each in teacher]
         with self.phases.timed("forward"):
-            with autocast(self._device, recipe.precision):
-                outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
-            return self._method.total(outputs, teacher, known)
+            outputs = self._outputs(inputs)
+            if batch.strong and "strong_view" in self.member.method.needs:
+                strong = self._outputs(self._inputs(batch.strong))
+                known = replace(known, strong=StrongView(strong, teacher[1] if teacher else None))
+            return self._method.total(outputs, teacher[0] if teacher else None, known)
+
+    def _inputs(self, batch: TrainingBatch) -> Tensor:
+        """The inputs as the student gets them."""
+        transform = self.member.data.student_transform
+        return transform(batch.inputs) if transform else batch.inputs
+
+    def _outputs(self, inputs: Tensor) -> Outputs:
+        recipe = self.member.recipe
+        with autocast(self._device, recipe.precision):
+            outputs: Outputs = self._forward(to_memory_format(inputs, recipe.memory_format))
+        return outputs
 
     def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
         """The batch as the member's method receives it, beside the outputs."""

@@ -31,9 +31,12 @@ from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.roles import RoleSets
+from distillab.training.strong_views import strong_recipe, strong_view_seed
 from distillab.training.teachers.cache import CacheFormat, FillResult, TeacherCache
 from distillab.training.teachers.class_mapping import to_student_classes
 from distillab.training.teachers.feed import LiveTeacher
+
+STRONG_CACHE = "strong.json"
 
 
 def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Module:
@@ -97,6 +100,7 @@ class OutputsToStore:
         caches: The folder of the caches of all teachers of a study.
         needs: Which outputs; none if empty.
         top_k: Of how many classes the logits are stored, the likeliest; None for all.
+        strong: Whether they are stored for strong views as well.
 
     Example:
         >>> OutputsToStore(Path("caches"), frozenset({"logits"}), top_k=100).top_k
@@ -106,11 +110,12 @@ class OutputsToStore:
     caches: Path
     needs: frozenset[str]
     top_k: int | None = None
+    strong: bool = False
 
 
 @dataclass(frozen=True)
 class CacheReference:
-    """Which cache holds a teacher's outputs: ``cache.json`` of stage 2.
+    """Which cache holds a teacher's outputs: ``cache.json`` of stage 2; ``strong.json`` for strong views.
 
     Attributes:
         facts: The facts by which the cache is named.
@@ -128,16 +133,16 @@ class CacheReference:
         """Return the cache, for the examples of a pool."""
         return TeacherCache(caches, self.facts, self.stored, rows=len(train.pool.items))
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, name: str = CACHE) -> None:
         """Write the reference into a stage 2 folder."""
         members = {"members": self.members} if self.members > 1 else {}
         held = {"facts": self.facts, "kept": self.stored.as_dict(), "view_seed": self.view_seed, **members}
-        (folder / CACHE).write_text(json.dumps(held))
+        (folder / name).write_text(json.dumps(held))
 
     @classmethod
-    def read(cls, folder: Path) -> CacheReference:
+    def read(cls, folder: Path, name: str = CACHE) -> CacheReference:
         """Return the reference in a stage 2 folder."""
-        held = json.loads((folder / CACHE).read_text())
+        held = json.loads((folder / name).read_text())
         stored = CacheFormat.from_dict(held["kept"])
         return cls(held["facts"], stored, held["view_seed"], held.get("members", 1))
 
@@ -196,6 +201,14 @@ def teacher_outputs(
         reference, teacher = _prepare(network, teacher_folder, sets, recipe, view_seed, keep, device)
         filled, name = _fill(reference.open(keep.caches, sets.train), teacher, sets, recipe, view_seed)
         reference.write(folder)
+        if keep.strong:
+            strong, seed = strong_recipe(sets.train, recipe), strong_view_seed(view_seed)
+            facts = _cache_facts(teacher_folder, sets, strong, seed, device)
+            reference = replace(reference, facts=facts, view_seed=seed)
+            more, _ = _fill(reference.open(keep.caches, sets.train), teacher, sets, strong, seed)
+            reference.write(folder, STRONG_CACHE)
+            filled = FillResult(filled.queries + more.queries, filled.forwards + more.forwards, filled.bytes)
+        set_side_by_side(network, side_by_side=False)
     logits, eval_forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
     mapped = {key: to_student_classes(each, class_map) for key, each in logits.items()}
     save_logits(mapped, folder / LOGITS)
@@ -236,7 +249,6 @@ def _fill(
         batch=inference_batch_size(teacher.device),
         device=teacher.device,
     )
-    set_side_by_side(teacher.model, side_by_side=False)
     return filled, cache.folder.name
 
 

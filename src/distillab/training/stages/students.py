@@ -17,6 +17,7 @@ from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.stages.curves import TestCurve
 from distillab.training.stages.outputs import (
+    STRONG_CACHE,
     CacheReference,
     inspect_teacher,
     open_teacher,
@@ -25,6 +26,7 @@ from distillab.training.stages.outputs import (
 )
 from distillab.training.stages.roles import StudentSpec
 from distillab.training.stages.trained import write_trained
+from distillab.training.strong_views import strong_recipe
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
 from distillab.training.teachers.feed import CachedTeacher, LiveTeacher, TeacherFeed
 
@@ -108,7 +110,7 @@ def _write_results(
         if isinstance(trained, DivergenceError):
             records.append(trained)
             continue
-        seen = student.recipe.images_seen
+        seen = student.recipe.images_seen * (2 if "strong_view" in student.method.needs else 1)
         record = write_trained(
             student,
             trained,
@@ -225,6 +227,7 @@ def _open_feed(
     if not distilled:
         return None
     needs = frozenset[str]().union(*(method.teacher_needs for method in distilled))
+    needs |= {"strong_view"} & frozenset[str]().union(*(method.needs for method in distilled))
     first = students[0]
     teacher = _cached(first, needs, outputs_folder, caches, device)
     if teacher is None and teacher_folder is None:
@@ -255,12 +258,17 @@ def _cached(
     reference = CacheReference.read(outputs_folder)
     if not needs & (STORABLE | LIVE) <= reference.stored.needs:
         return None
-    train = student.sets.train
-    cache = reference.open(caches, train)
-    stored = cache.read(train, student.recipe.view_spec, reference.view_seed)
+    train, recipe, strong = student.sets.train, student.recipe, None
+    stored = reference.open(caches, train).read(train, recipe.view_spec, reference.view_seed)
+    if "strong_view" in needs:
+        if not (outputs_folder / STRONG_CACHE).exists():
+            return None
+        more = CacheReference.read(outputs_folder, STRONG_CACHE)
+        views = strong_recipe(train, recipe).view_spec
+        strong = more.open(caches, train).read(train, views, more.view_seed)
     shapes = reference.stored.shapes
     shapes = replace(shapes, classes=shapes.classes // reference.members)
-    return _OpenTeacher(CachedTeacher(stored, device), shapes, reference.members)
+    return _OpenTeacher(CachedTeacher(stored, device, strong), shapes, reference.members)
 
 
 def _live(

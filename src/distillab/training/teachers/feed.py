@@ -14,7 +14,7 @@ from distillab.models.taps import TappedModel, Taps
 from distillab.training.batches import TrainingBatch
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast
-from distillab.training.teachers.cache import CachedOutputs
+from distillab.training.teachers.cache import CachedOutputs, CacheMissError
 
 
 class TeacherFeed(Protocol):
@@ -35,6 +35,7 @@ class CachedTeacher:
     Args:
         outputs: The cached outputs.
         device: Where they are put.
+        strong: The cached outputs for strong views, if a method needs them.
 
     Example:
         >>> import tempfile
@@ -52,12 +53,17 @@ class CachedTeacher:
         <distillab.training.teachers.feed.CachedTeacher object at ...>
     """
 
-    def __init__(self, outputs: CachedOutputs, device: torch.device) -> None:
-        self._outputs, self._device = outputs, device
+    def __init__(
+        self, outputs: CachedOutputs, device: torch.device, strong: CachedOutputs | None = None
+    ) -> None:
+        self._outputs, self._device, self._strong = outputs, device, strong
 
     def __call__(self, batch: TrainingBatch) -> Outputs:
         """Return the outputs for a batch. Raises CacheMissError if one is not stored."""
-        return self._outputs(batch.positions, batch.epoch, self._device)
+        outputs = self._strong if batch.is_strong else self._outputs
+        if outputs is None:
+            raise CacheMissError("outputs for strong views are not stored")
+        return outputs(batch.positions, batch.epoch, self._device)
 
 
 class LiveTeacher:

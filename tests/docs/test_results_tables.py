@@ -1,0 +1,180 @@
+"""Committed tables agree with each other, and generated pages with the tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import answer_rows
+import answer_table
+import factors_table
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from answer_rows import Difference, Point, Series
+from generated import RESULTS, Record, read_csv
+
+from distillab.evidence.effects import compute_effects
+from distillab.evidence.level_effects import compute_level_effects
+from distillab.evidence.schema import read_rows
+from distillab.evidence.verdicts import holm
+from distillab.tasks import Classification
+
+ALPHA = 0.05
+
+
+@pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
+def test_effects_follow_from_results(study: str) -> None:
+    committed = read_rows(RESULTS / f"{study}-effects.parquet")
+    computed = compute_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
+    assert len(committed) == len(computed)
+    for before, now in zip(committed, computed, strict=True):
+        assert all(before[name] == pytest.approx(value) for name, value in now.items()), before
+
+
+@pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
+def test_differences_between_levels_follow_from_results(study: str) -> None:
+    committed = read_rows(RESULTS / f"{study}-level-effects.parquet")
+    computed = compute_level_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
+    assert len(committed) == len(computed)
+    for before, now in zip(committed, computed, strict=True):
+        assert all(before[name] == pytest.approx(value) for name, value in now.items()), before
+
+
+def families(name: str) -> dict[Any, list[Record]]:
+    """Return the rows of a table with a gain, by study and measure."""
+    found: dict[Any, list[Record]] = defaultdict(list)
+    for row in read_csv(RESULTS / f"{name}.csv"):
+        if row["gain"]:
+            found[row.get("study"), row.get("metric")].append(row)
+    return found
+
+
+@pytest.mark.parametrize("name", ["factors", "methods-cnn", "methods-vit"])
+def test_corrected_verdicts_are_holms(name: str) -> None:
+    for rows in families(name).values():
+        adjusted = holm([float(row["p_verdict"]) for row in rows])
+        for row, p in zip(rows, adjusted, strict=True):
+            assert int(row["n_tests"]) == len(rows)
+            assert row["verdict_family"] == (row["verdict"] if p <= ALPHA else "undecided"), row
+
+
+@pytest.mark.parametrize("name", ["factors", "methods-cnn", "methods-vit"])
+def test_verdicts_agree_with_their_intervals(name: str) -> None:
+    margin, rounded = 0.5, 0.005
+    for row in (row for rows in families(name).values() for row in rows):
+        low, high = float(row["ci_low"]), float(row["ci_high"])
+        if min(abs(abs(end) - margin) for end in (low, high)) <= rounded:
+            continue  # the table rounds the end to the margin
+        beyond = "helps" if low > margin else "harms" if high < -margin else "undecided"
+        expected = "equivalent" if -margin <= low and high <= margin else beyond
+        enough = int(row.get("n_pairs") or row["seeds"]) >= 5
+        assert row["verdict"] == (expected if enough else "undecided"), row
+        assert (float(row["p_verdict"]) <= ALPHA) == (row["verdict"] != "undecided"), row
+
+
+def test_pages_of_factors_are_up_to_date() -> None:
+    for path, text in factors_table.pages().items():
+        assert path.read_text() == text, f"{path.name}: run make tables"
+
+
+def test_answers_and_their_figures_are_up_to_date() -> None:
+    for path, text in answer_table.files().items():
+        assert path.read_text() == text, f"{path.name}: run make tables"
+    drawn = {path.name for path in answer_table.FIGURES.glob("*.svg")}
+    assert drawn == {path.name for path in answer_table.files() if path.suffix == ".svg"}
+
+
+def series(corrected: str | None, data: str = "set") -> Series:
+    change = Difference("400", "25", 1.0, 0.5, 1.5, corrected, 6) if corrected else None
+    points = (Point(25.0, 0.0, -1.0, 1.0, 12, "undecided", 6), Point(400.0, 1.0, 0.0, 2.0, 12, "helps", 6))
+    return Series("study", data, points, change, "full", 12, "4000", True, True)
+
+
+@pytest.mark.parametrize(
+    ("corrected", "direction"),
+    [
+        (["larger"], "grows"),
+        (["smaller", "smaller"], "shrinks"),
+        (["equivalent"], "stays the same"),
+        (["undecided"], "undecided"),
+        (["larger", "undecided"], "undecided"),
+        (["larger", "smaller"], "differs between base sets"),
+        ([None], "not tested"),
+        (["larger", None], "grows"),
+    ],
+)
+def test_direction_is_that_of_corrected_differences(corrected: list[str | None], direction: str) -> None:
+    assert answer_table.direction([series(each) for each in corrected]) == direction
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "ends"),
+    [
+        (-1, "shrinks", "; agrees"),
+        (-1, "grows", "; disagrees"),
+        (1, "stays the same", "; disagrees"),
+        (1, "not tested", "; not decided here"),
+        (0, "grows", "the statement"),
+    ],
+)
+def test_literature_agrees_only_with_a_tested_direction(expected: int, found: str, ends: str) -> None:
+    question = answer_rows.Question(
+        "n", "size", "text", "size", literature="the statement", claim="C1", expected=expected
+    )
+    assert answer_table.literature(question, found).endswith(ends)
+
+
+def test_a_study_of_the_page_replaces_early_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_study(tmp_path, "size-length")
+    monkeypatch.setattr(answer_rows, "ANSWERS", tmp_path)
+    question = answer_rows.Question("n", "size", "t", "size", studies=("size-length",), early="size")
+    [found] = question.series()
+    assert [point.level for point in found.points] == [25.0, 400.0] and found.converged and found.tuned
+    assert (found.steps, found.teachers, found.margin) == ("4000", 12, 1.0)
+    assert found.difference and found.difference.corrected == "smaller"
+    assert found.difference.value == pytest.approx(-2.0)
+    assert (found.difference.reference, found.difference.level) == ("25", "400")
+
+
+def write_study(folder: Path, name: str) -> None:
+    """Write the tables of a study of size and length, whose level effects refer to the largest size."""
+    contrast = {
+        "dataset": "set",
+        "provenance": "full",
+        "method": "kd",
+        "baseline": "ce",
+        "metric": "accuracy",
+    }
+    interval = {
+        "ci_low": 0.01,
+        "ci_high": 0.03,
+        "n_pairs": 12,
+        "n_tests": 6,
+        "n_teachers": 12,
+        "converged": True,
+    }
+    rows = [
+        contrast
+        | interval
+        | {"factor.size": size, "factor.steps": steps, "gain": 0.02, "verdict_family": "helps"}
+        for size, steps in (
+            (25.0, 1000.0),
+            (25.0, 4000.0),
+            (400.0, 1000.0),
+            (400.0, 4000.0),
+            (400.0, 16000.0),
+        )
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}-effects.parquet")
+    change = {
+        "factor": "size",
+        "level": "25",
+        "reference": "400",
+        "difference": 0.02,
+        "verdict_family": "larger",
+    }
+    levels = [contrast | interval | change | {"factor.size": 25.0, "factor.steps": 4000.0}]
+    pq.write_table(pa.Table.from_pylist(levels), folder / f"{name}-level-effects.parquet")
+    (folder / f"{name}.yaml").write_text("tune: {budget: 6}\nevidence: {margin: 0.01}\n")
