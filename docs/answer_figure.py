@@ -8,7 +8,6 @@ from html import escape
 from answer_rows import Point, Series, level_text
 
 WIDTH, LINE, LABEL, RIGHT = 320, 17, 128, 10
-MARGIN = 0.5  # points; the margin of verdicts
 INK, QUIET = "#8a8f98", "#8a8f9855"  # legible on light and dark pages
 COLORS = {"helps": "#2a9d5c", "harms": "#d1495b", "equivalent": "#3d7dd8", "undecided": INK, "": INK}
 
@@ -16,7 +15,8 @@ COLORS = {"helps": "#2a9d5c", "harms": "#d1495b", "equivalent": "#3d7dd8", "unde
 def figure(title: str, series: Sequence[Series]) -> str:
     """Return the SVG of a question: the gain and its interval at each level, and the margin."""
     points = [point for each in series for point in each.points]
-    low, high = min(-MARGIN, *(p.low for p in points)), max(MARGIN, *(p.high for p in points))
+    margin = max(each.margin for each in series)
+    low, high = min(-margin, *(p.low for p in points)), max(margin, *(p.high for p in points))
     pad = 0.04 * (high - low)
     scale = _Scale(low - pad, high + pad)
     height = LINE * (len(points) + len(series) + 1) + 6
@@ -24,7 +24,7 @@ def figure(title: str, series: Sequence[Series]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" font-family="sans-serif" font-size="11" role="img" aria-label="{escape(title)}">',
         f"<title>{escape(title)}</title>",
-        *_axis(scale, height),
+        *_axis(scale, height, margin),
     ]
     top = LINE
     for each in series:
@@ -48,8 +48,8 @@ class _Scale:
         return round(LABEL + share * (WIDTH - LABEL - RIGHT), 1)
 
 
-def _axis(scale: _Scale, height: int) -> list[str]:
-    left, zero, right = scale(-MARGIN), scale(0), scale(MARGIN)
+def _axis(scale: _Scale, height: int, margin: float) -> list[str]:
+    left, zero, right = scale(-margin), scale(0), scale(margin)
     bottom = height - LINE - 2
     shown = sorted({round(scale.low), 0, round(scale.high)})
     ticks = [

@@ -27,7 +27,7 @@ class Point:
         high: Upper end.
         pairs: Number of pairs.
         corrected: The verdict that holds together with the others of its study.
-        tests: Over how many tests it is corrected.
+        tests: Over how many tests it is corrected; 0 if the study did not declare it.
     """
 
     level: Level
@@ -50,7 +50,7 @@ class Difference:
         low: Lower end of the 95 % interval.
         high: Upper end.
         corrected: ``larger``, ``smaller``, ``equivalent`` or ``undecided``, corrected.
-        tests: Over how many tests it is corrected.
+        tests: Over how many tests it is corrected; 0 if the study did not declare it.
     """
 
     level: str
@@ -76,6 +76,7 @@ class Series:
         steps: Steps of a student.
         converged: Whether longer training is known not to change the gains.
         tuned: Whether all methods were tuned alike.
+        margin: The margin of its verdicts, in points.
     """
 
     study: str
@@ -87,6 +88,7 @@ class Series:
     steps: str
     converged: bool
     tuned: bool
+    margin: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ class Question:
     expected: int = 0
 
     def series(self) -> list[Series]:
-        """Return what was measured: the studies of the page, or else the small studies of factors."""
+        """Return what was measured: studies that have converged, or else all, with early training."""
         found = [each for name in self.studies if (each := of_study(name, self.factor, self.where))]
-        if not any(each.converged for each in found) and self.early:
-            found += of_factors(self.early, self.factor, self.where)
-        return found
+        if converged := [each for each in found if each.converged]:
+            return converged
+        return found + (of_factors(self.early, self.factor, self.where) if self.early else [])
 
 
 DEFAULTS = {"method": "kd", "baseline": "ce", "metric": "accuracy", "provenance": "full"}
@@ -136,7 +138,10 @@ def of_study(name: str, factor: str, where: Mapping[str, Any]) -> Series | None:
     path = _table(name, "effects")
     if path is None:
         return None
-    rows = [row for row in pq.read_table(path).to_pylist() if _fits(row, DEFAULTS | dict(where))]
+    everything = pq.read_table(path).to_pylist()
+    contrast = DEFAULTS | dict(where)
+    contrast["method"] = _label(contrast["method"], everything)
+    rows = [row for row in everything if _fits(row, contrast)]
     column = f"factor.{factor}"
     fixed = _largest_common(rows, column)
     rows = [row for row in rows if _fits(row, fixed)]
@@ -146,18 +151,39 @@ def of_study(name: str, factor: str, where: Mapping[str, Any]) -> Series | None:
     points = sorted(
         (_point(row, column) for row in rows if row["n_pairs"]), key=lambda each: _order(each.level)
     )
-    steps = fixed.get("factor.steps", spec.get("recipe", {}).get("steps", "?"))
+    evidence = spec.get("evidence") or {}
     return Series(
         name,
         rows[0]["dataset"],
         tuple(points),
-        _difference(name, factor, DEFAULTS | dict(where) | fixed, points),
+        _difference(name, factor, contrast | fixed, points),
         rows[0]["provenance"],
         rows[0].get("n_teachers") or _teachers(rows[0]),
-        f"{steps:g}" if isinstance(steps, float | int) else str(steps),
-        bool(spec.get("converged")),
+        _student_steps(spec, fixed, factor, points),
+        all(row.get("converged") for row in rows if row["n_pairs"]),
         bool(spec.get("tune")),
+        100 * evidence.get("margin", 0.005),
     )
+
+
+def _label(method: str, rows: Sequence[Row]) -> str:
+    """Return the label of a method in a table: its name, or its name with settings if it occurs so alone."""
+    labels = {row["method"] for row in rows}
+    with_settings = [label for label in labels if label.startswith(f"{method}(")]
+    return with_settings[0] if method not in labels and len(with_settings) == 1 else method
+
+
+def _student_steps(
+    spec: Mapping[str, Any], fixed: Mapping[str, Any], factor: str, points: Sequence[Point]
+) -> str:
+    """Return for how many steps students were trained, where the length may be a factor itself."""
+    varied = (spec.get("factors") or {}).get("steps")
+    of_teacher = isinstance(varied, Mapping) and varied.get("roles") == ["teacher"]
+    if factor == "steps" and not of_teacher:
+        return f"{level_text(points[0].level)} to {level_text(points[-1].level)}"
+    if "factor.steps" in fixed and not of_teacher:
+        return level_text(fixed["factor.steps"])
+    return str((spec.get("recipe") or {}).get("steps", "an unknown number of"))
 
 
 def _teachers(row: Row) -> int:
@@ -202,7 +228,7 @@ def _largest_common(rows: Sequence[Row], column: str) -> dict[str, Any]:
 def _point(row: Row, column: str) -> Point:
     gain, low, high = (100 * row[name] for name in ("gain", "ci_low", "ci_high"))
     return Point(
-        row[column], gain, low, high, row["n_pairs"], row.get("verdict_family") or "", row["n_tests"]
+        row[column], gain, low, high, row["n_pairs"], row.get("verdict_family") or "", row["n_tests"] or 0
     )
 
 
@@ -233,7 +259,7 @@ def _of_row(row: Row, first: str, last: str, sign: float) -> Difference:
     turned = {"larger": "smaller", "smaller": "larger"}
     verdict = str(row["verdict_family"])
     verdict = verdict if sign > 0 else turned.get(verdict, verdict)
-    return Difference(last, first, 100 * sign * row["difference"], low, high, verdict, row["n_tests"])
+    return Difference(last, first, 100 * sign * row["difference"], low, high, verdict, row["n_tests"] or 0)
 
 
 def of_factors(study: str, factor: str, where: Mapping[str, Any]) -> list[Series]:

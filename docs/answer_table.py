@@ -37,7 +37,7 @@ SAME = {"provenance": "same"}
 QUESTIONS = (
     Question(
         *("size-full", "size", "More examples per class, a teacher of all data", "size"),
-        studies=("A-size-length", "cifar100-size"),
+        studies=("size-length", "cifar100-size"),
         early="size",
         literature="the gain shrinks as data grow",
         claim="C1",
@@ -45,12 +45,17 @@ QUESTIONS = (
     ),
     Question(
         *("size-same", "size", "More examples per class, a teacher of the same examples", "size", SAME),
-        studies=("A-size-length", "cifar100-size"),
+        studies=("size-length", "cifar100-size"),
         early="size",
     ),
     Question(
         *("steps", "size", "Longer training, at the same data", "steps"),
-        studies=("A-size-length",),
+        studies=("size-length",),
+    ),
+    Question(
+        *("size-hard", "size", "The same, plain training on the labels that the teacher predicts", "size"),
+        {"method": "hard_labels"},
+        studies=("size-length",),
     ),
     Question(
         *("classes", "domain", "More classes, at the same number of examples", "classes"),
@@ -67,7 +72,7 @@ QUESTIONS = (
     Question(
         *("shift", "domain", "Students of another domain than the teacher's, tested on theirs", "shift"),
         {"metric": "accuracy.shifted"},
-        studies=("C-domain",),
+        studies=("domain-mnist", "domain-usps"),
         early="shift",
         literature="under distribution shift, complex methods gain little (not about plain distillation)",
         claim="C27",
@@ -105,21 +110,27 @@ QUESTIONS = (
             "More wrong labels, a teacher of the correct ones (relabelling)",
             "label_noise",
         ),
-        studies=("B-label-noise", "corn-leaf-noise"),
+        studies=("label-noise", "corn-leaf-noise"),
         early="label_noise",
         literature="the noisier the labels, the more weight the teacher deserves (not about the gain)",
         claim="C21",
     ),
     Question(
         *("noise-same", "bias", "More wrong labels, a teacher of the same wrong ones", "label_noise", SAME),
-        studies=("B-label-noise", "corn-leaf-noise"),
+        studies=("label-noise", "corn-leaf-noise"),
         literature="the noisier the labels, the more weight the teacher deserves (not about the gain)",
         claim="C21",
     ),
     Question(
+        *("noise-hard", "bias", "The control: plain training on the labels that a clean teacher predicts"),
+        "label_noise",
+        {"method": "hard_labels"},
+        studies=("label-noise",),
+    ),
+    Question(
         *("cue-full", "bias", "A stronger shortcut, where it misleads, a teacher without it", "spurious"),
         {"metric": "accuracy.conflicting"},
-        studies=("D-bias",),
+        studies=("bias",),
         early="spurious",
         literature="the stronger the shortcut, the worse plain distillation (its accuracy, not the gain)",
         claim="C26",
@@ -127,20 +138,24 @@ QUESTIONS = (
     Question(
         *("cue-same", "bias", "A stronger shortcut, where it misleads, a teacher with it", "spurious"),
         SAME | {"metric": "accuracy.conflicting"},
-        studies=("D-bias",),
+        studies=("bias",),
         early="spurious",
         literature="the stronger the shortcut, the worse plain distillation (its accuracy, not the gain)",
         claim="C26",
     ),
     Question(
+        *("cue-groups", "bias", "The same, with `worst_group_kd` and the teacher without it", "spurious"),
+        {"method": "worst_group_kd", "metric": "accuracy.conflicting"},
+        studies=("bias",),
+    ),
+    Question(
         *("groups", "bias", "More of the rare group in the data: accuracy of the worst group", "groups"),
         {"metric": "worst_group_accuracy"},
-        studies=("D-bias",),
         early="groups",
     ),
     Question(
-        *("teacher", "teacher", "A teacher that was trained longer", "teacher_steps"),
-        studies=("E-teacher-quality",),
+        *("teacher", "teacher", "A teacher that was trained longer", "steps"),
+        studies=("teacher-quality",),
         literature="the best teacher depends on the amount of data",
         claim="C5",
     ),
@@ -252,9 +267,8 @@ def _length(series: Series) -> str:
 
 def _tests(series: Series) -> str:
     change: Difference | None = series.difference
-    if change:
-        return f"{change.tests} differences"
-    return f"{max(point.tests for point in series.points)} gains"
+    count = change.tests if change else max(point.tests for point in series.points)
+    return f"{count} {'differences' if change else 'gains'}" if count else "not declared, not corrected"
 
 
 def files() -> dict[Path, str]:

@@ -127,12 +127,12 @@ def test_literature_agrees_only_with_a_tested_direction(expected: int, found: st
 
 
 def test_a_study_of_the_page_replaces_early_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_study(tmp_path, "A-size-length")
+    write_study(tmp_path, "size-length")
     monkeypatch.setattr(answer_rows, "ANSWERS", tmp_path)
-    question = answer_rows.Question("n", "size", "t", "size", studies=("A-size-length",), early="size")
+    question = answer_rows.Question("n", "size", "t", "size", studies=("size-length",), early="size")
     [found] = question.series()
     assert [point.level for point in found.points] == [25.0, 400.0] and found.converged and found.tuned
-    assert found.steps == "4000" and found.teachers == 12
+    assert (found.steps, found.teachers, found.margin) == ("4000", 12, 1.0)
     assert found.difference and found.difference.corrected == "smaller"
     assert found.difference.value == pytest.approx(-2.0)
     assert (found.difference.reference, found.difference.level) == ("25", "400")
@@ -147,7 +147,14 @@ def write_study(folder: Path, name: str) -> None:
         "baseline": "ce",
         "metric": "accuracy",
     }
-    interval = {"ci_low": 0.01, "ci_high": 0.03, "n_pairs": 12, "n_tests": 6, "n_teachers": 12}
+    interval = {
+        "ci_low": 0.01,
+        "ci_high": 0.03,
+        "n_pairs": 12,
+        "n_tests": 6,
+        "n_teachers": 12,
+        "converged": True,
+    }
     rows = [
         contrast
         | interval
@@ -170,4 +177,4 @@ def write_study(folder: Path, name: str) -> None:
     }
     levels = [contrast | interval | change | {"factor.size": 25.0, "factor.steps": 4000.0}]
     pq.write_table(pa.Table.from_pylist(levels), folder / f"{name}-level-effects.parquet")
-    (folder / f"{name}.yaml").write_text("tune: {budget: 6}\nconverged: true\n")
+    (folder / f"{name}.yaml").write_text("tune: {budget: 6}\nevidence: {margin: 0.01}\n")

@@ -8,7 +8,7 @@ from distillab.evidence.pairs import Row
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.running.tuning import trial_scores
-from distillab.study.trial import TUNED, groups_of
+from distillab.study.trial import TUNED, Setting, groups_of
 
 TUNED_COLUMNS = ("tuned_lr", "tuned_steps", "tuned_length", "tuned_weight_decay", "tuned_keys")
 
@@ -76,13 +76,13 @@ def setting_columns(cell: Cell) -> Row:
         return {}
     if cell.tuned is None:
         return {"setting": cell.setting}
-    chosen = cell.tuned["setting"]
+    chosen = Setting.from_dict(cell.tuned["setting"])
     values = (
-        chosen["lr"],
+        chosen.lr,
         cell.tuned["steps"],
-        chosen["length"],
-        chosen["weight_decay"],
-        json.dumps(chosen["keys"], sort_keys=True),
+        chosen.length,
+        chosen.weight_decay,
+        json.dumps(dict(chosen.keys), sort_keys=True),
     )
     return {"setting": cell.setting, **dict(zip(TUNED_COLUMNS, values, strict=True))}
 

@@ -47,6 +47,12 @@ class Setting:
             "keys": dict(self.keys),
         }
 
+    @classmethod
+    def from_dict(cls, values: JsonObject) -> Setting:
+        """Return the setting that :meth:`as_dict` described; JSON may hold whole numbers as integers."""
+        lr, length, weight_decay = (float(values[key]) for key in ("lr", "length", "weight_decay"))
+        return cls(lr, length, weight_decay, values["keys"])
+
     @property
     def text(self) -> str:
         """The values in words."""
@@ -94,7 +100,7 @@ class Trial:
     @classmethod
     def from_dict(cls, values: JsonObject) -> Trial:
         """Return the trial that :meth:`as_dict` described."""
-        return cls(**{**values, "setting": Setting(**values["setting"])})
+        return cls(**{**values, "setting": Setting.from_dict(values["setting"])})
 
     def group(self, *, per_condition: bool) -> GroupKey:
         """Return the group that its setting is chosen in."""
@@ -147,7 +153,7 @@ class Choice:
     @classmethod
     def from_dict(cls, values: JsonObject) -> Choice:
         """Return the choice that :meth:`as_dict` described."""
-        return cls(**{**values, "setting": Setting(**values["setting"])})
+        return cls(**{**values, "setting": Setting.from_dict(values["setting"])})
 
 
 def groups_of(trials: Iterable[Trial], *, per_condition: bool) -> dict[GroupKey, list[Trial]]:

@@ -30,9 +30,11 @@ from distillab.report.collect.question import (
 )
 from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
 from distillab.report.collect.stopping import stopping_of
+from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Exclusion, FailureView, Reproduction, Statistics
+from distillab.report.contents.tuning import TuningView
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
@@ -57,7 +59,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         >>> collect_contents(folder, Tables([], [])).methods[1].name
         'kd'
     """
-    tables = tables.headline
+    every, tables = tables, tables.headline
     spec, task, phrases = folder.spec, folder.spec.task_config(), phrases_of(folder)
     baseline = spec.evidence.baselines[0]
     with folder.ledger() as ledger:
@@ -65,6 +67,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         failures, exclusions = _failures(ledger), _exclusions(ledger)
         seconds = ledger.seconds().items()
         recipe = recipe_lines(ledger, spec.recipe)
+    tuning = tuning_view(folder, every, phrases)
     runs, effects = runs_of(tables.results, task, phrases), effects_of(tables.effects, phrases)
     methods, teachers = spec.method_specs(), teacher_views(folder)
     pairs = [(spec.teacher.last_model, each.model) for each in spec.student_entries]
@@ -73,7 +76,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         study=spec.study,
         task=task,
         baseline=baseline,
-        answer=_answer(folder, tables, phrases),
+        answer=_with_tuning(_answer(folder, tables, phrases), tuning),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
         pairs=model_pairs(tables.results, teachers, task, plain=baseline, distilling=distilling),
@@ -97,6 +100,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         method_costs=method_costs(runs, baseline),
         usage=teacher_usage(folder),
         stopping=stopping_of(looks_of(folder), effects, runs, task.primary),
+        tuning=tuning,
         reproduction=_reproduction(folder),
         statistics=_statistics(folder, tables),
     )
@@ -127,6 +131,17 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         level_effects=tables.level_effects,
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
+
+
+def _with_tuning(answer: Answer, tuning: TuningView | None) -> Answer:
+    """Return an answer that states how methods were tuned."""
+    if tuning is None:
+        return answer
+    return replace(
+        answer,
+        sentences=(*answer.sentences, tuning.sentence),
+        caveats=(*answer.caveats, *tuning.warnings),
+    )
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------

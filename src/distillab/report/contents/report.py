@@ -24,6 +24,7 @@ from distillab.report.contents.runs import (
     TeacherView,
 )
 from distillab.report.contents.stopping import Stopping
+from distillab.report.contents.tuning import TuningView
 from distillab.study.usage import TeacherUsage
 from distillab.tasks import Classification, Metric, Task
 
@@ -58,6 +59,7 @@ class ReportContents:
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
         stopping: What sequential stopping saved.
+        tuning: How methods were tuned; None for a study without tuning.
         costs: Seconds by kind of job.
         method_costs: Seconds by method.
         usage: How often teachers were queried, and seconds by phase of training.
@@ -97,6 +99,7 @@ class ReportContents:
     method_costs: tuple[MethodCost, ...] = ()
     usage: TeacherUsage | None = None
     stopping: Stopping | None = None
+    tuning: TuningView | None = None
     reproduction: Reproduction = field(default_factory=Reproduction)
     statistics: Statistics = field(default_factory=Statistics)
 

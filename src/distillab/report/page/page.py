@@ -14,7 +14,7 @@ from distillab.report.contents.gains import Effect
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.place import Naming
 from distillab.report.contents.report import ReportContents
-from distillab.report.page import run_tables, tables
+from distillab.report.page import run_tables, tables, tuning_tables
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
 from distillab.report.page.figures import (
@@ -131,6 +131,8 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "teacher_share": _teacher_share(contents),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),
+        "tuning_table": tuning_tables.choices_table(contents.tuning, primary),
+        "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, primary),
         "stopping_table": tables.stopping_table(contents.stopping, contents.effects, primary),
         "runs_table": run_tables.runs_table(contents.runs, task),
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),

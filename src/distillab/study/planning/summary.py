@@ -143,7 +143,7 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
-    described = _tuning(spec, plan)
+    described = describe_tuning(spec, plan)
     plan = plan.at_most
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
@@ -186,7 +186,7 @@ def summarize_plan(
     )
 
 
-def _tuning(spec: StudySpec, plan: Plan) -> str:
+def describe_tuning(spec: StudySpec, plan: Plan) -> str:
     """Return what tuning tries, in a sentence; empty without it."""
     tune = spec.tune
     if tune is None:
