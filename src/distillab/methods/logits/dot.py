@@ -24,15 +24,15 @@ def _wrapped(entry: Any) -> MethodSpec:
     return spec
 
 
-Wrapped = Annotated[MethodSpec, BeforeValidator(_wrapped), PlainSerializer(method_entry)]
+InnerMethod = Annotated[MethodSpec, BeforeValidator(_wrapped), PlainSerializer(method_entry)]
 
 
 @method("dot", paper="Zhao et al., DOT: a distillation-oriented trainer, ICCV 2023")
 class DistillationOrientedTrainer(Method):
     """DOT: another method's terms, the gradients of labels and transfer with a momentum each.
 
-    v <- (m - d) v + grad of the supervised term + decay theta,
-    u <- (m + d) u + grad of the sum of the transfer terms,
+    v <- (m - d) v + grad of a mean_n CE(p_s, y) + decay theta,
+    u <- (m + d) u + grad of b T^2 mean_n KL(p_t || p_s), or of another method's transfer terms,
     theta <- theta - rate (v + u).
 
     m is the recipe's momentum, theta a weight of the student, u and v start at 0. The longer memory lets
@@ -58,7 +58,7 @@ class DistillationOrientedTrainer(Method):
 
         model_config = ConfigDict(arbitrary_types_allowed=True)
 
-        of: Wrapped = _wrapped("kd")
+        of: InnerMethod = _wrapped("kd")
         delta: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.075
 
     part: Method
