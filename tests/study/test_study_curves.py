@@ -12,9 +12,10 @@ import pytest
 
 from distillab.artefacts import CURVE_LOGITS, RECORD, RunRecord, load_logits
 from distillab.errors import RequestError
-from distillab.evidence.results import write_tables
+from distillab.evidence.results import Tables, write_tables
 from distillab.evidence.schema import read_rows
 from distillab.evidence.training_curves import write_curves
+from distillab.report.collect.study import collect_contents
 from distillab.study.folder import StudyFolder
 from support.studies import CPU, begin, numbers, plan, rows_of, run_here, spec
 
@@ -135,3 +136,11 @@ def test_wrong_curves_are_refused(curves: Any, message: str) -> None:
         spec(curves=curves)
     assert str(caught.value).startswith("study.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_report_states_when_test_sets_are_evaluated(test: bool, tmp_path: Path) -> None:
+    folder = begin(tmp_path, **ONE, curves={"test": test})
+    [note, *_] = collect_contents(folder, Tables([], [])).statistics.notes
+    assert ("at each point of the validation curve" in note) is test
+    assert ("once, after training" in note) is not test

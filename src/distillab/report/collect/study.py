@@ -12,6 +12,7 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import compute_curves
+from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -39,6 +40,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.run_count import RunCount
 from distillab.study.spec.controls import control_labels, missing_controls
+from distillab.study.spec.study import StudySpec
 from distillab.study.usage import teacher_usage
 
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
@@ -128,6 +130,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         confidence=confidence,
         phrases=phrases,
         runs=runs,
+        confounded=confounded_with_epochs(tables.results),
         level_effects=tables.level_effects,
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
@@ -148,12 +151,15 @@ def _with_tuning(answer: Answer, tuning: TuningView | None) -> Answer:
 
 
 def _failures(ledger: Ledger) -> tuple[FailureView, ...]:
-    cells = {cell.run: cell for cell in ledger.cells()}
+    cells = ledger.cells()
+    cell_of = {cell.doubled: (cell, ", twice the steps") for cell in cells}
+    cell_of |= {cell.run: (cell, "") for cell in cells}
     failures = []
     for failure in ledger.failures():
-        cell, what = cells.get(failure.id), str(failure.kind)
-        if cell:
-            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}"
+        what = str(failure.kind)
+        if failure.id in cell_of:
+            cell, length = cell_of[failure.id]
+            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}{length}"
         failures.append(FailureView(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 
@@ -203,12 +209,21 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
         tests=_tests(tables.effects),
         correction="Holm's method, within each metric and baseline over the whole study",
         notes=(
-            "Test sets are evaluated once, after training; metrics are from the last epoch unless they are "
-            "named selected.",
+            f"{_testing(spec)}; metrics are from the last epoch unless they are named selected.",
             "A plain run that serves several provenances is listed under each of them and counts as one run.",
             *folder.starts,
         ),
     )
+
+
+def _testing(spec: StudySpec) -> str:
+    """Return when test sets are evaluated."""
+    if spec.curves.test:
+        return (
+            "Test sets are evaluated after training, and at each point of the validation curve for curves "
+            "that nothing reads which trains, selects or stops"
+        )
+    return "Test sets are evaluated once, after training"
 
 
 def _tests(effects: Sequence[Row]) -> int:
