@@ -143,6 +143,19 @@ def test_every_plot_has_marks(usual: Page) -> None:
     assert [plot["id"] for plot in plots if not plot["marks"]] == []
 
 
+def test_early_training_is_marked_on_the_first_screen(chromium: Browser, files: Files) -> None:
+    page = open_report(chromium, files["early_training"]).page
+    mark = page.locator("#answer .badge.early")
+    assert mark.is_visible() and "Early training in 4 of " in mark.inner_text()
+    box = mark.bounding_box()
+    assert box is not None and box["y"] + box["height"] < 900  # without scrolling
+    assert "Epochs fall from 64 to 4" in page.locator("#answer .caveats").inner_text()
+    marked = page.locator("#gains svg .ytick text", has_text="(early training)")
+    assert 0 < marked.count() < page.locator("#gains svg .ytick text").count()
+    assert page.locator("#effects-table td.early").count() > 0
+    page.context.close()
+
+
 def test_folded_plots_are_drawn_when_opened(chromium: Browser, files: Files) -> None:
     page = open_report(chromium, files["forty_levels"]).page
     folded = page.locator("#gains details:has(.plot)").first

@@ -61,6 +61,18 @@ def test_levels_share_teachers_and_seeds() -> None:
     assert len({(job.seeds.canonical.text, job.sets.canonical.text) for job in made.students}) == 1
 
 
+def test_stored_outputs_have_the_epochs_of_the_students_that_read_them() -> None:
+    made = plan(
+        factors={"steps": [2, 80, 7]}, evidence={"probes": 1}, teacher={"provenance": ["full", "same"]}
+    )
+    outputs = {job.id: job for job in made.outputs}
+    read = [(job, outputs[job.teacher.job]) for job in made.students if job.teacher is not None]
+    assert len(read) == 2 * 3 * 2 + 2 * 3
+    for job, source in read:
+        assert source.views is not None
+        assert source.views.epochs == -(-job.recipe["steps"] // job.recipe["steps_per_epoch"])
+
+
 def test_teachers_vary_if_their_role_is_named() -> None:
     factor = {"steps": {"levels": ["x1", "x2"], "roles": ["teacher"]}}
     made = plan(factors=factor, seeds=1, teacher={"provenance": ["full", "same"], "recipe": {"steps": 5}})

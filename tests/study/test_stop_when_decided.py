@@ -35,7 +35,7 @@ CHANGES: dict[str, Any] = {
     "methods": ["ce", {"label_smoothing": {"smoothing": 0.0}}, {"label_smoothing": {"smoothing": 0.9}}],
     "factors": {"size": [5]},
     "seeds": {"min": 5, "max": 7, "stop": "decided"},
-    "evidence": {"margin": 0.01},
+    "evidence": {"margin": 0.01, "probes": 0},
 }
 
 

@@ -35,7 +35,7 @@ def test_a_student_of_two_views_costs_twice_as_much() -> None:
     assert found["crld"].cost == found["mlkd(strong_view=True)"].cost == 2 * found["kd"].cost
 
 
-def test_outputs_for_strong_views_are_counted_and_stored_where_a_method_needs_them() -> None:
+def test_outputs_for_strong_views_are_stored_where_needed() -> None:
     without, with_them = plan(**ONE, methods=["ce", "kd"]), plan(**ONE, methods=["ce", "kd", "crld"])
     assert not outputs(without).inputs.strong and outputs(with_them).inputs.strong
     assert outputs(with_them).id == outputs(without).id, "other students keep their ids"

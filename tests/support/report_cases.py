@@ -133,6 +133,21 @@ def forty_levels() -> ReportContents:
     return replace(usual, effects=effects, doses=dose_panels(effects, usual.runs, TASK))
 
 
+def early_training() -> ReportContents:
+    """Return a study that is long enough at its larger sizes alone."""
+    usual = sample()
+    first = usual.effects[0].place.value("size")
+    note = "ce: +12.3 points (1 probe, certainty 99 %)"
+    effects = tuple(
+        replace(effect, converged=False, convergence_note=note)
+        if effect.place.value("size") == first
+        else replace(effect, converged=True)
+        for effect in usual.effects
+    )
+    caveats = ("Epochs fall from 64 to 4 as size grows, at 100 steps: their effects are not separated.",)
+    return replace(usual, effects=effects, answer=replace(usual.answer, early=4, caveats=caveats))
+
+
 def hostile() -> ReportContents:
     """Return a study with markup in every name that comes from outside."""
     levels = (LevelView("size", 1.0), LevelView("kind", "<b>&amp;</b>"))
@@ -213,6 +228,7 @@ CASES: dict[str, Callable[[], ReportContents]] = {
     "hundred_classes": hundred_classes,
     "missing_numbers": missing_numbers,
     "forty_levels": forty_levels,
+    "early_training": early_training,
     "hostile": hostile,
     "other_baselines": other_baselines,
     "several_labels": several_labels,

@@ -250,8 +250,10 @@ def distill(
     if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
         entry.setdefault("provenance", "full")
         entry.setdefault("replicates", 1)
-    # The student with the best score on val is chosen among the seeds, so all have the same val examples.
+    # The student with the best score on val is chosen among the seeds, so all have the same val examples. It
+    # is a student of this length: whether a longer one differs is a question for a study.
     values: dict[str, object] = {"study": "distill", "draws": {"split": "shared"}, **keys}
+    values = {"evidence": {"probes": 0}, **values}
     values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
     values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
     study = Study(**values)

@@ -60,6 +60,11 @@ class Finished:
         """The HTML report."""
         return self.folder.report_file
 
+    @property
+    def primary(self) -> str:
+        """The metric that conclusions rest on."""
+        return self.folder.spec.task_config().primary
+
     def __repr__(self) -> str:
         return f"Finished({self._summary})"
 

@@ -10,6 +10,7 @@ from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compa
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
 from distillab.evidence.families import EXPLORATORY
+from distillab.evidence.lengths import length_caveats, of_early_training, qualified
 from distillab.evidence.level_wording import level_sentences
 from distillab.evidence.pairs import Row
 from distillab.evidence.wording import (
@@ -56,6 +57,7 @@ class Answer:
         missing: What would decide the undecided comparisons.
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
         estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
+        early: Number of comparisons of which an arm is not trained to the end.
         differences: How much gains differ between levels, one sentence per method, factor and setting.
 
     Example:
@@ -72,6 +74,7 @@ class Answer:
     missing: tuple[str, ...] = ()
     progress: str = ""
     estimand: str = ""
+    early: int = 0
     differences: tuple[str, ...] = ()
 
 
@@ -86,6 +89,7 @@ def summarize(
     confidence: float = 0.95,
     phrases: Phrases = PHRASES,
     runs: RunCount | None = None,
+    confounded: Sequence[str] = (),
     level_effects: Sequence[Row] = (),
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
@@ -103,6 +107,8 @@ def summarize(
         confidence: Coverage of the intervals.
         phrases: How the levels of each factor are written.
         runs: How many runs have finished. The headline of an unfinished study begins with it.
+        confounded: What varies with the epochs
+            (:func:`distillab.evidence.lengths.confounded_with_epochs`).
         level_effects: Differences between levels, from
             :func:`distillab.evidence.level_effects.compute_level_effects`.
 
@@ -126,7 +132,7 @@ def summarize(
     )
     tests = tests_made(effects)
     if study.main:
-        answer = _answer(study, curves, tests)
+        answer = _answer(study, curves, tests, confounded)
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
@@ -138,7 +144,7 @@ def summarize(
     return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)
 
 
-def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
+def _answer(study: Comparisons, curves: Sequence[Curve], tests: int, confounded: Sequence[str]) -> Answer:
     """Return the answer of a study that compares distilled with plain students."""
     decided = sum(row["verdict"] != "undecided" for row in study.main)
     rivals = {id(row): _rivals(row, study) for row in study.main if row["verdict"] == "helps"}
@@ -150,12 +156,13 @@ def _answer(study: Comparisons, curves: Sequence[Curve], tests: int) -> Answer:
         *_side_effects(study),
     ]
     return Answer(
-        _headline(study, rivals),
+        qualified(_headline(study, rivals), study.main),
         tuple(sentences),
         decided,
         undecided=len(study.main) - decided,
         tests=tests,
-        caveats=tuple(caveats(study)),
+        caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study)),
+        early=len(of_early_training(study.main)),
         missing=tuple(what_would_decide(study)),
         estimand=estimand(study),
     )

@@ -16,6 +16,7 @@ from distillab.evidence.draws import FloatArray
 from distillab.evidence.gains import NO_DIFFERENCE, Gain
 from distillab.evidence.pairs import (
     FACTOR,
+    PLACE_COLUMNS,
     Row,
     Runs,
     by_cell,
@@ -147,7 +148,7 @@ def compute_curves(
                 curves.append(
                     Curve(
                         factor=factor.removeprefix(FACTOR),
-                        **{key: value for key, value in setting if not key.startswith(FACTOR)},
+                        **{key: value for key, value in setting if key in PLACE_COLUMNS},
                         method=method,
                         baseline=baseline,
                         metric=metric.name,

@@ -16,6 +16,7 @@ SeedRows = dict[int, Row]  # seed -> row
 Runs = dict[str, SeedRows]  # method -> seed -> row
 
 FACTOR = "factor."
+PLACE_COLUMNS = ("dataset", "provenance", "teacher", "student")
 
 
 def factor_columns(rows: Iterable[Row]) -> list[str]:

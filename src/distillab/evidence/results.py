@@ -8,11 +8,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from distillab.artefacts import LOGITS, VAL, load_logits
+from distillab.artefacts import LOGITS, VAL, RunRecord, load_logits
 from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues
+from distillab.evidence.convergence import ValCurve
+from distillab.evidence.lengths import add_convergence
 from distillab.evidence.pairs import Row
 from distillab.evidence.schema import (
     effects_schema,
@@ -82,6 +84,13 @@ def write_tables(folder: StudyFolder) -> Tables:
         contributions=measurements.contributions,
         references=reference_levels(spec.factor_levels()),
     )
+    add_convergence(
+        found.effects,
+        rows,
+        task.metrics[task.primary],
+        curve=measurements.val_curve,
+        annealed=spec.recipe.schedule != "constant",
+    )
     tests = list(measurements.further_tests)
     tuned = spec.tune is not None
     write_table(rows, results_schema(names, task, tests, tuned=tuned), folder.results_file)
@@ -150,6 +159,11 @@ class Measurements:
         """
         return self._loaded(row["run_id"])
 
+    def val_curve(self, run: str) -> ValCurve:
+        """Return the validation curve of a run that is done."""
+        record = self.folder.store.run_record("student", run)
+        return [(point.epoch / record.epochs, point.val_accuracy) for point in record.curve]
+
     def per_class(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
         """Return the metric of each class on the primary test set, with its number of test examples.
 
@@ -214,7 +228,14 @@ class Measurements:
         }
         if row["status"] == JobState.DONE:
             row |= self._student(cell) | self._against_teacher(cell)
+            row["val_score_doubled"] = self._doubled(cell)
         return row
+
+    def _doubled(self, cell: Cell) -> float | None:
+        """Return the validation score of the probe of a student; None if there is none."""
+        if cell.doubled is None or self.states[cell.doubled].state != JobState.DONE:
+            return None
+        return _last_score(self.folder.store.run_record("student", cell.doubled))
 
     def _weights_of(self, teacher: str | None) -> str | None:
         """Return the content address of the weights that a teacher was given; None if it was trained."""
@@ -250,6 +271,8 @@ class Measurements:
                 "macs": record.macs,
                 "epochs": record.epochs,
                 "train_seconds": record.seconds,
+                "steps": record.steps or None,
+                "val_score": _last_score(record),
             }
         return self._measured[run]
 
@@ -319,6 +342,11 @@ class Measurements:
 def _for_thresholds(logits: Mapping[str, Logits], val: Targets) -> tuple[Logits, Targets] | None:
     """Return outputs and targets of the validation set, if its outputs are stored."""
     return (logits[f"{VAL}.last"], val) if f"{VAL}.last" in logits else None
+
+
+def _last_score(record: RunRecord) -> float | None:
+    """Return the validation score at the end of training; None for early versions, which kept none."""
+    return record.curve[-1].val_accuracy if record.curve else None
 
 
 def _key(levels: Levels, seed: int) -> str:

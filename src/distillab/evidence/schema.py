@@ -34,8 +34,9 @@ def results_schema(
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
     (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
     which several jobs may test), accuracies of
-    frequent, middle and rare classes, the metrics of a task other than classification, and the metrics on
-    further test sets, such as ``accuracy.NAME``.
+    frequent, middle and rare classes, the metrics of a task other than classification, ``steps``, the primary
+    metric on val after the last step (``val_score``) and after twice the steps (``val_score_doubled``, of the
+    seeds that are probed), and the metrics on further test sets, such as ``accuracy.NAME``.
 
     Args:
         factors: The factors of the study.
@@ -63,6 +64,8 @@ def results_schema(
         | _texts("teacher_weights")
         | _numbers(BY_FREQUENCY)
         | _numbers([*task.metrics, task.of_teacher])
+        | {"steps": pa.int64()}
+        | _numbers(["val_score", "val_score_doubled"])
         | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
         | (_texts("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
         | (_numbers(["tuned_length", "tuned_weight_decay"]) | _texts("tuned_keys") if tuned else {}),
@@ -103,7 +106,8 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
     (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
     other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
     same test examples (``ci_low`` and ``ci_high`` of the primary metric are for new ones), the number of
-    teachers behind the pairs, the p-value of the verdict, and the verdict after correction.
+    teachers behind the pairs, the p-value of the verdict, and the verdict after correction; then whether both
+    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`).
 
     Args:
         factors: The factors of the study.
@@ -133,6 +137,9 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
         | _numbers(["ci_low_same_test", "ci_high_same_test"])
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
         | _texts("verdict_family")
+        | {"converged": pa.bool_()}
+        | _numbers(["doubling_plain", "doubling_distilled"])
+        | _texts("convergence_note")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {})
         | (_texts("setting") if tuned else {}),
     )

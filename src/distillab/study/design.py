@@ -30,6 +30,7 @@ class Cell:
         excluded: Why no conclusion may be drawn from the condition, or None.
         setting: In a study with tuning, ``default`` or ``tuned``; otherwise empty.
         tuned: The chosen setting and its number of steps (``tuned`` cells).
+        doubled: The job of the same student over twice the steps, if it is a probe.
     """
 
     levels: Levels
@@ -46,6 +47,7 @@ class Cell:
     excluded: str | None = None
     setting: str = ""
     tuned: JsonObject | None = None
+    doubled: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -57,6 +59,8 @@ class Cell:
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
         values = {name: getattr(self, name) for name in self.__slots__}
+        if self.doubled is None:
+            del values["doubled"]
         return values if self.setting else {k: v for k, v in values.items() if k not in ("setting", "tuned")}
 
     @classmethod
@@ -162,8 +166,8 @@ def headline_cells(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def runs_of_first(cells: Iterable[Cell], seeds: int) -> set[str]:
-    """Return the student runs of cells that have one of the first seeds."""
-    return {cell.run for cell in cells if cell.run and cell.seed < seeds}
+    """Return the student runs of cells that have one of the first seeds, probes included."""
+    return {run for cell in cells if cell.seed < seeds for run in (cell.run, cell.doubled) if run}
 
 
 def needed_for(runs: Iterable[str], needs: Mapping[str, Sequence[str]]) -> set[str]:

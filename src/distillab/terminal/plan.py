@@ -8,6 +8,7 @@ from rich.table import Table
 
 from distillab.printable import counted, printable
 from distillab.terminal.console import make_console
+from distillab.terminal.lengths import confounded_in_plan, length_of
 from distillab.terminal.wording import time_span
 
 if TYPE_CHECKING:  # the command line prints other things without torch, which takes seconds to import
@@ -36,7 +37,6 @@ def print_plan(seen: PlanSummary, power: PlannedPower | None = None) -> None:
         design         1 condition x 2 methods x 5 seeds, 2 cells...
     """
     from distillab.evidence.planned_power import planned_power
-    from distillab.modalities.views import Views
 
     power = power or planned_power(seen)
 
@@ -84,18 +84,34 @@ def print_plan(seen: PlanSummary, power: PlannedPower | None = None) -> None:
         table.add_row("" if place else "draws", line)
     for line in power.sentences:
         table.add_row("power", line)
-    for size, recipe in seen.recipes.items():
-        table.add_row(
-            "recipe",
-            f"{size:,} examples: {recipe['steps']} steps of {recipe['batch_size']}, {recipe['optimiser']} "
-            f"lr {recipe['lr']:g} {recipe['schedule']}, "
-            f"views {Views.read(recipe['views'], recipe['pad']).label}",
-        )
-    for model, choice in seen.numerics.items():
-        table.add_row("numerics", f"{model}: {choice}")
+    _add_recipes(table, seen)
     for reason in seen.excluded:
         table.add_row("excluded", reason)
     console.print(table)
+
+
+def _add_recipes(table: Table, seen: PlanSummary) -> None:
+    """Add the rows of recipes, lengths and numerics."""
+    from distillab.modalities.views import Views
+
+    for size, recipe in seen.recipes.items():
+        table.add_row(
+            "recipe",
+            f"{size:,} examples: {length_of(seen, size, recipe)} of {recipe['batch_size']}, "
+            f"{recipe['optimiser']} lr {recipe['lr']:g} {recipe['schedule']}, "
+            f"views {Views.read(recipe['views'], recipe['pad']).label}",
+        )
+    for sentence in confounded_in_plan(seen):
+        table.add_row("", sentence)
+    for model, choice in seen.numerics.items():
+        table.add_row("numerics", f"{model}: {choice}")
+    if seen.probes:
+        share = seen.probe_seconds / max(sum(seen.seconds.values()), 1e-9)
+        table.add_row(
+            "probes",
+            f"{seen.probes} of the students are trained for twice the steps, to see whether training is long "
+            f"enough: {100 * share:.0f} % of the training time (`evidence: {{probes: 0}}` omits them)",
+        )
 
 
 def _seeds(seen: PlanSummary) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from distillab.printable import printable
 from distillab.study.ledger import JobState
 from distillab.terminal.console import make_console
+from distillab.terminal.lengths import lengths_of_results
 from distillab.terminal.progress import describe_left
 from distillab.terminal.wording import ago, time_span
 
@@ -82,7 +83,7 @@ def print_outcome(finished: Finished) -> None:
         parts.append(f"{ended.held} waiting for an interim analysis")
     if ended.open:
         parts.append(f"{ended.open} still open")
-    typer.echo(", ".join(parts))
+    typer.echo("\n".join([", ".join(parts), *lengths_of_results(finished)]))
     if not ended.runs.finished:
         typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:

@@ -15,7 +15,7 @@ from distillab.report.contents.place import LevelView, Place
 from distillab.report.contents.runs import Run
 from distillab.tasks import Task
 
-NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds")
+NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds", "steps")
 
 
 def place_of(row: Row, phrases: Phrases = PHRASES) -> Place:
@@ -46,6 +46,8 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             verdict_alone=row["verdict"],
             look=row.get("look"),
             undecided_because=row.get("undecided_because") or "",
+            converged=row.get("converged"),
+            convergence_note=row.get("convergence_note") or "",
             **{name: row.get(name) for name in numbers},
         )
         for row in rows

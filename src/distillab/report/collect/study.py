@@ -12,6 +12,7 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.curves import compute_curves
+from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -129,6 +130,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         confidence=confidence,
         phrases=phrases,
         runs=runs,
+        confounded=confounded_with_epochs(tables.results),
         level_effects=tables.level_effects,
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
@@ -149,12 +151,15 @@ def _with_tuning(answer: Answer, tuning: TuningView | None) -> Answer:
 
 
 def _failures(ledger: Ledger) -> tuple[FailureView, ...]:
-    cells = {cell.run: cell for cell in ledger.cells()}
+    cells = ledger.cells()
+    cell_of = {cell.doubled: (cell, ", twice the steps") for cell in cells}
+    cell_of |= {cell.run: (cell, "") for cell in cells}
     failures = []
     for failure in ledger.failures():
-        cell, what = cells.get(failure.id), str(failure.kind)
-        if cell:
-            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}"
+        what = str(failure.kind)
+        if failure.id in cell_of:
+            cell, length = cell_of[failure.id]
+            what = f"{cell.student}, {cell.method}, {conditions_text(cell.levels)}, seed {cell.seed}{length}"
         failures.append(FailureView(failure.id, failure.kind, what, failure.error))
     return tuple(failures)
 

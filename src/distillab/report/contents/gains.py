@@ -18,6 +18,7 @@ class Effect:
     """A paired contrast: one row of ``effects.parquet`` with the same names and units.
 
     ``verdict`` is the one that holds together with all others, ``verdict_alone`` that of this contrast.
+    ``converged`` is None where it cannot be judged whether training was long enough.
 
     Example:
         >>> place = Place("digits", "resnet20", "resnet8")
@@ -43,6 +44,8 @@ class Effect:
     verdict_alone: Verdict = "undecided"
     ci_low_same_test: Number = None
     ci_high_same_test: Number = None
+    converged: bool | None = None
+    convergence_note: str = ""
 
 
 @dataclass(frozen=True)

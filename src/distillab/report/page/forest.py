@@ -52,6 +52,8 @@ def effect_rows(effects: Sequence[Effect], metric: Metric) -> list[ForestRow]:
             rows.append(ForestRow(method))
         for effect in (e for e in effects if e.method == method):
             label = method if bare else levels_text(effect.place.levels)
+            if effect.converged is False:
+                label = f"{wording.EARLY_GLYPH} {label} (early training)"
             rows.append(
                 ForestRow(
                     label,
@@ -75,6 +77,7 @@ def effect_hover(effect: Effect, metric: Metric) -> str:
             f"interval {wording.interval(effect.ci_low, effect.ci_high, metric)}",
             f"{wording.VERDICT_NAMES[effect.verdict][0]}, {effect.n_pairs} pairs, "
             f"corrected p {plain(wording.p_value(effect.p_adjusted))}",
+            *([f"length: {plain(effect.convergence_note)}"] if effect.convergence_note else []),
         ]
     )
 

@@ -14,7 +14,7 @@ from distillab.report.contents.gains import Effect
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.place import Naming
 from distillab.report.contents.report import ReportContents
-from distillab.report.page import run_tables, tables, tuning_tables
+from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
 from distillab.report.page.figures import (
@@ -107,6 +107,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "noun": task.class_noun,
         "nouns": plural(task.class_noun),
         "verdicts": _verdicts(contents, on_primary),
+        "length_glyph": wording.EARLY_GLYPH,
         "controls": sorted({effect.method for effect in on_primary} & contents.controls),
         "run_counts": run_counts(contents),
         "forest": forest,

@@ -10,7 +10,7 @@ from distillab.report.contents.pictures import Check
 from distillab.report.contents.place import Naming
 from distillab.report.contents.runs import Run, TeacherView
 from distillab.report.page import wording
-from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell
+from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell, whole_cell
 from distillab.tasks import Metric, Task
 
 # Runs that need attention come first, those that were not needed last.
@@ -67,6 +67,8 @@ def runs_table(runs: Sequence[Run], task: Task) -> Table:
         Column("Method"),
         Column("Seed", True),
         Column("Training examples", True),
+        Column("Steps", True),
+        Column("Epochs", True),
         *(Column(wording.heading(metric), True) for metric in metrics),
         Column("Training", True),
         Column("Run"),
@@ -82,6 +84,7 @@ def runs_table(runs: Sequence[Run], task: Task) -> Table:
                 TableCell(run.method),
                 TableCell(str(run.seed), run.seed),
                 count_cell(None if n_train is None else int(n_train)),
+                *(whole_cell(run.measures.get(name)) for name in ("steps", "epochs")),
                 *(_metric_cell(run.measures, metric) for metric in metrics),
                 number_cell(wording.duration(seconds), seconds),
                 TableCell(run.run_id, tone="code"),

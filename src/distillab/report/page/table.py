@@ -49,6 +49,19 @@ def count_cell(value: int | None) -> TableCell:
     return number_cell(wording.DASH if value is None else wording.whole(value), value)
 
 
+def whole_cell(value: Number) -> TableCell:
+    """Return a cell with a measured whole number, or a dash."""
+    return count_cell(None if value is None or wording.missing(value) else round(value))
+
+
+def length_cell(converged: bool | None, note: str) -> TableCell:
+    """Return whether training is long enough, with what twice the steps change; a dash if it is not known."""
+    if converged is None and not note:
+        return TableCell(wording.DASH)
+    text = wording.LENGTH_NAMES[converged]
+    return TableCell(f"{text}: {note}" if note else text, tone="early" if converged is False else "")
+
+
 def level_verdict_cell(verdict: LevelVerdict, because: str = "") -> TableCell:
     """Return a verdict on a difference between levels, like :func:`verdict_cell`."""
     tone = wording.LEVEL_TONES[verdict]

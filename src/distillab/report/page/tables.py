@@ -14,12 +14,16 @@ from distillab.report.page.table import (
     Table,
     TableCell,
     count_cell,
+    length_cell,
     level_verdict_cell,
     number_cell,
     verdict_cell,
+    whole_cell,
 )
 from distillab.report.page.wording import interval, number, p_value, percent, signed
 from distillab.tasks import Metric, Task
+
+LENGTHS = ("steps", "epochs")  # of training, as the columns are called
 
 
 def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
@@ -37,6 +41,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
         Column("p corrected", True),
         Column("Verdict", hint="holds together with the verdicts on all comparisons"),
         Column("Alone", hint="the verdict on this comparison, not corrected for the others"),
+        Column("Length", hint="whether training is long enough: what twice the steps change on val"),
         Column("Gap closed", True, "share of the distance from plain student to teacher"),
         Column("Error ratio", True, "errors distilled over errors plain; below 1 is better"),
     )
@@ -53,6 +58,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
             number_cell(p_value(e.p_adjusted), e.p_adjusted),
             verdict_cell(e.verdict, e.undecided_because),
             verdict_cell(e.verdict_alone, e.undecided_because),
+            length_cell(e.converged, e.convergence_note),
             number_cell(percent(e.gap_closed, 0), e.gap_closed),
             number_cell(number(e.error_ratio, 3), e.error_ratio),
         )
@@ -144,10 +150,12 @@ def quality_table(quality: Sequence[Quality], task: Task) -> Table:
     further = task.metrics.of_further_tests([q.measures for q in quality])
     metrics = [task.metrics[name] for name in (*measured, *further)]
     columns = [Column("Where"), Column("Method"), Column("Runs", True)]
+    columns += [Column(name.capitalize(), True) for name in LENGTHS]
     columns += [Column(wording.heading(metric), True) for metric in metrics]
     rows = []
     for q in quality:
         row = [TableCell(naming.full(q.place)), TableCell(q.method), TableCell(str(q.n), q.n)]
+        row += [whole_cell(_mean(q, name)) for name in LENGTHS]
         for metric in metrics:
             mean, sd = q.measures.get(metric.name, (None, None))
             text = wording.scaled(mean, metric)

@@ -26,6 +26,12 @@ LEVEL_VERDICT_NAMES: dict[LevelVerdict, str] = {
 }
 LEVEL_TONES: dict[LevelVerdict, Verdict] = {verdict: tone for tone, verdict in LEVEL_VERDICTS.items()}
 VERDICT_GLYPHS: dict[Verdict, str] = {"helps": "▲", "harms": "▼", "equivalent": "■", "undecided": "○"}
+EARLY_GLYPH = "◔"
+LENGTH_NAMES: dict[bool | None, str] = {
+    True: "long enough",
+    False: f"{EARLY_GLYPH} early training",
+    None: "cannot be judged",
+}
 
 # The phases of a training step.
 PHASE_NAMES = {

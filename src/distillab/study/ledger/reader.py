@@ -210,7 +210,8 @@ class LedgerReader:
         if kind != "student":
             return cell.teacher
         levels = [f"{name} {level}" for name, level in cell.levels.items()]
-        return ", ".join([cell.student, cell.method, *levels, f"seed {cell.seed}"])
+        length = ["twice the steps"] if job == cell.doubled else []
+        return ", ".join([cell.student, cell.method, *levels, f"seed {cell.seed}", *length])
 
     def deaths(self) -> int:
         """Return how many deaths of workers are counted against jobs, together."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -19,14 +19,14 @@ from distillab.study.job import Job, Kind, OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.context import PlanContext, must_have_targets
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.numerics import choose_numerics
-from distillab.study.planning.pairing import Pairing, pairings_of
+from distillab.study.planning.pairing import pairings_of
 from distillab.study.planning.planner import Planner
 from distillab.study.planning.replicate import Replicate, expand
 from distillab.study.planning.splits import SeedSplits
 from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
-from distillab.study.planning.tuning import Tuning
+from distillab.study.planning.tuning import Tuning, pairings_to_store
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.choices import with_replicates
 from distillab.study.spec.draws import Replicates
@@ -222,7 +222,7 @@ class Outline:
             context, replicates, draws = _expanded(spec, dataset, progress)
             tuning = Tuning(context) if spec.tune else None
             tried = tuple(tuning.replicates()) if tuning else ()
-            storage = choose_storage(context, lambda: _pairings(context, tuning, replicates, tried))
+            storage = choose_storage(context, lambda: pairings_to_store(context, tuning, replicates, tried))
         return cls(context, replicates, storage, draws, trials, tuning, tried)
 
     def workloads(self) -> Workloads:
@@ -380,20 +380,6 @@ def tuned_plan(
     outline = Outline.of(spec, dataset, device=device, progress=progress)
     numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
     return outline.plan(numerics, device)
-
-
-def _pairings(
-    context: PlanContext,
-    tuning: Tuning | None,
-    replicates: Sequence[Replicate],
-    tried: Sequence[Replicate],
-) -> Iterator[Pairing]:
-    """Go through the pairings whose outputs share the budget: those of a study, and under the longest recipe
-    those of its tuning and of what follows."""
-    if tuning is None:
-        yield from pairings_of(context, replicates)
-    else:
-        yield from tuning.pairings((*tried, *replicates))
 
 
 def _reported(replicates: Iterable[Replicate], total: int, progress: Progress | None) -> Iterator[Replicate]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from distillab.canonical import JsonObject
 from distillab.study.design import Cell
@@ -13,8 +14,9 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.pairing import Pairing, pairings_of
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe, RecipeWriter
+from distillab.study.planning.probes import probed
 from distillab.study.planning.replicate import Replicate
-from distillab.study.planning.storage import Storage
+from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.student_jobs import PairingJobs
 from distillab.study.planning.teacher_jobs import TeacherJobs
 from distillab.study.planning.tuning import Tuning
@@ -45,7 +47,8 @@ class Planner:
         return sum(self._stream_bytes.values())
 
     def add(self, replicates: Iterable[Replicate], *, setting: str = "") -> tuple[Cell, ...]:
-        """Add the jobs of replicates; return their cells by condition, then arm, then seed.
+        """Add the jobs of replicates, and without tuning those of their probes; return their cells by
+        condition, then arm, then seed.
 
         Args:
             replicates: The conditions under each seed.
@@ -58,7 +61,31 @@ class Planner:
                 run = self._add(jobs.student_jobs(method))
                 yield _cell(pairing, method, jobs, run=run, setting=setting)
 
-        return self._in_order(replicates, cells, setting)
+        kept = tuple(replicates)
+        made = self._in_order(kept, cells, setting)
+        return made if setting else self._with_probes(made, kept)
+
+    def _with_probes(self, cells: tuple[Cell, ...], replicates: tuple[Replicate, ...]) -> tuple[Cell, ...]:
+        """Add the jobs of probes; return the cells with those that are their probes.
+
+        The outputs of teachers for probes may take what is left of the budget. Students that are longer than
+        the others, to match the compute of distillation, have no probe.
+        """
+        twice = tuple(probed(self.context, replicates))
+        if not twice:
+            return cells
+        left = choose_storage(self.context, lambda: pairings_of(self.context, twice), self.stored_bytes)
+        usual = self.storage, self.teachers
+        self.storage, self.teachers = left, TeacherJobs(self.context, left, self.teachers.recipes)
+        runs: dict[Hashable, str | None] = {}
+        for pairing in pairings_of(self.context, twice):
+            jobs = self._pairing_jobs(pairing)
+            for method in self.context.methods:
+                if not method.matches_compute:
+                    run = self._add(jobs.student_jobs(method))
+                    runs[_student_of(_cell(pairing, method, jobs, run=run, setting=""))] = run
+        self.storage, self.teachers = usual
+        return tuple(replace(cell, doubled=runs.get(_student_of(cell))) for cell in cells)
 
     def add_tuned(
         self,
@@ -193,6 +220,11 @@ def _cell(
         setting=setting,
         tuned=tuned,
     )
+
+
+def _student_of(cell: Cell) -> Hashable:
+    """Return what names the student of a cell."""
+    return tuple(cell.levels.items()), cell.provenance, cell.student, cell.method, cell.seed
 
 
 def _excluded(

@@ -75,7 +75,7 @@ class Storage:
         return Stream(frozenset(methods), tuple(sorted(kept)), size, strong)
 
 
-def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing]]) -> Storage:
+def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing]], used: int = 0) -> Storage:
     """Choose which outputs of teachers are stored, so that all together fit the budget of the study.
 
     Each stream may take the whole budget at first. Where they do not fit together, the smallest are stored,
@@ -84,8 +84,9 @@ def choose_storage(context: PlanContext, pairings: Callable[[], Iterable[Pairing
     Args:
         context: The study on its data.
         pairings: Goes through all pairings of the study.
+        used: Bytes of the budget that are used already.
     """
-    budget = context.spec.teacher.outputs.budget
+    budget = max(0, context.spec.teacher.outputs.budget - used)
     storage = Storage(context, budget)
     # Most studies fit by far, even if streams that pairings share are counted for each.
     if sum(stream.bytes for pairing in pairings() for stream in storage.streams(pairing).values()) <= budget:

@@ -15,19 +15,42 @@ from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
 from distillab.models import InputSpec
 from distillab.printable import counted
-from distillab.study.design import needed_for, runs_of_first
+from distillab.study.design import Levels, needed_for, runs_of_first
 from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.plan import Plan
+from distillab.study.planning.probes import probe_runs
 from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.teacher_draws import TeacherDraws
 from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.controls import missing_controls
+from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec
 from distillab.study.trial import TUNED
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
+
+
+@dataclass(frozen=True)
+class PlannedLength:
+    """How long the plain students of a condition are trained.
+
+    Attributes:
+        levels: The level by factor name.
+        n_train: Labelled training examples.
+        steps: Optimization steps.
+        epochs: Epochs begun.
+
+    Example:
+        >>> PlannedLength({"size": 5}, n_train=50, steps=80, epochs=80).epochs
+        80
+    """
+
+    levels: Levels
+    n_train: int
+    steps: int
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,9 @@ class PlanSummary:
         least_students: Student runs up to the first interim analysis.
         least_seconds: Estimated training time up to it.
         least_wall_seconds: Estimated wall time up to it.
+        lengths: Steps and epochs of the plain students of each condition.
+        probes: Student runs over twice the steps, which show whether training is long enough.
+        probe_seconds: Their estimated training time, summed over workers.
         tuning: What tuning tries, in a sentence; empty without it. Runs and costs are then those under the
             settings that would cost most.
         teachers: How many ``full`` teachers there are, and why; None without such a teacher.
@@ -100,6 +126,9 @@ class PlanSummary:
     least_students: int
     least_seconds: float
     least_wall_seconds: float
+    lengths: tuple[PlannedLength, ...] = ()
+    probes: int = 0
+    probe_seconds: float = 0.0
     teachers: TeacherDraws | None = None
     teacher_seconds: dict[int, float] = field(default_factory=dict)
     views_drawn: bool = False
@@ -148,6 +177,7 @@ def summarize_plan(
     pace = _pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
     first = _first_jobs(spec, plan)
+    probes = [plan.jobs[run] for run in probe_runs(plan.cells)]
     return PlanSummary(
         study=spec.study,
         dataset=dataset.name,
@@ -178,6 +208,9 @@ def summarize_plan(
         least_students=sum(job.kind == "student" for job in first),
         least_seconds=sum(_seconds(first, pace).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
+        lengths=_lengths(plan),
+        probes=len(probes),
+        probe_seconds=sum(_seconds(probes, pace).values()),
         teachers=plan.draws if plan.draws and plan.draws.teacher_macs else None,
         teacher_seconds=_teacher_seconds(plan, pace),
         views_drawn=spec.draws.views == "seed",
@@ -320,3 +353,15 @@ def _recipes(plan: Plan) -> dict[int, JsonObject]:
             if images not in sizes or recipe["steps"] < sizes[images]["steps"]:
                 sizes[images] = recipe
     return dict(sorted(sizes.items()))
+
+
+def _lengths(plan: Plan) -> tuple[PlannedLength, ...]:
+    """Return the lengths of the plain students, by condition, under the first seed that the condition has."""
+    lengths: dict[str, PlannedLength] = {}
+    for cell in plan.cells:
+        job = plan.jobs.get(cell.run or "")
+        if cell.method == PLAIN and isinstance(job, StudentJob):
+            steps, per_epoch = job.recipe["steps"], job.recipe["steps_per_epoch"]
+            found = PlannedLength(cell.levels, cell.n_train, steps, math.ceil(steps / per_epoch))
+            lengths.setdefault(str(sorted(cell.levels.items())), found)
+    return tuple(lengths.values())

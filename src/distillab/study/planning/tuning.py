@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -155,3 +155,23 @@ def without_tests(replicate: Replicate) -> Replicate:
         teachers={**sets.teachers, **own},
     )
     return replace(replicate, sets=untested)
+
+
+def pairings_to_store(
+    context: PlanContext,
+    tuning: Tuning | None,
+    replicates: Sequence[Replicate],
+    tried: Sequence[Replicate],
+) -> Iterator[Pairing]:
+    """Go through the pairings whose stored outputs share the budget of a study.
+
+    Args:
+        context: The study on its data.
+        tuning: What the study tunes; None for nothing.
+        replicates: The replicates of the comparison, under the longest recipe if there is tuning.
+        tried: Those of tuning.
+    """
+    if tuning is None:
+        yield from pairings_of(context, replicates)
+    else:
+        yield from tuning.pairings((*tried, *replicates))

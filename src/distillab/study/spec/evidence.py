@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
 
 from distillab.canonical import JsonObject
 from distillab.errors import validation_error
+from distillab.study.spec.seeds import LEAST_PAIRS
 
 PLAIN = "ce"
 """The method of the plain student."""
@@ -52,7 +53,7 @@ class ContrastSpec(BaseModel):
 
 
 class EvidenceSpec(BaseModel):
-    """How conclusions are drawn. Nothing here changes what is trained.
+    """How conclusions are drawn. Nothing here changes what is trained, but for ``probes``, which add runs.
 
     Attributes:
         margin: Half width of the region of practical equivalence, as a fraction: 0.005 is 0.5 points.
@@ -60,6 +61,8 @@ class EvidenceSpec(BaseModel):
         baselines: Methods that the others are compared with.
         contrasts: The contrasts whose verdicts hold together; all of them if empty. The name of a method
             stands for its gains at all levels.
+        probes: Of how many seeds the students are trained for twice the steps as well, under every condition,
+            to see whether training was long enough; ``auto`` is 1 for a study of enough seeds for a verdict.
 
     Example:
         >>> EvidenceSpec(margin=0.01).confidence
@@ -74,6 +77,7 @@ class EvidenceSpec(BaseModel):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     baselines: tuple[str, ...] = (PLAIN,)
     contrasts: tuple[ContrastSpec, ...] = ()
+    probes: Annotated[int, Field(ge=0, strict=True)] | Literal["auto"] = "auto"
 
     @field_validator("contrasts", mode="before")
     @classmethod
@@ -95,5 +99,27 @@ class EvidenceSpec(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_default(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
-        """Return the values without ``contrasts`` if there are none, as studies without the key have them."""
-        return {key: value for key, value in dumped(self).items() if key != "contrasts" or value}
+        """Return the values without ``contrasts`` and ``probes`` at their defaults, as studies without these
+        keys have them."""
+        values = dict(dumped(self))
+        if not self.contrasts:
+            del values["contrasts"]
+        if self.probes == "auto":
+            del values["probes"]
+        return values
+
+    def probed_seeds(self, seeds: int) -> int:
+        """Return the number of seeds whose students are trained for twice the steps as well.
+
+        Args:
+            seeds: The number of seeds that every condition has.
+
+        Example:
+            >>> EvidenceSpec().probed_seeds(4), EvidenceSpec().probed_seeds(6)
+            (0, 1)
+            >>> EvidenceSpec(probes=8).probed_seeds(6)
+            6
+        """
+        if self.probes == "auto":
+            return 1 if seeds >= LEAST_PAIRS else 0
+        return min(self.probes, seeds)
