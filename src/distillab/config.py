@@ -6,13 +6,41 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from distillab.canonical import JsonObject
+from distillab.errors import RequestError
 from distillab.spelling import american, american_keys, canonical_keys, canonical_words
 
 
-class PublicConfig(BaseModel):
+class NumericConfig(BaseModel):
+    """A frozen configuration whose numbers are not ``true`` or ``false``, which Python takes for 1 and 0.
+
+    Example:
+        >>> class Recipe(NumericConfig):
+        ...     lr: float
+        >>> Recipe(lr=True)
+        Traceback (most recent call last):
+        pydantic_core._pydantic_core.ValidationError: 1 validation error for Recipe
+        ...
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        several = value if isinstance(value, list | tuple) else [value]
+        wrong = next((each for each in several if isinstance(each, bool)), None)
+        if wrong is not None and info.field_name:
+            kinds = set(_types(cls.model_fields[info.field_name].annotation))
+            if kinds & {int, float} and not kinds & {bool, Any, object}:
+                allowed = "a number" if float in kinds else "a whole number"
+                raise RequestError(f"{wrong} is not accepted", allowed=allowed)
+        return value
+
+
+class PublicConfig(NumericConfig):
     """A frozen configuration. Its keys, and options that it lists as literals, have two spellings.
 
     Both spellings are read (:mod:`distillab.spelling`); attributes and dumps have the canonical one.
@@ -23,8 +51,6 @@ class PublicConfig(BaseModel):
         >>> Recipe(optimizer="adamw").model_dump()
         {'optimiser': 'adamw'}
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
@@ -94,3 +120,11 @@ def _literals(annotation: Any) -> Iterator[str]:
     else:
         for part in get_args(annotation):
             yield from _literals(part)
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Go through an annotation and all types that it is made of."""
+    yield annotation
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _types(part)

@@ -125,10 +125,11 @@ def validation_error(error: ValidationError, where: str, known: Iterable[str] = 
 
 
 # What pydantic inserts between the keys of a place to name the branch of a union that it tried.
-_UNION_BRANCH = re.compile(r"int|float|str|bool|none|path|[A-Z]\w*|.*\[.*\].*")
+_UNION_BRANCH = re.compile(r"int|float|str|bool|none|path|constrained-\w+|[A-Z]\w*|.*\[.*\].*")
 _TYPE_NAMES = {
     "int": "a whole number",
     "float": "a number",
+    "finite": "a finite number",
     "bool": "true or false",
     "string": "text",
     "list": "a list",

@@ -41,9 +41,9 @@ def check_contrasts(spec: StudySpec) -> None:
             _require("factor", factor, levels, f"{_PLACE}.at")
             if level not in levels[factor]:
                 raise RequestError(
-                    f"{factor} has no level {level}",
+                    f"{factor} has no level {_level(level)}",
                     where=f"{_PLACE}.at.{factor}",
-                    allowed=", ".join(str(each) for each in levels[factor]),
+                    allowed=", ".join(map(_level, levels[factor])),
                 )
         _require("factor", entry.difference, several, f"{_PLACE}.difference")
         _require("provenance", entry.provenance, spec.teacher.provenance, f"{_PLACE}.provenance")
@@ -53,3 +53,8 @@ def check_contrasts(spec: StudySpec) -> None:
 def _require(noun: str, name: str | None, known: Collection[str], where: str) -> None:
     if name is not None and name not in known:
         raise unknown_name(noun, name, known, where=where)
+
+
+def _level(level: float | str) -> str:
+    """Return a level as a study file writes it: a number without ``.0``, text in quotes."""
+    return repr(level) if isinstance(level, str) else f"{level:g}"

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from distillab.canonical import JsonObject
+from distillab.config import NumericConfig
 from distillab.errors import validation_error
 from distillab.study.spec.seeds import LEAST_PAIRS
 
@@ -52,7 +53,7 @@ class ContrastSpec(BaseModel):
         return {key: value for key, value in dumped(self).items() if value}
 
 
-class EvidenceSpec(BaseModel):
+class EvidenceSpec(NumericConfig):
     """How conclusions are drawn. Nothing here changes what is trained, but for ``probes``, which add runs.
 
     Attributes:
@@ -71,13 +72,18 @@ class EvidenceSpec(BaseModel):
         'kd'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     margin: float = Field(default=0.005, ge=0, lt=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    baselines: tuple[str, ...] = (PLAIN,)
+    baselines: Annotated[tuple[str, ...], Field(min_length=1)] = (PLAIN,)
     contrasts: tuple[ContrastSpec, ...] = ()
     probes: Annotated[int, Field(ge=0, strict=True)] | Literal["auto"] = "auto"
+
+    @field_validator("baselines")
+    @classmethod
+    def _each_baseline_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a baseline is named twice: name each once")
+        return value
 
     @field_validator("contrasts", mode="before")
     @classmethod

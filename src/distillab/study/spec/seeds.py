@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from distillab.config import NumericConfig
 
 LEAST_PAIRS = 5  # below it there is no verdict: the intervals were chosen for 5 pairs and more
 _MOST_LOOKS = 5
 
 
-class SeedRange(BaseModel):
+class SeedRange(NumericConfig):
     """Sequential stopping: seeds 0, 1, ... are added until every contrast has a verdict.
 
     Attributes:
@@ -25,8 +27,6 @@ class SeedRange(BaseModel):
         >>> SeedRange(min=5, max=20, stop="decided").looks
         (5, 8, 12, 16, 20)
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min: int = Field(ge=LEAST_PAIRS)
     max: int

@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from distillab.canonical import spec_id
+from distillab.config import NumericConfig
 from distillab.errors import RequestError, unknown_name
 from distillab.methods import MethodSpec
 from distillab.study.spec.forms import canonical_method
@@ -26,7 +27,7 @@ GridPoint = tuple[Any, ...]
 PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TuneSpec(BaseModel):
+class TuneSpec(NumericConfig):
     """Tuning of every method at an equal budget, before methods are compared.
 
     Attributes:
@@ -50,8 +51,6 @@ class TuneSpec(BaseModel):
         >>> tune.seed_list([0, 1, 2])
         (1000000, 1000001)
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lr: tuple[PositiveNumber, ...] = ()
     length: tuple[PositiveNumber, ...] = ()
