@@ -15,7 +15,7 @@ INSTALL = $(if $(TORCH),$(PIP) install uv && $(BIN)/uv pip install -q --python $
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types format tables browser studies bench clean
+.PHONY: help demo test check lint types format tables browser studies bench selftest clean
 
 # $(call debian,PACKAGE,SENTENCE): as root on Debian, install a package; elsewhere say what to do. APT=no
 # installs nothing.
@@ -83,6 +83,9 @@ bench: $(VENV)/.installed-dev ## measure speed and statistical properties (print
 	@for benchmark in $(sort $(filter-out benchmarks/test_%.py,$(wildcard benchmarks/*.py))); do \
 		echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; \
 	done
+
+selftest: $(VENV)/.installed ## check intervals and verdicts on small trained networks (at most 20 minutes on two cores)
+	$(BIN)/distillab selftest --out runs/selftest
 
 clean: ## remove the environment and what tools leave behind (not runs/)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

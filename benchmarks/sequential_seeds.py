@@ -8,7 +8,11 @@ gain at 0 without a margin, then at the upper and lower edge of a margin of half
 helps and harms where the gain is 0 inside that margin, and how often the intervals of all looks contain the
 true gain. Second table, normal gains: correct verdicts in percent and seeds used, beside a fixed study of 20
 pairs.
-Takes about ten seconds of one idle core.
+Third table: all seeds of a study share an error, from the draw of its test examples or of its three
+teachers, whose standard deviation is a share of that between seeds. False verdicts in percent, true gain and
+margin 0, of a study that stops on the interval for seeds alone, and of one that stops on the interval over
+all draws.
+Takes about a minute of one idle core.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distillab.evidence.gains import grid_floor, guarded_interval
+from distillab.evidence.gains import PairedDifferences, grid_floor, guarded_interval
 from distillab.evidence.sequential import Look, look_plan
 from distillab.study.spec.seeds import SeedRange
 from interval_coverage import FAMILIES, GainDistribution
@@ -30,6 +34,9 @@ STUDIES = 20_000  # standard error of a rate of 5 %: 0.15 points
 SEEDS = SeedRange(min=5, max=20, stop="decided")
 SEQUENTIAL = look_plan(SEEDS.looks)
 FIXED = (Look(1, SEEDS.max, 0.95, 1.0),)
+SHARED_STUDIES = 3_000  # standard error of a rate of 5 %: 0.4 points
+EXAMPLES, FEW_TEACHERS = 100, 3
+SHARES = (0.0, 0.3, 0.5)
 UNDECIDED, HELPS, HARMS, EQUIVALENT = range(4)
 
 
@@ -85,8 +92,50 @@ def false_verdicts(family: GainDistribution, looks: Sequence[Look]) -> list[floa
     ]
 
 
+def shared_errors(source: str, share: float) -> tuple[float, float]:
+    """Return the percentages of false verdicts with an error that all seeds share: not counted, and counted.
+
+    Gains vary between seeds with a standard deviation of 1, a quarter of the variance from single examples.
+
+    Args:
+        source: What the error is drawn with, ``test examples`` or ``teachers``.
+        share: Its standard deviation.
+    """
+    rng = np.random.default_rng([len(source), round(10 * share)])
+    teachers = np.arange(SEEDS.max) % FEW_TEACHERS
+    false = np.zeros(2)
+    for _ in range(SHARED_STUDIES):
+        seeds = rng.normal(0, np.sqrt(0.75), SEEDS.max)
+        table = rng.normal(0, 0.5 * np.sqrt(EXAMPLES), (SEEDS.max, EXAMPLES)) + seeds[:, None]
+        if source == "teachers":
+            table += rng.normal(0, share * np.sqrt(FEW_TEACHERS), FEW_TEACHERS)[teachers][:, None]
+        else:
+            table += rng.normal(0, share * np.sqrt(EXAMPLES), EXAMPLES)
+        names = teachers.tolist() if source == "teachers" else None
+        for place, counted in enumerate((False, True)):
+            false[place] += _ends_with_a_verdict(table, names, counted)
+    ignored, counted_share = 100.0 * false / SHARED_STUDIES
+    return float(ignored), float(counted_share)
+
+
+def _ends_with_a_verdict(table: Values, teachers: list[int] | None, counted: bool) -> bool:
+    """Return True if a study with gains ``[pairs, examples]`` finds one other than 0 at a look."""
+    for look in SEQUENTIAL:
+        here, n = table[: look.seeds], look.seeds
+        differences = PairedDifferences.of(
+            here.mean(axis=1),
+            np.zeros(n),
+            teachers=teachers[:n] if teachers and counted else None,
+            contributions=here if counted else None,
+        )
+        low, high = differences.interval(look.confidence)
+        if low > 0.0 or high < 0.0:
+            return True
+    return False
+
+
 def main() -> None:
-    """Simulate and print both tables."""
+    """Simulate and print the tables."""
     print("looks:", ", ".join(f"{look.seeds} pairs at {100 * look.confidence:.2f} %" for look in SEQUENTIAL))
     columns = ("zero", "upper", "lower", "inside", "all hold")
     print(f"\n{'false verdicts, %':34s}" + "".join(f"{name:>9s}" for name in columns) + "   fixed: zero")
@@ -100,6 +149,11 @@ def main() -> None:
         ended, fixed_end = (simulate(drawn, looks, margin, gain, 0.0) for looks in (SEQUENTIAL, FIXED))
         name = f"margin {margin:g}, true gain {gain:g}"
         print(f"{name:34s}{ended.share(right):9.1f}{ended.seeds.mean():9.1f}{fixed_end.share(right):23.1f}")
+    print(f"\n{'error that all seeds share, in sd':34s}{'seeds alone':>14s}{'all draws':>14s}")
+    for source in ("test examples", "teachers"):
+        for share in SHARES:
+            ignored, counted = shared_errors(source, share)
+            print(f"{f'{source}, {share:g}':34s}{ignored:14.1f}{counted:14.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -256,6 +256,28 @@ def list_command(
         print_catalogue(what, entries)
 
 
+@app.command(name="selftest")
+def selftest_command(
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Keep the table and the networks' outputs.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="With less than 20, a reduced selftest.")] = 20.0,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Check on small trained networks that intervals and verdicts are right as often as they should be."""
+    from distillab.selftest import run_selftest
+    from distillab.terminal import load_progress, print_selftest
+
+    with load_progress() as progress:
+        found = run_selftest(out, minutes=minutes, workers=workers, on_progress=progress)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_selftest(found)
+    raise typer.Exit(0 if found.passed else 1)
+
+
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
 

@@ -278,9 +278,7 @@ def length_rows(*lengths: tuple[int, int, int]) -> list[dict[str, Any]]:
         ([], []),
     ],
 )
-def test_falling_epochs_are_stated_as_size_grows(
-    lengths: list[tuple[int, int, int]], sentences: list[str]
-) -> None:
+def test_size_and_epochs_are_kept_apart(lengths: list[tuple[int, int, int]], sentences: list[str]) -> None:
     assert confounded_with_epochs(length_rows(*lengths)) == sentences
 
 

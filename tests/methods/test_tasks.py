@@ -69,7 +69,8 @@ def test_methods_of_all_tasks_learn_label_sets(name: str, labels: Tensor) -> Non
     torch.stack(list(terms.values())).sum().backward()
     assert all(value.isfinite() for value in terms.values())
     assert all(leaf.grad is None or leaf.grad.isfinite().all() for leaf in student)
-    weight = getattr(method.config, "ce_weight", 1.0) if name not in EARLY else 0.0
+    config = method.config.of.config if hasattr(method.config, "of") else method.config
+    weight = getattr(config, "ce_weight", 1.0) if name not in EARLY else 0.0
     smoothing = getattr(method.config, "smoothing", 0.0)
     expected = weight * TASK.loss(STUDENT, labels, smoothing=smoothing).mean()
     torch.testing.assert_close(terms["ce"].detach(), expected)

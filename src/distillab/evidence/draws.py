@@ -50,9 +50,9 @@ def variance_over_seeds(differences: FloatArray, teachers: Sequence[Hashable] | 
     With one teacher for all pairs, or one for each, it is the squared standard error. With fewer teachers
     than pairs it is that of one-way random effects: the variance between teachers and the variance within
     one, by analysis of variance (Searle, Casella and McCulloch, Variance Components, 1992, chapter 3), with
-    Satterthwaite's degrees of freedom. Where teachers differ less than chance makes them differ, they have no
-    effect, but the variance never falls below that of independent pairs. With two teachers the mean has one
-    degree of freedom.
+    Satterthwaite's degrees of freedom. Where teachers differ less than chance makes them differ, the variance
+    is at least that of independent pairs, with one degree of freedom less than there are teachers. With two
+    teachers the mean has one degree of freedom.
 
     Args:
         differences: One per seed, float ``[n]``, n > 1.
@@ -80,7 +80,10 @@ def variance_over_seeds(differences: FloatArray, teachers: Sequence[Hashable] | 
     mean_square_between = Variance(share * between, len(sizes) - 1.0)
     mean_square_within = Variance((1.0 / n - share) * within, float(n - len(sizes)))
     if between <= within:
-        return Variance(max((mean_square_between + mean_square_within).value, independent.value), n - 1.0)
+        # That few teachers happen to be alike does not make more of them: there are no further degrees of
+        # freedom, or stricter levels than 95 % would be missed (benchmarks/sequential_seeds.py).
+        together = (mean_square_between + mean_square_within).value
+        return Variance(max(together, independent.value), len(sizes) - 1.0)
     return mean_square_between + mean_square_within
 
 

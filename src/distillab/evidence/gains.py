@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -274,12 +275,16 @@ def sign_flip_p(differences: npt.ArrayLike) -> float:
         for value in values[1:]:
             sums = np.concatenate([sums + value, sums - value])
         return float((np.abs(sums) >= observed).mean())
-    rng = np.random.default_rng(n)
-    extreme = 0
-    for start in range(0, SAMPLED_FLIPS, 10_000):
-        signs = 2.0 * rng.integers(0, 2, size=(min(10_000, SAMPLED_FLIPS - start), n)) - 1.0
-        extreme += int((np.abs(signs @ values) >= observed).sum())
+    extreme = int((np.abs(_sampled_signs(n) @ values) >= observed).sum())
     return (extreme + 1) / (SAMPLED_FLIPS + 1)
+
+
+@lru_cache(maxsize=2)
+def _sampled_signs(n: int) -> FloatArray:
+    """Return the random flips for n differences, the same every time, float64 ``[SAMPLED_FLIPS, n]``."""
+    rng = np.random.default_rng(n)
+    sizes = [min(10_000, SAMPLED_FLIPS - start) for start in range(0, SAMPLED_FLIPS, 10_000)]
+    return np.concatenate([2.0 * rng.integers(0, 2, size=(size, n)) - 1.0 for size in sizes])
 
 
 def smallest_p(n: int) -> float:

@@ -153,6 +153,12 @@ class Method(nn.Module, ABC):
         """Return the revision of what it computes under a configuration: by default, of its class."""
         return cls.revision
 
+    @classmethod
+    def momentum_shift_of(cls, config: Any) -> float:
+        """Return how far the momentum of the transfer terms' gradient is above the recipe's, and that of the
+        supervised term's below it: by default 0, one momentum for the sum."""
+        return 0.0
+
     def network(self, student: nn.Module) -> nn.Module:
         """Return the network to train, evaluate and save: the student itself, unless a method reshapes it."""
         return student

@@ -86,7 +86,15 @@ class MethodSpec:
     @property
     def remembers_images(self) -> bool:
         """As :attr:`Method.remembers_images`."""
-        return self.kind.remembers_images or any(part.remembers_images for _, part in self.parts)
+        wrapped = [value for _, value in self.config if isinstance(value, MethodSpec)]
+        return self.kind.remembers_images or any(
+            part.remembers_images for part in (*wrapped, *(each for _, each in self.parts))
+        )
+
+    @property
+    def momentum_shift(self) -> float:
+        """As :meth:`Method.momentum_shift_of`."""
+        return self.kind.momentum_shift_of(self.config)
 
     @property
     def learns_unlabelled(self) -> bool:
@@ -292,6 +300,13 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
 
 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
+    for _, part in parts:
+        if part.momentum_shift:
+            raise RequestError(
+                f"{part.name} decides how gradients are used and cannot be part of a sum",
+                where=where,
+                allowed="the method on its own",
+            )
     longer = [part.name for _, part in parts if part.kind.matches_compute]
     if longer:
         raise RequestError(
@@ -350,3 +365,35 @@ def build_method(spec: MethodSpec, pair: Pair) -> Method:
     if spec.parts:
         return Combined([(weight, part.name, build_method(part, pair)) for weight, part in spec.parts], pair)
     return spec.kind(spec.config, pair)
+
+
+_PLACE = "of"
+
+
+def inner_method(entry: Any) -> MethodSpec:
+    """Return the method that another one wraps, from its key ``of``; errors name their place below it.
+
+    Raises:
+        RequestError: As :func:`parse_method`.
+
+    Example:
+        >>> inner_method({"kd": {"temperature": 2}}).label
+        'kd(temperature=2)'
+    """
+    if isinstance(entry, MethodSpec):
+        return entry
+    try:
+        return parse_method(entry, _PLACE)
+    except RequestError as error:
+        place = (error.where or "").removeprefix(_PLACE).removeprefix(".") or None
+        raise RequestError(error.what, where=place, allowed=error.allowed) from error
+
+
+def method_entry(spec: MethodSpec) -> JsonObject:
+    """Return a single method of the library as a study writes it, with all its settings.
+
+    Example:
+        >>> method_entry(parse_method("hard_labels", "methods"))
+        {'hard_labels': {'ce_weight': 0.5, 'hard_weight': 0.5}}
+    """
+    return {spec.name: spec.as_dict()["config"]}

@@ -10,6 +10,7 @@ from distillab.terminal.printing import (
     print_status,
 )
 from distillab.terminal.progress import load_progress, run_progress
+from distillab.terminal.selftest import print_selftest
 
 __all__ = [
     "load_progress",
@@ -19,6 +20,7 @@ __all__ = [
     "print_outcome",
     "print_plan",
     "print_profile",
+    "print_selftest",
     "print_status",
     "run_progress",
 ]

@@ -8,14 +8,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 from torch import Tensor
 
-from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.methods.batch import StrongView
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.logits import kd  # noqa: F401 - registered before it is wrapped
 from distillab.methods.logits.mlkd import MultiLevelDistillation
 from distillab.methods.method import Batch, Method, Need, Pair, Requirements, method
-from distillab.methods.spec import MethodSpec, build_method, parse_method
+from distillab.methods.spec import MethodSpec, build_method, inner_method, method_entry
 from distillab.models.outputs import Outputs
 
 _EPSILON = 1e-7
@@ -23,11 +22,16 @@ SERVED: frozenset[Need] = frozenset({"logits", "labels", "every_label", "groups"
 
 
 def _wrapped(entry: Any) -> MethodSpec:
-    spec = entry if isinstance(entry, MethodSpec) else _parsed(entry)
+    spec = inner_method(entry)
     if spec.parts or spec.own or spec.teacher == "none" or not spec.needs <= SERVED:
         raise RequestError(
             f"{spec.label} cannot be given standardized logits",
             allowed="one method of the library that learns from a teacher's logits alone, such as kd or dkd",
+        )
+    if spec.momentum_shift:
+        raise RequestError(
+            f"{spec.label} cannot be given standardized logits: it decides how gradients are used",
+            allowed="{dot: {of: logit_standardisation}}, the one around the other",
         )
     if spec.name == "logit_standardisation":
         raise RequestError("the logits are standardized already", allowed="the inner method itself")
@@ -39,21 +43,7 @@ def _wrapped(entry: Any) -> MethodSpec:
     return spec
 
 
-def _parsed(entry: Any) -> MethodSpec:
-    """Return the method; errors name their place below ``of``."""
-    try:
-        return parse_method(entry, PLACE)
-    except RequestError as error:
-        place = (error.where or "").removeprefix(PLACE).removeprefix(".") or None
-        raise RequestError(error.what, where=place, allowed=error.allowed) from error
-
-
-def _entry(spec: MethodSpec) -> JsonObject:
-    return {spec.name: spec.as_dict()["config"]}
-
-
-PLACE = "of"
-Wrapped = Annotated[MethodSpec, BeforeValidator(_wrapped), PlainSerializer(_entry)]
+Wrapped = Annotated[MethodSpec, BeforeValidator(_wrapped), PlainSerializer(method_entry)]
 KD = _wrapped({"kd": {"temperature": 2.0, "kd_weight": 9.0, "ce_weight": 0.1}})
 
 

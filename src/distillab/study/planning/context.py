@@ -27,6 +27,7 @@ from distillab.study.planning.starts import Starts
 from distillab.study.planning.teacher_chain import (
     generations_before,
     must_give_what_methods_need,
+    must_have_momentum,
     teacher_chain,
 )
 from distillab.study.spec.study import DEFAULT_TASK, StudySpec
@@ -67,6 +68,7 @@ class PlanContext:
         self.written_task = None if self.task.name == DEFAULT_TASK else Canonical(self.task.as_dict())
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
+        must_have_momentum(method_specs, spec.recipe)
         self.methods = [PlannedMethod.of(each) for each in method_specs]
         tune = spec.tune
         tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []

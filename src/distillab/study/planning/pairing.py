@@ -163,17 +163,17 @@ class Pairing:
         """Content address of which transfer images are labelled, if views mix images and some are not."""
         return self.sets.labelled_images if self.recipe.resolved.view_spec.mixes else ""
 
-    def teacher_macs(self, part: TeacherPart, kind: str) -> int:
-        """Return multiply-accumulates of the training of a part of a teacher."""
+    def teacher_macs(self, part: TeacherPart, kind: str, passes: int = 3) -> int:
+        """Return multiply-accumulates of the training of a part of a teacher; a step costs ``passes``."""
         if not part.is_trained:
             return 0
         taught = self.taught(kind)
         costs = self.context.costs(len(taught.facts.classes), taught.facts.shape)
-        return taught.recipe.images_seen * 3 * costs.macs(part.model)
+        return taught.recipe.images_seen * passes * costs.macs(part.model)
 
-    def student_macs(self, recipe: PlannedRecipe) -> int:
-        """Return multiply-accumulates of the training of a student."""
-        return recipe.images_seen * 3 * self.costs.macs(self.student)
+    def student_macs(self, recipe: PlannedRecipe, passes: int = 3) -> int:
+        """Return multiply-accumulates of the training of a student; a step costs some forward ``passes``."""
+        return recipe.images_seen * passes * self.costs.macs(self.student)
 
     def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to

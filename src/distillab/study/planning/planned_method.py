@@ -23,6 +23,7 @@ class PlannedMethod:
         learns_unlabelled: True if its batches hold unlabelled examples.
         can_be_stored: True if it needs no output that only a live teacher gives.
         views: Views of an example that its students pass per step: 2 if it needs strong ones.
+        passes: What a step costs in forward passes of one view: a backward pass costs two.
         matches_compute: Whether its students train for as many more steps as the study's teacher costs.
         counts_teacher_training: Whether the training of that teacher is part of its cost.
         spec: The method as the study states it.
@@ -35,6 +36,7 @@ class PlannedMethod:
     learns_unlabelled: bool
     can_be_stored: bool
     views: int
+    passes: int
     matches_compute: bool
     counts_teacher_training: bool
     spec: MethodSpec
@@ -43,13 +45,15 @@ class PlannedMethod:
     @classmethod
     def of(cls, spec: MethodSpec) -> PlannedMethod:
         """Return what a plan needs to know of a method."""
+        views = 2 if "strong_view" in spec.needs else 1
         return cls(
             label=spec.label,
             teacher=spec.teacher,
             storable_needs=spec.teacher_needs & STORABLE,
             learns_unlabelled=spec.learns_unlabelled,
             can_be_stored=not spec.teacher_needs & LIVE,
-            views=2 if "strong_view" in spec.needs else 1,
+            views=views,
+            passes=views * (5 if spec.momentum_shift else 3),
             matches_compute=spec.kind.matches_compute,
             counts_teacher_training=bool(getattr(spec.config, "teacher_training", False)),
             spec=spec,

@@ -71,7 +71,7 @@ class PairingJobs:
             task=self.context.written_task,
             inputs=replace(method.inputs, train="labelled") if labels_alone else method.inputs,
             needs=tuple(dict.fromkeys(needs)),
-            cost=method.views * pairing.student_macs(recipe),
+            cost=pairing.student_macs(recipe, method.passes),
             cohort=cohort,
             threads=self.context.spec.worker_threads,
         )

@@ -9,6 +9,7 @@ from distillab.errors import RequestError
 from distillab.methods import MethodSpec
 from distillab.models.outputs import FEATURES
 from distillab.study.spec.teacher import Provenance, TeacherSpec
+from distillab.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,28 @@ def must_give_what_methods_need(teacher: TeacherSpec, methods: list[MethodSpec])
                 "logits alone",
                 where="teacher.models",
                 allowed="methods that learn from logits, or one model",
+            )
+
+
+def must_have_momentum(methods: list[MethodSpec], recipe: Recipe) -> None:
+    """Raise RequestError if a method with two momenta does not fit the optimizer of the recipe."""
+    for method in methods:
+        shift = method.momentum_shift
+        if not shift:
+            continue
+        if recipe.optimiser != "sgd" or recipe.nesterov:
+            given = "Nesterov's momentum" if recipe.nesterov else recipe.optimiser
+            raise RequestError(
+                f"method {method.label} has two momenta, and the recipe has {given}",
+                where="recipe.nesterov" if recipe.nesterov else "recipe.optimizer",
+                allowed="optimizer: sgd without nesterov, or another method",
+            )
+        if not shift <= recipe.momentum < 1 - shift:
+            raise RequestError(
+                f"method {method.label} needs a momentum from {shift:g} to below {1 - shift:g}, and it is "
+                f"{recipe.momentum:g}",
+                where="recipe.momentum",
+                allowed="such a momentum, or a smaller delta",
             )
 
 

@@ -57,7 +57,7 @@ class TeacherJobs:
         for part in self.context.generations(pairing.student):
             by = jobs[-1] if jobs else self.chain(pairing, "study")[-1]
             origin = DistilledOrigin(by.id, pairing.written(method), None if jobs else pairing.class_map)
-            job = self._job(pairing, "self", part, origin, (by,), method.inputs.code, method.views)
+            job = self._job(pairing, "self", part, origin, (by,), method.inputs.code, method.passes)
             jobs = (*jobs, job)
         return jobs
 
@@ -101,7 +101,7 @@ class TeacherJobs:
         origin: Origin,
         needs: tuple[TeacherJob, ...],
         code: Mapping[str, str] | None = None,
-        passes: int = 1,
+        passes: int = 3,
     ) -> TeacherJob:
         taught, weights = pairing.taught(kind), None
         if kind == "study" and part.made == "given":
@@ -120,7 +120,7 @@ class TeacherJobs:
             task=self.context.written_task,
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
             needs=tuple(job.id for job in needs),
-            cost=passes * pairing.teacher_macs(part, kind),
+            cost=pairing.teacher_macs(part, kind, passes),
             threads=self.context.spec.worker_threads,
         )
 

@@ -85,12 +85,12 @@ class Workloads:
         groups: Counter[tuple[str, bool, bool, int, PlannedRecipe]] = Counter()
         for method in pairing.context.methods:
             stored, recipe = storage.is_stored(pairing, method), pairing.recipe_of(method)
-            groups[method.teacher, method.learns_unlabelled, stored, method.views, recipe] += 1
-        for (kind, unlabelled, stored, views, recipe), count in groups.items():
-            key = unlabelled, views, *_student_key(pairing, kind, unlabelled, stored, recipe)
+            groups[method.teacher, method.learns_unlabelled, stored, method.passes, recipe] += 1
+        for (kind, unlabelled, stored, passes, recipe), count in groups.items():
+            key = unlabelled, passes, *_student_key(pairing, kind, unlabelled, stored, recipe)
             if key not in seen:
                 seen.add(key)
-                self._add_students(pairing, kind, count, views, recipe)
+                self._add_students(pairing, kind, count, passes, recipe)
 
     def _add_teacher(self, storage: Storage, pairing: Pairing, kind: str, seen: set[Hashable]) -> None:
         chain, streams = pairing.chain(kind), bool(storage.streams(pairing))
@@ -110,14 +110,14 @@ class Workloads:
                 self.query(chain[-1].model, pairing.recipe.images_seen)
 
     def _add_students(
-        self, pairing: Pairing, kind: str, count: int, views: int, recipe: PlannedRecipe
+        self, pairing: Pairing, kind: str, count: int, passes: int, recipe: PlannedRecipe
     ) -> None:
         """Add students that learn from a kind of teacher, ``count`` methods of them."""
-        self.macs += count * views * pairing.student_macs(recipe)
+        self.macs += count * pairing.student_macs(recipe, passes)
         self.train(pairing.student, recipe.batch_size, count * recipe.images_seen)
         if kind == "study":
             for part in pairing.context.generations(pairing.student):
-                self.macs += count * views * pairing.teacher_macs(part, "self")
+                self.macs += count * pairing.teacher_macs(part, "self", passes)
                 self.train(part.model, recipe.batch_size, count * recipe.images_seen)
 
 

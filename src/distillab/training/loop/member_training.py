@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from distillab.data.examples import Indices
 from distillab.methods import Batch, Mixed, StrongView
+from distillab.methods.method import SUPERVISED
 from distillab.modalities import Normalization
 from distillab.models.outputs import Outputs
 from distillab.models.taps import TappedModel
@@ -24,6 +25,7 @@ from distillab.training.loop.phases import Phases
 from distillab.training.loop.random_state import RandomState
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.loop.running_means import RunningMeans
+from distillab.training.loop.two_momenta import TwoMomenta
 from distillab.training.loop.validation import Validation
 from distillab.training.numerics.config import compile_call, to_memory_format
 from distillab.training.numerics.device import autocast, compute_clock
@@ -65,7 +67,9 @@ class MemberTraining:
         self._shared, self._members = shared or Phases(device), members
         self._device, self._on_point = device, on_point
         self._network, self._method, info = build_member(member, device)
-        self._optimizer = Optimizer([self._network, self._method], member.recipe)
+        trained, shift = [self._network, self._method], member.method.momentum_shift
+        self._optimizer = Optimizer(trained, member.recipe)
+        self._two_momenta = TwoMomenta(trained, member.recipe, shift) if shift else None
         self._tapped = TappedModel(self._network, member.method.needs, info.taps)
         self._forward = compile_call(self._tapped, member.recipe.compile)
         self._random = RandomState.seeded(member.seeds.order, device)
@@ -86,14 +90,15 @@ class MemberTraining:
             DivergenceError: At the end of an epoch: a loss in it, or an output for the validation set, is not
                 finite.
         """
-        self._optimizer.set_step(batch.index)
+        optimizer = self._two_momenta or self._optimizer
+        optimizer.set_step(batch.index)
         with self._random:
             terms = self._loss_terms(batch, teacher)
         loss = torch.stack(list(terms.values())).sum()
         with self.phases.timed("backward"):
-            self._optimizer.backward(loss)
+            self._backward(terms, loss)
         with self.phases.timed("optimiser"):
-            self._optimizer.update()
+            optimizer.update()
         self._means.add(terms, loss)
         if batch.last_of_epoch:
             self._end_epoch(batch.epoch + 1, batch.index + 1)
@@ -117,6 +122,14 @@ class MemberTraining:
             phases={str(name): seconds for name, seconds in self.phases.seconds.items()},
             building=self._building,
         )
+
+    def _backward(self, terms: dict[str, Tensor], loss: Tensor) -> None:
+        """Compute the gradients of the loss, or of its supervised and its transfer terms apart."""
+        if self._two_momenta is None:
+            self._optimizer.backward(loss)
+        else:
+            transfer = [value for name, value in terms.items() if name != SUPERVISED]
+            self._two_momenta.backward(terms[SUPERVISED], torch.stack(transfer).sum())
 
     def _loss_terms(self, batch: TrainingBatch, teacher: Sequence[Outputs]) -> dict[str, Tensor]:
         inputs = self._inputs(batch)
