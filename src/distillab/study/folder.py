@@ -21,7 +21,7 @@ from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.outline import tuned_plan
 from distillab.study.planning.plan import Plan
-from distillab.study.planning.probes import PROBED
+from distillab.study.planning.probes import PROBED, probed_seeds
 from distillab.study.planning.splits import SeedSplits
 from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_replicates
 from distillab.study.spec.study import StudySpec, read_study
@@ -218,7 +218,7 @@ class StudyFolder:
         if spec.tune:  # probes are planned with the runs at chosen settings
             meta |= tuning_meta(plan.trials, plan.numerics_used)
         else:
-            meta[PROBED] = str(spec.probed_seeds)
+            meta[PROBED] = str(probed_seeds(spec))
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

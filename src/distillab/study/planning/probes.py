@@ -17,6 +17,7 @@ from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate
 from distillab.study.planning.tuning import Tuning
+from distillab.study.spec.study import StudySpec
 from distillab.study.trial import TUNED, Choice, GroupKey
 
 PROBED = "probed"
@@ -84,6 +85,11 @@ def tuned_probes(
                 yield Probe(_name(pairing, method, TUNED), twice[under.recipe], changed)
 
 
+def probed_seeds(spec: StudySpec) -> int:
+    """Return the number of seeds of a study, the first ones, whose students have probes."""
+    return spec.evidence.probed_seeds(spec.looks[0] if spec.looks else len(spec.seed_list))
+
+
 class _Doubled:
     """Makes recipes of twice the steps; the same one for the same recipe."""
 
@@ -100,7 +106,7 @@ class _Doubled:
 
 
 def _probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Replicate]:
-    seeds = context.spec.probed_seeds
+    seeds = probed_seeds(context.spec)
     return (each for each in replicates if each.number < seeds and each.sets is not None)
 
 

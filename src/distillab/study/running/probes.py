@@ -10,7 +10,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob, TeacherJob
 from distillab.study.ledger import Ledger
 from distillab.study.planning.outline import Outline
-from distillab.study.planning.probes import PROBED, student_of, with_probes
+from distillab.study.planning.probes import PROBED, probed_seeds, student_of, with_probes
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
 
@@ -45,7 +45,7 @@ def add_probes(folder: StudyFolder) -> int:
         )
     with folder.ledger() as ledger:
         wanted = {run for run in fresh if run}
-        ledger.add(plan.jobs.values(), after, wanted, {PROBED: str(folder.spec.probed_seeds)})
+        ledger.add(plan.jobs.values(), after, wanted, {PROBED: str(probed_seeds(folder.spec))})
     return len(fresh)
 
 
@@ -55,7 +55,7 @@ def needs_more_probes(spec: StudySpec, ledger: Ledger) -> bool:
         return False
     planned = ledger.meta(PROBED)
     seeds = {cell.seed for cell in ledger.cells() if cell.doubled} if planned is None else ()
-    return spec.probed_seeds > (len(seeds) if planned is None else int(planned))
+    return probed_seeds(spec) > (len(seeds) if planned is None else int(planned))
 
 
 def with_probes_of(cells: Iterable[Cell], planned: Iterable[Cell]) -> tuple[Cell, ...]:

@@ -9,7 +9,7 @@ from distillab.study.design import runs_of_first
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
 from distillab.study.planning.outline import Outline
-from distillab.study.planning.probes import PROBED
+from distillab.study.planning.probes import PROBED, probed_seeds
 from distillab.study.running.probes import needs_more_probes, with_probes_of
 from distillab.study.trial import DEFAULT, TUNED, Choice, GroupKey, choose, groups_of
 from distillab.study.tuning_record import DIVERGED, TuningRecord, chosen_fact
@@ -47,7 +47,7 @@ def choose_settings(folder: StudyFolder) -> bool:
     cells = (*default, *(cell for cell in tuned.cells if cell.setting == TUNED))
     looks = folder.spec.looks
     wanted = runs_of_first(cells, looks[0] if looks else math.inf)
-    facts = {"chosen": fact, PROBED: str(folder.spec.probed_seeds)}
+    facts = {"chosen": fact, PROBED: str(probed_seeds(folder.spec))}
     with folder.ledger() as ledger:
         return ledger.add(tuned.jobs.values(), cells, wanted, facts) > 0
 

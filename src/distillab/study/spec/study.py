@@ -227,11 +227,6 @@ class StudySpec(PublicConfig):
         return self.seeds.looks if isinstance(self.seeds, SeedRange) else ()
 
     @property
-    def probed_seeds(self) -> int:
-        """The number of seeds, the first ones, whose students are trained for twice the steps as well."""
-        return self.evidence.probed_seeds(self.looks[0] if self.looks else len(self.seed_list))
-
-    @property
     def worker_threads(self) -> int:
         """Compute threads of a worker; ``auto`` is one, since threads would wait for each other."""
         return 1 if self.threads == "auto" else self.threads
