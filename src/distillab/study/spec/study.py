@@ -46,7 +46,7 @@ from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
-from distillab.study.spec.tuning import TuneSpec
+from distillab.study.spec.tuning import TuneSpec, check_probes
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -367,7 +367,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
-        check_contrasts(spec)
+        check_contrasts(spec), check_probes(spec.tune, spec.evidence.probes)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

@@ -149,6 +149,29 @@ class TuneSpec(BaseModel):
         return found
 
 
+def check_probes(tune: TuneSpec | None, probes: int | str) -> None:
+    """Check that a study that tunes is not to have probes, which it never makes.
+
+    Args:
+        tune: What the study tunes; None for nothing.
+        probes: The key ``evidence.probes``.
+
+    Raises:
+        RequestError: It has both.
+
+    Example:
+        >>> check_probes(TuneSpec(lr=[0.1], budget=2), 3)
+        Traceback (most recent call last):
+        distillab.errors.RequestError: evidence.probes: a study that tunes has no probes: its lengths are ...
+    """
+    if tune is not None and probes not in ("auto", 0):
+        raise RequestError(
+            "a study that tunes has no probes: its lengths are chosen on val",
+            where="evidence.probes",
+            allowed="auto or 0 with tune; several values of tune.length",
+        )
+
+
 class Designer:
     """The settings that are tried for each method: as many for one as for another.
 
