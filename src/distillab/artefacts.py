@@ -202,7 +202,8 @@ class EpochRecord:
         losses: Mean of each loss term since the point before.
         val_accuracy: Score on the validation set.
         step: Steps until then; 0 in records of early versions.
-        seconds: Seconds of training until then, of this network and its share of what a cohort does once.
+        seconds: Seconds of training until then, of this network and its share of what a cohort does once;
+            points that differ in it alone are equal.
         test: Score on each test set, if the study keeps it (``curves.test``), NaN if a logit was not finite.
             Nothing reads it while the study runs.
 
@@ -216,7 +217,7 @@ class EpochRecord:
     losses: dict[str, float]
     val_accuracy: float
     step: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     test: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod

@@ -215,3 +215,5 @@ def test_records_are_read_as_they_were_written(folder: Path) -> None:
     record = RunRecord.read(folder)
     assert RunRecord.from_dict(json.loads(json.dumps(record.as_dict()))) == record
     assert record.schema == 2
+    written = json.loads((folder / RECORD).read_text())["curve"]
+    assert [point.seconds for point in record.curve] == [point["seconds"] for point in written]
