@@ -76,9 +76,7 @@ def _critical(row: Row, study: Comparisons) -> float:
     return float(stats.t.ppf(1 - alpha / 2, row["n_pairs"] - 1))
 
 
-def tests_made(
-    effects: Sequence[Row], level_effects: Sequence[Row] = (), *, one_family: bool = False
-) -> int:
+def tests_made(effects: Sequence[Row], level_effects: Sequence[Row] = (), *, one_family: bool = False) -> int:
     """Return the number of distinct tests: the sizes of their families, or of their rows where unknown.
 
     Args:

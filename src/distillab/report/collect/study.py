@@ -6,7 +6,6 @@ import datetime
 import math
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 
@@ -14,7 +13,6 @@ from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
 from distillab.evidence.curves import compute_curves
 from distillab.evidence.lengths import confounded_with_epochs
-from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
@@ -208,9 +206,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
         test="exact sign-flip test of the paired differences, two-sided",
         margin=metric.margin_for(spec.evidence.margin),
         confidence=spec.evidence.confidence,
-        tests=tests_made(
-            tables.effects, tables.level_effects, one_family=bool(spec.evidence.contrasts)
-        ),
+        tests=tests_made(tables.effects, tables.level_effects, one_family=bool(spec.evidence.contrasts)),
         correction="Holm's method, within each metric and baseline over the whole study",
         notes=(
             f"{_testing(spec)}; metrics are from the last epoch unless they are named selected.",
