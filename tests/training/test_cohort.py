@@ -151,7 +151,8 @@ def test_cached_and_live_teachers_train_the_same_student(name: str, tmp_path: Pa
     (tmp_path / "teacher").mkdir()
     train_teacher(tmp_path / "teacher", MODEL, SETS, RECIPE, SEEDS, device=CPU)
     (tmp_path / "outputs").mkdir()
-    keep = OutputsToStore(tmp_path / "caches", frozenset(methods[name].needs))
+    strong = "strong_view" in methods[name].needs
+    keep = OutputsToStore(tmp_path / "caches", frozenset(methods[name].needs), strong=strong)
     teacher_outputs(
         tmp_path / "outputs", tmp_path / "teacher", SETS, once, view_seed=SEEDS.views, keep=keep, device=CPU
     )
@@ -169,7 +170,7 @@ def test_cached_and_live_teachers_train_the_same_student(name: str, tmp_path: Pa
         assert isinstance(record, RunRecord)
         records[way] = record
         states[way] = load_file(tmp_path / way / WEIGHTS)
-    assert records["live"].teacher_forwards == once.batch_size
+    assert records["live"].teacher_forwards == (1 + strong) * once.batch_size
     if not parse_method(name, "methods").teacher_needs & LIVE:
         assert records["stored"].teacher_forwards == 0
     for key, value in states["stored"].items():
