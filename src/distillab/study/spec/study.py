@@ -46,7 +46,7 @@ from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
-from distillab.study.spec.tuning import TuneSpec, check_probes
+from distillab.study.spec.tuning import TuneSpec
 from distillab.tasks import Classification, Task, parse_task
 from distillab.training.recipe import Recipe
 
@@ -272,7 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        return self.tune.checked(specs) if self.tune else specs
+        return self.tune.checked(specs, self.evidence.probes) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""
@@ -367,7 +367,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
-        check_contrasts(spec), check_probes(spec.tune, spec.evidence.probes)
+        check_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

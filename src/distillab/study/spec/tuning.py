@@ -118,9 +118,23 @@ class TuneSpec(BaseModel):
         written = self.methods.get(method.label, self.methods.get(method.name, {}))
         return {method.canonical_key(key): values for key, values in written.items()}
 
-    def checked(self, methods: list[MethodSpec]) -> list[MethodSpec]:
-        """Return the methods of a study. Raises RequestError unless every name, key and value to tune is one
-        of theirs."""
+    def checked(self, methods: list[MethodSpec], probes: int | str = "auto") -> list[MethodSpec]:
+        """Return the methods of a study.
+
+        Args:
+            methods: The methods.
+            probes: The key ``evidence.probes``.
+
+        Raises:
+            RequestError: A name, key or value to tune is none of the methods', or the study is to have
+                probes, which a study that tunes never makes.
+        """
+        if probes not in ("auto", 0):
+            raise RequestError(
+                "a study that tunes has no probes: its lengths are chosen on val",
+                where="evidence.probes",
+                allowed="auto or 0 with tune; several values of tune.length",
+            )
         known = {method.label for method in methods} | {method.name for method in methods}
         for name in self.methods:
             if name not in known:
@@ -147,29 +161,6 @@ class TuneSpec(BaseModel):
                     )
                 found.append(changed)
         return found
-
-
-def check_probes(tune: TuneSpec | None, probes: int | str) -> None:
-    """Check that a study that tunes is not to have probes, which it never makes.
-
-    Args:
-        tune: What the study tunes; None for nothing.
-        probes: The key ``evidence.probes``.
-
-    Raises:
-        RequestError: It has both.
-
-    Example:
-        >>> check_probes(TuneSpec(lr=[0.1], budget=2), 3)
-        Traceback (most recent call last):
-        distillab.errors.RequestError: evidence.probes: a study that tunes has no probes: its lengths are ...
-    """
-    if tune is not None and probes not in ("auto", 0):
-        raise RequestError(
-            "a study that tunes has no probes: its lengths are chosen on val",
-            where="evidence.probes",
-            allowed="auto or 0 with tune; several values of tune.length",
-        )
 
 
 class Designer:
