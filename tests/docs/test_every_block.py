@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import typer.main
-import yaml
 from PIL import Image
 
 import distillab
 from distillab.cli import app
 from distillab.methods import Method
 from distillab.study.spec.study import parse_study
+from distillab.study.spec.study_yaml import load_study_yaml
 from support.documents import CodeBlock, code_blocks, commands
 from support.planted import CLASSES, gratings
 from support.source_tree import ROOT
@@ -147,7 +147,7 @@ def fragments(text: str) -> Iterator[dict[str, Any]]:
     """Go through the mappings of a block: a key that is written again begins another one."""
     held: dict[str, Any] = {}
     for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
-        for key, value in (yaml.safe_load(part) or {}).items():
+        for key, value in (load_study_yaml(part) or {}).items():
             if key in held:
                 yield held
                 held = {}

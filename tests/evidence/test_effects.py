@@ -245,4 +245,5 @@ def test_no_rows_give_no_effects() -> None:
 def test_rows_have_the_columns_of_the_schemas() -> None:
     rows = two_methods([0.1, 0.2])
     assert rows[0].keys() <= set(results_schema(["size"], TASK).names)
-    assert list(effects(rows)[0]) == effects_schema(["size"], TASK).names
+    convergence = ["converged", "doubling_plain", "doubling_distilled", "convergence_note"]
+    assert [*effects(rows)[0], *convergence] == effects_schema(["size"], TASK).names

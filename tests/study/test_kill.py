@@ -18,7 +18,7 @@ from distillab.study.folder import StudyFolder
 from support.studies import Undisturbed, artefacts, numbers, rows_of, write_study
 
 SOURCES = Path(distillab.__file__).parents[1]
-JOBS = 25
+JOBS = 26
 TIMEOUT = 600.0  # seconds, so that a hang ends
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")

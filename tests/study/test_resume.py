@@ -96,7 +96,7 @@ def test_study_killed_before_its_plan_was_written_is_planned_again(tmp_path: Pat
     with folder.ledger():
         pass  # an empty ledger, as after a kill between creating and filling it
     begin(tmp_path)
-    assert len(states_of(folder)) == 25
+    assert len(states_of(folder)) == 26
 
 
 @contextlib.contextmanager
@@ -139,11 +139,11 @@ def test_stopped_study_keeps_what_is_done_and_resumes(
     with stops_after(count, error, monkeypatch), pytest.raises(raised):
         run_here(folder)
     ended = list(states_of(folder).values())
-    assert (ended.count("done"), ended.count("queued"), len(ended)) == (count, 25 - count, 25)
+    assert (ended.count("done"), ended.count("queued"), len(ended)) == (count, 26 - count, 26)
     kept = artefacts(folder)
     assert numbers(run_here(folder)) == numbers(undisturbed.rows)
     assert kept.items() <= artefacts(folder).items()
-    assert len(ran) == len(set(ran)) == 25
+    assert len(ran) == len(set(ran)) == 26
     assert not any((folder.store.root / "drafts").glob("*/*"))
 
 

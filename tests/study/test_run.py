@@ -87,7 +87,7 @@ def test_outcome_and_status_count_all_jobs(undisturbed: Undisturbed) -> None:
     assert ended.complete
     status = study_status(undisturbed.folder.path)
     assert status.share_done == 1
-    assert status.jobs == {"teacher": {"done": 5}, "outputs": {"done": 8}, "student": {"done": 12}}
+    assert status.jobs == {"teacher": {"done": 6}, "outputs": {"done": 8}, "student": {"done": 12}}
     assert status.failures == ()
 
 
