@@ -37,7 +37,8 @@ from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 from distillab.study.ledger import Ledger
 from distillab.study.ledger import ledger as ledger_module
 from distillab.study.ledger.connection import transaction
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.outline import make_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.study.status import study_status
 

@@ -10,6 +10,7 @@ something would change.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def converged(row: Record) -> bool:
 def block(name: str, rows: Sequence[Record]) -> Iterator[str]:
     """Yield the lines of Markdown about one study."""
     text = (STUDIES / f"{name}.yaml").read_text()
-    question = " ".join(line[2:] for line in text.splitlines() if line.startswith("# "))
+    first = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+    question = " ".join(line[2:] for line in first)
     yield f"**[{name}.yaml](../../studies/factors/{name}.yaml).** {question}"
     yield ""
     if (DOCS / "images" / "factors" / f"{name}.png").is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from distillab.sources.ingest import load_dataset
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from distillab.study.planning.summary import describe_tuning
 from distillab.study.spec.study import parse_study
 from support.documents import code_blocks

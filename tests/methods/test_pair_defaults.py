@@ -12,7 +12,7 @@ from distillab.methods.pair_defaults import for_pair, pair_notes
 from distillab.models.names import require_known_name
 from distillab.models.registry import models
 from distillab.report.collect.question import method_view
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from support.studies import CPU, dataset, spec
 
 WITH_PAIRS = [name for name in methods if methods[name].pair_defaults]

@@ -9,7 +9,7 @@ import pytest
 
 from distillab.errors import RequestError
 from distillab.study.loading import load_study_data
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from support.studies import CPU, spec
 
 SETS = np.tile([[1, 0], [1, 1], [0, 1], [0, 0]], (10, 1))

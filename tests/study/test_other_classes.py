@@ -15,7 +15,7 @@ from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data
 from distillab.study.planning.external_teacher import given_teacher
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from support.studies import CPU, run_here, spec
 
 NAMES = ["three", "zero", "one", "nine", "two", "six"]

@@ -9,7 +9,7 @@ import pytest
 
 from distillab.sources.ingest import load_dataset
 from distillab.study.job import StudentJob
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from distillab.study.spec.study import StudySpec, parse_study
 from support.studies import CPU, spec
 

@@ -9,7 +9,8 @@ import pytest
 
 from distillab.canonical import spec_id
 from distillab.sources.ingest import load_dataset
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.outline import make_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.spec.choices import EARLIER_CHOICES
 from distillab.study.spec.study import StudySpec, read_study
 from support.studies import CPU, spec

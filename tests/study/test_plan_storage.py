@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from distillab.canonical import spec_id
 from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
-from distillab.study.planning.plan import Outline, make_plan
+from distillab.study.planning.outline import Outline, make_plan
 from distillab.study.planning.workloads import Workloads
 from support.studies import CPU, EARLIER, spec
 

@@ -16,8 +16,9 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob, TeacherJob
 from distillab.study.planning import numerics
-from distillab.study.planning import plan as planning
-from distillab.study.planning.plan import Plan, make_plan, tuned_plan
+from distillab.study.planning import outline as planning
+from distillab.study.planning.outline import make_plan, tuned_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.planning.summary import summarize_plan
 from distillab.study.planning.workloads import FORWARD_BATCH, Workloads
 from distillab.study.running.worker import work

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distillab.errors import RequestError
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from distillab.study.planning.summary import summarize_plan
 from distillab.study.running import reproduce
 from support.studies import (

@@ -13,7 +13,8 @@ from distillab.errors import RequestError
 from distillab.sources.ingest import load_dataset
 from distillab.study.job import OutputsJob, StudentJob
 from distillab.study.planning.conditions import Condition
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.outline import make_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.planning.splits import SeedSplits
 from distillab.study.planning.teacher_draws import TeacherDraws
 from support.studies import CPU, begin, dataset, plan, spec

@@ -19,7 +19,7 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from distillab.study.planning.summary import summarize_plan
 from distillab.study.running import outcome, run_jobs
 from distillab.study.running.worker import work

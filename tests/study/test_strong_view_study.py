@@ -12,7 +12,7 @@ from distillab.errors import RequestError
 from distillab.sources.ingest import load_dataset
 from distillab.study.job import OutputsJob, StoredJob, StudentJob
 from distillab.study.planning import Plan
-from distillab.study.planning.plan import Outline
+from distillab.study.planning.outline import Outline
 from distillab.study.planning.workloads import Workloads
 from support.studies import CPU, begin, dataset, plan, run_here, spec
 

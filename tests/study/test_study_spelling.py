@@ -14,7 +14,7 @@ from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import load_study_data
-from distillab.study.planning.plan import make_plan
+from distillab.study.planning.outline import make_plan
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from support.studies import CPU
 

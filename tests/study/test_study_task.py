@@ -17,7 +17,8 @@ from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.job import StoredJob
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.outline import make_plan
+from distillab.study.planning.plan import Plan
 from support.studies import CPU, spec
 
 SEVERAL: dict[str, Any] = {"models": ["resnet8", "resnet14"]}

@@ -22,7 +22,8 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.job_parts import TRAINED, DistilledOrigin, TeacherSource
 from distillab.study.planning.external_teacher import given_teacher
-from distillab.study.planning.plan import Plan, make_plan
+from distillab.study.planning.outline import make_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.stages import open_teacher
 from support.studies import CPU, run_here, spec, study

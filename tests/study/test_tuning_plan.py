@@ -167,16 +167,6 @@ def test_wrong_request_is_one_line(values: dict[str, Any], message: str) -> None
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("probes", [1, 5])
-def test_probes_of_a_study_that_tunes_are_refused(probes: int) -> None:
-    with pytest.raises(RequestError, match=r"study.yaml: evidence.probes: a study that tunes has no probes"):
-        spec(tune=tune(), evidence={"probes": probes})
-
-
-def test_study_that_tunes_may_omit_probes() -> None:
-    assert spec(tune=tune(), evidence={"probes": 0}).evidence.probes == 0
-
-
 @pytest.mark.parametrize("values", [{"budget": 2}, {"budget": 2, "seeds": 3}])
 def test_tuning_of_nothing_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="nothing to tune"):

@@ -19,8 +19,10 @@ from distillab.models.object_files import naming_given_networks
 from distillab.notebook import Show, html_table, notebook_progress
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
-from distillab.study.planning.plan import Plan, tuned_plan
+from distillab.study.planning.outline import tuned_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running.probes import add_probes
 from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.study import StudySpec, parse_study, read_study
 from distillab.study.store import raising_disk_full
@@ -237,6 +239,8 @@ class Study:
         with notebook_progress() as show:
             chosen = pick_device(device)
             folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
+            with raising_disk_full(folder.path):
+                add_probes(folder)
             reuse_artifacts(folder, others)
             if on_begin:
                 on_begin(folder)

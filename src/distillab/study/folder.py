@@ -19,7 +19,9 @@ from distillab.study.ledger import Ledger
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.conditions import Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
-from distillab.study.planning.plan import Plan, tuned_plan
+from distillab.study.planning.outline import tuned_plan
+from distillab.study.planning.plan import Plan
+from distillab.study.planning.probes import PROBED, probed_seeds
 from distillab.study.planning.splits import SeedSplits
 from distillab.study.spec.choices import EARLIER_CHOICES, StudyChoices, with_replicates
 from distillab.study.spec.study import StudySpec, read_study
@@ -213,8 +215,10 @@ class StudyFolder:
         meta["arithmetic"] = json.dumps({model: each.as_dict() for model, each in plan.numerics.items()})
         if plan.starts:
             meta["starts"] = json.dumps(plan.starts)
-        if spec.tune:
+        if spec.tune:  # probes are planned with the runs at chosen settings
             meta |= tuning_meta(plan.trials, plan.numerics_used)
+        else:
+            meta[PROBED] = str(probed_seeds(spec))
         with self.ledger() as ledger:
             first = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs) if spec.looks else None
             ledger.create(meta, plan.jobs.values(), plan.conditions, plan.cells, first=first)

@@ -241,7 +241,9 @@ class Ledger(LedgerReader):
                 admit(self.db, wanted, possible)
             return self.open_jobs()
 
-    def add(self, jobs: Iterable[Job], cells: Iterable[Cell], wanted: Iterable[str], fact: str) -> int:
+    def add(
+        self, jobs: Iterable[Job], cells: Iterable[Cell], wanted: Iterable[str], facts: Mapping[str, str]
+    ) -> int:
         """Add jobs to the plan, those that it lacks, and queue some of them; replace the cells.
 
         Repeating it changes nothing. Jobs that none of the ``wanted`` runs needs are held.
@@ -250,7 +252,7 @@ class Ledger(LedgerReader):
             jobs: The jobs; each comes after those that it needs.
             cells: All rows of the design.
             wanted: The student runs to queue, with all that they need.
-            fact: What the jobs follow from, kept under ``chosen`` among the facts about the study.
+            facts: What the jobs follow from, kept among the facts about the study.
 
         Returns:
             The number of open jobs afterwards.
@@ -260,7 +262,7 @@ class Ledger(LedgerReader):
                 pass  # jobs that are added count what is done before them
             extend(self.db, map(StoredJob.of, jobs), cells)
             queue_held(self.db, wanted)
-            self.db.execute("REPLACE INTO meta VALUES ('chosen', ?)", (fact,))
+            self.db.executemany("REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
             return self.open_jobs()
 
     def tidy(self, *, every: float = TIDY_SECONDS) -> None:

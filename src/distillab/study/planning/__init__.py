@@ -2,7 +2,8 @@
 
 from distillab.study.planning.conditions import PRIMARY, Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
-from distillab.study.planning.plan import Outline, Plan, make_plan, tuned_plan
+from distillab.study.planning.outline import Outline, make_plan, tuned_plan
+from distillab.study.planning.plan import Plan
 from distillab.study.planning.summary import PlanSummary, summarize_plan
 
 __all__ = [

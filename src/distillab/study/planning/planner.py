@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping
 
 from distillab.canonical import JsonObject
 from distillab.study.design import Cell
@@ -14,7 +14,7 @@ from distillab.study.planning.context import PlanContext
 from distillab.study.planning.pairing import Pairing, pairings_of
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe, RecipeWriter
-from distillab.study.planning.probes import probed
+from distillab.study.planning.probes import Probe, with_probes
 from distillab.study.planning.replicate import Replicate
 from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.student_jobs import PairingJobs
@@ -47,8 +47,7 @@ class Planner:
         return sum(self._stream_bytes.values())
 
     def add(self, replicates: Iterable[Replicate], *, setting: str = "") -> tuple[Cell, ...]:
-        """Add the jobs of replicates, and without tuning those of their probes; return their cells by
-        condition, then arm, then seed.
+        """Add the jobs of replicates; return their cells by condition, then arm, then seed.
 
         Args:
             replicates: The conditions under each seed.
@@ -61,31 +60,29 @@ class Planner:
                 run = self._add(jobs.student_jobs(method))
                 yield _cell(pairing, method, jobs, run=run, setting=setting)
 
-        kept = tuple(replicates)
-        made = self._in_order(kept, cells, setting)
-        return made if setting else self._with_probes(made, kept)
+        return self._in_order(replicates, cells, setting)
 
-    def _with_probes(self, cells: tuple[Cell, ...], replicates: tuple[Replicate, ...]) -> tuple[Cell, ...]:
+    def add_probes(self, cells: tuple[Cell, ...], probes: Iterable[Probe]) -> tuple[Cell, ...]:
         """Add the jobs of probes; return the cells with those that are their probes.
 
-        The outputs of teachers for probes may take what is left of the budget. Students that are longer than
-        the others, to match the compute of distillation, have no probe.
+        The outputs of teachers for probes may take what is left of the budget.
         """
-        twice = tuple(probed(self.context, replicates))
-        if not twice:
+        by_pairing = defaultdict[Pairing, list[Probe]](list)
+        for probe in probes:
+            by_pairing[probe.pairing].append(probe)
+        if not by_pairing:
             return cells
-        left = choose_storage(self.context, lambda: pairings_of(self.context, twice), self.stored_bytes)
+        left = choose_storage(self.context, lambda: by_pairing, self.stored_bytes)
         usual = self.storage, self.teachers
         self.storage, self.teachers = left, TeacherJobs(self.context, left, self.teachers.recipes)
         runs: dict[Hashable, str | None] = {}
-        for pairing in pairings_of(self.context, twice):
-            jobs = self._pairing_jobs(pairing)
-            for method in self.context.methods:
-                if not method.matches_compute:
-                    run = self._add(jobs.student_jobs(method))
-                    runs[_student_of(_cell(pairing, method, jobs, run=run, setting=""))] = run
+        for pairing, group in by_pairing.items():
+            jobs = PairingJobs(pairing, self.teachers)
+            self.supply(jobs, {probe.method.teacher for probe in group})
+            for probe in group:
+                runs[probe.student] = self._add(jobs.student_jobs(probe.method))
         self.storage, self.teachers = usual
-        return tuple(replace(cell, doubled=runs.get(_student_of(cell))) for cell in cells)
+        return with_probes(cells, runs)
 
     def add_tuned(
         self,
@@ -165,12 +162,19 @@ class Planner:
         self.supply(jobs)
         return jobs
 
-    def supply(self, jobs: PairingJobs) -> None:
-        """Add the jobs of the study's teacher and its outputs for a pairing."""
+    def supply(self, jobs: PairingJobs, kinds: Container[str] | None = None) -> None:
+        """Add the jobs of the study's teacher and its outputs for a pairing, and count what is stored.
+
+        Args:
+            jobs: The jobs of the pairing.
+            kinds: The kinds of teachers that are needed; by default all of the study.
+        """
         pairing = jobs.pairing
-        self._add(jobs.teacher_jobs())
+        if kinds is None or "study" in kinds:
+            self._add(jobs.teacher_jobs())
         for kind, stream in self.storage.streams(pairing).items():
-            self._stream_bytes[self.teachers.outputs(pairing, kind).id] = stream.bytes
+            if kinds is None or kind in kinds:
+                self._stream_bytes[self.teachers.outputs(pairing, kind).id] = stream.bytes
 
     def _add(self, jobs: list[Job]) -> str | None:
         """Add jobs unless the same ones are planned already; return the id of the last."""
@@ -220,11 +224,6 @@ def _cell(
         setting=setting,
         tuned=tuned,
     )
-
-
-def _student_of(cell: Cell) -> Hashable:
-    """Return what names the student of a cell."""
-    return tuple(cell.levels.items()), cell.provenance, cell.student, cell.method, cell.seed
 
 
 def _excluded(

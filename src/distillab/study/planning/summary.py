@@ -161,7 +161,7 @@ def summarize_plan(
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
-        >>> from distillab.study.planning.plan import make_plan
+        >>> from distillab.study.planning.outline import make_plan
         >>> spec = StudySpec(
         ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
         ...     students="resnet8", methods=["ce"], seeds=2, recipe={"steps": 1, "batch_size": 2},
@@ -226,12 +226,15 @@ def describe_tuning(spec: StudySpec, plan: Plan) -> str:
         return ""
     each = len({trial.number for trial in plan.trials})
     seeds = tune.seed_list(spec.seed_list)
-    after = len({cell.run for cell in plan.at_most.cells if cell.setting == TUNED and cell.run})
+    cells = plan.at_most.cells
+    after = len({cell.run for cell in cells if cell.setting == TUNED and cell.run})
+    probes = len(probe_runs(cells))
     return (
         f"{counted(each, 'setting')} for each of {', '.join(map(str, spec.method_specs()))}, "
         f"chosen on val per {tune.per} over {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))}): "
         f"{counted(len(plan.trial_runs), 'run')} of trials, then {counted(after, 'run')} at chosen settings"
         + (", besides those at default settings" if tune.default_runs else "")
+        + (f", and {counted(probes, 'probe')} over twice the steps" if probes else "")
         + "; all costs are upper bounds"
     )
 

@@ -58,7 +58,14 @@ class Tuning:
         settings = self.settings(pairing, method)
         if chosen is None:
             others = list(enumerate(settings))[1:] or [(0, settings[0])]
-            number, setting = max(others, key=lambda entry: entry[1].length)
+            # A run of the usual setting at twice the length may be a probe of the default runs already.
+            number, setting = max(
+                others,
+                key=lambda entry: (
+                    entry[1].length,
+                    replace(entry[1], length=settings[0].length) != settings[0],
+                ),
+            )
             return Choice(number, setting, None, len(settings))
         levels, names = pairing.replicate.record.levels, (pairing.provenance, pairing.label, method.label)
         key = group_key(levels, *names, per_condition=self.tune.per_condition)

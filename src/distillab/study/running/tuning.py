@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from distillab.study.design import runs_of_first
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
-from distillab.study.planning.plan import Outline
-from distillab.study.trial import DEFAULT, Choice, GroupKey, choose, groups_of
+from distillab.study.planning.outline import Outline
+from distillab.study.planning.probes import PROBED, probed_seeds
+from distillab.study.running.probes import needs_more_probes, with_probes_of
+from distillab.study.trial import DEFAULT, TUNED, Choice, GroupKey, choose, groups_of
 from distillab.study.tuning_record import DIVERGED, TuningRecord, chosen_fact
 from distillab.training.numerics.config import NumericsConfig
 
@@ -34,17 +37,19 @@ def choose_settings(folder: StudyFolder) -> bool:
     chosen = {key: choice for key, choice in choices.items() if choice is not None}
     fact = chosen_fact(chosen)
     with folder.ledger() as ledger:
-        if ledger.meta("chosen") == fact:
-            return ledger.open_jobs() > 0
         before = ledger.cells()
+        if ledger.meta("chosen") == fact and not needs_more_probes(folder.spec, ledger):
+            return ledger.open_jobs() > 0
     outline = Outline.of(folder.spec, folder.dataset)
     numerics = {model: NumericsConfig(**each) for model, each in record.numerics.items()}
     tuned = outline.tuned(choices, numerics)
+    default = with_probes_of((cell for cell in before if cell.setting == DEFAULT), tuned.cells)
+    cells = (*default, *(cell for cell in tuned.cells if cell.setting == TUNED))
     looks = folder.spec.looks
-    wanted = runs_of_first(tuned.cells, looks[0]) if looks else {cell.run for cell in tuned.cells if cell.run}
+    wanted = runs_of_first(cells, looks[0] if looks else math.inf)
+    facts = {"chosen": fact, PROBED: str(probed_seeds(folder.spec))}
     with folder.ledger() as ledger:
-        cells = [*(cell for cell in before if cell.setting == DEFAULT), *tuned.cells]
-        return ledger.add(tuned.jobs.values(), cells, wanted, fact) > 0
+        return ledger.add(tuned.jobs.values(), cells, wanted, facts) > 0
 
 
 def choices_of(folder: StudyFolder, record: TuningRecord) -> dict[GroupKey, Choice | None]:

@@ -272,7 +272,7 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
-        return self.tune.checked(specs, self.evidence.probes) if self.tune else specs
+        return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
         """Return the recipe of the teachers of a provenance. Raises RequestError."""

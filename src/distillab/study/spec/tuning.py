@@ -118,23 +118,9 @@ class TuneSpec(BaseModel):
         written = self.methods.get(method.label, self.methods.get(method.name, {}))
         return {method.canonical_key(key): values for key, values in written.items()}
 
-    def checked(self, methods: list[MethodSpec], probes: int | str = "auto") -> list[MethodSpec]:
-        """Return the methods of a study.
-
-        Args:
-            methods: The methods.
-            probes: The key ``evidence.probes``.
-
-        Raises:
-            RequestError: A name, key or value to tune is none of the methods', or the study is to have
-                probes, which a study that tunes never makes.
-        """
-        if probes not in ("auto", 0):
-            raise RequestError(
-                "a study that tunes has no probes: its lengths are chosen on val",
-                where="evidence.probes",
-                allowed="auto or 0 with tune; several values of tune.length",
-            )
+    def checked(self, methods: list[MethodSpec]) -> list[MethodSpec]:
+        """Return the methods of a study. Raises RequestError unless every name, key and value to tune is one
+        of theirs."""
         known = {method.label for method in methods} | {method.name for method in methods}
         for name in self.methods:
             if name not in known:

@@ -1,0 +1,303 @@
+"""The outline: a study expanded on its data, from which its jobs are planned."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+
+from distillab.data.dataset import Dataset
+from distillab.data.raw import Progress
+from distillab.models import InputSpec, ensemble_parts, stem_change
+from distillab.study.design import Cell
+from distillab.study.planning.context import PlanContext, must_have_targets
+from distillab.study.planning.external_teacher import open_given_teachers
+from distillab.study.planning.numerics import choose_numerics
+from distillab.study.planning.pairing import pairings_of
+from distillab.study.planning.plan import Plan, TunedPart
+from distillab.study.planning.planner import Planner
+from distillab.study.planning.probes import default_probes, tuned_probes
+from distillab.study.planning.replicate import Replicate, expand
+from distillab.study.planning.splits import SeedSplits
+from distillab.study.planning.storage import Storage, choose_storage
+from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
+from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
+from distillab.study.planning.tuning import Tuning, pairings_to_store
+from distillab.study.planning.workloads import Workloads
+from distillab.study.spec.choices import with_replicates
+from distillab.study.spec.draws import Replicates
+from distillab.study.spec.student import student_entry
+from distillab.study.spec.study import StudySpec
+from distillab.study.trial import DEFAULT, Choice, GroupKey, Trial
+from distillab.training.numerics.config import NumericsConfig
+from distillab.training.numerics.device import single_threaded
+from distillab.training.numerics.selection import NumericsChoice, default_numerics
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A study expanded on its data, before any job is planned.
+
+    Attributes:
+        context: What all conditions share.
+        replicates: The conditions under each seed.
+        storage: Which teacher outputs are stored.
+        draws: How many ``full`` teachers there are.
+        trials: What each given teacher is worth on the data; empty if the teacher is trained.
+        tuning: What the study tunes; None for nothing.
+        tuning_replicates: The conditions under each seed of tuning.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> len(Outline.of(spec, dataset).replicates)
+        1
+    """
+
+    context: PlanContext
+    replicates: tuple[Replicate, ...]
+    storage: Storage
+    draws: TeacherDraws
+    trials: tuple[TeacherTrial, ...] = ()
+    tuning: Tuning | None = None
+    tuning_replicates: tuple[Replicate, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        spec: StudySpec,
+        dataset: Dataset,
+        *,
+        device: torch.device | None = None,
+        progress: Progress | None = None,
+    ) -> Outline:
+        """Expand a study on its data. A given teacher is tried first.
+
+        Args:
+            spec: The study.
+            dataset: Its data.
+            device: Where a given teacher is tried; the CPU if None.
+            progress: Called with (stage, done, total).
+
+        Raises:
+            RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+        """
+        task = spec.task_config()
+        must_have_targets(dataset, task)
+        given = open_given_teachers(spec, dataset)
+        trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
+        if given:
+            spec = given[0].spec.model_copy(
+                update={"teacher": given[0].spec.teacher.model_copy(update={"weights": spec.teacher.weights})}
+            )
+        with single_threaded():
+            context, replicates, draws = _expanded(spec, dataset, progress)
+            tuning = Tuning(context) if spec.tune else None
+            tried = tuple(tuning.replicates()) if tuning else ()
+            storage = choose_storage(context, lambda: pairings_to_store(context, tuning, replicates, tried))
+        return cls(context, replicates, storage, draws, trials, tuning, tried)
+
+    def workloads(self) -> Workloads:
+        """Return what each network of the study computes."""
+        return Workloads.of_study(self.storage, pairings_of(self.context, self.replicates))
+
+    def plan(self, numerics: Mapping[str, NumericsChoice], device: torch.device) -> Plan:
+        """Return the plan.
+
+        Args:
+            numerics: How networks compute; others use the default numerics.
+            device: The device that the default numerics are those of.
+        """
+        usual, configs = default_numerics(device), dict[str, NumericsConfig]()
+        # A choice without a benchmark is that of the recipe, or the default one.
+        if any(choice.rates and choice.numerics != usual for choice in numerics.values()):
+            configs = {model: choice.numerics for model, choice in numerics.items()}
+        return self.plan_under({**configs, "": usual}, numerics)
+
+    def plan_under(
+        self,
+        used: Mapping[str, NumericsConfig],
+        numerics: Mapping[str, NumericsChoice] | None = None,
+    ) -> Plan:
+        """Return the plan under given numerics.
+
+        Args:
+            used: How networks compute; others as the one of the name "".
+            numerics: How that was chosen.
+        """
+        planner = self._planner(used)
+        trials, cells = self._first_part(planner)
+        jobs, stored, most = MappingProxyType(dict(planner.jobs)), planner.stored_bytes, None
+        if self.tuning:
+            most = self._tuned_part(planner, cells, None)
+        return Plan(
+            jobs,
+            tuple(replicate.record for replicate in self.replicates),
+            cells,
+            numerics or {},
+            stored,
+            tuple(self.context.starts.notes),
+            (*self._given_notes(), *self._stem_notes(), *self.context.pair_notes()),
+            self.trials[0] if self.trials else None,
+            trials,
+            most,
+            used,
+            self.draws,
+            SeedSplits(self.context.spec, self.context.dataset).is_drawn,
+        )
+
+    def tuned(
+        self,
+        chosen: Mapping[GroupKey, Choice | None] | None,
+        numerics: Mapping[str, NumericsConfig],
+    ) -> TunedPart:
+        """Return the part of the plan that follows tuning, with the probes of all students.
+
+        Args:
+            chosen: The choice of each group; by default what would cost most.
+            numerics: How networks compute; others as the one of the name "".
+
+        Raises:
+            ValueError: The study tunes nothing.
+        """
+        planner = self._planner(numerics)
+        _, cells = self._first_part(planner)
+        return self._tuned_part(planner, cells, chosen)
+
+    def _planner(self, numerics: Mapping[str, NumericsConfig]) -> Planner:
+        usual = numerics[""]
+        return Planner(self.context, self.storage, defaultdict(lambda: usual, numerics))
+
+    def _first_part(self, planner: Planner) -> tuple[tuple[Trial, ...], tuple[Cell, ...]]:
+        """Add what is planned before anything has run: all without tuning, else trials and default runs."""
+        if self.tuning is None:
+            cells = planner.add(self.replicates)
+            return (), planner.add_probes(cells, default_probes(self.context, self.replicates, ""))
+        trials = planner.add_trials(self.tuning, self.tuning_replicates)
+        runs = self.replicates if self.tuning.tune.default_runs else ()
+        return trials, planner.add(runs, setting=DEFAULT)
+
+    def _tuned_part(
+        self, planner: Planner, cells: tuple[Cell, ...], chosen: Mapping[GroupKey, Choice | None] | None
+    ) -> TunedPart:
+        """Add what follows tuning: runs at chosen settings, and the probes of these and of default runs."""
+        if self.tuning is None:
+            raise ValueError("the study tunes nothing")
+        every = (*cells, *planner.add_tuned(self.tuning, self.replicates, chosen))
+        probes = tuned_probes(self.context, self.replicates, self.tuning, chosen)
+        if self.tuning.tune.default_runs:
+            probes = itertools.chain(default_probes(self.context, self.replicates, DEFAULT), probes)
+        every = planner.add_probes(every, probes)
+        return TunedPart(MappingProxyType(planner.jobs), every, planner.stored_bytes)
+
+    def _given_notes(self) -> list[str]:
+        """Return what was found about given teachers, and how seeds share them if there are several."""
+        found = [sentence for trial in self.trials for sentence in trial.sentences]
+        if len(self.trials) > 1:
+            found.append(f"The {len(self.trials)} given teachers are used by the seeds in turn.")
+        return found
+
+    def _stem_notes(self) -> list[str]:
+        """Return a sentence for each network that the study trains whose stem is changed for small images."""
+        spec, inputs = self.context.spec, InputSpec(*self.context.dataset.train.shape)
+        own = () if spec.teacher.provenance == ("external",) else (*spec.teacher.members, spec.teacher.whole)
+        students = (student_entry(student).model for student in spec.students)
+        names = dict.fromkeys((*own, *spec.teacher.assistants, *students))
+        changes = {name: stem_change(name, inputs) for name in names if not ensemble_parts(name)}
+        return [
+            f"The stem of {name} is changed for {inputs.size} images: {change}."
+            for name, change in changes.items()
+            if change
+        ]
+
+
+def _expanded(
+    spec: StudySpec, dataset: Dataset, progress: Progress | None
+) -> tuple[PlanContext, tuple[Replicate, ...], TeacherDraws]:
+    """Return the context and the replicates of a study with the number of its ``full`` teachers."""
+    written = spec.teacher.replicates
+
+    def expanded(replicates: Replicates) -> tuple[PlanContext, tuple[Replicate, ...]]:
+        context = PlanContext(with_replicates(spec, replicates), dataset)
+        return context, tuple(_reported(expand(context), context.replicate_count, progress))
+
+    context, replicates = expanded("each" if written == "auto" else written)
+    first = (each for each in replicates if each.number == 0)
+    draws = draw_teachers(written, pairings_of(context, first), len(spec.seed_list))
+    if draws.replicates != context.spec.teacher.replicates:  # the splits may be others
+        context, replicates = expanded(draws.replicates)
+    return context, replicates, draws
+
+
+def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
+    """Return the plan of a study under the default numerics of a device.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+        device: Where it will run.
+
+    Raises:
+        RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> plan = make_plan(spec, dataset, torch.device("cpu"))
+        >>> [plan.count(kind) for kind in ("teacher", "outputs", "student")]
+        [1, 1, 2]
+    """
+    return Outline.of(spec, dataset, device=device).plan({}, device)
+
+
+def tuned_plan(
+    spec: StudySpec, dataset: Dataset, device: torch.device, progress: Progress | None = None
+) -> Plan:
+    """Return the plan of a study in which each network uses the numerics that are fastest on a device.
+
+    A study that takes minutes is benchmarked for some seconds per network, and for a minute where compiling
+    may pay. Results of earlier benchmarks are reused.
+
+    Args:
+        spec: The study.
+        dataset: Its data.
+        device: Where it will run.
+        progress: Called with (stage, done, total).
+
+    Raises:
+        RequestError: The data cannot reach a level, or a network or method cannot serve the data.
+
+    Example:
+        >>> from distillab.sources.ingest import load_dataset
+        >>> spec = StudySpec(
+        ...     study="tiny", data={"source": "digits", "classes": 2}, teacher={"model": "resnet8"},
+        ...     students="resnet8", methods=["ce", "kd"], seeds=1,
+        ... )
+        >>> dataset = load_dataset(spec.source())
+        >>> plan = tuned_plan(spec, dataset, torch.device("cpu"))
+        >>> {model: str(choice.numerics) for model, choice in plan.numerics.items()}
+        {'resnet8': 'fp32 channels_last eager'}
+    """
+    outline = Outline.of(spec, dataset, device=device, progress=progress)
+    numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
+    return outline.plan(numerics, device)
+
+
+def _reported(replicates: Iterable[Replicate], total: int, progress: Progress | None) -> Iterator[Replicate]:
+    """Go through replicates while they are made, and report how many are."""
+    for done, replicate in enumerate(replicates, 1):
+        if progress:
+            progress("applying factors", done, total)
+        yield replicate
