@@ -87,8 +87,8 @@ def test_declared_gains_and_differences_are_corrected_together() -> None:
     assert [row["verdict_family"] for row in declared] == ["helps", "helps", "larger"]
 
 
-def answer(found: Conclusions) -> Answer:
-    return summarize(found.effects, TASK, level_effects=found.level_effects)
+def answer(found: Conclusions, *, declared: bool = False) -> Answer:
+    return summarize(found.effects, TASK, level_effects=found.level_effects, declared=declared)
 
 
 def test_headline_counts_declared_gains_alone() -> None:
@@ -103,6 +103,25 @@ def test_headline_is_the_difference_if_only_differences_are_declared() -> None:
     assert found.headline == found.differences[0]
     assert found.headline.startswith("The gain of kd at label noise 0.4 is 9")
     assert "points larger than at 0 [" in found.headline
+
+
+def test_declared_difference_of_early_training_is_marked() -> None:
+    found = concluded({"method": "kd", "difference": "label_noise"})
+    for row in found.effects:
+        row["converged"] = False
+        row["doubling_plain"] = row["doubling_distilled"] = 0.04
+    headline = answer(found, declared=True).headline
+    assert headline.startswith("Early training: the gain of kd at label noise 0.4 is 9")
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "tests"),
+    [([], 6), (["kd"], 2), (["kd", {"method": "dkd", "difference": "label_noise"}], 3)],
+)
+def test_tests_of_gains_and_of_differences_are_counted(contrasts: list[Any], tests: int) -> None:
+    found = answer(concluded(*contrasts), declared=bool(contrasts))
+    assert found.tests == tests
+    assert any(sentence.startswith(f"{tests} tests made in total") for sentence in found.caveats)
 
 
 def test_first_screen_has_one_sentence_per_method() -> None:

@@ -95,7 +95,10 @@ class Finished:
         }
 
     def _repr_html_(self) -> str:
-        """Return how the runs ended, the gains, and their differences between levels, for notebooks."""
+        """Return how the runs ended, the gains, and their differences between levels, for notebooks.
+
+        They are those that conclusions rest on, with the verdicts that hold together with all others.
+        """
         from distillab.evidence.pairs import FACTOR
 
         rows = [
@@ -106,9 +109,9 @@ class Finished:
                 _points(row["gain"]),
                 f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
                 str(row["n_pairs"]),
-                str(row["verdict"]),
+                str(row.get("verdict_family") or row["verdict"]),
             )
-            for row in self.tables.effects
+            for row in self.tables.headline.effects
         ]
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
         return html_table(self._summary, rows, header) + self._differences()
@@ -123,9 +126,9 @@ class Finished:
                 _points(row["difference"]),
                 f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
                 str(row["n_pairs"]),
-                str(row["verdict"]),
+                str(row.get("verdict_family") or row["verdict"]),
             )
-            for row in self.tables.level_effects
+            for row in self.tables.headline.level_effects
         ]
         header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
         return html_table("Differences between levels", rows, header) if rows else ""

@@ -91,6 +91,7 @@ def summarize(
     runs: RunCount | None = None,
     confounded: Sequence[str] = (),
     level_effects: Sequence[Row] = (),
+    declared: bool = False,
 ) -> Answer:
     """Return the answer that effect rows give, with the trends of curves if there are any.
 
@@ -111,6 +112,7 @@ def summarize(
             (:func:`distillab.evidence.lengths.confounded_with_epochs`).
         level_effects: Differences between levels, from
             :func:`distillab.evidence.level_effects.compute_level_effects`.
+        declared: Whether the study declares its contrasts, so that gains and differences are one family.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -130,7 +132,7 @@ def summarize(
         confidence=confidence,
         phrases=phrases,
     )
-    tests = tests_made(effects)
+    tests = tests_made(effects, level_effects, one_family=declared)
     if study.main:
         answer = _answer(study, curves, tests, confounded)
     else:
@@ -138,7 +140,7 @@ def summarize(
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
     answer = replace(answer, differences=tuple(level_sentences(level_effects, study)))
     if answer.differences and all(row.get("undecided_because") == EXPLORATORY for row in study.main):
-        answer = replace(answer, headline=answer.differences[0])
+        answer = replace(answer, headline=qualified(answer.differences[0], study.main))
     if runs is None or runs.finished:
         return answer
     return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)
@@ -161,7 +163,7 @@ def _answer(study: Comparisons, curves: Sequence[Curve], tests: int, confounded:
         decided,
         undecided=len(study.main) - decided,
         tests=tests,
-        caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study)),
+        caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study, tests)),
         early=len(of_early_training(study.main)),
         missing=tuple(what_would_decide(study)),
         estimand=estimand(study),

@@ -20,9 +20,14 @@ from distillab.printable import counted
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 
-def caveats(study: Comparisons) -> list[str]:
-    """Return the caveats: tests and their correction, few or weak teachers, comparisons without a pair."""
-    return [*_testing(study), *few_teachers(study), *_teachers(study), *_without_pairs(study)]
+def caveats(study: Comparisons, tests: int) -> list[str]:
+    """Return the caveats: tests and their correction, few or weak teachers, comparisons without a pair.
+
+    Args:
+        study: The comparisons of a study.
+        tests: How many tests it made, those of differences between levels included.
+    """
+    return [*_testing(study, tests), *few_teachers(study), *_teachers(study), *_without_pairs(study)]
 
 
 def what_would_decide(study: Comparisons) -> list[str]:
@@ -71,8 +76,24 @@ def _critical(row: Row, study: Comparisons) -> float:
     return float(stats.t.ppf(1 - alpha / 2, row["n_pairs"] - 1))
 
 
-def tests_made(effects: Sequence[Row]) -> int:
-    """Return the number of distinct tests: the sizes of their families, or of their rows where unknown."""
+def tests_made(effects: Sequence[Row], level_effects: Sequence[Row] = (), *, one_family: bool = False) -> int:
+    """Return the number of distinct tests: the sizes of their families, or of their rows where unknown.
+
+    Args:
+        effects: Effect rows.
+        level_effects: Differences between levels.
+        one_family: Whether gains and differences are corrected together, as those that a study declares.
+
+    Example:
+        >>> row = {"metric": "accuracy", "baseline": "ce", "p_value": 0.2}
+        >>> gains, differences = [row | {"n_tests": 3}] * 3, [row | {"n_tests": 2}] * 2
+        >>> tests_made(gains, differences), tests_made(gains)
+        (5, 3)
+    """
+    if one_family:
+        return tests_made([*effects, *level_effects])
+    if level_effects:
+        return tests_made(effects) + tests_made(level_effects)
     families = grouped((row for row in effects if row["p_value"] is not None), ["metric", "baseline"])
     return sum(
         max((row.get("n_tests") or 0 for row in family), default=0) or len(family)
@@ -80,13 +101,13 @@ def tests_made(effects: Sequence[Row]) -> int:
     )
 
 
-def _testing(study: Comparisons) -> list[str]:
+def _testing(study: Comparisons, tests: int) -> list[str]:
     """Return how many tests were made, how they are corrected, and what can survive the correction."""
     tested = [row for row in study.main if row["p_value"] is not None]
     if not tested:
         return ["No pair of runs has finished, so nothing was tested."]
     sentences = [
-        f"{counted(tests_made(study.effects), 'test')} made in total. P-values and verdicts are corrected "
+        f"{counted(tests, 'test')} made in total. P-values and verdicts are corrected "
         "with Holm's method within each metric and baseline; intervals are for single comparisons."
     ]
     sentences += _exploratory(study)

@@ -138,8 +138,8 @@ def covariance_over_examples(parts: FloatArray) -> Variance:
     A value per seed is a sum over test examples, such as a difference of two metrics on different test sets.
     Examples that occur under several seeds make the values of these seeds vary together: the variance is the
     mean covariance of two seeds, the sum over examples of the products of their parts. Examples that occur
-    under a single seed are in :func:`variance_over_seeds`. Where all seeds have the same examples, the result
-    is that of :func:`variance_over_examples`.
+    under a single seed are in :func:`variance_over_seeds`. Where all seeds have the same m examples, it
+    is (m - 1) / m of that of :func:`variance_over_examples`.
 
     Args:
         parts: What each test example adds to the value of each seed, less its mean, float ``[n, m]``, n > 1;

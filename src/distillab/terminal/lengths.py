@@ -47,9 +47,10 @@ def lengths_of_results(finished: Finished) -> list[str]:
     """Return how many comparisons on the primary metric are of early training, and what epochs vary with."""
     from distillab.evidence.lengths import confounded_with_epochs, of_early_training
 
-    if not finished.tables.effects:
+    tables = finished.tables.headline
+    if not tables.effects:
         return []
-    rows = [row for row in finished.tables.effects if row["metric"] == finished.primary]
+    rows = [row for row in tables.effects if row["metric"] == finished.primary]
     sentences = []
     if early := len(of_early_training(rows)):
         verb = "is" if early == 1 else "are"
@@ -57,4 +58,4 @@ def lengths_of_results(finished: Finished) -> list[str]:
             f"early training: {early} of {counted(len(rows), 'comparison')} {verb} between students that "
             "twice the steps change by a point or more on val"
         )
-    return [*sentences, *confounded_with_epochs(finished.tables.results)]
+    return [*sentences, *confounded_with_epochs(tables.results)]

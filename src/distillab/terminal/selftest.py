@@ -25,9 +25,9 @@ def print_selftest(found: SelfTest) -> None:
         >>> from distillab.selftest import LabSize, Line, SelfTest
         >>> line = Line("coverage", 5, "one", studies=1000, share=0.952, least=0.93)
         >>> print_selftest(SelfTest((line,), LabSize(), reduced=False))
-        check     pairs  teachers  share...
-        coverage      5       one  95.2 % ± 0.7  at least 93 %  pass
-        370 networks, 1,000 studies per line, 0:00:00 of processor time
+        check     pairs  teachers         share  required...
+        coverage      5       one  95.2 % ± 0.7  at least 93 %  pass...
+        166 networks, 1,000 studies per line, 0:00:00
         all 1 lines pass
     """
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -46,7 +46,7 @@ def print_selftest(found: SelfTest) -> None:
     make_console().print(table)
     typer.echo(
         f"{counted(found.size.networks, 'network')}, {found.size.studies:,} studies per line, "
-        f"{time_span(found.seconds)} "
+        f"{time_span(found.seconds)}"
     )
     if found.reduced:
         typer.echo(

@@ -6,14 +6,13 @@ import datetime
 import math
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
+from distillab.evidence.caveats import tests_made
 from distillab.evidence.curves import compute_curves
 from distillab.evidence.lengths import confounded_with_epochs
-from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
@@ -132,6 +131,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         runs=runs,
         confounded=confounded_with_epochs(tables.results),
         level_effects=tables.level_effects,
+        declared=bool(spec.evidence.contrasts),
     )
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
 
@@ -198,7 +198,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
     levels = "; each at the stricter level of its look, so that the intervals of all looks are valid together"
     return Statistics(
         estimand=f"the paired gain: {metric.label} of the distilled student minus that of the plain "
-        "student with the same initial weights, examples, order, views and number of steps",
+        f"student with the same initial weights, examples, order and views, {_length_of_pairs(spec)}",
         interval="Student's t interval of the paired differences over seeds, widened for skewness and for "
         "the step of the test set (its coverage is measured in docs/statistics.md)"
         + levels
@@ -206,7 +206,7 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
         test="exact sign-flip test of the paired differences, two-sided",
         margin=metric.margin_for(spec.evidence.margin),
         confidence=spec.evidence.confidence,
-        tests=_tests(tables.effects),
+        tests=tests_made(tables.effects, tables.level_effects, one_family=bool(spec.evidence.contrasts)),
         correction="Holm's method, within each metric and baseline over the whole study",
         notes=(
             f"{_testing(spec)}; metrics are from the last epoch unless they are named selected.",
@@ -214,6 +214,11 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
             *folder.starts,
         ),
     )
+
+
+def _length_of_pairs(spec: StudySpec) -> str:
+    """Return how long both students of a pair are trained."""
+    return "each under the setting that was chosen for it" if spec.tune else "and the same number of steps"
 
 
 def _testing(spec: StudySpec) -> str:
@@ -224,12 +229,3 @@ def _testing(spec: StudySpec) -> str:
             "that nothing reads which trains, selects or stops"
         )
     return "Test sets are evaluated once, after training"
-
-
-def _tests(effects: Sequence[Row]) -> int:
-    """Return the number of tests made. Contrasts without a pair made none; the others know their family."""
-    families: dict[tuple[str, str], int] = {}
-    for row in effects:
-        family = (row["metric"], row["baseline"])
-        families[family] = max(families.get(family, 0), int(row["n_tests"] or 0))
-    return sum(families.values())
