@@ -48,7 +48,7 @@ def terms_of(entry: Any) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("sure", "sure_of_strong"), [(0.9, 0.2), (0.7, 0.38), (0.0, 1.0)])
-def test_crld_is_the_sum_of_its_authors(sure: float, sure_of_strong: float) -> None:
+def test_crld_has_its_golden_value(sure: float, sure_of_strong: float) -> None:
     kept = probabilities(Z_T).max(1) >= sure
     kept_strong = probabilities(Z_T2).max(1) >= sure_of_strong
     within = 16 * ((kl(Z_S, Z_T, 4) + kl(Z_S2, Z_T2, 4)) * kept).mean()

@@ -44,11 +44,11 @@ def test_diverging_run_fails_and_the_study_goes_on(
     assert "DivergenceError" in folder.report_file.read_text()
     assert not any(folder.store.has("student", row["run_id"]) for row in bad)
 
-    assert len(ran) == 1 + 2 + 6
+    assert len(ran) == 2 + 2 + 6
     assert cli.execute(command) == 1
-    assert len(ran) == 9  # failed runs are not retried by default ...
+    assert len(ran) == 10  # failed runs are not retried by default ...
     assert cli.execute([*command, "--retry-failed"]) == 1
-    assert len(ran) == 9 + 2  # ... but with --retry-failed
+    assert len(ran) == 10 + 2  # ... but with --retry-failed
     assert [row["status"] for row in rows_of(folder) if row["method"] != "ce"].count("failed") == 2
 
 
@@ -73,7 +73,7 @@ def test_dependents_of_a_failed_teacher_fail_and_are_retried_with_it(
         assert "which failed: RuntimeError: out of luck" in errors["student"]
         monkeypatch.undo()
         before = artefacts(folder)
-        assert ledger.retry_failed() == 9  # the teacher, four outputs, four students
+        assert ledger.retry_failed() == 10  # two teachers, four outputs, four students
     assert numbers(run_here(folder)) == numbers(undisturbed.rows)
     assert before.items() <= artefacts(folder).items()
 

@@ -20,7 +20,7 @@ from support.studies import CPU, spec
 from distillab.study.folder import StudyFolder
 from distillab.study.running.worker import work
 
-cut = dict(teacher={{"provenance": ["full"]}}, factors={{"size": [10]}})
+cut = dict(teacher={{"provenance": ["full"]}}, factors={{"size": [10]}}, evidence={{"probes": 0}})
 methods = ["ce", "kd", "at", "fitnet"]
 folder = StudyFolder.begin(Path(sys.argv[1]), spec(**cut, methods=methods, seeds={RUNS} // 4), CPU)
 work(folder, "cpu", stop=lambda: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
