@@ -20,9 +20,12 @@ def estimand(study: Comparisons) -> str:
         >>> from distillab.tasks import Classification
         >>> row = {"method": "kd", "baseline": "ce", "metric": "accuracy", "verdict": "helps"}
         >>> row |= {"n_teachers": 1, "n_pairs": 6, "ci_low": 0.01, "ci_high": 0.03, "ci_low_same_test": 0.02}
-        >>> study = compare([row], Classification(), baseline="ce", controls=[], margin=0.01, confidence=0.95)
-        >>> estimand(study)
+        >>> keys = {"baseline": "ce", "controls": [], "margin": 0.01, "confidence": 0.95}
+        >>> estimand(compare([row], Classification(), **keys))
         'Intervals cover new seeds and new test examples, with this one teacher.'
+        >>> row |= {"ci_low_same_test": 0.01, "n_teachers": 6}
+        >>> estimand(compare([row], Classification(), **keys))
+        'Intervals cover new seeds, other teachers trained alike and new test examples.'
     """
     rows = [row for row in study.main if row["n_pairs"] > 1 and row.get("n_teachers")]
     if not rows:
@@ -31,7 +34,8 @@ def estimand(study: Comparisons) -> str:
     covered = ["new seeds"]
     if teachers > 1:
         covered.append("other teachers trained alike")
-    if any(row.get("ci_low_same_test") != row["ci_low"] for row in rows):
+    # Equal intervals cover new test examples too: their draw was estimated to add nothing.
+    if any(row.get("ci_low_same_test") is not None for row in rows):
         covered.append("new test examples")
         rest = ""
     else:
