@@ -85,7 +85,18 @@ def test_keys_of_record_json_are_stable(tmp_path: Path) -> None:
     RUN.write(tmp_path)
     assert list(json.loads((tmp_path / RECORD).read_text())) == [
         *("model", "params", "macs", "epochs", "n_train", "seconds", "classes", "steps", "selected_epoch"),
-        *("curve", "phases", "tested", "accuracy", "inputs", "teacher_images", "teacher_forwards", "cohort"),
+        *(
+            "curve",
+            "phases",
+            "overhead",
+            "tested",
+            "accuracy",
+            "inputs",
+            "teacher_images",
+            "teacher_forwards",
+            "cohort",
+        ),
+        "schema",
     ]
     OutputsRecord(1, 1, 1, 0.5).write(tmp_path)
     keys = set(json.loads((tmp_path / RECORD).read_text()))
@@ -95,7 +106,7 @@ def test_keys_of_record_json_are_stable(tmp_path: Path) -> None:
 def test_records_of_other_versions_are_read(tmp_path: Path) -> None:
     early = {"model": "m", "params": 1, "macs": 2, "epochs": 3, "n_train": 4, "seconds": 5.0, "new key": 6}
     (tmp_path / RECORD).write_text(json.dumps(early))
-    assert RunRecord.read(tmp_path) == RunRecord("m", 1, 2, 3, 4, 5.0)
+    assert RunRecord.read(tmp_path) == RunRecord("m", 1, 2, 3, 4, 5.0, schema=1)
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
