@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from distillab.printable import printable
 from distillab.spelling import american
@@ -14,6 +14,9 @@ from distillab.spelling import american
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+T = TypeVar("T")
+V = TypeVar("V")
 
 
 class RequestError(ValueError):
@@ -43,6 +46,16 @@ class RequestError(ValueError):
         """Return the same error with a prefix to its place, as for ``data.path`` inside ``study.yaml``."""
         place = f"{where}: {self.where}" if self.where else where
         return RequestError(self.what, where=place, allowed=self.allowed)
+
+    def under(self, *keys: str) -> RequestError:
+        """Return the same error with the keys that lead to its place, as for ``at`` in ``contrasts.0``.
+
+        Example:
+            >>> print(RequestError("5 is not accepted", where="at").under("contrasts", "0"))
+            contrasts.0.at: 5 is not accepted
+        """
+        place = _place("", [*keys, self.where] if self.where else keys)
+        return RequestError(self.what, where=place or None, allowed=self.allowed)
 
 
 class DiskFullError(RuntimeError):
@@ -116,12 +129,35 @@ def validation_error(error: ValidationError, where: str, known: Iterable[str] = 
         return RequestError(f"key {key!r} is missing", where=_place(where, parents))
     same_place = [d for d in details if _key_path(d) == keys]
     if isinstance(cause := first.get("ctx", {}).get("error"), RequestError):
-        return cause.within(_place(where, keys))
+        return cause.under(*([where] if where else []), *keys)
     if first["type"] in ("value_error", "assertion_error"):
         return RequestError(str(cause), where=_place(where, keys))
     allowed = dict.fromkeys(_requirement(d["type"], d.get("ctx", {}), d["msg"]) for d in same_place)
     given = reprlib.repr(first["input"])
     return RequestError(f"{given} is not accepted", where=_place(where, keys), allowed=", or ".join(allowed))
+
+
+def read_each(values: Iterable[V], read: Callable[[V], T]) -> list[T]:
+    """Return what ``read`` makes of each entry of a list. Its RequestErrors get the place of the entry.
+
+    Example:
+        >>> def read(value):
+        ...     if value < 0:
+        ...         raise RequestError(f"{value} is not accepted", allowed="at least 0")
+        ...     return value
+        >>> try:
+        ...     read_each([3, -1], read)
+        ... except RequestError as error:
+        ...     print(error)
+        1: -1 is not accepted (allowed: at least 0)
+    """
+    found = []
+    for place, value in enumerate(values):
+        try:
+            found.append(read(value))
+        except RequestError as error:
+            raise error.under(str(place)) from error
+    return found
 
 
 # What pydantic inserts between the keys of a place to name the branch of a union that it tried.

@@ -146,17 +146,25 @@ def study(contrasts: Any, **other: Any) -> StudySpec:
 @pytest.mark.parametrize(
     ("contrasts", "message"),
     [
-        (["dkd"], "evidence.contrasts: unknown method 'dkd', did you mean 'kd'? (allowed: kd)"),
-        (["ce"], "evidence.contrasts: unknown method 'ce'"),
-        ([{"method": "kd", "at": {"size": 11}}], "evidence.contrasts.at.size: size has no level 11"),
-        ([{"method": "kd", "at": {"sise": 10}}], "evidence.contrasts.at: unknown factor 'sise'"),
-        ([{"method": "kd", "difference": "noise"}], "evidence.contrasts.difference: unknown factor 'noise'"),
+        (["dkd"], "evidence.contrasts.0: unknown method 'dkd', did you mean 'kd'? (allowed: kd)"),
+        (["kd", "ce"], "evidence.contrasts.1: unknown method 'ce'"),
+        ([{"method": "kd", "at": {"size": 11}}], "evidence.contrasts.0.at.size: size has no level 11"),
+        ([{"method": "kd", "at": {"sise": 10}}], "evidence.contrasts.0.at: unknown factor 'sise'"),
+        (
+            [{"method": "kd", "difference": "noise"}],
+            "evidence.contrasts.0.difference: unknown factor 'noise'",
+        ),
+        (
+            [{"method": "kd", "difference": "size", "at": {"size": 10}}],
+            "evidence.contrasts.0.at.size: 10 is the level that the others are compared with (allowed: 50)",
+        ),
+        (["kd", {"method": "kd", "at": 5}], "evidence.contrasts.1.at: 5 is not accepted (allowed: a mapping"),
         ([{"method": "kd", "provenance": "external"}], "unknown provenance 'external'"),
         ([{"method": "kd", "student": "resnet20"}], "unknown student 'resnet20'"),
-        ([{"at": {"size": 10}}], "evidence.contrasts: key 'method' is missing"),
-        ([{"method": "kd", "level": 10}], "evidence.contrasts: unknown key 'level'"),
+        ([{"at": {"size": 10}}], "evidence.contrasts.0: key 'method' is missing"),
+        ([{"method": "kd", "level": 10}], "evidence.contrasts.0: unknown key 'level'"),
         (3, "evidence.contrasts: contrasts are a list of methods"),
-        ([3], "evidence.contrasts: 3 is no contrast"),
+        ([3], "evidence.contrasts.0: 3 is no contrast"),
     ],
 )
 def test_unknown_contrasts_are_refused(contrasts: Any, message: str) -> None:
@@ -172,10 +180,49 @@ def test_factor_with_one_level_has_no_difference() -> None:
 
 
 def test_contrasts_are_written_out_and_read_again() -> None:
-    entries = ["kd", {"method": "kd", "at": {"size": 10}, "difference": "size"}]
+    entries = ["kd", {"method": "kd", "at": {"size": 50}, "difference": "size"}]
     written = study(entries).canonical()["evidence"]["contrasts"]
-    assert written == [{"method": "kd"}, {"method": "kd", "at": {"size": 10.0}, "difference": "size"}]
+    assert written == [{"method": "kd"}, {"method": "kd", "at": {"size": 50.0}, "difference": "size"}]
     assert study(written).evidence == study(entries).evidence
+
+
+def selection(name: str) -> dict[str, Any]:
+    return {"levels": ["random", name], "budget": 9}
+
+
+@pytest.mark.parametrize(
+    ("factors", "at", "level"),
+    [
+        ({"steps": ["x1", "x2"]}, {"steps": "x2"}, 2.0),
+        ({"steps": ["x1", "x2"]}, {"steps": 2}, 2.0),
+        ({"steps": {"levels": [1, 2], "unit": "multiple"}}, {"steps": "x2"}, 2.0),
+        (
+            {"selection": {"levels": ["random", "k_center"], "budget": 9}},
+            {"selection": "k_center"},
+            "k_centre",
+        ),
+        (
+            {"selection": {"levels": ["random", "k_centre"], "budget": 9}},
+            {"selection": "k_center"},
+            "k_centre",
+        ),
+    ],
+)
+def test_levels_of_a_contrast_are_written_as_those_of_the_factor(
+    factors: dict[str, Any], at: dict[str, Any], level: float | str
+) -> None:
+    entries = [{"method": "kd", "at": at, "difference": next(iter(factors))}]
+    [contrast] = study(entries, factors=factors).evidence.contrasts
+    assert list(contrast.at.values()) == [level]
+    again = study(study(entries, factors=factors).written()["evidence"]["contrasts"], factors=factors)
+    assert again.evidence.contrasts == (contrast,)
+
+
+def test_names_of_a_contrast_have_both_spellings() -> None:
+    factors = {"initialization": ["scratch", "pretrained"]}
+    entry = {"method": "kd", "at": {"initialization": "pretrained"}, "difference": "initialization"}
+    [contrast] = study([entry], factors=factors).evidence.contrasts
+    assert (dict(contrast.at), contrast.difference) == ({"initialisation": "pretrained"}, "initialisation")
 
 
 def test_studies_without_contrasts_are_written_as_before() -> None:

@@ -52,6 +52,31 @@ def test_true_and_false_are_no_numbers(keys: dict[str, Any], place: str) -> None
     assert "number" in refusal
 
 
+@pytest.mark.parametrize("seeds", ["many", 0, -1, 2.5, None, True])
+def test_wrong_seeds_list_every_form(seeds: Any) -> None:
+    assert _refusal(seeds=seeds) == (
+        f"tiny.yaml: seeds: {seeds!r} is not accepted "
+        "(allowed: a number of at least 1, a list of seeds, or a mapping with min, max and stop)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"seeds": {"min": 4, "max": 9, "stop": "decided"}}, "seeds.min: 4"),
+        ({"students": {"model": 5}}, "students.model: 5"),
+        ({"students": ["resnet8", {"model": 5}]}, "students.1.model: 5"),
+        ({"students": ["resnet8", {"model": "resnet8", "weight": 5}]}, "students.1: unknown key 'weight'"),
+        ({"students": ["resnet8", 5]}, "students.1: 5 is not a student"),
+        ({"evidence": {"contrasts": ["kd", {"method": 5}]}}, "evidence.contrasts.1.method: 5"),
+        ({"evidence": {"contrasts": {"method": "kd", "at": 5}}}, "evidence.contrasts.0.at: 5"),
+        ({"teacher": {"model": "resnet8", "recipe": {"lr": 0.1, "full": {}}}}, "teacher.recipe: name either"),
+    ],
+)
+def test_place_of_a_nested_value_has_dots_alone(keys: dict[str, Any], place: str) -> None:
+    assert _refusal(**keys).startswith(f"tiny.yaml: {place}")
+
+
 @pytest.mark.parametrize("probes", [-1, "all", True, 1.5, [1], None])
 def test_wrong_probes_name_the_key_alone(probes: Any) -> None:
     assert _refusal(evidence={"probes": probes}).startswith("tiny.yaml: evidence.probes: ")

@@ -71,7 +71,7 @@ def test_a_further_seed_keeps_the_ids_of_the_others() -> None:
         (1000, 100, 10, 3),
         (1000, 100, 3, "each"),
         (1000, 100, 2, "each"),
-        (0, 100, 10, 1),
+        (0, 100, 10, "each"),
     ],
 )
 def test_number_of_teachers_follows_their_cost(
@@ -101,9 +101,21 @@ def test_chosen_teachers_have_the_ids_of_written_ones() -> None:
 
 
 @pytest.mark.parametrize("methods", [["ce", "label_smoothing"], ["ce", "self"]])
-def test_studies_without_a_full_teacher_choose_none(methods: list[str]) -> None:
-    draws = plan(**FULL | {"methods": methods}).draws
-    assert draws and (draws.replicates, draws.options) == (1, ())
+def test_methods_without_the_teacher_leave_each_seed_its_own_split(methods: list[str]) -> None:
+    planned = plan(**FULL | {"methods": methods}, seeds=3)
+    assert planned.draws and (planned.draws.replicates, planned.draws.options) == ("each", ())
+    assert planned.split_drawn
+    by_seed = students_by_seed(planned)
+    assert len({job.sets.val for jobs in by_seed.values() for job in jobs}) == 3
+
+
+@pytest.mark.parametrize("replicates", [1, 2, "each", "auto"])
+@pytest.mark.parametrize("provenance", ["same", ["same", "full"]])
+def test_number_of_teachers_without_effect_is_noted(provenance: Any, replicates: Any) -> None:
+    teacher = {"provenance": provenance, "replicates": replicates}
+    notes = [note for note in plan(teacher=teacher).notes if "teacher.replicates" in note]
+    assert len(notes) == (provenance == "same" and replicates == 2)
+    assert all("`teacher.replicates: 2` has no effect" in note for note in notes)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "all", None, [2]])

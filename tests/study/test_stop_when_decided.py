@@ -76,7 +76,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
 @pytest.mark.parametrize(
     ("seeds", "message"),
     [
-        ({"min": 4, "max": 9, "stop": "decided"}, "seeds: min: 4 is not accepted (allowed: at least 5)"),
+        ({"min": 4, "max": 9, "stop": "decided"}, "seeds.min: 4 is not accepted (allowed: at least 5)"),
         ({"min": 5, "max": 5, "stop": "decided"}, "max must be greater than min: 5 and 5"),
         ({"min": 5, "max": 9, "stop": "never"}, "stop: 'never' is not accepted (allowed: 'decided')"),
         ({"min": 5, "max": 9}, "key 'stop' is missing"),

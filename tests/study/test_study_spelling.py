@@ -129,7 +129,7 @@ def test_study_file_of_a_folder_is_american(tmp_path: Path) -> None:
         ),
         (
             {"teacher": {"model": "resnet8", "recipe": {"optimizer": "sgd", "optimiser": "sgd"}}},
-            "study.yaml: teacher: recipe",
+            "study.yaml: teacher.recipe",
             "optimizer and optimiser",
         ),
         (

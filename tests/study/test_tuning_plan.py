@@ -16,7 +16,7 @@ from distillab.study.job import OutputsJob, StudentJob, TeacherJob
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.summary import summarize_plan
 from distillab.study.spec.study_yaml import load_study_yaml
-from distillab.study.spec.tuning import Designer, TuneSpec
+from distillab.study.spec.tuning import Designer, TuneSpec, steps_of
 from distillab.study.trial import groups_of
 from support.studies import CPU, dataset, plan, spec
 
@@ -26,6 +26,7 @@ GRID = {
     "methods": {"kd": {"temperature": [2, 8]}, "dkd": {"beta": [2, 8]}},
 }
 METHODS = ["ce", "label_smoothing", "kd", "dkd"]
+STEPS = 10_000  # of the recipe, so many that different lengths have different numbers of them
 
 
 def tune(**changes: Any) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def tune(**changes: Any) -> dict[str, Any]:
 def designed(values: dict[str, Any], methods: list[Any] | None = None) -> dict[str, list[str]]:
     """Return the settings of each method as texts."""
     read = [parse_method(entry, "methods") for entry in methods or METHODS]
-    found = Designer(TuneSpec.model_validate(values), read).settings(lr=0.05, weight_decay=5e-4)
+    found = Designer(TuneSpec.model_validate(values), read).settings(lr=0.05, weight_decay=5e-4, steps=STEPS)
     return {label: [canonical_json(each.as_dict()) for each in settings] for label, settings in found.items()}
 
 
@@ -51,7 +52,7 @@ positive = st.floats(1e-4, 10, allow_nan=False).map(lambda value: float(f"{value
     lengths=st.lists(positive, max_size=3, unique=True),
     temperatures=st.lists(st.sampled_from([1, 2, 4, 8]), max_size=4, unique=True),
     betas=st.lists(st.sampled_from([0.5, 2, 4, 8]), max_size=3, unique=True),
-    budget=st.integers(1, 40),
+    budget=st.integers(2, 40),
 )
 def test_every_method_has_as_many_settings_as_any_other(
     rates: list[float], lengths: list[float], temperatures: list[float], betas: list[float], budget: int
@@ -69,12 +70,12 @@ def test_every_method_has_as_many_settings_as_any_other(
 def test_default_setting_is_tried_first(method: str) -> None:
     first = TuneSpec.model_validate(GRID | {"budget": 6})
     read = [parse_method(entry, "methods") for entry in METHODS]
-    setting = Designer(first, read).settings(lr=0.05, weight_decay=5e-4)[method][0]
+    setting = Designer(first, read).settings(lr=0.05, weight_decay=5e-4, steps=STEPS)[method][0]
     assert (setting.lr, setting.length, setting.weight_decay) == (0.05, 1.0, 5e-4)
     assert setting.keys == {"kd": {"temperature": 4.0}, "dkd": {"beta": 8.0}}.get(method, {})
 
 
-@pytest.mark.parametrize("smaller", [1, 2, 4, 5])
+@pytest.mark.parametrize("smaller", [2, 3, 4, 5])
 def test_settings_of_a_smaller_budget_are_among_those_of_a_larger_one(smaller: int) -> None:
     few, many = (designed(GRID | {"budget": budget}) for budget in (smaller, smaller + 1))
     assert all(few[method] == many[method][:smaller] for method in METHODS)
@@ -89,7 +90,7 @@ def test_values_of_every_key_are_tried_about_equally_often() -> None:
     values = TuneSpec.model_validate(
         {"lr": [0.01, 0.02, 0.04, 0.08], "methods": {"kd": {"temperature": [1, 2, 4, 8]}}, "budget": 8}
     )
-    found = Designer(values, [parse_method("kd", "methods")]).settings(0.01, 5e-4)["kd"]
+    found = Designer(values, [parse_method("kd", "methods")]).settings(0.01, 5e-4, STEPS)["kd"]
     for counts in (Counter(each.lr for each in found), Counter(each.keys["temperature"] for each in found)):
         assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -97,7 +98,7 @@ def test_values_of_every_key_are_tried_about_equally_often() -> None:
 def test_method_with_a_small_grid_gets_values_between_those_that_were_written() -> None:
     values = TuneSpec.model_validate(GRID | {"budget": 9})
     read = [parse_method(entry, "methods") for entry in METHODS]
-    found = Designer(values, read).settings(lr=0.05, weight_decay=5e-4)
+    found = Designer(values, read).settings(lr=0.05, weight_decay=5e-4, steps=STEPS)
     written = {(0.05, 1.0), (0.02, 1.0), (0.02, 2.0), (0.1, 1.0), (0.1, 2.0)}
     plain = [(each.lr, each.length) for each in found["ce"]]
     assert written < set(plain)
@@ -138,7 +139,7 @@ def test_keys_are_accepted_in_both_spellings_with_one_identity() -> None:
     [
         ({"on": "test"}, "tune.on: settings that are chosen on the test set make gains on it look larger"),
         ({"on": "train"}, "tune.on: 'train' is not accepted (allowed: 'val')"),
-        ({"budget": 0}, "tune.budget: 0 is not accepted (allowed: at least 1)"),
+        ({"budget": 1}, "tune.budget: 1 is not accepted (allowed: at least 2)"),
         ({"budget": 2.5}, "tune.budget: 2.5 is not accepted (allowed: a whole number)"),
         ({"seeds": 0}, "tune.seeds: 0 is not accepted (allowed: at least 1)"),
         ({"lr": [0.1, -1]}, "tune.lr.1: -1 is not accepted (allowed: greater than 0)"),
@@ -171,6 +172,62 @@ def test_wrong_request_is_one_line(values: dict[str, Any], message: str) -> None
 def test_tuning_of_nothing_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="nothing to tune"):
         spec(tune=values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"lr": [0.05]},
+        {"length": [1]},
+        {"weight_decay": 0.0005},
+        {"lr": [0.05], "length": [1.0, 1.1]},  # of 3 steps
+        {"methods": {"kd": {"temperature": [4]}}},
+        {"lr": [0.05], "per": "study"},
+    ],
+)
+def test_default_setting_alone_is_refused_before_anything_trains(values: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=r"^study.yaml: tune: no value differs") as error:
+        plan(tune={"budget": 2, **values}, recipe={"lr": 0.05, "weight_decay": 0.0005})
+    assert "another lr than 0.05" in str(error.value)
+
+
+def test_condition_with_the_default_setting_alone_has_no_trials() -> None:
+    values = {
+        "factors": {"size": [5, 100]},
+        "recipe": {"batch_size": "auto"},
+        "teacher": {"provenance": "same"},
+    }
+    both = plan(tune=tune(methods={}, length=[]), **values)
+    rates = {trial.levels["size"]: trial.setting.lr for trial in both.trials if trial.number == 0}
+    assert rates[5.0] != rates[100.0]
+    one = plan(tune=tune(methods={}, length=[], lr=[rates[5.0]], budget=2), **values)
+    assert {trial.levels["size"] for trial in one.trials} == {100.0}
+    assert one.most_tuned is not None
+    unchanged = [cell for cell in one.most_tuned.cells if cell.levels["size"] == 5.0 and cell.tuned]
+    assert {(cell.tuned or {})["number"] for cell in unchanged} == {0}
+    assert {cell.run for cell in unchanged} <= {cell.run for cell in one.cells}
+
+
+@pytest.mark.parametrize("per", ["condition", "study"])
+@pytest.mark.parametrize("lengths", [[1.01, 1.1, 2], [1, 2, 2.1], [0.9, 1.9, 2]])
+def test_lengths_of_as_many_steps_are_one_setting(lengths: list[float], per: str) -> None:
+    trials = plan(tune={"length": lengths, "budget": 9, "per": per}, recipe={"lr": 0.05}).trials
+    for group in groups_of(trials, per_condition=per == "condition").values():
+        assert {trial.steps for trial in group} == {3, 6}
+        runs = {(trial.run, trial.number) for trial in group}
+        assert len(runs) == len({run for run, _ in runs})
+
+
+@given(steps=st.integers(1, 12), budget=st.integers(2, 20), length=st.floats(1.5, 3))
+@settings(max_examples=40, deadline=None)
+def test_settings_between_written_ones_are_runs_of_their_own(steps: int, budget: int, length: float) -> None:
+    values = {"lr": [0.02, 0.1], "length": [1, length], "methods": GRID["methods"], "budget": budget}
+    read = [parse_method(entry, "methods") for entry in METHODS]
+    found = Designer(TuneSpec.model_validate(values), read).settings(0.05, 5e-4, steps)
+    assert len({len(each) for each in found.values()}) == 1
+    for each in found.values():
+        runs = {(s.lr, steps_of(s.length, steps), canonical_json(dict(s.keys))) for s in each}
+        assert len(runs) == len(each)
 
 
 def test_unequal_numbers_are_refused_before_anything_trains() -> None:

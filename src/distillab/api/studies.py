@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 # Statistics and the report take a second to import, and are not needed before something has been trained.
 if TYPE_CHECKING:
-    from distillab.evidence import Answer, Tables
+    from distillab.evidence import Answer, Row, Tables
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +42,7 @@ class Finished:
         outcome: How its runs ended.
         tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
         answer: The first screen of the report in words.
+        reused: Number of trained networks that were taken from other studies.
 
     Example:
         >>> from distillab.evidence import Tables
@@ -56,6 +57,7 @@ class Finished:
     outcome: Outcome
     tables: Tables
     answer: Answer = field(default_factory=lambda: _no_answer())
+    reused: int = 0
 
     @property
     def report(self) -> Path:
@@ -74,7 +76,7 @@ class Finished:
     def _summary(self) -> str:
         """How the runs ended, and where the report is."""
         ended = self.outcome
-        return f"{ended.done} runs done, {ended.failed} failed, {ended.open} open; report: {self.report}"
+        return f"{ended.done_text}, {ended.failed} failed, {ended.open} open; report: {self.report}"
 
     def as_dict(self) -> JsonObject:
         """Return the conclusions in a JSON-able form, as ``distillab report --json`` prints them.
@@ -101,33 +103,18 @@ class Finished:
         """
         from distillab.evidence.pairs import FACTOR
 
-        rows = [
-            (
-                str(row["method"]),
-                ", ".join(f"{k.removeprefix(FACTOR)} {v}" for k, v in row.items() if k.startswith(FACTOR)),
-                str(row["metric"]),
-                _points(row["gain"]),
-                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
-                str(row["n_pairs"]),
-                str(row.get("verdict_family") or row["verdict"]),
-            )
-            for row in self.tables.headline.effects
-        ]
+        rows = []
+        for row in self.tables.headline.effects:
+            levels = {k.removeprefix(FACTOR): level for k, level in row.items() if k.startswith(FACTOR)}
+            condition = ", ".join(f"{factor} {level}" for factor, level in levels.items())
+            rows.append(_cells_of(row, condition, row["gain"]))
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
         return html_table(self._summary, rows, header) + self._differences()
 
     def _differences(self) -> str:
         """Return the differences between levels as a table; empty if there are none."""
         rows = [
-            (
-                str(row["method"]),
-                f"{row['factor']} {row['level']}, not {row['reference']}",
-                str(row["metric"]),
-                _points(row["difference"]),
-                f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
-                str(row["n_pairs"]),
-                str(row.get("verdict_family") or row["verdict"]),
-            )
+            _cells_of(row, f"{row['factor']} {row['level']}, not {row['reference']}", row["difference"])
             for row in self.tables.headline.level_effects
         ]
         header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
@@ -138,6 +125,19 @@ def _no_answer() -> Answer:
     from distillab.evidence import Answer
 
     return Answer("")
+
+
+def _cells_of(row: Row, compared: str, estimate: float | None) -> tuple[str, ...]:
+    """Return a row of effects as a table shows it, with what it compares and its estimate."""
+    return (
+        str(row["method"]),
+        compared,
+        str(row["metric"]),
+        _points(estimate),
+        f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
+        str(row["n_pairs"]),
+        str(row.get("verdict_family") or row["verdict"]),
+    )
 
 
 def _points(gain: float | None) -> str:
@@ -220,7 +220,7 @@ class Study:
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
             reuse: Folders of other studies. Trained networks that they have, and that this study needs under
-                the same id, are taken from them.
+                the same id, are taken from them; so are those that are planned after tuning.
             on_progress: Called with the share of the work that is finished; by default, a notebook shows it.
             on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
@@ -241,7 +241,7 @@ class Study:
             folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
             with raising_disk_full(folder.path):
                 add_probes(folder)
-            reuse_artifacts(folder, others)
+            reused = reuse_artifacts(folder, others)
             if on_begin:
                 on_begin(folder)
             if retry_failed:
@@ -257,8 +257,9 @@ class Study:
             )
             run()
             while _needs_more_runs(folder):
+                reused += reuse_artifacts(folder, others)
                 run()
-            return conclude(folder)
+            return replace(conclude(folder), reused=reused)
 
     def __repr__(self) -> str:
         teacher, students = self.spec.teacher.label, [entry.label for entry in self.spec.student_entries]

@@ -11,7 +11,7 @@ from distillab.evidence.families import adjust
 from distillab.evidence.level_effects import level_rows
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.sequential import Look
-from distillab.factors.factor import Factor, Level
+from distillab.factors import Factor, Level, reference_level
 from distillab.study.spec.evidence import ContrastSpec, EvidenceSpec
 from distillab.tasks import Task
 
@@ -95,7 +95,7 @@ def compute_conclusions(
 
 
 def reference_levels(factors: Sequence[Sequence[Factor]]) -> dict[str, Level]:
-    """Return the reference level of each factor: one without the manipulation, otherwise the first.
+    """Return the reference level of each factor; see :func:`distillab.factors.reference_level`.
 
     Args:
         factors: For each factor one instance per level.
@@ -105,11 +105,7 @@ def reference_levels(factors: Sequence[Sequence[Factor]]) -> dict[str, Level]:
         >>> reference_levels(parse_factors({"label_noise": [0.4, 0.0], "size": [25, 100]}, "factors"))
         {'label_noise': 0.0, 'size': 25.0}
     """
-    found: dict[str, Level] = {}
-    for levels in factors:
-        neutral = [each.level for each in levels if each.level in each.references]
-        found[levels[0].name] = neutral[0] if neutral else levels[0].level
-    return found
+    return {levels[0].name: reference_level(levels) for levels in factors}
 
 
 def _declares(contrasts: Sequence[ContrastSpec], row: Row) -> bool:

@@ -1,6 +1,13 @@
 """What a study varies about a dataset: one property per file, and how studies write it down."""
 
-from distillab.factors.chain import ApplyFactor, apply_chain, apply_factor, generator, parse_factors
+from distillab.factors.chain import (
+    ApplyFactor,
+    apply_chain,
+    apply_factor,
+    generator,
+    parse_factors,
+    reference_level,
+)
 from distillab.factors.factor import (
     Factor,
     FactorContext,
@@ -57,4 +64,5 @@ __all__ = [
     "generator",
     "level_text",
     "parse_factors",
+    "reference_level",
 ]

@@ -16,6 +16,7 @@ from distillab.factors.factor import (
     Configuration,
     Factor,
     FactorContext,
+    Level,
     Manipulation,
     Role,
     factors,
@@ -81,6 +82,22 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
                 f"level {level_text(factor.level)} is written twice", where=place, allowed="each level once"
             )
     return made
+
+
+def reference_level(levels: Sequence[Factor]) -> Level:
+    """Return the level of a factor that a study compares the others with: one without the manipulation,
+    otherwise the first.
+
+    Args:
+        levels: One instance per level of the study.
+
+    Example:
+        >>> [noise] = parse_factors({"label_noise": [0.4, 0.0]}, "factors")
+        >>> reference_level(noise)
+        0.0
+    """
+    neutral = (each.level for each in levels if each.level in each.references)
+    return next(neutral, levels[0].level)
 
 
 def _factor(

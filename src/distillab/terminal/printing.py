@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distillab.printable import printable
+from distillab.printable import counted, printable
 from distillab.study.ledger import JobState
 from distillab.terminal.console import make_console
 from distillab.terminal.lengths import lengths_of_results
@@ -74,16 +74,17 @@ def print_outcome(finished: Finished) -> None:
         report: runs/demo/report.html
     """
     ended = finished.outcome
-    parts = [f"{ended.done} runs done", f"{ended.failed} failed"]
-    if ended.excluded:
-        parts.append(f"{ended.excluded} excluded")
-    if ended.spared:
-        parts.append(f"{ended.spared} not needed")
-    if ended.held:
-        parts.append(f"{ended.held} waiting for an interim analysis")
-    if ended.open:
-        parts.append(f"{ended.open} still open")
+    parts = [ended.done_text, f"{ended.failed} failed"]
+    others = {
+        "excluded": ended.excluded,
+        "not needed": ended.spared,
+        "waiting for an interim analysis": ended.held,
+        "still open": ended.open,
+    }
+    parts += [f"{number} {what}" for what, number in others.items() if number]
     typer.echo("\n".join([", ".join(parts), *lengths_of_results(finished)]))
+    if finished.reused:
+        typer.echo(f"taken from other studies: {counted(finished.reused, 'trained network')}")
     if not ended.runs.finished:
         typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:

@@ -25,6 +25,7 @@ from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_
 from distillab.study.job_parts import InputScaling
 from distillab.study.planning.conditions import TeacherProbabilities
 from distillab.study.planning.starts import is_of_study, recorded_normalization, scaling_to
+from distillab.study.spec.choices import with_teacher
 from distillab.study.spec.study import StudySpec
 from distillab.training.evaluation import predict
 from distillab.training.loop.member import new_model
@@ -137,16 +138,12 @@ def open_given_teachers(spec: StudySpec, dataset: Dataset) -> list[GivenTeacher]
 
 def with_file(spec: StudySpec, number: int) -> StudySpec:
     """Return a study with one of its external teachers, or as it is without any."""
-    return _with_teacher(spec, weights=spec.teacher.files[number]) if spec.teacher.files else spec
+    return with_teacher(spec, weights=spec.teacher.files[number]) if spec.teacher.files else spec
 
 
 def with_stem(spec: StudySpec, stem: str) -> StudySpec:
     """Return a study whose teacher has the ``fitted`` or the ``original`` stem."""
-    return _with_teacher(spec, stem=stem)
-
-
-def _with_teacher(spec: StudySpec, **keys: object) -> StudySpec:
-    return spec.model_copy(update={"teacher": spec.teacher.model_copy(update=keys)})
+    return with_teacher(spec, stem=stem)
 
 
 def _load(spec: StudySpec, dataset: Dataset, file: WeightFile) -> tuple[nn.Module, LoadedWeights, StudySpec]:
@@ -176,7 +173,7 @@ def _candidates(spec: StudySpec, dataset: Dataset, file: WeightFile) -> Iterator
         yield each
         others = len(file.class_names) != len(dataset.classes)
         if not spec.teacher.classes and file.class_names and others:
-            yield _with_teacher(each, classes=file.class_names)
+            yield with_teacher(each, classes=file.class_names)
 
 
 def _with_class_order(spec: StudySpec, dataset: Dataset, loaded: LoadedWeights) -> tuple[StudySpec, str]:
@@ -209,7 +206,7 @@ def _with_class_order(spec: StudySpec, dataset: Dataset, loaded: LoadedWeights) 
             allowed="`class_map` with the data's names of those classes, or `classes` in the data's order",
         ) from error
     found = "are mapped by name" if set(stated) != set(own) else "have another order and are mapped by name"
-    mapped = _with_teacher(spec, classes=stated, class_map=renamed)
+    mapped = with_teacher(spec, classes=stated, class_map=renamed)
     return mapped, f"the classes of the weights ({source}) {found}: {_shown(stated)}"
 
 

@@ -28,7 +28,7 @@ from distillab.study.planning.teacher_draws import TeacherDraws, draw_teachers
 from distillab.study.planning.teacher_trial import TeacherTrial, try_given_teacher
 from distillab.study.planning.tuning import Tuning, pairings_to_store
 from distillab.study.planning.workloads import Workloads
-from distillab.study.spec.choices import with_replicates
+from distillab.study.spec.choices import with_replicates, with_teacher
 from distillab.study.spec.draws import Replicates
 from distillab.study.spec.student import student_entry
 from distillab.study.spec.study import StudySpec
@@ -47,9 +47,8 @@ class Outline:
         replicates: The conditions under each seed.
         storage: Which teacher outputs are stored.
         draws: How many ``full`` teachers there are.
-        trials: What each given teacher is worth on the data; empty if the teacher is trained.
+        teacher_trials: What each given teacher is worth on the data; empty if the teacher is trained.
         tuning: What the study tunes; None for nothing.
-        tuning_replicates: The conditions under each seed of tuning.
 
     Example:
         >>> from distillab.sources.ingest import load_dataset
@@ -66,9 +65,8 @@ class Outline:
     replicates: tuple[Replicate, ...]
     storage: Storage
     draws: TeacherDraws
-    trials: tuple[TeacherTrial, ...] = ()
+    teacher_trials: tuple[TeacherTrial, ...] = ()
     tuning: Tuning | None = None
-    tuning_replicates: tuple[Replicate, ...] = ()
 
     @classmethod
     def of(
@@ -95,15 +93,12 @@ class Outline:
         given = open_given_teachers(spec, dataset)
         trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
         if given:
-            spec = given[0].spec.model_copy(
-                update={"teacher": given[0].spec.teacher.model_copy(update={"weights": spec.teacher.weights})}
-            )
+            spec = with_teacher(given[0].spec, weights=spec.teacher.weights)
         with single_threaded():
             context, replicates, draws = _expanded(spec, dataset, progress)
             tuning = Tuning(context) if spec.tune else None
-            tried = tuple(tuning.replicates()) if tuning else ()
-            storage = choose_storage(context, lambda: pairings_to_store(context, tuning, replicates, tried))
-        return cls(context, replicates, storage, draws, trials, tuning, tried)
+            storage = choose_storage(context, lambda: pairings_to_store(context, tuning, replicates))
+        return cls(context, replicates, storage, draws, trials, tuning)
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
@@ -117,7 +112,7 @@ class Outline:
             device: The device that the default numerics are those of.
         """
         usual, configs = default_numerics(device), dict[str, NumericsConfig]()
-        # A choice without a benchmark is that of the recipe, or the default one.
+        # Without a benchmark, the recipe or the default decides.
         if any(choice.rates and choice.numerics != usual for choice in numerics.values()):
             configs = {model: choice.numerics for model, choice in numerics.items()}
         return self.plan_under({**configs, "": usual}, numerics)
@@ -130,28 +125,26 @@ class Outline:
         """Return the plan under given numerics.
 
         Args:
-            used: How networks compute; others as the one of the name "".
-            numerics: How that was chosen.
+            used: The numerics by network; the entry "" is that of all others.
+            numerics: How they were chosen.
         """
         planner = self._planner(used)
         trials, cells = self._first_part(planner)
-        jobs, stored, most = MappingProxyType(dict(planner.jobs)), planner.stored_bytes, None
-        if self.tuning:
-            most = self._tuned_part(planner, cells, None)
+        jobs, stored = MappingProxyType(dict(planner.jobs)), planner.stored_bytes
         return Plan(
-            jobs,
-            tuple(replicate.record for replicate in self.replicates),
-            cells,
-            numerics or {},
-            stored,
-            tuple(self.context.starts.notes),
-            (*self._given_notes(), *self._stem_notes(), *self.context.pair_notes()),
-            self.trials[0] if self.trials else None,
-            trials,
-            most,
-            used,
-            self.draws,
-            SeedSplits(self.context.spec, self.context.dataset).is_drawn,
+            jobs=jobs,
+            conditions=tuple(replicate.record for replicate in self.replicates),
+            cells=cells,
+            numerics=numerics or {},
+            stored_bytes=stored,
+            starts=tuple(self.context.starts.notes),
+            notes=tuple(self._notes()),
+            trial=self.teacher_trials[0] if self.teacher_trials else None,
+            trials=trials,
+            most_tuned=self._tuned_part(planner, cells, None) if self.tuning else None,
+            numerics_used=used,
+            draws=self.draws,
+            split_drawn=SeedSplits(self.context.spec, self.context.dataset).is_drawn,
         )
 
     def tuned(
@@ -163,7 +156,7 @@ class Outline:
 
         Args:
             chosen: The choice of each group; by default what would cost most.
-            numerics: How networks compute; others as the one of the name "".
+            numerics: The numerics by network; the entry "" is that of all others.
 
         Raises:
             ValueError: The study tunes nothing.
@@ -181,7 +174,7 @@ class Outline:
         if self.tuning is None:
             cells = planner.add(self.replicates)
             return (), planner.add_probes(cells, default_probes(self.context, self.replicates, ""))
-        trials = planner.add_trials(self.tuning, self.tuning_replicates)
+        trials = planner.add_trials(self.tuning)
         runs = self.replicates if self.tuning.tune.default_runs else ()
         return trials, planner.add(runs, setting=DEFAULT)
 
@@ -198,12 +191,20 @@ class Outline:
         every = planner.add_probes(every, probes)
         return TunedPart(MappingProxyType(planner.jobs), every, planner.stored_bytes)
 
-    def _given_notes(self) -> list[str]:
-        """Return what was found about given teachers, and how seeds share them if there are several."""
-        found = [sentence for trial in self.trials for sentence in trial.sentences]
-        if len(self.trials) > 1:
-            found.append(f"The {len(self.trials)} given teachers are used by the seeds in turn.")
-        return found
+    def _notes(self) -> Iterator[str]:
+        """Go through what was found about networks, one sentence each."""
+        for trial in self.teacher_trials:
+            yield from trial.sentences
+        if len(self.teacher_trials) > 1:
+            yield f"The {len(self.teacher_trials)} given teachers are used by the seeds in turn."
+        yield from self._stem_notes()
+        yield from self.context.pair_notes()
+        teacher = self.context.spec.teacher
+        if teacher.replicates not in (1, "each") and "full" not in teacher.provenance:
+            yield (
+                f"`teacher.replicates: {teacher.replicates}` has no effect: it is the number of teachers of "
+                "provenance full, of which the study has none."
+            )
 
     def _stem_notes(self) -> list[str]:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""

@@ -117,28 +117,38 @@ class Planner:
 
         return self._in_order(replicates, cells, TUNED)
 
-    def add_trials(self, tuning: Tuning, replicates: Iterable[Replicate]) -> tuple[Trial, ...]:
-        """Add the jobs of trials; return the trials, seeds in the outer loop."""
-        return tuple(trial for replicate in replicates for trial in self._trials(tuning, replicate))
+    def add_trials(self, tuning: Tuning) -> tuple[Trial, ...]:
+        """Add the jobs of trials; return the trials, seeds in the outer loop.
 
-    def _trials(self, tuning: Tuning, replicate: Replicate) -> Iterator[Trial]:
-        for pairing in pairings_of(self.context, [replicate]):
-            jobs = _JobsUnder(self, tuning, pairing)
-            for method in self.context.methods:
-                for number, setting in enumerate(tuning.settings(pairing, method)):
-                    changed, made = jobs.of(method, number, setting)
-                    yield Trial(
-                        levels=replicate.record.levels,
-                        provenance=pairing.provenance,
-                        teacher=self.context.spec.teacher.label,
-                        student=pairing.label,
-                        method=method.label,
-                        number=number,
-                        setting=setting,
-                        steps=made.pairing.recipe_of(changed).resolved.steps,
-                        seed=replicate.record.seed,
-                        run=self._add(made.student_jobs(changed)),
-                    )
+        Raises:
+            RequestError: The default setting is the only one under every condition.
+        """
+        pairings = pairings_of(self.context, tuning.replicates)
+        trials = tuple(trial for pairing in pairings for trial in self._trials(tuning, pairing))
+        planned = next(pairings_of(self.context, tuning.replicates), None)
+        if planned and not trials:
+            raise tuning.nothing_to_choose(planned)
+        return trials
+
+    def _trials(self, tuning: Tuning, pairing: Pairing) -> Iterator[Trial]:
+        """Go through the trials of a pairing; there are none where only the default setting can be chosen."""
+        jobs, record = _JobsUnder(self, tuning, pairing), pairing.replicate.record
+        for method in self.context.methods:
+            settings = tuning.settings(pairing, method)
+            for number, setting in enumerate(settings if len(settings) > 1 else ()):
+                changed, made = jobs.of(method, number, setting)
+                yield Trial(
+                    levels=record.levels,
+                    provenance=pairing.provenance,
+                    teacher=self.context.spec.teacher.label,
+                    student=pairing.label,
+                    method=method.label,
+                    number=number,
+                    setting=setting,
+                    steps=made.pairing.recipe_of(changed).resolved.steps,
+                    seed=record.seed,
+                    run=self._add(made.student_jobs(changed)),
+                )
 
     def _in_order(
         self, replicates: Iterable[Replicate], cells: Callable[[Pairing], Iterator[Cell]], setting: str
@@ -193,7 +203,9 @@ class _JobsUnder:
     def of(self, method: PlannedMethod, number: int, setting: Setting) -> tuple[PlannedMethod, PairingJobs]:
         """Return a method under a setting, and the jobs of the pairing under it."""
         under, changed = self._tuning.under(self._pairing, method, number, setting)
-        made = self._made.setdefault(under.recipe, PairingJobs(under, self._planner.teachers))
+        if under.recipe not in self._made:
+            self._made[under.recipe] = PairingJobs(under, self._planner.teachers)
+        made = self._made[under.recipe]
         if method.teacher == "study":
             self._planner.supply(made)
         return changed, made

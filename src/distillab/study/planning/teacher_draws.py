@@ -43,17 +43,14 @@ class TeacherDraws:
 
         Args:
             written: The value that the study states. ``auto`` is one teacher per seed if training them costs
-                no more than training the students, else as many as that cost allows, and at least three; one
-                without a ``full`` teacher that is trained.
+                no more than training the students, else as many as that cost allows, and at least three.
             seeds: Number of seeds.
             teacher_macs: Multiply-accumulates of the training of the teachers that one seed has.
             student_macs: Those of the training of all students.
         """
         chosen = written
-        if written == "auto" and not teacher_macs:
-            chosen = 1
-        elif written == "auto":
-            affordable = max(FEWEST, student_macs // teacher_macs)
+        if written == "auto":
+            affordable = max(FEWEST, student_macs // teacher_macs) if teacher_macs else seeds
             chosen = "each" if affordable >= seeds else affordable
         return cls(chosen, written == "auto", seeds, teacher_macs, student_macs)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 
 from distillab.canonical import canonical_json
 from distillab.errors import RequestError
@@ -14,7 +14,7 @@ from distillab.study.planning.pairing import Pairing, pairings_of
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate, TeacherSet, expand
-from distillab.study.spec.tuning import Designer
+from distillab.study.spec.tuning import Designer, steps_of
 from distillab.study.trial import Choice, GroupKey, Setting, group_key
 
 
@@ -46,7 +46,8 @@ class Tuning:
         resolved = pairing.recipe.resolved
         if not self.tune.per_condition:
             self._must_be_one(resolved.lr)
-        return self._settings(resolved.lr, resolved.weight_decay)[method.label]
+        steps = self._most_steps.get(self._tuned_together(pairing.replicate), resolved.steps)
+        return self._settings(resolved.lr, resolved.weight_decay, steps)[method.label]
 
     def choice(
         self,
@@ -71,6 +72,16 @@ class Tuning:
         key = group_key(levels, *names, per_condition=self.tune.per_condition)
         return chosen[key] if key in chosen else Choice(0, settings[0], None, 0)
 
+    def nothing_to_choose(self, pairing: Pairing) -> RequestError:
+        """Return the error of a study whose methods have no setting but the default one."""
+        recipe = pairing.recipe.resolved
+        return RequestError(
+            "no value differs from the default setting, so that there is nothing to choose",
+            where=f"{self.context.spec.where}: tune",
+            allowed=f"another lr than {recipe.lr:g}, a length of more or fewer steps than {recipe.steps}, "
+            f"another weight_decay than {recipe.weight_decay:g}, or keys of methods",
+        )
+
     def under(
         self, pairing: Pairing, method: PlannedMethod, number: int, setting: Setting
     ) -> tuple[Pairing, PlannedMethod]:
@@ -79,22 +90,35 @@ class Tuning:
             return pairing, method
         return self._under(pairing, setting), self._method(method, setting)
 
-    def replicates(self) -> Iterator[Replicate]:
-        """Go through the replicates of tuning, which have no test sets.
+    @cached_property
+    def replicates(self) -> tuple[Replicate, ...]:
+        """The replicates of tuning, which have no test sets.
 
         Where one setting is chosen for all conditions, each setting has one run under each of them, under one
         tuning seed after the other, and at least one run under each seed.
         """
-        conditions = list[Replicate]()
         seeds = self.tune.seed_list(self.context.spec.seed_list)
-        for replicate in expand(self.context, seeds):
-            conditions.append(without_tests(replicate))
+        replicates = tuple(map(without_tests, expand(self.context, seeds)))
         if self.tune.per_condition:
-            yield from conditions
-            return
-        each = len(conditions) // len(seeds)
-        for place in range(max(each, len(seeds))):
-            yield conditions[place % len(seeds) * each + place % each]
+            return replicates
+        each = len(replicates) // len(seeds)
+        places = range(max(each, len(seeds)))
+        return tuple(replicates[place % len(seeds) * each + place % each] for place in places)
+
+    @cached_property
+    def _most_steps(self) -> Mapping[Hashable, int]:
+        """The steps of the longest recipe among replicates that are tuned together: lengths that differ in
+        steps under one of them are different settings."""
+        most: dict[Hashable, int] = {}
+        for replicate in self.replicates:
+            if replicate.sets is not None:
+                key, steps = self._tuned_together(replicate), replicate.sets.recipe.resolved.steps
+                most[key] = max(steps, most.get(key, steps))
+        return most
+
+    def _tuned_together(self, replicate: Replicate) -> Hashable:
+        """Return what the replicates have in common for which one setting is chosen."""
+        return tuple(replicate.record.levels.items()) if self.tune.per_condition else ()
 
     def pairings(self, replicates: Iterable[Replicate]) -> Iterator[Pairing]:
         """Go through the pairings of replicates under the longest recipe of each, which needs most space."""
@@ -105,9 +129,9 @@ class Tuning:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _designed(self, lr: float, weight_decay: float) -> dict[str, tuple[Setting, ...]]:
+    def _designed(self, lr: float, weight_decay: float, steps: int) -> dict[str, tuple[Setting, ...]]:
         try:
-            return self._designer.settings(lr, weight_decay)
+            return self._designer.settings(lr, weight_decay, steps)
         except RequestError as error:
             raise error.within(self.context.spec.where) from error
 
@@ -118,7 +142,7 @@ class Tuning:
     def _recipe(self, recipe: PlannedRecipe, setting: Setting) -> PlannedRecipe:
         key = recipe, setting.lr, setting.length, setting.weight_decay
         if key not in self._recipes:
-            steps = max(1, round(setting.length * recipe.resolved.steps))
+            steps = steps_of(setting.length, recipe.resolved.steps)
             self._recipes[key] = recipe.with_setting(setting.lr, steps, setting.weight_decay)
         return self._recipes[key]
 
@@ -165,10 +189,7 @@ def without_tests(replicate: Replicate) -> Replicate:
 
 
 def pairings_to_store(
-    context: PlanContext,
-    tuning: Tuning | None,
-    replicates: Sequence[Replicate],
-    tried: Sequence[Replicate],
+    context: PlanContext, tuning: Tuning | None, replicates: Sequence[Replicate]
 ) -> Iterator[Pairing]:
     """Go through the pairings whose stored outputs share the budget of a study.
 
@@ -176,9 +197,8 @@ def pairings_to_store(
         context: The study on its data.
         tuning: What the study tunes; None for nothing.
         replicates: The replicates of the comparison, under the longest recipe if there is tuning.
-        tried: Those of tuning.
     """
     if tuning is None:
         yield from pairings_of(context, replicates)
     else:
-        yield from tuning.pairings((*tried, *replicates))
+        yield from tuning.pairings((*tuning.replicates, *replicates))

@@ -36,6 +36,8 @@ def reuse_artifacts(folder: StudyFolder, others: Sequence[StudyFolder]) -> int:
         >>> reuse_artifacts(folder, [folder])
         0
     """
+    if not others:
+        return 0
     with folder.ledger() as ledger:
         unfinished = [job for job, status in ledger.states().items() if not status.state.is_finished]
     return sum(

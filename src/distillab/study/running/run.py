@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distillab.printable import counted
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobFailure, JobState
+from distillab.study.planning.probes import probe_runs
 from distillab.study.run_count import RunCount
 from distillab.study.running.executors import OnProgress, executors
 from distillab.study.tuning_record import diverged_trials
@@ -18,17 +20,19 @@ class Outcome:
     A trial of tuning that diverged is a result, and counts as done.
 
     Attributes:
-        done: Runs that are done.
+        done: Runs that are done, without probes.
         failed: Runs that failed.
         excluded: Cells excluded by a failed manipulation check.
         open: Runs that are queued or running.
         failures: All failed jobs, those of teachers included.
         held: Runs that wait for an interim analysis.
         spared: Runs that sequential stopping made unnecessary.
+        probes: Students over twice the steps that are done and no runs of the design themselves.
 
     Example:
-        >>> Outcome(done=8, failed=0, excluded=0, open=2, failures=()).complete
-        False
+        >>> ended = Outcome(done=8, failed=0, excluded=0, open=2, failures=(), probes=4)
+        >>> ended.complete, ended.done_text
+        (False, '8 runs and 4 probes done')
     """
 
     done: int
@@ -38,6 +42,13 @@ class Outcome:
     failures: tuple[JobFailure, ...]
     held: int = 0
     spared: int = 0
+    probes: int = 0
+
+    @property
+    def done_text(self) -> str:
+        """What is done, in words."""
+        probes = f" and {counted(self.probes, 'probe')}" if self.probes else ""
+        return f"{self.done} runs{probes} done"
 
     @property
     def complete(self) -> bool:
@@ -47,7 +58,7 @@ class Outcome:
     @property
     def runs(self) -> RunCount:
         """The number of student runs by state."""
-        return RunCount(self.done, self.failed, self.open, self.held)
+        return RunCount(self.done + self.probes, self.failed, self.open, self.held)
 
 
 def run_jobs(
@@ -98,14 +109,17 @@ def outcome(folder: StudyFolder) -> Outcome:
     """
     with folder.ledger() as ledger:
         tally = ledger.tally().get("student", {})
-        excluded = sum(cell.excluded is not None for cell in ledger.cells())
+        cells = ledger.cells()
+        excluded = sum(cell.excluded is not None for cell in cells)
         diverged, failures = diverged_trials(ledger), ledger.failures()
+        probes = len(ledger.in_states(JobState.DONE).intersection(probe_runs(cells)))
         return Outcome(
-            done=tally.get(JobState.DONE, 0) + len(diverged),
+            done=tally.get(JobState.DONE, 0) - probes + len(diverged),
             failed=tally.get(JobState.FAILED, 0) - len(diverged),
             excluded=excluded,
             open=sum(count for state, count in tally.items() if state.is_open),
             failures=tuple(failure for failure in failures if failure.id not in diverged),
             held=tally.get(JobState.HELD, 0),
             spared=tally.get(JobState.SPARED, 0),
+            probes=probes,
         )

@@ -66,5 +66,9 @@ EARLIER_CHOICES = StudyChoices(seeds=list(range(5)))
 
 def with_replicates(spec: StudySpec, replicates: Replicates) -> StudySpec:
     """Return a study with another number of ``full`` teachers."""
-    teacher = spec.teacher.model_copy(update={"replicates": replicates})
-    return spec.model_copy(update={"teacher": teacher})
+    return with_teacher(spec, replicates=replicates)
+
+
+def with_teacher(spec: StudySpec, **keys: object) -> StudySpec:
+    """Return a study with other values for some keys of its teacher."""
+    return spec.model_copy(update={"teacher": spec.teacher.model_copy(update=keys)})

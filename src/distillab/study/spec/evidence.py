@@ -17,7 +17,7 @@ from pydantic import (
 
 from distillab.canonical import JsonObject
 from distillab.config import NumericConfig
-from distillab.errors import validation_error
+from distillab.errors import RequestError, read_each, validation_error
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 PLAIN = "ce"
@@ -51,6 +51,17 @@ class ContrastSpec(BaseModel):
     @model_serializer(mode="wrap")
     def _without_defaults(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
         return {key: value for key, value in dumped(self).items() if value}
+
+
+def _read_contrast(value: Any) -> ContrastSpec:
+    """Return an entry of ``contrasts``: a method, or a mapping. Raises RequestError."""
+    entry = {"method": value} if isinstance(value, str) else value
+    if not isinstance(entry, Mapping | ContrastSpec):
+        raise RequestError(f"{value!r} is no contrast: write a method, or a mapping with the key method")
+    try:
+        return ContrastSpec.model_validate(entry)
+    except ValidationError as error:
+        raise validation_error(error, "", ContrastSpec.model_fields) from error
 
 
 class EvidenceSpec(NumericConfig):
@@ -92,16 +103,7 @@ class EvidenceSpec(NumericConfig):
             value = [value]
         if not isinstance(value, list | tuple):
             raise ValueError("contrasts are a list of methods, or of mappings with the key method")
-        entries = [{"method": entry} if isinstance(entry, str) else entry for entry in value]
-        for entry in entries:
-            if not isinstance(entry, Mapping | ContrastSpec):
-                raise ValueError(
-                    f"{entry!r} is no contrast: write a method, or a mapping with the key method"
-                )
-        try:
-            return tuple(ContrastSpec.model_validate(entry) for entry in entries)
-        except ValidationError as error:
-            raise validation_error(error, "", ContrastSpec.model_fields) from error
+        return tuple(read_each(value, _read_contrast))
 
     @model_serializer(mode="wrap")
     def _without_default(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from distillab.config import NumericConfig
+from distillab.errors import RequestError, validation_error
 
 LEAST_PAIRS = 5  # below it there is no verdict: the intervals were chosen for 5 pairs and more
 _MOST_LOOKS = 5
@@ -43,3 +45,28 @@ class SeedRange(NumericConfig):
         """Numbers of seeds at the interim analyses: at most five, evenly spaced, the last one ``max``."""
         steps = min(_MOST_LOOKS - 1, self.max - self.min)
         return tuple(self.min + step * (self.max - self.min) // steps for step in range(steps + 1))
+
+
+def read_seeds(value: Any) -> Any:
+    """Return the key ``seeds`` as a list or a range: a number stands for that many seeds from 0.
+
+    Raises:
+        RequestError: It is no number, list or mapping, or a key of the mapping is not accepted.
+
+    Example:
+        >>> read_seeds(3), read_seeds([4, 7])
+        ((0, 1, 2), [4, 7])
+    """
+    if isinstance(value, Mapping):
+        try:
+            return SeedRange.model_validate(dict(value))
+        except ValidationError as error:
+            raise validation_error(error, "", SeedRange.model_fields) from error
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return tuple(range(value))
+    if not isinstance(value, list | tuple | SeedRange):
+        raise RequestError(
+            f"{value!r} is not accepted",
+            allowed="a number of at least 1, a list of seeds, or a mapping with min, max and stop",
+        )
+    return value

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
-from distillab.errors import validation_error
+from distillab.errors import RequestError, validation_error
 from distillab.study.spec.teacher import ExternalStatistics
 
 _FORM = "a model, or a mapping with 'model' and the student's other keys"
@@ -82,7 +82,7 @@ def read_entry(value: Any) -> str | StudentEntry:
     """Return an entry of ``students``: a model, or a mapping, which without further keys is a model.
 
     Raises:
-        ValueError: It is neither, or a key of it is not accepted.
+        RequestError: It is neither, or a key of it is not accepted.
     """
     if isinstance(value, StudentEntry):
         entry = value
@@ -94,5 +94,5 @@ def read_entry(value: Any) -> str | StudentEntry:
     elif isinstance(value, str) and value:
         return value
     else:
-        raise ValueError(f"{value!r} is not a student: write {_FORM}")
+        raise RequestError(f"{value!r} is not a student: write {_FORM}")
     return entry.model if isinstance(entry.written, str) else entry

@@ -17,7 +17,7 @@ from pydantic import (
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
-from distillab.errors import RequestError, validation_error
+from distillab.errors import RequestError, read_each, validation_error
 from distillab.factors import Factor, factors, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
@@ -25,7 +25,7 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
-from distillab.study.spec.contrasts import check_contrasts
+from distillab.study.spec.contrasts import with_known_contrasts
 from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
@@ -41,7 +41,7 @@ from distillab.study.spec.forms import (
     leave_out,
     with_paths,
 )
-from distillab.study.spec.seeds import SeedRange
+from distillab.study.spec.seeds import SeedRange, read_seeds
 from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
 from distillab.study.spec.study_yaml import read_study_yaml
@@ -123,16 +123,8 @@ class StudySpec(PublicConfig):
 
     @field_validator("seeds", mode="before")
     @classmethod
-    def _count_or_list(cls, value: Any) -> Any:
-        if isinstance(value, bool) or (isinstance(value, int) and value < 1):
-            raise ValueError("seeds must be a number of at least 1, or a list of seeds")
-        if isinstance(value, Mapping):
-            # Not as a branch of the union, so that an error names the key of the range.
-            try:
-                return SeedRange.model_validate(dict(value))
-            except ValidationError as error:
-                raise validation_error(error, "", SeedRange.model_fields) from error
-        return tuple(range(value)) if isinstance(value, int) else value
+    def _count_list_or_range(cls, value: Any) -> Any:
+        return read_seeds(value)
 
     @field_validator("teacher", mode="before")
     @classmethod
@@ -174,8 +166,7 @@ class StudySpec(PublicConfig):
     @field_validator("students", mode="before")
     @classmethod
     def _one_student(cls, value: Any) -> Any:
-        several = value if isinstance(value, list | tuple) else [value]
-        return [read_entry(each) for each in several]
+        return read_each(value, read_entry) if isinstance(value, list | tuple) else [read_entry(value)]
 
     @field_validator("students")
     @classmethod
@@ -367,7 +358,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     spec._base, spec._where = base, where
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
-        check_contrasts(spec)
+        spec = with_known_contrasts(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

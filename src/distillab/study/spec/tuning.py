@@ -37,7 +37,8 @@ class TuneSpec(NumericConfig):
         methods: For each method, values of its own keys to try. A method is named as under ``methods``: by
             its name, or by its label (``kd(temperature=2)``) if there are several of that name. Keys of a sum
             have the name of their part before a dot.
-        budget: The number of settings that are tried for each method, the default setting among them.
+        budget: The number of settings that are tried for each method, at least 2: the default setting is one
+            of them.
         on: The examples that decide: ``val``.
         seeds: The number of runs of each setting, each with a seed of its own.
         per: ``condition`` to choose a setting for each condition, ``study`` to choose one for all conditions.
@@ -56,7 +57,7 @@ class TuneSpec(NumericConfig):
     length: tuple[PositiveNumber, ...] = ()
     weight_decay: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = ()
     methods: Mapping[str, Mapping[str, tuple[Any, ...]]] = Field(default_factory=dict)
-    budget: int = Field(ge=1)
+    budget: int = Field(ge=2)
     on: Literal["val"] = "val"
     seeds: int = Field(default=2, ge=1)
     per: Literal["condition", "study"] = "condition"
@@ -148,6 +149,11 @@ class TuneSpec(NumericConfig):
         return found
 
 
+def steps_of(length: float, steps: int) -> int:
+    """Return the number of steps of a length, a multiple of those of the recipe: at least 1."""
+    return max(1, round(length * steps))
+
+
 class Designer:
     """The settings that are tried for each method: as many for one as for another.
 
@@ -155,7 +161,7 @@ class Designer:
     the budget, settings are taken so that the values of every key occur about equally often: those of a
     smaller budget are among those of a larger one. If it is smaller, values between those written for
     ``lr``, ``length`` and ``weight_decay``, halfway on a logarithmic scale, are added for this method. The
-    budget is at most the size of the largest grid.
+    budget is at most the size of the largest grid. Lengths of the same number of steps count as one.
 
     Args:
         tune: What to tune.
@@ -165,29 +171,34 @@ class Designer:
     def __init__(self, tune: TuneSpec, methods: Sequence[MethodSpec]) -> None:
         self.tune, self.methods = tune, methods
 
-    def settings(self, lr: float, weight_decay: float) -> dict[str, tuple[Setting, ...]]:
+    def settings(self, lr: float, weight_decay: float, steps: int) -> dict[str, tuple[Setting, ...]]:
         """Return the settings of every method by its label, the default setting first.
 
         Args:
             lr: The learning rate of the recipe.
             weight_decay: Its weight decay.
+            steps: Its number of steps.
 
         Raises:
             RequestError: The methods cannot have equal numbers of settings, or there are too many.
         """
-        grids = {}
-        for method in self.methods:
-            defaults = {"lr": lr, "length": 1.0, "weight_decay": weight_decay}
-            grids[method.label] = _Grid.of(self.tune, method, defaults)
+        shared = {"lr": lr, "length": 1.0, "weight_decay": weight_decay}
+        grids = {method.label: _Grid.of(self.tune, method, shared, steps) for method in self.methods}
         most = min(self.tune.budget, max(len(grid.points) for grid in grids.values()))
         return {label: grid.settings(most, label) for label, grid in grids.items()}
 
 
 class _Grid:
-    """All combinations of some values, the default one first."""
+    """All combinations of some values that make different runs, the default one first.
 
-    def __init__(self, axes: Axes, default: GridPoint) -> None:
-        self.axes, self.default = axes, default
+    Args:
+        axes: The values of each key, those of ``SHARED`` first.
+        default: The default value of each key.
+        steps: The number of steps of the recipe.
+    """
+
+    def __init__(self, axes: Axes, default: GridPoint, steps: int) -> None:
+        self.axes, self.default, self.steps = axes, default, steps
         size = math.prod(map(len, axes.values()))
         if size > MOST_SETTINGS:
             raise RequestError(
@@ -195,22 +206,33 @@ class _Grid:
                 where="tune",
                 allowed=f"at most {MOST_SETTINGS:,}",
             )
-        self.points = list(dict.fromkeys([default, *itertools.product(*axes.values())]))
+        runs: dict[GridPoint, GridPoint] = {}
+        for point in (default, *itertools.product(*axes.values())):
+            runs.setdefault(self.run_of(point), point)
+        self.points = list(runs.values())
+
+    def run_of(self, point: GridPoint) -> GridPoint:
+        """Return a point with the number of steps in place of its length: equal ones are one run."""
+        lr, length, *others = point
+        return (lr, steps_of(length, self.steps), *others)
 
     @classmethod
-    def of(cls, tune: TuneSpec, method: MethodSpec, shared: Mapping[str, float]) -> _Grid:
+    def of(cls, tune: TuneSpec, method: MethodSpec, shared: Mapping[str, float], steps: int) -> _Grid:
         written: dict[str, tuple[float, ...]] = {name: getattr(tune, name) for name in SHARED}
         axes: Axes = {name: written[name] or (shared[name],) for name in SHARED}
         own, defaults = tune.keys_of(method), method.settings
         for key, values in own.items():
             changed = [method.varied({key: value}, "tune.methods").settings[key] for value in values]
             axes[key] = tuple(_hashable(each) for each in changed)
-        return cls(axes, (*(shared[name] for name in SHARED), *(_hashable(defaults[key]) for key in own)))
+        default = (*(shared[name] for name in SHARED), *(_hashable(defaults[key]) for key in own))
+        return cls(axes, default, steps)
 
     def settings(self, number: int, label: str) -> tuple[Setting, ...]:
         taken = _spread(self.points, number)
         if len(taken) < number:
-            more = [point for point in self._refined(number, label).points if point not in set(taken)]
+            known = set(map(self.run_of, taken))
+            refined = self._refined(number, label).points
+            more = [point for point in refined if self.run_of(point) not in known]
             taken = _spread([*taken, *more], number, given=len(taken))
         keys = list(self.axes)[len(SHARED) :]
         return tuple(
@@ -226,8 +248,8 @@ class _Grid:
         while len(grid.points) < number:
             before = len(grid.points)
             for name in SHARED:
-                axes[name] = _with_middle(axes[name])
-                grid = _Grid(axes, self.default)
+                axes[name] = _with_middle(axes[name], self.steps if name == "length" else None)
+                grid = _Grid(axes, self.default, self.steps)
                 if len(grid.points) >= number:
                     return grid
             if len(grid.points) == before:
@@ -245,12 +267,19 @@ def _hashable(value: Any) -> Any:
     return tuple(_hashable(each) for each in value) if isinstance(value, list) else value
 
 
-def _with_middle(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Return values with the one in the middle of their widest gap (by ratio), if there is one."""
+def _with_middle(values: tuple[float, ...], steps: int | None = None) -> tuple[float, ...]:
+    """Return values with the one in the middle of their widest gap (by ratio), if there is one.
+
+    Args:
+        values: The values.
+        steps: The number of steps of the recipe, if values are lengths.
+    """
     positive = sorted(value for value in values if value > 0)
     gaps = sorted(itertools.pairwise(positive), key=lambda gap: gap[1] / gap[0], reverse=True)
     for low, high in gaps:
         middle = float(f"{math.sqrt(low * high):.{_DIGITS}g}")
+        if steps and steps_of(middle, steps) in {steps_of(value, steps) for value in values}:
+            continue
         if middle not in values:
             return (*values, middle)
     return values
