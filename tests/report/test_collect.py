@@ -44,6 +44,7 @@ def test_whole_page_uses_the_first_baseline(contents: ReportContents) -> None:
     plain = {curve.name for panel in contents.doses for curve in panel.scores if curve.role == "plain"}
     assert plain == {"label_smoothing"}
     assert {panel.method for panel in contents.class_panels} == {"ce", "kd", "dkd"}
+    assert contents.class_panels[-1].method == "ce"  # controls come last
     assert "istillation (ce" not in contents.answer.headline
     html = render(contents)
     assert "No gain can be computed" not in html

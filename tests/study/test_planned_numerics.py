@@ -183,10 +183,10 @@ def test_choice_is_stored_and_reported(tmp_path: Path, faster_contiguous: list[d
     text = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
     assert folder.numerics["resnet8"].startswith(text)
     with folder.ledger() as ledger:
-        settings = {each.name: each for each in recipe_lines(ledger, study.recipe)}
+        settings = {each.name: each for each in recipe_lines(ledger, study)}
     assert settings["numerics of resnet8"].value == "fp32 contiguous eager"
     assert settings["numerics of resnet8"].auto
-    assert "timed here" in settings["numerics of resnet8"].why
+    assert "timed here" in settings["numerics of resnet8"].origin
     assert {"precision", "memory_format"}.isdisjoint(settings)
 
 

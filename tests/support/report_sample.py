@@ -218,9 +218,9 @@ def _question() -> dict[str, Any]:
         ),
         "methods": methods,
         "recipe": (
-            RecipeLine("optimiser", "sgd, momentum 0.9, nesterov"),
-            RecipeLine("lr", "0.05"),
-            RecipeLine("epochs", "20"),
+            RecipeLine("optimizer", "sgd, momentum 0.9, nesterov", origin="set in the study"),
+            RecipeLine("lr", "0.05", origin="set in the study"),
+            RecipeLine("epochs", "20", origin="set in the study"),
             RecipeLine(
                 "steps", "100 to 320", True, "at least 100 steps, so that small sets are trained as long"
             ),

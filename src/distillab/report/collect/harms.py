@@ -20,6 +20,7 @@ from distillab.report.contents.gains import ClassGain, ClassPanel
 from distillab.report.contents.place import Place
 from distillab.study.design import headline_cells
 from distillab.study.folder import StudyFolder
+from distillab.study.spec.controls import control_labels
 
 VERDICT_OF: dict[Direction, Verdict] = {"loses": "harms", "gains": "helps", "undecided": "undecided"}
 ClassScores = Mapping[str, tuple[float, int]]  # class -> (metric, number of test examples)
@@ -30,8 +31,9 @@ def class_panels(
 ) -> tuple[ClassPanel, ...]:
     """Return the gains per class of every method over the plain student, at every place.
 
-    The panels with the largest losses come first.
+    Those of distillation methods come first, then those of controls, each with the largest losses first.
     """
+    controls = control_labels(folder.spec)
     measured, looks = Measurements(folder), looks_of(folder)
     task = measured.task
     by_group: dict[tuple[str, ...], dict[int, ClassScores]] = {}
@@ -56,7 +58,9 @@ def class_panels(
             steps = task.class_metric.counts_examples
             harms = _harms(distilled, plain, seeds, confidence, steps=steps)
             panels.append(class_panel(place_of(row, phrases), row["method"], harms))
-    panels.sort(key=lambda panel: min((each.gain or 0.0) for each in panel.classes))
+    panels.sort(
+        key=lambda panel: (panel.method in controls, min((each.gain or 0.0) for each in panel.classes))
+    )
     return tuple(panels)
 
 

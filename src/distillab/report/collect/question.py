@@ -1,4 +1,4 @@
-"""What a study asks, from its folder: data, roles, factors, methods and recipe."""
+"""The question of a study, read from its folder: data, roles, factors, methods and recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from distillab.canonical import JsonObject, canonical_json
 from distillab.evidence.wording import Phrases
-from distillab.factors import Factor, Level, Role, describe_label_quality, level_text
+from distillab.factors import Factor, Level, Role, Steps, describe_label_quality, level_text
 from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import for_pair
 from distillab.methods.spec import written
@@ -22,8 +22,11 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
 from distillab.study.ledger import Ledger
 from distillab.study.spec.evidence import PLAIN
+from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe
+
+SET_IN_STUDY = "set in the study"
 
 
 def dataset_view(folder: StudyFolder) -> DatasetView:
@@ -129,33 +132,69 @@ def method_view(spec: MethodSpec, pairs: Sequence[tuple[str, str]]) -> MethodVie
     )
 
 
-def recipe_lines(ledger: Ledger, requested: Recipe) -> tuple[RecipeLine, ...]:
-    """Return the student recipes that occur; a value that differs between conditions has its places."""
-    fixed = {key for key in requested.model_fields_set if getattr(requested, key) not in ("auto", None)}
-    recipes: dict[int, JsonObject] = {}
-    for cell in ledger.cells():
-        if cell.run and cell.n_train not in recipes:
-            job = ledger.job(cell.run)
-            if isinstance(job, StudentJob):
-                recipes[cell.n_train] = job.recipe
-    lines = []
+def recipe_lines(ledger: Ledger, spec: StudySpec) -> tuple[RecipeLine, ...]:
+    """Return the settings of the students' recipes, each with its values and where they come from."""
+    recipes = _student_recipes(ledger)
     chosen = json.loads(ledger.meta("arithmetic") or "{}")
     of_numerics = {field.name for field in fields(NumericsConfig)} if chosen else set()
-    for key in next(iter(recipes.values()), {}):
+    lines = []
+    for key in recipes[0][1] if recipes else ():
         if key in of_numerics:
             continue  # chosen per network, and listed below
-        values = {size: _value_text(key, recipe) for size, recipe in sorted(recipes.items())}
-        if len(set(values.values())) == 1:
-            auto = key not in fixed
-            value = next(iter(values.values()))
-            lines.append(RecipeLine(american(key), value, auto, "resolved from the data" if auto else ""))
+        by_size: dict[int, set[str]] = {}
+        for size, recipe in recipes:
+            by_size.setdefault(size, set()).add(_value_text(key, recipe))
+        values = sorted(set().union(*by_size.values()), key=lambda text: (len(text), text))
+        follows_size = len(values) > 1 and all(len(each) == 1 for each in by_size.values())
+        if follows_size:
+            text = ", ".join(f"{min(each)} at {size:,} examples" for size, each in sorted(by_size.items()))
         else:
-            text = ", ".join(f"{value} at {size:,} examples" for size, value in values.items())
-            lines.append(RecipeLine(american(key), text, auto=True, why="depends on the number of examples"))
+            text = " or ".join(values)
+        lines.append(_recipe_line(key, text, spec, follows_size=follows_size))
     for model, choice in chosen.items():
         name, auto = f"numerics of {model}", not choice["asked"]
-        lines.append(RecipeLine(name, choice["arithmetic"], auto, choice["reason"] if auto else ""))
+        origin = choice["reason"] if auto else SET_IN_STUDY
+        lines.append(RecipeLine(name, choice["arithmetic"], auto, origin))
     return tuple(lines)
+
+
+def _student_recipes(ledger: Ledger) -> list[tuple[int, JsonObject]]:
+    """Return the recipes that occur, each with the number of training examples.
+
+    They follow from that number, from the level of ``steps`` and from the chosen settings, so one job is read
+    for each combination of them.
+    """
+    recipes: dict[tuple[int, str], JsonObject] = {}
+    for cell in ledger.cells():
+        key = cell.n_train, canonical_json([cell.levels.get(Steps.name), cell.tuned])
+        if cell.run and key not in recipes:
+            job = ledger.job(cell.run)
+            if isinstance(job, StudentJob):
+                recipes[key] = job.recipe
+    return [(n_train, recipe) for (n_train, _), recipe in recipes.items()]
+
+
+def _recipe_line(key: str, text: str, spec: StudySpec, *, follows_size: bool) -> RecipeLine:
+    """Return the line of a setting with the given values."""
+    name, requested = american(key), getattr(spec.recipe, key, None)
+    if key in _tuned_keys(spec):
+        return RecipeLine(name, text, origin="chosen on val for each method: see Tuning")
+    if key == "steps" and any(isinstance(levels[0], Steps) for levels in spec.factor_levels()):
+        return RecipeLine(name, text, origin="levels of the factor steps")
+    if follows_size:
+        return RecipeLine(name, text, auto=True, origin="depends on the number of examples")
+    if requested in ("auto", None):
+        return RecipeLine(name, text, auto=True, origin="resolved from the data")
+    is_default = requested == Recipe.model_fields[key].default
+    return RecipeLine(name, text, origin="default" if is_default else SET_IN_STUDY)
+
+
+def _tuned_keys(spec: StudySpec) -> set[str]:
+    """Return the keys of the recipe that are tuned."""
+    if spec.tune is None:
+        return set()
+    tuned = {"lr": spec.tune.lr, "weight_decay": spec.tune.weight_decay, "steps": spec.tune.length}
+    return {key for key, values in tuned.items() if values}
 
 
 def _value_text(key: str, recipe: JsonObject) -> str:

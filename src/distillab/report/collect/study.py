@@ -67,7 +67,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         conditions = ledger.conditions()
         failures, exclusions = _failures(ledger), _exclusions(ledger)
         seconds = ledger.seconds().items()
-        recipe = recipe_lines(ledger, spec.recipe)
+        recipe = recipe_lines(ledger, spec)
     tuning = tuning_view(folder, every, phrases)
     runs, effects = runs_of(tables.results, task, phrases), effects_of(tables.effects, phrases)
     methods, teachers = spec.method_specs(), teacher_views(folder)

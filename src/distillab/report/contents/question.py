@@ -86,11 +86,11 @@ class RecipeLine:
     Attributes:
         name: The key, e.g. ``lr``.
         value: The value that was used, as text.
-        auto: Whether the study wrote "auto" (or nothing) and the value was resolved.
-        why: How it was resolved, or where it applies if it differs between cells.
+        auto: Whether the study leaves the value open, so that it was resolved.
+        origin: Where the value comes from: the study, the default, or how it was resolved.
     """
 
     name: str
     value: str
     auto: bool = False
-    why: str = ""
+    origin: str = ""
