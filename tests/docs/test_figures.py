@@ -49,10 +49,10 @@ def test_every_figure_is_computed_or_listed(name: str) -> None:
     for each in left_over(name):
         found.setdefault(each.heading, []).append(each)
     wrong = [
-        f"{heading}: {len(figures)} figures, {allowed[heading].figures if heading in allowed else 0} listed: "
-        + "; ".join(f"'{each.context}'" for each in figures[:SHOWN])
-        for heading, figures in found.items()
-        if heading not in allowed or not allowed[heading].permits(len(figures))
+        f"{heading}: {len(own)} figures, {allowed[heading].figures if heading in allowed else 0} listed: "
+        + "; ".join(f"'{each.context}'" for each in own[:SHOWN])
+        for heading, own in found.items()
+        if heading not in allowed or not allowed[heading].permits(len(own))
     ]
     assert not wrong, "\n".join([f"{name}: {REMEDY}", *wrong])
 
