@@ -23,6 +23,10 @@ from distillab.sources import load_dataset
 from distillab.sources.folder import Folder
 from support.source_files import noise, png
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="file systems elsewhere refuse names of any bytes, or change them"
+)
+
 NAMES: dict[str, tuple[bytes, str]] = {
     "not UTF-8": (b"caf\xe9", r"caf\xe9"),
     "half of a character": (b"\xe7\x8c", r"\xe7\x8c"),
@@ -161,7 +165,3 @@ def test_two_classes_that_would_be_shown_alike_are_refused(tmp_path: Path) -> No
     (tmp_path / "data" / r"caf\xe9" / "a.png").write_bytes(png(noise(1, 9)[0]))
     with pytest.raises(RequestError, match="two classes are shown as"):
         load_dataset(Folder(path=tmp_path / "data"))
-
-
-if sys.platform != "linux":  # other file systems refuse such names, or change them
-    pytestmark = pytest.mark.skip(reason="file names of any bytes exist on Linux alone")

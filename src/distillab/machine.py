@@ -69,8 +69,8 @@ def has_bf16_instructions(cpuinfo: Path = CPUINFO) -> bool:
 def garbage_collection_paused() -> Iterator[None]:
     """Pause Python's collector of cycles in the block, and exempt what the block made from it.
 
-    For imports: what they make stays until the process ends, and walking through it again and again takes a
-    sixth of their time.
+    For imports: the objects that they make stay until the process ends, and the collector would go through
+    all of them again and again.
 
     Example:
         >>> with garbage_collection_paused():

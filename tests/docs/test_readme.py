@@ -12,12 +12,9 @@ import torch
 from PIL import Image
 
 from distillab.cli import execute
-from distillab.evidence.effects import compute_effects
-from distillab.evidence.schema import read_rows
 from distillab.models import InputSpec, build_model
 from distillab.sources.ingest import load_dataset
 from distillab.study.spec.study import read_study
-from distillab.tasks import Classification
 from support.documents import code_blocks, commands, environment
 from support.planted import CLASSES, gratings
 from support.source_tree import ROOT
@@ -97,14 +94,3 @@ def trained_teacher(study: str) -> dict[str, torch.Tensor]:
         loss.backward()
         optimizer.step()
     return dict(network.state_dict())
-
-
-def test_the_caption_of_the_real_report_follows_from_its_table() -> None:
-    rows = read_rows(ROOT / "docs" / "results" / "corn-leaf-noise-results.parquet")
-    effects = compute_effects(rows, Classification())
-    found = [row for row in effects if row["metric"] == "accuracy" and row["baseline"] == "ce"]
-    alone = [row for row in found if row["verdict"] != "undecided"]
-    together = [row for row in found if row["verdict_family"] != "undecided"]
-    assert (len(alone), len(together), together[0]["n_tests"]) == (7, 2, 20)
-    assert {(row["factor.label_noise"], row["provenance"]) for row in together} == {(0.6, "full")}
-    assert sorted(round(100 * row["gain"]) for row in together) == [9, 10]

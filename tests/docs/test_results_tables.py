@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from answer_rows import Difference, Point, Series
 from generated import RESULTS, Record, read_csv
 
+from distillab.evidence import Row
 from distillab.evidence.effects import compute_effects
 from distillab.evidence.level_effects import compute_level_effects
 from distillab.evidence.schema import read_rows
@@ -25,18 +27,12 @@ ALPHA = 0.05
 
 
 @pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
-def test_effects_follow_from_results(study: str) -> None:
-    committed = read_rows(RESULTS / f"{study}-effects.parquet")
-    computed = compute_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
-    assert len(committed) == len(computed)
-    for before, now in zip(committed, computed, strict=True):
-        assert all(before[name] == pytest.approx(value) for name, value in now.items()), before
-
-
-@pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
-def test_differences_between_levels_follow_from_results(study: str) -> None:
-    committed = read_rows(RESULTS / f"{study}-level-effects.parquet")
-    computed = compute_level_effects(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
+@pytest.mark.parametrize(
+    ("kind", "compute"), [("effects", compute_effects), ("level-effects", compute_level_effects)]
+)
+def test_effects_follow_from_results(study: str, kind: str, compute: Callable[..., list[Row]]) -> None:
+    committed = read_rows(RESULTS / f"{study}-{kind}.parquet")
+    computed = compute(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
     assert len(committed) == len(computed)
     for before, now in zip(committed, computed, strict=True):
         assert all(before[name] == pytest.approx(value) for name, value in now.items()), before

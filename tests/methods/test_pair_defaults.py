@@ -16,6 +16,7 @@ from distillab.study.planning.outline import make_plan
 from support.studies import CPU, dataset, spec
 
 WITH_PAIRS = [name for name in methods if methods[name].pair_defaults]
+WITHOUT_PAIRS = [name for name in methods if name not in WITH_PAIRS]
 # From the authors' configurations: (method, teacher, student) and what they set.
 PUBLISHED: dict[tuple[str, str, str], dict[str, float]] = {
     ("dkd", "resnet32x4", "resnet8x4"): {"beta": 8},
@@ -60,11 +61,10 @@ def test_tables_name_networks_and_settings_that_exist(name: str) -> None:
         assert all(math.isfinite(value) for value in table.values())
 
 
-@pytest.mark.parametrize("name", [name for name in methods if name not in WITH_PAIRS])
+@pytest.mark.parametrize("name", WITHOUT_PAIRS)
 def test_methods_without_a_table_have_no_note(name: str) -> None:
-    if name != "logit_standardisation":
-        assert pair_notes(parsed(name), "resnet56", "resnet20") == []
-        assert for_pair(parsed(name), "resnet56", "resnet20") == parsed(name)
+    assert pair_notes(parsed(name), "resnet56", "resnet20") == []
+    assert for_pair(parsed(name), "resnet56", "resnet20") == parsed(name)
 
 
 def test_what_a_study_states_is_kept() -> None:

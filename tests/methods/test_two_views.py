@@ -93,11 +93,6 @@ def test_methods_of_two_views_declare_it(entry: Any) -> None:
     assert "strong_view" in parse_method(entry, "methods").needs
 
 
-@pytest.mark.parametrize("name", methods)
-def test_needs_of_the_teacher_are_outputs_of_a_network(name: str) -> None:
-    assert "strong_view" not in parse_method(name, "methods").teacher_needs - methods[name].needs
-
-
 def test_standardized_logits_of_both_views() -> None:
     """Shift and scale of each example's logits, in any of the four, change no transfer term."""
     entry = {"logit_standardisation": {"of": {"crld": {"sure": 0.0}}}}

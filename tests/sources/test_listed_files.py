@@ -80,7 +80,7 @@ def test_encoding_may_be_stated(tmp_path: Path) -> None:
         "images/{}",
         "./images/{}.png",
         "images\\{}.png",
-        "/home/ann/pets/images/{}.png",
+        "/data/pets/images/{}.png",
         "C:\\pets\\images\\{}.png",
         " {}.png",
         "{}.PNG",
@@ -136,7 +136,7 @@ def test_name_that_two_files_have_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "b", seed=3)
     write_table(tmp_path / "a.csv", "{}.png")
     assert "'img0.png' may be a/img0.png or b/img0.png" in refuse(tmp_path, source="csv", path="a.csv")
-    write_table(tmp_path / "a.csv", "/home/b/{}.png")
+    write_table(tmp_path / "a.csv", "/data/b/{}.png")
     assert read(tmp_path, source="csv", path="a.csv").train.items[0] == tmp_path / "b" / "img0.png"
 
 

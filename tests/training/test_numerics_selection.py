@@ -211,7 +211,7 @@ def test_nothing_else_is_left_beside_the_file(select: Selection) -> None:
     [
         ({"DISTILLAB_CACHE": "/own", "XDG_CACHE_HOME": "/xdg"}, "/own/arithmetic.json"),
         ({"XDG_CACHE_HOME": "/xdg"}, "/xdg/distillab/arithmetic.json"),
-        ({"HOME": "/home/me"}, "/home/me/.cache/distillab/arithmetic.json"),
+        ({"HOME": "/data/me"}, "/data/me/.cache/distillab/arithmetic.json"),
     ],
 )
 def test_the_file_is_in_the_cache_folder_of_the_user(

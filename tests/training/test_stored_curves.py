@@ -29,7 +29,7 @@ from distillab.methods import parse_method
 from distillab.training.loop.cohort import train_cohort
 from distillab.training.loop.member import CohortMember
 from distillab.training.stages import KeptCurve, StudentSpec, train_student, train_students, train_teacher
-from distillab.training.stages.curves import TestCurve, spread
+from distillab.training.stages.curves import CurveOnTestSets, spread
 from support.training import CPU, MODEL, SEEDS, equal, recipe, role_sets
 
 SETS = role_sets(evals=("test", "shifted"))
@@ -131,10 +131,10 @@ def test_run_without_test_curve_is_the_same_run(folder: Path, tmp_path: Path) ->
     assert all(point.test == {} for point in record.curve)
 
 
-def test_watcher_that_draws_random_numbers_does_not_change_training() -> None:
-    def run(*watchers: Any) -> dict[str, Tensor]:
+def test_callback_that_draws_random_numbers_does_not_change_training() -> None:
+    def run(*callbacks: Any) -> dict[str, Tensor]:
         member = CohortMember("resnet8", parse_method("ce", "m"), SETS.train, SETS.val, RECIPE, SEEDS)
-        [result] = train_cohort([member], SETS.normalize, device=CPU, on_points=watchers)
+        [result] = train_cohort([member], SETS.normalize, device=CPU, on_points=callbacks)
         assert not isinstance(result, Exception)
         return result.last
 
@@ -191,7 +191,7 @@ class _NotFinite(nn.Module):
 
 
 def test_logits_that_are_not_finite_do_not_end_the_training(tmp_path: Path) -> None:
-    curve = TestCurve(student(tmp_path / "student"), CPU)
+    curve = CurveOnTestSets(student(tmp_path / "student"), CPU)
     curve.add(_NotFinite(), 1)
     [point] = curve.on([EpochRecord(1, {}, 0.5)])
     assert np.isnan([point.test["test"], point.test["shifted"]]).all()
@@ -205,8 +205,8 @@ def test_records_of_early_versions_are_read(tmp_path: Path) -> None:
 
 
 def test_records_of_later_versions_are_read(tmp_path: Path) -> None:
-    written = json.loads(EARLY_RECORD) | {"schema": 9, "unheard": 1}
-    written["curve"][0]["unheard"] = 2
+    written = json.loads(EARLY_RECORD) | {"schema": 9, "of a later version": 1}
+    written["curve"][0]["of a later version"] = 2
     (tmp_path / RECORD).write_text(json.dumps(written))
     assert RunRecord.read(tmp_path).curve[0].val_accuracy == 0.5
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from distillab.config import PublicConfig
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
-from distillab.data.targets import Labels, Targets
+from distillab.data.targets import Labels, LabelSets, Targets
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -208,6 +208,36 @@ class Factor(PublicConfig, ABC):
     @abstractmethod
     def check(self, before: Examples, after: Examples) -> Manipulation:
         """Measure the strength of the manipulation in the data."""
+
+
+class NetworkFactor(Factor):
+    """Base class of factors of the networks, such as their length of training. The data stay as they are.
+
+    Attributes:
+        roles: The networks that vary: ``transfer`` for the students, ``teacher`` for a teacher that is
+            trained in the study.
+    """
+
+    changes: ClassVar[frozenset[Aspect]] = frozenset()
+    takes_unlabelled: ClassVar[bool] = True
+
+    roles: Annotated[tuple[Literal["transfer", "teacher"], ...], Field(min_length=1)] = ("transfer",)
+
+    @property
+    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
+        """The kinds of targets that the factor accepts: all."""
+        return (Labels, LabelSets)
+
+    def apply(
+        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
+    ) -> Examples:
+        """Return the examples, unchanged."""
+        return examples
+
+    def check(self, before: Examples, after: Examples) -> Manipulation:
+        """Measure that no example was changed."""
+        changed = float(before.digest != after.digest)
+        return Manipulation(self.name, "sets of examples changed", 0.0, changed, 0.0)
 
 
 def _accepting(kind: type[Targets]) -> list[str]:

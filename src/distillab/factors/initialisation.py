@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-from pydantic import Field
-
-from distillab.data.examples import Examples
-from distillab.data.targets import Labels, LabelSets, Targets
-from distillab.factors.factor import Aspect, Configuration, Factor, FactorContext, Level, Manipulation, factor
+from distillab.factors.factor import Configuration, Level, NetworkFactor, factor
 
 Start = Literal["scratch", "pretrained"]
 
 
 @factor("initialisation")
-class Initialisation(Factor):
+class Initialisation(NetworkFactor):
     """Which weights networks start from. Level: scratch (random ones) or pretrained (trained ones).
 
     The data stay as they are. At the level ``pretrained`` a student starts from its ``weights``, if the study
@@ -34,26 +29,10 @@ class Initialisation(Factor):
     """
 
     examples: ClassVar[tuple[Configuration, ...]] = ({"level": "scratch"}, {"level": "pretrained"})
-    changes: ClassVar[frozenset[Aspect]] = frozenset()
-    takes_unlabelled: ClassVar[bool] = True
     references: ClassVar[tuple[Level, ...]] = ("scratch",)
 
     level: Start
-    roles: Annotated[tuple[Literal["transfer", "teacher"], ...], Field(min_length=1)] = ("transfer",)
-
-    @property
-    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
-        return (Labels, LabelSets)
 
     @property
     def phrase(self) -> str:
         return "{} initialization"
-
-    def apply(
-        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
-    ) -> Examples:
-        return examples
-
-    def check(self, before: Examples, after: Examples) -> Manipulation:
-        changed = float(before.digest != after.digest)
-        return Manipulation(self.name, "sets of examples changed", 0.0, changed, 0.0)

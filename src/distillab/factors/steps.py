@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from distillab.data.examples import Examples
-from distillab.data.targets import Labels, LabelSets, Targets
-from distillab.factors.factor import (
-    Amount,
-    Aspect,
-    Configuration,
-    Factor,
-    FactorContext,
-    Manipulation,
-    factor,
-)
+from distillab.factors.factor import Amount, Configuration, Manipulation, NetworkFactor, factor
 
 _MULTIPLE = re.compile(r"x(\d+(?:\.\d+)?)")
 
 
 @factor("steps")
-class Steps(Factor):
+class Steps(NetworkFactor):
     """How long networks are trained. Level: optimization steps, or with ``x`` a multiple of the recipe's: x4.
 
     The data stay as they are. The plain student and the distilled one are trained for the same number of
     steps at each level, and the schedule of the learning rate is stretched to it. A multiple is of the steps
     that the recipe has on the training set of the condition, so that a recipe in epochs keeps its meaning.
+    A plan measures the level by :meth:`check_steps`.
 
     Attributes:
         level: Steps (``unit: steps``), or a multiple of the recipe's (``unit: multiple``). ``x4`` is short
@@ -52,12 +42,9 @@ class Steps(Factor):
         {"level": 2.0, "unit": "multiple"},
         {"level": 1.0, "unit": "multiple"},
     )
-    changes: ClassVar[frozenset[Aspect]] = frozenset()
-    takes_unlabelled: ClassVar[bool] = True
 
     level: Amount
     unit: Literal["steps", "multiple"] = "steps"
-    roles: Annotated[tuple[Literal["transfer", "teacher"], ...], Field(min_length=1)] = ("transfer",)
 
     @model_validator(mode="before")
     @classmethod
@@ -78,10 +65,6 @@ class Steps(Factor):
         if self.level <= 0:
             raise ValueError(f"{self.level:g} is not a multiple of the recipe's steps: it must be above 0")
         return self
-
-    @property
-    def kinds_of_targets(self) -> tuple[type[Targets], ...]:
-        return (Labels, LabelSets)
 
     @property
     def phrase(self) -> str:
@@ -109,13 +92,3 @@ class Steps(Factor):
         return Manipulation(
             self.name, "multiple of the recipe's steps", self.level, planned / steps, tolerance, note
         )
-
-    def apply(
-        self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None
-    ) -> Examples:
-        return examples
-
-    def check(self, before: Examples, after: Examples) -> Manipulation:
-        """Measure that no example was changed. A plan replaces this by :meth:`check_steps`."""
-        changed = float(before.digest != after.digest)
-        return Manipulation(self.name, "sets of examples changed", 0.0, changed, 0.0)

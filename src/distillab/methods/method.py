@@ -155,8 +155,10 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def momentum_shift_of(cls, config: Any) -> float:
-        """Return how far the momentum of the transfer terms' gradient is above the recipe's, and that of the
-        supervised term's below it: by default 0, one momentum for the sum."""
+        """Return half the difference between the momenta of the transfer and of the supervised gradient.
+
+        The mean of the two is the recipe's momentum. By default 0: one momentum for the gradient of the sum.
+        """
         return 0.0
 
     def network(self, student: nn.Module) -> nn.Module:

@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import replace
 
 from distillab.methods.spec import MethodSpec, written
+from distillab.models.input_transforms import split_input_size
+from distillab.models.stems import split_stem
 
 Names = tuple[str, str]
 
@@ -83,4 +85,4 @@ def _open(spec: MethodSpec, settings: dict[str, float]) -> dict[str, float]:
 
 def _network(name: str) -> str:
     """Return the name of a network without its input size and its stem."""
-    return name.partition("@")[0].partition("#")[0]
+    return split_stem(split_input_size(name)[0])[0]

@@ -154,10 +154,9 @@ class MethodSpec:
             'normalise'
         """
         name, dot, own = key.rpartition(".")
-        for part in [each for _, each in self.parts if each.name == name] or [self]:
-            [found] = canonical_settings(type(part.config), {own: None})
-            return f"{name}{dot}{found}"
-        raise AssertionError("a method has at least one configuration")
+        part = next((each for _, each in self.parts if each.name == name), self)
+        [found] = canonical_settings(type(part.config), {own: None})
+        return f"{name}{dot}{found}"
 
     def varied(self, settings: Mapping[str, object], where: str) -> MethodSpec:
         """Return the method with other values of some hyper-parameters, named as in :attr:`settings`.

@@ -1,4 +1,4 @@
-"""Plain networks of three convolutional layers, several times faster than a ResNet-8."""
+"""Plain networks of three convolutional layers; the smallest has less than a quarter of a ResNet-8's MACs."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _length(data: Any, where: str) -> int:
         )
     try:
         return len(data)
-    except (TypeError, NotImplementedError):
+    except (TypeError, NotImplementedError):  # a class without `__len__`, or torch's base class of it
         raise RequestError(
             f"{type(data).__name__} has no length", where=where, allowed=ITEMS_ALLOWED
         ) from None

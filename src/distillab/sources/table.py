@@ -287,7 +287,7 @@ class TableFiles(TableSource):
         taken = {self.label, *(self.labels or ()), self.group, self.coarse}
         for name in split_columns(table.column_names):
             if name not in taken:
-                values = {str(value).strip().lower() for value in table[name].to_pylist()}
+                values = {str(value).strip().lower() for value in table[name].unique().to_pylist()}
                 splits = {SPLIT_NAMES.get(value) for value in values}
                 if None not in splits and "train" in splits and len(splits) > 1:
                     return name

@@ -149,11 +149,11 @@ class Recipe(PublicConfig):
             precision=numerics.precision,
             memory_format=numerics.memory_format,
             compile=numerics.compile,
-            unlabelled=_proportional(len(train) - n, n, batch),
+            unlabelled=_unlabelled_per_batch(len(train) - n, n, batch),
         )
 
 
-def _proportional(unlabelled: int, labelled: int, batch: int) -> int:
+def _unlabelled_per_batch(unlabelled: int, labelled: int, batch: int) -> int:
     """Return how many unlabelled examples go with a batch of labelled ones: at least 1 if there are any."""
     return max(1, round(batch * unlabelled / labelled)) if unlabelled else 0
 
@@ -211,9 +211,14 @@ class ResolvedRecipe:
     unlabelled: int = 0
 
     @property
+    def images_per_step(self) -> int:
+        """Images of a batch, unlabelled ones included."""
+        return self.batch_size + self.unlabelled
+
+    @property
     def images_seen(self) -> int:
         """Images of all steps together, with repetitions."""
-        return self.steps * (self.batch_size + self.unlabelled)
+        return self.steps * self.images_per_step
 
     @property
     def epochs(self) -> int:

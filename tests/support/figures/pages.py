@@ -67,19 +67,33 @@ class Allowance:
     Attributes:
         page: Path of the page.
         heading: The heading of the section; empty above the first one.
-        figures: How many figures of the section are not covered by tables.
+        figures: How many figures of the section are not covered by tables; None for any number, where the
+            command that prints them stands beside them.
         reason: One of GIVEN or MEASURED.
         command: The program that prints them, as the section names it.
     """
 
     page: str
     heading: str
-    figures: int
+    figures: int | None
     reason: str
     command: str
+
+    def permits(self, found: int) -> bool:
+        """Return True if the section has as many such figures as are listed, and at least one."""
+        return found > 0 and self.figures in (None, found)
 
 
 def allowances() -> list[Allowance]:
     """Return the rows of allowed.csv."""
     with ALLOWED.open(newline="") as file:
-        return [Allowance(**(row | {"figures": int(row["figures"])})) for row in csv.DictReader(file)]
+        return [
+            Allowance(
+                row["page"],
+                row["heading"],
+                int(row["figures"]) if row["figures"] else None,
+                row["reason"],
+                row["command"],
+            )
+            for row in csv.DictReader(file)
+        ]

@@ -11,7 +11,7 @@ from distillab.methods.divergence import decoupled_kl
 from distillab.methods.method import Batch, Method, Need, Share, Temperature, Weight, WeightedConfig, method
 from distillab.models.outputs import Outputs
 
-IMAGENET = {"beta": 0.5, "temperature": 1.0, "warmup": 1 / 100}
+_IMAGENET = {"beta": 0.5, "temperature": 1.0, "warmup": 1 / 100}
 
 
 @method("dkd", paper="Zhao et al., Decoupled knowledge distillation, CVPR 2022")
@@ -47,8 +47,8 @@ class DecoupledDistillation(Method):
         ("resnet56", "resnet20"): {"beta": 2.0},
         ("resnet110", "resnet20"): {"beta": 2.0},
         ("resnet110", "resnet32"): {"beta": 2.0},
-        ("torchvision:resnet34", "torchvision:resnet18"): IMAGENET,
-        ("timm:resnet34", "timm:resnet18"): IMAGENET,
+        ("torchvision:resnet34", "torchvision:resnet18"): _IMAGENET,
+        ("timm:resnet34", "timm:resnet18"): _IMAGENET,
     }
 
     class Config(WeightedConfig):

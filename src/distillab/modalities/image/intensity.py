@@ -195,8 +195,7 @@ def color_values(opened: OpenedImage) -> RawPixels | None:
     order = match[2] if match[2] != "N" else ("L" if sys.byteorder == "little" else "B")
     other = f"{match[1]};16{'B' if order == 'L' else 'L'}"
     with header(image) as picture:
-        tiles = [_with_rawmode(tile, other) for tile in getattr(picture, "tile", ())]
-        setattr(picture, "tile", tiles)  # noqa: B010  # of files alone, which the type does not know
+        _set_rawmode(picture, other)
         try:
             lower = np.asarray(picture)
         except DAMAGE:  # this version of Pillow does not read that order of bytes
@@ -208,11 +207,17 @@ def color_values(opened: OpenedImage) -> RawPixels | None:
 def _gray_alpha_values(image: bytes | Path | StoredBytes) -> RawPixels:
     """Return gray with alpha as uint16 ``[H, W, 4]``: its two pairs of bytes are read as four channels."""
     with header(image) as picture:
-        setattr(picture, "tile", [_with_rawmode(tile, "RGBA") for tile in getattr(picture, "tile", ())])  # noqa: B010
+        _set_rawmode(picture, "RGBA")
         picture._mode = "RGBA"
         pairs = np.asarray(picture).astype(np.uint16)
     gray, alpha = (pairs[:, :, first] * 256 + pairs[:, :, first + 1] for first in (0, 2))
     return np.stack([gray, gray, gray, alpha], axis=2)
+
+
+def _set_rawmode(picture: Image.Image, rawmode: str) -> None:
+    """Set the mode in which the pixels of a picture, of which only the header was read, will be decoded."""
+    tiles = [_with_rawmode(tile, rawmode) for tile in getattr(picture, "tile", ())]
+    setattr(picture, "tile", tiles)  # noqa: B010  # of files alone, which the type does not know
 
 
 def _with_rawmode(tile: Any, rawmode: str) -> Any:

@@ -31,7 +31,7 @@ class PlannedRecipe:
     @property
     def batch_size(self) -> int:
         """Examples per step, unlabelled ones included."""
-        return self.resolved.batch_size + self.resolved.unlabelled
+        return self.resolved.images_per_step
 
     @property
     def images_seen(self) -> int:

@@ -146,7 +146,7 @@ def _step(
     outputs: Sequence[Outputs],
     diverged: dict[int, DivergenceError],
 ) -> None:
-    """One step of each network that has not diverged; those that do now are added to ``diverged``."""
+    """Do a step of each network that has not diverged; those that do now are added to ``diverged``."""
     for place, training in enumerate(trainings):
         if place not in diverged:
             try:

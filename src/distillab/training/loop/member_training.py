@@ -144,7 +144,7 @@ class MemberTraining:
             return self._method.total(outputs, teacher[0] if teacher else None, known)
 
     def _inputs(self, batch: TrainingBatch) -> Tensor:
-        """The inputs as the student gets them."""
+        """Return the inputs as the student receives them."""
         transform = self.member.data.student_transform
         return transform(batch.inputs) if transform else batch.inputs
 
@@ -155,7 +155,7 @@ class MemberTraining:
         return outputs
 
     def _method_batch(self, batch: TrainingBatch, inputs: Tensor) -> Batch:
-        """The batch as the member's method receives it, beside the outputs."""
+        """Return the batch as the member's method receives it, beside the outputs."""
         recipe, data, mixture = self.member.recipe, self.member.data, batch.mixture
         return Batch(
             labels=self._rows(data.targets.values, batch.positions),
@@ -183,10 +183,10 @@ class MemberTraining:
                 self._validation.add(self._network, epoch, self._means.take(), step=steps)
             self._validation.note_seconds(self.phases.total + self._shared.total / self._members)
             if self._on_point:
-                self._show_point(self._on_point, epoch)
+                self._call_at_point(self._on_point, epoch)
 
-    def _show_point(self, on_point: PointCallback, epoch: int) -> None:
-        """Show the network to a watcher, which moves neither its mode nor the random numbers of training."""
+    def _call_at_point(self, on_point: PointCallback, epoch: int) -> None:
+        """Call ``on_point`` with the network, without a change to the random numbers of the training."""
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             on_point(self._network, epoch)

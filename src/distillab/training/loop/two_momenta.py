@@ -59,21 +59,23 @@ class TwoMomenta:
     @torch.no_grad()
     def update(self) -> None:
         """Update the weights by their gradients."""
-        recipe = self._recipe
+        middle, decay = self._recipe.momentum, self._recipe.weight_decay
         for place, weight in enumerate(self._weights):
-            given = [gradients[place] for gradients in self._gradients]
-            alone = sum(gradient is not None for gradient in given) == 1
-            decayed, steps = False, []
-            for number, (gradient, sign) in enumerate(zip(given, (-1, 1), strict=True)):
-                if gradient is None:
-                    continue
-                if recipe.weight_decay and not decayed:
-                    gradient = gradient.add(weight, alpha=recipe.weight_decay)
-                decayed = True
-                momentum = recipe.momentum + (0 if alone else sign * self._shift)
-                held = self._momenta[number].get(place)
-                held = gradient.clone() if held is None else held.mul_(momentum).add_(gradient)
-                self._momenta[number][place] = held
-                steps.append(held)
+            first, second = (gradients[place] for gradients in self._gradients)
+            shift = 0.0 if first is None or second is None else self._shift
+            steps = []
+            if first is not None:
+                gradient = first.add(weight, alpha=decay)
+                steps.append(self._accumulate(0, place, gradient, middle - shift))
+            if second is not None:
+                gradient = second if first is not None else second.add(weight, alpha=decay)
+                steps.append(self._accumulate(1, place, gradient, middle + shift))
             for step in steps:
                 weight.add_(step, alpha=-self._rate)
+
+    def _accumulate(self, number: int, place: int, gradient: Tensor, momentum: float) -> Tensor:
+        """Add a gradient to one of the two accumulated ones of a weight, and return that."""
+        held = self._momenta[number].get(place)
+        held = gradient.clone() if held is None else held.mul_(momentum).add_(gradient)
+        self._momenta[number][place] = held
+        return held

@@ -138,7 +138,7 @@ def forward_step(workload: Workload, numerics: NumericsConfig, device: torch.dev
 
 @torch.no_grad()
 def _descend(model: nn.Module) -> None:
-    """A gradient step. torch's optimizers do hardly more than that to a large network."""
+    """Do a gradient step. torch's optimizers do hardly more than that to a large network."""
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.sub_(parameter.grad, alpha=1e-4)

@@ -16,7 +16,7 @@ from distillab.training.numerics.device import compute_clock
 from distillab.training.stages.roles import StudentSpec
 
 
-class TestCurve:
+class CurveOnTestSets:
     """Evaluates a network on its test sets at each point of its validation curve.
 
     It only collects: what it found is not returned to the training that calls it.
@@ -28,8 +28,6 @@ class TestCurve:
     Attributes:
         seconds: Seconds that the evaluations took.
     """
-
-    __test__ = False  # not a class of tests, although its name starts like one
 
     def __init__(self, student: StudentSpec, device: torch.device) -> None:
         self.seconds = 0.0

@@ -15,7 +15,7 @@ from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import StepCallback, train_cohort
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
-from distillab.training.stages.curves import TestCurve
+from distillab.training.stages.curves import CurveOnTestSets
 from distillab.training.stages.outputs import (
     STRONG_CACHE,
     CacheReference,
@@ -84,7 +84,7 @@ def train_students(
     teacher = _open_feed(students, outputs_folder, teacher_folder, caches, device)
     members = [_member(student, teacher) for student in students]
     feed = teacher.feed if teacher else None
-    curves = [TestCurve(student, device) if student.keep.test else None for student in students]
+    curves = [CurveOnTestSets(student, device) if student.keep.test else None for student in students]
     results = train_cohort(
         members,
         students[0].sets.normalize,
@@ -99,7 +99,7 @@ def train_students(
 def _write_results(
     students: Sequence[StudentSpec],
     results: Sequence[TrainedNetwork | DivergenceError],
-    curves: Sequence[TestCurve | None],
+    curves: Sequence[CurveOnTestSets | None],
     teacher: _OpenTeacher | None,
     device: torch.device,
     keep_selected: bool,

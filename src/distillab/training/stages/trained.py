@@ -25,7 +25,7 @@ from distillab.training.evaluation import predict
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
-from distillab.training.stages.curves import TestCurve
+from distillab.training.stages.curves import CurveOnTestSets
 from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -36,7 +36,7 @@ def write_trained(
     device: torch.device,
     *,
     keep_selected: bool,
-    curve: TestCurve | None = None,
+    curve: CurveOnTestSets | None = None,
     as_teacher: ClassMap | None = None,
     inputs: Mapping[str, Sequence[float]] | None = None,
     teacher_images: int = 0,
@@ -61,8 +61,8 @@ def write_trained(
         cohort: Entered in the record.
     """
     sets, recipe, network = student.sets, student.recipe, trained.model
-    overhead = {"building": trained.building}
-    logits = _write_logits(student, trained, device, keep_selected, overhead)
+    logits, seconds = _write_logits(student, trained, device, keep_selected)
+    overhead = {"building": trained.building, **seconds}
     if curve:
         curve.write(student.folder)
         overhead["test_curve"] = curve.seconds
@@ -121,16 +121,17 @@ def _write_logits(
     trained: TrainedNetwork,
     device: torch.device,
     keep_selected: bool,
-    seconds: dict[str, float],
-) -> dict[str, StoredLogits]:
-    """Write the weights and their logits for each test set, and return the logits.
+) -> tuple[dict[str, StoredLogits], dict[str, float]]:
+    """Write the weights and their logits for each test set.
 
     Args:
         student: What the network was trained from.
         trained: The network.
         device: Where it is evaluated.
         keep_selected: Whether the selected weights are evaluated and written as well.
-        seconds: The times of ``testing`` and ``writing`` are entered here.
+
+    Returns:
+        The logits, and the seconds of ``testing`` and ``writing``.
     """
     folder, sets, recipe, network = student.folder, student.sets, student.recipe, trained.model
     clock = compute_clock(device)
@@ -147,8 +148,7 @@ def _write_logits(
     if keep_selected and not same:
         save_state(trained.selected, folder / SELECTED_WEIGHTS)
     save_logits(logits, folder / LOGITS)
-    seconds |= {"testing": tested - started, "writing": clock() - tested}
-    return logits
+    return logits, {"testing": tested - started, "writing": clock() - tested}
 
 
 def _test(
