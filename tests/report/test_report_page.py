@@ -94,7 +94,7 @@ def test_page_shows_all_contents(usual: ReportContents, html: str) -> None:
     expected += [text for f in usual.failures for text in (f.what, f.job_id, " ".join(f.error.split()))]
     expected += [text for x in usual.exclusions for text in (x.where, x.reason)]
     expected += [value for m in usual.methods for pair in m.settings for value in pair]
-    expected += [s.value for s in usual.recipe] + [s.why for s in usual.recipe]
+    expected += [s.value for s in usual.recipe] + [s.origin for s in usual.recipe]
     expected += [d.digest for d in usual.datasets] + [name for d in usual.datasets for name in d.broken]
     expected += [*usual.reproduction.commands, " ".join(usual.reproduction.study_yaml.split())]
     expected += [usual.statistics.estimand, usual.statistics.interval, usual.statistics.correction]
