@@ -99,6 +99,7 @@ class Finished:
 
         They are those that conclusions rest on, with the verdicts that hold together with all others.
         """
+        from distillab.evidence.families import family_verdict
         from distillab.evidence.pairs import FACTOR
 
         rows = [
@@ -109,7 +110,7 @@ class Finished:
                 _points(row["gain"]),
                 f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
                 str(row["n_pairs"]),
-                str(row.get("verdict_family") or row["verdict"]),
+                family_verdict(row),
             )
             for row in self.tables.headline.effects
         ]
@@ -118,6 +119,8 @@ class Finished:
 
     def _differences(self) -> str:
         """Return the differences between levels as a table; empty if there are none."""
+        from distillab.evidence.families import family_verdict
+
         rows = [
             (
                 str(row["method"]),
@@ -126,7 +129,7 @@ class Finished:
                 _points(row["difference"]),
                 f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
                 str(row["n_pairs"]),
-                str(row.get("verdict_family") or row["verdict"]),
+                family_verdict(row),
             )
             for row in self.tables.headline.level_effects
         ]

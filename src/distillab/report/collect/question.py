@@ -1,4 +1,4 @@
-"""What a study asks, from its folder: data, roles, factors, methods and recipe."""
+"""The question of a study, from its folder: data, roles, factors, methods and recipe."""
 
 from __future__ import annotations
 
