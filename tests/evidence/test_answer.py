@@ -220,7 +220,7 @@ def test_single_pair_has_no_interval() -> None:
     row = effect(0.05, "undecided", n_pairs=1, ci_low=None, ci_high=None)
     found = answer([row])
     assert found.sentences == ("kd is undecided: +5.0 points [no interval], 1 pair.",)
-    assert any(caveat.startswith("A single pair says nothing") for caveat in found.caveats)
+    assert any(caveat.startswith("A single pair does not show") for caveat in found.caveats)
 
 
 def test_method_whose_name_is_an_english_word_can_be_read() -> None:

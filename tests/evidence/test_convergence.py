@@ -17,7 +17,13 @@ from distillab.evidence.convergence import (
     late_slope,
     training_noise,
 )
-from distillab.evidence.lengths import add_convergence, confounded_with_epochs, length_caveats, qualified
+from distillab.evidence.lengths import (
+    add_convergence,
+    confounded_with_epochs,
+    length_caveats,
+    long_enough,
+    qualified,
+)
 from distillab.tasks import Classification
 
 METRIC = Classification.metrics["accuracy"]
@@ -243,6 +249,24 @@ def test_tables_without_validation_scores_are_not_judged() -> None:
 def test_headline_states_early_training(marks: list[bool | None], headline: str) -> None:
     rows = [{"converged": mark} for mark in marks]
     assert qualified("Distillation (kd) improves accuracy.", rows) == headline
+
+
+@pytest.mark.parametrize(
+    ("marks", "sentence"),
+    [
+        ([True], "Training is long enough: twice the steps change accuracy on val by less than a point."),
+        (
+            [True, True],
+            "Training is long enough in both comparisons: twice the steps change accuracy on val by less "
+            "than a point.",
+        ),
+        ([True, None], ""),
+        ([True, False], ""),
+        ([], ""),
+    ],
+)
+def test_length_is_stated_if_all_comparisons_are_long_enough(marks: list[bool | None], sentence: str) -> None:
+    assert long_enough([{"converged": mark} for mark in marks], METRIC) == sentence
 
 
 def test_caveats_name_what_is_starved_and_what_cannot_be_judged() -> None:

@@ -67,5 +67,6 @@ def test_fewer_than_five_seeds_have_no_power() -> None:
 def test_measured_spread_is_named_as_such() -> None:
     power = PlannedPower(10, 0.005, 0.8, 0.021, (5, 0.05), Spread(sd=0.016, comparisons=8), {})
     [sentence] = power.sentences
-    assert "a true gain of 2.1 points" in sentence and "measured in 8 comparisons" in sentence
+    assert "a true gain of 2.1 points is found by one comparison alone" in sentence
+    assert "measured in 8 comparisons" in sentence
     assert "(5 at the first interim analysis, of 5)" in sentence

@@ -263,6 +263,14 @@ def test_sounds_can_be_played_where_they_are_shown() -> None:
     assert "media-src data:" in html
 
 
+def test_first_screen_states_that_training_is_long_enough() -> None:
+    sentence = "Training is long enough: twice the steps change accuracy on val by less than a point."
+    usual = sample(SMALL)
+    stated = replace(usual, answer=replace(usual.answer, long_enough=sentence))
+    assert Reader(render(stated)).seen.count(sentence) == 1
+    assert sentence not in Reader(render(usual)).seen
+
+
 SENTENCE = "The gain of kd at label noise 0.6 is 6.1 points larger than at 0 [2.0, 10.2], 10 pairs."
 LEVEL_ROW: dict[str, object] = {
     "dataset": "digits",

@@ -129,6 +129,8 @@ def _no_answer() -> Answer:
 
 def _cells_of(row: Row, compared: str, estimate: float | None) -> tuple[str, ...]:
     """Return a row of effects as a table shows it, with what it compares and its estimate."""
+    from distillab.evidence.families import family_verdict
+
     return (
         str(row["method"]),
         compared,
@@ -136,7 +138,7 @@ def _cells_of(row: Row, compared: str, estimate: float | None) -> tuple[str, ...
         _points(estimate),
         f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
         str(row["n_pairs"]),
-        str(row.get("verdict_family") or row["verdict"]),
+        family_verdict(row),
     )
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from distillab.evidence.caveats import caveats, tests_made, what_would_decide
-from distillab.evidence.comparisons import CONTROLS, SETTING, Comparisons, compare, grouped
+from distillab.evidence.comparisons import CONTROLS, Comparisons, compare, grouped
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
 from distillab.evidence.families import EXPLORATORY
-from distillab.evidence.lengths import length_caveats, of_early_training, qualified
+from distillab.evidence.lengths import length_caveats, long_enough, of_early_training, qualified
 from distillab.evidence.level_wording import level_sentences
-from distillab.evidence.pairs import Row
+from distillab.evidence.pairs import PLACE_COLUMNS, Row
 from distillab.evidence.wording import (
     PHRASES,
     Phrases,
@@ -58,6 +58,7 @@ class Answer:
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
         estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
         early: Number of comparisons of which an arm is not trained to the end.
+        long_enough: That training is long enough, if that was found of all comparisons; else empty.
         differences: How much gains differ between levels, one sentence per method, factor and setting.
 
     Example:
@@ -75,6 +76,7 @@ class Answer:
     progress: str = ""
     estimand: str = ""
     early: int = 0
+    long_enough: str = ""
     differences: tuple[str, ...] = ()
 
 
@@ -165,6 +167,7 @@ def _answer(study: Comparisons, curves: Sequence[Curve], tests: int, confounded:
         tests=tests,
         caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study, tests)),
         early=len(of_early_training(study.main)),
+        long_enough=long_enough(study.main, study.metric),
         missing=tuple(what_would_decide(study)),
         estimand=estimand(study),
     )
@@ -256,7 +259,7 @@ def _listing(rows: list[Row], study: Comparisons) -> str:
 
 def _rivals(row: Row, study: Comparisons) -> list[str]:
     """Return the controls that do as well as a method that helps, in its own cell."""
-    cell = [*SETTING, *study.factors]
+    cell = [*PLACE_COLUMNS, *study.factors]
     as_well = []
     for control in study.controls:
         if control["n_pairs"] < LEAST_PAIRS or any(control.get(name) != row.get(name) for name in cell):

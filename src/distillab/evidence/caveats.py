@@ -120,7 +120,7 @@ def _testing(study: Comparisons, tests: int) -> list[str]:
     sentences += _reachable_p(tested, study)
     if any(row["n_pairs"] == 1 for row in tested):
         sentences.append(
-            "A single pair says nothing about the variation between seeds: such comparisons have no interval "
+            "A single pair does not show the variation between seeds: such comparisons have no interval "
             "and stay undecided."
         )
     return sentences

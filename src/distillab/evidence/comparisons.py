@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distillab.evidence.families import EXPLORATORY
-from distillab.evidence.pairs import Row, factor_columns
+from distillab.evidence.families import EXPLORATORY, family_verdict
+from distillab.evidence.pairs import PLACE_COLUMNS, Row, factor_columns
 from distillab.evidence.wording import PHRASES, Phrases, describe_level, listed
 from distillab.tasks import Metric, MetricTable, Task
 
 CONTROLS = ("random_teacher", "label_smoothing")
-SETTING = ("dataset", "provenance", "teacher", "student")
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Comparisons:
         main: Rows of distillation methods against the baseline, on the metric.
         controls: The same of methods that use no knowledge of the teacher.
         factors: Factor columns with more than one level.
-        settings: Columns of ``SETTING`` with more than one value.
+        settings: Columns of ``PLACE_COLUMNS`` with more than one value.
         baseline: The method that plain students are trained with.
         metric: The metric that is compared.
         of_teacher: The column of that metric of the teacher.
@@ -78,7 +77,7 @@ def compare(
     the table has it. Of a study that declares contrasts, only those are compared, if any of them are gains.
     """
     metric = task.metrics[task.primary]
-    effects = [row | {"verdict": row.get("verdict_family") or row["verdict"]} for row in effects]
+    effects = [row | {"verdict": family_verdict(row)} for row in effects]
     rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
     declared = [row for row in rows if row.get("undecided_because") != EXPLORATORY]
     rows = declared or rows
@@ -87,7 +86,7 @@ def compare(
         main=[row for row in rows if row["method"] not in controls],
         controls=[row for row in rows if row["method"] in controls],
         factors=[name for name in factor_columns(rows) if len({row.get(name) for row in rows}) > 1],
-        settings=[name for name in SETTING if len({row.get(name) for row in rows}) > 1],
+        settings=[name for name in PLACE_COLUMNS if len({row.get(name) for row in rows}) > 1],
         baseline=baseline,
         metric=metric,
         of_teacher=task.of_teacher,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from distillab.evidence.contrast import Contributions
 from distillab.evidence.effects import contrast_rows
 from distillab.evidence.families import adjust
+from distillab.evidence.judging import Judging
 from distillab.evidence.level_effects import level_rows
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.sequential import Look
@@ -66,25 +67,9 @@ def compute_conclusions(
         >>> [row["method"] for row in compute_conclusions(rows, Classification(), EvidenceSpec()).effects]
         ['kd']
     """
-    effects, gains = contrast_rows(
-        rows,
-        task,
-        baselines=evidence.baselines,
-        margin=evidence.margin,
-        confidence=evidence.confidence,
-        looks=looks,
-        contributions=contributions,
-    )
-    level_effects, differences = level_rows(
-        rows,
-        task,
-        baselines=evidence.baselines,
-        margin=evidence.margin,
-        confidence=evidence.confidence,
-        looks=looks,
-        contributions=contributions,
-        references=references or {},
-    )
+    judging = Judging(task, evidence.baselines, evidence.margin, evidence.confidence, looks, contributions)
+    effects, gains = contrast_rows(rows, judging)
+    level_effects, differences = level_rows(rows, judging, references or {})
     alpha = 1.0 - evidence.confidence
     if evidence.contrasts:
         adjust([*gains, *differences], alpha, lambda row: _declares(evidence.contrasts, row))

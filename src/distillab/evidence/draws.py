@@ -44,6 +44,54 @@ class Variance:
         return float(ndtri(tail) if np.isinf(self.freedom) else stdtrit(self.freedom, tail))
 
 
+@dataclass(frozen=True)
+class MeanSquares:
+    """The one-way analysis of variance of differences by teacher.
+
+    Attributes:
+        between: Mean square between teachers.
+        within: Mean square within teachers.
+        sizes: Pairs of each teacher, float64 ``[teachers]``.
+
+    Example:
+        >>> found = MeanSquares.of(np.array([0.0, 2.0, 4.0, 6.0]), ["a", "a", "b", "b"])
+        >>> found.between, found.within, found.share_of_teachers
+        (16.0, 2.0, 0.7777777777777778)
+    """
+
+    between: float
+    within: float
+    sizes: FloatArray
+
+    @classmethod
+    def of(cls, differences: FloatArray, teachers: Sequence[Hashable]) -> MeanSquares:
+        """Return the mean squares of some pairs, of more than one teacher and fewer than pairs."""
+        of = _numbered(teachers)
+        sizes = np.bincount(of).astype(np.float64)
+        means = np.bincount(of, differences) / sizes
+        between = float((sizes * (means - differences.mean()) ** 2).sum() / (len(sizes) - 1))
+        within = float(((differences - means[of]) ** 2).sum() / (len(differences) - len(sizes)))
+        return cls(between, within, sizes)
+
+    @property
+    def typical_size(self) -> float:
+        """Pairs per teacher, were they equally many."""
+        n = self.sizes.sum()
+        return float((n - (self.sizes**2).sum() / n) / (len(self.sizes) - 1))
+
+    @property
+    def share_of_teachers(self) -> float:
+        """The part of the variance of a difference that lies between teachers, at least 0."""
+        of_teachers = max(0.0, (self.between - self.within) / self.typical_size)
+        total = of_teachers + self.within
+        return of_teachers / total if total > 0 else 0.0
+
+
+def _numbered(teachers: Sequence[Hashable]) -> npt.NDArray[np.intp]:
+    """Return the number of the teacher of each pair, from 0."""
+    return np.unique([str(each) for each in teachers], return_inverse=True)[1]
+
+
 def variance_over_seeds(differences: FloatArray, teachers: Sequence[Hashable] | None = None) -> Variance:
     """Return the variance of a mean of paired differences over draws of the seeds, and of the teachers.
 
@@ -65,21 +113,16 @@ def variance_over_seeds(differences: FloatArray, teachers: Sequence[Hashable] | 
     """
     n = len(differences)
     independent = Variance(float(differences.var(ddof=1)) / n, n - 1.0)
-    names = [str(each) for each in teachers or ()]
-    if len(set(names)) in (0, 1, n):
+    if len({str(each) for each in teachers or ()}) in (0, 1, n):
         return independent
-    of = np.unique(names, return_inverse=True)[1]
-    sizes = np.bincount(of).astype(np.float64)
-    means = np.bincount(of, differences) / sizes
-    between = float((sizes * (means - differences.mean()) ** 2).sum() / (len(sizes) - 1))
-    within = float(((differences - means[of]) ** 2).sum() / (n - len(sizes)))
+    found = MeanSquares.of(differences, teachers or ())
+    sizes = found.sizes
     if len(sizes) == 2:
-        return Variance(max(between / n, independent.value), 1.0)
-    typical = (n - (sizes**2).sum() / n) / (len(sizes) - 1)  # pairs per teacher, were they equally many
-    share = float((sizes**2).sum() / n**2 / typical)
-    mean_square_between = Variance(share * between, len(sizes) - 1.0)
-    mean_square_within = Variance((1.0 / n - share) * within, float(n - len(sizes)))
-    if between <= within:
+        return Variance(max(found.between / n, independent.value), 1.0)
+    share = float((sizes**2).sum() / n**2 / found.typical_size)
+    mean_square_between = Variance(share * found.between, len(sizes) - 1.0)
+    mean_square_within = Variance((1.0 / n - share) * found.within, float(n - len(sizes)))
+    if found.between <= found.within:
         # That few teachers happen to be alike does not make more of them: there are no further degrees of
         # freedom, or stricter levels than 95 % would be missed (benchmarks/sequential_seeds.py).
         together = (mean_square_between + mean_square_within).value
@@ -94,12 +137,10 @@ def sums_by_teacher(differences: FloatArray, teachers: Sequence[Hashable] | None
         >>> sums_by_teacher(np.array([1.0, 2.0, 3.0]), ["a", "b", "a"]).tolist()
         [4.0, 2.0]
     """
-    names = [str(each) for each in teachers or ()]
-    if len(set(names)) < 2:
+    of = _numbered(teachers or ())
+    if not of.any():  # one teacher, or none
         return differences
-    sums: FloatArray = np.bincount(np.unique(names, return_inverse=True)[1], weights=differences).astype(
-        np.float64
-    )
+    sums: FloatArray = np.bincount(of, weights=differences).astype(np.float64)
     return sums
 
 

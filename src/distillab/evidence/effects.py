@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from distillab.errors import unknown_name
 from distillab.evidence.contrast import Contributions, differences_of
-from distillab.evidence.families import FamilyTest, TestKey, adjust, verdict_level
-from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, pairs
+from distillab.evidence.families import FamilyTest, TestKey, adjust
+from distillab.evidence.judging import Judging
+from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns, finite_value, pairs
 from distillab.evidence.sequential import ContrastState, Look, contrast_state, pairs_at
-from distillab.evidence.verdicts import judge, why_undecided
-from distillab.study.spec.seeds import LEAST_PAIRS
+from distillab.evidence.verdicts import why_undecided
 from distillab.tasks import Metric, Task
 
 
@@ -97,75 +94,44 @@ def compute_effects(
         >>> effect["metric"], effect["n_pairs"], round(effect["gain"], 3), effect["verdict"]
         ('accuracy', 2, 0.035, 'undecided')
     """
-    table, tests = contrast_rows(
-        rows,
-        task,
-        baselines=baselines,
-        margin=margin,
-        confidence=confidence,
-        looks=looks,
-        contributions=contributions,
-    )
+    judging = Judging(task, baselines, margin, confidence, looks, contributions)
+    table, tests = contrast_rows(rows, judging)
     adjust(tests, 1.0 - confidence)
     return table
 
 
-def contrast_rows(
-    rows: Sequence[Row],
-    task: Task,
-    *,
-    baselines: Sequence[str],
-    margin: float,
-    confidence: float,
-    looks: Sequence[Look],
-    contributions: Contributions | None,
-) -> tuple[list[Row], list[FamilyTest]]:
+def contrast_rows(rows: Sequence[Row], judging: Judging) -> tuple[list[Row], list[FamilyTest]]:
     """Return the effect rows before what depends on their family, and those of them that are tests.
 
-    The arguments and errors are those of :func:`compute_effects`.
+    The errors are those of :func:`compute_effects`.
     """
-    require_baselines(baselines, rows)
-    columns = cell_columns(rows)
+    judging.require_baselines(rows)
+    columns, metrics = cell_columns(rows), judging.metrics(rows)
     table: list[Row] = []
     tests: list[FamilyTest] = []
     for cell, runs in by_cell(rows, columns).items():
         names = dict(zip(columns, cell, strict=True))
-        for method, baseline in contrasts(runs, baselines):
+        for method, baseline in contrasts(runs, judging.baselines):
             distilled, plain = runs[method], runs[baseline]
-            state = (
-                contrast_state(distilled, plain, looks, _primary(task), margin, contributions)
-                if looks
-                else None
-            )
-            for metric in measured_metrics(rows, task):
+            state = _state(distilled, plain, judging)
+            for metric in metrics:
                 paired = pairs(distilled, plain, metric.name)
                 paired = pairs_at(state.look, paired) if state else paired
                 effect = names | {"method": method, "baseline": baseline, "metric": metric.name}
-                of_examples = contributions if metric.name == task.primary else None
-                judging = _Judging(metric, task, margin, confidence, of_examples)
-                effect |= judging.contrast(paired) if state is None else judging.at_look(state, paired)
+                effect |= _computed(paired, metric, judging, state)
                 table.append(effect)
                 if paired:
                     tests.append((test_key(paired, metric.name), effect))
     return table, tests
 
 
-def _primary(task: Task) -> Metric:
-    return task.metrics[task.primary]
-
-
-def measured_metrics(rows: Sequence[Row], task: Task) -> list[Metric]:
-    """Return the metrics that any run has, the primary one first and in any case."""
-    others = [name for name in task.metrics.measured(rows) if name != task.primary]
-    return [_primary(task), *(task.metrics[name] for name in others)]
-
-
-def require_baselines(baselines: Sequence[str], rows: Sequence[Row]) -> None:
-    """Raise RequestError if no run used one of the baselines."""
-    known = {row["method"] for row in rows}
-    for name in baselines:
-        if rows and name not in known:
-            raise unknown_name("baseline", name, known)
+def _state(distilled: SeedRows, plain: SeedRows, judging: Judging) -> ContrastState | None:
+    """Return the state of a contrast in a study with sequential stopping; None in others."""
+    if not judging.looks:
+        return None
+    return contrast_state(
+        distilled, plain, judging.looks, judging.primary, judging.margin, judging.contributions
+    )
 
 
 def contrasts(methods: Iterable[str], baselines: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -186,71 +152,52 @@ def test_key(paired: Iterable[tuple[Row, Row]], column: str) -> TestKey:
     return tuple((run["run_id"], run[column]) for pair in paired for run in pair)
 
 
-@dataclass(frozen=True)
-class _Judging:
-    """What the computed columns of an effect row depend on, besides its pairs."""
-
-    metric: Metric
-    task: Task
-    study_margin: float
-    confidence: float
-    contributions: Contributions | None
-
-    @property
-    def margin(self) -> float:
-        return self.metric.margin_for(self.study_margin)
-
-    def contrast(self, paired: list[tuple[Row, Row]], confidence: float | None = None) -> Row:
-        """Return the computed columns of an effect row, by default at the confidence of the study."""
-        empty = dict.fromkeys(computed_columns(self.task))
-        if not paired:
-            without = {"verdict": "undecided", "verdict_family": "undecided"}
-            return empty | without | {"n_pairs": 0, "undecided_because": why_undecided(0)}
-        differences = differences_of(paired, self.metric, self.contributions)
-        gain = differences.gain(confidence or self.confidence)
-        effect = empty | {name: finite_or_none(value) for name, value in asdict(gain).items()}
-        effect["verdict"] = judge(gain, self.margin, self.metric.higher_is_better)
-        if effect["verdict"] == "undecided":
-            effect["undecided_because"] = why_undecided(gain.n_pairs)
-        enough = gain.n_pairs >= LEAST_PAIRS
-        effect["p_verdict"] = verdict_level(differences.interval, self.margin) if enough else 1.0
-        effect["n_teachers"] = differences.n_teachers
-        return effect | self._means(paired, gain.gain)
-
-    def _means(self, paired: list[tuple[Row, Row]], gain: float) -> Row:
-        """Return the means of both methods and of the teacher, and of the primary metric two ratios."""
-        values = np.array([[row[self.metric.name] for row in pair] for pair in paired], dtype=np.float64)
-        distilled, plain = (float(mean) for mean in values.mean(axis=0))
-        teacher = _mean_of((after for after, _ in paired), self.task.of_teacher)
-        if teacher is None:
-            teacher = _mean_of((before for _, before in paired), self.task.of_teacher)
-        means: Row = {"plain_mean": plain, "distilled_mean": distilled, self.task.of_teacher: teacher}
-        if self.metric.name == self.task.primary:
-            if teacher is not None and teacher - plain > self.study_margin:
-                means["gap_closed"] = gain / (teacher - plain)
-            if plain < 1.0:
-                means["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
-        return means
-
-    def at_look(self, state: ContrastState, paired: list[tuple[Row, Row]]) -> Row:
-        """Return the computed columns of an effect row in a study with sequential stopping."""
-        look = state.look
-        effect = self.contrast(paired, look.confidence)
-        if effect["p_value"] is not None:
-            effect["p_value"] = look.p_value(effect["p_value"])
-        if effect["p_verdict"] is not None:
-            # On the scale of the study: the look decides where its own level is reached.
-            effect["p_verdict"] *= (1.0 - self.confidence) / (1.0 - look.confidence)
-            effect["p_verdict"] = min(effect["p_verdict"], 1.0)
-        if not state.complete:
-            effect |= {"verdict": "undecided", "p_verdict": 1.0}
-            effect["undecided_because"] = why_undecided(effect["n_pairs"], analyzed=False)
-        return effect | {"confidence": look.confidence, "look": look.number if state.complete else None}
+def _computed(
+    paired: list[tuple[Row, Row]], metric: Metric, judging: Judging, state: ContrastState | None
+) -> Row:
+    """Return the computed columns of an effect row; ``state`` is that of a study with sequential stopping."""
+    effect: Row = dict.fromkeys(computed_columns(judging.task))
+    effect |= judging.columns(
+        differences_of(paired, metric, judging.contributions_to(metric)) if paired else None,
+        metric,
+        state.look.confidence if state else None,
+    )
+    if paired:
+        effect |= _means(paired, effect["gain"], metric, judging)
+    return effect | _at_look(effect, state, judging) if state else effect
 
 
-def finite_or_none(value: float) -> float | None:
-    """Return a number, or None if it is infinite or NaN."""
-    return value if math.isfinite(value) else None
+def _means(paired: list[tuple[Row, Row]], gain: float, metric: Metric, judging: Judging) -> Row:
+    """Return the means of both methods and of the teacher, and of the primary metric two ratios."""
+    of_teacher = judging.task.of_teacher
+    values = np.array([[row[metric.name] for row in pair] for pair in paired], dtype=np.float64)
+    distilled, plain = (float(mean) for mean in values.mean(axis=0))
+    teacher = _mean_of((after for after, _ in paired), of_teacher)
+    if teacher is None:
+        teacher = _mean_of((before for _, before in paired), of_teacher)
+    means: Row = {"plain_mean": plain, "distilled_mean": distilled, of_teacher: teacher}
+    if metric.name == judging.task.primary:
+        if teacher is not None and teacher - plain > judging.margin:
+            means["gap_closed"] = gain / (teacher - plain)
+        if plain < 1.0:
+            means["error_ratio"] = (1.0 - distilled) / (1.0 - plain)
+    return means
+
+
+def _at_look(effect: Row, state: ContrastState, judging: Judging) -> Row:
+    """Return the columns of an effect row that sequential stopping changes."""
+    look = state.look
+    changed: Row = {"confidence": look.confidence, "look": look.number if state.complete else None}
+    if effect["p_value"] is not None:
+        changed["p_value"] = look.p_value(effect["p_value"])
+    if effect["p_verdict"] is not None:
+        # On the scale of the study: the look decides where its own level is reached.
+        scale = (1.0 - judging.confidence) / (1.0 - look.confidence)
+        changed["p_verdict"] = min(effect["p_verdict"] * scale, 1.0)
+    if not state.complete:
+        changed |= {"verdict": "undecided", "p_verdict": 1.0}
+        changed["undecided_because"] = why_undecided(effect["n_pairs"], analyzed=False)
+    return changed
 
 
 def _mean_of(rows: Iterable[Row], column: str) -> float | None:

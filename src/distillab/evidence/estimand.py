@@ -11,7 +11,7 @@ from distillab.printable import counted
 
 
 def estimand(study: Comparisons) -> str:
-    """Return the sentence on the first screen that says what the intervals of the main comparisons cover.
+    """Return the sentence on the first screen that states what the intervals of the main comparisons cover.
 
     It is empty without pairs, and for tables of older versions, which do not state the teachers.
 

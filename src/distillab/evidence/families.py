@@ -91,5 +91,17 @@ def adjust(tests: Iterable[FamilyTest], alpha: float, declared: Declared | None 
                 row["undecided_because"] = NOT_TOGETHER
 
 
+def family_verdict(row: Row) -> Any:
+    """Return the verdict of a row that holds together with its family.
+
+    Tables of older versions have only the verdict of the row alone.
+
+    Example:
+        >>> family_verdict({"verdict": "helps", "verdict_family": "undecided"})
+        'undecided'
+    """
+    return row.get("verdict_family") or row["verdict"]
+
+
 def _holm(p_values: dict[TestKey, float]) -> dict[TestKey, float]:
     return dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,7 @@ class PairedDifferences:
         floor = 0.0 if self.step is None else grid_floor(len(self.values), self.step, confidence)
 
         def ends(variance: Variance | None) -> tuple[float, float]:
-            low, high = guarded_interval(self.values, confidence=confidence, floor=floor, variance=variance)
+            low, high = self._sample.interval(confidence, floor, variance)
             return float(low), float(high)
 
         low, high = ends(self.over_seeds)
@@ -177,6 +177,11 @@ class PairedDifferences:
             return low, high
         wider = ends(self.over_seeds + self.over_examples)
         return min(low, wider[0]), max(high, wider[1])
+
+    @cached_property
+    def _sample(self) -> _Sample:
+        """What intervals at all levels of confidence have in common."""
+        return _Sample.of(self.values)
 
 
 def guarded_interval(
@@ -212,26 +217,55 @@ def guarded_interval(
         >>> round(float(low), 4), round(float(high), 4)
         (-0.0048, 0.0448)
     """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence must be in (0, 1), not {confidence}")
-    values = np.asarray(differences, dtype=np.float64)
-    n, mean = values.shape[-1], values.mean(axis=-1)
-    if n < 2:
-        return np.full_like(mean, -np.inf), np.full_like(mean, np.inf)
-    flat = np.ptp(values, axis=-1) < NO_DIFFERENCE
-    tail = 0.5 + confidence / 2.0
-    spread = np.where(flat, 0.0, values.std(axis=-1, ddof=1))
-    if variance is None:
-        half = stdtrit(n - 1, tail) * spread / np.sqrt(n)
-    else:
-        half = variance.t(tail) * np.sqrt(variance.value)
-    half = np.maximum(half, floor)
-    half = np.where(flat & (half <= 0.0), np.inf, half)
-    centered = values - mean[..., None]
-    m2, m3 = (centered**2).mean(axis=-1), (centered**3).mean(axis=-1)
-    skewness = np.where(flat, 0.0, m3 / np.where(flat, 1.0, m2) ** 1.5)
-    guard = skewness * spread * (1.0 + 2.0 * ndtri(tail) ** 2) / (6.0 * n)
-    return mean - half + np.minimum(guard, 0.0), mean + half + np.maximum(guard, 0.0)
+    return _Sample.of(differences).interval(confidence, floor, variance)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What the interval of :func:`guarded_interval` depends on, besides its confidence.
+
+    Attributes:
+        n: Number of differences.
+        mean: Their mean, float64 ``[...]``, as the others.
+        spread: Their standard deviation; 0 if they are equal.
+        skewness: Their sample skewness; 0 if they are equal.
+        equal: Whether they are equal.
+    """
+
+    n: int
+    mean: FloatArray
+    spread: FloatArray
+    skewness: FloatArray
+    equal: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, differences: npt.ArrayLike) -> _Sample:
+        """Return the sample of differences, float ``[..., n]``."""
+        values = np.asarray(differences, dtype=np.float64)
+        n, mean = values.shape[-1], np.asarray(values.mean(axis=-1))
+        equal = np.asarray(np.ptp(values, axis=-1) < NO_DIFFERENCE)
+        centered = values - mean[..., None]
+        m2, m3 = (centered**2).mean(axis=-1), (centered**3).mean(axis=-1)
+        spread = np.where(equal, 0.0, np.sqrt(m2 * n / max(n - 1, 1)))
+        return cls(n, mean, spread, np.where(equal, 0.0, m3 / np.where(equal, 1.0, m2) ** 1.5), equal)
+
+    def interval(
+        self, confidence: float, floor: float, variance: Variance | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the ends of the interval; the arguments and errors are those of :func:`guarded_interval`."""
+        if not 0.0 < confidence < 1.0:
+            raise ValueError(f"confidence must be in (0, 1), not {confidence}")
+        if self.n < 2:
+            return np.full_like(self.mean, -np.inf), np.full_like(self.mean, np.inf)
+        tail = 0.5 + confidence / 2.0
+        if variance is None:
+            half = stdtrit(self.n - 1, tail) * self.spread / np.sqrt(self.n)
+        else:
+            half = variance.t(tail) * np.sqrt(variance.value)
+        half = np.maximum(half, floor)
+        half = np.where(self.equal & (half <= 0.0), np.inf, half)
+        guard = self.skewness * self.spread * (1.0 + 2.0 * ndtri(tail) ** 2) / (6.0 * self.n)
+        return self.mean - half + np.minimum(guard, 0.0), self.mean + half + np.maximum(guard, 0.0)
 
 
 def grid_floor(n: int, resolution: float, confidence: float = 0.95) -> float:

@@ -124,6 +124,26 @@ def qualified(headline: str, rows: Sequence[Row]) -> str:
     return f"{headline.removesuffix('.')}; {early} of {len(rows)} comparisons {verb} of early training."
 
 
+def long_enough(rows: Sequence[Row], metric: Metric) -> str:
+    """Return that training is long enough, if that was found of all comparisons; else an empty text.
+
+    Args:
+        rows: The main comparisons of a study.
+        metric: The primary metric.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> print(long_enough([{"converged": True}] * 4, Classification.metrics["accuracy"]))
+        Training is long enough in all 4 comparisons: twice the steps change accuracy on val by less ...
+    """
+    if not rows or any(row.get("converged") is not True for row in rows):
+        return ""
+    where = {1: "", 2: " in both comparisons"}.get(len(rows), f" in all {len(rows)} comparisons")
+    return (
+        f"Training is long enough{where}: twice the steps change {metric.label} on val by less than a point."
+    )
+
+
 def length_caveats(rows: Sequence[Row], place: Callable[[Row], str], metric: Metric) -> list[str]:
     """Return where training was too short, and where that cannot be judged.
 

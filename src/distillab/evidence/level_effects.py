@@ -5,25 +5,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from distillab.evidence.contrast import Contributions, RunPair, combination_of, shared_examples
-from distillab.evidence.effects import (
-    contrasts,
-    finite_or_none,
-    measured_metrics,
-    require_baselines,
-    test_key,
-)
-from distillab.evidence.families import FamilyTest, adjust, verdict_level
+from distillab.evidence.effects import contrasts, test_key
+from distillab.evidence.families import FamilyTest, adjust
+from distillab.evidence.judging import Judging
 from distillab.evidence.pairs import FACTOR, Row, Runs, by_cell, cell_columns, factor_columns, pairs
 from distillab.evidence.sequential import Look
-from distillab.evidence.verdicts import Verdict, judge, why_undecided
+from distillab.evidence.verdicts import Verdict
 from distillab.factors.factor import Level, level_text
-from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.tasks import Metric, Task
 
 LevelVerdict = Literal["larger", "smaller", "equivalent", "undecided"]
@@ -115,56 +109,39 @@ def compute_level_effects(
         >>> row["factor"], row["level"], row["reference"], round(row["difference"], 3), row["n_pairs"]
         ('label_noise', '0.4', '0', 0.08, 5)
     """
-    table, tests = level_rows(
-        rows,
-        task,
-        baselines=baselines,
-        margin=margin,
-        confidence=confidence,
-        looks=looks,
-        contributions=contributions,
-        references=references or {},
-    )
+    judging = Judging(task, baselines, margin, confidence, looks, contributions)
+    table, tests = level_rows(rows, judging, references or {})
     adjust(tests, 1.0 - confidence)
     return table
 
 
 def level_rows(
-    rows: Sequence[Row],
-    task: Task,
-    *,
-    baselines: Sequence[str],
-    margin: float,
-    confidence: float,
-    looks: Sequence[Look],
-    contributions: Contributions | None,
-    references: Mapping[str, Level],
+    rows: Sequence[Row], judging: Judging, references: Mapping[str, Level]
 ) -> tuple[list[Row], list[FamilyTest]]:
     """Return the rows before what depends on their family, and those of them that are tests.
 
-    The arguments and errors are those of :func:`compute_level_effects`.
+    The errors are those of :func:`compute_level_effects`.
     """
-    require_baselines(baselines, rows)
-    until = looks[0].seeds if looks else math.inf
+    judging.require_baselines(rows)
+    until = judging.looks[0].seeds if judging.looks else math.inf
     usable = [row for row in rows if row["seed"] < until]
-    metrics = measured_metrics(rows, task)
+    metrics = judging.metrics(rows)
     table: list[Row] = []
     tests: list[FamilyTest] = []
     for factor, names, by_level in _settings(usable):
         methods = dict.fromkeys(method for runs in by_level.values() for method in runs)
         for compared in _comparisons(list(by_level), references.get(factor.removeprefix(FACTOR))):
-            for method, baseline in contrasts(methods, baselines):
+            for method, baseline in contrasts(methods, judging.baselines):
                 for metric in metrics:
                     found = [
                         _pairs(by_level[level], method, baseline, metric.name) for level in compared.levels
                     ]
                     together = sorted(set.intersection(*(set(each) for each in found)))
                     paired = [tuple(each[seed] for each in found) for seed in together]
-                    of_examples = contributions if metric.name == task.primary else None
                     row = names | {factor: compared.own, "factor": factor.removeprefix(FACTOR)}
                     row |= {"level": compared.text, "reference": level_text(compared.reference)}
                     row |= {"method": method, "baseline": baseline, "metric": metric.name}
-                    row |= _judged(paired, compared, metric, margin, confidence, of_examples)
+                    row |= _computed(paired, compared, metric, judging)
                     table.append(row)
                     if paired:
                         flat = [pair for of_seed in paired for pair in of_seed]
@@ -230,30 +207,16 @@ def _pairs(runs: Runs, method: str, baseline: str, column: str) -> dict[int, Run
     return {int(after["seed"]): (after, before) for after, before in found}
 
 
-def _judged(
-    paired: Sequence[tuple[RunPair, ...]],
-    compared: _Compared,
-    metric: Metric,
-    study_margin: float,
-    confidence: float,
-    contributions: Contributions | None,
+def _computed(
+    paired: Sequence[tuple[RunPair, ...]], compared: _Compared, metric: Metric, judging: Judging
 ) -> Row:
     """Return the computed columns of a row."""
     row: Row = dict.fromkeys(LEVEL_COLUMNS)
     if not paired:
-        row |= {"n_pairs": 0, "verdict": "undecided", "verdict_family": "undecided"}
-        return row | {"undecided_because": why_undecided(0)}
-    differences = combination_of(paired, compared.weights, metric, contributions)
-    found = differences.gain(confidence)
-    margin = metric.margin_for(study_margin)
-    row |= {name: finite_or_none(value) for name, value in asdict(found).items()}
-    row["difference"] = found.gain
-    row["verdict"] = LEVEL_VERDICTS[judge(found, margin, metric.higher_is_better)]
-    if row["verdict"] == "undecided":
-        row["undecided_because"] = why_undecided(found.n_pairs)
-    enough = found.n_pairs >= LEAST_PAIRS
-    row["p_verdict"] = verdict_level(differences.interval, margin) if enough else 1.0
-    row["n_teachers"] = differences.n_teachers
+        return row | judging.columns(None, metric)
+    contributions = judging.contributions_to(metric)
+    row |= judging.columns(combination_of(paired, compared.weights, metric, contributions), metric)
+    row["difference"], row["verdict"] = row["gain"], LEVEL_VERDICTS[row["verdict"]]
     here, there = _ends(paired, compared)
     row["gain"], row["gain_reference"] = _mean_gain(here, metric.name), _mean_gain(there, metric.name)
     if contributions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distillab.evidence.comparisons import Comparisons, grouped
-from distillab.evidence.families import EXPLORATORY
+from distillab.evidence.families import EXPLORATORY, family_verdict
 from distillab.evidence.level_effects import TREND
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.wording import amount, describe_level, factor_name
@@ -68,7 +68,7 @@ def describe_difference(row: Row, study: Comparisons) -> str:
     )
     interval = f"[{low}, {high}], {counted(row['n_pairs'], 'pair')}"
     size = amount(abs(row["difference"]), metric, sign=False)
-    verdict = row.get("verdict_family") or row["verdict"]
+    verdict = family_verdict(row)
     if verdict in ("larger", "smaller"):
         return f"The {gain} at {here} is {size} {metric.unit} {verdict} than at {there} {interval}."
     signed = f"{amount(row['difference'], metric)} {metric.unit} {interval}"

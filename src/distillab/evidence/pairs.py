@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from distillab.study.ledger import JobState
@@ -17,6 +17,18 @@ Runs = dict[str, SeedRows]  # method -> seed -> row
 
 FACTOR = "factor."
 PLACE_COLUMNS = ("dataset", "provenance", "teacher", "student")
+
+
+def level_columns(levels: Mapping[str, float | str]) -> Row:
+    """Return the ``factor.<name>`` columns of a row, from its level by factor.
+
+    Example:
+        >>> level_columns({"size": 25, "granularity": "fine"})
+        {'factor.size': 25.0, 'factor.granularity': 'fine'}
+    """
+    return {
+        f"{FACTOR}{name}": level if isinstance(level, str) else float(level) for name, level in levels.items()
+    }
 
 
 def factor_columns(rows: Iterable[Row]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.evidence.comparisons import CONTROLS
-from distillab.evidence.draws import FloatArray, variance_over_seeds
+from distillab.evidence.draws import FloatArray, MeanSquares, variance_over_seeds
 from distillab.evidence.pairs import Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.power import detectable_effect
 from distillab.evidence.schema import read_rows
@@ -69,7 +69,7 @@ class Spread:
             if len(gains) >= LEAST_PAIRS:
                 variances.append(float(gains.var(ddof=1)))
                 if 1 < len(set(teachers)) < len(gains):
-                    shares.append(_teacher_share(gains, teachers))
+                    shares.append(MeanSquares.of(gains, teachers).share_of_teachers)
         if not variances:
             raise ValueError(f"no comparison has {LEAST_PAIRS} finished pairs")
         return cls(
@@ -116,7 +116,7 @@ class PlannedPower:
 
     Example:
         >>> PlannedPower(10, 0.005, POWER, 0.015, None, Spread(), {}).sentences[0]
-        'With 10 seeds and a margin of 0.5 points, a true gain of 1.5 points is found in 80 % of studies, ...
+        'With 10 seeds and a margin of 0.5 points, a true gain of 1.5 points is found by one comparison ...
     """
 
     seeds: int
@@ -143,8 +143,9 @@ class PlannedPower:
         source = f"measured in {comparisons} comparisons" if comparisons else "an assumption"
         return (
             f"With {self.seeds} seeds and a margin of {_points(self.margin)} points, a true gain of "
-            f"{_points(self.gain)} points is found in {100 * self.power:.0f} % of studies{early}, if gains "
-            f"of pairs have a standard deviation of {_points(self.spread.sd)} ({source}).",
+            f"{_points(self.gain)} points is found by one comparison alone in {100 * self.power:.0f} % of "
+            f"studies{early}, if gains of pairs have a standard deviation of {_points(self.spread.sd)} "
+            f"({source}). Verdicts that hold together with those on other comparisons need a larger gain.",
         )
 
 
@@ -223,20 +224,6 @@ def _comparisons(
                 paired = pairs(distilled, cell[PLAIN], task.primary)
                 gains = [float(a[task.primary]) - float(b[task.primary]) for a, b in paired]
                 yield np.array(gains), teachers_of(paired) or []
-
-
-def _teacher_share(gains: FloatArray, teachers: Sequence[str]) -> float:
-    """Return the part of the variance that lies between teachers, by one-way analysis of variance."""
-    of = np.unique([str(each) for each in teachers], return_inverse=True)[1]
-    sizes = np.bincount(of).astype(np.float64)
-    means = np.bincount(of, gains) / sizes
-    n, groups = len(gains), len(sizes)
-    between = float((sizes * (means - gains.mean()) ** 2).sum() / (groups - 1))
-    within = float(((gains - means[of]) ** 2).sum() / (n - groups))
-    typical = (n - (sizes**2).sum() / n) / (groups - 1)
-    of_teachers = max(0.0, (between - within) / typical)
-    total = of_teachers + within
-    return of_teachers / total if total > 0 else 0.0
 
 
 def _points(value: float) -> str:

@@ -15,7 +15,7 @@ from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.lengths import add_convergence
-from distillab.evidence.pairs import Row
+from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.schema import (
     effects_schema,
     level_effects_schema,
@@ -209,10 +209,7 @@ class Measurements:
             "run_id": cell.run or "",
             "study": self.folder.spec.study,
             "dataset": self.folder.dataset.name,
-            **{
-                f"factor.{name}": level if isinstance(level, str) else float(level)
-                for name, level in cell.levels.items()
-            },
+            **level_columns(cell.levels),
             "provenance": cell.provenance,
             "teacher": cell.teacher,
             "student": cell.student,

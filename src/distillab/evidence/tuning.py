@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-from distillab.evidence.pairs import Row
+from distillab.evidence.pairs import Row, level_columns
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.running.tuning import trial_scores
@@ -40,10 +41,7 @@ def tuning_rows(folder: StudyFolder) -> list[Row]:
                 {
                     "study": folder.spec.study,
                     "dataset": folder.dataset.name,
-                    **{
-                        f"factor.{name}": level if isinstance(level, str) else float(level)
-                        for name, level in trial.levels.items()
-                    },
+                    **level_columns(trial.levels),
                     "provenance": trial.provenance,
                     "teacher": trial.teacher,
                     "student": trial.student,
@@ -94,5 +92,15 @@ def headline_rows(rows: list[Row]) -> list[Row]:
         >>> headline_rows([{"setting": "default", "gain": 0.1}, {"setting": "tuned", "gain": 0.0}])
         [{'setting': 'tuned', 'gain': 0.0}]
     """
-    tuned = [row for row in rows if row.get("setting") == TUNED]
-    return tuned or rows
+    return [row for row in rows if row.get("setting") == TUNED] or rows
+
+
+def headline_cells(cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Return the cells that conclusions rest on: those at tuned settings, if any, else all.
+
+    Example:
+        >>> default = Cell({}, "full", "resnet20", "resnet8", "kd", 0, 100, setting="default")
+        >>> headline_cells([default]) == [default]
+        True
+    """
+    return [cell for cell in cells if cell.setting == TUNED] or cells

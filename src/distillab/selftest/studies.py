@@ -120,7 +120,7 @@ def _covers(lab: Lab, pairs: int, teachers: str, test_size: int, rng: np.random.
     of = np.arange(pairs) % number
     distilled, plain = lab.distilled[drawn[of], seeds][:, images], lab.plain[seeds][:, images]
     effect = _effect(distilled, plain, [f"teacher {teacher}" for teacher in of])
-    truth = float(lab.gains[drawn[0]].mean() if number == 1 else lab.gains.mean())
+    truth = float(lab.true_gains[drawn[0]] if number == 1 else lab.true_gains.mean())
     return bool(effect["ci_low"] <= truth <= effect["ci_high"])
 
 

@@ -154,17 +154,6 @@ class ConditionRecord:
         )
 
 
-def headline_cells(cells: Iterable[Cell]) -> list[Cell]:
-    """Return the cells that conclusions rest on: those at tuned settings, if any, else all.
-
-    Example:
-        >>> headline_cells([])
-        []
-    """
-    every = list(cells)
-    return [cell for cell in every if cell.setting == "tuned"] or every
-
-
 def runs_of_first(cells: Iterable[Cell], seeds: float) -> set[str]:
     """Return the student runs of cells that have one of the first seeds, probes included."""
     return {run for cell in cells if cell.seed < seeds for run in (cell.run, cell.doubled) if run}

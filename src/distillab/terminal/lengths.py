@@ -44,18 +44,17 @@ def confounded_in_plan(seen: PlanSummary) -> list[str]:
 
 
 def lengths_of_results(finished: Finished) -> list[str]:
-    """Return how many comparisons on the primary metric are of early training, and what epochs vary with."""
-    from distillab.evidence.lengths import confounded_with_epochs, of_early_training
+    """Return whether training is long enough, as far as that is known, and what epochs vary with."""
+    from distillab.evidence.lengths import confounded_with_epochs
 
-    tables = finished.tables.headline
-    if not tables.effects:
-        return []
-    rows = [row for row in tables.effects if row["metric"] == finished.primary]
-    sentences = []
-    if early := len(of_early_training(rows)):
-        verb = "is" if early == 1 else "are"
+    answer, sentences = finished.answer, list[str]()
+    if answer.early:
+        verb = "is" if answer.early == 1 else "are"
+        comparisons = counted(answer.decided + answer.undecided, "comparison")
         sentences.append(
-            f"early training: {early} of {counted(len(rows), 'comparison')} {verb} between students that "
-            "twice the steps change by a point or more on val"
+            f"early training: {answer.early} of {comparisons} {verb} between students that twice the steps "
+            "change by a point or more on val"
         )
-    return [*sentences, *confounded_with_epochs(tables.results)]
+    elif answer.long_enough:
+        sentences.append(answer.long_enough)
+    return [*sentences, *confounded_with_epochs(finished.tables.headline.results)]

@@ -23,11 +23,11 @@ def print_selftest(found: SelfTest) -> None:
 
     Example:
         >>> from distillab.selftest import LabSize, Line, SelfTest
-        >>> line = Line("coverage", 5, "one", studies=1000, share=0.952, least=0.93)
+        >>> line = Line("coverage", 5, "one", studies=4000, share=0.952, least=0.93)
         >>> print_selftest(SelfTest((line,), LabSize(), reduced=False))
         check     pairs  teachers         share  required...
-        coverage      5       one  95.2 % ± 0.7  at least 93 %  pass...
-        166 networks, 1,000 studies per line, 0:00:00
+        coverage      5       one  95.2 % ± 0.3  at least 93 %  pass...
+        166 networks, 4,000 studies per line, 0:00:00
         all 1 lines pass
     """
     table = Table(box=None, padding=(0, 2, 0, 0))

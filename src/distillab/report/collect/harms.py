@@ -12,13 +12,13 @@ from distillab.evidence.draws import FloatArray
 from distillab.evidence.harms import ClassHarm, Direction, class_harms
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.results import Measurements, looks_of
+from distillab.evidence.tuning import headline_cells
 from distillab.evidence.verdicts import Verdict
 from distillab.evidence.wording import Phrases
 from distillab.factors import Level
 from distillab.report.collect.rows import place_of
 from distillab.report.contents.gains import ClassGain, ClassPanel
 from distillab.report.contents.place import Place
-from distillab.study.design import headline_cells
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.controls import control_labels
 

@@ -1,4 +1,4 @@
-"""The question of a study, read from its folder: data, roles, factors, methods and recipe."""
+"""The question of a study, from its folder: data, roles, factors, methods and recipe."""
 
 from __future__ import annotations
 

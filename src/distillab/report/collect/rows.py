@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from distillab.evidence.families import family_verdict
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
@@ -42,7 +43,7 @@ def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect,
             baseline=row["baseline"],
             metric=row["metric"],
             n_pairs=int(row["n_pairs"]),
-            verdict=row.get("verdict_family") or row["verdict"],
+            verdict=family_verdict(row),
             verdict_alone=row["verdict"],
             look=row.get("look"),
             undecided_because=row.get("undecided_because") or "",

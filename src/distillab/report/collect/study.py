@@ -199,10 +199,9 @@ def _statistics(folder: StudyFolder, tables: Tables) -> Statistics:
     return Statistics(
         estimand=f"the paired gain: {metric.label} of the distilled student minus that of the plain "
         f"student with the same initial weights, examples, order and views, {_length_of_pairs(spec)}",
-        interval="Student's t interval of the paired differences over seeds, widened for skewness and for "
-        "the step of the test set (its coverage is measured in docs/statistics.md)"
-        + levels
-        * bool(spec.looks),
+        interval="Student's t interval of the mean paired difference over draws of seeds, of teachers where "
+        "pairs have several, and of test examples for the primary metric, widened for skewness and for the "
+        "step of the test set (its coverage is measured in docs/statistics.md)" + levels * bool(spec.looks),
         test="exact sign-flip test of the paired differences, two-sided",
         margin=metric.margin_for(spec.evidence.margin),
         confidence=spec.evidence.confidence,

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
+from distillab.evidence.families import family_verdict
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables
 from distillab.evidence.tuning import tuning_rows
@@ -107,8 +108,7 @@ def _gains(folder: StudyFolder, effects: Sequence[Row], phrases: Phrases) -> tup
     found: dict[tuple[Place, str], dict[str, tuple[float | None, float | None, float | None, str]]] = {}
     for row in effects:
         if row["metric"] == primary and row["baseline"] == baseline:
-            verdict = row.get("verdict_family") or row["verdict"]
-            values = row["gain"], row["ci_low"], row["ci_high"], verdict
+            values = row["gain"], row["ci_low"], row["ci_high"], family_verdict(row)
             found.setdefault((place_of(row, phrases), row["method"]), {})[row["setting"]] = values
     return tuple(
         TunedGain(place, method, each.get(DEFAULT, NONE), each.get(TUNED, NONE))
