@@ -128,7 +128,7 @@ def test_first_screen_has_one_sentence_per_method() -> None:
     found = answer(concluded())
     assert [sentence.split(" at ")[0] for sentence in found.differences] == [
         "The gain of kd",
-        "Whether the gain of dkd differs between label noise 0.4 and 0 is undecided: "
+        "It is undecided whether the gain of dkd differs between label noise 0 and 0.4: "
         + found.differences[1].split(": ")[1],
     ]
 
