@@ -222,6 +222,71 @@ def profile_command(
         print_profile(found, out)
 
 
+@app.command(name="advise")
+def advise_command(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")],
+    student: Annotated[
+        str | None, typer.Option(metavar="S", help="The student's model; default: resnet8.")
+    ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T",
+            help="A model to train (with --weights: as it is), or a study's DIR; default: resnet20.",
+        ),
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(metavar="FILE", help="The teacher's weights.")] = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 15m, 1h30m; 0 trains nothing.")] = "15m",
+    margin: Annotated[
+        float, typer.Option(help="A gain of at most this fraction makes no practical difference.")
+    ] = 0.005,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where runs and page are kept.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another evidence base than that of the package.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")
+    ] = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Recommend whether to distil on this data: an answer with an interval, or none, within a budget."""
+    from distillab.advise.budget import parse_budget
+    from distillab.forkserver import prepare_workers
+
+    seconds = parse_budget(budget)
+    if seconds:
+        prepare_workers()
+    from distillab import api
+    from distillab.terminal import advice_progress, print_advice
+
+    with advice_progress(seconds) as on_progress:
+        found = api.advise(
+            data,
+            student=student,
+            teacher=teacher,
+            weights=weights,
+            budget=seconds,
+            margin=margin,
+            out=out,
+            base=base,
+            keys=_keys(settings or []),
+            workers=workers,
+            device=device,
+            on_progress=on_progress,
+        )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_advice(found)
+
+
 def _keys(settings: list[str]) -> JsonObject:
     """Return the keys of a source as a study file would hold them. Raises RequestError."""
     import yaml

@@ -93,7 +93,9 @@ class Adviser:
             mark.write_text(identity)
         except OSError as error:
             raise RequestError(
-                f"cannot write there ({error.strerror})", where=f"--out {folder}", allowed="a folder you can write"
+                f"cannot write there ({error.strerror})",
+                where=f"--out {folder}",
+                allowed="a folder you can write",
             ) from error
         return folder
 

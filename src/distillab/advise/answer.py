@@ -237,4 +237,14 @@ def interval_text(low: float, high: float) -> str:
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"the {100 * CONFIDENCE:.0f} % interval is unbounded"
-    return f"{100 * CONFIDENCE:.0f} % interval {points(low)} to {points(high)}"
+    return f"{100 * CONFIDENCE:.0f} % interval {ends_text(low, high)}"
+
+
+def ends_text(low: float, high: float) -> str:
+    """Return the ends of an interval in points.
+
+    Example:
+        >>> ends_text(0.009, 0.033), ends_text(-math.inf, math.inf)
+        ('+0.9 to +3.3', 'unbounded')
+    """
+    return f"{points(low)} to {points(high)}" if math.isfinite(high - low) else "unbounded"

@@ -206,7 +206,8 @@ class Case:
         return replace(self, notes=(*self.notes, note))
 
     def _notes_of_data(self, dataset: Dataset) -> tuple[str, ...]:
-        notes = [*dataset.report.notes]
+        notes = [self.request.note] if self.request.note else []
+        notes += dataset.report.notes
         judged = self.pilot.judged
         if judged < FEW_JUDGED:
             notes.append(f"Students are judged on {judged} examples only, so that intervals are wide.")

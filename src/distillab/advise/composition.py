@@ -134,7 +134,9 @@ def _next_step(found: Findings, decision: Decision, folder: Path) -> NextStep:
         return NextStep(text, command if request.data_text else "")
     study = _confirming_study(found, decision, folder)
     where = f"{shlex.quote(str(study))} --out {shlex.quote(str(folder / 'confirm'))}"
-    text = f"Confirm it on the test set, which was not used here, with {CONFIRMING_SEEDS} pairs of full length."
+    text = (
+        f"Confirm it on the test set, which was not used here, with {CONFIRMING_SEEDS} pairs of full length."
+    )
     return NextStep(text, f"distillab run {where}" if request.data_text else "")
 
 

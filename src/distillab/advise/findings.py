@@ -20,7 +20,9 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 LEAST_JUDGING_PAIRS = 3  # below which a pilot gives no verdict
 PRIOR_PAIRS = 4  # that the prior of harm weighs as much as
-CLEAR = 1.5  # times as wide as usual, an interval of the prior must be decided to end the advice before a race
+CLEAR = (
+    1.5  # times as wide as usual, an interval of the prior must be decided to end the advice before a race
+)
 
 
 @dataclass(frozen=True, eq=False)

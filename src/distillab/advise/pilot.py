@@ -207,7 +207,7 @@ def _teacher_seconds(facts: Row, runs: Mapping[str, Mapping[int, Row]], seconds:
     teachers = {row["teacher_run"] for rows in runs.values() for row in rows.values() if row["teacher_run"]}
     ratio = (facts["teacher_params"] or 1) / (facts["student_params"] or 1)
     steps = (facts["teacher_steps"] or facts["steps"] or 1) / (facts["steps"] or 1)
-    return seconds * steps * ratio**0.5 * len(teachers)
+    return float(seconds * steps * ratio**0.5 * len(teachers))
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,9 +68,7 @@ class Adviser:
             judged: The context.
             rung: The last rung of the pilot; None for the prior alone.
         """
-        priors = {
-            name: self.prior.methods[name].held_out(place) for name, place in judged.place.items()
-        }
+        priors = {name: self.prior.methods[name].held_out(place) for name, place in judged.place.items()}
         ranked = sorted(priors, key=lambda name: -priors[name].mean)
         found: dict[str, Posterior] = {}
         usual = [name for name in ("kd",) if name in priors]
@@ -182,8 +180,8 @@ def static_ranking(judged: Judged, methods: Mapping[str, StudiedMethod], margin:
         return always("ce", judged)
     best = max(means, key=lambda name: means[name])
     region = region_of(means[best], margin)
-    verdict = "distil" if region == "helps" else "plain"
-    return Decision(verdict, region, best, means[best], -math.inf, math.inf)
+    distil = region == "helps"
+    return Decision("distil" if distil else "plain", region, best, means[best], -math.inf, math.inf)
 
 
 def oracle(judged: Judged, truths: Mapping[tuple[str, str], float], margin: float) -> Decision:

@@ -91,5 +91,3 @@ def combine(prior: Estimate | None, pilot: Estimate | None) -> Posterior | None:
     if weight:
         parts = parts + Variance(weight**2 * b, pilot.variance.freedom)
     return Posterior(Estimate(mean, parts), weight, prior, pilot)
-
-

@@ -54,11 +54,11 @@ class StudiedMethod:
     features: FeatureTable
 
     @cached_property
-    def calibrating(self) -> FloatArray:
+    def calibrating(self) -> tuple[int, ...]:
         """Positions of the contexts that errors are measured on: those of real data, if base sets suffice."""
-        real = np.flatnonzero(self.is_real)
+        real = [int(place) for place in np.flatnonzero(self.is_real)]
         enough = len({self.base_sets[place] for place in real}) >= LEAST_BASE_SETS
-        return real if enough else np.arange(len(self.gains))
+        return tuple(real) if enough else tuple(range(len(self.gains)))
 
     def variance(self, without: str = "") -> Variance:
         """Return the variance of the error of a prediction for another base set.
@@ -103,6 +103,7 @@ class Prior:
         facts: The facts of every usable context, by context.
         support: The studied region.
         support_contexts: The contexts in the order of the support.
+        support_features: Their features.
         base_sets: The base sets of the calibration, in alphabetical order.
     """
 
@@ -116,9 +117,7 @@ class Prior:
     @classmethod
     def of(cls, base: EvidenceBase) -> Prior | None:
         """Fit the prior of a base; None if it has too few base sets for an interval."""
-        facts = {
-            row["context"]: row for row in base.contexts.to_pylist() if row["excluded_because"] is None
-        }
+        facts = {row["context"]: row for row in base.contexts.to_pylist() if row["excluded_because"] is None}
         methods = {}
         for name in base.methods:
             if name == PLAIN or name in CONTROLS:
@@ -183,7 +182,7 @@ def _harm_model(
 ) -> Fitted | None:
     risks = harm_of_contexts(base, method)
     known = np.array([risks.get(context, math.nan) for context in contexts])
-    places = np.flatnonzero(np.isfinite(known))
+    places = [int(place) for place in np.flatnonzero(np.isfinite(known))]
     chosen = [groups[place] for place in places]
     if len(places) < LEAST_CONTEXTS or len(set(chosen)) < LEAST_BASE_SETS:
         return None

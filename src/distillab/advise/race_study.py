@@ -23,12 +23,14 @@ from distillab.evidence.draws import Variance
 from distillab.evidence.gains import PairedDifferences
 from distillab.evidence.pairs import Row, finite_value, pairs
 from distillab.evidence.results import Measurements
+from distillab.models.object_files import copy_objects, texts_in
 from distillab.study.folder import StudyFolder
 from distillab.study.running import reuse_artifacts, run_jobs
 from distillab.study.running.tuning import choose_settings
 from distillab.study.running.worker import work
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec, parse_study
+from distillab.study.store import raising_disk_full
 from distillab.study.trial import TUNED
 from distillab.training.numerics.device import pick_device
 
@@ -146,6 +148,8 @@ def run_rung(
     path = setting.folder / spec.identity[:12]
     device = pick_device(setting.device)
     earlier = [StudyFolder(each) for each in _studies(setting.folder) if each != path]
+    with raising_disk_full(setting.folder):
+        copy_objects(texts_in(setting.keys), path / "objects")
     folder = StudyFolder.begin(path, spec, device, dataset=setting.dataset)
     reuse_artifacts(folder, earlier)
     complete = True
@@ -159,9 +163,7 @@ def run_rung(
     return read_rung(folder, rung, complete=complete)
 
 
-def _run(
-    setting: RaceSetting, folder: StudyFolder, deadline: float, on_share: OnShare, clock: Clock
-) -> None:
+def _run(setting: RaceSetting, folder: StudyFolder, deadline: float, on_share: OnShare, clock: Clock) -> None:
     """Run the open jobs. Raises OutOfTimeError when the deadline passes before all have ended."""
     if setting.executor == "inline":
         work(folder, setting.device, stop=lambda: clock() >= deadline)
@@ -250,7 +252,9 @@ def _harm(paired: Sequence[tuple[Row, Row]]) -> float | None:
         both = [(finite_value(after, column), finite_value(before, column)) for after, before in paired]
         changes = [after - before for after, before in both if after is not None and before is not None]
         if len(changes) > 1:
-            risks.append(harm_probability(float(np.mean(changes)), float(np.var(changes, ddof=1)) / len(changes)))
+            risks.append(
+                harm_probability(float(np.mean(changes)), float(np.var(changes, ddof=1)) / len(changes))
+            )
     return max(risks, default=None)
 
 

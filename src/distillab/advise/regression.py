@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from distillab.evidence.draws import FloatArray
 
 RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+IntArray = npt.NDArray[np.int64]
 Model = Any  # a scikit-learn estimator, whose package has no types
 
 
@@ -35,9 +37,7 @@ class Fitted:
         return float(_predict(self.model, features[None, :])[0])
 
 
-def fit_gains(
-    values: FloatArray, gains: FloatArray, variances: FloatArray, groups: Sequence[str]
-) -> Fitted:
+def fit_gains(values: FloatArray, gains: FloatArray, variances: FloatArray, groups: Sequence[str]) -> Fitted:
     """Fit the models of a gain, and choose the one with the smallest leave-one-base-out error.
 
     Candidates are the mean, a ridge regression and shallow boosted trees (scikit-learn). Base sets have equal
@@ -94,7 +94,7 @@ def _choose(
     groups: Sequence[str],
     bounded: Callable[[FloatArray], FloatArray] = np.asarray,
 ) -> Fitted:
-    of = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1]
+    of = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1].astype(np.int64)
     if of.max() < 1:
         raise ValueError("at least two base sets are needed, to test a model on one that it has not seen")
     weights = _weights(targets, variances, of)
@@ -113,13 +113,13 @@ def _choose(
     return Fitted(best, _fit(candidates[best](), values, targets, weights), held_out[best], errors)
 
 
-def _weights(targets: FloatArray, variances: FloatArray, of: FloatArray) -> FloatArray:
+def _weights(targets: FloatArray, variances: FloatArray, of: IntArray) -> FloatArray:
     """Return weights that are equal over base sets, and favor exact measurements within them."""
     spread = max(float(np.var(targets)), 1e-9)
     exact = 1.0 / (spread + np.where(np.isfinite(variances), variances, 4 * spread))
     totals = np.bincount(of, exact)[of]
     weights: FloatArray = exact / totals
-    return weights * len(weights) / weights.sum()
+    return np.asarray(weights * len(weights) / weights.sum())
 
 
 def _mean() -> Model:
@@ -142,7 +142,12 @@ def _boosted() -> Model:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(
-        max_depth=2, max_iter=80, learning_rate=0.08, min_samples_leaf=8, l2_regularization=1.0, random_state=0
+        max_depth=2,
+        max_iter=80,
+        learning_rate=0.08,
+        min_samples_leaf=8,
+        l2_regularization=1.0,
+        random_state=0,
     )
 
 

@@ -120,7 +120,9 @@ class Replay:
     skipped: int = 0
 
     @classmethod
-    def of(cls, base: EvidenceBase, *, margin: float = MARGIN, least_pairs: int = LEAST_TRUTH_PAIRS) -> Replay:
+    def of(
+        cls, base: EvidenceBase, *, margin: float = MARGIN, least_pairs: int = LEAST_TRUTH_PAIRS
+    ) -> Replay:
         """Prepare the replay of a base.
 
         Args:
@@ -229,9 +231,7 @@ class Replay:
         bounded = math.isfinite(decision.low) and math.isfinite(decision.high)
         return {
             "abstained": abstained,
-            "right": None
-            if abstained or truth.verdict == "undecided"
-            else decision.region == truth.verdict,
+            "right": None if abstained or truth.verdict == "undecided" else decision.region == truth.verdict,
             "sign": (decision.verdict == "distil") == (truth.verdict == "helps")
             if beyond and not abstained
             else None,

@@ -45,6 +45,7 @@ class AdviceRequest:
         device: Where to compute.
         workers: Number of worker processes.
         executor: ``processes`` or ``inline``.
+        note: How the data were changed for the pilot, one sentence; empty if they were not.
     """
 
     source: Source
@@ -59,6 +60,7 @@ class AdviceRequest:
     device: str = "auto"
     workers: int = 1
     executor: str = "processes"
+    note: str = ""
 
     @property
     def is_trained_here(self) -> bool:
@@ -104,7 +106,9 @@ def teacher_keys(model: str | None, weights: Path | None) -> dict[str, Any]:
     """
     if weights is not None:
         if model is None:
-            raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
+            raise RequestError(
+                "weights of which model?", where="--weights", allowed="--teacher MODEL as well"
+            )
         if not weights.is_file():
             raise RequestError("there is no such file", where=f"--weights {weights}")
         return {"model": model, "weights": str(weights.absolute())}
@@ -126,7 +130,10 @@ def _teacher_of_study(folder: Path) -> dict[str, Any]:
     if not isinstance(job, TeacherJob):
         raise RequestError("no teacher of this study is done", where=where)
     stored = study.store.folder("teacher", job.id)
-    return {"model": study.spec.teacher.last_model, "weights": str((stored / "weights.safetensors").absolute())}
+    return {
+        "model": study.spec.teacher.last_model,
+        "weights": str((stored / "weights.safetensors").absolute()),
+    }
 
 
 def with_pilot_size(source: Source) -> tuple[Source, str]:

@@ -27,12 +27,14 @@ def headline(decision: Decision, metric: str, student: str) -> str:
     """
     if not decision.method:
         reason = decision.reasons[0] if len(decision.reasons) > 1 else ""
-        return reason and f"Undecided: {reason[0].lower()}{reason[1:]}" or (
+        return (reason and f"Undecided: {reason[0].lower()}{reason[1:]}") or (
             "Undecided: there is no estimate of what distillation would gain."
         )
     gain = f"{points(decision.gain)} points of {metric} ({interval_text(decision.low, decision.high)})"
     if decision.verdict == "distil":
-        return f"Distil: {decision.method} is expected to gain {gain} over training {student} on labels alone."
+        return (
+            f"Distil: {decision.method} is expected to gain {gain} over training {student} on labels alone."
+        )
     if decision.verdict == "plain":
         why = {
             "harms": "distillation is expected to cost",
@@ -77,12 +79,16 @@ def _pilot(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
             runs=arm.runs,
         )
     for name, better in found.dropped.items():
-        yield EvidenceItem("pilot", f"{name} was dropped from the race: its paired interval lies below {better}.")
+        yield EvidenceItem(
+            "pilot", f"{name} was dropped from the race: its paired interval lies below {better}."
+        )
     if found.results:
         source = found.case.pilot.judged_on
         whose = "the val split" if source == "val" else "examples held out of train"
-        how = "with learning rates tuned alike for every method, the plain student included, " if found.tuned else (
-            "all at the same settings, which were not tuned, "
+        how = (
+            "with learning rates tuned alike for every method, the plain student included, "
+            if found.tuned
+            else ("all at the same settings, which were not tuned, ")
         )
         yield EvidenceItem(
             "pilot",
@@ -126,7 +132,8 @@ def _lengths(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
         yield EvidenceItem("length", f"The gain at full length by several forms: {each}; their mean is used.")
     if not forms.monotone:
         yield EvidenceItem(
-            "length", "The gain rises and falls with the steps by more than its errors; no form was fitted to it."
+            "length",
+            "The gain rises and falls with the steps by more than its errors; no form was fitted to it.",
         )
 
 
@@ -136,7 +143,9 @@ def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
         return
     counts, prior, distance = found.calibration.counts, found.calibration.replay.prior, found.distance
     if distance is None:
-        yield EvidenceItem("assumption", "The evidence base has no data of this task; the prior was not used.")
+        yield EvidenceItem(
+            "assumption", "The evidence base has no data of this task; the prior was not used."
+        )
         return
     near = prior.nearest(distance)
     names = tuple(str(facts["context"]) for facts in near)

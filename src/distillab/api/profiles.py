@@ -15,7 +15,6 @@ from distillab.modalities.embedding import embeddings
 from distillab.models.objects import write_network
 from distillab.notebook import notebook_progress
 from distillab.sources.memory import HeldData
-from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of, splits_of
 from distillab.sources.source import Source
 from distillab.study.loading import LoadProgress
@@ -62,7 +61,7 @@ def profile(
         distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import check_teacher, load_teacher, profile_source
+    from distillab.profile import check_teacher, load_teacher
 
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
@@ -87,8 +86,8 @@ def profile(
             )
     chosen = dict(keys or {})
     common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
-    source, held = _source(data, chosen, "data", on_load)
-    other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
+    source, held = source_of(data, chosen, "data", on_load)
+    other, other_held = (None, None) if against is None else source_of(against, common, "against", on_load)
     if other is not None:
         other.check_paths()
 
@@ -107,10 +106,24 @@ def profile(
     return found
 
 
-def _source(
+def source_of(
     data: Any, keys: JsonObject, where: str, progress: LoadProgress | None
 ) -> tuple[Source, HeldData | None]:
-    """Return the source that data stand for, and what holds them meanwhile."""
+    """Return the source that data stand for, and what holds them meanwhile.
+
+    Args:
+        data: As for :func:`profile`.
+        keys: Further keys of the source.
+        where: The place of the data, for messages.
+        progress: Called with (stage, done, total).
+
+    Raises:
+        RequestError: The data are of no form that is known.
+
+    Example:
+        >>> source_of("digits", {"resolution": 16}, "data", None)[0].entry()
+        {'source': 'digits', 'resolution': 16}
+    """
     if isinstance(data, str | Path):
         where = str(data)
     elif keys:

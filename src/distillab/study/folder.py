@@ -97,15 +97,15 @@ class StudyFolder:
         if planned:
             spec = folder._completed(spec)
         else:
-            dataset = load_study_data(spec, on_load) if dataset is None else dataset
-            plan = tuned_plan(spec, dataset, device, on_load)
+            read = load_study_data(spec, on_load) if dataset is None else dataset
+            plan = tuned_plan(spec, read, device, on_load)
             if plan.draws:
                 spec = with_replicates(spec, plan.draws.replicates)
         try:
             with raising_disk_full(path):
                 if not planned:
                     path.mkdir(parents=True, exist_ok=True)
-                    folder._write_plan(spec, dataset, plan)
+                    folder._write_plan(spec, read, plan)
                     spec = folder._completed(spec)  # another process may have started another study here
                 folder._write_study(spec)
         except OSError as error:
