@@ -257,15 +257,16 @@ def advise_command(
     as_json: AsJson = False,
 ) -> None:
     """Recommend whether to distil on this data: an answer with an interval, or none, within a budget."""
-    from distillab.advise.budget import parse_budget
+    started = time.monotonic()
     from distillab.forkserver import prepare_workers
 
-    seconds = parse_budget(budget)
-    if seconds:
+    if budget.strip("0. "):
         prepare_workers()
     from distillab import api
+    from distillab.advise import parse_budget
     from distillab.terminal import advice_progress, print_advice
 
+    seconds = parse_budget(budget)
     with advice_progress(seconds) as on_progress:
         found = api.advise(
             data,
@@ -280,6 +281,7 @@ def advise_command(
             workers=workers,
             device=device,
             on_progress=on_progress,
+            started=started,
         )
     if as_json:
         _print_json(found.as_dict())

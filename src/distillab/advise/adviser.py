@@ -42,14 +42,16 @@ class Adviser:
         request: What advice is wanted on.
         on_progress: Called while it is computed.
         clock: Returns seconds.
+        started: When the budget began, on the clock; by default now.
     """
 
     request: AdviceRequest
     on_progress: OnProgress
     clock: Clock = time.monotonic
+    started: float | None = None
 
     def __post_init__(self) -> None:
-        self._started = self.clock()
+        self._started = self.clock() if self.started is None else self.started
         self._deadline = self._started + max(0.0, self.request.budget - CLOSING_SECONDS)
 
     def advise(self) -> Advice:

@@ -14,8 +14,8 @@ import torch
 from distillab.advise.pilot_data import FEW_JUDGED, PilotData
 from distillab.advise.request import AdviceRequest
 from distillab.base.predictors import teacher_predictors
-from distillab.data.dataset import Dataset
-from distillab.data.examples import IMAGE, Indices
+from distillab.data.dataset import DataReport, Dataset
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.models import InputSpec, build_model, count_parameters
 from distillab.profile import FAMILIES, Family, ProfiledDataset, load_teacher
@@ -27,7 +27,8 @@ from distillab.tasks import Task
 from distillab.training.numerics.selection import default_numerics
 from distillab.training.recipe import ResolvedRecipe
 
-SKIPPED_FAMILIES = ("distance", "teacher")
+SKIPPED_FAMILIES = ("distance", "teacher", "duplicates")  # of other data, of the teacher, of other splits
+_NOTHING = DataReport()
 PROFILE_SHARE = 0.25  # of the budget, after which no further family of measures is begun
 FREE_PROFILE_SECONDS = 30.0  # that a profile may take whatever the budget is
 CHANCE_LEAD = 0.03  # by which a plain student must beat the largest class before it counts as trained
@@ -42,6 +43,7 @@ class Case:
     Attributes:
         request: What advice is wanted on.
         pilot: The data without their test set.
+        transfer: The train examples of the data, which a student would learn from.
         study: A study of the data, for its names and defaults.
         task: The task.
         recipe: The recipe of a full training.
@@ -55,6 +57,7 @@ class Case:
 
     request: AdviceRequest
     pilot: PilotData
+    transfer: Examples
     study: StudySpec
     task: Task
     recipe: ResolvedRecipe
@@ -84,7 +87,7 @@ class Case:
         numerics = default_numerics(torch.device("cuda" if request.device.startswith("cuda") else "cpu"))
         recipe = study.recipe.resolve(pilot.dataset.train, numerics)
         task = study.task_config()
-        case = cls(request, pilot, study, task, recipe, read[0] if read else None)
+        case = cls(request, pilot, dataset.train, study, task, recipe, read[0] if read else None)
         return replace(
             case,
             student_params=case.parameters(case.student_model),
@@ -141,7 +144,11 @@ class Case:
         if self.pilot.dataset.modality != IMAGE or not self.pilot.is_labelled:
             return self._noting("The data were not profiled: a profile needs images with one label each.")
         limit = clock() + max(PROFILE_SHARE * budget, FREE_PROFILE_SECONDS)
-        data = ProfiledDataset.of(self.pilot.dataset, self.files)
+        # As in the evidence base: the examples that a student would learn from, and no others.
+        read = Dataset(
+            self.pilot.dataset.name, self.transfer, self.transfer, {"test": self.transfer}, _NOTHING
+        )
+        data = ProfiledDataset.of(read, self.files)
         found, left = [], []
         names = [name for name in FAMILIES if name not in SKIPPED_FAMILIES]
         for place, name in enumerate(names):
@@ -181,7 +188,7 @@ class Case:
         pretrained = bool(entry.pretrained or entry.weights)
         facts: dict[str, Any] = {
             "n_classes": len(data.classes),
-            "n_train": len(data.train) + len(data.val),
+            "n_train": len(self.transfer),
             "resolution": max(self.inputs.height, self.inputs.width),
             "channels": self.inputs.channels,
             "provenance": self.provenance,

@@ -130,7 +130,11 @@ def _next_step(found: Findings, decision: Decision, folder: Path) -> NextStep:
     if decision.verdict == "undecided":
         budget = format_budget(_needed_seconds(found, decision))
         command = f"distillab advise {shlex.quote(request.data_text)}{request.options} --budget {budget}"
-        text = f"A longer race continues where this one stopped; about {budget} should narrow the interval enough."
+        text = f"A race of about {budget} on your data."
+        if found.results:
+            text = (
+                f"A longer race, which continues this one: about {budget} should narrow the interval enough."
+            )
         return NextStep(text, command if request.data_text else "")
     study = _confirming_study(found, decision, folder)
     where = f"{shlex.quote(str(study))} --out {shlex.quote(str(folder / 'confirm'))}"

@@ -6,8 +6,9 @@ two-layer hierarchical models" (JASA 2022, arXiv 1809.07441). Repeated subsampli
 group, computes the conformal p-value of the new score, and averages the p-values over draws. In the limit of
 infinitely many draws the average has a closed form, which is what is computed here: the share of larger
 scores within each group, pooled over groups with equal weight (their section 3.2), with the one of the new
-score added. It guarantees a coverage of at least 1 - 2a for any distribution; their simulations and those in
-docs/advice.md find about 1 - a.
+score added. It guarantees a coverage of at least 1 - 2a for any distribution, and in practice covers more
+often than 1 - a: with 12 groups of 12 scores, 84 to 86 % of new groups for a = 0.2, and with one score per
+group 84 % (normal scores; tests/advise/test_conformal.py repeats it).
 """
 
 from __future__ import annotations

@@ -11,10 +11,7 @@ from distillab.advise.pilot import ASSUMED_DEVIATION
 from distillab.advise.prior import HARM_MARGIN
 from distillab.evidence.wording import listed
 
-NO_BASE = (
-    "There is no measured evidence base to compare these data with: the answer rests on the pilot alone, and "
-    f"its {100 * CONFIDENCE:.0f} % interval on Student's t."
-)
+NO_BASE = "There is no measured evidence base to compare these data with"
 
 
 def headline(decision: Decision, metric: str, student: str) -> str:
@@ -85,14 +82,12 @@ def _pilot(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
     if found.results:
         source = found.case.pilot.judged_on
         whose = "the val split" if source == "val" else "examples held out of train"
-        how = (
-            "with learning rates tuned alike for every method, the plain student included, "
-            if found.tuned
-            else ("all at the same settings, which were not tuned, ")
-        )
+        how = "at the same settings, which were not tuned"
+        if found.tuned:
+            how = "with learning rates tuned alike for every method, the plain student included"
         yield EvidenceItem(
             "pilot",
-            f"Students were compared {how}and judged on {whose}; the {found.case.pilot.unread:,} test examples "
+            f"Students were compared {how}, and judged on {whose}; the {found.case.pilot.unread:,} test examples "
             "were not used.",
         )
         if found.failed_runs:
@@ -139,7 +134,12 @@ def _lengths(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
 
 def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
     if found.calibration is None:
-        yield EvidenceItem("assumption", NO_BASE)
+        rest = (
+            f"the answer rests on the race alone, and its {100 * CONFIDENCE:.0f} % interval on Student's t."
+            if found.arms
+            else "without a race there is nothing that an estimate could rest on."
+        )
+        yield EvidenceItem("assumption", f"{NO_BASE}: {rest}")
         return
     counts, prior, distance = found.calibration.counts, found.calibration.replay.prior, found.distance
     if distance is None:

@@ -129,7 +129,8 @@ def from_sizes(gains: Mapping[float, Estimate], here: WhatIfPoint) -> WhatIf:
     Example:
         >>> from distillab.evidence.draws import Variance
         >>> even = Variance(1e-6, 8.0)
-        >>> grid = from_sizes({0.5: Estimate(0.03, even), 1.0: Estimate(0.02, even)}, WhatIfPoint(0.02, 0.01, 0.03))
+        >>> gains = {0.5: Estimate(0.03, even), 1.0: Estimate(0.02, even)}
+        >>> grid = from_sizes(gains, WhatIfPoint(0.02, 0.01, 0.03))
         >>> [round(row[0].gain, 3) for row in grid.points]
         [0.03, 0.02, 0.01]
     """
@@ -143,5 +144,6 @@ def from_sizes(gains: Mapping[float, Estimate], here: WhatIfPoint) -> WhatIf:
         doublings = math.log2(data)
         change, more = slope * doublings, wide * abs(doublings)
         rows.append((WhatIfPoint(here.gain + change, here.low + change - more, here.high + change + more),))
-    source = f"Measured here with {100 * small:g} % and with all of the data; twice the data is a line through both."
+    share = f"{100 * small:g} %"
+    source = f"Measured here with {share} and with all of the data; twice the data is a line through both."
     return WhatIf((small, 1.0, 2.0), (1.0,), tuple(rows), source)

@@ -44,6 +44,7 @@ def advise(
     executor: str = "processes",
     device: str = "auto",
     on_progress: OnProgress | None = None,
+    started: float | None = None,
 ) -> Advice:
     """Return whether distilling a teacher into a student is worth it on some data, with an interval.
 
@@ -54,8 +55,9 @@ def advise(
     Args:
         data: As for :func:`distillab.profile`.
         student: A model by name, a network, or a function that builds one; by default ``resnet8``.
-        teacher: A model by name (with ``weights`` if it is trained), the folder of a study, a trained network,
-            or a mapping of the keys of a teacher; by default a ``resnet20`` that is trained on the data.
+        teacher: A model by name (with ``weights`` if it is trained), the folder of a study, a trained
+            network, or a mapping of the keys of a teacher; by default a ``resnet20`` that is trained on the
+            data.
         weights: The teacher's weights.
         budget: How long the answer may take: ``15m``, ``90s``, ``1h30m``, or seconds. 0 trains nothing.
         margin: Margin of practical equivalence, as a fraction: smaller gains are not worth a teacher.
@@ -67,6 +69,7 @@ def advise(
         device: Where to compute.
         on_progress: Called with what is being done, the share of it that is finished, and the seconds of the
             budget that are left.
+        started: When the budget began, on ``time.monotonic``; by default now.
 
     Raises:
         RequestError: The request cannot be fulfilled as written.
@@ -114,7 +117,8 @@ def advise(
         note=note,
     )
     with naming_given_networks():
-        advice = Adviser(request, on_progress or (lambda stage, share, left: None)).advise()
+        show = on_progress or (lambda stage, share, left: None)
+        advice = Adviser(request, show, started=started).advise()
     with write_atomically(folder / ANSWER) as draft:
         draft.write_text(json.dumps(advice.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     write_advice(advice, advice.page)

@@ -15,6 +15,7 @@ from distillab.modalities.embedding import embeddings
 from distillab.models.objects import write_network
 from distillab.notebook import notebook_progress
 from distillab.sources.memory import HeldData
+from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of, splits_of
 from distillab.sources.source import Source
 from distillab.study.loading import LoadProgress
@@ -61,7 +62,7 @@ def profile(
         distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import check_teacher, load_teacher
+    from distillab.profile import check_teacher, load_teacher, profile_source
 
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:

@@ -35,7 +35,8 @@ def print_advice(found: Advice) -> None:
         console.print(printable(text), soft_wrap=True)
     if found.rungs:
         console.print(_race(found))
-    console.print(printable(f"\nnext: {found.next_step.text}"), soft_wrap=True)
+    console.print()
+    console.print(printable(f"next: {found.next_step.text}"), soft_wrap=True)
     if found.next_step.command:
         console.print(printable(f"    {found.next_step.command}"), soft_wrap=True)
     console.print(printable(f"page: {found.page} ({time_span(found.seconds)})"), soft_wrap=True)

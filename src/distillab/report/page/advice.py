@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from distillab.advise.answer import Advice, ends_text, finite_or_none, interval_text, points
+from distillab.advise.answer import Advice, finite_or_none, interval_text, points
 from distillab.advise.decision import AdviceVerdict
 from distillab.report.page import wording
 from distillab.report.page.assets import asset, shared_environment, write_page
