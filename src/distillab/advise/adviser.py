@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distillab.advise.answer import Advice
 from distillab.advise.calibration import Calibration
@@ -17,7 +18,6 @@ from distillab.advise.race import Costs, Race, RacePlan, plan_race, read_plan, w
 from distillab.advise.race_study import RaceSetting, RungResult, refusal_of_chance
 from distillab.advise.request import AdviceRequest
 from distillab.advise.speed import time_steps
-from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.teacher_trial import try_given_teacher
@@ -185,11 +185,9 @@ class Adviser:
 
     def _setting(self, case: Case, plan: RacePlan, folder: Path, rates: tuple[float, ...]) -> RaceSetting:
         keys = self.request.keys(case.pilot.dataset)
-        recipe: JsonObject = {
-            "precision": case.recipe.precision,
-            "memory_format": case.recipe.memory_format,
-            "compile": False,
-        }
+        recipe: dict[str, Any] = {key: value for key, value in keys["recipe"].items() if key != "epochs"}
+        recipe["precision"], recipe["memory_format"] = case.recipe.precision, case.recipe.memory_format
+        recipe["compile"] = False
         keys["data"] = {**keys["data"], "val": case.pilot.val_share}
         keys["recipe"] = recipe
         if plan.teacher_steps:

@@ -29,8 +29,8 @@ from distillab.training.recipe import ResolvedRecipe
 
 SKIPPED_FAMILIES = ("distance", "teacher", "duplicates")  # of other data, of the teacher, of other splits
 _NOTHING = DataReport()
-PROFILE_SHARE = 0.25  # of the budget, after which no further family of measures is begun
-FREE_PROFILE_SECONDS = 30.0  # that a profile may take whatever the budget is
+PROFILE_SHARE = 0.2  # of the budget, after which no further family of measures is begun
+FREE_PROFILE_SECONDS = 20.0  # that a profile may take whatever the budget is
 CHANCE_LEAD = 0.03  # by which a plain student must beat the largest class before it counts as trained
 
 Clock = Callable[[], float]
@@ -136,8 +136,7 @@ class Case:
         """Return the case with a profile of its data, without their test set.
 
         Args:
-            budget: Seconds of the whole advice: a profile takes a quarter of it, or half a minute if that is
-                more; what is not begun by then is left out and named.
+            budget: Seconds of the whole advice: a profile takes a fifth of it, or 20 seconds if that is more; what is not begun by then is left out and named.
             progress: Called with (stage, done, total).
             clock: Returns seconds.
         """

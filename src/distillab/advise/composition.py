@@ -14,6 +14,7 @@ from distillab.advise.budget import format_budget
 from distillab.advise.decision import CONFIDENCE, Decision
 from distillab.advise.findings import Findings
 from distillab.advise.posterior import Estimate
+from distillab.advise.race_plan import FIRST_PAIRS, FIRST_SHARE, Rung
 from distillab.advise.sentences import evidence_of, headline
 from distillab.advise.what_if import NOTHING_KNOWN, WhatIf, WhatIfPoint, from_prior, from_sizes
 from distillab.artefacts import write_atomically
@@ -130,7 +131,7 @@ def _next_step(found: Findings, decision: Decision, folder: Path) -> NextStep:
     if decision.verdict == "undecided":
         budget = format_budget(_needed_seconds(found, decision))
         command = f"distillab advise {shlex.quote(request.data_text)}{request.options} --budget {budget}"
-        text = f"A race of about {budget} on your data."
+        text = f"A race on your data, of about {budget}."
         if found.results:
             text = (
                 f"A longer race, which continues this one: about {budget} should narrow the interval enough."
@@ -150,6 +151,11 @@ def _needed_seconds(found: Findings, decision: Decision) -> float:
     The half width falls with the square root of the time. It is at least twice the budget so far.
     """
     budget = max(LEAST_NEXT_BUDGET, 2 * found.case.request.budget)
+    if not found.results and found.costs is not None:  # what a first rung of a quarter's length takes
+        steps, workers = found.case.recipe.steps, found.case.request.workers
+        first = Rung(FIRST_PAIRS, FIRST_SHARE).cost(found.costs.run(steps), 3)
+        teachers = found.costs.teachers * found.costs.teacher * steps / 2
+        budget = max(budget, found.case.request.budget + 1.3 * (first + teachers) / workers)
     lead = abs(decision.gain - found.margin)
     half = (decision.high - decision.low) / 2
     if found.results and math.isfinite(half) and lead > 0:
@@ -160,7 +166,8 @@ def _needed_seconds(found: Findings, decision: Decision) -> float:
 def _confirming_study(found: Findings, decision: Decision, folder: Path) -> Path:
     """Write the study that compares the method with the plain student on the test set of the data."""
     case = found.case
-    recipe: dict[str, object] = {"steps": case.recipe.steps}
+    recipe = {key: value for key, value in case.request.recipe.items() if key != "epochs"}
+    recipe = recipe | {"steps": case.recipe.steps}
     values = {
         "study": f"{case.pilot.dataset.name}: {decision.method} confirmed",
         **case.request.keys(case.pilot.dataset),

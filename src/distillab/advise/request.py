@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class AdviceRequest:
         device: Where to compute.
         workers: Number of worker processes.
         executor: ``processes`` or ``inline``.
+        recipe: Keys of the recipe of a full training; by default all as a study has them.
         note: How the data were changed for the pilot, one sentence; empty if they were not.
     """
 
@@ -60,6 +61,7 @@ class AdviceRequest:
     device: str = "auto"
     workers: int = 1
     executor: str = "processes"
+    recipe: JsonObject = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -78,7 +80,7 @@ class AdviceRequest:
     def keys(self, dataset: Dataset) -> dict[str, Any]:
         """Return the keys of a study of these data, student and teacher."""
         keys: dict[str, Any] = {"data": self.source.entry(), "teacher": dict(self.teacher)}
-        keys |= {"students": self.student}
+        keys |= {"students": self.student, "recipe": dict(self.recipe)}
         if not isinstance(dataset.train.targets, Labels):
             keys["task"] = "multilabel"
         return keys

@@ -207,14 +207,14 @@ def _teacher(found: Findings) -> Iterator[EvidenceItem]:
     if 0 < found.teacher_steps < full and found.results:
         yield EvidenceItem(
             "teacher",
-            f"To keep to the budget the teacher was trained for {found.teacher_steps} steps of {full}; a longer "
-            "training can make it, and the gain, better.",
+            f"To keep to the budget the teacher was trained for {found.teacher_steps} steps of {full}; a "
+            "longer training can make it, and the gain, better.",
         )
     if not found.case.request.is_trained_here and found.case.pilot.judged_on == "train":
         yield EvidenceItem(
             "teacher",
-            "The teacher was given: if it was trained on these examples, it knows those that students are judged "
-            "on, and the gain is overstated. A val split that it has not seen would settle that.",
+            "The teacher was given: if it was trained on these examples, it knows those that students are "
+            "judged on, and the gain is overstated. A val split that it has not seen would settle that.",
         )
 
 

@@ -40,6 +40,7 @@ def advise(
     out: str | Path | None = None,
     base: str | Path | None = None,
     keys: JsonObject | None = None,
+    recipe: JsonObject | None = None,
     workers: int | None = None,
     executor: str = "processes",
     device: str = "auto",
@@ -64,6 +65,7 @@ def advise(
         out: The folder of runs, page and answer; by default one below ``advice/``.
         base: The folder of an evidence base; by default the one in the package, if it has one.
         keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``.
+        recipe: Keys of the recipe of a full training, as for a study, such as ``{"steps": 2000}``.
         workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
         executor: ``processes``, or ``inline`` for one job after the other in this process.
         device: Where to compute.
@@ -95,7 +97,7 @@ def advise(
     written_teacher = _teacher(teacher, None if weights is None else Path(weights))
     written_student = _student(student)
     name = _slug(source.dataset_name)
-    content = spec_id([source.entry(), written_teacher, written_student, margin])
+    content = spec_id([source.entry(), written_teacher, written_student, dict(recipe or {}), margin])
     folder = Path(out) if out is not None else USUAL_PLACE / f"{name}-{content[:8]}"
     placed = GivenStudy({"teacher": written_teacher, "students": written_student}).values_in(
         folder.absolute() / "objects"
@@ -114,6 +116,7 @@ def advise(
         device=device,
         workers=workers or default_workers(pick_device(device)),
         executor=executor,
+        recipe=dict(recipe or {}),
         note=note,
     )
     with naming_given_networks():
