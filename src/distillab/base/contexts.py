@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from distillab.base.design import SEEDS_APART, Design, Point, Ranges, Tier
+from distillab.base.design import SEEDS_APART, Design, DesignPoint, Ranges, Tier
 from distillab.base.pretrained import PRETRAINED_ON
-from distillab.base.sets import SetFacts
+from distillab.base.sets import BaseSet
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.sources.shapes import Shapes
@@ -75,7 +75,7 @@ def _placed(value: Any, folder: str) -> Any:
     return value.replace(f"${{{SETS_VARIABLE}}}", folder) if isinstance(value, str) else value
 
 
-def draw_context(design: Design, index: int, sets: Mapping[str, SetFacts]) -> DrawnContext:
+def draw_context(design: Design, index: int, sets: Mapping[str, BaseSet]) -> DrawnContext:
     """Return a context of a design.
 
     Args:
@@ -98,7 +98,7 @@ def draw_context(design: Design, index: int, sets: Mapping[str, SetFacts]) -> Dr
 # -- tier R -------------------------------------------------------------------------------------------------
 
 
-def _real(design: Design, point: Point, ranges: Ranges, sets: Mapping[str, SetFacts]) -> DrawnContext:
+def _real(design: Design, point: DesignPoint, ranges: Ranges, sets: Mapping[str, BaseSet]) -> DrawnContext:
     names = list(design.file.sets)
     name = names[int(point.coordinates["base_set"] * len(names))]
     if name not in sets:
@@ -134,25 +134,25 @@ def _real(design: Design, point: Point, ranges: Ranges, sets: Mapping[str, SetFa
     return DrawnContext(design.name(point.index), "R", name, point.index, classes, levels, study)
 
 
-def _drawn_classes(names: tuple[str, ...], count: int, point: Point) -> tuple[str, ...]:
+def _drawn_classes(names: tuple[str, ...], count: int, point: DesignPoint) -> tuple[str, ...]:
     places = point.generator("class_draw").choice(len(names), size=count, replace=False)
     return tuple(names[place] for place in np.sort(places))
 
 
-def _size(point: Point, ranges: Ranges, facts: SetFacts) -> int | None:
+def _size(point: DesignPoint, ranges: Ranges, facts: BaseSet) -> int | None:
     """Return examples per class, at most what the scarcest class has beside val; None for all."""
     size = point.number("size", ranges.size)
     return None if size is None else min(int(size), int(facts.smallest * (1 - VAL_SHARE)) - 1)
 
 
-def _other_set(design: Design, name: str, point: Point, sets: Mapping[str, SetFacts]) -> SetFacts | None:
+def _other_set(design: Design, name: str, point: DesignPoint, sets: Mapping[str, BaseSet]) -> BaseSet | None:
     known = [other for other in design.file.shifts.get(name, ()) if other in sets]
     if not known:
         return None
     return sets[known[int(point.generator("draw").integers(len(known)))]]
 
 
-def _shift(point: Point, ranges: Ranges, size: int, other: SetFacts) -> float | None:
+def _shift(point: DesignPoint, ranges: Ranges, size: int, other: BaseSet) -> float | None:
     """Return the level of a shift, at most what the other set has images for."""
     level = point.number("shift", ranges.shift)
     if level is None:
@@ -164,7 +164,7 @@ def _shift(point: Point, ranges: Ranges, size: int, other: SetFacts) -> float | 
 # -- tier S -------------------------------------------------------------------------------------------------
 
 
-def _world(design: Design, point: Point, ranges: Ranges) -> DrawnContext:
+def _world(design: Design, point: DesignPoint, ranges: Ranges) -> DrawnContext:
     assert ranges.define is not None and ranges.channels is not None
     define = point.name("define", ranges.define).split("+")
     channels = 3 if "colour" in define else int(point.name("channels", ranges.channels))
@@ -208,7 +208,7 @@ def _values_of(define: list[str], count: int) -> JsonObject:
 # -- tier T -------------------------------------------------------------------------------------------------
 
 
-def _longer(design: Design, index: int, sets: Mapping[str, SetFacts]) -> DrawnContext:
+def _longer(design: Design, index: int, sets: Mapping[str, BaseSet]) -> DrawnContext:
     assert design.file.of is not None
     short = draw_context(design.other, index * design.file.of.every, sets)
     times = float(design.point(index).number("times", design.file.of.times) or 1)
@@ -225,7 +225,7 @@ def _longer(design: Design, index: int, sets: Mapping[str, SetFacts]) -> DrawnCo
 # -- what all tiers share -----------------------------------------------------------------------------------
 
 
-def _factors(point: Point, ranges: Ranges, size: int | None) -> dict[str, object]:
+def _factors(point: DesignPoint, ranges: Ranges, size: int | None) -> dict[str, object]:
     factors: dict[str, object] = {}
     if size is not None:
         factors["size"] = [size]
@@ -251,7 +251,7 @@ def _levels(factors: JsonObject) -> dict[str, float | int | None]:
 
 def _study(
     design: Design,
-    point: Point,
+    point: DesignPoint,
     ranges: Ranges,
     data: JsonObject,
     factors: JsonObject,

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from distillab.base.design import Design
 from distillab.base.making import OutFolder, Slice
-from distillab.base.sets import SetFacts
+from distillab.base.sets import BaseSet
 from distillab.forkserver import workers_context
 
 POLL_SECONDS = 0.5
 SHOW_SECONDS = 60.0
-Show = Callable[[str], None]
-Event = tuple[int, str, bool]  # worker, context, whether it is made
+OnLine = Callable[[str], None]
+SliceEvent = tuple[int, str, bool]  # worker, context, whether it is made
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SliceMade:
 
 
 def make_slice(
-    designs: Sequence[Design], out: OutFolder, *, minutes: float, workers: int, show: Show
+    designs: Sequence[Design], out: OutFolder, *, minutes: float, workers: int, show: OnLine
 ) -> SliceMade:
     """Make contexts of some designs, one design after the other, for so many minutes.
 
@@ -66,14 +66,14 @@ def make_slice(
     return SliceMade(len(crew.made), crew.left(), tuple(crew.broken.values()))
 
 
-def run_worker(
+def make_contexts(
     number: int,
     designs: Sequence[Design],
     out: Path,
-    sets: Sequence[Mapping[str, SetFacts]],
+    sets: Sequence[Mapping[str, BaseSet]],
     until: float,
     skipped: frozenset[str],
-    events: SimpleQueue[Event],
+    events: SimpleQueue[SliceEvent],
 ) -> None:
     """Make contexts in a process of its own; ``until`` is a time of the monotonic clock, which they share."""
     for design, facts in zip(designs, sets, strict=True):
@@ -95,15 +95,15 @@ class _Crew:
         self,
         designs: Sequence[Design],
         out: OutFolder,
-        sets: Sequence[Mapping[str, SetFacts]],
+        sets: Sequence[Mapping[str, BaseSet]],
         until: float,
-        show: Show,
+        show: OnLine,
     ) -> None:
         self.made: set[str] = set()
         self.broken: dict[str, str] = {}
         self._designs, self._out, self._sets, self._until, self._show = designs, out, sets, until, show
         self._context = workers_context()
-        self._events: SimpleQueue[Event] = self._context.SimpleQueue()
+        self._events: SimpleQueue[SliceEvent] = self._context.SimpleQueue()
         self._at: dict[int, str] = {}
         self._started, self._shown = time.monotonic(), time.monotonic()
 
@@ -138,7 +138,7 @@ class _Crew:
     def _start(self, number: int) -> BaseProcess:
         skipped = frozenset(self.broken)
         arguments = (number, self._designs, self._out.path, self._sets, self._until, skipped, self._events)
-        process = self._context.Process(target=run_worker, args=arguments, daemon=True)
+        process = self._context.Process(target=make_contexts, args=arguments, daemon=True)
         process.start()
         return process
 

@@ -23,7 +23,7 @@ from distillab.base.ranges import Choices, NumberRange, Range, Weights
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError, validation_error
 
-DIMENSIONS = (
+SOURCES_OF_VARIATION = (
     *("base_set", "classes", "class_draw", "size", "similarity", "imbalance", "label_noise", "spurious"),
     *("shift", "resolution", "provenance", "teacher", "teacher_age", "student", "initialisation", "steps"),
     *("define", "channels", "rotation", "position", "noise", "cue", "times", "draw"),
@@ -134,7 +134,7 @@ class DesignFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Point:
+class DesignPoint:
     """A point of the sequence: the coordinate of each source of variation.
 
     Attributes:
@@ -142,7 +142,7 @@ class Point:
         coordinates: By name, in [0, 1).
 
     Example:
-        >>> Point(0, {"size": 0.5}).number("size", Range(between=(1, 100), scale="log"))
+        >>> DesignPoint(0, {"size": 0.5}).number("size", Range(between=(1, 100), scale="log"))
         10.0
     """
 
@@ -197,7 +197,7 @@ class Design:
         fewer = min(contexts, self.file.contexts)
         return Design(self.file.model_copy(update={"contexts": fewer}), self.path)
 
-    def point(self, index: int) -> Point:
+    def point(self, index: int) -> DesignPoint:
         """Return a point of the sequence.
 
         Example:
@@ -210,7 +210,9 @@ class Design:
         if index:
             sequence.fast_forward(index)
         values = sequence.random(1)[0]
-        return Point(index, {name: float(u) for name, u in zip(DIMENSIONS, values, strict=False)})
+        return DesignPoint(
+            index, {name: float(u) for name, u in zip(SOURCES_OF_VARIATION, values, strict=False)}
+        )
 
     def name(self, index: int) -> str:
         """Return the name of a context.

@@ -22,7 +22,7 @@ from distillab.base.evidence_base import CONTEXTS, RUNS
 from distillab.base.pretrained import prepare_weights
 from distillab.base.rows import ContextRows, refused_rows, rows_of
 from distillab.base.schema import contexts_schema, profile_keys, runs_schema, table_of, write_part
-from distillab.base.sets import OnSet, SetFacts, prepare_sets
+from distillab.base.sets import BaseSet, OnSet, prepare_sets
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.tuning import choose_settings
@@ -30,7 +30,6 @@ from distillab.study.running.worker import work
 
 CPU = "cpu"
 SETS, PARTS, WORK = "sets", "parts", "work"
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class OutFolder:
         """Return the folders of the contexts that have been made, by name."""
         return sorted(path for path in (self.path / PARTS).glob("*-*") if not path.name.startswith("."))
 
-    def prepare(self, design: Design, on_set: OnSet | None = None) -> dict[str, SetFacts]:
+    def prepare(self, design: Design, on_set: OnSet | None = None) -> dict[str, BaseSet]:
         """Prepare the base sets and the pretrained weights of a design, and return the facts of the sets."""
         for name in (PARTS, WORK):
             (self.path / name).mkdir(parents=True, exist_ok=True)
@@ -97,9 +96,9 @@ class Slice:
 
     design: Design
     out: OutFolder
-    sets: Mapping[str, SetFacts]
+    sets: Mapping[str, BaseSet]
     until: float
-    clock: Clock = time.monotonic
+    clock: Callable[[], float] = time.monotonic
     on_context: Callable[[str, bool], None] = lambda name, made: None
     skipped: frozenset[str] = frozenset()
     made: list[str] = field(default_factory=list)

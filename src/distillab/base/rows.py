@@ -106,7 +106,7 @@ class _Runs:
         }
         job = self._job(run)
         if isinstance(job, StudentJob):
-            found |= {"steps": job.recipe["steps"], "lr": job.recipe["lr"]}
+            found |= {"steps": job.recipe["steps"], "lr": float(job.recipe["lr"])}
         found |= {name: finite_value(row, name) for name in RUN_METRICS}
         if status is not None and status.state == JobState.DONE:
             found |= _recorded(self._folder.store.run_record("student", run))

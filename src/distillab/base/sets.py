@@ -34,7 +34,7 @@ OnSet = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class SetFacts:
+class BaseSet:
     """What the design needs to know of a base set.
 
     Attributes:
@@ -45,7 +45,7 @@ class SetFacts:
         smallest: Training examples of its smallest class, from which val is carved.
 
     Example:
-        >>> SetFacts("usps", Path("usps.npz"), ("0", "1"), 1, 542).channels
+        >>> BaseSet("usps", Path("usps.npz"), ("0", "1"), 1, 542).channels
         1
     """
 
@@ -58,7 +58,7 @@ class SetFacts:
 
 def prepare_sets(
     entries: Mapping[str, JsonObject], folder: Path, on_set: OnSet | None = None
-) -> dict[str, SetFacts]:
+) -> dict[str, BaseSet]:
     """Write the files of the base sets that a folder lacks, and return the facts of all.
 
     Args:
@@ -81,7 +81,7 @@ def prepare_sets(
     return {name: read_facts(name, folder / f"{name}.npz") for name in entries}
 
 
-def read_facts(name: str, path: Path) -> SetFacts:
+def read_facts(name: str, path: Path) -> BaseSet:
     """Return the facts of a base set from its file. Raises RequestError if there is none."""
     if not path.is_file():
         raise RequestError("there is no such base set", where=str(path))
@@ -89,7 +89,7 @@ def read_facts(name: str, path: Path) -> SetFacts:
         classes = tuple(str(each) for each in arrays["class_names"])
         labels, shape = arrays["y_train"], arrays["x_train"].shape
     counts = np.bincount(labels, minlength=len(classes))
-    return SetFacts(name, path, classes, 3 if len(shape) == 4 else 1, int(counts.min()))
+    return BaseSet(name, path, classes, 3 if len(shape) == 4 else 1, int(counts.min()))
 
 
 def _write(path: Path, name: str, entry: JsonObject) -> None:
