@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from distillab.base.design import SEEDS_APART, Design, DesignPoint, Ranges, Tier
-from distillab.base.pretrained import PRETRAINED_ON
-from distillab.base.sets import BaseSet
+from distillab.base.sets import PRETRAINED_ON, BaseSet
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.sources.shapes import Shapes

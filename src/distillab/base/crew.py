@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,11 @@ def make_contexts(
     skipped: frozenset[str],
     events: SimpleQueue[SliceEvent],
 ) -> None:
-    """Make contexts in a process of its own; ``until`` is a time of the monotonic clock, which they share."""
+    """Make contexts in a process of its own, which ends after its current job if its parent is gone.
+
+    ``until`` is a time of the monotonic clock, which the processes share.
+    """
+    parent = multiprocessing.parent_process()
     for design, facts in zip(designs, sets, strict=True):
         part = Slice(
             design,
@@ -83,6 +88,7 @@ def make_contexts(
             facts,
             until,
             on_context=lambda name, made: events.put((number, name, made)),
+            stopped=lambda: parent is not None and not parent.is_alive(),
             skipped=skipped,
         )
         part.run()

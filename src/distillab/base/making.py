@@ -75,7 +75,8 @@ class OutFolder:
             return {}
         with FileLock(self.path / "sets.lock"):
             sets = prepare_sets(design.base_sets, self.sets, on_set)
-            prepare_weights(design, self.sets, on_set)
+            contexts = [draw_context(design, index, sets) for index in range(design.file.contexts)]
+            prepare_weights(contexts, self.sets, on_set)
         return sets
 
 
@@ -90,6 +91,7 @@ class Slice:
         until: When it ends, on ``clock``.
         clock: Seconds.
         on_context: Called with the name of each context that is begun, and of each that is made.
+        stopped: Whether to end after the current job, whatever the time.
         skipped: Names of contexts that are not tried.
         made: The contexts that this slice has made.
     """
@@ -100,6 +102,7 @@ class Slice:
     until: float
     clock: Callable[[], float] = time.monotonic
     on_context: Callable[[str, bool], None] = lambda name, made: None
+    stopped: Callable[[], bool] = lambda: False
     skipped: frozenset[str] = frozenset()
     made: list[str] = field(default_factory=list)
 
@@ -117,7 +120,7 @@ class Slice:
                 continue  # another process makes it
 
     def _is_over(self) -> bool:
-        return self.clock() >= self.until
+        return self.stopped() or self.clock() >= self.until
 
     def _open(self) -> Iterator[int]:
         for index in range(self.design.file.contexts):

@@ -3,51 +3,44 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 
 from distillab.artefacts import WEIGHTS
-from distillab.base.design import Design
-from distillab.base.sets import OnSet
+from distillab.base.contexts import DrawnContext
+from distillab.base.sets import PRETRAINED_ON, OnSet
 from distillab.study.folder import StudyFolder
 from distillab.study.running.worker import work
 from distillab.study.spec.study import parse_study
 
-PRETRAINED_ON = "cifar100"
-"""The base set that pretrained students were trained on; contexts of it start from scratch."""
-_STEPS, _BATCH = 3000, 64
+_STEPS, _BATCH = 1500, 64
 
 
-def prepare_weights(design: Design, folder: Path, on_set: OnSet | None = None) -> None:
-    """Train the weights that students of a design start from, as far as they are missing.
+def prepare_weights(contexts: Iterable[DrawnContext], folder: Path, on_set: OnSet | None = None) -> None:
+    """Train the weights that students of some contexts start from, as far as they are missing.
 
     Args:
-        design: The design.
+        contexts: The contexts.
         folder: The folder of the base sets; weights are written to ``pretrained/`` in it.
         on_set: Called before each training.
     """
-    needed = list(weights_of(design))
-    missing = [
-        each for each in needed if not (folder / f"pretrained/{each[0]}-{each[1]}.safetensors").is_file()
-    ]
+    needed = {
+        (str(student["model"]), int(context.levels["channels"] or 1))
+        for context in contexts
+        for student in context.study["students"]
+        if isinstance(student, Mapping)
+    }
+    missing = [each for each in sorted(needed) if not _weights_file(folder, *each).is_file()]
     for number, (model, channels) in enumerate(missing):
         if on_set:
             on_set(f"pretrained {model}, {channels} channels", number, len(missing))
         _train(model, channels, folder)
 
 
-def weights_of(design: Design) -> Iterator[tuple[str, int]]:
-    """Yield network and channels of the weights that contexts of a design may start from."""
-    ranges = (design.other if design.file.of else design).file.ranges
-    if ranges is None or PRETRAINED_ON not in design.base_sets:
-        return
-    if not ranges.initialisation.weights.get("pretrained"):
-        return
-    for model in ranges.student.weights:
-        for channels in (1, 3):
-            yield str(model), channels
+def _weights_file(folder: Path, model: str, channels: int) -> Path:
+    return folder / "pretrained" / f"{model}-{channels}.safetensors"
 
 
 def _train(model: str, channels: int, folder: Path) -> None:
@@ -61,7 +54,7 @@ def _train(model: str, channels: int, folder: Path) -> None:
         "seeds": [0],
         "recipe": {"steps": _STEPS, "batch_size": _BATCH, "lr": 0.1, "precision": "fp32"},
     }
-    place = folder / "pretrained" / f"{model}-{channels}"
+    place = _weights_file(folder, model, channels).with_suffix("")
     study_folder = StudyFolder.begin(place, parse_study(study, Path(), "pretrained"), torch.device("cpu"))
     with study_folder.ledger() as ledger:
         ledger.reclaim()
@@ -71,5 +64,5 @@ def _train(model: str, channels: int, folder: Path) -> None:
     weights = study_folder.store.folder("student", cell.run_id) / WEIGHTS
     draft = place.with_suffix(".draft")
     shutil.copyfile(weights, draft)
-    draft.rename(place.with_suffix(".safetensors"))
+    draft.rename(_weights_file(folder, model, channels))
     shutil.rmtree(place)

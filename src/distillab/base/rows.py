@@ -33,7 +33,7 @@ from distillab.training.stages.outputs import open_teacher, teacher_class_count
 DISTILLED = "kd"
 """The method whose convergence stands beside that of the plain student."""
 STARVED = 0.01
-"""The change of the plain student by twice the steps, on val, from which on a context is excluded."""
+"""The rise of the plain student by twice the steps, on val, from which on a context is excluded."""
 _MOST_TEACHERS = 2  # whose predictors are averaged
 _AMERICAN = {"optimiser": "optimizer"}
 
@@ -207,6 +207,7 @@ def _convergence(folder: StudyFolder, measurements: Measurements, results: list[
         task.metrics[task.primary],
         curve=measurements.val_curve,
         annealed=folder.spec.recipe.schedule != "constant",
+        margin=task.metrics[task.primary].margin_for(folder.spec.evidence.margin),
     )
     return {name: effect[name] for name in ("converged", "doubling_plain", "doubling_distilled")}
 
@@ -216,9 +217,9 @@ def _starved(row: Row) -> str | None:
     change = row["doubling_plain"]
     if change is None:
         return "there is no probe of the plain student"
-    if abs(change) < STARVED:
+    if change < STARVED:
         return None
-    return f"twice the steps change the plain student by {100 * change:+.1f} points on val"
+    return f"starved: twice the steps raise the plain student by {100 * change:.1f} points on val"
 
 
 def _failed_checks(measurements: Measurements) -> str | None:

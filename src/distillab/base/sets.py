@@ -27,6 +27,8 @@ from distillab.sources.parsing import parse_source
 from distillab.study.spec.environment import expand_environment
 
 SIDE = 32
+PRETRAINED_ON = "cifar100"
+"""The base set that pretrained students were trained on; contexts of it start from scratch."""
 _SEED = 0xBA5E
 _DECIBELS = 80.0  # of spectrograms, which are clipped so far below their maximum
 
