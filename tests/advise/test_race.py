@@ -14,7 +14,7 @@ from distillab.advise.case import Case
 from distillab.advise.half_data import halved
 from distillab.advise.pilot_data import PilotData
 from distillab.advise.race import Costs, Race, RacePlan, plan_race
-from distillab.advise.race_plan import FIRST_PAIRS, MOST_PAIRS, Rung, first_rung, next_rung, reached
+from distillab.advise.race_plan import FIRST_PAIRS, MOST_RACED_PAIRS, Rung, first_rung, next_rung, reached
 from distillab.advise.race_study import RaceSetting, RungResult, run_rung
 from distillab.sources.ingest import load_dataset
 from distillab.sources.parsing import parse_source
@@ -106,7 +106,7 @@ def test_rungs_stay_within_the_time(seconds: float, run_seconds: float) -> None:
     spent, count = 0.0, 0
     while rung is not None:
         spent += rung.cost(run_seconds, 3)  # at most: what is reused costs nothing
-        assert rung.pairs >= FIRST_PAIRS and rung.pairs <= MOST_PAIRS and rung.share <= 1.0
+        assert rung.pairs >= FIRST_PAIRS and rung.pairs <= MOST_RACED_PAIRS and rung.share <= 1.0
         following = next_rung(rung, seconds, run_seconds, 3)
         assert following != rung
         rung, count = following, count + 1
@@ -116,7 +116,7 @@ def test_rungs_stay_within_the_time(seconds: float, run_seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "rung"), [(1.0, None), (20.0, Rung(3, 0.25)), (1e5, Rung(MOST_PAIRS, 1.0))]
+    ("seconds", "rung"), [(1.0, None), (20.0, Rung(3, 0.25)), (1e5, Rung(MOST_RACED_PAIRS, 1.0))]
 )
 def test_more_time_reaches_further(seconds: float, rung: Rung | None) -> None:
     assert reached(seconds, 8.0, [3, 2]) == rung
@@ -142,7 +142,7 @@ def test_half_of_the_data_are_judged_alike(setting: RaceSetting) -> None:
 @pytest.fixture(scope="module")
 def advised(tmp_path_factory: pytest.TempPathFactory) -> Advice:
     folder = tmp_path_factory.mktemp("advice")
-    return Adviser(request(folder, budget=160.0), lambda stage, share, left: None, TickingClock(1.0)).advise()
+    return Adviser(request(folder, budget=100.0), lambda stage, share, left: None, TickingClock(1.0)).advise()
 
 
 def test_an_advice_rests_on_its_race_and_states_that(advised: Advice) -> None:
@@ -170,7 +170,7 @@ def test_test_examples_are_in_no_study_of_the_race(advised: Advice) -> None:
 def test_a_second_advice_continues_the_first(advised: Advice) -> None:
     before = set((advised.folder / "race").iterdir())
     again = Adviser(
-        request(advised.folder, budget=160.0), lambda stage, share, left: None, TickingClock(1.0)
+        request(advised.folder, budget=100.0), lambda stage, share, left: None, TickingClock(1.0)
     ).advise()
     assert before <= set((advised.folder / "race").iterdir())
     first = [(rung.method, rung.pairs, rung.steps, rung.gain) for rung in advised.rungs[:2]]

@@ -45,7 +45,7 @@ def request(folder: Path, **changes: Any) -> AdviceRequest:
         "data_text": "digits",
         "executor": "inline",
         "device": "cpu",
-        "recipe": {"steps": 40},
+        "recipe": {"steps": 80, "batch_size": 8},
     }
     return AdviceRequest(**values | changes)
 

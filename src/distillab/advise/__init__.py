@@ -5,7 +5,7 @@ from distillab.advise.answer import Advice, EvidenceItem, NextStep, RungRow
 from distillab.advise.budget import format_budget, parse_budget
 from distillab.advise.conformal import group_coverage, group_p_values, group_quantile
 from distillab.advise.decision import Decision, decide
-from distillab.advise.posterior import Estimate, combine
+from distillab.advise.posterior import GainEstimate, combine
 from distillab.advise.replay import Replay, Score, replay
 from distillab.advise.request import AdviceRequest, teacher_keys, with_pilot_size
 from distillab.advise.what_if import WhatIf, WhatIfPoint
@@ -15,8 +15,8 @@ __all__ = [
     "AdviceRequest",
     "Adviser",
     "Decision",
-    "Estimate",
     "EvidenceItem",
+    "GainEstimate",
     "NextStep",
     "Replay",
     "RungRow",

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from distillab.advise.answer import Advice
 from distillab.advise.calibration import Calibration
-from distillab.advise.case import Case, Clock
+from distillab.advise.case import Case
+from distillab.advise.clock import SecondsClock
 from distillab.advise.composition import compose
 from distillab.advise.findings import Findings, with_race
 from distillab.advise.half_data import run_half_data
@@ -19,16 +19,17 @@ from distillab.advise.race_study import RaceSetting, RungResult, refusal_of_chan
 from distillab.advise.request import AdviceRequest
 from distillab.advise.speed import time_steps
 from distillab.errors import RequestError
+from distillab.evidence.pairs import Row
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.teacher_trial import try_given_teacher
 from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.training.numerics.device import pick_device
 
-OnProgress = Callable[[str, float, float], None]
+OnAdvice = Callable[[str, float, float], None]
 """Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
 
 CLOSING_SECONDS = 3.0  # of the budget, for the answer and its page
-RACED = ("kd", "dkd")  # methods, without a prior that ranks them
+USUAL_METHODS = ("kd", "dkd")  # methods, without a prior that ranks them
 OF_LABEL_SETS = ("kd",)
 RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that tuning tries
 HALF_COST = 1.0  # of the cost of its runs, that must be left of the budget for half of the data
@@ -43,11 +44,21 @@ class Adviser:
         on_progress: Called while it is computed.
         clock: Returns seconds.
         started: When the budget began, on the clock; by default now.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from distillab.advise.request import teacher_keys
+        >>> from distillab.sources.digits import Digits
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> request = AdviceRequest(Digits(), ["convnet3"], teacher_keys("convnet3", None), 0.0, folder)
+        >>> Adviser(request, on_progress=lambda stage, share, left: None).request.budget
+        0.0
     """
 
     request: AdviceRequest
-    on_progress: OnProgress
-    clock: Clock = time.monotonic
+    on_progress: OnAdvice
+    clock: SecondsClock = time.monotonic
     started: float | None = None
 
     def __post_init__(self) -> None:
@@ -132,8 +143,8 @@ class Adviser:
         if plan is None:
             one = costs.run(case.recipe.steps)
             note = (
-                f"The budget is too short for a race: {max(0.0, seconds):.0f} s of it were left, and one full "
-                f"training of the student takes about {one:.0f} s here."
+                f"The budget is too short for a race: {max(0.0, seconds):.0f} s of it were left, and one "
+                f"full training of the student takes about {one:.0f} s here."
             )
             return replace(found, notes=(*found.notes, note))
         write_plan(folder, plan)
@@ -185,7 +196,7 @@ class Adviser:
 
     def _setting(self, case: Case, plan: RacePlan, folder: Path, rates: tuple[float, ...]) -> RaceSetting:
         keys = self.request.keys(case.pilot.dataset)
-        recipe: dict[str, Any] = {key: value for key, value in keys["recipe"].items() if key != "epochs"}
+        recipe: Row = {key: value for key, value in keys["recipe"].items() if key != "epochs"}
         recipe["precision"], recipe["memory_format"] = case.recipe.precision, case.recipe.memory_format
         recipe["compile"] = False
         keys["data"] = {**keys["data"], "val": case.pilot.val_share}
@@ -219,7 +230,7 @@ def _methods(found: Findings) -> tuple[str, ...]:
     if found.case.task.primary != "accuracy":
         return OF_LABEL_SETS
     ranked = sorted(found.priors.items(), key=lambda each: -each[1].mean)
-    return tuple(dict.fromkeys([RACED[0], *(name for name, _ in ranked), *RACED[1:]]))[:2]
+    return tuple(dict.fromkeys([USUAL_METHODS[0], *(name for name, _ in ranked), *USUAL_METHODS[1:]]))[:2]
 
 
 def _with_trained_teacher(case: Case, result: RungResult) -> Case:

@@ -10,13 +10,13 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from distillab.advise.decision import CONFIDENCE, AdviceVerdict
+from distillab.advise.decision import ADVICE_CONFIDENCE, AdviceVerdict
 from distillab.advise.what_if import WhatIf
 from distillab.evidence.verdicts import Verdict
 from distillab.notebook import html_table
 
 EvidenceKind = Literal["data", "teacher", "prior", "pilot", "length", "harm", "check", "cost", "assumption"]
-JSON_VERSION = 1
+ADVICE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,13 @@ class Advice:
         Gains, intervals and the margin are fractions (0.02 is two points); what is not known is null.
         """
         return {
-            "schema": JSON_VERSION,
+            "schema": ADVICE_VERSION,
             "verdict": self.verdict,
             "headline": self.headline,
             "gain": finite_or_none(self.gain),
             "ci_low": finite_or_none(self.low),
             "ci_high": finite_or_none(self.high),
-            "confidence": CONFIDENCE,
+            "confidence": ADVICE_CONFIDENCE,
             "method": self.method or None,
             "harm_risk": finite_or_none(self.harm_risk),
             "region": self.region,
@@ -236,8 +236,8 @@ def interval_text(low: float, high: float) -> str:
         '80 % interval +0.9 to +3.3'
     """
     if not (math.isfinite(low) and math.isfinite(high)):
-        return f"the {100 * CONFIDENCE:.0f} % interval is unbounded"
-    return f"{100 * CONFIDENCE:.0f} % interval {ends_text(low, high)}"
+        return f"the {100 * ADVICE_CONFIDENCE:.0f} % interval is unbounded"
+    return f"{100 * ADVICE_CONFIDENCE:.0f} % interval {ends_text(low, high)}"
 
 
 def ends_text(low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""What an evidence base knows about advice: the prior, the error of short trainings, the width of intervals."""
+"""What an evidence base gives to advice: the prior, the error of short trainings, the width of intervals."""
 
 from __future__ import annotations
 

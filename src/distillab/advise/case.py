@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot_data import FEW_JUDGED, PilotData
 from distillab.advise.request import AdviceRequest
 from distillab.base.predictors import teacher_predictors
+from distillab.canonical import JsonObject
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.evidence.pairs import Row
 from distillab.models import InputSpec, build_model, count_parameters
 from distillab.profile import FAMILIES, Family, ProfiledDataset, load_teacher
 from distillab.profile.measure import measures_by_key
@@ -32,8 +35,6 @@ _NOTHING = DataReport()
 PROFILE_SHARE = 0.2  # of the budget, after which no further family of measures is begun
 FREE_PROFILE_SECONDS = 20.0  # that a profile may take whatever the budget is
 CHANCE_LEAD = 0.03  # by which a plain student must beat the largest class before it counts as trained
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ class Case:
 
     @property
     def chance(self) -> float:
-        """Accuracy of always predicting the most frequent class of the judged examples; NaN for label sets."""
+        """Accuracy of always predicting the most frequent judged class; NaN for label sets."""
         if not self.pilot.is_labelled:
             return math.nan
         counts = self.pilot.dataset.eval["test"].counts
@@ -132,11 +133,14 @@ class Case:
         with torch.random.fork_rng(devices=[]):
             return count_parameters(build_model(model, classes=self.head_width, inputs=self.inputs))
 
-    def profiled(self, budget: float, progress: Progress | None, clock: Clock = time.monotonic) -> Case:
+    def profiled(
+        self, budget: float, progress: Progress | None, clock: SecondsClock = time.monotonic
+    ) -> Case:
         """Return the case with a profile of its data, without their test set.
 
         Args:
-            budget: Seconds of the whole advice: a profile takes a fifth of it, or 20 seconds if that is more; what is not begun by then is left out and named.
+            budget: Seconds of the whole advice: a profile takes a fifth of it, or 20 seconds if that is more;
+                what is not begun by then is left out and named.
             progress: Called with (stage, done, total).
             clock: Returns seconds.
         """
@@ -180,12 +184,12 @@ class Case:
         teacher = load_teacher(model_or_study, weights, data, torch.device("cpu"))
         return replace(self, predictors=teacher_predictors(teacher, data.val, data.train).as_dict())
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """Return the facts of the case by the names of the columns of an evidence base."""
         data, recipe = self.pilot.dataset, self.recipe
         entry = self.study.student_entries[0]
         pretrained = bool(entry.pretrained or entry.weights)
-        facts: dict[str, Any] = {
+        facts: Row = {
             "n_classes": len(data.classes),
             "n_train": len(self.transfer),
             "resolution": max(self.inputs.height, self.inputs.width),

@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from distillab.advise.answer import Advice, NextStep, RungRow
 from distillab.advise.budget import format_budget
-from distillab.advise.decision import CONFIDENCE, Decision
+from distillab.advise.decision import ADVICE_CONFIDENCE, Decision
 from distillab.advise.findings import Findings
-from distillab.advise.posterior import Estimate
+from distillab.advise.posterior import GainEstimate
 from distillab.advise.race_plan import FIRST_PAIRS, FIRST_SHARE, Rung
 from distillab.advise.sentences import evidence_of, headline
 from distillab.advise.what_if import NOTHING_KNOWN, WhatIf, WhatIfPoint, from_prior, from_sizes
@@ -101,7 +101,7 @@ def _rungs(found: Findings) -> tuple[RungRow, ...]:
     for result in found.results:
         steps = max(1, round(result.rung.share * found.case.recipe.steps))
         for name, arm in result.arms.items():
-            low, high = Estimate(arm.mean, arm.variance).interval(CONFIDENCE)
+            low, high = GainEstimate(arm.mean, arm.variance).interval(ADVICE_CONFIDENCE)
             rows.append(RungRow(name, arm.pairs, steps, arm.mean, low, high, str(result.folder)))
     return tuple(rows)
 
@@ -118,7 +118,7 @@ def _what_if(found: Findings, decision: Decision) -> WhatIf:
         )
     if found.half is not None and found.half.half.method == decision.method:
         half, whole = found.half.half, found.half.whole
-        gains = {0.5: Estimate(half.mean, half.variance), 1.0: Estimate(whole.mean, whole.variance)}
+        gains = {0.5: GainEstimate(half.mean, half.variance), 1.0: GainEstimate(whole.mean, whole.variance)}
         return from_sizes(gains, here)
     return NOTHING_KNOWN
 

@@ -19,7 +19,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from distillab.evidence.draws import FloatArray
 
 
 def group_p_values(scores: npt.ArrayLike, groups: Sequence[Hashable], new: npt.ArrayLike) -> FloatArray:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from distillab.base.schema import PREDICTOR, PROFILE
+from distillab.canonical import JsonObject
 from distillab.evidence.draws import FloatArray
 
-Facts = Mapping[str, Any]
+Facts: TypeAlias = JsonObject
 """The columns of ``contexts.parquet`` by name; what is not known is None or missing."""
 
 MOST_MISSING = 0.5  # share of contexts without a value above which a feature is left out

@@ -11,7 +11,7 @@ from distillab.advise.posterior import Posterior
 from distillab.evidence.verdicts import Verdict
 
 AdviceVerdict = Literal["distil", "plain", "undecided"]
-CONFIDENCE = 0.8  # coverage of the interval of an advice
+ADVICE_CONFIDENCE = 0.8  # coverage of the interval of an advice
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def decide(
         failed_checks: One sentence per check that failed.
 
     Example:
-        >>> from distillab.advise.posterior import Estimate, combine
+        >>> from distillab.advise.posterior import GainEstimate, combine
         >>> from distillab.evidence.draws import Variance
-        >>> kd = combine(None, Estimate(0.03, Variance(1e-5)))
+        >>> kd = combine(None, GainEstimate(0.03, Variance(1e-5)))
         >>> found = decide({"kd": kd}, margin=0.005)
         >>> found.verdict, round(found.low, 3), round(found.high, 3)
         ('distil', 0.026, 0.034)
@@ -79,7 +79,7 @@ def decide(
     posterior = candidates[method]
     gain = posterior.estimate.mean
     if scale is None:
-        low, high = posterior.estimate.interval(CONFIDENCE)
+        low, high = posterior.estimate.interval(ADVICE_CONFIDENCE)
     else:
         half = scale * posterior.estimate.deviation
         low, high = gain - half, gain + half
@@ -88,8 +88,8 @@ def decide(
     if verdict == "undecided" or reasons:
         if verdict == "undecided":
             reasons += (
-                f"The {100 * CONFIDENCE:.0f} % interval contains {100 * margin:g} points, the margin of "
-                "practical equivalence.",
+                f"The {100 * ADVICE_CONFIDENCE:.0f} % interval contains {100 * margin:g} points, the margin "
+                "of practical equivalence.",
             )
         return Decision("undecided", "undecided", method, gain, low, high, reasons, posterior)
     return Decision(verdict, region_of(gain, margin), method, gain, low, high, (), posterior)

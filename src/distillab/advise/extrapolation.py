@@ -66,7 +66,7 @@ def extrapolated_gain(by_length: Mapping[float, PilotArm]) -> Extrapolated:
     if len(shares) < 2 or left <= 0 or not monotone:
         return Extrapolated({"last value": last}, last, 0.0, monotone)
     logarithms = np.log2(np.array(shares))
-    slope, level = np.polyfit(logarithms, gains, 1, w=1.0 / errors)
+    _, level = np.polyfit(logarithms, gains, 1, w=1.0 / errors)
     step = (gains[-1] - gains[-2]) / (logarithms[-1] - logarithms[-2])
     forms = {
         "last value": last,

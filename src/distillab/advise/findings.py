@@ -11,7 +11,7 @@ from distillab.advise.decision import Decision, decide
 from distillab.advise.extrapolation import Extrapolated, extrapolated_gain
 from distillab.advise.half_data import HalfData
 from distillab.advise.pilot import LengthError, PilotArm, extrapolate
-from distillab.advise.posterior import Estimate, Posterior, combine
+from distillab.advise.posterior import GainEstimate, Posterior, combine
 from distillab.advise.race import Costs, gains_by_length
 from distillab.advise.race_plan import Rung
 from distillab.advise.race_study import RungResult
@@ -77,7 +77,7 @@ class Findings:
         return distance is not None and not distance.outside
 
     @property
-    def priors(self) -> dict[str, Estimate]:
+    def priors(self) -> dict[str, GainEstimate]:
         """The prior of each method; none outside of what was studied."""
         if self.calibration is None or not self.is_studied:
             return {}
@@ -100,7 +100,7 @@ class Findings:
         return extrapolated_gain(gains_by_length(self.results, method))
 
     @property
-    def pilots(self) -> dict[str, Estimate]:
+    def pilots(self) -> dict[str, GainEstimate]:
         """The gain of a full training that the race leads to expect, by method."""
         found = {}
         for name, arm in self.arms.items():
@@ -163,9 +163,9 @@ class Findings:
             found.append(f"{last.failed} of {last.runs} runs of the race failed.")
         if self.case.task.primary == "accuracy" and last.plain < self.case.chance + CHANCE_LEAD:
             found.append(
-                f"The plain students of the race are right on {100 * last.plain:.1f} %, and always predicting "
-                f"the most frequent class on {100 * self.case.chance:.1f} %: training was too short, or the "
-                "labels cannot be learned."
+                f"The plain students of the race are right on {100 * last.plain:.1f} %, and always "
+                f"predicting the most frequent class on {100 * self.case.chance:.1f} %: training was too short, "
+                "or the labels cannot be learned."
             )
         return found
 

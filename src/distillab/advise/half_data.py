@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot import PilotArm
 from distillab.advise.race_plan import Rung
-from distillab.advise.race_study import Clock, RaceSetting, run_rung
+from distillab.advise.race_study import RaceSetting, run_rung
 from distillab.data.dataset import Dataset
 from distillab.data.resplit import merge_splits, resplit
 
@@ -56,7 +57,7 @@ def run_half_data(
     *,
     deadline: float,
     on_share: Callable[[float], None],
-    clock: Clock,
+    clock: SecondsClock,
 ) -> HalfData | None:
     """Race the best method and the plain student on half of the data; None without two pairs.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distillab.advise.posterior import Estimate
+from distillab.advise.posterior import GainEstimate
 from distillab.base import EvidenceBase
 from distillab.evidence.draws import FloatArray, Variance, variance_over_seeds
 from distillab.evidence.pairs import Row
@@ -95,7 +95,7 @@ class LengthError:
         )
 
 
-def extrapolate(arm: PilotArm, length: LengthError, form_variance: float = 0.0) -> Estimate:
+def extrapolate(arm: PilotArm, length: LengthError, form_variance: float = 0.0) -> GainEstimate:
     """Return the gain of a full training that a pilot leads to expect.
 
     Args:
@@ -109,7 +109,7 @@ def extrapolate(arm: PilotArm, length: LengthError, form_variance: float = 0.0) 
         (0.02, 0.0002)
     """
     bias, variance = length.at(arm.share)
-    return Estimate(arm.mean - bias, arm.variance + Variance(max(variance, form_variance)))
+    return GainEstimate(arm.mean - bias, arm.variance + Variance(max(variance, form_variance)))
 
 
 def arm_of_differences(

@@ -34,7 +34,8 @@ class PilotData:
         >>> pilot = PilotData.of(read, Digits())
         >>> pilot.judged_on, pilot.unread == len(read.eval["test"])
         ('train', True)
-        >>> len(pilot.dataset.train) + len(pilot.dataset.val) + pilot.judged == len(read.train) + len(read.val)
+        >>> learned = len(pilot.dataset.train) + len(pilot.dataset.val)
+        >>> learned + pilot.judged == len(read.train) + len(read.val)
         True
     """
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from distillab.advise.conformal import group_quantile
-from distillab.advise.decision import CONFIDENCE, Decision, decide, region_of
+from distillab.advise.decision import ADVICE_CONFIDENCE, Decision, decide, region_of
 from distillab.advise.pilot import LengthError, StoredRuns, extrapolate
 from distillab.advise.posterior import Posterior, combine
 from distillab.advise.prior import Prior, StudiedMethod
 from distillab.advise.race_plan import Rung, reached
 
-OVERHEAD_SECONDS = 30.0  # of an advice: reading, profile, starting workers
+ADVICE_SECONDS = 30.0  # of an advice: reading, profile, starting workers
 WORKERS = 2
 TEACHER_LEAD = 0.05  # of the rule that distils if the teacher leads a linear probe by more
-RACED = 2  # methods beside the plain student in a simulated race
+RACED_METHODS = 2  # methods beside the plain student in a simulated race
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Judged:
 
 
 @dataclass(frozen=True, eq=False)
-class Adviser:
+class SimulatedAdviser:
     """The decisions of the adviser for studied contexts, at one strength of the pilot.
 
     Attributes:
@@ -72,7 +72,7 @@ class Adviser:
         ranked = sorted(priors, key=lambda name: -priors[name].mean)
         found: dict[str, Posterior] = {}
         usual = [name for name in ("kd",) if name in priors]
-        raced = list(dict.fromkeys([*usual, *ranked]))[:RACED]
+        raced = list(dict.fromkeys([*usual, *ranked]))[:RACED_METHODS]
         for name in ranked:
             arm = None
             if rung and judged.runs and name in raced:
@@ -96,7 +96,7 @@ class Adviser:
         contexts: Sequence[Judged],
         rungs: Mapping[str, Rung | None],
         truths: Mapping[tuple[str, str], float],
-    ) -> Adviser:
+    ) -> SimulatedAdviser:
         """Return this adviser with the scale of its intervals, for each left-out base set.
 
         The scale for a base set comes from the scores of all others: how many standard deviations the truth
@@ -117,11 +117,11 @@ class Adviser:
         for name in sorted({judged.base_set for judged in contexts}):
             kept = [place for place, group in enumerate(groups) if group != name]
             scales[name] = (
-                group_quantile([scores[k] for k in kept], [groups[k] for k in kept], CONFIDENCE)
+                group_quantile([scores[k] for k in kept], [groups[k] for k in kept], ADVICE_CONFIDENCE)
                 if kept
                 else math.inf
             )
-        scales[""] = group_quantile(scores, groups, CONFIDENCE) if scores else math.inf
+        scales[""] = group_quantile(scores, groups, ADVICE_CONFIDENCE) if scores else math.inf
         return replace(self, scales=scales)
 
     def _score(
@@ -148,8 +148,8 @@ def simulated_rung(judged: Judged, seconds: float) -> Rung | None:
     runs = judged.runs
     if runs is None or seconds <= 0 or runs.seconds <= 0:
         return None
-    left = (seconds - OVERHEAD_SECONDS) * WORKERS - runs.teacher_seconds
-    return reached(left, runs.seconds, [1 + RACED, 2]) if left > 0 else None
+    left = (seconds - ADVICE_SECONDS) * WORKERS - runs.teacher_seconds
+    return reached(left, runs.seconds, [1 + RACED_METHODS, 2]) if left > 0 else None
 
 
 def always(method: str, judged: Judged) -> Decision:

@@ -11,7 +11,7 @@ from distillab.evidence.draws import Variance
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GainEstimate:
     """A gain with its error.
 
     Attributes:
@@ -19,7 +19,7 @@ class Estimate:
         variance: The variance of its error.
 
     Example:
-        >>> Estimate(0.01, Variance(0.0001, freedom=4.0)).deviation
+        >>> GainEstimate(0.01, Variance(0.0001, freedom=4.0)).deviation
         0.01
     """
 
@@ -40,7 +40,7 @@ class Estimate:
         """Return the probability that the gain exceeds a value.
 
         Example:
-            >>> Estimate(0.0, Variance(0.0001)).probability_above(0.0)
+            >>> GainEstimate(0.0, Variance(0.0001)).probability_above(0.0)
             0.5
         """
         if self.deviation == 0.0:
@@ -60,13 +60,13 @@ class Posterior:
         pilot: The pilot, extrapolated; None if none was run.
     """
 
-    estimate: Estimate
+    estimate: GainEstimate
     pilot_weight: float
-    prior: Estimate | None
-    pilot: Estimate | None
+    prior: GainEstimate | None
+    pilot: GainEstimate | None
 
 
-def combine(prior: Estimate | None, pilot: Estimate | None) -> Posterior | None:
+def combine(prior: GainEstimate | None, pilot: GainEstimate | None) -> Posterior | None:
     """Return the precision-weighted mean of a prior and a pilot; None if there is neither.
 
     Each is weighted by the inverse of its variance: of the prior, that of its residuals on base sets that it
@@ -77,7 +77,7 @@ def combine(prior: Estimate | None, pilot: Estimate | None) -> Posterior | None:
         pilot: The pilot; None if none was run.
 
     Example:
-        >>> even = combine(Estimate(0.02, Variance(1e-4)), Estimate(0.04, Variance(1e-4)))
+        >>> even = combine(GainEstimate(0.02, Variance(1e-4)), GainEstimate(0.04, Variance(1e-4)))
         >>> round(even.estimate.mean, 3), round(even.estimate.variance.value, 6), even.pilot_weight
         (0.03, 5e-05, 0.5)
     """
@@ -90,4 +90,4 @@ def combine(prior: Estimate | None, pilot: Estimate | None) -> Posterior | None:
     parts = Variance((1 - weight) ** 2 * a, prior.variance.freedom)
     if weight:
         parts = parts + Variance(weight**2 * b, pilot.variance.freedom)
-    return Posterior(Estimate(mean, parts), weight, prior, pilot)
+    return Posterior(GainEstimate(mean, parts), weight, prior, pilot)

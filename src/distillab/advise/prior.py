@@ -1,4 +1,4 @@
-"""The prior: what the evidence base leads to expect of data like these, before anything is trained on them."""
+"""The prior: what the evidence base leads to expect of data like these before anything is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from distillab.advise.context_features import Facts, FeatureTable
-from distillab.advise.posterior import Estimate
+from distillab.advise.posterior import GainEstimate
 from distillab.advise.regression import Fitted, fit_gains, fit_probability
 from distillab.advise.support import Distance, Support
 from distillab.base import ContextPairs, EvidenceBase
@@ -78,14 +78,14 @@ class StudiedMethod:
         noise = float(np.average(self.variances[places], weights=even))
         return Variance(max(square - noise, _LEAST_SHARE * square, 1e-8), float(max(of.max(), 1)))
 
-    def estimate(self, facts: Facts) -> Estimate:
+    def estimate(self, facts: Facts) -> GainEstimate:
         """Return the expected gain on other data, with the error that predictions had on base sets that the
         model was not fitted on."""
-        return Estimate(self.model.predict(self.features.row(facts)), self.variance())
+        return GainEstimate(self.model.predict(self.features.row(facts)), self.variance())
 
-    def held_out(self, place: int) -> Estimate:
+    def held_out(self, place: int) -> GainEstimate:
         """Return the expected gain of a studied context by a model that was not fitted on its base set."""
-        return Estimate(float(self.model.held_out[place]), self.variance(self.base_sets[place]))
+        return GainEstimate(float(self.model.held_out[place]), self.variance(self.base_sets[place]))
 
     def harm_risk(self, facts: Facts) -> float | None:
         """Return the probability of harm on other data; None if it was never measured."""
@@ -135,7 +135,7 @@ class Prior:
             methods, facts, Support(table.values, groups, table.names), contexts, table, tuple(sorted(used))
         )
 
-    def estimates(self, facts: Facts) -> dict[str, Estimate]:
+    def estimates(self, facts: Facts) -> dict[str, GainEstimate]:
         """Return the expected gain of each method on other data, the largest first."""
         found = {name: method.estimate(facts) for name, method in self.methods.items()}
         return dict(sorted(found.items(), key=lambda each: -each[1].mean))

@@ -8,20 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot import PilotArm
 from distillab.advise.race_plan import FIRST_PAIRS, LEAST_STEPS, Rung, first_rung, next_rung
-from distillab.advise.race_study import Clock, RaceSetting, RungResult, run_rung
+from distillab.advise.race_study import RaceSetting, RungResult, run_rung
 from distillab.advise.speed import OVERHEAD_SECONDS, StepSeconds
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject
 
-RECORD = "race.json"
+RACE_FILE = "race.json"
 START_SECONDS = 8.0  # planning a study and starting its workers
 SAFETY = 1.25  # by which trainings take longer than was measured on a quiet machine
 TEACHER_SHARE = 0.35  # of the budget, the most that training teachers may take
 TUNED_SHARE = 0.25  # tuning is part of the race if its first rung is still as long as this
 
-OnStage = Callable[[str, float], None]
+OnRung = Callable[[str, float], None]
 """Called with what is done, and the share of it that is finished."""
 Decided = Callable[[Sequence[RungResult]], bool]
 
@@ -145,11 +146,11 @@ class Race:
     plan: RacePlan
     methods: tuple[str, ...]
     costs: Costs
-    clock: Clock = time.monotonic
+    clock: SecondsClock = time.monotonic
     results: list[RungResult] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
 
-    def run(self, deadline: float, decided: Decided, on_stage: OnStage) -> list[RungResult]:
+    def run(self, deadline: float, decided: Decided, on_stage: OnRung) -> list[RungResult]:
         """Run rung after rung until the deadline, or until the results decide.
 
         Args:
@@ -209,18 +210,18 @@ def read_plan(folder: Path) -> RacePlan | None:
         >>> read_plan(folder).first
         Rung(pairs=3, share=0.25)
     """
-    file = folder / RECORD
+    file = folder / RACE_FILE
     return RacePlan.from_dict(json.loads(file.read_text())) if file.is_file() else None
 
 
 def write_plan(folder: Path, plan: RacePlan) -> None:
     """Write the plan of a race, completely or not at all."""
-    with write_atomically(folder / RECORD) as draft:
+    with write_atomically(folder / RACE_FILE) as draft:
         draft.write_text(json.dumps(plan.as_dict()))
 
 
 def gains_by_length(results: Sequence[RungResult], method: str) -> Mapping[float, PilotArm]:
-    """Return the gain of a method at each share of the steps that was tried, from its rung with most pairs."""
+    """Return the gain of a method at each share of the steps that was tried, from most pairs."""
     found: dict[float, PilotArm] = {}
     for result in results:
         arm = result.arms.get(method)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 FIRST_PAIRS = 3
 ENOUGH_PAIRS = 6  # after which a longer training is worth more than further seeds
-MOST_PAIRS = 20
+MOST_RACED_PAIRS = 20
 FIRST_SHARE = 0.25  # of the steps of a full training
 LEAST_SHARE = 1 / 32
 LEAST_STEPS = 20
@@ -81,7 +81,7 @@ def next_rung(last: Rung, seconds: float, run_seconds: float, arms: int) -> Rung
     elif last.share < 1.0:
         longer = min(1.0, 2 * last.share)
         options += [Rung(pairs, longer) for pairs in range(last.pairs, FIRST_PAIRS - 1, -1)]
-    more = min(2 * last.pairs, MOST_PAIRS)
+    more = min(2 * last.pairs, MOST_RACED_PAIRS)
     options += [Rung(pairs, last.share) for pairs in range(more, last.pairs, -1)]
     for rung in options:
         new = rung.pairs - (last.pairs if rung.share == last.share else 0)

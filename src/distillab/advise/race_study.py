@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from distillab.advise.decision import CONFIDENCE
+from distillab.advise.clock import SecondsClock
+from distillab.advise.decision import ADVICE_CONFIDENCE
 from distillab.advise.pilot import PilotArm
 from distillab.advise.prior import HARM_METRICS, harm_probability
 from distillab.advise.race_plan import Rung
@@ -34,7 +34,6 @@ from distillab.study.store import raising_disk_full
 from distillab.study.trial import TUNED
 from distillab.training.numerics.device import pick_device
 
-Clock = Callable[[], float]
 OnShare = Callable[[float], None]
 
 
@@ -71,13 +70,13 @@ class RaceSetting:
     def study(self, rung: Rung, methods: Sequence[str]) -> StudySpec:
         """Return the study of a rung: the plain student and some methods under shared seeds."""
         recipe = {**self.keys["recipe"], "steps": max(1, round(rung.share * self.full_steps))}
-        values: dict[str, Any] = {
+        values: Row = {
             "study": f"advice, {rung.pairs} pairs at {rung.share:g} of the steps",
             **self.keys,
             "methods": [PLAIN, *methods],
             "seeds": rung.pairs,
             "recipe": recipe,
-            "evidence": {"probes": 0, "margin": self.margin, "confidence": CONFIDENCE},
+            "evidence": {"probes": 0, "margin": self.margin, "confidence": ADVICE_CONFIDENCE},
         }
         if self.rates:
             values["tune"] = {"lr": list(self.rates), "budget": len(self.rates), "seeds": 1}
@@ -126,7 +125,7 @@ def run_rung(
     *,
     deadline: float,
     on_share: OnShare,
-    clock: Clock = time.monotonic,
+    clock: SecondsClock = time.monotonic,
 ) -> RungResult:
     """Run a rung until it is done or the deadline has passed, and return what it found.
 
@@ -163,7 +162,9 @@ def run_rung(
     return read_rung(folder, rung, complete=complete)
 
 
-def _run(setting: RaceSetting, folder: StudyFolder, deadline: float, on_share: OnShare, clock: Clock) -> None:
+def _run(
+    setting: RaceSetting, folder: StudyFolder, deadline: float, on_share: OnShare, clock: SecondsClock
+) -> None:
     """Run the open jobs. Raises OutOfTimeError when the deadline passes before all have ended."""
     if setting.executor == "inline":
         work(folder, setting.device, stop=lambda: clock() >= deadline)
@@ -214,7 +215,7 @@ def read_rung(folder: StudyFolder, rung: Rung, *, complete: bool) -> RungResult:
         against = [] if method == best else pairs(by_method[method], by_method[best], task.primary)
         if len(against) > 1:
             found = differences_of(against, metric, measurements.contributions)
-            low, high = found.interval(CONFIDENCE)
+            low, high = found.interval(ADVICE_CONFIDENCE)
             if (high if sign > 0 else -low) < 0:
                 behind[method] = best
     scores = [value for row in plain.values() if (value := finite_value(row, task.primary)) is not None]

@@ -17,8 +17,8 @@ from distillab.advise.conformal import group_coverage
 from distillab.advise.decision import Decision
 from distillab.advise.pilot import LengthRecord, stored_runs
 from distillab.advise.policies import (
-    Adviser,
     Judged,
+    SimulatedAdviser,
     always,
     oracle,
     simulated_rung,
@@ -76,6 +76,10 @@ class Score:
         coverage: Share of intervals that contain the truth, by base set; NaN for policies without intervals.
         regret: Mean loss to the best method of each context (plain training included), in points; contexts
             without a verdict count as trained plainly.
+
+    Example:
+        >>> Score("always plain", 10, 4, 0.0, 8, 0.5, 0.3, 6, 0.5, 0.2, math.nan, 1.2).regret
+        1.2
     """
 
     policy: str
@@ -110,6 +114,13 @@ class Replay:
         lengths: The record of short and full trainings.
         margin: Margin of practical equivalence.
         skipped: Number of contexts whose truth rests on too few pairs.
+
+    Example:
+        >>> from distillab.base import contexts_schema, runs_schema
+        >>> empty = EvidenceBase(contexts_schema().empty_table(), runs_schema().empty_table(), 1)
+        >>> Replay.of(empty)
+        Traceback (most recent call last):
+        distillab.errors.RequestError: the evidence base has too few base sets to leave one out ...
     """
 
     prior: Prior
@@ -159,11 +170,11 @@ class Replay:
         """The measured gain by context and method."""
         return {key: truth.gain for key, truth in self.truths.items()}
 
-    def adviser(self, rungs: Rungs, *, use_prior: bool = True) -> Adviser:
+    def adviser(self, rungs: Rungs, *, use_prior: bool = True) -> SimulatedAdviser:
         """Return the adviser with pilots of some length, its intervals calibrated."""
         names = {judged.base_set for judged in self.contexts}
         lengths = {name: self.lengths.error(name) for name in names}
-        plain = Adviser(self.prior, lengths, self.margin, use_prior=use_prior)
+        plain = SimulatedAdviser(self.prior, lengths, self.margin, use_prior=use_prior)
         return plain.calibrated(self.contexts, rungs, self.gains)
 
     def rungs(self, minutes: float) -> dict[str, Rung | None]:
@@ -250,11 +261,17 @@ def replay(base: EvidenceBase, *, margin: float = MARGIN, budgets: Sequence[floa
 
     Raises:
         RequestError: The base has too few base sets.
+
+    Example:
+        >>> from distillab.base import contexts_schema, runs_schema
+        >>> replay(EvidenceBase(contexts_schema().empty_table(), runs_schema().empty_table(), 1))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: the evidence base has too few base sets to leave one out ...
     """
     return Replay.of(base, margin=margin).scores(budgets)
 
 
-def _with_rungs(adviser: Adviser, rungs: Rungs) -> Callable[[Judged], Decision]:
+def _with_rungs(adviser: SimulatedAdviser, rungs: Rungs) -> Callable[[Judged], Decision]:
     return lambda judged: adviser.decide(judged, rungs.get(judged.context))
 
 

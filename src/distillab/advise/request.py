@@ -13,6 +13,7 @@ from distillab.canonical import JsonObject, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
+from distillab.evidence.pairs import Row
 from distillab.sources.source import ImageSource, Source
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
@@ -24,7 +25,7 @@ USUAL_STUDENT = "resnet8"
 USUAL_TEACHER = "resnet20"
 PILOT_SIDE = 32  # pixels of the images of a pilot, unless the data state or have a smaller size
 LARGEST_SIDE = 64  # pixels above which images are resized for a pilot
-TEACHERS = 2  # trained on the data, so that the answer is not about one of them alone
+TRAINED_TEACHERS = 2  # trained on the data, so that the answer is not about one of them alone
 _PEEKED = 24  # images that are opened to find their sizes
 
 
@@ -47,6 +48,12 @@ class AdviceRequest:
         executor: ``processes`` or ``inline``.
         recipe: Keys of the recipe of a full training; by default all as a study has them.
         note: How the data were changed for the pilot, one sentence; empty if they were not.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> request = AdviceRequest(Digits(), ["resnet8"], teacher_keys("resnet14", None), 60.0, Path("out"))
+        >>> request.is_trained_here, request.margin
+        (True, 0.005)
     """
 
     source: Source
@@ -77,9 +84,9 @@ class AdviceRequest:
         """
         return parse_study({**self.keys(dataset), "study": "advice", "methods": ["kd"]}, Path.cwd(), "advise")
 
-    def keys(self, dataset: Dataset) -> dict[str, Any]:
+    def keys(self, dataset: Dataset) -> Row:
         """Return the keys of a study of these data, student and teacher."""
-        keys: dict[str, Any] = {"data": self.source.entry(), "teacher": dict(self.teacher)}
+        keys: Row = {"data": self.source.entry(), "teacher": dict(self.teacher)}
         keys |= {"students": self.student, "recipe": dict(self.recipe)}
         if not isinstance(dataset.train.targets, Labels):
             keys["task"] = "multilabel"
@@ -91,7 +98,7 @@ class AdviceRequest:
         return spec_id({"study": study.identity, "data": dataset.digest, "margin": self.margin})
 
 
-def teacher_keys(model: str | None, weights: Path | None) -> dict[str, Any]:
+def teacher_keys(model: str | None, weights: Path | None) -> JsonObject:
     """Return the key ``teacher`` of a study.
 
     Args:
@@ -117,10 +124,10 @@ def teacher_keys(model: str | None, weights: Path | None) -> dict[str, Any]:
     folder = Path(model) if model else None
     if folder is not None and folder.is_dir():
         return _teacher_of_study(folder)
-    return {"model": model or USUAL_TEACHER, "provenance": "full", "replicates": TEACHERS}
+    return {"model": model or USUAL_TEACHER, "provenance": "full", "replicates": TRAINED_TEACHERS}
 
 
-def _teacher_of_study(folder: Path) -> dict[str, Any]:
+def _teacher_of_study(folder: Path) -> JsonObject:
     where = f"--teacher {folder}"
     if not (folder / LEDGER_FILE).is_file():
         raise RequestError("this folder is not a study", where=where, allowed="the DIR of a study")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from distillab.advise.answer import EvidenceItem, interval_text, points
-from distillab.advise.decision import CONFIDENCE, Decision
+from distillab.advise.decision import ADVICE_CONFIDENCE, Decision
 from distillab.advise.findings import Findings
 from distillab.advise.pilot import ASSUMED_DEVIATION
 from distillab.advise.prior import HARM_MARGIN
@@ -64,15 +64,15 @@ def _checks(found: Findings) -> Iterator[EvidenceItem]:
 def _pilot(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
     full = found.case.recipe.steps
     for name, arm in found.arms.items():
-        low, high = found.pilots[name].interval(CONFIDENCE)
+        low, high = found.pilots[name].interval(ADVICE_CONFIDENCE)
         steps = max(1, round(arm.share * full))
         own = f"{points(arm.mean)} points (standard error {100 * arm.deviation:.1f})"
         judged = found.case.pilot.judged
         yield EvidenceItem(
             "pilot",
-            f"In a paired race on your data, {name} gained {own} over the plain student in {arm.pairs} pairs of "
-            f"{steps} steps, judged on {judged:,} examples that no student learned from; for a full training of "
-            f"{full} steps that gives {interval_text(low, high)}.",
+            f"In a paired race on your data, {name} gained {own} over the plain student in {arm.pairs} pairs "
+            f"of {steps} steps, judged on {judged:,} examples that no student learned from; for a full "
+            f"training of {full} steps that gives {interval_text(low, high)}.",
             runs=arm.runs,
         )
     for name, better in found.dropped.items():
@@ -87,8 +87,8 @@ def _pilot(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
             how = "with learning rates tuned alike for every method, the plain student included"
         yield EvidenceItem(
             "pilot",
-            f"Students were compared {how}, and judged on {whose}; the {found.case.pilot.unread:,} test examples "
-            "were not used.",
+            f"Students were compared {how}, and judged on {whose}; the {found.case.pilot.unread:,} test "
+            "examples were not used.",
         )
         if found.failed_runs:
             yield EvidenceItem("pilot", f"{found.failed_runs} runs of the race failed and are not counted.")
@@ -135,7 +135,8 @@ def _lengths(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
 def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
     if found.calibration is None:
         rest = (
-            f"the answer rests on the race alone, and its {100 * CONFIDENCE:.0f} % interval on Student's t."
+            f"the answer rests on the race alone, and its {100 * ADVICE_CONFIDENCE:.0f} % interval on "
+            "Student's t."
             if found.arms
             else "without a race there is nothing that an estimate could rest on."
         )
@@ -153,8 +154,9 @@ def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
     if distance.outside:
         yield EvidenceItem(
             "prior",
-            f"The data lie outside of what the evidence base has studied (distance {distance.value:.2f}, limit "
-            f"{distance.limit:.2f}, most in {distance.farthest_feature}); it was not used. Nearest: {described}.",
+            f"The data lie outside of what the evidence base has studied (distance {distance.value:.2f}, "
+            f"limit {distance.limit:.2f}, most in {distance.farthest_feature}); it was not used. "
+            f"Nearest: {described}.",
             contexts=names,
         )
         return
@@ -165,15 +167,16 @@ def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
         yield EvidenceItem(
             "prior",
             f"From {len(studied.contexts)} studied contexts of {len(set(studied.base_sets))} base sets, "
-            f"{studied.model.name} expects {points(estimate.mean)} points of {method}, with a standard error of "
-            f"{100 * estimate.deviation:.1f} on base sets it was not fitted on. Nearest contexts: {described}.",
+            f"{studied.model.name} expects {points(estimate.mean)} points of {method}, with a standard "
+            f"error of {100 * estimate.deviation:.1f} on base sets it was not fitted on. Nearest "
+            f"contexts: {described}.",
             contexts=names,
         )
     weight = decision.posterior.pilot_weight if decision.posterior else 0.0
     yield EvidenceItem(
         "prior",
-        f"The answer weighs the pilot by {100 * weight:.0f} % and the prior by {100 - 100 * weight:.0f} %; its "
-        f"interval is conformal over {counts['calibrating_base_sets']} base sets.",
+        f"The answer weighs the pilot by {100 * weight:.0f} % and the prior by {100 - 100 * weight:.0f} %; "
+        f"its interval is conformal over {counts['calibrating_base_sets']} base sets.",
     )
 
 

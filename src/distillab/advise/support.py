@@ -10,7 +10,7 @@ import numpy as np
 from distillab.evidence.draws import FloatArray
 
 LIMIT_QUANTILE = 0.95  # of the leave-one-base-out distances, beyond which data count as not studied
-NEIGHBORS = 5
+NEAREST_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Support:
         """
         point = (features - self._center) / self._scale
         found = _distances(point, self._values)
-        order = np.argsort(found, kind="stable")[:NEIGHBORS]
+        order = np.argsort(found, kind="stable")[:NEAREST_SHOWN]
         differences = np.abs(self._values[order[0]] - point)
         known = np.isfinite(differences)
         farthest = self._names[int(np.where(known, differences, -1.0).argmax())] if known.any() else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from distillab.advise.context_features import Facts
-from distillab.advise.posterior import Estimate
+from distillab.advise.posterior import GainEstimate
 
 DATA = (0.25, 0.5, 1.0, 2.0, 4.0)  # multiples of the examples at hand; beyond four times, no answer is given
 LENGTH = (0.5, 1.0, 2.0)  # multiples of the steps of a full training
@@ -72,7 +72,7 @@ NOTHING_KNOWN = WhatIf(
 def from_prior(
     facts: Facts,
     here: WhatIfPoint,
-    estimate: Callable[[Facts], Estimate],
+    estimate: Callable[[Facts], GainEstimate],
     outside: Callable[[Facts], bool],
 ) -> WhatIf:
     """Return the grid that the prior leads to expect, shifted so that it passes through the answer.
@@ -117,7 +117,7 @@ def changed_facts(facts: Facts, data: float, length: float) -> Mapping[str, obje
     }
 
 
-def from_sizes(gains: Mapping[float, Estimate], here: WhatIfPoint) -> WhatIf:
+def from_sizes(gains: Mapping[float, GainEstimate], here: WhatIfPoint) -> WhatIf:
     """Return the grid of a pilot at two amounts of data: the gain over the logarithm of the amount.
 
     Only one doubling beyond the data at hand is answered: the line rests on two amounts.
@@ -129,7 +129,7 @@ def from_sizes(gains: Mapping[float, Estimate], here: WhatIfPoint) -> WhatIf:
     Example:
         >>> from distillab.evidence.draws import Variance
         >>> even = Variance(1e-6, 8.0)
-        >>> gains = {0.5: Estimate(0.03, even), 1.0: Estimate(0.02, even)}
+        >>> gains = {0.5: GainEstimate(0.03, even), 1.0: GainEstimate(0.02, even)}
         >>> grid = from_sizes(gains, WhatIfPoint(0.02, 0.01, 0.03))
         >>> [round(row[0].gain, 3) for row in grid.points]
         [0.03, 0.02, 0.01]
@@ -138,7 +138,7 @@ def from_sizes(gains: Mapping[float, Estimate], here: WhatIfPoint) -> WhatIf:
     slope = (gains[1.0].mean - gains[small].mean) / -math.log2(small)
     error = math.hypot(gains[1.0].deviation, gains[small].deviation) / -math.log2(small)
     freedom = min(gains[1.0].variance.freedom, gains[small].variance.freedom)
-    wide = Estimate(0.0, type(gains[1.0].variance)(error**2, freedom)).interval(0.8)[1]
+    wide = GainEstimate(0.0, type(gains[1.0].variance)(error**2, freedom)).interval(0.8)[1]
     rows = []
     for data in (small, 1.0, 2.0):
         doublings = math.log2(data)

@@ -21,7 +21,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
     from distillab.advise import Advice
-    from distillab.advise.adviser import OnProgress
+    from distillab.advise.adviser import OnAdvice
     from distillab.base import EvidenceBase
 
 USUAL_BUDGET = "15m"
@@ -44,7 +44,7 @@ def advise(
     workers: int | None = None,
     executor: str = "processes",
     device: str = "auto",
-    on_progress: OnProgress | None = None,
+    on_progress: OnAdvice | None = None,
     started: float | None = None,
 ) -> Advice:
     """Return whether distilling a teacher into a student is worth it on some data, with an interval.
@@ -84,7 +84,6 @@ def advise(
     """
     # Imported here: scikit-learn and cleanlab take seconds to import, which no study should wait for.
     from distillab.advise import AdviceRequest, Adviser, parse_budget, with_pilot_size
-    from distillab.report.page.advice import write_advice
 
     seconds = parse_budget(budget)
     if not 0 <= margin < 1:
@@ -96,13 +95,12 @@ def advise(
     source, note = with_pilot_size(source)
     written_teacher = _teacher(teacher, None if weights is None else Path(weights))
     written_student = _student(student)
-    name = _slug(source.dataset_name)
     content = spec_id([source.entry(), written_teacher, written_student, dict(recipe or {}), margin])
-    folder = Path(out) if out is not None else USUAL_PLACE / f"{name}-{content[:8]}"
-    placed = GivenStudy({"teacher": written_teacher, "students": written_student}).values_in(
-        folder.absolute() / "objects"
-    )
-    add_place(folder.absolute() / "objects")
+    usual = USUAL_PLACE / f"{_slug(source.dataset_name)}-{content[:8]}"
+    folder = usual if out is None else Path(out)
+    objects = folder.absolute() / "objects"
+    placed = GivenStudy({"teacher": written_teacher, "students": written_student}).values_in(objects)
+    add_place(objects)
     request = AdviceRequest(
         source=source,
         student=placed["students"],
@@ -120,13 +118,23 @@ def advise(
         note=note,
     )
     with naming_given_networks():
-        show = on_progress or (lambda stage, share, left: None)
-        advice = Adviser(request, show, started=started).advise()
-    with write_atomically(folder / ANSWER) as draft:
-        draft.write_text(json.dumps(advice.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
-    write_advice(advice, advice.page)
+        advice = Adviser(request, on_progress or _unseen, started=started).advise()
+    _write(advice)
     del held  # the data had to exist until here
     return advice
+
+
+def _unseen(stage: str, share: float, left: float) -> None:
+    """Show no progress."""
+
+
+def _write(advice: Advice) -> None:
+    """Write the answer and its page into the folder of the advice."""
+    from distillab.report.page.advice import write_advice
+
+    with write_atomically(advice.folder / ANSWER) as draft:
+        draft.write_text(json.dumps(advice.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
+    write_advice(advice, advice.page)
 
 
 def read_base(path: str | Path | None) -> EvidenceBase | None:

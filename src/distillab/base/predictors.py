@@ -22,7 +22,7 @@ from distillab.profile.neighbors import unit_vectors
 from distillab.profile.probe import fitted_probe_accuracy
 from distillab.tasks.classification_metrics import classification_metrics
 
-Probabilities = npt.NDArray[np.float64]
+ViewProbabilities = npt.NDArray[np.float64]
 VIEWS = 4
 MOST_VIEWED = 500  # examples whose views are drawn
 MOST_VALIDATED = 2_000
@@ -99,7 +99,7 @@ def teacher_predictors(
     )
 
 
-def top_probability_ratio(probabilities: Probabilities) -> float:
+def top_probability_ratio(probabilities: ViewProbabilities) -> float:
     """Return the geometric mean of the largest to the second largest probability, each at most 1,000.
 
     Args:
@@ -114,7 +114,7 @@ def top_probability_ratio(probabilities: Probabilities) -> float:
     return float(np.exp(np.log(ratios).mean()))
 
 
-def mean_entropy(probabilities: Probabilities) -> float:
+def mean_entropy(probabilities: ViewProbabilities) -> float:
     """Return the mean Shannon entropy of rows of probabilities, in nats.
 
     Example:
@@ -125,7 +125,7 @@ def mean_entropy(probabilities: Probabilities) -> float:
     return float(-(probabilities * logs).sum(axis=1).mean())
 
 
-def spread_over_views(probabilities: Probabilities) -> float:
+def spread_over_views(probabilities: ViewProbabilities) -> float:
     """Return how much the probability of the predicted class varies between views of an example.
 
     Args:

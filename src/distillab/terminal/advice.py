@@ -15,13 +15,11 @@ from rich.table import Table
 
 from distillab.printable import printable
 from distillab.terminal.console import make_console
-from distillab.terminal.progress import PlainLines
+from distillab.terminal.progress import Clock, PlainLines
 from distillab.terminal.wording import time_span
 
 if TYPE_CHECKING:
     from distillab.advise import Advice, EvidenceItem
-
-Clock = Callable[[], float]
 
 
 def print_advice(found: Advice) -> None:
@@ -29,6 +27,21 @@ def print_advice(found: Advice) -> None:
 
     Args:
         found: The advice.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from distillab.advise import Advice, NextStep
+        >>> from distillab.advise.what_if import NOTHING_KNOWN
+        >>> nan = float("nan")
+        >>> networks = ("digits", "accuracy", "undecided", 0.005, "resnet8", "resnet20", "full", "scratch")
+        >>> found = Advice("undecided", "Undecided: nothing was measured.", nan, nan, nan, "", nan, (), (), 2.0,
+        ...     *networks, {}, {}, (), (), NOTHING_KNOWN, NextStep("Race."), Path("advice/digits"))
+        >>> print_advice(found)
+        Undecided: nothing was measured.
+        <BLANKLINE>
+        <BLANKLINE>
+        next: Race.
+        page: advice/digits/advice.html (0:00:02)
     """
     console = make_console()
     for text in (*_summary(found), "", *map(_behind, found.evidence)):
