@@ -164,8 +164,8 @@ class Findings:
         if self.case.task.primary == "accuracy" and last.plain < self.case.chance + CHANCE_LEAD:
             found.append(
                 f"The plain students of the race are right on {100 * last.plain:.1f} %, and always "
-                f"predicting the most frequent class on {100 * self.case.chance:.1f} %: training was too short, "
-                "or the labels cannot be learned."
+                f"predicting the most frequent class on {100 * self.case.chance:.1f} %: training was too "
+                "short, or the labels cannot be learned."
             )
         return found
 

@@ -203,8 +203,8 @@ def _teacher(found: Findings) -> Iterator[EvidenceItem]:
             "teacher",
             f"The teacher is right on {100 * values['teacher_accuracy']:.1f} % of val, "
             f"{points(values['teacher_minus_probe'])} points beside a linear probe; calibration error "
-            f"{100 * values['ece']:.1f} points, spread between views {values['view_spread']:.3f}, first to second "
-            f"probability {values['top_ratio']:.1f}, entropy {values['entropy']:.2f} nats.",
+            f"{100 * values['ece']:.1f} points, spread between views {values['view_spread']:.3f}, first to "
+            f"second probability {values['top_ratio']:.1f}, entropy {values['entropy']:.2f} nats.",
         )
     full = found.case.recipe.steps
     if 0 < found.teacher_steps < full and found.results:

@@ -34,7 +34,8 @@ def print_advice(found: Advice) -> None:
         >>> from distillab.advise.what_if import NOTHING_KNOWN
         >>> nan = float("nan")
         >>> networks = ("digits", "accuracy", "undecided", 0.005, "resnet8", "resnet20", "full", "scratch")
-        >>> found = Advice("undecided", "Undecided: nothing was measured.", nan, nan, nan, "", nan, (), (), 2.0,
+        >>> text = "Undecided: nothing was measured."
+        >>> found = Advice("undecided", text, nan, nan, nan, "", nan, (), (), 2.0,
         ...     *networks, {}, {}, (), (), NOTHING_KNOWN, NextStep("Race."), Path("advice/digits"))
         >>> print_advice(found)
         Undecided: nothing was measured.
