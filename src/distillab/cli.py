@@ -35,7 +35,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")]
-Weights = Annotated[
+WeightsFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
 ]
@@ -193,7 +193,7 @@ def profile_command(
     teacher: Annotated[
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
-    weights: Weights = None,
+    weights: WeightsFile = None,
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
     settings: SourceKeys = None,
     device: Device = "auto",
@@ -231,7 +231,7 @@ def advise_command(
     teacher: Annotated[
         str | None, typer.Option(metavar="T", help="A model, trained on DATA unless --weights, or a DIR.")
     ] = None,
-    weights: Weights = None,
+    weights: WeightsFile = None,
     budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 15m, 1h30m; 0 trains nothing.")] = "15m",
     margin: Annotated[float, typer.Option(help="Gains up to this fraction do not matter.")] = 0.005,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs and page are kept.")] = None,
