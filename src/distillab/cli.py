@@ -238,6 +238,36 @@ def _keys(settings: list[str]) -> JsonObject:
     return keys
 
 
+@app.command(name="across")
+def across_command(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Studies or an evidence base; default: the one shipped."),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="A method to compare; may be repeated.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="The largest gain without practical meaning, such as 0.005.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with figures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what holds over several data sets: gains, harms, what they depend on, worth in data."""
+    from distillab import api
+    from distillab.terminal import print_across
+
+    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
+        raise RequestError("cannot be written", where=f"--out {out}", allowed="a file in an existing folder")
+    found = api.across(*(folders or ()), methods=method or (), margin=margin)
+    if out is not None:
+        found.write(out)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_across(found, out)
+
+
 @app.command(name="list")
 def list_command(
     what: Annotated[str, typer.Argument(help="sources, factors, models, methods, tasks or modalities.")],

@@ -1,5 +1,6 @@
 """What the command line prints: progress with time left, tables, outcomes. Light to import."""
 
+from distillab.terminal.across import print_across
 from distillab.terminal.plan import print_plan
 from distillab.terminal.printing import (
     print_catalogue,
@@ -14,6 +15,7 @@ from distillab.terminal.selftest import print_selftest
 
 __all__ = [
     "load_progress",
+    "print_across",
     "print_catalogue",
     "print_comparison",
     "print_numerics",
