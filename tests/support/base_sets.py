@@ -22,8 +22,8 @@ def planted_contexts(
 ) -> ContextTable:
     """Return contexts in which ``kd`` gains accuracy, and changes other metrics by ``harms``.
 
-    The true gain varies between base sets with a standard deviation of ``between``; pairs differ by ``noise``.
-    ``attention`` has half the gain of ``kd``, ``random_teacher`` none.
+    The true gain varies between base sets with a standard deviation of ``between``, and pairs differ by
+    ``noise``. ``attention`` has half the gain of ``kd``, ``random_teacher`` none.
     """
     rng = np.random.default_rng(random_seed)
     contexts = []

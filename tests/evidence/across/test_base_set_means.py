@@ -54,17 +54,14 @@ def test_interval_of_normal_gains_is_as_wide_as_student_t() -> None:
 @pytest.mark.parametrize(("number", "lowest"), [(6, 0.90), (8, 0.91), (14, 0.92)])
 def test_intervals_cover_the_true_mean(number: int, lowest: float) -> None:
     rng = np.random.default_rng(number)
-    ends = [
-        BaseSetMeans.of(rng.normal(size=number), NAMES[:number]).interval() for _ in range(300)
-    ]
+    ends = [BaseSetMeans.of(rng.normal(size=number), NAMES[:number]).interval() for _ in range(300)]
     assert lowest <= np.mean([low <= 0 <= high for low, high in ends]) <= 0.99
 
 
 def test_false_verdicts_at_a_margin_are_rare() -> None:
     rng = np.random.default_rng(1)
     verdicts = [
-        BaseSetMeans.of(0.01 + 0.01 * rng.normal(size=8), NAMES[:8]).summary(0.01).verdict
-        for _ in range(200)
+        BaseSetMeans.of(0.01 + 0.01 * rng.normal(size=8), NAMES[:8]).summary(0.01).verdict for _ in range(200)
     ]
     assert np.mean([verdict in ("helps", "harms") for verdict in verdicts]) <= 0.06
 

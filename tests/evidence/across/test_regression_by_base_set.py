@@ -39,9 +39,7 @@ def test_cluster_robust_error_is_that_of_statsmodels() -> None:
     dummies = (np.array(sets)[:, None] == np.unique(sets)[None]).astype(float)
     design = np.column_stack([terms[0].values, terms[1].values, dummies])
     groups = np.unique(sets, return_inverse=True)[1]
-    fit = sm.OLS(gains, design).fit(
-        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
-    )
+    fit = sm.OLS(gains, design).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
     spread = _WildBootstrap.of(Design.of_terms(gains, terms, sets), 0).spread
     assert spread == pytest.approx(fit.bse[0])
 
@@ -79,7 +77,9 @@ def test_wild_interval_ends_where_the_test_begins_to_reject() -> None:
     assert found.note == "few base sets: it varies within 9"
     width = found.ci_high - found.ci_low
     for end, outwards in ((found.ci_low, -1.0), (found.ci_high, 1.0)):
-        assert wild.p_value(end + outwards * 0.01 * width) <= 0.05 < wild.p_value(end - outwards * 0.01 * width)
+        assert (
+            wild.p_value(end + outwards * 0.01 * width) <= 0.05 < wild.p_value(end - outwards * 0.01 * width)
+        )
 
 
 def test_false_findings_are_rare_when_base_sets_have_slopes_of_their_own() -> None:

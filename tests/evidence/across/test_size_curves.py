@@ -87,7 +87,9 @@ def test_data_multiplier_is_the_planted_one(factor: float) -> None:
 def test_intervals_of_the_multiplier_cover_the_planted_one() -> None:
     covered = []
     for seed in range(40):
-        found = compared(power(SIZES) + noise(2 * seed), power(2 * SIZES) + noise(2 * seed + 1), resamples=199)
+        found = compared(
+            power(SIZES) + noise(2 * seed), power(2 * SIZES) + noise(2 * seed + 1), resamples=199
+        )
         middle = found.multipliers[2]
         covered.append(middle.ci_low <= 2.0 <= middle.ci_high)
     assert np.mean(covered) >= 0.75  # six seeds, percentile intervals

@@ -106,7 +106,7 @@ def terms_of(contexts: Sequence[StudiedContext]) -> DesignedTerms:
     Example:
         >>> levels = [{"size": n, "provenance": p} for n in (10.0, 160.0) for p in ("same", "full")] * 3
         >>> found = terms_of([StudiedContext(str(i), "usps", each, {}) for i, each in enumerate(levels)])
-        >>> print(*(term.name for term in found.terms), sep="\n")
+        >>> print(*(term.name for term in found.terms), sep="\\n")
         size from 10 to 160
         provenance full, not same
         size from 10 to 160 × provenance full, not same
