@@ -72,7 +72,7 @@ def test_harm_of_some_contexts_is_counted_where_the_mean_has_no_verdict() -> Non
     assert "worsens calibration error in 4 of 32 contexts" in summarize_across(found).harms[0]
 
 
-def test_few_base_sets_have_no_verdict_and_say_so() -> None:
+def test_few_base_sets_have_no_verdict_and_a_caveat() -> None:
     found = concluded(base_sets=3)
     assert {method.verdict for method in found.methods} == {"undecided"}
     answer = summarize_across(found)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import statsmodels
 
 from distillab.evidence.across import Term, fit_mixed_model
 from distillab.evidence.across.mixed_model import _failure
@@ -40,24 +41,21 @@ def statsmodels_alone(values: npt.NDArray[np.float64]) -> Any:
 
 
 # In these data base sets differ no more than chance makes them: the form of statsmodels issue 10239.
-@pytest.mark.parametrize("seed", [4, 9, 12, 13, 18])
-def test_collapsed_variance_gives_no_estimate_instead_of_exactly_zero(seed: int) -> None:
-    values = gains(seed)
-    raw = statsmodels_alone(values)
-    known_to_fail = raw.converged and (np.asarray(raw.fe_params)[:2] == 0.0).all()
-    found = fit_mixed_model(values, [BETWEEN, WITHIN], SETS)
-    assert known_to_fail or raw.fe_params[1] == pytest.approx(0.03, abs=0.01)  # or statsmodels is mended
-    assert not found.effects
-    assert found.reason == "the variance between base sets collapses to 0"
-
-
-def test_no_estimate_is_ever_exactly_zero_or_far_off() -> None:
-    for seed in range(20, 40):
-        found = fit_mixed_model(gains(seed), [BETWEEN, WITHIN], SETS)
+def test_collapsed_variance_never_gives_an_estimate_of_exactly_zero() -> None:
+    failures, reasons = 0, set()
+    for seed in range(16):
+        values = gains(seed)
+        raw = statsmodels_alone(values)
+        failures += bool(raw.converged and (np.asarray(raw.fe_params)[:2] == 0.0).all())
+        found = fit_mixed_model(values, [BETWEEN, WITHIN], SETS)
         assert found.estimated == bool(found.effects)
+        reasons.add(found.reason)
         for effect, truth in zip(found.effects, (0.02, 0.03, 0.01), strict=True) if found.effects else ():
-            assert effect.estimate == pytest.approx(truth, abs=0.02)
             assert effect.estimate != 0.0
+            assert effect.estimate == pytest.approx(truth, abs=0.02)
+    assert "the variance between base sets collapses to 0" in reasons
+    if [int(part) for part in statsmodels.__version__.split(".")[:2]] < [0, 16]:
+        assert failures > 4, "the pattern is not that of the issue"
 
 
 def test_planted_effects_are_recovered_where_base_sets_differ() -> None:

@@ -14,7 +14,14 @@ from distillab.evidence.across import (
     compare_over_sizes,
     fit_size_curve,
 )
-from distillab.evidence.across.curve_forms import ARCTAN, FORMS, LOGARITHM, POWER, CurveForm, fit_form
+from distillab.evidence.across.curve_forms import (
+    ARCTAN,
+    CURVE_FORMS,
+    INVERSE_POWER,
+    LOGARITHM,
+    CurveForm,
+    fit_form,
+)
 
 SIZES = np.array([10.0, 20.0, 40.0, 80.0, 160.0])
 Values = npt.NDArray[np.float64]
@@ -36,7 +43,7 @@ def compared(plain: Values, distilled: Values, **keys: int) -> SizeComparison:
 
 @pytest.mark.parametrize(
     ("form", "theta"),
-    [(POWER, (0.8, 0.2, 0.7)), (LOGARITHM, (0.5, 0.06)), (ARCTAN, (-0.3, 1.5, 0.8))],
+    [(INVERSE_POWER, (0.8, 0.2, 0.7)), (LOGARITHM, (0.5, 0.06)), (ARCTAN, (-0.3, 1.5, 0.8))],
     ids=lambda value: value.name if isinstance(value, CurveForm) else "",
 )
 def test_parameters_of_each_form_are_recovered(form: CurveForm, theta: tuple[float, ...]) -> None:
@@ -46,9 +53,9 @@ def test_parameters_of_each_form_are_recovered(form: CurveForm, theta: tuple[flo
     assert cost < 1e-3
 
 
-@pytest.mark.parametrize("form", [POWER, LOGARITHM], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [INVERSE_POWER, LOGARITHM], ids=lambda form: form.name)
 def test_form_that_made_the_data_gets_the_largest_weight(form: CurveForm) -> None:
-    theta = np.array({POWER: (0.8, 0.2, 0.9), LOGARITHM: (0.5, 0.08)}[form])
+    theta = np.array({INVERSE_POWER: (0.8, 0.2, 0.9), LOGARITHM: (0.5, 0.08)}[form])
     n = SIZES / np.exp(np.log(SIZES).mean())
     curve = fit_size_curve(SIZES, form.predict(n, theta) + noise(0, spread=0.001))
     assert max(curve.forms, key=lambda each: each.weight).form is form
@@ -92,7 +99,7 @@ def test_intervals_of_the_multiplier_cover_the_planted_one() -> None:
         )
         middle = found.multipliers[2]
         covered.append(middle.ci_low <= 2.0 <= middle.ci_high)
-    assert np.mean(covered) >= 0.75  # six seeds, percentile intervals
+    assert np.mean(covered) >= 0.85
 
 
 def test_multiplier_beyond_four_times_the_largest_size_is_a_bound() -> None:
@@ -149,6 +156,17 @@ def test_plain_students_that_do_not_improve_with_size_have_no_multiplier() -> No
     found = compared(0.6 + noise(11), 0.65 + noise(12))
     assert isinstance(found.break_even, Refused)
     assert found.break_even.kind == "flat"
+
+
+def test_crossing_within_the_noise_is_not_stated() -> None:
+    found = compared(power(SIZES) + noise(13), power(SIZES) + noise(14))
+    assert isinstance(found.break_even, Refused)
+
+
+def test_few_seeds_have_no_interval() -> None:
+    found = compared(power(SIZES) + noise(3, 4), power(2 * SIZES) + noise(4, 4)).multipliers[2]
+    assert found.value == pytest.approx(2.0, rel=0.3)
+    assert (found.ci_low, found.ci_high) == (0.0, np.inf)
 
 
 def test_three_sizes_are_too_few() -> None:
@@ -217,7 +235,7 @@ def test_single_seed_decides_nothing() -> None:
 def test_all_forms_never_fall() -> None:
     rng = np.random.default_rng(0)
     n = np.geomspace(0.1, 40, 50)
-    for form in FORMS:
+    for form in CURVE_FORMS:
         low, high = np.array(form.low), np.minimum(form.high, 3.0)
         for _ in range(50):
             assert (np.diff(form.predict(n, rng.uniform(low, high))) >= -1e-12).all()

@@ -57,7 +57,7 @@ def interquartile_mean(
     Example:
         >>> found = interquartile_mean([[0.0, 0.01], [0.02, 0.03], [0.03, 0.04], [0.9, 0.9]])
         >>> round(found.value, 3), found.n_runs
-        (0.25, 8)
+        (0.03, 8)
     """
     strata = _strata(values)
     rng = np.random.default_rng(len(strata))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy.special import ndtr, stdtrit
 
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.families import verdict_level
-from distillab.evidence.gains import sign_flip_p
+from distillab.evidence.gains import guarded_interval, sign_flip_p
 from distillab.evidence.verdicts import Verdict, verdict_of
 
 LEAST_BASE_SETS = 6  # the smallest number of which a sign-flip test can give p < 0.05
@@ -101,15 +101,17 @@ class BaseSetMeans:
 
         Quantiles are taken at the expanded level ``Phi(-sqrt(G / (G - 1)) t)``, with t the quantile of
         Student's t with G - 1 degrees of freedom, because percentile intervals of few values are too narrow
-        (Hesterberg 2015, What teachers should know about the bootstrap, section 5).
+        (Hesterberg 2015, What teachers should know about the bootstrap, section 5). Below 6 base sets, which
+        have too few resamples, it is Student's t (:func:`distillab.evidence.gains.guarded_interval`).
         """
         number = len(self.values)
-        if number < 2:
-            return -np.inf, np.inf
+        if number < LEAST_BASE_SETS:
+            low, high = guarded_interval(self.values, confidence=confidence)
+            return float(low), float(high)
         level = expanded_level(confidence, number)
         places = np.array([level, 1.0 - level]) * (len(self._resampled) - 1)
-        low, high = np.interp(places, np.arange(len(self._resampled)), self._resampled)
-        return float(low), float(high)
+        ends = np.interp(places, np.arange(len(self._resampled)), self._resampled)
+        return float(ends[0]), float(ends[1])
 
     def verdict_level(self, margin: float) -> float:
         """Return the smallest error rate at which there is a verdict against a margin; 1 if there is none.
@@ -182,6 +184,7 @@ def few_base_sets(number: int) -> str:
     return f"fewer than {LEAST_BASE_SETS} base sets ({number})"
 
 
+@lru_cache(maxsize=16)
 def cluster_weights(clusters: int, resamples: int) -> FloatArray:
     """Return how often each cluster occurs in each resample, float64 ``[resamples, clusters]``.
 
@@ -193,7 +196,9 @@ def cluster_weights(clusters: int, resamples: int) -> FloatArray:
     """
     rng = np.random.default_rng(clusters)
     drawn: npt.NDArray[Any] = rng.multinomial(clusters, np.full(clusters, 1.0 / clusters), size=resamples)
-    return drawn.astype(np.float64)
+    weights = drawn.astype(np.float64)
+    weights.flags.writeable = False  # it is shared by all callers
+    return weights
 
 
 def expanded_level(confidence: float, number: int) -> float:

@@ -44,6 +44,10 @@ class BaseSetGain:
         ci_low: Lower end of the interval over its contexts, or over seeds if it has one context.
         ci_high: Upper end of that interval.
         n_contexts: Number of contexts.
+
+    Example:
+        >>> BaseSetGain("usps", 0.02, 0.01, 0.03, n_contexts=4).gain
+        0.02
     """
 
     base_set: str
@@ -66,6 +70,12 @@ class MethodAcross:
         signed_rank: Posterior probabilities over base sets.
         middle: Interquartile mean of the gains of all pairs.
         improvement: Probability that a distilled run is better than a plain one.
+
+    Example:
+        >>> mean = MeanAcross(0.02, 0.01, 0.03, 0.03, 0.03, "helps", 6, 24)
+        >>> whole = Aggregate(0.02, 0.01, 0.03, 24, 120)
+        >>> MethodAcross("kd", False, mean, "helps", (), SignedRank(0, 0, 1, 6), whole, whole).verdict
+        'helps'
     """
 
     method: str
@@ -90,6 +100,10 @@ class FactorEffects:
         teacher: The coefficient of the teacher's quality; None where it is not known.
         mixed: The mixed model of the same terms.
         notes: What was left out, and why.
+
+    Example:
+        >>> FactorEffects("kd", (), (), (), None, MixedModel(reason="too few contexts")).mixed.reason
+        'too few contexts'
     """
 
     method: str
@@ -110,6 +124,10 @@ class CurveAcross:
         method: The method.
         held: What else the contexts are like, where curves differ in it.
         comparison: The curves, or why there are none.
+
+    Example:
+        >>> CurveAcross("usps", "kd", (("provenance", "full"),), Refused("flat", "")).held
+        (('provenance', 'full'),)
     """
 
     base_set: str
@@ -133,6 +151,11 @@ class AcrossSets:
         ranks: Mean ranks of all methods, the baseline included; None with fewer than two base sets.
         factors: How the gains of the methods that use the teacher depend on factors.
         curves: Students over sizes.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> AcrossSets(ContextTable(()), Classification(), "ce", 0.005, 0.95, (), (), None, (), ()).methods
+        ()
     """
 
     table: ContextTable

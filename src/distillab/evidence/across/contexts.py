@@ -69,6 +69,10 @@ class LeftOut:
     Attributes:
         reason: Why.
         count: How many.
+
+    Example:
+        >>> LeftOut("excluded from advice by the base", 2).count
+        2
     """
 
     reason: str
@@ -173,6 +177,11 @@ class PairedContexts:
         contexts: The contexts.
         gains: Mean paired difference of each, float64 ``[n]``.
         differences: The paired differences of each.
+
+    Example:
+        >>> context = StudiedContext("a", "usps", {}, {})
+        >>> PairedContexts((context,), np.array([0.02]), (np.array([0.02]),)).base_sets
+        ['usps']
     """
 
     contexts: tuple[StudiedContext, ...]

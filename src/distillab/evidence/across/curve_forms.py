@@ -57,7 +57,7 @@ def _arctan(n: FloatArray, theta: FloatArray) -> FloatArray:
     return np.asarray(c + 2.0 / np.pi * np.arctan(np.pi / 2.0 * a * n + b))
 
 
-POWER = CurveForm(
+INVERSE_POWER = CurveForm(
     "inverse power law with offset",
     "c - a n^-b",
     (0.0, 0.0, 0.02),
@@ -74,7 +74,7 @@ ARCTAN = CurveForm(
     ((-0.2, 0.3, 0.5), (-0.3, 1.0, 1.0), (-0.4, 3.0, 2.0), (-0.1, 0.1, 0.0)),
     _arctan,
 )
-FORMS = (POWER, LOGARITHM, ARCTAN)
+CURVE_FORMS = (INVERSE_POWER, LOGARITHM, ARCTAN)
 """The forms that are averaged (Mahmood et al., CVPR 2022, table 1, of which they are three)."""
 
 
@@ -97,7 +97,7 @@ def fit_form(
 
     Example:
         >>> n = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
-        >>> theta, _ = fit_form(POWER, n, 0.9 - 0.2 * n**-0.5, np.full(5, 0.001))
+        >>> theta, _ = fit_form(INVERSE_POWER, n, 0.9 - 0.2 * n**-0.5, np.full(5, 0.001))
         >>> theta.round(3).tolist()
         [0.9, 0.2, 0.5]
     """
@@ -133,7 +133,8 @@ def refit_form(
     Example:
         >>> n = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
         >>> scores = np.stack([0.9 - 0.2 * n**-0.5, 0.8 - 0.1 * n**-0.7])
-        >>> refit_form(POWER, n, scores, np.full(5, 0.001), np.array([0.85, 0.15, 0.6])).round(3).tolist()
+        >>> start, noise = np.array([0.85, 0.15, 0.6]), np.full(5, 0.001)
+        >>> refit_form(INVERSE_POWER, n, scores, noise, start).round(3).tolist()
         [[0.9, 0.2, 0.5], [0.8, 0.1, 0.7]]
     """
     low, high = np.array(form.low), np.array(form.high)

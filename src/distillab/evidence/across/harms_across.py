@@ -66,6 +66,14 @@ def harms_across(
         baseline: What they are compared with.
         margin: The margin of metrics that use that of a study.
         confidence: Of intervals and families.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> plain = {seed: 0.1 + seed / 1000 for seed in range(5)}
+        >>> arms = {("ce", "ece"): plain, ("kd", "ece"): dict.fromkeys(range(5), 0.2)}
+        >>> [found] = harms_across([StudiedContext("a", "usps", {}, arms)], ["kd"], Classification())
+        >>> found.contexts_worse, found.verdict
+        (1, 'undecided')
     """
     found = []
     for method in methods:

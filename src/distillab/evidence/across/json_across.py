@@ -56,7 +56,7 @@ def across_as_dict(found: AcrossSets, answer: AnswerAcross) -> JsonObject:
     return found_as_dict
 
 
-def _mean(mean: MeanAcross, verdict: str) -> dict[str, Any]:
+def _mean(mean: MeanAcross, verdict: str) -> JsonObject:
     return {
         "gain": mean.mean,
         "ci_low": mean.ci_low,
@@ -70,7 +70,7 @@ def _mean(mean: MeanAcross, verdict: str) -> dict[str, Any]:
     }
 
 
-def _method(method: MethodAcross) -> dict[str, Any]:
+def _method(method: MethodAcross) -> JsonObject:
     return {
         "method": method.method,
         "control": method.control,
@@ -82,11 +82,11 @@ def _method(method: MethodAcross) -> dict[str, Any]:
     }
 
 
-def _factor(factors: FactorEffects) -> dict[str, Any]:
+def _factor(factors: FactorEffects) -> JsonObject:
     return {
         "method": factors.method,
         "effects": [
-            asdict(each) | {"p_adjusted": p_value}
+            {**asdict(each), "p_adjusted": p_value}
             for each, p_value in zip(factors.effects, factors.p_adjusted, strict=True)
         ],
         "with_teacher": [asdict(each) for each in factors.mediated],
@@ -96,14 +96,15 @@ def _factor(factors: FactorEffects) -> dict[str, Any]:
     }
 
 
-def _curve(curve: CurveAcross) -> dict[str, Any]:
-    place: dict[str, Any] = {"base_set": curve.base_set, "method": curve.method, "held": dict(curve.held)}
+def _curve(curve: CurveAcross) -> JsonObject:
+    place: JsonObject = {"base_set": curve.base_set, "method": curve.method, "held": dict(curve.held)}
     if isinstance(curve.comparison, Refused):
-        return place | {"refused": asdict(curve.comparison)}
+        return {**place, "refused": asdict(curve.comparison)}
     found = curve.comparison
     even = {"refused" if isinstance(found.break_even, Refused) else "break_even": asdict(found.break_even)}
     arms = {"plain": found.plain, "distilled": found.distilled}
-    return place | {
+    return {
+        **place,
         "sizes": found.plain.sizes.tolist(),
         **{arm: each.means.tolist() for arm, each in arms.items()},
         "forms": {

@@ -27,6 +27,10 @@ class MixedEffect:
         estimate: Its coefficient.
         ci_low: Lower end of the Wald interval.
         ci_high: Upper end of that interval.
+
+    Example:
+        >>> MixedEffect("size", -0.02, -0.03, -0.01).term
+        'size'
     """
 
     term: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from distillab.evidence.across.base_sets import expanded_level
 from distillab.evidence.across.monotone import as_curve
 from distillab.evidence.across.size_curves import (
     FARTHEST,
@@ -18,8 +19,9 @@ from distillab.evidence.across.size_curves import (
 )
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.gains import paired_gain
+from distillab.study.spec.seeds import LEAST_PAIRS
 
-CURVE_RESAMPLES = 499
+CURVE_RESAMPLES = 999
 GRID_POINTS = 400
 
 
@@ -30,10 +32,16 @@ class DataMultiplier:
     Attributes:
         size: n, the number of examples that the student is distilled on.
         value: The multiplier: plain training on ``value * size`` examples scores as high. NaN if refused.
-        ci_low: Lower end of the bootstrap interval over seeds; 0 if it lies below the smallest measured size.
-        ci_high: Upper end; infinite if it lies beyond four times the largest measured size.
+        ci_low: Lower end of the bootstrap interval over seeds; 0 if it lies below the smallest measured size,
+            or with fewer than 5 seeds.
+        ci_high: Upper end; infinite if it lies beyond four times the largest measured size, or with fewer
+            than 5 seeds.
         refused: Why there is no value; None if there is one.
         bound: If refused as too far or too small, the multiplier is at least, or at most, this.
+
+    Example:
+        >>> DataMultiplier(size=50.0, value=2.1, ci_low=1.8, ci_high=2.4).value
+        2.1
     """
 
     size: float
@@ -50,11 +58,14 @@ class BreakEven:
 
     Attributes:
         size: The size.
-        ci_low: Lower end of the bootstrap interval over seeds; 0 if some resamples have the sign of the
-            larger sizes throughout.
-        ci_high: Upper end; infinite if some have that of the smaller sizes throughout.
+        ci_low: Lower end of the bootstrap interval over seeds.
+        ci_high: Upper end of that interval.
         helps_below: Whether distillation helps below the size, and not above; else the other way round.
         extrapolated: Whether the size is larger than any that was measured.
+
+    Example:
+        >>> BreakEven(90.0, 70.0, 120.0, helps_below=True, extrapolated=False).size
+        90.0
     """
 
     size: float
@@ -73,6 +84,12 @@ class SizeComparison:
         distilled: The curve of distilled students.
         multipliers: The data multiplier at every measured size.
         break_even: Where the gain vanishes, or why no such size is stated.
+
+    Example:
+        >>> n, scores = [10, 20, 40, 80], np.array([[0.5, 0.6, 0.66, 0.7], [0.51, 0.6, 0.66, 0.71]])
+        >>> found = compare_over_sizes(n, scores, scores, resamples=2)
+        >>> [round(each.value, 2) for each in found.multipliers]
+        [1.0, 1.0, 1.0, 1.0]
     """
 
     plain: SizeCurve
@@ -93,7 +110,9 @@ def compare_over_sizes(
 
     Distilling on n examples is worth plain training on m(n), where the plain curve reaches the distilled
     score at n. Beyond four times the largest measured size nothing is stated but a bound. The bootstrap draws
-    seeds with replacement, the same for both arms and all sizes, and fits the forms again.
+    seeds with replacement, the same for both arms and all sizes, and fits the forms again. Its quantiles are
+    taken at :func:`distillab.evidence.across.base_sets.expanded_level`, because seeds are few. A break-even
+    size is stated where the interval of it has two ends.
 
     Args:
         sizes: Increasing sizes, float ``[k]``.
@@ -131,7 +150,7 @@ def compare_over_sizes(
     of_plain = one.resampled(before[chosen].mean(axis=1), grid)
     of_distilled = other.resampled(after[chosen].mean(axis=1), np.concatenate([grid, n]))
     gains, at_sizes = of_distilled[:, : len(grid)] - of_plain, of_distilled[:, len(grid) :]
-    tails = 0.5 - confidence / 2.0, 0.5 + confidence / 2.0
+    tails = _tails(len(before), confidence)
     ratios = np.array([_multipliers(*curves, grid, n) for curves in zip(of_plain, at_sizes, strict=True)])
     observed = _multipliers(one.predict(grid), other.predict(n), grid, n)
     multipliers = tuple(
@@ -199,6 +218,9 @@ def _break_even(
     sign = 1.0 if helps_below else -1.0
     found = _crossing(sign * gain, grid)
     low, high = _ends(np.array([_crossing(sign * each, grid) for each in drawn]), tails)
+    if low == 0.0 or np.isinf(high):
+        reason = f"The gain changes its sign near {found:.0f}, but noise allows that it never does."
+        return Refused("no crossing", reason)
     return BreakEven(found, low, high, helps_below, extrapolated=bool(found > sizes[-1]))
 
 
@@ -214,7 +236,15 @@ def _crossing(gain: FloatArray, grid: FloatArray) -> float:
     return float(np.exp(np.log(grid[i - 1]) + share * np.log(grid[i] / grid[i - 1])))
 
 
+def _tails(seeds: int, confidence: float) -> tuple[float, float]:
+    """Return the quantile levels of the interval; those of all there can be, with fewer than 5 seeds."""
+    level = expanded_level(confidence, seeds) if seeds >= LEAST_PAIRS else -1.0
+    return level, 1.0 - level
+
+
 def _ends(values: FloatArray, tails: tuple[float, float]) -> tuple[float, float]:
     """Return the quantiles of values that may be 0 or infinite, which cannot be interpolated."""
+    if tails[0] < 0.0:
+        return 0.0, np.inf
     low, high = np.quantile(values, tails[0], method="lower"), np.quantile(values, tails[1], method="higher")
     return float(low), float(high)

@@ -23,6 +23,10 @@ class RankedPair:
         second: The other one.
         p_value: Two-sided Wilcoxon signed-rank p-value; 1 if all differences are zero.
         p_adjusted: After Holm's correction over all pairs.
+
+    Example:
+        >>> RankedPair("kd", "ce", p_value=0.01, p_adjusted=0.03).first
+        'kd'
     """
 
     first: str
@@ -75,6 +79,12 @@ def critical_difference(
 
     Raises:
         ValueError: Fewer than two methods, lengths differ, or a score is not finite.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> found = critical_difference({name: rng.normal(size=12) + i for i, name in enumerate("abc")})
+        >>> found.methods
+        ('c', 'b', 'a')
     """
     names = list(scores)
     table = np.array([np.asarray(scores[name], dtype=np.float64) for name in names]).T

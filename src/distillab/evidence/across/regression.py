@@ -29,6 +29,10 @@ class Term:
     Attributes:
         name: In plain words, such as ``label noise`` or ``size × provenance full``.
         values: One per context, float64 ``[n]``.
+
+    Example:
+        >>> Term("label noise", np.array([0.0, 0.5, 1.0])).name
+        'label noise'
     """
 
     name: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distillab.evidence.across.curve_forms import FORMS, CurveForm, fit_form, refit_form
+from distillab.evidence.across.curve_forms import CURVE_FORMS, CurveForm, fit_form, refit_form
 from distillab.evidence.across.monotone import MonotoneCheck, as_curve, check_monotone
 from distillab.evidence.draws import FloatArray
 
@@ -43,6 +43,10 @@ class FittedForm:
         theta: Its parameters, float64.
         weight: Its share in the average; the weights of a curve add up to 1.
         held_out_error: Root mean squared error at the largest sizes, when fitted to the others.
+
+    Example:
+        >>> FittedForm(CURVE_FORMS[0], np.array([0.9, 0.2, 0.5]), 0.8, 0.01).form.formula
+        'c - a n^-b'
     """
 
     form: CurveForm
@@ -63,6 +67,11 @@ class SizeCurve:
         held_out: The sizes that the weights rest on.
         monotone: Whether the scores fall somewhere.
         n_seeds: Number of seeds.
+
+    Example:
+        >>> curve = fit_size_curve([10, 20, 40, 80], [[0.50, 0.60, 0.66, 0.70], [0.51, 0.59, 0.66, 0.71]])
+        >>> curve.farthest, curve.held_out, curve.n_seeds
+        (320.0, (80.0,), 2)
     """
 
     sizes: FloatArray
@@ -126,10 +135,10 @@ class SizeCurve:
 def fit_size_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike, *, alpha: float = 0.05) -> SizeCurve:
     """Return a curve of scores over sizes, of several forms averaged by their held-out error.
 
-    Each form of :data:`distillab.evidence.across.curve_forms.FORMS` is fitted to all sizes but the largest
-    quarter (at least one) and predicts these; its weight is proportional to ``1 / (e^2 + s^2)``, with e its
-    root mean squared error there and s the noise of what it predicts. Forms with more parameters than sizes
-    to fit have no weight. A single form errs systematically beyond the data (Mahmood et al., CVPR 2022).
+    Each form of :data:`distillab.evidence.across.curve_forms.CURVE_FORMS` is fitted to all sizes but the
+    largest quarter (at least one) and predicts these; its weight is proportional to ``1 / (e^2 + s^2)``, with
+    e its root mean squared error there and s the noise of what it predicts. Forms with more parameters than
+    sizes to fit have no weight. A single form errs systematically beyond the data (Mahmood et al., CVPR 2022).
 
     Args:
         sizes: Increasing sizes, float ``[k]``, at least 4.
@@ -154,8 +163,8 @@ def fit_size_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike, *, alpha: float 
     means, noise = table.mean(axis=0), _noise(table)
     left_out = max(1, len(n) // 4)
     relative, first = n / _center(n), slice(0, len(n) - left_out)
-    errors = np.full(len(FORMS), np.inf)
-    for place, form in enumerate(FORMS):
+    errors = np.full(len(CURVE_FORMS), np.inf)
+    for place, form in enumerate(CURVE_FORMS):
         if form.parameters <= len(n) - left_out:
             theta, _ = fit_form(form, relative[first], means[first], noise[first])
             missed = form.predict(relative[-left_out:], theta) - means[-left_out:]
@@ -163,7 +172,7 @@ def fit_size_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike, *, alpha: float 
     raw = 1.0 / (errors**2 + (noise[-left_out:] ** 2).mean())
     fitted = tuple(
         FittedForm(form, fit_form(form, relative, means, noise)[0], float(weight), float(error))
-        for form, weight, error in zip(FORMS, raw / raw.sum(), errors, strict=True)
+        for form, weight, error in zip(CURVE_FORMS, raw / raw.sum(), errors, strict=True)
     )
     checked = check_monotone(n, table, alpha=alpha)
     return SizeCurve(n, means, noise, fitted, tuple(n[-left_out:].tolist()), checked, len(table))

@@ -28,6 +28,10 @@ class Interaction:
         second: Key of another one.
         expected: What is expected, in a sentence.
         source: Where it is stated.
+
+    Example:
+        >>> INTERACTIONS[0].first, INTERACTIONS[0].second
+        ('size', 'provenance')
     """
 
     first: str
@@ -85,6 +89,10 @@ class DesignedTerms:
     Attributes:
         terms: The terms, main effects first.
         notes: What was left out, and why.
+
+    Example:
+        >>> DesignedTerms((), ("size is not known of 2 of 9 contexts",)).terms
+        ()
     """
 
     terms: tuple[Term, ...]
@@ -108,8 +116,8 @@ def terms_of(contexts: Sequence[StudiedContext]) -> DesignedTerms:
         >>> found = terms_of([StudiedContext(str(i), "usps", each, {}) for i, each in enumerate(levels)])
         >>> print(*(term.name for term in found.terms), sep="\\n")
         size from 10 to 160
-        provenance full, not same
-        size from 10 to 160 × provenance full, not same
+        provenance same, not full
+        size from 10 to 160 × provenance same, not full
     """
     keys = list(dict.fromkeys(key for each in contexts for key in each.levels))
     by_key: dict[str, list[Term]] = {}

@@ -61,6 +61,11 @@ def compare_models(
 
     Raises:
         ValueError: Shapes differ, or there is no example.
+
+    Example:
+        >>> found = compare_models([True, True, False, True], [True, False, False, False])
+        >>> found.only_first, found.only_second, found.n_test
+        (2, 0, 4)
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if one.shape != other.shape or one.ndim != 1 or not len(one):

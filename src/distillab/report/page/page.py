@@ -94,7 +94,6 @@ def _context(contents: ReportContents) -> dict[str, object]:
     teachers, costs = teachers_plot(contents.teachers, task), costs_plot(contents.costs)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
     plots += [block.plot for block in pictures] + [teachers, costs]
-    on_baseline = [effect for effect in contents.effects if effect.baseline == contents.baseline]
     return {
         "c": contents,
         "sections": SECTIONS,
@@ -123,7 +122,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
         "pictures": pictures,
         "tiles": TILES_SHOWN,
-        "harm_table": tables.harm_table(on_baseline, task),
+        "harm_table": tables.harm_table(_on_baseline(contents), task),
         "quality_table": tables.quality_table(contents.quality, task),
         "class_plots": classes,
         "class_panels": len(contents.class_panels),
@@ -141,6 +140,10 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
+
+
+def _on_baseline(contents: ReportContents) -> list[Effect]:
+    return [effect for effect in contents.effects if effect.baseline == contents.baseline]
 
 
 @dataclass(frozen=True)
