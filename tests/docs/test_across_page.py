@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from support.documents import code_blocks, commands
-from support.source_tree import ROOT
 
 from distillab.cli import execute
 from distillab.evidence.across import INTERACTIONS, curve_forms
+from support.documents import code_blocks, commands
+from support.source_tree import ROOT
 
 PAGE = ROOT / "docs" / "across.md"
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.table import Table
+from rich.text import Text
 
 from distillab.evidence.wording import amount
+from distillab.printable import printable
 from distillab.terminal.console import make_console
 
 if TYPE_CHECKING:
@@ -30,33 +33,32 @@ def print_across(found: Across, page: Path | None = None) -> None:
         >>> print_across(Across(conclude_across(ContextTable(()), Classification())))
         No context has a pair of a distilled and a plain student.
     """
-    console, answer = make_console(), found.answer
-    console.print(answer.headline)
-    for sentence in answer.harms:
-        console.print(f"Harm: {sentence}")
-    for sentence in answer.sentences:
-        console.print(f"  {sentence}")
+    answer = found.answer
+    harms = [f"Harm: {sentence}" for sentence in answer.harms]
+    for line in (answer.headline, *harms, *answer.sentences):
+        typer.echo(printable(line))
     if found.found.methods:
-        console.print(_gains(found))
-    for sentence in answer.caveats:
-        console.print(f"Note: {sentence}")
+        make_console().print(_gains(found))
+    for caveat in answer.caveats:
+        typer.echo(printable(f"Note: {caveat}"))
     if page is not None:
-        console.print(f"Page: {page}")
+        typer.echo(printable(f"page: {page}"))
 
 
 def _gains(found: Across) -> Table:
     """Return the gains by base set, a column per method."""
     across = found.found
     metric = across.task.metrics[across.task.primary]
-    table = Table(title=f"Gain in {metric.label}, {metric.unit}", title_justify="left", box=None)
+    title = Text(f"Gain in {metric.label}, {metric.unit}")
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("base set")
     for method in across.methods:
-        table.add_column(method.method, justify="right")
+        table.add_column(printable(method.method), justify="right")
     by_method = [{each.base_set: each.gain for each in method.by_base_set} for method in across.methods]
     names = across.table.base_sets
     for name in names[:BASE_SETS_SHOWN]:
         gains = [gains.get(name) for gains in by_method]
-        table.add_row(name, *("–" if gain is None else amount(gain, metric) for gain in gains))
+        table.add_row(printable(name), *("–" if gain is None else amount(gain, metric) for gain in gains))
     if len(names) > BASE_SETS_SHOWN:
         table.add_row(f"{len(names) - BASE_SETS_SHOWN} more", *("" for _ in across.methods))
     return table

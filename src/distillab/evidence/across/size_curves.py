@@ -138,7 +138,8 @@ def fit_size_curve(sizes: npt.ArrayLike, scores: npt.ArrayLike, *, alpha: float 
     Each form of :data:`distillab.evidence.across.curve_forms.CURVE_FORMS` is fitted to all sizes but the
     largest quarter (at least one) and predicts these; its weight is proportional to ``1 / (e^2 + s^2)``, with
     e its root mean squared error there and s the noise of what it predicts. Forms with more parameters than
-    sizes to fit have no weight. A single form errs systematically beyond the data (Mahmood et al., CVPR 2022).
+    sizes to fit have no weight. A single form errs systematically beyond the data (Mahmood et al., CVPR
+    2022).
 
     Args:
         sizes: Increasing sizes, float ``[k]``, at least 4.
