@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -134,6 +134,11 @@ class Measurements:
         """
         return [self._row(cell) for cell in self.cells]
 
+    def probe_rows(self) -> list[Row]:
+        """Return one row per probe: the same student over twice the steps."""
+        probes = (replace(cell, run=cell.doubled, doubled=None) for cell in self.cells if cell.doubled)
+        return [self._row(probe) for probe in probes]
+
     def refresh(self) -> None:
         """Read the states of the runs again, of a study that is running."""
         with self.folder.ledger() as ledger:
@@ -176,6 +181,10 @@ class Measurements:
         logits = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
         found = self.task.per_class(logits, test.targets)
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
+
+    def teacher_of(self, cell: Cell) -> str | None:
+        """Return the teacher of a cell as a draw: its given weights, or its training; None without one."""
+        return self._weights_of(cell.teacher_run) or cell.teacher_run
 
     def teacher_metrics(self, cell: Cell) -> dict[str, float]:
         """Return the metrics of the teacher of a cell on the test set that it was evaluated on."""

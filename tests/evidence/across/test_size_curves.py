@@ -93,7 +93,7 @@ def test_data_multiplier_is_the_planted_one(factor: float) -> None:
 
 def test_intervals_of_the_multiplier_cover_the_planted_one() -> None:
     covered = []
-    for seed in range(40):
+    for seed in range(20):
         found = compared(
             power(SIZES) + noise(2 * seed), power(2 * SIZES) + noise(2 * seed + 1), resamples=199
         )
