@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import statsmodels.api as sm
 
-from distillab.evidence.across import Design, Term, mediate, regress
+from distillab.evidence.across import Term, WithinDesign, mediate, regress
 from distillab.evidence.across.regression import _WildBootstrap
 
 
@@ -40,14 +40,14 @@ def test_cluster_robust_error_is_that_of_statsmodels() -> None:
     design = np.column_stack([terms[0].values, terms[1].values, dummies])
     groups = np.unique(sets, return_inverse=True)[1]
     fit = sm.OLS(gains, design).fit(cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False})
-    spread = _WildBootstrap.of(Design.of_terms(gains, terms, sets), 0).spread
+    spread = _WildBootstrap.of(WithinDesign.of_terms(gains, terms, sets), 0).spread
     assert spread == pytest.approx(fit.bse[0])
 
 
 @pytest.mark.parametrize("hypothesis", [0.0, 0.01, 0.03])
 def test_wild_bootstrap_is_that_of_refitting_every_resample(hypothesis: float) -> None:
     gains, terms, sets = contexts(5)
-    design = Design.of_terms(gains, terms, sets)
+    design = WithinDesign.of_terms(gains, terms, sets)
     x, z, y = design.terms[:, 0], design.terms[:, 1], design.gains
 
     def statistic(values: npt.NDArray[np.float64]) -> float:
@@ -72,7 +72,7 @@ def test_wild_bootstrap_is_that_of_refitting_every_resample(hypothesis: float) -
 def test_wild_interval_ends_where_the_test_begins_to_reject() -> None:
     gains, terms, sets = contexts(9, own_slopes=0.01)
     [found, _] = regress(gains, terms, sets)
-    wild = _WildBootstrap.of(Design.of_terms(gains, terms, sets), 0)
+    wild = _WildBootstrap.of(WithinDesign.of_terms(gains, terms, sets), 0)
     assert found.interval_by == "wild cluster bootstrap"
     assert found.note == "few base sets: it varies within 9"
     width = found.ci_high - found.ci_low

@@ -37,7 +37,7 @@ from distillab.evidence.across.multiplier import (
     compare_over_sizes,
 )
 from distillab.evidence.across.ranks import CriticalDifference, RankedPair, critical_difference
-from distillab.evidence.across.regression import Coefficient, Design, Term, regress
+from distillab.evidence.across.regression import Coefficient, Term, WithinDesign, regress
 from distillab.evidence.across.signed_rank import SignedRank, bayesian_signed_rank
 from distillab.evidence.across.size_curves import FittedForm, Refused, SizeCurve, fit_size_curve
 from distillab.evidence.across.terms import INTERACTIONS, DesignedTerms, Interaction, terms_of
@@ -57,7 +57,6 @@ __all__ = [
     "CriticalDifference",
     "CurveAcross",
     "DataMultiplier",
-    "Design",
     "DesignedTerms",
     "FactorEffects",
     "FittedForm",
@@ -79,6 +78,7 @@ __all__ = [
     "StudiedContext",
     "Term",
     "TwoModels",
+    "WithinDesign",
     "across_as_dict",
     "bayesian_signed_rank",
     "check_monotone",

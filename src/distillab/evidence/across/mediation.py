@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.evidence.across.base_sets import FEW_BASE_SETS, expanded_level
-from distillab.evidence.across.regression import LARGEST_LOSS, Coefficient, Design, Term
+from distillab.evidence.across.regression import LARGEST_LOSS, Coefficient, Term, WithinDesign
 
 TEACHER_TERM = "accuracy of the teacher"
 
@@ -74,13 +74,13 @@ def mediate(
         (-0.02, True, 0.1)
     """
     quality = Term(TEACHER_TERM, np.asarray(teacher, dtype=np.float64))
-    without = Design.of_terms(gains, terms, base_sets)
-    beside = Design.of_terms(gains, [*terms, quality], base_sets)
+    without = WithinDesign.of_terms(gains, terms, base_sets)
+    beside = WithinDesign.of_terms(gains, [*terms, quality], base_sets)
     found = tuple(_mediated(without, beside, j, confidence) for j in range(len(terms)))
     return found, beside.coefficient(len(terms), confidence)
 
 
-def _mediated(without: Design, beside: Design, position: int, confidence: float) -> Mediated:
+def _mediated(without: WithinDesign, beside: WithinDesign, position: int, confidence: float) -> Mediated:
     total, direct = without.coefficient(position, confidence), beside.coefficient(position, confidence)
     if position in without.reasons or position in beside.reasons:
         return Mediated(total, direct, np.nan, -np.inf, np.inf, total.note or direct.note)

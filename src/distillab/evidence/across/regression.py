@@ -95,12 +95,12 @@ def regress(
         >>> round(found.estimate, 3), found.interval_by
         (0.03, 'cluster bootstrap')
     """
-    design = Design.of_terms(gains, terms, base_sets)
+    design = WithinDesign.of_terms(gains, terms, base_sets)
     return tuple(design.coefficient(j, confidence) for j in range(len(terms)))
 
 
 @dataclass(frozen=True)
-class Design:
+class WithinDesign:
     """Gains and terms less their means within base sets: a regression problem with clusters.
 
     Attributes:
@@ -113,7 +113,8 @@ class Design:
         count: Number of base sets.
 
     Example:
-        >>> design = Design.of_terms([0.0, 1.0, 2.0], [Term("x", np.array([1.0, 1.0, 2.0]))], ["a", "a", "b"])
+        >>> term = Term("x", np.array([1.0, 1.0, 2.0]))
+        >>> design = WithinDesign.of_terms([0.0, 1.0, 2.0], [term], ["a", "a", "b"])
         >>> design.reasons
         {0: 'constant within every base set'}
     """
@@ -127,7 +128,7 @@ class Design:
     count: int
 
     @classmethod
-    def of_terms(cls, gains: npt.ArrayLike, terms: Sequence[Term], base_sets: Sequence[str]) -> Design:
+    def of_terms(cls, gains: npt.ArrayLike, terms: Sequence[Term], base_sets: Sequence[str]) -> WithinDesign:
         """Return the problem; the arguments and errors are those of :func:`regress`."""
         y = np.asarray(gains, dtype=np.float64)
         columns = [np.asarray(term.values, dtype=np.float64) for term in terms]
@@ -238,7 +239,7 @@ class _WildBootstrap:
     signs: FloatArray
 
     @classmethod
-    def of(cls, design: Design, place: int) -> _WildBootstrap:
+    def of(cls, design: WithinDesign, place: int) -> _WildBootstrap:
         """Return the bootstrap of one column of a design."""
         x, others = design.terms, np.delete(design.terms, place, axis=1)
         own = _residual(x[:, place], others)
