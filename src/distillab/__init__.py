@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Across, Distilled, Finished, Study, across, distill, profile, report
+    from distillab.api import Across, Distilled, Finished, Study, across, advise, distill, profile, report
 
 __all__ = [
     "Across",
@@ -18,6 +18,7 @@ __all__ = [
     "RequestError",
     "Study",
     "across",
+    "advise",
     "distill",
     "profile",
     "report",

@@ -1,6 +1,7 @@
 """The verbs as functions, for Python and for the command line."""
 
 from distillab.api.across_sets import Across, across
+from distillab.api.advice import advise
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
 from distillab.api.studies import Finished, Study, conclude, report
@@ -11,6 +12,7 @@ __all__ = [
     "Finished",
     "Study",
     "across",
+    "advise",
     "conclude",
     "distill",
     "profile",
