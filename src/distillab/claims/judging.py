@@ -260,7 +260,9 @@ def _expected(
     margin = metric.margin_for(tables.margin) if rule.margin is None else rule.margin
     low, high = interval
     improvement = (low, high) if metric.higher_is_better else (-high, -low)
-    answer = answer_of(*improvement, expected_region(rule.expect, margin), n_pairs)
+    region = expected_region(rule.expect, margin)
+    answer = answer_of(*improvement, region, n_pairs)
+    least, most = region if metric.higher_is_better else (-region[1], -region[0])
     alpha = 1.0 - tables.confidence
     error = (high - low) / 2 / float(stdtrit(n_pairs - 1, 1 - alpha / 2)) if n_pairs > 1 else math.inf
     return RuleFinding(
@@ -272,6 +274,8 @@ def _expected(
         n_pairs,
         margin,
         least_difference(error, n_pairs, margin, alpha),
+        _finite(least),
+        _finite(most),
         metric.unit,
         "" if answer != "undecided" else _why_undecided(n_pairs),
     )
@@ -292,7 +296,16 @@ def _score(rule: ScoreRule, tables: ClaimTables) -> RuleFinding:
     note = "" if answer != "undecided" else _why_undecided(len(values))
     mean = float(np.mean(values))
     return RuleFinding(
-        rule.text, answer, mean, _finite(low), _finite(high), len(values), unit=metric.unit, note=note
+        rule.text,
+        answer,
+        mean,
+        _finite(low),
+        _finite(high),
+        len(values),
+        least=rule.above,
+        most=rule.below,
+        unit=metric.unit,
+        note=note,
     )
 
 
@@ -313,6 +326,7 @@ def _classes(rule: ClassesRule, tables: ClaimTables) -> RuleFinding:
         None,
         None,
         len(seeds),
+        least=rule.at_least,
         unit="share",
         note="" if decided else _why_undecided(len(seeds)),
     )
@@ -369,7 +383,9 @@ def _cell(row: Row, tables: ClaimTables) -> str:
 
 
 def _why_undecided(n_pairs: int) -> str:
-    return f"fewer than {LEAST_PAIRS} seeds" if n_pairs < LEAST_PAIRS else "the interval allows several answers"
+    return (
+        f"fewer than {LEAST_PAIRS} seeds" if n_pairs < LEAST_PAIRS else "the interval allows several answers"
+    )
 
 
 def _finite(value: float) -> float | None:

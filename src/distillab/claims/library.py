@@ -12,11 +12,21 @@ from pathlib import Path
 
 from distillab.claims.scales import ClaimScale
 from distillab.claims.spec import ClaimSpec, read_claim
-from distillab.errors import RequestError
+from distillab.errors import RequestError, unknown_name
 
 PUBLISHED = "published"
 DATA_VARIABLE = "DISTILLAB_DATA"
 _IN_DATA = re.compile(r"\$\{DISTILLAB_DATA\}/([\w.-]+)")
+
+
+def study_owner(claim: ClaimSpec) -> str:
+    """Return the id of the claim whose study it shares; its own if it shares none.
+
+    Example:
+        >>> study_owner(find_claim("size-same"))
+        'size-full'
+    """
+    return claim.study_of or claim.id
 
 
 @cache
@@ -30,18 +40,40 @@ def published_claims() -> Mapping[str, ClaimSpec]:
         >>> len(published_claims()) >= 40
         True
     """
-    claims: dict[str, ClaimSpec] = {}
     folder = files("distillab.claims") / PUBLISHED
-    for file in sorted(folder.iterdir(), key=lambda each: each.name):
-        if file.name.endswith(".yaml"):
-            claim = read_claim(file.read_text(encoding="utf-8"), file.name)
-            if f"{claim.id}.yaml" != file.name:
-                raise RequestError(
-                    f"the file is not named after its id {claim.id!r}",
-                    where=f"{file.name}: id",
-                    allowed=file.name.removesuffix(".yaml"),
-                )
-            claims[claim.id] = claim
+    texts = {file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}
+    return claims_of({name: text for name, text in sorted(texts.items()) if name.endswith(".yaml")})
+
+
+def claims_of(texts: Mapping[str, str]) -> dict[str, ClaimSpec]:
+    """Return the claims that some files describe, by id.
+
+    Args:
+        texts: The content of each file by name.
+
+    Raises:
+        RequestError: A file is not a claim, is not named after its id, or refers to an unknown study.
+
+    Example:
+        >>> claims_of({})
+        {}
+    """
+    claims: dict[str, ClaimSpec] = {}
+    for name, text in texts.items():
+        claim = read_claim(text, name)
+        if f"{claim.id}.yaml" != name:
+            raise RequestError(
+                f"the file is not named after its id {claim.id!r}",
+                where=f"{name}: id",
+                allowed=name.removesuffix(".yaml"),
+            )
+        claims[claim.id] = claim
+    for name, claim in claims.items():
+        if claim.study_of is not None:
+            owners = [each for each, own in claims.items() if own.study_of is None]
+            if claim.study_of not in owners:
+                raise unknown_name("claim", claim.study_of, owners, where=f"{name}.yaml: study_of")
+            claims[name] = claim.sharing(claims[claim.study_of])
     return claims
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from distillab.config import NumericConfig
 from distillab.methods import parse_method
 
 Expectation = Literal["positive", "negative", "equivalent", "not positive", "not negative"]
@@ -15,7 +14,8 @@ Expectation = Literal["positive", "negative", "equivalent", "not positive", "not
 ``negative`` beyond it on the other side, ``equivalent`` within it on both sides."""
 FIRST: Literal["first"] = "first"
 LAST: Literal["last"] = "last"
-RuleLevel = float | str
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+RuleLevel = Number | str
 """A level as a study writes it, or ``first`` or ``last`` of the levels of its factor."""
 
 
@@ -27,7 +27,13 @@ def _label(entry: Any) -> Any:
 MethodLabel = Annotated[str, BeforeValidator(_label)]
 
 
-class RunSelector(NumericConfig):
+class _Written(BaseModel):
+    """Base class of what a claim writes: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSelector(_Written):
     """Which runs of a study: those of a method, under one condition.
 
     Attributes:
@@ -61,7 +67,7 @@ class RunSelector(NumericConfig):
         return RunSelector(method=method, at=self.at, provenance=self.provenance, student=self.student)
 
 
-class _Expecting(NumericConfig):
+class _Expecting(_Written):
     """What rules on a difference have in common.
 
     Attributes:
@@ -72,7 +78,7 @@ class _Expecting(NumericConfig):
 
     metric: str = "accuracy"
     expect: Expectation
-    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    margin: Annotated[Number, Field(ge=0)] | None = None
 
 
 class GainRule(RunSelector, _Expecting):
@@ -134,7 +140,7 @@ class GainDifferenceRule(RunSelector, _Expecting):
         return f"change of the gain {_of(self, self.baseline)} {over}{_metric(self.metric)} is {self.expect}"
 
 
-class PairTerm(NumericConfig):
+class PairTerm(_Written):
     """A difference between two groups of runs with the same seeds.
 
     Attributes:
@@ -210,8 +216,8 @@ class ScoreRule(RunSelector):
 
     rule: Literal["score"]
     metric: str = "accuracy"
-    above: float | None = None
-    below: float | None = None
+    above: Number | None = None
+    below: Number | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> ScoreRule:
@@ -243,7 +249,7 @@ class ClassesRule(RunSelector):
     rule: Literal["classes"]
     baseline: MethodLabel = "ce"
     change: Literal["any", "gain", "lose"] = "any"
-    at_least: Annotated[float, Field(gt=0, le=1)]
+    at_least: Annotated[Number, Field(gt=0, le=1)]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -253,7 +259,9 @@ class ClassesRule(RunSelector):
     def text(self) -> str:
         """The rule in words."""
         verb = "change" if self.change == "any" else self.change
-        return f"at least {100 * self.at_least:g} % of the classes {verb} under {_of(self, self.baseline)[3:]}"
+        return (
+            f"at least {100 * self.at_least:g} % of the classes {verb} under {_of(self, self.baseline)[3:]}"
+        )
 
 
 DecisionRule = Annotated[
@@ -262,7 +270,7 @@ DecisionRule = Annotated[
 """One rule of a claim. All rules of a claim must hold."""
 
 
-class TeacherCheck(NumericConfig):
+class TeacherCheck(_Written):
     """A check that teachers are better than the plain student.
 
     Attributes:
@@ -277,7 +285,7 @@ class TeacherCheck(NumericConfig):
     """
 
     check: Literal["teacher"]
-    better_by: float = 0.0
+    better_by: Number = 0.0
     at: dict[str, RuleLevel] = Field(default_factory=dict)
     provenance: str | None = None
 
@@ -289,7 +297,7 @@ class TeacherCheck(NumericConfig):
         return f"the teacher{where} is at least {points} points more accurate than the plain student"
 
 
-class ConvergedCheck(NumericConfig):
+class ConvergedCheck(_Written):
     """A check that no student of a rule is known to be still learning.
 
     Attributes:

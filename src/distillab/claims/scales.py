@@ -30,7 +30,9 @@ def study_bases() -> Mapping[str, Mapping[str, JsonObject]]:
     return read
 
 
-def study_at(base: str, study: JsonObject, overrides: Mapping[ClaimScale, JsonObject], scale: ClaimScale) -> JsonObject:
+def study_at(
+    base: str, study: JsonObject, overrides: Mapping[ClaimScale, JsonObject], scale: ClaimScale
+) -> JsonObject:
     """Return the keys of a study at a scale: those of the base, then the claim's, then those of the scale.
 
     Args:
@@ -59,7 +61,8 @@ def override_keys(values: JsonObject, changes: JsonObject) -> JsonObject:
     its other keys belong to that.
 
     Example:
-        >>> override_keys({"recipe": {"steps": 9, "lr": 0.1}, "tune": {}}, {"recipe": {"steps": 4}, "tune": None})
+        >>> values = {"recipe": {"steps": 9, "lr": 0.1}, "tune": {}}
+        >>> override_keys(values, {"recipe": {"steps": 4}, "tune": None})
         {'recipe': {'steps': 4, 'lr': 0.1}}
         >>> override_keys({"data": {"source": "digits", "val": 0.2}}, {"data": {"source": "mnist5k"}})
         {'data': {'source': 'mnist5k'}}

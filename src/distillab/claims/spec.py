@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from distillab.canonical import JsonObject
 from distillab.claims.rules import (
@@ -25,7 +25,7 @@ from distillab.claims.scales import SCALES, ClaimScale, study_at, study_bases
 from distillab.config import NumericConfig
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.evidence.level_effects import TREND
-from distillab.factors import Factor
+from distillab.factors import Factor, level_text
 from distillab.profile.claims import CLAIMS
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.study import StudySpec, parse_study
@@ -49,6 +49,8 @@ class ClaimSpec(NumericConfig):
         manipulation_check: What must have been varied for the study to say anything, in words.
         checks: The same as rules, beside the checks of the factors.
         decision_rule: What the tables must show; all rules must hold.
+        study_of: The id of the claim whose study it shares, in place of ``base``, ``study``, ``scales`` and
+            ``minutes``.
         base: The name of the shared part of its study.
         study: Keys of its study at all scales.
         scales: Keys of its study at single scales.
@@ -77,7 +79,8 @@ class ClaimSpec(NumericConfig):
     manipulation_check: Sentence
     checks: tuple[ManipulationRule, ...] = ()
     decision_rule: Annotated[tuple[DecisionRule, ...], Field(min_length=1)]
-    base: str
+    study_of: str | None = None
+    base: str = ""
     study: JsonObject = Field(default_factory=dict)
     scales: dict[ClaimScale, JsonObject] = Field(default_factory=dict)
     minutes: dict[ClaimScale, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
@@ -94,7 +97,7 @@ class ClaimSpec(NumericConfig):
     @field_validator("base")
     @classmethod
     def _shared(cls, name: str) -> str:
-        if name not in study_bases():
+        if name and name not in study_bases():
             raise unknown_name("base", name, study_bases())
         return name
 
@@ -103,13 +106,31 @@ class ClaimSpec(NumericConfig):
     def _named_by_claim(cls, values: Any) -> Any:
         for keys in (values, *(each for each in values.values() if isinstance(each, dict))):
             if "study" in keys:
-                raise RequestError("the claim names its study", where="study", allowed="other keys of a study")
+                raise RequestError(
+                    "the claim names its study", where="study", allowed="other keys of a study"
+                )
         return values
+
+    @model_validator(mode="after")
+    def _has_one_study(self) -> Self:
+        own = {"base", "study", "scales", "minutes"} & self.model_fields_set
+        if self.study_of is None and not self.base:
+            raise ValueError("key 'base' is missing (or 'study_of', for the study of another claim)")
+        if self.study_of is not None and own:
+            raise ValueError(
+                f"study_of takes the place of {', '.join(sorted(own))}: leave out one or the other"
+            )
+        return self
+
+    def sharing(self, owner: ClaimSpec) -> ClaimSpec:
+        """Return the claim with the study of another one."""
+        shared = ("base", "study", "scales", "minutes")
+        return self.model_copy(update={name: getattr(owner, name) for name in shared})
 
     def study_values(self, scale: ClaimScale) -> JsonObject:
         """Return the keys of the study file at a scale."""
         values = study_at(self.base, self.study, self.scales, scale)
-        return {"study": f"claim-{self.id}", **values}
+        return {"study": f"claim-{self.study_of or self.id}", **values}
 
     def study_spec(self, scale: ClaimScale) -> StudySpec:
         """Return the study at a scale, after a check that the rules can be read from its tables.
@@ -163,9 +184,9 @@ class _RuleCheck:
             self._at(rule.at, rule.provenance, None)
         for selector in getattr(rule, "selectors", ()):
             self._selector(selector, given=rule.factor if isinstance(rule, GainDifferenceRule) else None)
-        if isinstance(rule, GainRule | GainDifferenceRule):
-            if rule.baseline not in self.spec.evidence.baselines:
-                raise unknown_name("baseline", rule.baseline, self.spec.evidence.baselines)
+        baselines = self.spec.evidence.baselines
+        if isinstance(rule, GainRule | GainDifferenceRule) and rule.baseline not in baselines:
+            raise unknown_name("baseline", rule.baseline, baselines)
         if isinstance(rule, GainDifferenceRule):
             self._factor(rule.factor)
             if rule.level != TREND:
@@ -226,13 +247,15 @@ def resolve_level(level: RuleLevel, levels: list[float | str], factor: str) -> f
         return levels[0 if level == FIRST else -1]
     found = next((each for each in levels if each == level), None)
     if found is None:
-        shown = ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in levels)
-        raise RequestError(f"{factor} has no level {level}", where="at", allowed=f"{shown}, first, last")
+        shown = ", ".join(map(level_text, levels))
+        raise RequestError(
+            f"{factor} has no level {level_text(level)}", where="at", allowed=f"{shown}, first, last"
+        )
     return found
 
 
 def _written(levels: list[Factor]) -> str:
-    return ", ".join([*(f"{each.level}" for each in levels), FIRST, LAST])
+    return ", ".join([*(level_text(each.level) for each in levels), FIRST, LAST])
 
 
 def read_claim(text: str, where: str) -> ClaimSpec:
@@ -261,7 +284,7 @@ def read_claim(text: str, where: str) -> ClaimSpec:
     try:
         return ClaimSpec.model_validate(values)
     except ValidationError as error:
-        raise validation_error(error, where, ClaimSpec.model_fields) from error
+        raise validation_error(error, "", ClaimSpec.model_fields).within(where) from error
 
 
 def scale_named(name: str) -> ClaimScale:

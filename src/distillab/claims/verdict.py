@@ -34,6 +34,8 @@ class RuleFinding:
         margin: The margin; None for rules without one.
         could_see: The smallest true difference that such a study finds in 80 % of cases, the margin included;
             None if it finds none, and for rules on something else.
+        least: The lower end of what the rule expects, in the direction of the metric; None for no end.
+        most: The upper end.
         unit: ``points`` if numbers are fractions that texts show as points, ``nats``, or ``share``.
         note: Why there is no answer, if there is none.
 
@@ -51,6 +53,8 @@ class RuleFinding:
     n_pairs: int
     margin: float | None = None
     could_see: float | None = None
+    least: float | None = None
+    most: float | None = None
     unit: Literal["points", "nats", "share"] = "points"
     note: str = ""
 
@@ -105,6 +109,7 @@ class ClaimVerdict:
         runs: Number of finished runs of students.
         failed: Number of failed ones.
         minutes: Minutes of training, summed over workers.
+        waiting: Number of runs that have not finished.
 
     Example:
         >>> ClaimVerdict("demo", 1, "smoke", "undecided", "2 seeds: no verdict below 5.").as_dict()["verdict"]
@@ -121,6 +126,12 @@ class ClaimVerdict:
     runs: int = 0
     failed: int = 0
     minutes: float = 0.0
+    waiting: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run of the study has ended well."""
+        return not self.failed and not self.waiting
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form."""

@@ -69,7 +69,9 @@ class LabelBudget(NetworkFactor):
             allowed = f"1 to {FULL_BITS}" if self.unit == "bits" else "at least 1"
             raise ValueError(f"{self.level:g} is not a number of {_NOUNS[self.unit]}: it must be {allowed}")
         if getattr(self, self.unit) is not None:
-            raise ValueError(f"key {self.unit!r} is what the levels vary: leave it out, or choose another unit")
+            raise ValueError(
+                f"key {self.unit!r} is what the levels vary: leave it out, or choose another unit"
+            )
         return self
 
     @property

@@ -172,7 +172,10 @@ class PlanContext:
     @property
     def teacher_label(self) -> str:
         """The name of the teacher in tables: all its networks, if a factor varies them."""
-        return " | ".join(dict.fromkeys(each.label for each in self.teachers.values())) or self.spec.teacher.label
+        return (
+            " | ".join(dict.fromkeys(each.label for each in self.teachers.values()))
+            or self.spec.teacher.label
+        )
 
     def _capacities(self) -> list[TeacherCapacity]:
         return [level for levels in self.levels for level in levels if isinstance(level, TeacherCapacity)]

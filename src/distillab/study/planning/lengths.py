@@ -135,8 +135,8 @@ class Lengths:
             needed = sorted(method.spec.teacher_needs & FEATURES) if method.spec.distils else []
             if needed:
                 raise RequestError(
-                    f"method {method.label} learns from a teacher's {needed[0]}, which a budget of soft labels"
-                    " does not limit",
+                    f"method {method.label} learns from a teacher's {needed[0]}, which a budget of soft "
+                    "labels does not limit",
                     where="factors.label_budget",
                     allowed="methods that learn from logits alone, or unit: views",
                 )
