@@ -66,6 +66,7 @@ def plan_command(
 ) -> None:
     """Show the expanded design: cells, runs, shared teachers, cost, power. Trains nothing."""
     from distillab.api import Study
+    from distillab.evidence.planned_family import planned_tests
     from distillab.evidence.planned_power import measured_spread, planned_power
     from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
@@ -76,7 +77,8 @@ def plan_command(
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    power = planned_power(seen, spread)
+    tests = planned_tests(chosen.spec, expanded.at_most.cells)
+    power = planned_power(seen, spread, tests=tests)
     if as_json:
         _print_json({**seen.as_dict(), "power": power.as_dict()})
     else:

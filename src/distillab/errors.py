@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
-V = TypeVar("V")
+Written = TypeVar("Written")
 
 
 class RequestError(ValueError):
@@ -137,7 +137,7 @@ def validation_error(error: ValidationError, where: str, known: Iterable[str] = 
     return RequestError(f"{given} is not accepted", where=_place(where, keys), allowed=", or ".join(allowed))
 
 
-def read_each(values: Iterable[V], read: Callable[[V], T]) -> list[T]:
+def read_each(values: Iterable[Written], read: Callable[[Written], T]) -> list[T]:
     """Return what ``read`` makes of each entry of a list. Its RequestErrors get the place of the entry.
 
     Example:

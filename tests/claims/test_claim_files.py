@@ -97,7 +97,7 @@ def test_verdicts_are_those_of_current_claims() -> None:
         ({"decision_rule": [{"rule": "gian"}]}, "demo.yaml: decision_rule.0: "),
         ({"scales": {"huge": {}}}, "demo.yaml: scales.huge"),
         ({"minutes": {"laptop": -1}}, "demo.yaml: minutes.laptop: -1 is not accepted (allowed: at least 0)"),
-        ({"study": {"study": "mine"}}, "demo.yaml: study: study: the claim names its study"),
+        ({"study": {"study": "mine"}}, "demo.yaml: study.study: the claim names its study"),
     ],
     ids=str,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -296,6 +297,58 @@ def test_trends_are_described(slope: float, p: float, p_any: float, sentence: st
     trend = Trend(slope, True, 0.5, p, p_any, 6)
     curve = Curve("size", "d", "full", "t", "s", "kd", "ce", "accuracy", (), (), trend)
     assert sentence in answer(sizes(effect(0.05, "helps"), effect(0.01, "helps")), [curve]).sentences
+
+
+def test_trend_of_what_level_differences_answer_is_left_out() -> None:
+    trend = Trend(0.0, True, 0.5, 0.6, 0.6, 6)
+    curve = Curve("size", "d", "full", "t", "s", "kd", "ce", "accuracy", (), (), trend)
+    found = answer(
+        sizes(effect(0.05, "helps"), effect(0.01, "helps")),
+        [curve, replace(curve, method="dkd", factor="steps")],
+        level_effects=[difference(0.02, "undecided")],
+    )
+    assert not any("depends on size" in sentence for sentence in found.sentences)
+    assert found.differences == (
+        "It is undecided whether the gain of kd differs between 5 and 100 examples per class: 2.0 points "
+        "larger at 100 [1.0, 3.0], 10 pairs.",
+    )
+
+
+def difference(value: float, verdict: str, level: float = 100.0, **other: Any) -> Row:
+    """Return the row of a difference between the gains at two sizes."""
+    row = effect(None, verdict, **{"factor.size": level})
+    row |= {"factor": "size", "level": f"{level:g}", "reference": "5", "difference": value}
+    row |= {"ci_low": value - 0.01, "ci_high": value + 0.01, "p_value": 0.1, "n_pairs": 10}
+    return row | {"verdict_family": verdict} | other
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "sentence"),
+    [
+        (0.0, "undecided", "differs between 5 and 100 examples per class: no difference [-1.0, 1.0], 10"),
+        (-0.02, "undecided", "differs between 5 and 100 examples per class: 2.0 points smaller at 100 ["),
+        (
+            0.02,
+            "larger",
+            "The gain of kd at 100 examples per class is 2.0 points larger than at 5 [1.0, 3.0]",
+        ),
+        (0.0, "equivalent", "is practically the same at 100 examples per class as at 5: 0.0 points"),
+    ],
+)
+def test_differences_between_levels_are_described(value: float, verdict: str, sentence: str) -> None:
+    [found] = answer([effect(0.0, "undecided")], level_effects=[difference(value, verdict)]).differences
+    assert sentence in found
+
+
+def test_level_between_the_ends_that_differs_is_described_too() -> None:
+    rows = [difference(0.08, "larger", 20.0), difference(0.05, "larger", 50.0), difference(0.0, "equivalent")]
+    found = answer([effect(0.0, "undecided")], level_effects=rows).differences
+    assert [sentence.split(" examples")[0] for sentence in found] == [
+        "The gain of kd is practically the same at 100",
+        "The gain of kd at 20",
+    ]
+    monotone = [difference(0.05, "larger", 20.0), difference(0.08, "larger")]
+    assert len(answer([effect(0.0, "undecided")], level_effects=monotone).differences) == 1
 
 
 def test_study_without_a_distilled_student_has_no_comparison() -> None:

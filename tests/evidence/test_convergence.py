@@ -15,11 +15,13 @@ from distillab.evidence.convergence import (
     Doubling,
     judge_convergence,
     late_slope,
+    tolerated_change,
     training_noise,
 )
 from distillab.evidence.lengths import (
     add_convergence,
     confounded_with_epochs,
+    early_training,
     length_caveats,
     long_enough,
     qualified,
@@ -220,7 +222,7 @@ def test_effects_state_whether_both_arms_are_trained_to_the_end(
 ) -> None:
     place = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s"}
     effect: dict[str, Any] = {**place, "method": "kd", "baseline": "ce"}
-    add_convergence([effect], rows_of(change), METRIC, curve=lambda run: [], annealed=True)
+    add_convergence([effect], rows_of(change), METRIC, curve=lambda run: [], annealed=True, margin=0.005)
     assert effect["converged"] is converged
     assert effect["convergence_note"] == note
     assert effect["doubling_plain"] == (None if change is None else pytest.approx(change))
@@ -229,7 +231,7 @@ def test_effects_state_whether_both_arms_are_trained_to_the_end(
 
 def test_tables_without_validation_scores_are_not_judged() -> None:
     effect: dict[str, Any] = {"method": "kd", "baseline": "ce"}
-    add_convergence([effect], [], METRIC, curve=lambda run: [], annealed=True)
+    add_convergence([effect], [], METRIC, curve=lambda run: [], annealed=True, margin=0.005)
     assert effect["converged"] is None and effect["convergence_note"] is None
 
 
@@ -254,11 +256,15 @@ def test_headline_states_early_training(marks: list[bool | None], headline: str)
 @pytest.mark.parametrize(
     ("marks", "sentence"),
     [
-        ([True], "Training is long enough: twice the steps change accuracy on val by less than a point."),
+        (
+            [True],
+            "Training is long enough: twice the steps change accuracy on val by less than 1 point in both "
+            "arms, and the gain by -0.3 points.",
+        ),
         (
             [True, True],
             "Training is long enough in both comparisons: twice the steps change accuracy on val by less "
-            "than a point.",
+            "than 1 point in both arms, and the gains by -0.3 to +0.7 points.",
         ),
         ([True, None], ""),
         ([True, False], ""),
@@ -266,7 +272,34 @@ def test_headline_states_early_training(marks: list[bool | None], headline: str)
     ],
 )
 def test_length_is_stated_if_all_comparisons_are_long_enough(marks: list[bool | None], sentence: str) -> None:
-    assert long_enough([{"converged": mark} for mark in marks], METRIC) == sentence
+    rows = [
+        {"converged": mark, "doubling_plain": 0.002, "doubling_distilled": 0.01 * place - 0.001}
+        for place, mark in enumerate(marks)
+    ]
+    assert long_enough(rows, METRIC, margin=0.005) == sentence
+    unknown = [{"converged": mark} for mark in marks]
+    assert long_enough(unknown, METRIC, margin=0.002) == (
+        sentence and f"{sentence.split('1 point')[0]}0.4 points in both arms."
+    )
+
+
+@pytest.mark.parametrize(
+    ("margin", "tolerated"), [(0.0, 0.01), (0.001, 0.002), (0.002, 0.004), (0.005, 0.01), (0.1, 0.01)]
+)
+def test_tolerated_change_follows_small_margins(margin: float, tolerated: float) -> None:
+    assert tolerated_change(margin) == pytest.approx(tolerated)
+
+
+@pytest.mark.parametrize(("margin", "converged"), [(0.005, True), (0.002, False)])
+def test_change_that_a_small_margin_resolves_is_early_training(margin: float, converged: bool) -> None:
+    place = {"dataset": "d", "provenance": "full", "teacher": "t", "student": "s"}
+    effect: dict[str, Any] = {**place, "method": "kd", "baseline": "ce"}
+    rows = rows_of(0.007)
+    add_convergence([effect], rows, METRIC, curve=lambda run: [], annealed=True, margin=margin)
+    assert effect["converged"] is converged
+    stated = early_training([effect], METRIC, margin)
+    assert stated.endswith("change accuracy on val by 0.4 points or more.") == (not converged)
+    assert bool(stated) == (not converged)
 
 
 def test_caveats_name_what_is_starved_and_what_cannot_be_judged() -> None:

@@ -263,10 +263,11 @@ def test_sounds_can_be_played_where_they_are_shown() -> None:
     assert "media-src data:" in html
 
 
-def test_first_screen_states_that_training_is_long_enough() -> None:
-    sentence = "Training is long enough: twice the steps change accuracy on val by less than a point."
+@pytest.mark.parametrize("about", ["long_enough", "settings", "early_training", "estimand"])
+def test_first_screen_states_what_a_sceptic_looks_for(about: str) -> None:
+    sentence = "A sentence on how the numbers came about."
     usual = sample(SMALL)
-    stated = replace(usual, answer=replace(usual.answer, long_enough=sentence))
+    stated = replace(usual, answer=replace(usual.answer, **{about: sentence}))
     assert Reader(render(stated)).seen.count(sentence) == 1
     assert sentence not in Reader(render(usual)).seen
 

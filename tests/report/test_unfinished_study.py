@@ -42,7 +42,10 @@ def test_commands_state_the_runs_of_an_unfinished_study(
     begun: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(["report", str(begun)]) == 0
-    assert "so far: 0 of 4 runs" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith("So far: 0 of 4 runs. There is no verdict on distillation (kd)")
+    assert "\nNothing was tuned: " in printed and "\nso far: 0 of 4 runs\n" in printed
+    assert printed.index("Nothing was tuned") < printed.index("0 runs done, 0 failed, 4 still open")
     assert execute(["status", str(begun)]) == 0
     assert "so far: 0 of 4 runs" in capsys.readouterr().out
     assert execute(["status", str(begun), "--json"]) == 0

@@ -84,12 +84,15 @@ class Finished:
         Example:
             >>> from distillab.evidence import Tables
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
-            >>> list(finished.as_dict())
-            ['headline', 'estimand', 'differences', 'report', 'effects', 'level_effects']
+            >>> list(finished.as_dict())  # doctest: +NORMALIZE_WHITESPACE
+            ['headline', 'estimand', 'training', 'settings', 'differences', 'report',
+             'effects', 'level_effects']
         """
         return {
             "headline": self.answer.headline,
             "estimand": self.answer.estimand,
+            "training": self.answer.early_training or self.answer.long_enough,
+            "settings": self.answer.settings,
             "differences": list(self.answer.differences),
             "report": str(self.report),
             "effects": self.tables.effects,

@@ -10,7 +10,13 @@ from distillab.evidence.comparisons import CONTROLS, Comparisons, compare, group
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
 from distillab.evidence.families import EXPLORATORY
-from distillab.evidence.lengths import length_caveats, long_enough, of_early_training, qualified
+from distillab.evidence.lengths import (
+    early_training,
+    length_caveats,
+    long_enough,
+    of_early_training,
+    qualified,
+)
 from distillab.evidence.level_wording import level_sentences
 from distillab.evidence.pairs import PLACE_COLUMNS, Row
 from distillab.evidence.wording import (
@@ -58,7 +64,9 @@ class Answer:
         progress: How much has run, such as ``25 of 54 runs``; empty once the study has finished.
         estimand: What the intervals cover: new seeds, other teachers or this one, new test examples.
         early: Number of comparisons of which an arm is not trained to the end.
+        early_training: In how many comparisons that is so, and by what; empty if there is none.
         long_enough: That training is long enough, if that was found of all comparisons; else empty.
+        settings: Which settings were compared: tuned ones, and how, or those of the recipe.
         differences: How much gains differ between levels, one sentence per method, factor and setting.
 
     Example:
@@ -76,7 +84,9 @@ class Answer:
     progress: str = ""
     estimand: str = ""
     early: int = 0
+    early_training: str = ""
     long_enough: str = ""
+    settings: str = ""
     differences: tuple[str, ...] = ()
 
 
@@ -94,8 +104,9 @@ def summarize(
     confounded: Sequence[str] = (),
     level_effects: Sequence[Row] = (),
     declared: bool = False,
+    settings: str = "",
 ) -> Answer:
-    """Return the answer that effect rows give, with the trends of curves if there are any.
+    """Return the answer that effect rows give.
 
     A control does as well as a method if a direct comparison finds the method no better, or otherwise if its
     gain is at least the gain of the method less the margin.
@@ -103,7 +114,7 @@ def summarize(
     Args:
         effects: Effect rows, from :func:`distillab.evidence.effects.compute_effects`.
         task: The task of the study, for its metrics.
-        curves: Curves of the same study.
+        curves: Curves of the same study, whose trends are stated where ``level_effects`` has no row.
         baseline: The method that plain students are trained with.
         controls: Methods that use no knowledge of the study's teacher.
         margin: The margin of practical equivalence that the study sets.
@@ -115,6 +126,7 @@ def summarize(
         level_effects: Differences between levels, from
             :func:`distillab.evidence.level_effects.compute_level_effects`.
         declared: Whether the study declares its contrasts, so that gains and differences are one family.
+        settings: Which settings were compared, in a sentence.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -136,7 +148,9 @@ def summarize(
     )
     tests = tests_made(effects, level_effects, one_family=declared)
     if study.main:
-        answer = _answer(study, curves, tests, confounded)
+        compared = {(row["method"], row["factor"]) for row in level_effects}
+        curves = [each for each in curves if (each.method, each.factor) not in compared]
+        answer = _answer(study, curves, tests, confounded, settings)
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
@@ -148,7 +162,9 @@ def summarize(
     return replace(answer, headline=f"So far: {runs.text}. {answer.headline}", progress=runs.text)
 
 
-def _answer(study: Comparisons, curves: Sequence[Curve], tests: int, confounded: Sequence[str]) -> Answer:
+def _answer(
+    study: Comparisons, curves: Sequence[Curve], tests: int, confounded: Sequence[str], settings: str
+) -> Answer:
     """Return the answer of a study that compares distilled with plain students."""
     decided = sum(row["verdict"] != "undecided" for row in study.main)
     rivals = {id(row): _rivals(row, study) for row in study.main if row["verdict"] == "helps"}
@@ -167,7 +183,9 @@ def _answer(study: Comparisons, curves: Sequence[Curve], tests: int, confounded:
         tests=tests,
         caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study, tests)),
         early=len(of_early_training(study.main)),
-        long_enough=long_enough(study.main, study.metric),
+        early_training=early_training(study.main, study.metric, study.margin),
+        long_enough=long_enough(study.main, study.metric, study.margin),
+        settings=settings,
         missing=tuple(what_would_decide(study)),
         estimand=estimand(study),
     )

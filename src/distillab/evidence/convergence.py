@@ -12,18 +12,32 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from scipy import stats
 
-LEAST_CHANGE = 0.01
-"""The change by twice the steps that matters: a point of a metric that is a fraction."""
+LARGEST_CHANGE = 0.01
+"""The change by twice the steps that always matters: a point of a metric that is a fraction."""
 CERTAINTY = 0.8
 """How certain a judgment is at least."""
 MOST_PROBES = 100
 LATE = 0.5  # the share of training from which on a curve is judged: its last doubling
+
+
+def tolerated_change(margin: float) -> float:
+    """Return the change by twice the steps from which on training is too short.
+
+    It is twice the margin of practical equivalence, for a study that resolves small gains must be trained
+    longer, and at most a point. Against a margin of 0 no change is small enough, so that it is a point.
+
+    Example:
+        >>> tolerated_change(0.002), tolerated_change(0.005), tolerated_change(0.02)
+        (0.004, 0.01, 0.01)
+    """
+    return min(2 * margin, LARGEST_CHANGE) or LARGEST_CHANGE
+
 
 Judgment = Literal["converged", "not converged", "cannot judge"]
 ValCurve = Sequence[tuple[float, float]]
@@ -55,6 +69,7 @@ class Doubling:
         mean: The estimate.
         error: Its standard error; infinite if it is not known.
         degrees: Degrees of freedom of the standard error.
+        tolerated: The change from which on training is too short; see :func:`tolerated_change`.
 
     Example:
         >>> change = Doubling(mean=0.04, error=0.01, degrees=10)
@@ -65,15 +80,16 @@ class Doubling:
     mean: float
     error: float
     degrees: float
+    tolerated: float = LARGEST_CHANGE
 
     @property
     def rise(self) -> float:
-        """The probability, by Student's t, of a rise of at least :data:`LEAST_CHANGE`."""
+        """The probability, by Student's t, of a rise that is not tolerated."""
         return self._beyond(1)
 
     @property
     def fall(self) -> float:
-        """The probability of a fall of at least :data:`LEAST_CHANGE`."""
+        """The probability of such a fall."""
         return self._beyond(-1)
 
     @property
@@ -96,10 +112,10 @@ class Doubling:
 
     def _beyond(self, sign: int) -> float:
         if self.error == 0:
-            return float(sign * self.mean >= LEAST_CHANGE)
+            return float(sign * self.mean >= self.tolerated)
         if not math.isfinite(self.error):
             return 0.5
-        return float(stats.t.sf((LEAST_CHANGE - sign * self.mean) / self.error, self.degrees))
+        return float(stats.t.sf((self.tolerated - sign * self.mean) / self.error, self.degrees))
 
 
 @dataclass(frozen=True)
@@ -130,7 +146,7 @@ class Convergence:
         return None if self.judgment == "cannot judge" else self.judgment == "converged"
 
 
-def judge_convergence(arms: Mapping[str, Arm], method: str) -> Convergence:
+def judge_convergence(arms: Mapping[str, Arm], method: str, tolerated: float = LARGEST_CHANGE) -> Convergence:
     """Judge whether the students of a method are trained to the end.
 
     The standard error of the change is that of the probes of the seeds, with one variance for all methods of
@@ -144,6 +160,7 @@ def judge_convergence(arms: Mapping[str, Arm], method: str) -> Convergence:
     Args:
         arms: All methods of the condition.
         method: The one to be judged.
+        tolerated: The change from which on training is too short.
 
     Example:
         >>> plain = Arm(scores={0: 0.600, 1: 0.622, 2: 0.611}, doubled={0: 0.75})
@@ -152,7 +169,7 @@ def judge_convergence(arms: Mapping[str, Arm], method: str) -> Convergence:
         ['not converged', 'converged']
     """
     arm = arms[method]
-    probe, curve = _probe_change(arms, arm), _curve_change(arm)
+    probe, curve = _probe_change(arms, arm, tolerated), _curve_change(arm, tolerated)
     probes = len(_probed(arm))
     if probe is not None and probe.judgment != "cannot judge":
         return Convergence(probe.judgment, probe, "probe", probes)
@@ -167,7 +184,11 @@ def judge_convergence(arms: Mapping[str, Arm], method: str) -> Convergence:
 def _reason(probe: Doubling | None, curve: Doubling | None, probes: int, annealed: bool) -> str:
     if probe is not None and math.isfinite(probe.error):
         more = _probes_needed(probe, probes)
-        return f"{more} probes would decide" if more else "the change is too close to a point"
+        return (
+            f"{more} probes would decide"
+            if more
+            else "the change is too close to the largest that is tolerated"
+        )
     if probe is not None:
         return "the noise between trainings is not known: one finished seed or one method"
     if curve is not None and annealed:
@@ -182,7 +203,7 @@ def _probes_needed(change: Doubling, probes: int) -> int | None:
 
     def decides(number: int) -> bool:
         error = change.error * math.sqrt(probes / number)
-        return Doubling(change.mean, error, change.degrees).judgment != "cannot judge"
+        return replace(change, error=error).judgment != "cannot judge"
 
     if not decides(MOST_PROBES):
         return None
@@ -197,7 +218,7 @@ def _changes(arm: Arm) -> list[float]:
     return [arm.doubled[seed] - arm.scores[seed] for seed in _probed(arm)]
 
 
-def _probe_change(arms: Mapping[str, Arm], arm: Arm) -> Doubling | None:
+def _probe_change(arms: Mapping[str, Arm], arm: Arm, tolerated: float) -> Doubling | None:
     changes = _changes(arm)
     if not changes:
         return None
@@ -206,9 +227,11 @@ def _probe_change(arms: Mapping[str, Arm], arm: Arm) -> Doubling | None:
     if len(changes) > 1:
         squares = sum(float(np.var(each)) * len(each) for each in several)
         degrees = sum(len(each) - 1 for each in several)
-        return Doubling(mean, math.sqrt(squares / degrees / len(changes)), degrees)
+        return Doubling(mean, math.sqrt(squares / degrees / len(changes)), degrees, tolerated)
     spread, degrees = training_noise([each.scores for each in arms.values()])
-    return Doubling(mean, spread * math.sqrt(2), degrees) if degrees else Doubling(mean, math.inf, 1)
+    if not degrees:
+        return Doubling(mean, math.inf, 1, tolerated)
+    return Doubling(mean, spread * math.sqrt(2), degrees, tolerated)
 
 
 def training_noise(scores: Sequence[Mapping[int, float]]) -> tuple[float, int]:
@@ -235,13 +258,13 @@ def training_noise(scores: Sequence[Mapping[int, float]]) -> tuple[float, int]:
     return math.sqrt(float((rest**2).sum()) / degrees), degrees
 
 
-def _curve_change(arm: Arm) -> Doubling | None:
+def _curve_change(arm: Arm, tolerated: float) -> Doubling | None:
     """Return the change per doubling at the end of the curves, with its standard error over seeds."""
     slopes = [slope for curve in arm.curves.values() if (slope := late_slope(curve)) is not None]
     if len(slopes) < 2:
         return None
     error = float(np.std(slopes, ddof=1)) / math.sqrt(len(slopes))
-    return Doubling(float(np.mean(slopes)), error, len(slopes) - 1)
+    return Doubling(float(np.mean(slopes)), error, len(slopes) - 1, tolerated)
 
 
 def late_slope(curve: ValCurve) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from distillab.evidence.convergence import Arm, Convergence, ValCurve, judge_convergence
+from distillab.evidence.convergence import Arm, Convergence, ValCurve, judge_convergence, tolerated_change
 from distillab.evidence.pairs import Row, Runs, by_cell, cell_columns, factor_columns
 from distillab.evidence.wording import amount, factor_name, listed
 from distillab.printable import counted
@@ -20,6 +20,7 @@ def add_convergence(
     *,
     curve: Callable[[str], ValCurve],
     annealed: bool,
+    margin: float,
 ) -> None:
     """Fill in whether both arms of each contrast are trained to the end.
 
@@ -33,10 +34,11 @@ def add_convergence(
         metric: The primary metric.
         curve: Returns the validation curve of a run.
         annealed: Whether the learning rate falls during training.
+        margin: The margin of practical equivalence of the metric, which decides what change is tolerated.
     """
     columns = cell_columns(rows)
     judged = {
-        cell: {method: judge_convergence(arms, method) for method in arms}
+        cell: {method: judge_convergence(arms, method, tolerated_change(margin)) for method in arms}
         for cell, runs in by_cell(rows, columns).items()
         for arms in [_arms(runs, curve, annealed)]
     }
@@ -124,24 +126,72 @@ def qualified(headline: str, rows: Sequence[Row]) -> str:
     return f"{headline.removesuffix('.')}; {early} of {len(rows)} comparisons {verb} of early training."
 
 
-def long_enough(rows: Sequence[Row], metric: Metric) -> str:
+def early_training(rows: Sequence[Row], metric: Metric, margin: float) -> str:
+    """Return in how many comparisons training is too short; an empty text if in none.
+
+    Args:
+        rows: The main comparisons of a study.
+        metric: The primary metric.
+        margin: Its margin of practical equivalence.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> rows = [{"converged": False}, {"converged": True}]
+        >>> print(early_training(rows, Classification.metrics["accuracy"], margin=0.005))
+        Early training in 1 of 2 comparisons: twice the steps change accuracy on val by 1 point or more.
+    """
+    early = len(of_early_training(rows))
+    if not early:
+        return ""
+    where = f"{early} of {counted(len(rows), 'comparison')}"
+    return (
+        f"Early training in {where}: twice the steps change {metric.label} on val by "
+        f"{_tolerated(metric, margin)} or more."
+    )
+
+
+def long_enough(rows: Sequence[Row], metric: Metric, margin: float) -> str:
     """Return that training is long enough, if that was found of all comparisons; else an empty text.
 
     Args:
         rows: The main comparisons of a study.
         metric: The primary metric.
+        margin: Its margin of practical equivalence.
 
     Example:
         >>> from distillab.tasks import Classification
-        >>> print(long_enough([{"converged": True}] * 4, Classification.metrics["accuracy"]))
-        Training is long enough in all 4 comparisons: twice the steps change accuracy on val by less ...
+        >>> row = {"converged": True, "doubling_plain": 0.002, "doubling_distilled": -0.001}
+        >>> print(long_enough([row] * 4, Classification.metrics["accuracy"], margin=0.005))
+        Training is long enough in all 4 comparisons: twice the steps change accuracy on val by less than ...
     """
     if not rows or any(row.get("converged") is not True for row in rows):
         return ""
     where = {1: "", 2: " in both comparisons"}.get(len(rows), f" in all {len(rows)} comparisons")
     return (
-        f"Training is long enough{where}: twice the steps change {metric.label} on val by less than a point."
+        f"Training is long enough{where}: twice the steps change {metric.label} on val by less than "
+        f"{_tolerated(metric, margin)} in both arms{_change_of_gains(rows, metric)}."
     )
+
+
+def _tolerated(metric: Metric, margin: float) -> str:
+    """Return the tolerated change in words: ``1 point``."""
+    size = f"{metric.scale * tolerated_change(margin):.2g}"
+    return f"{size} {metric.unit.removesuffix('s') if size == '1' else metric.unit}"
+
+
+def _change_of_gains(rows: Sequence[Row], metric: Metric) -> str:
+    """Return how much the gains themselves changed on val, where that is known."""
+    changes = [
+        row["doubling_distilled"] - row["doubling_plain"]
+        for row in rows
+        if None not in (row.get("doubling_distilled"), row.get("doubling_plain"))
+    ]
+    if not changes:
+        return ""
+    low, high = amount(min(changes), metric), amount(max(changes), metric)
+    if low == high:
+        return f", and the gain by {low} {metric.unit}"
+    return f", and the gains by {low} to {high} {metric.unit}"
 
 
 def length_caveats(rows: Sequence[Row], place: Callable[[Row], str], metric: Metric) -> list[str]:

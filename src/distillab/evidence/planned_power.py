@@ -113,6 +113,9 @@ class PlannedPower:
         spread: How much gains vary between seeds.
         relative_width: By number of ``full`` teachers, how wide intervals are, relative to those with a
             teacher for each seed. It has no entry for a single teacher, whose intervals hold for it alone.
+        tests: Number of comparisons that are corrected together; 0 if that is not known.
+        gain_together: The smallest true gain whose verdict holds together with those on all of these, with
+            the same probability, in the worst case of Holm's method.
 
     Example:
         >>> PlannedPower(10, 0.005, POWER, 0.015, None, Spread(), {}).sentences[0]
@@ -126,10 +129,13 @@ class PlannedPower:
     first_look: tuple[int, float] | None
     spread: Spread
     relative_width: dict[int, float]
+    tests: int = 0
+    gain_together: float = math.inf
 
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form; an infinite gain is null."""
-        return asdict(self) | {"gain": self.gain if math.isfinite(self.gain) else None}
+        gains = {"gain": self.gain, "gain_together": self.gain_together}
+        return asdict(self) | {name: value if math.isfinite(value) else None for name, value in gains.items()}
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -145,16 +151,30 @@ class PlannedPower:
             f"With {self.seeds} seeds and a margin of {_points(self.margin)} points, a true gain of "
             f"{_points(self.gain)} points is found by one comparison alone in {100 * self.power:.0f} % of "
             f"studies{early}, if gains of pairs have a standard deviation of {_points(self.spread.sd)} "
-            f"({source}). Verdicts that hold together with those on other comparisons need a larger gain.",
+            f"({source}).",
+            *self._together(),
         )
 
+    def _together(self) -> list[str]:
+        """Return what a verdict needs that is corrected for all comparisons of the study."""
+        if not self.tests:
+            return ["Verdicts that hold together with those on other comparisons need a larger gain."]
+        if self.tests == 1:
+            return ["It is the only gain that is tested, so that its verdict needs no correction."]
+        return [
+            f"A verdict that holds together with those on all {self.tests} comparisons, as headlines count "
+            f"them, needs up to {_points(self.gain_together)} points."
+        ]
 
-def planned_power(summary: PlanSummary, spread: Spread | None = None) -> PlannedPower:
+
+def planned_power(summary: PlanSummary, spread: Spread | None = None, *, tests: int = 0) -> PlannedPower:
     """Return what a planned study can show.
 
     Args:
         summary: The plan in numbers.
         spread: How much gains vary between seeds; by default an assumption.
+        tests: How many comparisons are corrected together, from
+            :func:`distillab.evidence.planned_family.planned_tests`; 0 if that is not known.
 
     Example:
         >>> facts = dict(study="demo", dataset="digits", images={}, image="", notes=(), factors={})
@@ -172,18 +192,20 @@ def planned_power(summary: PlanSummary, spread: Spread | None = None) -> Planned
             return math.inf
         return summary.margin + detectable_effect(pairs, spread.sd, POWER, 1 - confidence)
 
-    gain, first = found(summary.seeds, summary.confidence), None
+    seeds, confidence, first = summary.seeds, summary.confidence, None
     if summary.looks:
         looks = look_plan(summary.looks, summary.confidence)
-        gain = found(looks[-1].seeds, looks[-1].confidence)
+        seeds, confidence = looks[-1].seeds, looks[-1].confidence
         first = looks[0].seeds, found(looks[0].seeds, looks[0].confidence)
+    together = found(seeds, 1 - (1 - confidence) / tests) if tests else math.inf
     options = summary.teachers.options if summary.teachers else ()
     widths = {
         number: relative_width(summary.seeds, number, spread.teacher_share, summary.confidence)
         for number in options
         if number > 1
     }
-    return PlannedPower(summary.seeds, summary.margin, POWER, gain, first, spread, widths)
+    alone = found(seeds, confidence)
+    return PlannedPower(summary.seeds, summary.margin, POWER, alone, first, spread, widths, tests, together)
 
 
 def relative_width(seeds: int, teachers: int, teacher_share: float, confidence: float = 0.95) -> float:

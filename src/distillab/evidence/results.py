@@ -90,6 +90,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         task.metrics[task.primary],
         curve=measurements.val_curve,
         annealed=spec.recipe.schedule != "constant",
+        margin=task.metrics[task.primary].margin_for(spec.evidence.margin),
     )
     tests = list(measurements.further_tests)
     tuned = spec.tune is not None

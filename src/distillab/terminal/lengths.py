@@ -47,14 +47,5 @@ def lengths_of_results(finished: Finished) -> list[str]:
     """Return whether training is long enough, as far as that is known, and what epochs vary with."""
     from distillab.evidence.lengths import confounded_with_epochs
 
-    answer, sentences = finished.answer, list[str]()
-    if answer.early:
-        verb = "is" if answer.early == 1 else "are"
-        comparisons = counted(answer.decided + answer.undecided, "comparison")
-        sentences.append(
-            f"early training: {answer.early} of {comparisons} {verb} between students that twice the steps "
-            "change by a point or more on val"
-        )
-    elif answer.long_enough:
-        sentences.append(answer.long_enough)
-    return [*sentences, *confounded_with_epochs(finished.tables.headline.results)]
+    known = finished.answer.early_training or finished.answer.long_enough
+    return [*filter(None, [known]), *confounded_with_epochs(finished.tables.headline.results)]

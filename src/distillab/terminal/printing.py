@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
     from distillab.study.status import StudyStatus
 
 MAX_FAILURES = 5
+MOST_FINDINGS = 3  # as on the first screen of the report
 STATES = (  # in the order of the columns of `distillab status`
     JobState.DONE,
     JobState.RUNNING,
@@ -58,7 +59,9 @@ def print_numerics(folder: StudyFolder) -> None:
 
 
 def print_outcome(finished: Finished) -> None:
-    """Print how the runs ended and where the report is. What scripts need is in the tables.
+    """Print the answer in words, how the runs ended, and where the report is.
+
+    What scripts need is in the tables.
 
     Args:
         finished: What the run left behind.
@@ -73,7 +76,11 @@ def print_outcome(finished: Finished) -> None:
         8 runs done, 0 failed, 2 excluded
         report: runs/demo/report.html
     """
-    ended = finished.outcome
+    ended, answer = finished.outcome, finished.answer
+    findings = [answer.headline, *answer.sentences[:MOST_FINDINGS], *answer.differences]
+    conditions = [*lengths_of_results(finished), answer.settings, answer.estimand]
+    for sentence in filter(None, [*findings, *conditions]):
+        typer.echo(printable(sentence))
     parts = [ended.done_text, f"{ended.failed} failed"]
     others = {
         "excluded": ended.excluded,
@@ -82,7 +89,7 @@ def print_outcome(finished: Finished) -> None:
         "still open": ended.open,
     }
     parts += [f"{number} {what}" for what, number in others.items() if number]
-    typer.echo("\n".join([", ".join(parts), *lengths_of_results(finished)]))
+    typer.echo(", ".join(parts))
     if finished.reused:
         typer.echo(f"taken from other studies: {counted(finished.reused, 'trained network')}")
     if not ended.runs.finished:
@@ -91,9 +98,6 @@ def print_outcome(finished: Finished) -> None:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
-    for sentence in (finished.answer.estimand, *finished.answer.differences):
-        if sentence:
-            typer.echo(printable(sentence))
     typer.echo(f"report: {printable(str(finished.report))}")
 
 

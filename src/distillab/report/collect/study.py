@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import os
 import platform
 from dataclasses import replace
@@ -11,7 +10,6 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
-from distillab.evidence.curves import compute_curves
 from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -42,6 +40,9 @@ from distillab.study.spec.controls import control_labels, missing_controls
 from distillab.study.spec.study import StudySpec
 from distillab.study.usage import teacher_usage
 
+UNTUNED = (
+    "Nothing was tuned: all methods have the recipe's settings, and their own keys as written or by default."
+)
 JOB_KINDS = {"outputs": "teacher outputs"}  # how kinds of jobs are called in the report
 PACKAGES = ("distillab", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow", "pydantic")
 
@@ -77,7 +78,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         study=spec.study,
         task=task,
         baseline=baseline,
-        answer=_with_tuning(_answer(folder, tables, phrases), tuning),
+        answer=_answer(folder, tables, phrases, tuning),
         created=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         version=metadata.version("distillab"),
         pairs=model_pairs(tables.results, teachers, task, plain=baseline, distilling=distilling),
@@ -110,19 +111,14 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
 # --- the answer ------------------------------------------------------------------------------------------
 
 
-def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
+def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases, tuning: TuningView | None) -> Answer:
     spec, task = folder.spec, folder.spec.task_config()
     margin, confidence, baseline = spec.evidence.margin, spec.evidence.confidence, spec.evidence.baselines[0]
-    # Which later seeds a level has depends on the results: trends use the seeds that every level has.
-    until = spec.looks[0] if spec.looks else math.inf
-    rows = [row for row in tables.results if row["seed"] < until]
-    metric = task.metrics[task.primary]
     with folder.ledger() as ledger:
         runs = RunCount.of(ledger.tally().get("student", {}))
     answer = summarize(
         tables.effects,
         task,
-        compute_curves(rows, metric, baseline=baseline, margin=margin, confidence=confidence),
         baseline=baseline,
         controls=control_labels(spec),
         margin=margin,
@@ -132,19 +128,10 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases) -> Answer:
         confounded=confounded_with_epochs(tables.results),
         level_effects=tables.level_effects,
         declared=bool(spec.evidence.contrasts),
+        settings=tuning.sentence if tuning else UNTUNED,
     )
-    return replace(answer, caveats=(*answer.caveats, *missing_controls(spec)))
-
-
-def _with_tuning(answer: Answer, tuning: TuningView | None) -> Answer:
-    """Return an answer that states how methods were tuned."""
-    if tuning is None:
-        return answer
-    return replace(
-        answer,
-        sentences=(*answer.sentences, tuning.sentence),
-        caveats=(*answer.caveats, *tuning.warnings),
-    )
+    warnings = tuning.warnings if tuning else ()
+    return replace(answer, caveats=(*answer.caveats, *missing_controls(spec), *warnings))
 
 
 # --- failures and exclusions -----------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class TuningView:
 
     Example:
         >>> TuningView(6, (1_000_000,), runs=18, ended=18).sentence
-        'All methods were tuned alike: 6 settings each, chosen on val under seeds of their own.'
+        'All methods, plain training among them, were tuned alike: 6 settings each, chosen on val under ...'
     """
 
     trials: int
@@ -84,7 +84,7 @@ class TuningView:
                 f"Tuning has not ended ({self.ended:,} of {self.runs:,} runs): these are gains at default "
                 "settings, where none is chosen."
             )
-        alike = f"All methods were tuned alike: {self.trials} settings each"
+        alike = f"All methods, plain training among them, were tuned alike: {self.trials} settings each"
         return f"{alike}, chosen on val under seeds of their own."
 
     @property

@@ -23,6 +23,10 @@ from distillab.report.page.table import (
 from distillab.report.page.wording import interval, number, p_value, percent, signed
 from distillab.tasks import Metric, Task
 
+INTERVAL = Column(
+    "Interval", True, "for new seeds, new teachers where pairs have several, and new test examples"
+)
+SAME_TEST = Column("Same test set", True, "the same interval, for these test examples")
 LENGTHS = ("steps", "epochs")  # of training, as the columns are called
 
 
@@ -34,8 +38,8 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
         Column("Method"),
         Column("Against"),
         Column(f"Gain, {metric.unit}", True),
-        Column("Interval", True, "for new seeds and new test examples"),
-        Column("Same test set", True, "the interval for new seeds on the same test examples"),
+        INTERVAL,
+        SAME_TEST,
         Column("Pairs", True),
         Column("p", True),
         Column("p corrected", True),
@@ -78,8 +82,8 @@ def level_effects_table(level_effects: Sequence[LevelEffect], metric: Metric) ->
         Column("Method"),
         Column("Against"),
         Column(f"Difference of gains, {metric.unit}", True, "gain at the level minus that at the reference"),
-        Column("Interval", True, "for new seeds and new test examples"),
-        Column("Same test set", True, "the interval for new seeds on the same test examples"),
+        INTERVAL,
+        SAME_TEST,
         Column("Gain there", True),
         Column("Gain at reference", True),
         Column("Pairs", True, "pairs at both levels with the same seeds"),

@@ -6,6 +6,7 @@ from distillab.report.contents.gains import Number
 from distillab.report.contents.place import Naming
 from distillab.report.contents.tuning import TuningView
 from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell
+from distillab.report.page.tables import INTERVAL
 from distillab.report.page.wording import interval, scaled, signed
 from distillab.tasks import Metric
 
@@ -52,10 +53,10 @@ def tuned_gains_table(tuning: TuningView | None, metric: Metric) -> Table:
         Column("Where"),
         Column("Method"),
         Column(f"Default, {metric.unit}", True, "both arms at default settings"),
-        Column("Interval", True),
+        INTERVAL,
         Column("Verdict"),
         Column(f"Tuned, {metric.unit}", True, "both arms at the settings chosen for them"),
-        Column("Interval", True),
+        INTERVAL,
         Column("Verdict"),
     )
 
