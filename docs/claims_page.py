@@ -25,7 +25,7 @@ from distillab.report.page.claims import ClaimCard, claim_cards, finding_figure
 PAGE = DOCS / "claims.md"
 FIGURES = DOCS / "images" / "claims"
 CONTRADICTIONS = {
-    "gain-and-size": "Does the gain grow as data shrink, with a teacher of all data and with one of the same?",
+    "gain-and-size": "Does the gain grow as data shrink, with a teacher of all data or of the same?",
     "random-or-selected": "Does it matter which images are chosen, if labels are soft?",
     "surrogate-sets": "Can images from elsewhere replace the task's own?",
     "which-teacher": "A large and full-grown teacher, or a small and young one?",
