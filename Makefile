@@ -15,7 +15,8 @@ INSTALL = $(if $(TORCH),$(PIP) install uv && $(BIN)/uv pip install -q --python $
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types format tables browser studies bench selftest clean
+.PHONY: help demo test check lint types format tables browser studies bench selftest clean \
+	evidence-base evidence-base-plan evidence-base-package
 
 # $(call debian,PACKAGE,SENTENCE): as root on Debian, install a package; elsewhere say what to do. APT=no
 # installs nothing.
@@ -31,7 +32,7 @@ fi
 endef
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## set up, run the quickstart study, and print where its report is
 	$(BIN)/distillab run studies/quickstart.yaml --out runs/quickstart
@@ -84,6 +85,23 @@ bench: $(VENV)/.installed-dev ## measure speed and statistical properties (print
 	@for benchmark in $(sort $(filter-out benchmarks/test_%.py,$(wildcard benchmarks/*.py))); do \
 		echo "$$benchmark"; $(BIN)/python "$$benchmark" || exit; \
 	done
+
+TIER ?= R S T
+MINUTES ?= 60
+WORKERS ?= $(shell nproc 2>/dev/null || echo 1)
+OUT ?= runs/evidence-base
+EVIDENCE = $(BIN)/python studies/evidence/make.py --tier $(TIER) --out $(OUT) --workers $(WORKERS)
+
+evidence-base: $(VENV)/.installed-dev ## make contexts for MINUTES=60 of TIER=R (S, T) with WORKERS processes, into OUT; resumes
+	@test -n "$$DISTILLAB_DATA" || { echo "Tiers R and T use real data: set DISTILLAB_DATA to the absolute path of" \
+		"their folder (docs/evidence-base.md lists what it holds)" >&2; exit 2; }
+	$(EVIDENCE) --minutes $(MINUTES)
+
+evidence-base-plan: $(VENV)/.installed-dev ## what is left of the evidence base, and the hours it takes here
+	$(EVIDENCE) --plan
+
+evidence-base-package: $(VENV)/.installed-dev ## merge what is made in OUT into the files that ship with the package
+	$(BIN)/python studies/evidence/make.py --pack --out $(OUT)
 
 selftest: $(VENV)/.installed ## check intervals and verdicts on small trained networks (at most 20 minutes on two cores)
 	$(BIN)/distillab selftest --out runs/selftest

@@ -25,7 +25,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 from torchvision import transforms
 
+from distillab.canonical import JsonObject
 from distillab.models import InputSpec, build_model
 
 CPU = torch.device("cpu")
@@ -70,6 +71,16 @@ class Job:
     loader_workers: int
     out: str
     most_steps: int | None = None
+
+
+class Run(TypedDict):
+    """The result of a run; ``accuracy`` is missing in a pilot."""
+
+    method: str
+    seed: int
+    seconds: float
+    teacher_images: int
+    accuracy: NotRequired[float]
 
 
 class Images(Dataset[tuple[Any, int]]):
@@ -112,12 +123,12 @@ def network(name: str, classes: int, side: int, weights: str | None = None) -> n
     return model
 
 
-def terms(method: str) -> dict[str, Any]:
+def terms(method: str) -> dict[str, JsonObject]:
     """Return the ``sub_terms`` of a method's loss, with the values of distillab's defaults.
 
     All but kd, which includes its own, add the cross-entropy with weight 1.
     """
-    cross_entropy = {
+    cross_entropy: JsonObject = {
         "criterion": {"key": "CrossEntropyLoss", "kwargs": {"reduction": "mean"}},
         "criterion_wrapper": {
             "key": "SimpleLossWrapper",
@@ -130,7 +141,7 @@ def terms(method: str) -> dict[str, Any]:
     }
     ends = {"io": "output"}
     pairs = {path: {"teacher": ends | {"path": path}, "student": ends | {"path": path}} for path in STAGES}
-    added: dict[str, dict[str, Any]] = {
+    added: dict[str, JsonObject] = {
         "kd": {"key": "KDLoss", "kwargs": LOGITS | {"temperature": 4.0, "alpha": 0.1, "beta": 0.9}},
         "dist": {"key": "DISTLoss", "kwargs": LOGITS | {"beta": 1.0, "gamma": 1.0, "tau": 4.0}},
         "at": {"key": "ATLoss", "kwargs": {"at_pairs": pairs, "mode": "code"}},
@@ -146,13 +157,13 @@ def terms(method: str) -> dict[str, Any]:
         },
     }
     weights = {"dist": 2.0, "at": 1000.0}
-    found = {} if method == "kd" else {"ce": cross_entropy}
+    found: dict[str, JsonObject] = {} if method == "kd" else {"ce": cross_entropy}
     if method != "ce":
         found[method] = {"criterion": added[method], "weight": weights.get(method, 1.0)}
     return found
 
 
-def configuration(job: Job, method: str, steps: int) -> dict[str, Any]:
+def configuration(job: Job, method: str, steps: int) -> JsonObject:
     """Return the ``train`` section of a torchdistill configuration."""
     hooked = {"at": list(STAGES), "rkd": [EMBEDDING]}.get(method, [])
     model = {
@@ -161,7 +172,7 @@ def configuration(job: Job, method: str, steps: int) -> dict[str, Any]:
         "forward_hook": {"input": [], "output": hooked},
     }
 
-    def loader(dataset_id: str, sampler: type, batch: int, drop_last: bool) -> dict[str, Any]:
+    def loader(dataset_id: str, sampler: type, batch: int, drop_last: bool) -> JsonObject:
         kwargs = {"batch_size": batch, "num_workers": job.loader_workers, "drop_last": drop_last}
         return {
             "dataset_id": dataset_id,
@@ -193,9 +204,7 @@ def accuracy(model: nn.Module, loader: DataLoader[Any]) -> float:
     return right / len(loader.dataset)  # type: ignore[arg-type]
 
 
-def run_once(
-    job: Job, method: str, seed: int, sets: dict[str, Images], classes: int, side: int
-) -> dict[str, Any]:
+def run_once(job: Job, method: str, seed: int, sets: dict[str, Images], classes: int, side: int) -> Run:
     """Train and test one student; return its accuracy and the number of images through the teacher."""
     from torchdistill.core.distillation import get_distillation_box
     from torchdistill.core.training import get_training_box
@@ -220,7 +229,7 @@ def run_once(
         box = get_distillation_box(teacher, student, sets, config, CPU, None, False, 1)
     seconds = train(job, box, student)
     box.clean_modules()
-    found = {"method": method, "seed": seed, "seconds": seconds, "teacher_images": teacher_images}
+    found: Run = {"method": method, "seed": seed, "seconds": seconds, "teacher_images": teacher_images}
     if job.most_steps is None:
         test = DataLoader(sets["test"], batch_size=TEST_BATCH, num_workers=job.loader_workers)
         found["accuracy"] = accuracy(student, test)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
 from generated import RESULTS, read_csv
 
+from distillab.canonical import JsonObject
+from distillab.evidence import Row
+
 ANSWERS = RESULTS / "answer"
 Level = float | str
-Row = Mapping[str, Any]
+Contrast = Mapping[str, Level]
+"""What a row must be about: values of its columns, such as its method, provenance and levels of factors."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Question:
     group: str
     text: str
     factor: str
-    where: Mapping[str, Any] = field(default_factory=dict)
+    where: Contrast = field(default_factory=dict)
     studies: tuple[str, ...] = ()
     early: str = ""
     literature: str = ""
@@ -130,7 +133,7 @@ class Question:
 DEFAULTS = {"method": "kd", "baseline": "ce", "metric": "accuracy", "provenance": "full"}
 
 
-def of_study(name: str, factor: str, where: Mapping[str, Any]) -> Series | None:
+def of_study(name: str, factor: str, where: Contrast) -> Series | None:
     """Return the gains of a study by the levels of a factor; None if its tables are not there.
 
     Other factors that the study varies stand at their largest level that all levels of this one have.
@@ -140,7 +143,7 @@ def of_study(name: str, factor: str, where: Mapping[str, Any]) -> Series | None:
         return None
     everything = pq.read_table(path).to_pylist()
     contrast = DEFAULTS | dict(where)
-    contrast["method"] = _label(contrast["method"], everything)
+    contrast["method"] = _label(str(contrast["method"]), everything)
     rows = [row for row in everything if _fits(row, contrast)]
     column = f"factor.{factor}"
     fixed = _largest_common(rows, column)
@@ -173,9 +176,7 @@ def _label(method: str, rows: Sequence[Row]) -> str:
     return with_settings[0] if method not in labels and len(with_settings) == 1 else method
 
 
-def _student_steps(
-    spec: Mapping[str, Any], fixed: Mapping[str, Any], factor: str, points: Sequence[Point]
-) -> str:
+def _student_steps(spec: JsonObject, fixed: Contrast, factor: str, points: Sequence[Point]) -> str:
     """Return for how many steps students were trained, where the length may be a factor itself."""
     varied = (spec.get("factors") or {}).get("steps")
     of_teacher = isinstance(varied, Mapping) and varied.get("roles") == ["teacher"]
@@ -199,7 +200,7 @@ def _table(name: str, kind: str) -> Path | None:
     return None
 
 
-def _spec(name: str) -> dict[str, Any]:
+def _spec(name: str) -> JsonObject:
     """Return the study file beside the tables, or that of the same name in ``studies/``."""
     for path in (ANSWERS / f"{name}.yaml", RESULTS.parents[1] / "studies" / f"{name}.yaml"):
         if path.is_file():
@@ -207,21 +208,20 @@ def _spec(name: str) -> dict[str, Any]:
     return {}
 
 
-def _fits(row: Row, where: Mapping[str, Any]) -> bool:
+def _fits(row: Row, where: Contrast) -> bool:
     return all(row.get(name) == value for name, value in where.items())
 
 
-def _largest_common(rows: Sequence[Row], column: str) -> dict[str, Any]:
+def _largest_common(rows: Sequence[Row], column: str) -> dict[str, Level]:
     """Return for each other factor the largest level that occurs with every level of this one."""
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Level] = {}
     others = [name for name in (rows[0] if rows else {}) if name.startswith("factor.") and name != column]
     for other in others:
-        by_level: dict[Any, set[Any]] = {}
+        by_level: dict[Level, set[Level]] = {}
         for row in rows:
-            by_level.setdefault(row[column], set()).add(row[other])
-        common = set.intersection(*by_level.values()) - {None}
-        if common:
-            fixed[other] = max(common)
+            by_level.setdefault(row[column], set()).update([] if row[other] is None else [row[other]])
+        if common := set.intersection(*by_level.values()):
+            fixed[other] = max(common, key=_order)
     return fixed
 
 
@@ -236,9 +236,7 @@ def _order(level: Level) -> tuple[bool, float | str]:
     return isinstance(level, str), level
 
 
-def _difference(
-    name: str, factor: str, where: Mapping[str, Any], points: Sequence[Point]
-) -> Difference | None:
+def _difference(name: str, factor: str, where: Contrast, points: Sequence[Point]) -> Difference | None:
     """Return the difference between the ends of a series, in the direction of increasing level."""
     path = _table(name, "level-effects")
     if path is None or len(points) < 2:
@@ -262,7 +260,7 @@ def _of_row(row: Row, first: str, last: str, sign: float) -> Difference:
     return Difference(last, first, 100 * sign * row["difference"], low, high, verdict, row["n_tests"] or 0)
 
 
-def of_factors(study: str, factor: str, where: Mapping[str, Any]) -> list[Series]:
+def of_factors(study: str, factor: str, where: Contrast) -> list[Series]:
     """Return the gains of a small study of factors.csv, by the levels of a factor."""
     contrast = {name: value for name, value in (DEFAULTS | dict(where)).items() if name != "baseline"}
     rows = [row for row in read_csv(RESULTS / "factors.csv") if row["study"] == study]

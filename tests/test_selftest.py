@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from distillab.cli import execute
 from distillab.evidence import Row, compute_effects
 from distillab.selftest import Lab, LabSize, Line, SelfTest, measure_lab, selftest, studies, train_lab
+from distillab.selftest.lab import Right
 from distillab.selftest.selftest import LEAST, size_for
 from distillab.tasks import Task
 
@@ -99,6 +101,21 @@ def test_intervals_that_ignore_draws_fail(monkeypatch: pytest.MonkeyPatch) -> No
 def test_students_that_differ_by_chance_seldom_get_a_verdict() -> None:
     # One of the two is better for every seed; which one counts as distilled is drawn, so the true gain is 0.
     assert shares(simulated(shift=0.02), pairs=6)["none"] < 0.15
+
+
+def test_plain_students_of_a_study_are_of_different_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[float]] = []
+
+    def watched(distilled: Right, plain: Right, teachers: None) -> Row:
+        seen.append(set(plain.mean(axis=1).tolist()))
+        return {"verdict": "undecided"}
+
+    monkeypatch.setattr(studies, "_effect", watched)
+    one = np.arange(6.0)[:, None] * np.ones((6, 10))  # students that their mean identifies
+    lab = Lab(one, one, one[None], one)
+    measure = partial(studies._false_verdict, lab, test_size=5, rng=np.random.default_rng(0))
+    assert not measure(pairs=6) and len(seen[-1]) == 6
+    assert not measure(pairs=20) and len(seen[-1]) <= 6  # more pairs than seeds: some occur twice
 
 
 @pytest.mark.parametrize(

@@ -237,32 +237,11 @@ def distill(
         Traceback (most recent call last):
         distillab.errors.RequestError: study: methods: unknown method 'kdd', did you mean 'kd'? ...
     """
-    if several := [key for key in _OF_STUDIES if key in keys]:
-        raise RequestError(
-            f"`{several[0]}` would make several students of it",
-            where="distill",
-            allowed="distillab.Study, which compares methods and conditions",
-        )
-    entry = dict(teacher) if isinstance(teacher, Mapping) else {"model": teacher}
-    if normalization is not None:
-        mean, std = normalization
-        entry["normalization"] = {"mean": list(mean), "std": list(std)}
-    if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
-        entry.setdefault("provenance", "full")
-        entry.setdefault("replicates", 1)
-    # The student with the best score on val is chosen among the seeds, so all have the same val examples. It
-    # is a student of this length: whether a longer one differs is a question for a study.
-    values: dict[str, object] = {"study": "distill", "draws": {"split": "shared"}, **keys}
-    values = {"evidence": {"probes": 0}, **values}
-    values |= {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method]}
-    values |= {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
-    study = Study(**values)
-    if len(study.spec.student_entries) * len(study.spec.teacher.provenance) > 1:
-        raise RequestError(
-            "there is more than one student or provenance of the teacher",
-            where="distill",
-            allowed="one of each, or distillab.Study, which compares several",
-        )
+    entry = _teacher_entry(teacher, normalization)
+    pairs = {"seeds": seeds if isinstance(seeds, int) else list(seeds), "recipe": dict(recipe or {})}
+    study = _one_condition(
+        {"data": data, "teacher": entry, "students": student, "methods": [PLAIN, method], **pairs}, keys
+    )
     temporary = TemporaryDirectory(prefix="distillab-") if out is None else None
     finished = study.run(
         temporary.name if temporary else Path(str(out)),
@@ -272,6 +251,45 @@ def distill(
         on_progress=on_progress,
     )
     return _result(finished, parse_method(method, "method").label, temporary)
+
+
+def _teacher_entry(
+    teacher: Any, normalization: tuple[Sequence[float], Sequence[float]] | None
+) -> dict[str, object]:
+    """Return the teacher as a study states it; one without weights is trained on the data, once."""
+    entry: dict[str, object] = dict(teacher) if isinstance(teacher, Mapping) else {"model": teacher}
+    if normalization is not None:
+        mean, std = normalization
+        entry["normalization"] = {"mean": list(mean), "std": list(std)}
+    if not isinstance(entry.get("model"), nn.Module) and "weights" not in entry:
+        entry.setdefault("provenance", "full")
+        entry.setdefault("replicates", 1)
+    return entry
+
+
+def _one_condition(values: JsonObject, keys: JsonObject) -> Study:
+    """Return the study of one condition with some values, and with further keys of a study.
+
+    Raises:
+        RequestError: A key is not accepted, or makes several conditions, students or provenances.
+    """
+    if several := [key for key in _OF_STUDIES if key in keys]:
+        raise RequestError(
+            f"`{several[0]}` would make several students of it",
+            where="distill",
+            allowed="distillab.Study, which compares methods and conditions",
+        )
+    # The student with the best score on val is chosen among the seeds, so all have the same val examples. It
+    # is a student of this length: whether a longer one differs is a question for a study.
+    defaults = {"study": "distill", "draws": {"split": "shared"}, "evidence": {"probes": 0}}
+    study = Study(**{**defaults, **keys, **values})
+    if len(study.spec.student_entries) * len(study.spec.teacher.provenance) > 1:
+        raise RequestError(
+            "there is more than one student or provenance of the teacher",
+            where="distill",
+            allowed="one of each, or distillab.Study, which compares several",
+        )
+    return study
 
 
 def _result(finished: Finished, method: str, temporary: TemporaryDirectory[str] | None) -> Distilled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ def profile(
         distillab.errors.RequestError: --weights: weights of which model? (allowed: --teacher MODEL as well)
     """
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
-    from distillab.profile import check_teacher, load_teacher, profile_source
+    from distillab.profile import check_teacher, load_teacher
 
     embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
@@ -85,24 +85,31 @@ def profile(
                 device=device,
                 on_load=lambda what, done, total: show(what, done / max(total, 1)),
             )
-    chosen = dict(keys or {})
-    common = {key: value for key, value in chosen.items() if key in SHARED_KEYS}
-    source, held = _source(data, chosen, "data", on_load)
-    other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
-    if other is not None:
-        other.check_paths()
 
     def load(dataset: Dataset) -> LoadedTeacher:
         file = None if weights is None else Path(weights)
         return load_teacher(str(teacher), file, dataset, pick_device(device))
 
-    found = profile_source(
-        source,
-        against=other,
-        embedding=embedding,
-        teacher=None if teacher is None else load,
-        progress=on_load,
-    )
+    return _measured(data, against, embedding, None if teacher is None else load, dict(keys or {}), on_load)
+
+
+def _measured(
+    data: Any,
+    against: Any,
+    embedding: str,
+    teacher: Callable[[Dataset], LoadedTeacher] | None,
+    keys: JsonObject,
+    on_load: LoadProgress,
+) -> Profile:
+    """Return the profile of data under the keys of their source."""
+    from distillab.profile import profile_source
+
+    common = {key: value for key, value in keys.items() if key in SHARED_KEYS}
+    source, held = _source(data, keys, "data", on_load)
+    other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
+    if other is not None:
+        other.check_paths()
+    found = profile_source(source, against=other, embedding=embedding, teacher=teacher, progress=on_load)
     del held, other_held  # the data had to exist until here
     return found
 

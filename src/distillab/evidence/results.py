@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -133,6 +133,11 @@ class Measurements:
         A plain run that serves several provenances has a row under each.
         """
         return [self._row(cell) for cell in self.cells]
+
+    def probe_rows(self) -> list[Row]:
+        """Return one row per probe: the same student over twice the steps."""
+        probes = (replace(cell, run=cell.doubled, doubled=None) for cell in self.cells if cell.doubled)
+        return [self._row(probe) for probe in probes]
 
     def refresh(self) -> None:
         """Read the states of the runs again, of a study that is running."""

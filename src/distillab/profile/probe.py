@@ -108,6 +108,33 @@ def probe_out_of_fold(
     return ProbePredictions(softmax(scores / _fit_temperature(scores, labels), axis=1), labels)
 
 
+def fitted_probe_accuracy(
+    features: FeatureMatrix, labels: Indices, others: FeatureMatrix, other_labels: Indices, classes: int
+) -> float:
+    """Return the accuracy on other images of linear discriminant analysis fitted on some.
+
+    Args:
+        features: float ``[N, D]`` of the images that the probe is fitted on.
+        labels: int64 ``[N]`` in ``[0, classes)``.
+        others: float ``[M, D]`` of the images that it is tested on.
+        other_labels: int64 ``[M]``.
+        classes: C.
+
+    Example:
+        >>> labels = np.arange(40) % 2
+        >>> features = np.stack([labels + 0.01 * np.arange(40), np.ones(40)], axis=1)
+        >>> fitted_probe_accuracy(features[:20], labels[:20], features[20:], labels[20:], classes=2)
+        1.0
+    """
+    fitted = np.asarray(features, dtype=np.float64)
+    center, scale = fitted.mean(axis=0), np.maximum(fitted.std(axis=0), 1e-9)
+    x = (fitted - center) / scale
+    sums, counts = _class_sums(x, labels, classes), np.bincount(labels, minlength=classes)
+    weights, offsets = _fit_discriminants(x.T @ x, sums, counts, uniform_prior=False)
+    scores = (np.asarray(others, dtype=np.float64) - center) / scale @ weights.T + offsets
+    return float((scores.argmax(axis=1) == other_labels).mean())
+
+
 def _stratified_folds(labels: Indices, ids: Indices) -> Indices:
     """Assign folds by rank within the class, in an order drawn from the ids."""
     order = np.lexsort((random_bits(ids, 0xF01D), labels))

@@ -2,7 +2,9 @@
 
 The networks of a laboratory are a population whose mean gain is known. A study draws seeds, teachers and test
 images from it, each independently and with replacement, so that its draws are independent whatever the size
-of the population, and goes through the evidence code of studies.
+of the population, and goes through the evidence code of studies. A study of plain students alone draws each
+seed once: which student of a seed counts as distilled is drawn, so that pairs are independent all the same,
+and a pair that occurred twice would look like an effect of its test images.
 """
 
 from __future__ import annotations
@@ -129,7 +131,7 @@ def _false_verdict(lab: Lab, pairs: int, test_size: int, rng: np.random.Generato
 
     Which of the two students of a seed counts as distilled is drawn, so that the true gain is 0.
     """
-    seeds = rng.integers(len(lab.plain), size=pairs)
+    seeds = rng.choice(len(lab.plain), size=pairs, replace=pairs > len(lab.plain))
     images = rng.integers(lab.plain.shape[1], size=test_size)
     swapped = rng.integers(0, 2, size=pairs).astype(bool)[:, None]
     one, other = lab.plain[seeds][:, images], lab.other[seeds][:, images]

@@ -55,7 +55,7 @@ def default_probes(context: PlanContext, replicates: Iterable[Replicate], settin
     for pairing in pairings_of(context, _probed(context, replicates)):
         twice = double.pairing(pairing)
         for method in context.methods:
-            if not method.matches_compute:
+            if _is_probed(context, method):
                 yield Probe(_name(pairing, method, setting), twice, method)
 
 
@@ -78,7 +78,7 @@ def tuned_probes(
         twice: dict[PlannedRecipe, Pairing] = {}
         for method in context.methods:
             choice = tuning.choice(pairing, method, chosen)
-            if choice is not None and not method.matches_compute:
+            if choice is not None and _is_probed(context, method):
                 under, changed = tuning.under(pairing, method, choice.number, choice.setting)
                 if under.recipe not in twice:
                     twice[under.recipe] = double.pairing(under)
@@ -103,6 +103,10 @@ class _Doubled:
         if recipe not in self._made:
             self._made[recipe] = recipe.with_steps(2 * recipe.resolved.steps)
         return self._made[recipe]
+
+
+def _is_probed(context: PlanContext, method: PlannedMethod) -> bool:
+    return not method.matches_compute and context.spec.evidence.is_probed(method.label)
 
 
 def _probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Replicate]:

@@ -75,6 +75,7 @@ class EvidenceSpec(NumericConfig):
             stands for its gains at all levels.
         probes: Of how many seeds the students are trained for twice the steps as well, under every condition,
             to see whether training was long enough; ``auto`` is 1 for a study of enough seeds for a verdict.
+        probed_methods: The methods whose students are trained for twice the steps; all of them if empty.
 
     Example:
         >>> EvidenceSpec(margin=0.01).confidence
@@ -88,6 +89,7 @@ class EvidenceSpec(NumericConfig):
     baselines: Annotated[tuple[str, ...], Field(min_length=1)] = (PLAIN,)
     contrasts: tuple[ContrastSpec, ...] = ()
     probes: Annotated[int, Field(ge=0, strict=True)] | Literal["auto"] = "auto"
+    probed_methods: tuple[str, ...] = ()
 
     @field_validator("baselines")
     @classmethod
@@ -114,7 +116,18 @@ class EvidenceSpec(NumericConfig):
             del values["contrasts"]
         if self.probes == "auto":
             del values["probes"]
+        if not self.probed_methods:
+            del values["probed_methods"]
         return values
+
+    def is_probed(self, method: str) -> bool:
+        """Return True if the students of a method, named by its label, are trained for twice the steps.
+
+        Example:
+            >>> EvidenceSpec().is_probed("at"), EvidenceSpec(probed_methods=["ce", "kd"]).is_probed("at")
+            (True, False)
+        """
+        return not self.probed_methods or method in self.probed_methods
 
     def probed_seeds(self, seeds: int) -> int:
         """Return the number of seeds whose students are trained for twice the steps as well.

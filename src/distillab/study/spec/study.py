@@ -17,7 +17,7 @@ from pydantic import (
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
-from distillab.errors import RequestError, read_each, validation_error
+from distillab.errors import RequestError, read_each, unknown_name, validation_error
 from distillab.factors import Factor, factors, parse_factors
 from distillab.methods import MethodSpec, parse_method
 from distillab.methods.user_methods import absolute, is_user_method
@@ -263,6 +263,8 @@ class StudySpec(PublicConfig):
                 where="evidence.baselines",
                 allowed=", ".join(labels),
             )
+        if unprobed := [name for name in self.evidence.probed_methods if name not in labels]:
+            raise unknown_name("method", unprobed[0], labels, where="evidence.probed_methods")
         return self.tune.checked(specs) if self.tune else specs
 
     def teacher_recipe(self, provenance: str) -> Recipe:
