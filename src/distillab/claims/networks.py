@@ -8,8 +8,8 @@ from torch import nn
 def dense(classes: int, channels: int, resolution: int) -> nn.Module:
     """Return a network of two dense layers of 256 units and a classifier, without normalization.
 
-    Batch normalization would keep the statistics of the training images, so that a network that was trained on
-    noise alone could not be tested on digits.
+    Batch normalization would keep the statistics of the training images, so that a network that was trained
+    on noise alone could not be tested on digits.
 
     Args:
         classes: Number of logits.
