@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
 
@@ -67,7 +67,7 @@ def override_keys(values: JsonObject, changes: JsonObject) -> JsonObject:
         >>> override_keys({"data": {"source": "digits", "val": 0.2}}, {"data": {"source": "mnist5k"}})
         {'data': {'source': 'mnist5k'}}
     """
-    merged: dict[str, Any] = dict(values)
+    merged: dict[str, object] = dict(values)
     for key, change in changes.items():
         held = merged.get(key)
         if change is None:
