@@ -35,6 +35,16 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
+]
+SourceKeys = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -89,9 +99,7 @@ def plan_command(
 def run_command(
     study: StudyFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")
-    ] = None,
+    workers: Workers = None,
     executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
@@ -178,7 +186,7 @@ def reproduce_command(
 
 @app.command(name="profile")
 def profile_command(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")],
+    data: Data,
     as_json: AsJson = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with pictures.")] = None,
     against: Annotated[
@@ -187,15 +195,9 @@ def profile_command(
     teacher: Annotated[
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
-    ] = None,
+    weights: WeightsFile = None,
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
-    ] = None,
+    settings: SourceKeys = None,
     device: Device = "auto",
 ) -> None:
     """Show the properties of a dataset: labels, duplicates, shortcuts, difficulty. Trains no network."""
@@ -222,6 +224,56 @@ def profile_command(
         _print_json(found.as_dict())
     else:
         print_profile(found, out)
+
+
+@app.command(name="advise")
+def advise_command(
+    data: Data,
+    student: Annotated[str, typer.Option(metavar="S", help="The student's model.")] = "resnet8",
+    teacher: Annotated[
+        str | None, typer.Option(metavar="T", help="A model, trained on DATA unless --weights, or a DIR.")
+    ] = None,
+    weights: WeightsFile = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 15m, 1h30m; 0 trains nothing.")] = "15m",
+    margin: Annotated[float, typer.Option(help="Gains up to this fraction do not matter.")] = 0.005,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs and page are kept.")] = None,
+    base: Annotated[Path | None, typer.Option(metavar="DIR", help="Another evidence base.")] = None,
+    settings: SourceKeys = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Recommend whether to distil on this data: an answer with an interval, or none, within a budget."""
+    started = time.monotonic()
+    from distillab.forkserver import prepare_workers
+
+    if budget.strip("0. "):
+        prepare_workers()
+    from distillab import api
+    from distillab.advise import parse_budget
+    from distillab.terminal import advice_progress, print_advice
+
+    seconds = parse_budget(budget)
+    with advice_progress(seconds) as on_progress:
+        found = api.advise(
+            data,
+            student=student,
+            teacher=teacher,
+            weights=weights,
+            budget=seconds,
+            margin=margin,
+            out=out,
+            base=base,
+            keys=_keys(settings or []),
+            workers=workers,
+            device=device,
+            on_progress=on_progress,
+            started=started,
+        )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_advice(found)
 
 
 def _keys(settings: list[str]) -> JsonObject:
