@@ -2,6 +2,7 @@
 
 from distillab.api.across_sets import Across, across
 from distillab.api.advice import advise
+from distillab.api.claims import run_claims
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
 from distillab.api.studies import Finished, Study, conclude, report
@@ -17,4 +18,5 @@ __all__ = [
     "distill",
     "profile",
     "report",
+    "run_claims",
 ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from distillab.evidence.across import BaseSetMeans
-from distillab.evidence.across.base_sets import LEAST_BASE_SETS, expanded_level
+from distillab.evidence.across.base_sets import LEAST_FOR_VERDICT, expanded_level
 
 NAMES = [f"set-{number}" for number in range(30)]
 values_of_sets = st.lists(st.floats(-0.1, 0.1), min_size=6, max_size=10)
@@ -70,7 +70,7 @@ def test_false_verdicts_at_a_margin_are_rare() -> None:
 def test_no_verdict_below_six_base_sets(number: int) -> None:
     values = 0.05 + 0.001 * np.arange(number)
     found = BaseSetMeans.of(values, NAMES[:number]).summary(0.005)
-    decided = number >= LEAST_BASE_SETS
+    decided = number >= LEAST_FOR_VERDICT
     assert found.verdict == ("helps" if decided else "undecided")
     assert found.undecided_because == ("" if decided else f"fewer than 6 base sets ({number})")
 

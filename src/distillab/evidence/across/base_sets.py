@@ -16,7 +16,7 @@ from distillab.evidence.families import verdict_level
 from distillab.evidence.gains import guarded_interval, sign_flip_p
 from distillab.evidence.verdicts import Verdict, verdict_of
 
-LEAST_BASE_SETS = 6  # the smallest number of which a sign-flip test can give p < 0.05
+LEAST_FOR_VERDICT = 6  # the smallest number of which a sign-flip test can give p < 0.05
 FEW_BASE_SETS = 12  # below, intervals are stated to rest on few base sets
 RESAMPLES = 9_999
 
@@ -105,7 +105,7 @@ class BaseSetMeans:
         have too few resamples, it is Student's t (:func:`distillab.evidence.gains.guarded_interval`).
         """
         number = len(self.values)
-        if number < LEAST_BASE_SETS:
+        if number < LEAST_FOR_VERDICT:
             low, high = guarded_interval(self.values, confidence=confidence)
             return float(low), float(high)
         level = expanded_level(confidence, number)
@@ -120,7 +120,7 @@ class BaseSetMeans:
         bootstrap of few base sets never reaches beyond the smallest and the largest of them, however high the
         confidence; the sign-flip test cannot give a p-value below 2 / 2^G.
         """
-        if len(self.values) < LEAST_BASE_SETS:
+        if len(self.values) < LEAST_FOR_VERDICT:
             return 1.0
         by_interval = verdict_level(self.interval, margin)
         if abs(self.mean) > margin:
@@ -153,7 +153,7 @@ class BaseSetMeans:
             verdict = verdict_of(low, high, margin, higher_is_better)
         because = ""
         if verdict == "undecided":
-            few = len(self.values) < LEAST_BASE_SETS
+            few = len(self.values) < LEAST_FOR_VERDICT
             because = few_base_sets(len(self.values)) if few else "the interval allows several verdicts"
         return MeanAcross(
             self.mean,
@@ -181,7 +181,7 @@ def few_base_sets(number: int) -> str:
         >>> few_base_sets(3)
         'fewer than 6 base sets (3)'
     """
-    return f"fewer than {LEAST_BASE_SETS} base sets ({number})"
+    return f"fewer than {LEAST_FOR_VERDICT} base sets ({number})"
 
 
 @lru_cache(maxsize=16)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distillab.evidence.across.base_sets import FEW_BASE_SETS, LEAST_BASE_SETS, MeanAcross
+from distillab.evidence.across.base_sets import FEW_BASE_SETS, LEAST_FOR_VERDICT, MeanAcross
 from distillab.evidence.across.conclusions_across import AcrossSets, CurveAcross, FactorEffects, MethodAcross
 from distillab.evidence.across.multiplier import BreakEven, DataMultiplier
 from distillab.evidence.across.regression import Coefficient
@@ -196,7 +196,7 @@ def _method_sentence(method: MethodAcross, found: AcrossSets) -> str:
         reason = method.gain.undecided_because or "it does not hold together with the other methods"
         because = f", because of {reason}" if reason.startswith("fewer") else f": {reason}"
     chance = ""
-    if method.gain.n_base_sets >= LEAST_BASE_SETS:
+    if method.gain.n_base_sets >= LEAST_FOR_VERDICT:
         chance = (
             f"; probability that it helps {chance_text(chances.helps)}, makes no difference "
             f"{chance_text(chances.equivalent)}, harms {chance_text(chances.harms)}"
