@@ -36,6 +36,29 @@ def test_p_values_are_paired_t_tests_corrected_over_classes() -> None:
     np.testing.assert_allclose([harm.p_adjusted for harm in harms], benjamini_hochberg(expected), rtol=1e-9)
 
 
+def test_few_teachers_are_draws_for_classes_too() -> None:
+    rng = np.random.default_rng(2)
+    teachers, found = [seed % 2 for seed in range(10)], np.zeros(2)
+    for _ in range(100):
+        plain = rng.normal(0.5, 0.01, (10, 6))
+        distilled = plain + rng.normal(0, 0.03, (2, 6))[teachers] + rng.normal(0, 0.01, (10, 6))
+        for place, used in enumerate((None, teachers)):
+            harms = class_harms(distilled, plain, list("abcdef"), teachers=used)
+            found[place] += any(harm.direction != "undecided" for harm in harms)
+    independent, drawn = found / 100
+    assert independent > 0.5 and drawn < 0.1  # nominal 0.05
+
+
+def test_teachers_of_seeds_without_the_class_are_left_out() -> None:
+    distilled, plain = runs([-0.1, 0.0])
+    distilled[2:4, 0] = math.nan
+    rest = [0, 1, 4, 5]
+    teachers = ["a", "b", "c", "c", "a", "b"]
+    lost, _ = class_harms(distilled, plain, ["x", "y"], teachers=teachers)
+    [alone] = class_harms(distilled[rest, :1], plain[rest, :1], ["x"], teachers=["a", "b", "a", "b"])
+    assert (lost.ci_low, lost.p_value) == (alone.ci_low, alone.p_value)
+
+
 def test_false_discoveries_are_rare_without_any_effect() -> None:
     rng = np.random.default_rng(1)
     any_found = []

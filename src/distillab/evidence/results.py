@@ -182,6 +182,10 @@ class Measurements:
         found = self.task.per_class(logits, test.targets)
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
 
+    def teacher_of(self, cell: Cell) -> str | None:
+        """Return the teacher of a cell as a draw: its given weights, or its training; None without one."""
+        return self._weights_of(cell.teacher_run) or cell.teacher_run
+
     def teacher_metrics(self, cell: Cell) -> dict[str, float]:
         """Return the metrics of the teacher of a cell on the test set that it was evaluated on."""
         run = str(cell.teacher_run)

@@ -37,11 +37,13 @@ def class_panels(
     measured, looks = Measurements(folder), looks_of(folder)
     task = measured.task
     by_group: dict[tuple[str, ...], dict[int, ClassScores]] = {}
+    teachers: dict[tuple[str, ...], dict[int, str | None]] = {}
     for cell in headline_cells(measured.cells):
         scores = measured.per_class(cell)
         if scores is not None:
             group = _group(cell.levels, cell.provenance, cell.teacher, cell.student, cell.method)
             by_group.setdefault(group, {})[cell.seed] = scores
+            teachers.setdefault(group, {})[cell.seed] = measured.teacher_of(cell)
     panels = []
     for row in effects:
         if row["metric"] != task.primary or row["baseline"] != baseline:
@@ -56,7 +58,9 @@ def class_panels(
         if seeds:
             confidence = row.get("confidence") or folder.spec.evidence.confidence
             steps = task.class_metric.counts_examples
-            harms = _harms(distilled, plain, seeds, confidence, steps=steps)
+            group = _group(levels, row["provenance"], row["teacher"], row["student"], row["method"])
+            of = [teachers[group][seed] for seed in seeds]
+            harms = _harms(distilled, plain, seeds, confidence, steps=steps, teachers=of if all(of) else None)
             panels.append(class_panel(place_of(row, phrases), row["method"], harms))
     panels.sort(
         key=lambda panel: (panel.method in controls, min((each.gain or 0.0) for each in panel.classes))
@@ -85,6 +89,7 @@ def _harms(
     confidence: float,
     *,
     steps: bool,
+    teachers: Sequence[str | None] | None = None,
 ) -> list[ClassHarm]:
     """Return the harms per class; each class rests on the seeds that have it.
 
@@ -94,6 +99,7 @@ def _harms(
         seeds: Seeds with both runs. They may have selected different classes.
         confidence: Coverage of the intervals.
         steps: Whether the metric moves in steps of one test example of the class.
+        teachers: The teacher of each seed; None for a method without one.
     """
     names = list(dict.fromkeys(name for seed in seeds for name in distilled[seed]))
     sizes = [max(distilled[s][name][1] for s in seeds if name in distilled[s]) for name in names]
@@ -103,6 +109,7 @@ def _harms(
         names,
         resolution=1.0 / np.maximum(sizes, 1) if steps else None,
         confidence=confidence,
+        teachers=teachers,
     )
 
 
