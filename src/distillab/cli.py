@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillab import __version__
-from distillab.canonical import JsonObject
+from distillab.claims_cli import claims_app
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
@@ -28,11 +28,22 @@ UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assign
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(claims_app, name="claims")
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
+]
+SourceKeys = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,9 +98,7 @@ def plan_command(
 def run_command(
     study: StudyFile,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")
-    ] = None,
+    workers: Workers = None,
     executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
     device: Device = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
@@ -176,7 +185,7 @@ def reproduce_command(
 
 @app.command(name="profile")
 def profile_command(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")],
+    data: Data,
     as_json: AsJson = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with pictures.")] = None,
     against: Annotated[
@@ -185,24 +194,18 @@ def profile_command(
     teacher: Annotated[
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
-    ] = None,
+    weights: WeightsFile = None,
     embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
-    ] = None,
+    settings: SourceKeys = None,
     device: Device = "auto",
 ) -> None:
     """Show the properties of a dataset: labels, duplicates, shortcuts, difficulty. Trains no network."""
     from distillab import api
     from distillab.report.page.profile import write_profile
     from distillab.terminal import load_progress, print_profile
+    from distillab.terminal.arguments import require_writable, source_keys
 
-    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
-        raise RequestError("cannot be written", where=f"--out {out}", allowed="a file in an existing folder")
+    require_writable(out)
     with load_progress() as on_load:
         found = api.profile(
             data,
@@ -210,7 +213,7 @@ def profile_command(
             teacher=teacher,
             weights=weights,
             embedding=embedding,
-            keys=_keys(settings or []),
+            keys=source_keys(settings or []),
             device=device,
             on_load=on_load,
         )
@@ -222,22 +225,81 @@ def profile_command(
         print_profile(found, out)
 
 
-def _keys(settings: list[str]) -> JsonObject:
-    """Return the keys of a source as a study file would hold them. Raises RequestError."""
-    import yaml
+@app.command(name="advise")
+def advise_command(
+    data: Data,
+    student: Annotated[str, typer.Option(metavar="S", help="The student's model.")] = "resnet8",
+    teacher: Annotated[
+        str | None, typer.Option(metavar="T", help="A model, trained on DATA unless --weights, or a DIR.")
+    ] = None,
+    weights: WeightsFile = None,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 15m, 1h30m; 0 trains nothing.")] = "15m",
+    margin: Annotated[float, typer.Option(help="Gains up to this fraction do not matter.")] = 0.005,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs and page are kept.")] = None,
+    base: Annotated[Path | None, typer.Option(metavar="DIR", help="Another evidence base.")] = None,
+    settings: SourceKeys = None,
+    workers: Workers = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Recommend whether to distil on this data: an answer with an interval, or none, within a budget."""
+    started = time.monotonic()
+    from distillab.forkserver import prepare_workers
 
-    from distillab.study.spec.study_yaml import load_study_yaml
+    if budget.strip("0. "):
+        prepare_workers()
+    from distillab import api
+    from distillab.advise import parse_budget
+    from distillab.terminal import advice_progress, print_advice
+    from distillab.terminal.arguments import source_keys
 
-    keys = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise RequestError(f"{setting!r} is not a setting", where="--set", allowed="KEY=VALUE")
-        try:
-            keys[key.strip()] = load_study_yaml(value, ("data", key.strip()))
-        except yaml.YAMLError:
-            raise RequestError(f"{value!r} cannot be read", where=f"--set {key}", allowed="YAML") from None
-    return keys
+    seconds = parse_budget(budget)
+    with advice_progress(seconds) as on_progress:
+        found = api.advise(
+            data,
+            student=student,
+            teacher=teacher,
+            weights=weights,
+            budget=seconds,
+            margin=margin,
+            out=out,
+            base=base,
+            keys=source_keys(settings or []),
+            workers=workers,
+            device=device,
+            on_progress=on_progress,
+            started=started,
+        )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_advice(found)
+
+
+@app.command(name="across")
+def across_command(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Studies or an evidence base; default: the one shipped."),
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A method to compare; may be repeated.")] = None,
+    margin: Annotated[float | None, typer.Option(help="The largest gain that does not matter.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with figures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what holds over several data sets: gains, harms, what they depend on, worth in data."""
+    from distillab import api
+    from distillab.terminal import print_across
+    from distillab.terminal.arguments import require_writable
+
+    require_writable(out)
+    found = api.across(*(folders or ()), methods=method or (), margin=margin)
+    if out is not None:
+        found.write(out)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_across(found, out)
 
 
 @app.command(name="list")
@@ -307,11 +369,8 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        return _end(
-            f"{error}; what was finished is kept: free some space and run the same command again",
-            1,
-            arguments,
-        )
+        again = "what was finished is kept: free some space and run the same command again"
+        return _end(f"{error}; {again}", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

@@ -54,9 +54,9 @@ def test_the_commands_run_on_a_folder_of_images(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "study.yaml").write_text(short)
     lines = [line for block in BLOCKS if not block.language for line in commands(block)]
     mine = [line for line in lines if line.startswith("distillab ") and "table.yaml" not in line]
-    assert [line.split()[1] for line in mine] == ["profile", "plan", "run", "status", "report"]
+    assert [line.split()[1] for line in mine] == ["advise", "profile", "plan", "run", "status", "report"]
     for line in mine:
-        assert execute(line.split()[1:]) == 0
+        assert execute(line.replace("--budget 15m", "--budget 0").split()[1:]) == 0
     for file in ("photos.html", "photos-study/report.html", "photos-study/effects.parquet"):
         assert (tmp_path / file).is_file()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
-from distillab.models.object_files import copy_objects, in_folder
+from distillab.models.object_files import copy_objects, in_folder, texts_in
 from distillab.models.objects import write_factory, write_network
 from distillab.sources.memory import HeldData
 from distillab.sources.python_data import entry_of
@@ -70,7 +70,7 @@ class GivenStudy:
         Raises:
             OSError: A file cannot be written.
         """
-        copy_objects(_texts(self.values), folder)
+        copy_objects(texts_in(self.values), folder)
         placed = _placed(self.values, folder)
         assert isinstance(placed, Mapping)
         return placed
@@ -174,17 +174,6 @@ def _trained_here(model: Any, where: str) -> str:
     if callable(model):
         return write_factory(model, where)
     raise RequestError(f"{type(model).__name__} is no network", where=where, allowed=NETWORK_ALLOWED)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in the values of mappings and lists."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
-    elif isinstance(value, str):
-        yield value
 
 
 def _placed(value: Any, folder: Path) -> Any:

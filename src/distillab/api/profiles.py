@@ -105,8 +105,8 @@ def _measured(
     from distillab.profile import profile_source
 
     common = {key: value for key, value in keys.items() if key in SHARED_KEYS}
-    source, held = _source(data, keys, "data", on_load)
-    other, other_held = (None, None) if against is None else _source(against, common, "against", on_load)
+    source, held = source_of(data, keys, "data", on_load)
+    other, other_held = (None, None) if against is None else source_of(against, common, "against", on_load)
     if other is not None:
         other.check_paths()
     found = profile_source(source, against=other, embedding=embedding, teacher=teacher, progress=on_load)
@@ -114,10 +114,24 @@ def _measured(
     return found
 
 
-def _source(
+def source_of(
     data: Any, keys: JsonObject, where: str, progress: LoadProgress | None
 ) -> tuple[Source, HeldData | None]:
-    """Return the source that data stand for, and what holds them meanwhile."""
+    """Return the source that data stand for, and what holds them meanwhile.
+
+    Args:
+        data: As for :func:`profile`.
+        keys: Further keys of the source.
+        where: The place of the data, for messages.
+        progress: Called with (stage, done, total).
+
+    Raises:
+        RequestError: The data are of no form that is known.
+
+    Example:
+        >>> source_of("digits", {"resolution": 16}, "data", None)[0].entry()
+        {'source': 'digits', 'resolution': 16}
+    """
     if isinstance(data, str | Path):
         where = str(data)
     elif keys:

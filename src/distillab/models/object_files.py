@@ -79,6 +79,22 @@ def copy_objects(texts: Iterable[str], folder: Path) -> None:
                     shutil.copyfile(source, draft)
 
 
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts in the values of mappings and lists.
+
+    Example:
+        >>> list(texts_in({"model": "resnet8", "seeds": [1, 2], "notes": ["a", "b"]}))
+        ['resnet8', 'a', 'b']
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
+    elif isinstance(value, str):
+        yield value
+
+
 def in_folder(text: str, folder: Path) -> str:
     """Return the path of weights that this process wrote as it is in a folder; other texts as they are.
 

@@ -71,7 +71,13 @@ class StudyFolder:
 
     @classmethod
     def begin(
-        cls, path: Path, spec: StudySpec, device: torch.device, on_load: LoadProgress | None = None
+        cls,
+        path: Path,
+        spec: StudySpec,
+        device: torch.device,
+        on_load: LoadProgress | None = None,
+        *,
+        dataset: Dataset | None = None,
     ) -> StudyFolder:
         """Create the folder of a study (read the data, plan, write the ledger), or continue the one there.
 
@@ -80,6 +86,7 @@ class StudyFolder:
             spec: The study.
             device: Where networks will be trained; used to choose their numerics.
             on_load: Called while data are read.
+            dataset: The data, if they are not to be read: the source of the study, split in another way.
 
         Raises:
             RequestError: The folder holds another study or cannot be written, or the study cannot be planned.
@@ -90,15 +97,15 @@ class StudyFolder:
         if planned:
             spec = folder._completed(spec)
         else:
-            dataset = load_study_data(spec, on_load)
-            plan = tuned_plan(spec, dataset, device, on_load)
+            read = load_study_data(spec, on_load) if dataset is None else dataset
+            plan = tuned_plan(spec, read, device, on_load)
             if plan.draws:
                 spec = with_replicates(spec, plan.draws.replicates)
         try:
             with raising_disk_full(path):
                 if not planned:
                     path.mkdir(parents=True, exist_ok=True)
-                    folder._write_plan(spec, dataset, plan)
+                    folder._write_plan(spec, read, plan)
                     spec = folder._completed(spec)  # another process may have started another study here
                 folder._write_study(spec)
         except OSError as error:

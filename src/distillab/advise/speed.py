@@ -1,0 +1,89 @@
+"""How long a training step takes here, measured on random images before a race is planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from distillab.models import InputSpec, build_model
+from distillab.models.dry_run import logits_of
+from distillab.training.numerics.device import empty_device_cache
+
+TIMED_STEPS = 3
+OVERHEAD_SECONDS = 0.6  # of a run besides its steps: building, testing, writing
+
+
+@dataclass(frozen=True)
+class StepSeconds:
+    """Seconds of one step of one network on one worker.
+
+    Attributes:
+        training: Of a training step.
+        forward: Of a forward pass on a batch.
+
+    Example:
+        >>> StepSeconds(training=0.02, forward=0.005).forward
+        0.005
+    """
+
+    training: float
+    forward: float
+
+
+def time_steps(
+    model: str, classes: int, inputs: InputSpec, batch_size: int, device: torch.device
+) -> StepSeconds:
+    """Return how long the steps of a network take, the best of a few.
+
+    One compute thread is used on a CPU, as by workers.
+
+    Args:
+        model: Name of the network.
+        classes: Width of its classifier.
+        inputs: Shape of its inputs.
+        batch_size: Images per step.
+        device: Where it computes.
+
+    Example:
+        >>> time_steps("convnet3", 10, InputSpec(1, 8, 8), 8, torch.device("cpu")).training > 0
+        True
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = build_model(model, classes=classes, inputs=inputs).to(device)
+            images = torch.rand(batch_size, *inputs.shape, device=device)
+            labels = torch.randint(classes, (batch_size,), device=device)
+        return StepSeconds(
+            _best(lambda: _train(network.train(), images, labels), device),
+            _best(lambda: _forward(network.eval(), images), device),
+        )
+    finally:
+        torch.set_num_threads(threads)
+        empty_device_cache(device)
+
+
+def _train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
+    network.zero_grad(set_to_none=True)
+    nn.functional.cross_entropy(logits_of(network(images)), labels).backward()  # type: ignore[no-untyped-call]
+
+
+@torch.inference_mode()
+def _forward(network: nn.Module, images: torch.Tensor) -> None:
+    network(images)
+
+
+def _best(work: Callable[[], None], device: torch.device) -> float:
+    times = []
+    for _ in range(TIMED_STEPS):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return min(times)
