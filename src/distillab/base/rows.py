@@ -122,14 +122,14 @@ def _status(status: str, error: str | None) -> str:
 
 def _metric(name: str, value: float | None) -> float | None:
     """Return a metric as it is stored: those that count no examples have four digits, to keep files small."""
-    return rounded(value, 4) if name in _CONTINUOUS else value
+    return with_digits(value, 4) if name in _CONTINUOUS else value
 
 
-def rounded(value: float | None, digits: int) -> float | None:
+def with_digits(value: float | None, digits: int) -> float | None:
     """Return a number with so many significant digits.
 
     Example:
-        >>> rounded(1.23456, 3), rounded(None, 3)
+        >>> with_digits(1.23456, 3), with_digits(None, 3)
         (1.23, None)
     """
     return None if value is None else float(f"{value:.{digits}g}")
@@ -140,13 +140,13 @@ def _recorded(record: RunRecord) -> Row:
     seconds = {
         _AMERICAN.get(name, name): value for name, value in {**record.phases, **record.overhead}.items()
     }
-    found: Row = {f"{SECONDS}{phase}": rounded(seconds.get(phase), 3) for phase in RUN_PHASES}
+    found: Row = {f"{SECONDS}{phase}": with_digits(seconds.get(phase), 3) for phase in RUN_PHASES}
     curve = record.curve
     tests = [point.test.get(PRIMARY) for point in curve]
     return found | {
-        "train_seconds": rounded(record.seconds, 4),
+        "train_seconds": with_digits(record.seconds, 4),
         "look_steps": [point.step for point in curve],
-        "look_seconds": [rounded(point.seconds, 3) for point in curve],
+        "look_seconds": [with_digits(point.seconds, 3) for point in curve],
         "val_curve": [point.val_accuracy for point in curve],
         "test_curve": tests if any(each is not None for each in tests) else None,
     }
