@@ -65,6 +65,7 @@ tables: $(VENV)/.installed ## write the tables in docs/ that come from the regis
 	$(BIN)/python docs/factors_table.py
 	$(BIN)/python docs/answer_table.py
 	$(BIN)/python docs/advice_table.py
+	$(BIN)/python docs/claims_page.py
 
 browser: ## make sure that there is a Chromium for the tests that open the report
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \

@@ -150,8 +150,8 @@ def test_label_sets_are_refused_where_they_have_no_meaning(name: str, example: C
     line = str(caught.value)
     assert f"factor {name} (" in line and "label sets (task: multilabel)" in line and "\n" not in line
     assert (
-        "(allowed: groups, imbalance, initialisation, label_noise, redundancy, resolution, size, steps,"
-        " unlabelled)" in line
+        "(allowed: groups, imbalance, initialisation, label_budget, label_noise, redundancy, resolution,"
+        " size, steps, teacher_age, teacher_capacity, unlabelled)" in line
     )
 
 
@@ -180,12 +180,14 @@ def test_missing_context_is_refused(name: str) -> None:
         {"colour": "red"},
         {"roles": []},
         {"roles": ["transfer", "transfer"]},
+        {"roles": ["teacher", "teacher"]},
         {"roles": ["students"]},
     ],
     ids=str,
 )
 def test_invalid_configurations_are_refused(name: str, bad: dict[str, Any]) -> None:
-    good = {**factors[name].examples[0], "roles": ["transfer", "teacher"]}
+    own = list(factors[name].model_validate(factors[name].examples[0]).roles)
+    good = {**factors[name].examples[0], "roles": own}
     factors[name].model_validate(good)
     with pytest.raises(ValidationError):
         factors[name].model_validate({**good, **bad})

@@ -37,6 +37,11 @@ KINDS = {
 # What must leave images out before a factor can add them.
 RGB = InputSpec.square(3, 32)
 BEFORE: dict[str, dict[str, Any]] = {"unlabelled": {"classes": [3], "size": [20]}}
+# Training that is long enough for the level of a factor of networks.
+LONGER: dict[str, dict[str, Any]] = {
+    "label_budget": {"recipe": {"steps": 24, "batch_size": 16}},
+    "teacher_age": {"teacher": {"recipe": {"steps": 10}}},
+}
 
 
 def write_parquet(path: Path, images: Examples, split: str) -> None:
@@ -95,10 +100,13 @@ def test_study_of_every_factor_runs_to_its_report(
         data=sources["main"] | {"classes": [f"class {c}" for c in range(4)]},
         others={"other": sources["other"]},
         factors={**BEFORE.get(name, {}), name: {**given, "levels": [example["level"]]}},
-        teacher={"model": "resnet8", "provenance": "same"},
         students=students,
         seeds=1,
-        recipe={"steps": 2},
+        **{
+            "recipe": {"steps": 2},
+            **LONGER.get(name, {}),
+            "teacher": {"model": "resnet8", "provenance": "same", **LONGER.get(name, {}).get("teacher", {})},
+        },
     )
     folder = StudyFolder.begin(tmp_path / "study", study, CPU)
     rows = run_here(folder)

@@ -199,6 +199,7 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "digits": no_files,
     "memory": make_memory,
     "mnist5k": no_files,
+    "noise": lambda folder: {"images": EACH, "test_images": EACH, "names": 2, "resolution": 8},
     "folder": make_folder,
     "parquet": make_parquet,
     "npz": make_npz,

@@ -85,11 +85,12 @@ class Finished:
             >>> from distillab.evidence import Tables
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
             >>> list(finished.as_dict())  # doctest: +NORMALIZE_WHITESPACE
-            ['headline', 'estimand', 'training', 'settings', 'differences', 'report',
+            ['headline', 'harms', 'estimand', 'training', 'settings', 'differences', 'report',
              'effects', 'level_effects']
         """
         return {
             "headline": self.answer.headline,
+            "harms": list(self.answer.harms),
             "estimand": self.answer.estimand,
             "training": self.answer.early_training or self.answer.long_enough,
             "settings": self.answer.settings,
@@ -188,8 +189,13 @@ class Study:
         Raises:
             RequestError: The file cannot be read, or a key or value is not allowed.
         """
+        return cls.of(read_study(Path(path)))
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> Study:
+        """Return the study that was validated already."""
         study = cls.__new__(cls)
-        study.spec, study._given = read_study(Path(path)), None
+        study.spec, study._given = spec, None
         return study
 
     def plan(self, *, device: str = "auto", on_load: LoadProgress | None = None) -> tuple[Dataset, Plan]:
@@ -215,6 +221,7 @@ class Study:
         on_progress: OnProgress | None = None,
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
+        report: bool = True,
     ) -> Finished:
         """Run the study in the folder ``out``, or resume it, and write tables and report.
 
@@ -229,6 +236,7 @@ class Study:
             on_progress: Called with the share of the work that is finished; by default, a notebook shows it.
             on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
+            report: Whether ``report.html`` is written beside the tables.
 
         Raises:
             RequestError: The request cannot be fulfilled as written.
@@ -264,7 +272,7 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            return replace(conclude(folder), reused=reused)
+            return replace(conclude(folder, report=report), reused=reused)
 
     def __repr__(self) -> str:
         teacher, students = self.spec.teacher.label, [entry.label for entry in self.spec.student_entries]
@@ -318,8 +326,12 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
         return choose_settings(folder) or interim_analysis(folder)
 
 
-def conclude(folder: StudyFolder) -> Finished:
+def conclude(folder: StudyFolder, *, report: bool = True) -> Finished:
     """Measure what has run, and write its tables (Parquet) and ``report.html``.
+
+    Args:
+        folder: The study's folder.
+        report: Whether ``report.html`` is written, and the answer in words collected.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -338,6 +350,8 @@ def conclude(folder: StudyFolder) -> Finished:
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_curves(folder)
+        if not report:
+            return Finished(folder, outcome(folder), tables)
         contents = collect_contents(folder, tables)
         write_report(contents, folder.report_file)
     return Finished(folder, outcome(folder), tables, contents.answer)

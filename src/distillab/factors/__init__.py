@@ -20,6 +20,7 @@ from distillab.factors.factor import (
 )
 from distillab.factors.initialisation import Initialisation
 from distillab.factors.inputs import Redundancy, Resolution, Shift, Spurious
+from distillab.factors.label_budget import LabelBudget
 from distillab.factors.label_quality import describe_label_quality
 from distillab.factors.steps import Steps
 from distillab.factors.targets import (
@@ -33,6 +34,8 @@ from distillab.factors.targets import (
     Size,
     Unlabelled,
 )
+from distillab.factors.teacher_age import TeacherAge
+from distillab.factors.teacher_capacity import TeacherCapacity
 
 __all__ = [
     "ApplyFactor",
@@ -43,6 +46,7 @@ __all__ = [
     "Groups",
     "Imbalance",
     "Initialisation",
+    "LabelBudget",
     "LabelNoise",
     "Level",
     "Manipulation",
@@ -55,6 +59,8 @@ __all__ = [
     "Size",
     "Spurious",
     "Steps",
+    "TeacherAge",
+    "TeacherCapacity",
     "Unlabelled",
     "apply_chain",
     "apply_factor",

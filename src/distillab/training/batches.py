@@ -34,6 +34,7 @@ class TrainingBatch:
         mixture: What the inputs were mixed with, under augmentation that mixes.
         strong: The same examples under their strong views, if a method needs them.
         is_strong: Whether the inputs are strong views.
+        view_epoch: The epoch whose views these are, if it is another one.
     """
 
     index: int
@@ -45,6 +46,12 @@ class TrainingBatch:
     mixture: Mixture | None = None
     strong: TrainingBatch | None = None
     is_strong: bool = False
+    view_epoch: int | None = None
+
+    @property
+    def drawn_in(self) -> int:
+        """The epoch whose views these are."""
+        return self.epoch if self.view_epoch is None else self.view_epoch
 
 
 def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
@@ -87,12 +94,12 @@ def training_batches(
     strong_seed = strong_view_seed(view_seed)
     index = 0
     for epoch in range(recipe.epochs):
-        order = _EpochOrder(train, recipe, epoch, order_seed)
+        order, drawn_in = _EpochOrder(train, recipe, epoch, order_seed), recipe.view_epoch(epoch)
         for batch in range(recipe.steps_per_epoch):
             if index == recipe.steps:
                 return
             positions = order.batch(batch)
-            rendered = views.batch(train, positions, epoch, view_seed, device)
+            rendered = views.batch(train, positions, drawn_in, view_seed, device)
             made = TrainingBatch(
                 index=index,
                 epoch=epoch,
@@ -101,9 +108,10 @@ def training_batches(
                 inputs=normalize(rendered.items),
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
+                view_epoch=drawn_in,
             )
             if strong_views:
-                items = strong_views.batch(train, positions, epoch, strong_seed, device).items
+                items = strong_views.batch(train, positions, drawn_in, strong_seed, device).items
                 made = replace(made, strong=replace(made, inputs=normalize(items), is_strong=True))
             yield made
             index += 1

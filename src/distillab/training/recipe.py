@@ -24,6 +24,8 @@ from distillab.training.numerics.config import (
 # Small data need patience (Beyer et al. 2022): auto trains for at least this many steps, whatever the size,
 # and for at least this many epochs, so that no large set is left half seen.
 AUTO_STEPS = 800
+# Younger than the runs of some studies, which keep their ids.
+_LEFT_OUT_AT_ZERO = ("unlabelled", "schedule_steps", "views_kept", "top_k", "bits")
 AUTO_EPOCHS = 10
 VALIDATIONS = 8  # points of the validation curve
 
@@ -181,6 +183,11 @@ class ResolvedRecipe:
         compile: Whether the forward pass is compiled.
         unlabelled: Unlabelled images per batch, beside the labelled ones. If it is 0, a batch consists of
             ``batch_size`` images whether they have labels or not.
+        schedule_steps: Steps of the schedule of the learning rate, if training stops before its end; 0 for
+            as many as there are.
+        views_kept: Different views of an image, which the epochs use in turn; 0 for one per epoch.
+        top_k: Classes per view whose teacher probabilities are kept; 0 for all.
+        bits: Bits of each of them; 0 for as many as the teacher gives.
 
     Example:
         >>> import numpy as np
@@ -209,6 +216,10 @@ class ResolvedRecipe:
     memory_format: MemoryFormat = "channels_last"
     compile: bool = False
     unlabelled: int = 0
+    schedule_steps: int = 0
+    views_kept: int = 0
+    top_k: int = 0
+    bits: int = 0
 
     @property
     def images_per_step(self) -> int:
@@ -226,9 +237,20 @@ class ResolvedRecipe:
         return math.ceil(self.steps / self.steps_per_epoch)
 
     @property
+    def view_epochs(self) -> int:
+        """Number of epochs with views of their own; the others repeat these views."""
+        return min(self.epochs, self.views_kept) if self.views_kept else self.epochs
+
+    def view_epoch(self, epoch: int) -> int:
+        """Return the epoch whose views an epoch has."""
+        return epoch % self.views_kept if self.views_kept else epoch
+
+    @property
     def stream_facts(self) -> tuple[Any, ...]:
-        """All that decides the stream of batches, besides examples and seeds."""
-        more = (self.unlabelled,) if self.unlabelled else ()
+        """All that decides the stream of batches and of teacher outputs, besides examples and seeds."""
+        more: tuple[int, ...] = (self.unlabelled,) if self.unlabelled else ()
+        if self.views_kept or self.top_k or self.bits:
+            more = (self.unlabelled, self.views_kept, self.top_k, self.bits)
         return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad, *more
 
     @property
@@ -244,10 +266,11 @@ class ResolvedRecipe:
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step, from 0."""
-        warm = int(self.warmup * self.steps)
+        steps = self.schedule_steps or self.steps
+        warm = int(self.warmup * steps)
         if step < warm:
             return self.lr * (step + 1) / warm
-        share = (step - warm) / max(1, self.steps - warm)
+        share = (step - warm) / max(1, steps - warm)
         if self.schedule == "cosine":
             return self.lr * 0.5 * (1 + math.cos(math.pi * share))
         if self.schedule == "step":
@@ -263,8 +286,11 @@ class ResolvedRecipe:
         for key in ("memory_format", "compile"):
             if values[key] == getattr(DEFAULT_NUMERICS, key):
                 del values[key]
-        if not self.unlabelled:
-            del values["unlabelled"]
+        if self.views_kept >= self.epochs:  # more than there are epochs limit nothing
+            values["views_kept"] = 0
+        for key in _LEFT_OUT_AT_ZERO:
+            if not values[key]:
+                del values[key]
         return values
 
     @classmethod

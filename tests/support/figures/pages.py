@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.figures import answer, cost, factors, methods, profile, readme, results
+from support.figures import answer, claims, cost, factors, methods, profile, readme, results
 from support.figures.scan import FIGURE, WITH_UNIT, Uncovered, uncovered
 from support.source_tree import ROOT
 
@@ -24,6 +24,7 @@ PAGES = [
 OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": readme.fragments,
     "docs/answer.md": answer.fragments,
+    "docs/claims.md": claims.fragments,
     "docs/cost.md": cost.fragments,
     "docs/factors.md": factors.fragments,
     "docs/factors/unlabelled.md": factors.unlabelled_page,

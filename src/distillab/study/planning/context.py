@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -15,7 +15,8 @@ from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
-from distillab.factors import Initialisation, Role, Steps
+from distillab.factors import Initialisation, LabelBudget, Role, Steps, TeacherAge, TeacherCapacity
+from distillab.factors.factor import Level
 from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.design import Levels
@@ -25,12 +26,14 @@ from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.starts import Starts
 from distillab.study.planning.teacher_chain import (
+    TeacherPart,
     generations_before,
     must_give_what_methods_need,
     must_have_momentum,
     teacher_chain,
 )
 from distillab.study.spec.study import DEFAULT_TASK, StudySpec
+from distillab.study.spec.teacher import Provenance, TeacherSpec
 from distillab.tasks import Task, tasks
 
 
@@ -53,7 +56,9 @@ class PlanContext:
         normalization: Their content address.
         seed: A seed from the facts that it depends on.
         file_digest: The content address of a file.
-        chain: The parts of a kind of teacher, for a provenance and a student.
+        teachers: The teacher at each level of ``teacher_capacity``; empty without this factor.
+        chain: The parts of a kind of teacher, for a provenance, a student and a level of
+            ``teacher_capacity``.
         generations: The generations before a student.
         starts: The trained weights that networks start from.
 
@@ -81,7 +86,10 @@ class PlanContext:
         self.normalization = spec_id([mean.tolist(), std.tolist()])
         self.seed = cache(seed_from)
         self.file_digest = cache(file_digest)
-        self.chain = cache(partial(teacher_chain, spec.teacher))
+        self.teachers: dict[Level, TeacherSpec] = {
+            each.level: spec.teacher.with_model(each.level) for each in self._capacities()
+        }
+        self.chain = cache(self._chain)
         self.generations = cache(partial(generations_before, spec.teacher))
         self.starts = Starts(self.statistics, dataset.modality, self.file_digest, spec.where)
         self._varied_starts = frozenset(
@@ -91,7 +99,8 @@ class PlanContext:
             if isinstance(levels[0], Initialisation)
         )
         self._costs_of = costs_of or cache(ModelCosts)
-        self._recipes: dict[tuple[str, int, int, tuple[int, ...], Steps | None], PlannedRecipe] = {}
+        self._recipes: dict[Hashable, PlannedRecipe] = {}
+        self._limited: dict[tuple[PlannedRecipe, LabelBudget, int], PlannedRecipe] = {}
         self._digests: dict[tuple[str, str, tuple[tuple[str, str], ...]], SetDigests] = {}
         self._class_maps: dict[tuple[tuple[str, ...], tuple[str, ...]], ClassMap | None] = {}
         self._checked: set[tuple[OutputShapes, OutputShapes, bool, bool, bool]] = set()
@@ -116,11 +125,13 @@ class PlanContext:
     def pair_notes(self) -> list[str]:
         """Return a sentence for each method and pair of networks that decides some of its settings."""
         students = dict.fromkeys(entry.model for entry in self.spec.student_entries)
+        teachers = dict.fromkeys(each.last_model for each in self.teachers.values())
         return [
             note
             for method in self.spec.method_specs()
             for student in students
-            for note in pair_notes(method, self.spec.teacher.last_model, student)
+            for teacher in teachers or [self.spec.teacher.last_model]
+            for note in pair_notes(method, teacher, student)
         ]
 
     def starts_from_weights(self, role: Role, levels: Levels, stated: bool) -> bool:
@@ -135,16 +146,45 @@ class PlanContext:
             return stated
         return levels[Initialisation.name] == "pretrained"
 
-    def recipe(self, owner: str, train: Examples, length: Steps | None = None) -> PlannedRecipe:
+    def recipe(
+        self, owner: str, train: Examples, length: Steps | None = None, age: TeacherAge | None = None
+    ) -> PlannedRecipe:
         """Return a recipe, by its key in ``recipes``, for a training set. It depends on how many examples are
-        labelled, how many are not, their shape, and on ``length`` if a factor varies it."""
-        key = owner, len(train), int(train.labelled.sum()), train.shape, length
+        labelled, how many are not, their shape, and on ``length`` or ``age`` if a factor varies it."""
+        key = owner, len(train), int(train.labelled.sum()), train.shape, length, age
         if key not in self._recipes:
             recipe = PlannedRecipe.of(self.recipes[owner], train)
-            self._recipes[key] = (
-                recipe.with_steps(length.resolve(recipe.resolved.steps)) if length else recipe
-            )
+            recipe = recipe.with_steps(length.resolve(recipe.resolved.steps)) if length else recipe
+            self._recipes[key] = recipe.stopped_at(age.level) if age else recipe
         return self._recipes[key]
+
+    def limited(self, recipe: PlannedRecipe, budget: LabelBudget, classes: int) -> PlannedRecipe:
+        """Return a recipe with a budget of soft labels: one object, however many runs share it."""
+        key = recipe, budget, classes
+        if key not in self._limited:
+            self._limited[key] = recipe.with_label_budget(budget, classes)
+        return self._limited[key]
+
+    def teacher_at(self, levels: Levels) -> TeacherSpec:
+        """Return the teacher under the levels of a condition."""
+        return self.teachers.get(levels.get(TeacherCapacity.name, ""), self.spec.teacher)
+
+    @property
+    def teacher_label(self) -> str:
+        """The name of the teacher in tables: all its networks, if a factor varies them."""
+        return (
+            " | ".join(dict.fromkeys(each.label for each in self.teachers.values()))
+            or self.spec.teacher.label
+        )
+
+    def _capacities(self) -> list[TeacherCapacity]:
+        return [level for levels in self.levels for level in levels if isinstance(level, TeacherCapacity)]
+
+    def _chain(
+        self, kind: str, provenance: Provenance, student: str, capacity: Level | None = None
+    ) -> tuple[TeacherPart, ...]:
+        teacher = self.spec.teacher if capacity is None else self.teachers[capacity]
+        return teacher_chain(teacher, kind, provenance, student)
 
     def digests(self, train: str, val: str, tests: Mapping[str, str]) -> SetDigests:
         """Return the content of what a run reads: one object, however many runs read the same."""

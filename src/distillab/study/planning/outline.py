@@ -210,6 +210,7 @@ class Outline:
         """Return a sentence for each network that the study trains whose stem is changed for small images."""
         spec, inputs = self.context.spec, InputSpec(*self.context.dataset.train.shape)
         own = () if spec.teacher.provenance == ("external",) else (*spec.teacher.members, spec.teacher.whole)
+        own = tuple(each.whole for each in self.context.teachers.values()) or own
         students = (student_entry(student).model for student in spec.students)
         names = dict.fromkeys((*own, *spec.teacher.assistants, *students))
         changes = {name: stem_change(name, inputs) for name in names if not ensemble_parts(name)}

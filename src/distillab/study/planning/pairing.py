@@ -10,6 +10,7 @@ from dataclasses import replace
 from distillab.canonical import Canonical
 from distillab.data.class_map import merges
 from distillab.errors import RequestError
+from distillab.factors import TeacherCapacity
 from distillab.models import OutputShapes
 from distillab.study.job import TrainSet
 from distillab.study.job_parts import NetworkStart, SetDigests
@@ -28,6 +29,7 @@ class Pairing:
     """One provenance and one student under a replicate.
 
     Attributes:
+        teacher: The study's teacher under the condition.
         student: The student's network.
         label: The student by name.
         start: The trained weights that the student starts from; None for random ones.
@@ -48,6 +50,7 @@ class Pairing:
         if replicate.sets is None:
             raise ValueError("an excluded condition has no pairings")
         self.context, self.replicate, self.sets = context, replicate, replicate.sets
+        self.teacher = context.teacher_at(replicate.record.levels)
         self.provenance, self.student, self.label = provenance, student.model, student.label
         transfer = self.sets.transfer
         self.recipe, self.labelled_recipe = self.sets.recipe, self.sets.labelled_recipe
@@ -73,7 +76,8 @@ class Pairing:
 
     def chain(self, kind: str) -> tuple[TeacherPart, ...]:
         """Return the parts of a kind of teacher; the last one teaches."""
-        return self.context.chain(kind, self.provenance, self.student)
+        capacity = self.replicate.record.levels.get(TeacherCapacity.name)
+        return self.context.chain(kind, self.provenance, self.student, capacity)
 
     def has_generations(self, method: PlannedMethod) -> bool:
         """Return True if a student of a method learns from a generation before it."""
@@ -101,7 +105,7 @@ class Pairing:
         return self.context.starts.start(entry, self.costs)
 
     def _start_of_teacher(self) -> NetworkStart | None:
-        teacher, levels = self.context.spec.teacher, self.replicate.record.levels
+        teacher, levels = self.teacher, self.replicate.record.levels
         if self.provenance == "external" or "study" not in self.context.teacher_kinds:
             return None
         if not self.context.starts_from_weights("teacher", levels, teacher.pretrained):
@@ -152,7 +156,7 @@ class Pairing:
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
         views = self.view_seed(streams=streams)
-        return self.teacher_key(kind), images, self.mixed_within, class_map, views, self.recipe.epochs
+        return self.teacher_key(kind), images, self.mixed_within, class_map, views, self.recipe.view_epochs
 
     def view_seed(self, *, streams: bool) -> int:
         """Return the seed of the views of a teacher's outputs; that of the study if no view is stored."""
@@ -179,6 +183,8 @@ class Pairing:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
         match the compute of distillation."""
         usual = self.recipe if method.learns_unlabelled else self.labelled_recipe
+        if method.teacher == "none":
+            usual = usual.without_teacher
         if not method.matches_compute:
             return usual
         if method not in self._long_recipes:
@@ -189,7 +195,7 @@ class Pairing:
 
     def written(self, method: PlannedMethod) -> Canonical:
         """Return what decides a method's numbers for this teacher and student."""
-        return method.written(self.context.spec.teacher.last_model, self.student)
+        return method.written(self.teacher.last_model, self.student)
 
     def digests(self, unlabelled: bool) -> SetDigests:
         """Return what a student reads whose batches hold unlabelled examples, or do not."""
@@ -206,7 +212,7 @@ class Pairing:
 
     def teacher_model(self, kind: str) -> str:
         """Return the network that the outputs of a kind of teacher come from."""
-        return self.student if kind == "self" else self.context.spec.teacher.last_model
+        return self.student if kind == "self" else self.teacher.last_model
 
     def teacher_costs(self, kind: str) -> ModelCosts:
         """Return costs of a kind of teacher, which sees the transfer images without the student transform."""
@@ -217,18 +223,18 @@ class Pairing:
     def outputs_macs(self, kind: str, *, streams: int) -> int:
         """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view of some
         ``streams``."""
-        images = self.recipe.epochs * self.sets.transfer.n * streams + self.sets.n_eval
+        images = self.recipe.view_epochs * self.sets.transfer.n * streams + self.sets.n_eval
         return images * self.teacher_costs(kind).macs(self.teacher_model(kind))
 
     def stream_bytes(self, needs: Iterable[str], kind: str, *, strong: bool = False) -> int:
         """Return the size of what methods need stored of a teacher, for ``strong`` views as well; an upper
         bound, for two epochs may hold the same view, and two conditions the same image."""
-        teacher = self.context.spec.teacher
+        teacher = self.teacher
         shapes = self.teacher_costs(kind).shapes(self.teacher_model(kind))
         if kind == "study":
             shapes = _stored_shapes(teacher, shapes)
         kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
-        views = self.recipe.views_per_image + strong * self.recipe.epochs
+        views = self.recipe.views_per_image + strong * self.recipe.view_epochs
         return views * self.sets.transfer.n * kept.bytes
 
     # -- refusals -------------------------------------------------------------------------------------------
@@ -241,7 +247,7 @@ class Pairing:
 
     def _must_serve(self) -> None:
         """Raise RequestError, before anything trains, if networks and methods cannot serve these images."""
-        context, transfer, teacher = self.context, self.sets.transfer, self.context.spec.teacher
+        context, transfer, teacher = self.context, self.sets.transfer, self.teacher
         if self.provenance != "external":
             learned = self.sets.teachers[self.provenance].facts.shape
             if learned != transfer.shape:

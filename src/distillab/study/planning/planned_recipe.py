@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from distillab.canonical import Canonical
 from distillab.data.examples import Examples
+from distillab.factors import LabelBudget
+from distillab.factors.label_budget import FULL_BITS
 from distillab.training.numerics.config import NumericsConfig
 from distillab.training.recipe import Recipe, ResolvedRecipe
 
@@ -44,13 +47,46 @@ class PlannedRecipe:
         return self.resolved.epochs
 
     @property
+    def view_epochs(self) -> int:
+        """Epochs with views of their own."""
+        return self.resolved.view_epochs
+
+    @property
     def views_per_image(self) -> int:
         """Different views of an image over a training, at most."""
-        return min(self.epochs, self.resolved.view_spec.count or self.epochs)
+        return min(self.view_epochs, self.resolved.view_spec.count or self.view_epochs)
 
     def with_steps(self, steps: int) -> PlannedRecipe:
         """Return the recipe over another number of steps; its schedule is stretched."""
         return PlannedRecipe(self.recipe, replace(self.resolved, steps=steps))
+
+    def stopped_at(self, share: float) -> PlannedRecipe:
+        """Return the recipe that ends after a share of its steps, on the schedule of all of them."""
+        steps = self.resolved.steps
+        stopped = max(1, round(share * steps))
+        if stopped == steps:
+            return self
+        return PlannedRecipe(self.recipe, replace(self.resolved, steps=stopped, schedule_steps=steps))
+
+    def with_label_budget(self, budget: LabelBudget, classes: int) -> PlannedRecipe:
+        """Return the recipe with limits of what is kept of a teacher's outputs.
+
+        Args:
+            budget: The limits.
+            classes: The number of classes; a limit that leaves out none, or one that is known from the
+                others, is none.
+        """
+        top_k = budget.classes_kept if budget.classes_kept and budget.classes_kept < classes - 1 else 0
+        bits = budget.bits_kept if budget.bits_kept < FULL_BITS else 0
+        resolved = replace(self.resolved, views_kept=budget.views_kept, top_k=top_k, bits=bits)
+        return PlannedRecipe(self.recipe, resolved)
+
+    @cached_property
+    def without_teacher(self) -> PlannedRecipe:
+        """The recipe of students without a teacher, which have the same views."""
+        if not self.resolved.top_k and not self.resolved.bits:
+            return self
+        return PlannedRecipe(self.recipe, replace(self.resolved, top_k=0, bits=0))
 
     def with_setting(self, lr: float, steps: int, weight_decay: float) -> PlannedRecipe:
         """Return the recipe with other values of what a study tunes."""

@@ -140,7 +140,7 @@ class Planner:
                 yield Trial(
                     levels=record.levels,
                     provenance=pairing.provenance,
-                    teacher=self.context.spec.teacher.label,
+                    teacher=self.context.teacher_label,
                     student=pairing.label,
                     method=method.label,
                     number=number,
@@ -224,7 +224,7 @@ def _cell(
     return Cell(
         levels=replicate.record.levels,
         provenance=pairing.provenance,
-        teacher=pairing.context.spec.teacher.label,
+        teacher=pairing.context.teacher_label,
         student=pairing.label,
         method=method.label,
         seed=replicate.record.seed,
@@ -245,7 +245,7 @@ def _excluded(
         yield Cell(
             levels=replicate.record.levels,
             provenance=provenance,
-            teacher=context.spec.teacher.label,
+            teacher=context.teacher_label,
             student=student.label,
             method=method.label,
             seed=replicate.record.seed,

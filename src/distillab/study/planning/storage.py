@@ -60,7 +60,7 @@ class Storage:
 
     def stream_class(self, pairing: Pairing) -> Hashable:
         """Return what the streams of a pairing follow from: pairings that agree in it have equal streams."""
-        costs = tuple(pairing.teacher_costs(kind) for kind in self._kinds)
+        costs = tuple((pairing.teacher_costs(kind), pairing.teacher_model(kind)) for kind in self._kinds)
         transfer, views = pairing.sets.transfer.n, pairing.recipe.views_per_image
         return pairing.student, transfer, views, pairing.replicate.n_unlabelled, costs
 

@@ -74,7 +74,7 @@ class TeacherJobs:
         recipe = self.recipes.write(pairing.recipe, pairing.teacher_model(kind))
         resolved, teacher = recipe.resolved, self.chain(pairing, kind)[-1]
         stream = self.storage.streams(pairing).get(kind, NO_STREAM)
-        views = ViewStream(resolved.views, resolved.pad, resolved.epochs, resolved.precision)
+        views = ViewStream(resolved.views, resolved.pad, resolved.view_epochs, resolved.precision)
         return OutputsJob(
             condition=pairing.replicate.record.condition,
             teacher=teacher.id,

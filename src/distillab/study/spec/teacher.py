@@ -193,6 +193,10 @@ class TeacherSpec(PublicConfig):
         parts = [self._with_stem(name) for name in self.models or (self.model,)]
         return parts[0] if self.model else ensemble_name(self.combine, parts)
 
+    def with_model(self, model: str) -> TeacherSpec:
+        """Return the same teacher with another network."""
+        return self.model_copy(update={"model": model})
+
     @property
     def members(self) -> tuple[str, ...]:
         """The networks that teach together; empty for a single one."""

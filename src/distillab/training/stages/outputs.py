@@ -244,7 +244,7 @@ def _fill(
         sets.train,
         recipe.view_spec,
         view_seed,
-        recipe.epochs,
+        recipe.view_epochs,
         lambda items: teacher.query(items, sets.normalize),
         batch=inference_batch_size(teacher.device),
         device=teacher.device,

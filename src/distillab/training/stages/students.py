@@ -27,6 +27,7 @@ from distillab.training.stages.outputs import (
 from distillab.training.stages.roles import StudentSpec
 from distillab.training.stages.trained import write_trained
 from distillab.training.strong_views import strong_recipe
+from distillab.training.teachers.budget import BudgetedTeacher
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
 from distillab.training.teachers.feed import CachedTeacher, LiveTeacher, TeacherFeed
 
@@ -236,12 +237,15 @@ def _open_feed(
         teacher = _live(first, needs, teacher_folder, device)
     if teacher and first.class_map:
         mapping, classifier = first.class_map, teacher.classifier
-        return replace(
+        teacher = replace(
             teacher,
             feed=MappedTeacher(teacher.feed, mapping),
             shapes=replace(teacher.shapes, classes=max(mapping) + 1),
             classifier=map_classifier(classifier, mapping) if classifier else None,
         )
+    limits = next(student.recipe for student in students if student.method.teacher != "none")
+    if teacher and (limits.top_k or limits.bits):
+        return replace(teacher, feed=BudgetedTeacher(teacher.feed, limits.top_k, limits.bits))
     return teacher
 
 

@@ -1,5 +1,6 @@
 """Teachers during training: cached or live, alone or in an ensemble, with the student's classes or others."""
 
+from distillab.training.teachers.budget import BudgetedTeacher, limited_logits
 from distillab.training.teachers.class_mapping import (
     MappedTeacher,
     map_classifier,
@@ -10,10 +11,12 @@ from distillab.training.teachers.ensembles import member_weights
 from distillab.training.teachers.feed import CachedTeacher, LiveTeacher, TeacherFeed
 
 __all__ = [
+    "BudgetedTeacher",
     "CachedTeacher",
     "LiveTeacher",
     "MappedTeacher",
     "TeacherFeed",
+    "limited_logits",
     "map_classifier",
     "map_logits",
     "member_weights",

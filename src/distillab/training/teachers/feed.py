@@ -63,7 +63,7 @@ class CachedTeacher:
         outputs = self._strong if batch.is_strong else self._outputs
         if outputs is None:
             raise CacheMissError("outputs for strong views are not stored")
-        return outputs(batch.positions, batch.epoch, self._device)
+        return outputs(batch.positions, batch.drawn_in, self._device)
 
 
 class LiveTeacher:
