@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Distilled, Finished, Study, advise, distill, profile, report
+    from distillab.api import Across, Distilled, Finished, Study, across, advise, distill, profile, report
 
-__all__ = ["Distilled", "Finished", "RequestError", "Study", "advise", "distill", "profile", "report"]
+__all__ = [
+    "Across",
+    "Distilled",
+    "Finished",
+    "RequestError",
+    "Study",
+    "across",
+    "advise",
+    "distill",
+    "profile",
+    "report",
+]
 __version__ = "0.1.0"
 
 

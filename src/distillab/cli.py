@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillab import __version__
-from distillab.canonical import JsonObject
 from distillab.claims_cli import claims_app
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
@@ -204,9 +203,9 @@ def profile_command(
     from distillab import api
     from distillab.report.page.profile import write_profile
     from distillab.terminal import load_progress, print_profile
+    from distillab.terminal.arguments import require_writable, source_keys
 
-    if out is not None and (out.is_dir() or not out.resolve().parent.is_dir()):
-        raise RequestError("cannot be written", where=f"--out {out}", allowed="a file in an existing folder")
+    require_writable(out)
     with load_progress() as on_load:
         found = api.profile(
             data,
@@ -214,7 +213,7 @@ def profile_command(
             teacher=teacher,
             weights=weights,
             embedding=embedding,
-            keys=_keys(settings or []),
+            keys=source_keys(settings or []),
             device=device,
             on_load=on_load,
         )
@@ -252,6 +251,7 @@ def advise_command(
     from distillab import api
     from distillab.advise import parse_budget
     from distillab.terminal import advice_progress, print_advice
+    from distillab.terminal.arguments import source_keys
 
     seconds = parse_budget(budget)
     with advice_progress(seconds) as on_progress:
@@ -264,7 +264,7 @@ def advise_command(
             margin=margin,
             out=out,
             base=base,
-            keys=_keys(settings or []),
+            keys=source_keys(settings or []),
             workers=workers,
             device=device,
             on_progress=on_progress,
@@ -276,22 +276,30 @@ def advise_command(
         print_advice(found)
 
 
-def _keys(settings: list[str]) -> JsonObject:
-    """Return the keys of a source as a study file would hold them. Raises RequestError."""
-    import yaml
+@app.command(name="across")
+def across_command(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Studies or an evidence base; default: the one shipped."),
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="A method to compare; may be repeated.")] = None,
+    margin: Annotated[float | None, typer.Option(help="The largest gain that does not matter.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with figures.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what holds over several data sets: gains, harms, what they depend on, worth in data."""
+    from distillab import api
+    from distillab.terminal import print_across
+    from distillab.terminal.arguments import require_writable
 
-    from distillab.study.spec.study_yaml import load_study_yaml
-
-    keys = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals or not key:
-            raise RequestError(f"{setting!r} is not a setting", where="--set", allowed="KEY=VALUE")
-        try:
-            keys[key.strip()] = load_study_yaml(value, ("data", key.strip()))
-        except yaml.YAMLError:
-            raise RequestError(f"{value!r} cannot be read", where=f"--set {key}", allowed="YAML") from None
-    return keys
+    require_writable(out)
+    found = api.across(*(folders or ()), methods=method or (), margin=margin)
+    if out is not None:
+        found.write(out)
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        print_across(found, out)
 
 
 @app.command(name="list")
@@ -361,11 +369,8 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        return _end(
-            f"{error}; what was finished is kept: free some space and run the same command again",
-            1,
-            arguments,
-        )
+        again = "what was finished is kept: free some space and run the same command again"
+        return _end(f"{error}; {again}", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

@@ -254,8 +254,8 @@ def test_metrics_that_distillation_worsens_are_listed() -> None:
         effect(-0.05, "harms", metric="worst_class_accuracy"),
         effect(0.3, "harms", metric="teacher_kl"),
     ]
-    assert answer(rows).sentences[-1] == (
-        "Distillation worsens accuracy of the worst class in 1 of 1 comparison."
+    assert answer(rows).harms == (
+        "kd improves accuracy, but harms accuracy of the worst class: -5.0 points [-6.0, -4.0].",
     )
 
 

@@ -85,11 +85,12 @@ class Finished:
             >>> from distillab.evidence import Tables
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
             >>> list(finished.as_dict())  # doctest: +NORMALIZE_WHITESPACE
-            ['headline', 'estimand', 'training', 'settings', 'differences', 'report',
+            ['headline', 'harms', 'estimand', 'training', 'settings', 'differences', 'report',
              'effects', 'level_effects']
         """
         return {
             "headline": self.answer.headline,
+            "harms": list(self.answer.harms),
             "estimand": self.answer.estimand,
             "training": self.answer.early_training or self.answer.long_enough,
             "settings": self.answer.settings,

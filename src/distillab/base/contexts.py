@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from distillab.base.design import SEEDS_APART, Design, DesignPoint, Ranges, Tier
 from distillab.base.sets import PRETRAINED_ON, BaseSet
@@ -52,6 +53,11 @@ class DrawnContext:
     classes: tuple[str, ...]
     levels: Mapping[str, float | int | None]
     study: JsonObject = field(repr=False)
+
+    @property
+    def study_yaml(self) -> str:
+        """The study as text, the same for the same study."""
+        return str(yaml.safe_dump(self.study, sort_keys=False))
 
     def spec(self, evidence_folder: Path) -> StudySpec:
         """Return the study.
@@ -119,7 +125,7 @@ def _real(design: Design, point: DesignPoint, ranges: Ranges, sets: Mapping[str,
     others: dict[str, object] = {}
     if similarity is not None:
         factors = {"similarity": {"levels": [similarity], "classes": count}} | factors
-    elif (other := _other_set(design, name, point, sets)) is not None:
+    elif (other := _other_set(design, name, classes, point, sets)) is not None:
         shift = _shift(point, ranges, size or int(facts.smallest * (1 - VAL_SHARE)), other)
         if shift is not None:
             factors["shift"] = {"levels": [shift], "to": other.name}
@@ -144,8 +150,14 @@ def _size(point: DesignPoint, ranges: Ranges, facts: BaseSet) -> int | None:
     return None if size is None else min(int(size), int(facts.smallest * (1 - VAL_SHARE)) - 1)
 
 
-def _other_set(design: Design, name: str, point: DesignPoint, sets: Mapping[str, BaseSet]) -> BaseSet | None:
-    known = [other for other in design.file.shifts.get(name, ()) if other in sets]
+def _other_set(
+    design: Design, name: str, classes: tuple[str, ...], point: DesignPoint, sets: Mapping[str, BaseSet]
+) -> BaseSet | None:
+    known = [
+        other
+        for other in design.file.shifts.get(name, ())
+        if other in sets and set(classes) <= set(sets[other].classes)
+    ]
     if not known:
         return None
     return sets[known[int(point.generator("draw").integers(len(known)))]]

@@ -10,6 +10,8 @@ from distillab.evidence.comparisons import CONTROLS, Comparisons, compare, group
 from distillab.evidence.curves import Curve
 from distillab.evidence.estimand import estimand
 from distillab.evidence.families import EXPLORATORY
+from distillab.evidence.harm_first import harm_sentences
+from distillab.evidence.harms import shows_harm
 from distillab.evidence.lengths import (
     early_training,
     length_caveats,
@@ -68,6 +70,7 @@ class Answer:
         long_enough: That training is long enough, if that was found of all comparisons; else empty.
         settings: Which settings were compared: tuned ones, and how, or those of the recipe.
         differences: How much gains differ between levels, one sentence per method, factor and setting.
+        harms: What distillation harms behind the primary metric, one sentence per method.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -88,6 +91,7 @@ class Answer:
     long_enough: str = ""
     settings: str = ""
     differences: tuple[str, ...] = ()
+    harms: tuple[str, ...] = ()
 
 
 def summarize(
@@ -188,6 +192,7 @@ def _answer(
         settings=settings,
         missing=tuple(what_would_decide(study)),
         estimand=estimand(study),
+        harms=tuple(harm_sentences(study)),
     )
 
 
@@ -354,7 +359,7 @@ def _trend_sentences(curves: Sequence[Curve], study: Comparisons) -> list[str]:
 
 
 def _side_effects(study: Comparisons) -> list[str]:
-    """Return which other metrics distillation worsens.
+    """Return which other metrics distillation worsens, besides harms, which stand first.
 
     Agreement with the teacher is left out: it is a means, not an aim.
     """
@@ -368,6 +373,6 @@ def _side_effects(study: Comparisons) -> list[str]:
             if row["metric"] == name and row["baseline"] == study.baseline and row["method"] in methods
         ]
         worse = sum(row["verdict"] == "harms" for row in rows)
-        if worse and name != study.metric.name and metric.kind != "fidelity":
+        if worse and name != study.metric.name and metric.kind != "fidelity" and not shows_harm(metric):
             harmed.append(f"{metric.label} in {worse} of {counted(len(rows), 'comparison')}")
     return [f"Distillation worsens {listed(harmed)}."] if harmed else []

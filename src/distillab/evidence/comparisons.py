@@ -74,10 +74,11 @@ def compare(
     """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets.
 
     Their ``verdict`` is the one that holds together with those of all comparisons (``verdict_family``), where
-    the table has it. Of a study that declares contrasts, only those are compared, if any of them are gains.
+    the table has it; ``verdict_alone`` keeps that of the row. Of a study that declares contrasts, only those
+    are compared, if any of them are gains.
     """
     metric = task.metrics[task.primary]
-    effects = [row | {"verdict": family_verdict(row)} for row in effects]
+    effects = [row | {"verdict": family_verdict(row), "verdict_alone": row["verdict"]} for row in effects]
     rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
     declared = [row for row in rows if row.get("undecided_because") != EXPLORATORY]
     rows = declared or rows

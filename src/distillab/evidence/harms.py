@@ -15,6 +15,7 @@ from distillab.evidence.draws import FloatArray, variance_over_seeds
 from distillab.evidence.gains import NO_DIFFERENCE, grid_floor, paired_gain, smallest_gap
 from distillab.evidence.verdicts import benjamini_hochberg
 from distillab.study.spec.seeds import LEAST_PAIRS
+from distillab.tasks import Metric, Task
 
 Direction = Literal["loses", "gains", "undecided"]
 
@@ -148,3 +149,25 @@ def _paired_t(
     # The smallest gap only replaces an unknown step: it must not widen a spread that was observed.
     error = max(error, least_error) if step is not None or np.ptp(differences) < NO_DIFFERENCE else error
     return float(2.0 * stats.t.sf(abs(mean) / error, variance.freedom)) if error > 0 else 1.0
+
+
+def harm_metrics(task: Task) -> list[Metric]:
+    """Return the metrics of a task that show harm behind an average: worst parts, rare classes, calibration.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> [metric.name for metric in harm_metrics(Classification())][:4]
+        ['worst_class_accuracy', 'worst_group_accuracy', 'nll', 'brier']
+    """
+    return [metric for metric in task.metrics.values() if shows_harm(metric)]
+
+
+def shows_harm(metric: Metric) -> bool:
+    """Return True for a metric of the worst class or group, of rare classes, or of calibration.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> [shows_harm(Classification.metrics[name]) for name in ("tail_accuracy", "accuracy")]
+        [True, False]
+    """
+    return metric.kind == "calibration" or metric.name.startswith(("worst_", "tail_"))

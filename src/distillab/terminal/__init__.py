@@ -1,5 +1,6 @@
 """What the command line prints: progress with time left, tables, outcomes. Light to import."""
 
+from distillab.terminal.across import print_across
 from distillab.terminal.advice import advice_progress, print_advice
 from distillab.terminal.plan import print_plan
 from distillab.terminal.printing import (
@@ -16,6 +17,7 @@ from distillab.terminal.selftest import print_selftest
 __all__ = [
     "advice_progress",
     "load_progress",
+    "print_across",
     "print_advice",
     "print_catalogue",
     "print_comparison",

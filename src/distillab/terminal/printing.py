@@ -77,7 +77,8 @@ def print_outcome(finished: Finished) -> None:
         report: runs/demo/report.html
     """
     ended, answer = finished.outcome, finished.answer
-    findings = [answer.headline, *answer.sentences[:MOST_FINDINGS], *answer.differences]
+    harms = [f"Harm: {sentence}" for sentence in answer.harms]
+    findings = [answer.headline, *harms, *answer.sentences[:MOST_FINDINGS], *answer.differences]
     conditions = [*lengths_of_results(finished), answer.settings, answer.estimand]
     for sentence in filter(None, [*findings, *conditions]):
         typer.echo(printable(sentence))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from distillab.evidence.verdicts import VERDICTS, Verdict
-from distillab.printable import plural
+from distillab.printable import counted, plural
 from distillab.report.contents.gains import Effect
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.place import Naming
@@ -93,7 +94,6 @@ def _context(contents: ReportContents) -> dict[str, object]:
     teachers, costs = teachers_plot(contents.teachers, task), costs_plot(contents.costs)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
     plots += [block.plot for block in pictures] + [teachers, costs]
-    on_baseline = [effect for effect in contents.effects if effect.baseline == contents.baseline]
     return {
         "c": contents,
         "sections": SECTIONS,
@@ -109,6 +109,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "verdicts": _verdicts(contents, on_primary),
         "length_glyph": wording.EARLY_GLYPH,
         "controls": sorted({effect.method for effect in on_primary} & contents.controls),
+        "class_losses": class_losses(contents),
         "run_counts": run_counts(contents),
         "forest": forest,
         "clipped": clipped,
@@ -121,7 +122,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
         "pictures": pictures,
         "tiles": TILES_SHOWN,
-        "harm_table": tables.harm_table(on_baseline, task),
+        "harm_table": tables.harm_table(_on_baseline(contents), task),
         "quality_table": tables.quality_table(contents.quality, task),
         "class_plots": classes,
         "class_panels": len(contents.class_panels),
@@ -139,6 +140,10 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
+
+
+def _on_baseline(contents: ReportContents) -> list[Effect]:
+    return [effect for effect in contents.effects if effect.baseline == contents.baseline]
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,31 @@ def _verdicts(contents: ReportContents, on_primary: Sequence[Effect]) -> list[tu
         if effect.baseline == contents.baseline and effect.method not in contents.controls
     ]
     return [(verdict, counted.count(verdict)) for verdict in VERDICTS]
+
+
+def class_losses(contents: ReportContents) -> list[str]:
+    """Return how many classes each distillation method harms after correction, one sentence per method.
+
+    Example:
+        >>> from distillab.evidence import Answer
+        >>> class_losses(ReportContents("photos", Answer("Nothing has run yet.")))
+        []
+    """
+    noun, by_method = contents.task.class_noun, defaultdict[str, list[int]](list)
+    for panel in contents.class_panels:
+        if panel.method not in contents.controls:
+            harmed = sum(each.verdict == "harms" for each in panel.classes)
+            by_method[panel.method].append(harmed)
+    sentences = []
+    for method, counts in by_method.items():
+        places = sum(count > 0 for count in counts)
+        if places:
+            where = f" in {places} of {counted(len(counts), 'comparison')}" if len(counts) > 1 else ""
+            most = "up to " if places > 1 else ""
+            number = counted(max(counts), noun)
+            verb = "loses" if max(counts) == 1 else "lose"
+            sentences.append(f"{method}: {most}{number} {verb}{where}, after correction for their number.")
+    return sentences
 
 
 def run_counts(contents: ReportContents) -> dict[str, int]:
