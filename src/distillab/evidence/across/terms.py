@@ -138,9 +138,8 @@ def terms_of(contexts: Sequence[StudiedContext]) -> DesignedTerms:
     ]
     room = max(0, len(contexts) // CONTEXTS_PER_TERM - len(main))
     if len(products) > room:
-        notes.append(
-            f"{counted(len(contexts), 'context')} are too few for {counted(len(products) - room, 'interaction')}"
-        )
+        few = counted(len(products) - room, "interaction")
+        notes.append(f"{counted(len(contexts), 'context')} are too few for {few}")
     return DesignedTerms((*main, *products[:room]), tuple(notes))
 
 
