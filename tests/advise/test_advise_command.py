@@ -96,8 +96,8 @@ def test_a_teacher_at_chance_leaves_the_answer_undecided(tmp_path: Path) -> None
     weights = tmp_path / "chance.pt"
     torch.manual_seed(0)
     torch.save(snapshot(build_model("convnet3", classes=3, inputs=InputSpec(1, 8, 8))), weights)
-    given = request(tmp_path / "out", teacher=teacher_keys("convnet3", weights), budget=600.0)
-    found = Adviser(given, lambda stage, share, left: None, TickingClock(0.1)).advise()
+    given = request(tmp_path / "out", teacher=teacher_keys("convnet3", weights), budget=60.0)
+    found = Adviser(given, lambda stage, share, left: None, TickingClock(5.0)).advise()
     assert found.verdict == "undecided" and not found.rungs
     assert "chance" in found.headline and "chance" in found.reasons[0]
     assert found.provenance == "external"
