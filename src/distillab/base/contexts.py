@@ -194,12 +194,16 @@ def _world(design: Design, point: DesignPoint, ranges: Ranges) -> DrawnContext:
         for name in ("rotation", "position", "noise")
         if (value := point.number(name, getattr(ranges, name))) is not None
     }
+    clutter = point.number("clutter", ranges.clutter)
+    if clutter is not None:
+        values = {name: max(2, int(clutter)) for name in ("background", "texture") if name not in define}
+        data["values"] = _values_of(define, count) | values
     if nuisances:
         data["nuisances"] = nuisances
     cue = None if "background" in define else point.number("cue", ranges.cue)
     if cue is not None:
         data["cues"] = {"background": {"train": cue}}
-    classes = Shapes(define=define, values=data["values"]).tree.classes
+    classes = Shapes(define=define, values=_values_of(define, count)).tree.classes
     size = point.number("size", ranges.size)
     factors = _factors(point, ranges, None if size is None else int(size))
     levels = _levels(factors) | {"resolution": resolution, "channels": channels, "spurious": cue}
@@ -208,7 +212,7 @@ def _world(design: Design, point: DesignPoint, ranges: Ranges) -> DrawnContext:
     return DrawnContext(design.name(point.index), "S", base_set, point.index, classes, levels, study)
 
 
-def _values_of(define: list[str], count: int) -> JsonObject:
+def _values_of(define: list[str], count: int) -> dict[str, int]:
     """Return how many values each defining variable has, for about so many classes."""
     if len(define) == 1:
         return {define[0]: count}
