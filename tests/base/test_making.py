@@ -96,7 +96,7 @@ def test_a_slice_that_ends_within_a_context_is_continued(tmp_path: Path) -> None
     sets, ticks = out.prepare(design), iter(range(10**6))
     Slice(design, out, sets, until=4, clock=lambda: float(next(ticks))).run()
     assert out.parts() == []
-    done = len(list(out.work("r-0000").glob("store/*/*/record.json")))
+    done = len(list(out.work("r-0000").glob("*/store/*/*/record.json")))
     assert done > 0
     Slice(design, out, sets, until=FAR).run()
     assert [part.name for part in out.parts()] == ["r-0000"]
@@ -108,7 +108,7 @@ def test_a_killed_process_leaves_no_half_context(tmp_path: Path) -> None:
     out = OutFolder(tmp_path / "out")
     command = [sys.executable, str(script), str(design.path), str(out.path)]
     with subprocess.Popen(command, start_new_session=True) as process:
-        while not list(out.path.glob("work/*/store/student/*")) and process.poll() is None:
+        while not list(out.path.glob("work/*/*/store/student/*")) and process.poll() is None:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
     made = [part.name for part in out.parts()]
@@ -126,6 +126,21 @@ def test_two_processes_share_the_contexts(tmp_path: Path) -> None:
     made = make_slice([design], out, minutes=10, workers=2, show=lines.append)
     assert (made.contexts, made.left, made.broken) == (3, 0, ())
     assert any("preparing digits" in line for line in lines)
+
+
+def test_teachers_of_seeds_with_other_classes_are_judged_on_their_own(tmp_path: Path) -> None:
+    from support.evidence_design import RANGES
+
+    ranges = RANGES | {
+        "similarity": {"between": [0.3, 0.4]},
+        "provenance": {"same": 1},
+        "size": {"between": [8, 9], "whole": True},
+    }
+    pack(make(tmp_path, contexts=2, ranges=ranges), tmp_path / "base")
+    for row in read(tmp_path / "base").contexts.to_pylist():
+        assert row["similarity"] is not None
+        assert not (row["excluded_because"] or "").startswith("refused")
+        assert row["predictor.teacher_accuracy"] is not None
 
 
 def test_a_refused_context_is_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -150,6 +165,16 @@ def test_a_diverged_run_is_a_row_without_numbers(tmp_path: Path) -> None:
             assert row["error"].startswith("DivergenceError")
     [context] = base.contexts.to_pylist()
     assert context["excluded_because"] is not None
+
+
+def test_contexts_of_another_design_are_not_mixed(tmp_path: Path) -> None:
+    from support.evidence_design import RANGES
+
+    make(tmp_path, contexts=1)
+    longer = write_design(tmp_path, contexts=1, ranges=RANGES | {"steps": {"between": [4, 5], "whole": True}})
+    with pytest.raises(RequestError, match="another version of its design"):
+        OutFolder(tmp_path / "out").prepare(longer)
+    assert len(make(tmp_path, contexts=2).parts()) == 2
 
 
 def test_nothing_made_is_nothing_packed(tmp_path: Path) -> None:

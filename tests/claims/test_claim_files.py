@@ -51,7 +51,7 @@ def test_rules_can_be_read_from_the_study(name: str, scale: ClaimScale) -> None:
     spec = CLAIMS[name].study_spec(scale)
     assert spec.study == f"claim-{study_owner(CLAIMS[name])}"
     assert scale == "smoke" or len(spec.seed_list) >= 10
-    assert CLAIMS[name].minutes[scale] > 0
+    assert scale == "full" or CLAIMS[name].minutes[scale] > 0
 
 
 def test_there_are_claims_enough_on_the_questions_of_the_field() -> None:

@@ -14,7 +14,7 @@ from distillab.advise.clock import SecondsClock
 from distillab.advise.composition import compose
 from distillab.advise.findings import Findings, with_race
 from distillab.advise.half_data import run_half_data
-from distillab.advise.race import Costs, Race, RacePlan, plan_race, read_plan, write_plan
+from distillab.advise.race import Costs, Race, RacePlan, chosen_plan, plan_race, read_plan, write_plan
 from distillab.advise.race_study import RaceSetting, RungResult, refusal_of_chance
 from distillab.advise.request import AdviceRequest
 from distillab.advise.speed import time_steps
@@ -136,9 +136,10 @@ class Adviser:
         costs = self._costs(case)
         seconds = self._deadline - self.clock()
         rates = tuple(float(f"{case.recipe.lr * each:.3g}") for each in RATES)
-        plan = read_plan(folder) or plan_race(
+        fresh = plan_race(
             seconds, costs, case.recipe.steps, 1 + len(methods), self.request.workers, len(rates)
         )
+        plan = chosen_plan(read_plan(folder), fresh)
         found = replace(found, costs=costs)
         if plan is None:
             one = costs.run(case.recipe.steps)
@@ -159,6 +160,8 @@ class Adviser:
 
         race.run(self._deadline, decided, self._show)
         found = with_race(found, race.results, race.dropped)
+        if not race.results:
+            found = replace(found, notes=(*found.notes, "The race finished no pair within the budget."))
         found = replace(found, costs=race.costs, teacher_steps=plan.teacher_steps, tuned=plan.tuned)
         if self.request.is_trained_here and race.results:
             found = replace(found, case=_with_trained_teacher(found.case, race.results[-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from distillab.advise.pilot import LengthError
@@ -23,6 +23,7 @@ class Calibration:
 
     base: EvidenceBase
     replay: Replay
+    _scales: dict[Rung | None, float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, base: EvidenceBase, margin: float) -> Calibration | None:
@@ -46,8 +47,10 @@ class Calibration:
         Args:
             rung: The last rung of the pilot; None for the prior alone.
         """
-        rungs = {judged.context: rung for judged in self.replay.contexts}
-        return self.replay.adviser(rungs).scales[""]
+        if rung not in self._scales:
+            rungs = {judged.context: rung for judged in self.replay.contexts}
+            self._scales[rung] = self.replay.adviser(rungs).scales[""]
+        return self._scales[rung]
 
     @property
     def counts(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from distillab.canonical import JsonObject
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
 from distillab.models import InputSpec, build_model, count_parameters
 from distillab.profile import FAMILIES, Family, ProfiledDataset, load_teacher
@@ -91,8 +92,8 @@ class Case:
         case = cls(request, pilot, dataset.train, study, task, recipe, read[0] if read else None)
         return replace(
             case,
-            student_params=case.parameters(case.student_model),
-            teacher_params=case.parameters(study.teacher.last_model),
+            student_params=case.parameters(case.student_model, "--student"),
+            teacher_params=case.parameters(study.teacher.last_model, "--teacher"),
             notes=case._notes_of_data(dataset),
         )
 
@@ -124,14 +125,21 @@ class Case:
         counts = self.pilot.dataset.eval["test"].counts
         return float(counts.max() / max(counts.sum(), 1))
 
-    def parameters(self, model: str) -> int:
+    def parameters(self, model: str, where: str) -> int:
         """Return the number of parameters of a network for these data.
 
+        Args:
+            model: The network.
+            where: The option that names it, for messages.
+
         Raises:
-            RequestError: It cannot be built for inputs of this shape.
+            RequestError: There is no such network, or it cannot be built for inputs of this shape.
         """
-        with torch.random.fork_rng(devices=[]):
-            return count_parameters(build_model(model, classes=self.head_width, inputs=self.inputs))
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return count_parameters(build_model(model, classes=self.head_width, inputs=self.inputs))
+        except RequestError as error:
+            raise error.within(where) from error
 
     def profiled(
         self, budget: float, progress: Progress | None, clock: SecondsClock = time.monotonic

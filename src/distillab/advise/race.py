@@ -20,6 +20,7 @@ RACE_FILE = "race.json"
 START_SECONDS = 8.0  # planning a study and starting its workers
 SAFETY = 1.25  # by which trainings take longer than was measured on a quiet machine
 TEACHER_SHARE = 0.35  # of the budget, the most that training teachers may take
+MUCH_LONGER = 4.0  # times the teachers' or students' steps, for which a race begins anew
 TUNED_SHARE = 0.25  # tuning is part of the race if its first rung is still as long as this
 
 OnRung = Callable[[str, float], None]
@@ -124,6 +125,24 @@ def plan_race(
     if plain is None or plain.share * full_steps < LEAST_STEPS:
         return None
     return RacePlan(teacher_steps, plain, False)
+
+
+def chosen_plan(begun: RacePlan | None, fresh: RacePlan | None) -> RacePlan | None:
+    """Return the plan of a race that was begun, unless the time now allows one that is much longer.
+
+    Args:
+        begun: The plan of the race in the folder; None if there is none.
+        fresh: What would be planned for the time that is left now; None if it is too short for a race.
+
+    Example:
+        >>> short, long = RacePlan(50, Rung(3, 0.0625), False), RacePlan(800, Rung(3, 0.25), False)
+        >>> chosen_plan(short, long) == long, chosen_plan(long, short) == long
+        (True, True)
+    """
+    if begun is None or fresh is None:
+        return begun or fresh
+    longer = fresh.teacher_steps >= MUCH_LONGER * begun.teacher_steps > 0
+    return fresh if longer or fresh.first.share >= MUCH_LONGER * begun.first.share else begun
 
 
 @dataclass(eq=False)

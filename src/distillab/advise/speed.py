@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from distillab.models import InputSpec, build_model
 from distillab.models.dry_run import logits_of
-from distillab.training.numerics.device import empty_device_cache
+from distillab.training.numerics.device import compute_clock, empty_device_cache
 
 TIMED_STEPS = 3
 OVERHEAD_SECONDS = 0.6  # of a run besides its steps: building, testing, writing
@@ -39,7 +38,8 @@ def time_steps(
 ) -> StepSeconds:
     """Return how long the steps of a network take, the best of a few.
 
-    One compute thread is used on a CPU, as by workers.
+    One compute thread is used on a CPU, as by workers, and its processor time is counted: a race on a machine
+    that is busy with other work gets less far, and its deadline ends it.
 
     Args:
         model: Name of the network.
@@ -79,11 +79,11 @@ def _forward(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def _best(work: Callable[[], None], device: torch.device) -> float:
-    times = []
+    times, clock = [], compute_clock(device)
     for _ in range(TIMED_STEPS):
-        started = time.perf_counter()
+        started = clock()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
+        times.append(clock() - started)
     return min(times)

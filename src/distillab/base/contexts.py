@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from distillab.base.design import SEEDS_APART, Design, DesignPoint, Ranges, Tier
 from distillab.base.sets import PRETRAINED_ON, BaseSet
@@ -52,6 +53,11 @@ class DrawnContext:
     classes: tuple[str, ...]
     levels: Mapping[str, float | int | None]
     study: JsonObject = field(repr=False)
+
+    @property
+    def study_yaml(self) -> str:
+        """The study as text, the same for the same study."""
+        return str(yaml.safe_dump(self.study, sort_keys=False))
 
     def spec(self, evidence_folder: Path) -> StudySpec:
         """Return the study.
@@ -119,7 +125,7 @@ def _real(design: Design, point: DesignPoint, ranges: Ranges, sets: Mapping[str,
     others: dict[str, object] = {}
     if similarity is not None:
         factors = {"similarity": {"levels": [similarity], "classes": count}} | factors
-    elif (other := _other_set(design, name, point, sets)) is not None:
+    elif (other := _other_set(design, name, classes, point, sets)) is not None:
         shift = _shift(point, ranges, size or int(facts.smallest * (1 - VAL_SHARE)), other)
         if shift is not None:
             factors["shift"] = {"levels": [shift], "to": other.name}
@@ -144,8 +150,14 @@ def _size(point: DesignPoint, ranges: Ranges, facts: BaseSet) -> int | None:
     return None if size is None else min(int(size), int(facts.smallest * (1 - VAL_SHARE)) - 1)
 
 
-def _other_set(design: Design, name: str, point: DesignPoint, sets: Mapping[str, BaseSet]) -> BaseSet | None:
-    known = [other for other in design.file.shifts.get(name, ()) if other in sets]
+def _other_set(
+    design: Design, name: str, classes: tuple[str, ...], point: DesignPoint, sets: Mapping[str, BaseSet]
+) -> BaseSet | None:
+    known = [
+        other
+        for other in design.file.shifts.get(name, ())
+        if other in sets and set(classes) <= set(sets[other].classes)
+    ]
     if not known:
         return None
     return sets[known[int(point.generator("draw").integers(len(known)))]]
@@ -182,12 +194,16 @@ def _world(design: Design, point: DesignPoint, ranges: Ranges) -> DrawnContext:
         for name in ("rotation", "position", "noise")
         if (value := point.number(name, getattr(ranges, name))) is not None
     }
+    clutter = point.number("clutter", ranges.clutter)
+    if clutter is not None:
+        values = {name: max(2, int(clutter)) for name in ("background", "texture") if name not in define}
+        data["values"] = _values_of(define, count) | values
     if nuisances:
         data["nuisances"] = nuisances
     cue = None if "background" in define else point.number("cue", ranges.cue)
     if cue is not None:
         data["cues"] = {"background": {"train": cue}}
-    classes = Shapes(define=define, values=data["values"]).tree.classes
+    classes = Shapes(define=define, values=_values_of(define, count)).tree.classes
     size = point.number("size", ranges.size)
     factors = _factors(point, ranges, None if size is None else int(size))
     levels = _levels(factors) | {"resolution": resolution, "channels": channels, "spurious": cue}
@@ -196,7 +212,7 @@ def _world(design: Design, point: DesignPoint, ranges: Ranges) -> DrawnContext:
     return DrawnContext(design.name(point.index), "S", base_set, point.index, classes, levels, study)
 
 
-def _values_of(define: list[str], count: int) -> JsonObject:
+def _values_of(define: list[str], count: int) -> dict[str, int]:
     """Return how many values each defining variable has, for about so many classes."""
     if len(define) == 1:
         return {define[0]: count}

@@ -27,6 +27,7 @@ SOURCES_OF_VARIATION = (
     *("base_set", "classes", "class_draw", "size", "similarity", "imbalance", "label_noise", "spurious"),
     *("shift", "resolution", "provenance", "teacher", "teacher_age", "student", "initialisation", "steps"),
     *("define", "channels", "rotation", "position", "noise", "cue", "times", "draw"),
+    "clutter",
 )
 """The sources of variation, each a coordinate of the sequence; new ones are added at the end."""
 _WIDTH = 32  # coordinates; fixed, since scrambling depends on it
@@ -59,6 +60,7 @@ class Ranges(BaseModel):
         rotation: Of a world, in degrees.
         position: Of a world.
         noise: Of a world.
+        clutter: Kinds of backgrounds and of textures in a world.
         cue: Strength of a cue of a world in train.
         times: Multiple of the steps of another design.
     """
@@ -84,6 +86,7 @@ class Ranges(BaseModel):
     rotation: NumberRange | None = None
     position: NumberRange | None = None
     noise: NumberRange | None = None
+    clutter: NumberRange | None = None
     cue: NumberRange | None = None
 
 

@@ -21,7 +21,14 @@ from distillab.base.design import Design
 from distillab.base.evidence_base import CONTEXTS, RUNS
 from distillab.base.pretrained import prepare_weights
 from distillab.base.rows import ContextRows, refused_rows, rows_of
-from distillab.base.schema import contexts_schema, profile_keys, runs_schema, table_of, write_part
+from distillab.base.schema import (
+    contexts_schema,
+    profile_keys,
+    read_part,
+    runs_schema,
+    table_of,
+    write_part,
+)
 from distillab.base.sets import BaseSet, OnSet, prepare_sets
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
@@ -56,7 +63,7 @@ class OutFolder:
         return self.path / PARTS / context
 
     def work(self, context: str) -> Path:
-        """Return the folder of the study of a context that is being made."""
+        """Return the folder of a context that is being made, with a folder for each version of its study."""
         return self.path / WORK / context
 
     def is_made(self, context: str) -> bool:
@@ -68,16 +75,32 @@ class OutFolder:
         return sorted(path for path in (self.path / PARTS).glob("*-*") if not path.name.startswith("."))
 
     def prepare(self, design: Design, on_set: OnSet | None = None) -> dict[str, BaseSet]:
-        """Prepare the base sets and the pretrained weights of a design, and return the facts of the sets."""
+        """Prepare the base sets and the pretrained weights of a design, and return the facts of the sets.
+
+        Raises:
+            RequestError: A base set cannot be read, or a context was made by another version of the design.
+        """
         for name in (PARTS, WORK):
             (self.path / name).mkdir(parents=True, exist_ok=True)
-        if not design.base_sets:
-            return {}
         with FileLock(self.path / "sets.lock"):
             sets = prepare_sets(design.base_sets, self.sets, on_set)
             contexts = [draw_context(design, index, sets) for index in range(design.file.contexts)]
+            for context in contexts:
+                self._check(context)
             prepare_weights(contexts, self.sets, on_set)
         return sets
+
+    def _check(self, context: DrawnContext) -> None:
+        """Raise RequestError if a context that is made is another one than that of the design."""
+        if not self.is_made(context.name):
+            return
+        made = read_part(self.part(context.name) / CONTEXTS, "contexts").column("study_yaml").to_pylist()
+        if made != [context.study_yaml]:
+            raise RequestError(
+                f"{context.name} was made by another version of its design",
+                where=str(self.part(context.name)),
+                allowed="another folder, or the design files that it was made with",
+            )
 
 
 @dataclass
@@ -143,9 +166,10 @@ class Slice:
     def _rows(self, context: DrawnContext) -> ContextRows | None:
         """Return the rows of a context; None if the time came first."""
         started = time.process_time()
-        place = self.out.work(context.name)
         try:
-            folder = StudyFolder.begin(place, context.spec(self.out.sets), torch.device(CPU))
+            spec = context.spec(self.out.sets)
+            place = self.out.work(context.name) / spec.identity
+            folder = StudyFolder.begin(place, spec, torch.device(CPU))
         except RequestError as error:
             return refused_rows(context, f"refused: {error}", time.process_time() - started)
         with folder.ledger() as ledger:

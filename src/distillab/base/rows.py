@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import yaml
 
 from distillab.artefacts import RunRecord
 from distillab.base.contexts import DrawnContext
@@ -23,7 +22,7 @@ from distillab.evidence.tuning import headline_rows, tuning_rows
 from distillab.modalities import normalization_of
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.study.folder import StudyFolder
-from distillab.study.job import Job, StudentJob, TeacherJob
+from distillab.study.job import Job, StudentJob
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition, Roles
 from distillab.study.spec.evidence import PLAIN
@@ -35,6 +34,7 @@ DISTILLED = "kd"
 STARVED = 0.01
 """The rise of the plain student by twice the steps, on val, from which on a context is excluded."""
 _MOST_TEACHERS = 2  # whose predictors are averaged
+_CONTINUOUS = ("nll", "brier", "ece", "teacher_kl")
 _AMERICAN = {"optimiser": "optimizer"}
 
 
@@ -107,7 +107,7 @@ class _Runs:
         job = self._job(run)
         if isinstance(job, StudentJob):
             found |= {"steps": job.recipe["steps"], "lr": float(job.recipe["lr"])}
-        found |= {name: finite_value(row, name) for name in RUN_METRICS}
+        found |= {name: _metric(name, finite_value(row, name)) for name in RUN_METRICS}
         if status is not None and status.state == JobState.DONE:
             found |= _recorded(self._folder.store.run_record("student", run))
         return found
@@ -120,18 +120,33 @@ def _status(status: str, error: str | None) -> str:
     return "diverged" if (error or "").startswith(DIVERGED) else status
 
 
+def _metric(name: str, value: float | None) -> float | None:
+    """Return a metric as it is stored: those that count no examples have four digits, to keep files small."""
+    return with_digits(value, 4) if name in _CONTINUOUS else value
+
+
+def with_digits(value: float | None, digits: int) -> float | None:
+    """Return a number with so many significant digits.
+
+    Example:
+        >>> with_digits(1.23456, 3), with_digits(None, 3)
+        (1.23, None)
+    """
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
 def _recorded(record: RunRecord) -> Row:
-    """Return the seconds and the curves of a run."""
+    """Return the seconds, with three digits, and the curves of a run."""
     seconds = {
         _AMERICAN.get(name, name): value for name, value in {**record.phases, **record.overhead}.items()
     }
-    found: Row = {f"{SECONDS}{phase}": seconds.get(phase) for phase in RUN_PHASES}
+    found: Row = {f"{SECONDS}{phase}": with_digits(seconds.get(phase), 3) for phase in RUN_PHASES}
     curve = record.curve
     tests = [point.test.get(PRIMARY) for point in curve]
     return found | {
-        "train_seconds": record.seconds,
+        "train_seconds": with_digits(record.seconds, 4),
         "look_steps": [point.step for point in curve],
-        "look_seconds": [point.seconds for point in curve],
+        "look_seconds": [with_digits(point.seconds, 3) for point in curve],
         "val_curve": [point.val_accuracy for point in curve],
         "test_curve": tests if any(each is not None for each in tests) else None,
     }
@@ -157,9 +172,10 @@ def _context_row(
         }
         row |= _convergence(folder, measurements, results)
         excluded = excluded or _starved(row)
-    roles = _first_roles(folder, measurements)
+    first = min(entry.seed for entry in measurements.entries.values())
+    roles = _roles_of_seed(folder, measurements, first)
     row |= {"n_classes": len(roles.transfer.classes)}
-    row |= _of_teachers(folder, measurements, roles)
+    row |= _of_teachers(folder, measurements)
     row |= {f"{PROFILE}{key}": value for key, value in profile_of_transfer(roles).items()}
     row["excluded_because"] = excluded or (None if plain else "no plain student finished")
     return row
@@ -192,7 +208,7 @@ def _design_facts(context: DrawnContext) -> Row:
         "initialisation": "pretrained" if pretrained else "scratch",
         "steps": study["recipe"]["steps"],
         "batch_size": study["recipe"]["batch_size"],
-        "study_yaml": yaml.safe_dump(study, sort_keys=False),
+        "study_yaml": context.study_yaml,
     }
 
 
@@ -227,32 +243,36 @@ def _failed_checks(measurements: Measurements) -> str | None:
     return excluded[0] if excluded else None
 
 
-def _first_roles(folder: StudyFolder, measurements: Measurements) -> Roles:
-    first = min(measurements.entries.values(), key=lambda entry: entry.seed)
-    return folder.roles(Condition.read(first.condition))
+def _roles_of_seed(folder: StudyFolder, measurements: Measurements, seed: int) -> Roles:
+    [entry] = [each for each in measurements.entries.values() if each.seed == seed]
+    return folder.roles(Condition.read(entry.condition))
 
 
-def _of_teachers(folder: StudyFolder, measurements: Measurements, roles: Roles) -> Row:
-    """Return the parameters of the teachers, and the means of their predictors."""
-    runs = dict.fromkeys(cell.teacher_run for cell in measurements.cells if cell.teacher_run and cell.run)
-    done = [run for run in runs if run and measurements.states[run].state == JobState.DONE]
-    found = []
-    for run in done[:_MOST_TEACHERS]:
-        job = folder.job(run)
-        assert isinstance(job, TeacherJob)
-        found.append(_predictors(folder, run, roles, job))
+def _of_teachers(folder: StudyFolder, measurements: Measurements) -> Row:
+    """Return the parameters of the teachers, and the means of their predictors.
+
+    Each is judged on the examples of the first seed that it teaches.
+    """
+    seeds: dict[str, int] = {}
+    for cell in sorted(measurements.cells, key=lambda cell: cell.seed):
+        if cell.teacher_run and cell.run and measurements.states[cell.teacher_run].state == JobState.DONE:
+            seeds.setdefault(cell.teacher_run, cell.seed)
+    first = list(seeds.items())[:_MOST_TEACHERS]
+    found = [_predictors(folder, run, _roles_of_seed(folder, measurements, seed)) for run, seed in first]
     if not found:
         return {}
     means = {f"{PREDICTOR}{name}": float(np.mean([each[name] for each in found])) for name in found[0]}
-    return {"teacher_params": folder.store.run_record("teacher", done[0]).params} | means
+    return {"teacher_params": folder.store.run_record("teacher", first[0][0]).params} | means
 
 
-def _predictors(folder: StudyFolder, run: str, roles: Roles, job: TeacherJob) -> dict[str, float]:
+def _predictors(folder: StudyFolder, run: str, roles: Roles) -> dict[str, float]:
     device = torch.device("cpu")
     place = folder.store.folder("teacher", run)
     network = open_teacher(place, roles.read.train, device)
-    names = folder.store.run_record("teacher", run).class_names
+    record = folder.store.run_record("teacher", run)
     count = teacher_class_count(place, roles.read.train)
-    mapping = class_map(names or roles.read.classes[:count], roles.transfer.classes, roles.read.train)
-    teacher = LoadedTeacher(job.model, network, normalization_of(folder.dataset), device, mapping)
+    mapping = class_map(
+        record.class_names or roles.read.classes[:count], roles.transfer.classes, roles.read.train
+    )
+    teacher = LoadedTeacher(record.model, network, normalization_of(folder.dataset), device, mapping)
     return teacher_predictors(teacher, roles.val, roles.transfer).as_dict()

@@ -65,8 +65,8 @@ def prepare_sets(
 
     Args:
         entries: By name, the keys of a source, with ``${DISTILLAB_DATA}`` in paths, and: ``train_images`` and
-            ``test_images``, the most per class (600 and 150), and ``one_per_group``, whether one example of
-            each group is taken.
+            ``test_images``, the most per class (600 and 150), ``one_per_group``, whether one example of each
+            group is taken, and ``names``, other names of the classes, in their order.
         folder: Where the files are, ``NAME.npz``; made if it does not exist.
         on_set: Called before each set that is read, with its name, its number and how many there are.
 
@@ -97,7 +97,7 @@ def read_facts(name: str, path: Path) -> BaseSet:
 def _write(path: Path, name: str, entry: JsonObject) -> None:
     values = dict(expand_environment(dict(entry), f"sets.{name}"))
     most_train, most_test = int(values.pop("train_images", 600)), int(values.pop("test_images", 150))
-    one_per_group = bool(values.pop("one_per_group", False))
+    one_per_group, names = bool(values.pop("one_per_group", False)), values.pop("names", None)
     source = parse_source(values, Path(), f"sets.{name}")
     if source.modality == IMAGE:
         source = source.model_copy(update={"resolution": SIDE})
@@ -107,7 +107,11 @@ def _write(path: Path, name: str, entry: JsonObject) -> None:
     if one_per_group:
         train, test = _first_of_groups(train), _first_of_groups(test)
     train, test = _at_most(train, most_train), _at_most(test, most_test)
-    arrays: dict[str, npt.NDArray[np.generic]] = {"class_names": np.array(dataset.classes)}
+    if names is not None and len(names) != len(dataset.classes):
+        raise RequestError(
+            f"{len(names)} names for {len(dataset.classes)} classes", where=f"sets.{name}: names"
+        )
+    arrays: dict[str, npt.NDArray[np.generic]] = {"class_names": np.array(names or dataset.classes)}
     for split, examples in {"train": train, "test": test}.items():
         arrays[f"x_{split}"] = _images(examples)
         arrays[f"y_{split}"] = examples.labels

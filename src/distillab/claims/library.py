@@ -111,7 +111,15 @@ def needed_data(claim: ClaimSpec, scale: ClaimScale) -> tuple[str, ...]:
 
 
 def require_data(claims: Iterable[ClaimSpec], scale: ClaimScale) -> None:
-    """Raise RequestError if a dataset that a claim needs is missing; the message names the claims."""
+    """Raise RequestError if a dataset that a claim needs is missing; the message names the claims.
+
+    Args:
+        claims: The claims.
+        scale: The scale.
+
+    Example:
+        >>> require_data([find_claim("size-full")], "laptop")
+    """
     root = os.environ.get(DATA_VARIABLE)
     needs: dict[str, list[str]] = {}
     for claim in claims:

@@ -14,8 +14,8 @@ Expectation = Literal["positive", "negative", "equivalent", "not positive", "not
 ``negative`` beyond it on the other side, ``equivalent`` within it on both sides."""
 FIRST: Literal["first"] = "first"
 LAST: Literal["last"] = "last"
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-RuleLevel = Number | str
+StrictNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+RuleLevel = StrictNumber | str
 """A level as a study writes it, or ``first`` or ``last`` of the levels of its factor."""
 
 
@@ -78,7 +78,7 @@ class _Expecting(_Written):
 
     metric: str = "accuracy"
     expect: Expectation
-    margin: Annotated[Number, Field(ge=0)] | None = None
+    margin: Annotated[StrictNumber, Field(ge=0)] | None = None
 
 
 class GainRule(RunSelector, _Expecting):
@@ -216,8 +216,8 @@ class ScoreRule(RunSelector):
 
     rule: Literal["score"]
     metric: str = "accuracy"
-    above: Number | None = None
-    below: Number | None = None
+    above: StrictNumber | None = None
+    below: StrictNumber | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> ScoreRule:
@@ -249,7 +249,7 @@ class ClassesRule(RunSelector):
     rule: Literal["classes"]
     baseline: MethodLabel = "ce"
     change: Literal["any", "gain", "lose"] = "any"
-    at_least: Annotated[Number, Field(gt=0, le=1)]
+    at_least: Annotated[StrictNumber, Field(gt=0, le=1)]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -285,7 +285,7 @@ class TeacherCheck(_Written):
     """
 
     check: Literal["teacher"]
-    better_by: Number = 0.0
+    better_by: StrictNumber = 0.0
     at: dict[str, RuleLevel] = Field(default_factory=dict)
     provenance: str | None = None
 

@@ -54,7 +54,8 @@ class ClaimSpec(NumericConfig):
         base: The name of the shared part of its study.
         study: Keys of its study at all scales.
         scales: Keys of its study at single scales.
-        minutes: Planned minutes by scale, as ``distillab plan`` estimates them for two workers.
+        minutes: Planned minutes by scale, as ``distillab plan`` estimates them for two workers; a scale that
+            was not planned is left out.
 
     Example:
         >>> claim = ClaimSpec(

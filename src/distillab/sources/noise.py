@@ -31,8 +31,8 @@ class NoiseImages(ImageSource):
 
     Example:
         >>> raw = NoiseImages(names=3, images=4, resolution=8).read()
-        >>> raw.classes, len(raw.train.images), raw.train.images[0].shape
-        (('0', '1', '2'), 12, (8, 8))
+        >>> raw.classes, len(raw.train.names)
+        (('0', '1', '2'), 12)
     """
 
     images: Annotated[int, Field(ge=1, lt=2**24)] = 200

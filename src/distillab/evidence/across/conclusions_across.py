@@ -28,6 +28,7 @@ from distillab.evidence.across.terms import CONTEXTS_PER_TERM, DesignedTerms, te
 from distillab.evidence.comparisons import CONTROLS
 from distillab.evidence.gains import guarded_interval
 from distillab.evidence.verdicts import Verdict, benjamini_hochberg, holm
+from distillab.printable import counted
 from distillab.tasks import Task
 
 SIZE = "size"
@@ -309,8 +310,8 @@ def _factors(method: str, paired: PairedContexts, confidence: float) -> FactorEf
     notes, sets = list(designed.notes), paired.base_sets
     terms = designed.terms
     if len(paired.contexts) - len(set(sets)) < CONTEXTS_PER_TERM * len(terms) and terms:
-        number = f"{len(paired.contexts)} contexts of {len(set(sets))} base sets"
-        few = f"{number} are too few for {len(terms)} terms"
+        number = f"{counted(len(paired.contexts), 'context')} of {counted(len(set(sets)), 'base set')}"
+        few = f"{number} are too few for {counted(len(terms), 'term')}"
         return FactorEffects(method, (), (), (), None, MixedModel(reason=few), (*notes, few))
     effects = regress(paired.gains, terms, sets, confidence=confidence)
     mixed = fit_mixed_model(paired.gains, terms, sets, confidence=confidence)

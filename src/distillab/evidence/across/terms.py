@@ -13,6 +13,7 @@ from distillab.evidence.across.contexts import StudiedContext
 from distillab.evidence.across.regression import Term
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.wording import factor_name
+from distillab.printable import counted
 
 RATIO_OF_LOGARITHMS = 4.0  # levels that span more are compared on a logarithmic scale
 MOST_NAMES = 6
@@ -137,7 +138,8 @@ def terms_of(contexts: Sequence[StudiedContext]) -> DesignedTerms:
     ]
     room = max(0, len(contexts) // CONTEXTS_PER_TERM - len(main))
     if len(products) > room:
-        notes.append(f"{len(contexts)} contexts are too few for {len(products) - room} interactions")
+        few = counted(len(products) - room, "interaction")
+        notes.append(f"{counted(len(contexts), 'context')} are too few for {few}")
     return DesignedTerms((*main, *products[:room]), tuple(notes))
 
 
