@@ -112,7 +112,8 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 def test_tuned_and_default_rows_have_the_scores_of_their_probes(tuned: Ended) -> None:
     assert probed(tuned.rows) == {("default", 0): 2, ("tuned", 0): 2}
     assert len(tuned.rows) == 2 * 2 * 2  # settings, methods and seeds: probes are no rows
-    assert outcome(tuned.folder).done == len(tuned.rows) + 8 + 4  # trials and probes
+    ended = outcome(tuned.folder)
+    assert (ended.done, ended.probes) == (len(tuned.rows) + 8, 4)  # the 8 are trials
     assert study_status(tuned.folder.path).jobs["student"] == {JobState.DONE: 20}
 
 
