@@ -74,7 +74,7 @@ KNOWN = [*Spec.model_fields, *(f"recipe.{name}" for name in Recipe.model_fields)
         ({"path": "x", "names": ["a", 3]}, "s.yaml.names.1: 3 is not accepted (allowed: text)"),
         ({"path": 3}, "s.yaml.path: 3 is not accepted (allowed: text)"),
         ({"path": "x", "odd": 2}, "s.yaml.odd: is even"),
-        ({"path": "x", "odd": -1}, "s.yaml.odd: sub: is below zero (allowed: 1, 3, 5)"),
+        ({"path": "x", "odd": -1}, "s.yaml.odd.sub: is below zero (allowed: 1, 3, 5)"),
     ],
 )
 def test_validation_error_is_one_line(entry: dict[str, Any], line: str) -> None:

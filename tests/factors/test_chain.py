@@ -97,7 +97,7 @@ def test_roles_that_are_not_named_stay_unchanged(name: str) -> None:
         assert same is images and none == []
 
 
-@pytest.mark.parametrize("name", factors)
+@pytest.mark.parametrize("name", [name for name in factors if factors[name].changes])
 def test_draws_are_equal_across_roles_and_differ_across_seeds(name: str) -> None:
     images = examples_of([40] * 4)
     context = context_around(images)

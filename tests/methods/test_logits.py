@@ -324,7 +324,7 @@ def test_requirements_are_those_of_the_wrapped_method() -> None:
         ({"of": "dkdd"}, "methods.logit_standardisation.of: unknown method 'dkdd', did you mean 'dkd'?"),
         (
             {"of": {"kd": {"temperature": 0}}},
-            "methods.logit_standardisation.of: kd.temperature: 0 is not accepted (allowed: greater than 0",
+            "methods.logit_standardisation.of.kd.temperature: 0 is not accepted (allowed: greater than 0",
         ),
         ({"of": 3}, "methods.logit_standardisation.of: 3 is not a method"),
         ({"of": "rkd"}, "methods.logit_standardisation.of: rkd cannot be given standardized logits"),

@@ -172,7 +172,7 @@ def test_every_shape_belongs_to_a_family() -> None:
         ({"values": {"size": 2}}, "study.yaml: data.values"),
         ({"cues": {"shape": 0.5}}, "cues.shape: shape cannot be a cue"),
         ({"cues": {"family": 0.5}, "define": "texture"}, "cues.family: family cannot be a cue"),
-        ({"cues": {"texture": 1.5}}, "data: cues.texture: 1.5 is not a strength (allowed: -1 to 1)"),
+        ({"cues": {"texture": 1.5}}, "data.cues.texture: 1.5 is not a strength (allowed: -1 to 1)"),
         ({"cues": {"texture": {"test": float("nan")}}}, "cues.texture: nan is not a strength"),
         ({"values": {"shape": 0}}, "values.shape: 0 values are requested (allowed: 1 to 16)"),
         ({"cues": {"texture": 1}, "values": {"texture": 1}}, "cues.texture: texture has only one value"),

@@ -149,7 +149,7 @@ def test_impossible_levels_are_refused_in_one_line(levels: Any, message: str) ->
 def test_teacher_role_without_a_trained_teacher_is_refused(tmp_path: Path) -> None:
     network = build_model("resnet8", classes=4, inputs=InputSpec.square(1, 8))
     torch.save(network.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(RequestError, match=r"factors\.steps\.roles: no teacher is trained in the study"):
+    with pytest.raises(RequestError, match=r"factors\.steps: no teacher is trained in the study"):
         plan(
             factors={"steps": {"levels": [2], "roles": ["teacher"]}},
             teacher={"provenance": "external", "weights": str(tmp_path / "w.pth"), "at_chance": "continue"},

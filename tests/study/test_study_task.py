@@ -92,7 +92,7 @@ def test_data_must_hold_what_the_task_learns_from() -> None:
         ({"name": "multilabel", "uncertan": "ones"}, "study.yaml: task: unknown key 'uncertan'"),
         (
             {"name": "multilabel", "uncertain": "maybe"},
-            "study.yaml: task: uncertain: 'maybe' is not accepted",
+            "study.yaml: task.uncertain: 'maybe' is not accepted",
         ),
         (3, "study.yaml: task: 3 is not a task"),
     ],

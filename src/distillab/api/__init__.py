@@ -1,11 +1,16 @@
 """The verbs as functions, for Python and for the command line."""
 
-from distillab.api.across_sets import Across, across
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from distillab.api.advice import advise
-from distillab.api.claims import run_claims
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
 from distillab.api.studies import Finished, Study, conclude, report
+
+if TYPE_CHECKING:
+    from distillab.api.across_sets import Across, across
+    from distillab.api.claims import run_claims
 
 __all__ = [
     "Across",
@@ -20,3 +25,16 @@ __all__ = [
     "report",
     "run_claims",
 ]
+
+# These import evidence and profile, which take seconds that no study should wait for.
+_IMPORTED_LATE = {
+    "Across": "distillab.api.across_sets",
+    "across": "distillab.api.across_sets",
+    "run_claims": "distillab.api.claims",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _IMPORTED_LATE:
+        return getattr(import_module(_IMPORTED_LATE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

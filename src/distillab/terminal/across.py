@@ -9,7 +9,6 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from distillab.evidence.wording import amount
 from distillab.printable import printable
 from distillab.terminal.console import make_console
 
@@ -47,6 +46,8 @@ def print_across(found: Across, page: Path | None = None) -> None:
 
 def _gains(found: Across) -> Table:
     """Return the gains by base set, a column per method."""
+    from distillab.evidence.wording import amount
+
     across = found.found
     metric = across.task.metrics[across.task.primary]
     title = Text(f"Gain in {metric.label}, {metric.unit}")
