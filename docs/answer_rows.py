@@ -136,13 +136,15 @@ DEFAULTS = {"method": "kd", "baseline": "ce", "metric": "accuracy", "provenance"
 def of_study(name: str, factor: str, where: Contrast) -> Series | None:
     """Return the gains of a study by the levels of a factor; None if its tables are not there.
 
-    Other factors that the study varies stand at their largest level that all levels of this one have.
+    Other factors that the study varies stand at their largest level that all levels of this one have. Of a
+    study that tunes its methods, gains at tuned settings are returned.
     """
     path = _table(name, "effects")
     if path is None:
         return None
     everything = pq.read_table(path).to_pylist()
-    contrast = DEFAULTS | dict(where)
+    spec = _spec(name)
+    contrast = DEFAULTS | dict(where) | ({"setting": "tuned"} if spec.get("tune") else {})
     contrast["method"] = _label(str(contrast["method"]), everything)
     rows = [row for row in everything if _fits(row, contrast)]
     column = f"factor.{factor}"
@@ -150,7 +152,6 @@ def of_study(name: str, factor: str, where: Contrast) -> Series | None:
     rows = [row for row in rows if _fits(row, fixed)]
     if not rows:
         return None
-    spec = _spec(name)
     points = sorted(
         (_point(row, column) for row in rows if row["n_pairs"]), key=lambda each: _order(each.level)
     )

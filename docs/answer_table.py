@@ -34,10 +34,11 @@ GROUPS = {
     "guidance": "Guidance",
 }
 SAME = {"provenance": "same"}
+SIZES = ("size-length", "size-length-mnist", "size-length-usps")
 QUESTIONS = (
     Question(
         *("size-full", "size", "More examples per class, a teacher of all data", "size"),
-        studies=("size-length", "cifar100-size"),
+        studies=(*SIZES, "cifar100-size"),
         early="size",
         literature="the gain shrinks as data grow",
         claim="C1",
@@ -45,17 +46,17 @@ QUESTIONS = (
     ),
     Question(
         *("size-same", "size", "More examples per class, a teacher of the same examples", "size", SAME),
-        studies=("size-length", "cifar100-size"),
+        studies=(*SIZES, "cifar100-size"),
         early="size",
     ),
     Question(
         *("steps", "size", "Longer training, at the same data", "steps"),
-        studies=("size-length",),
+        studies=SIZES,
     ),
     Question(
         *("size-hard", "size", "The same, plain training on the labels that the teacher predicts", "size"),
         {"method": "hard_labels"},
-        studies=("size-length",),
+        studies=SIZES,
     ),
     Question(
         *("classes", "domain", "More classes, at the same number of examples", "classes"),

@@ -127,7 +127,8 @@ def test_a_study_of_the_page_replaces_early_training(tmp_path: Path, monkeypatch
     monkeypatch.setattr(answer_rows, "ANSWERS", tmp_path)
     question = answer_rows.Question("n", "size", "t", "size", studies=("size-length",), early="size")
     [found] = question.series()
-    assert [point.level for point in found.points] == [25.0, 400.0] and found.converged and found.tuned
+    assert [(point.level, point.gain) for point in found.points] == [(25.0, 2.0), (400.0, 2.0)]
+    assert found.converged and found.tuned
     assert (found.steps, found.teachers, found.margin) == ("4000", 12, 1.0)
     assert found.difference and found.difference.corrected == "smaller"
     assert found.difference.value == pytest.approx(-2.0)
@@ -154,7 +155,9 @@ def write_study(folder: Path, name: str) -> None:
     rows = [
         contrast
         | interval
-        | {"factor.size": size, "factor.steps": steps, "gain": 0.02, "verdict_family": "helps"}
+        | {"factor.size": size, "factor.steps": steps, "gain": gain, "verdict_family": "helps"}
+        | {"setting": setting}
+        for setting, gain in (("default", 0.07), ("tuned", 0.02))
         for size, steps in (
             (25.0, 1000.0),
             (25.0, 4000.0),
@@ -164,13 +167,17 @@ def write_study(folder: Path, name: str) -> None:
         )
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}-effects.parquet")
-    change = {
+    change: dict[str, Any] = {
         "factor": "size",
         "level": "25",
         "reference": "400",
         "difference": 0.02,
         "verdict_family": "larger",
     }
-    levels = [contrast | interval | change | {"factor.size": 25.0, "factor.steps": 4000.0}]
+    change |= {"factor.size": 25.0, "factor.steps": 4000.0}
+    levels = [
+        contrast | interval | change | {"setting": "default", "difference": 0.07},
+        contrast | interval | change | {"setting": "tuned"},
+    ]
     pq.write_table(pa.Table.from_pylist(levels), folder / f"{name}-level-effects.parquet")
     (folder / f"{name}.yaml").write_text("tune: {budget: 6}\nevidence: {margin: 0.01}\n")
