@@ -163,8 +163,8 @@ class Adviser:
         if not race.results:
             found = replace(found, notes=(*found.notes, "The race finished no pair within the budget."))
         found = replace(found, costs=race.costs, teacher_steps=plan.teacher_steps, tuned=plan.tuned)
-        if self.request.is_trained_here and race.results:
-            found = replace(found, case=_with_trained_teacher(found.case, race.results[-1]))
+        if self.request.is_trained_here and found.arms:  # a pair has finished, and so has its teacher
+            found = replace(found, case=found.case.with_predictors(str(race.results[-1].folder)))
         return self._with_half_data(found, setting)
 
     def _with_half_data(self, found: Findings, setting: RaceSetting) -> Findings:
@@ -234,11 +234,3 @@ def _methods(found: Findings) -> tuple[str, ...]:
         return OF_LABEL_SETS
     ranked = sorted(found.priors.items(), key=lambda each: -each[1].mean)
     return tuple(dict.fromkeys([USUAL_METHODS[0], *(name for name, _ in ranked), *USUAL_METHODS[1:]]))[:2]
-
-
-def _with_trained_teacher(case: Case, result: RungResult) -> Case:
-    """Return the case with predictors of a teacher that the race has trained."""
-    try:
-        return case.with_predictors(str(result.folder))
-    except RequestError:  # no teacher is done yet: predictors stay unknown
-        return case

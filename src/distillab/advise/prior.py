@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtr
 
 from distillab.advise.context_features import Facts, FeatureTable
@@ -46,7 +47,7 @@ class StudiedMethod:
     method: str
     contexts: tuple[str, ...]
     base_sets: tuple[str, ...]
-    is_real: FloatArray
+    is_real: npt.NDArray[np.bool_]
     gains: FloatArray
     variances: FloatArray
     model: Fitted

@@ -353,14 +353,17 @@ def _teacher_reason(check: TeacherCheck, tables: ClaimTables) -> str | None:
 
 def _converged_reason(claim: ClaimSpec, tables: ClaimTables) -> str | None:
     methods = {method for rule in claim.decision_rule for method in rule.methods}
-    early = [
-        row
+    judged = [
+        row.get("converged")
         for row in tables.effects
-        if row["metric"] == tables.task.primary and row["method"] in methods and row.get("converged") is False
+        if row["metric"] == tables.task.primary and row["method"] in methods and row["n_pairs"] >= LEAST_PAIRS
     ]
-    if not early:
-        return None
-    return f"The check that {ConvergedCheck(check='converged').text} failed for {len(early)} comparisons."
+    check = f"The check that {ConvergedCheck(check='converged').text}"
+    if early := judged.count(False):
+        return f"{check} failed for {early} of {len(judged)} comparisons."
+    if judged and True not in judged:
+        return f"{check} has no result: the probes could not decide it for any of {len(judged)} comparisons."
+    return None
 
 
 def _score_reason(check: ScoreCheck, tables: ClaimTables) -> str | None:

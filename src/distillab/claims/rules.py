@@ -298,7 +298,9 @@ class TeacherCheck(_Written):
 
 
 class ConvergedCheck(_Written):
-    """A check that no student of a rule is known to be still learning.
+    """A check that probes found the students of a rule to be trained to the end.
+
+    It fails if one of its comparisons is of early training, or if none could be judged.
 
     Attributes:
         check: ``converged``.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distillab.evidence.across.regression import RANK_TOLERANCE, Term
+from distillab.evidence.across.regression import RANK_TOLERANCE, Term, regression_arrays
 from distillab.evidence.draws import FloatArray
 
 SMALLEST_VARIANCE = 1e-8  # in units of the residual variance; statsmodels drops what is below 1e-10
@@ -75,8 +75,8 @@ def fit_mixed_model(
     and the coefficients of all terms that are constant within base sets, the intercept included, become
     exactly 0.0 while ``converged`` is true (statsmodels issue 10239). There is no estimate, but a reason, if
 
-    - the variance between base sets is below 1e-8 of that within (the limit is no accident: such a variance
-      means that base sets differ no more than contexts of one, and the cluster bootstrap is what remains),
+    - the variance between base sets is below 1e-8 of that within (base sets then differ no more than
+      contexts of one base set do),
     - a coefficient of a term that is constant within base sets is exactly 0.0, whatever the variance,
     - the optimizer does not converge, or a standard error is missing,
     - there are fewer than 5 base sets, or terms that are linear combinations of each other.
@@ -96,11 +96,8 @@ def fit_mixed_model(
         >>> fit_mixed_model([0.1, 0.2], [], ["mnist", "usps"]).reason
         'fewer than 5 base sets (2)'
     """
-    y, names = np.asarray(gains, dtype=np.float64), [INTERCEPT, *(term.name for term in terms)]
-    x = np.stack([np.ones(len(y)), *(np.asarray(term.values, dtype=np.float64) for term in terms)], axis=1)
-    if len(y) != len(base_sets) or not (np.isfinite(y).all() and np.isfinite(x).all()):
-        raise ValueError("gains, terms and base sets must match, and be finite")
-    groups = np.unique(np.asarray(base_sets, dtype=str), return_inverse=True)[1]
+    y, columns, groups = regression_arrays(gains, terms, base_sets)
+    names, x = [INTERCEPT, *(term.name for term in terms)], np.column_stack([np.ones(len(y)), columns])
     if reason := _cannot_fit(y, x, groups):
         return MixedModel(reason=reason)
     scale = float(y.std())

@@ -66,6 +66,24 @@ class Coefficient:
     note: str = ""
 
 
+def regression_arrays(
+    gains: npt.ArrayLike, terms: Sequence[Term], base_sets: Sequence[str]
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.intp]]:
+    """Return gains ``[n]``, terms ``[n, k]`` and the number of the base set of each context ``[n]``.
+
+    Raises:
+        ValueError: Lengths differ, or a value is NaN or infinite.
+    """
+    y = np.asarray(gains, dtype=np.float64)
+    columns = [np.asarray(term.values, dtype=np.float64) for term in terms]
+    if any(each.shape != (len(base_sets),) for each in [y, *columns]):
+        raise ValueError(f"gains and terms must have one value for each of {len(base_sets)} contexts")
+    if not all(np.isfinite(each).all() for each in [y, *columns]):
+        raise ValueError("a gain or a term is NaN or infinite")
+    of = np.unique(np.asarray(base_sets, dtype=str), return_inverse=True)[1]
+    return y, np.stack(columns, axis=1) if columns else np.zeros((len(y), 0)), of
+
+
 def regress(
     gains: npt.ArrayLike, terms: Sequence[Term], base_sets: Sequence[str], *, confidence: float = 0.95
 ) -> tuple[Coefficient, ...]:
@@ -130,17 +148,10 @@ class WithinDesign:
     @classmethod
     def of_terms(cls, gains: npt.ArrayLike, terms: Sequence[Term], base_sets: Sequence[str]) -> WithinDesign:
         """Return the problem; the arguments and errors are those of :func:`regress`."""
-        y = np.asarray(gains, dtype=np.float64)
-        columns = [np.asarray(term.values, dtype=np.float64) for term in terms]
-        if any(each.shape != (len(base_sets),) for each in [y, *columns]):
-            raise ValueError(f"gains and terms must have one value for each of {len(base_sets)} contexts")
-        if not all(np.isfinite(each).all() for each in [y, *columns]):
-            raise ValueError("a gain or a term is NaN or infinite")
-        names, of = np.unique(np.asarray(base_sets, dtype=str), return_inverse=True)
-        x = np.stack(columns, axis=1) if columns else np.zeros((len(y), 0))
+        y, x, of = regression_arrays(gains, terms, base_sets)
         within = _less_means(x, of)
         reasons = _without_estimate(x, within)
-        kept = [j for j in range(len(columns)) if j not in reasons]
+        kept = [j for j in range(len(terms)) if j not in reasons]
         return cls(
             _less_means(y[:, None], of)[:, 0],
             within[:, kept],
@@ -148,7 +159,7 @@ class WithinDesign:
             {j: place for place, j in enumerate(kept)},
             reasons,
             of,
-            len(names),
+            len(set(base_sets)),
         )
 
     def coefficient(self, position: int, confidence: float) -> Coefficient:
