@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Across, Distilled, Finished, Study, across, advise, distill, profile, report
+    from distillab.api import (
+        Across,
+        Distilled,
+        Finished,
+        Study,
+        across,
+        advise,
+        distill,
+        profile,
+        report,
+        ship,
+    )
 
 __all__ = [
     "Across",
@@ -22,6 +33,7 @@ __all__ = [
     "distill",
     "profile",
     "report",
+    "ship",
 ]
 __version__ = "0.1.0"
 
