@@ -257,9 +257,13 @@ def _exported(answer: ShippingAnswer, finished: Finished) -> ShippingAnswer:
 
 
 def _write(answer: ShippingAnswer, finished: Finished) -> None:
-    """Write the answer into the folder of the study."""
+    """Write the answer and its page into the folder of the study."""
+    from distillab.report.collect.student import student_view
+    from distillab.report.page.student import PAGE_FILE, write_student
     from distillab.shipping.answer import ANSWER_FILE
 
+    view = student_view(finished.folder, finished.tables.results, answer)
+    write_student(answer, view, finished.folder.path / PAGE_FILE)
     with write_atomically(finished.folder.path / ANSWER_FILE) as draft:
         draft.write_text(json.dumps(answer.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
 

@@ -13,7 +13,7 @@ import torch
 from distillab.advise.speed import time_steps
 from distillab.canonical import spec_id
 from distillab.data.dataset import Dataset
-from distillab.data.examples import IMAGE, Indices
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_parameters
@@ -155,7 +155,7 @@ class Shipper:
     def _begin(self, dataset: Dataset, files: FileFacts | None, identity: str) -> Begun:
         """Measure what could go wrong and what steps cost, and decide how the budget is spent."""
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in _splits(dataset))
-        channels, height, width = dataset.train.shape
+        _, height, width = dataset.train.shape
         self.on_line(f"{dataset.name}: {len(dataset.classes)} classes, {sizes}, {width}x{height}")
         notes = [self.request.note] if self.request.note else []
         notes += dataset.report.notes
@@ -353,7 +353,7 @@ def _parameters(model: str, classes: int, inputs: InputSpec) -> int:
         raise error.within("--student") from error
 
 
-def _splits(dataset: Dataset) -> list[tuple[str, object]]:
+def _splits(dataset: Dataset) -> list[tuple[str, Examples]]:
     return [("train", dataset.train), ("val", dataset.val), ("test", dataset.eval["test"])]
 
 
