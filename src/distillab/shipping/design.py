@@ -158,13 +158,13 @@ def fitting_design(
 
 
 def _designs(costs: Costs, full_steps: int, seconds: float, pairs: int | None) -> Sequence[ShippingDesign]:
-    teacher = 0
+    most = full_steps  # of the teacher, if its share of the time allows them
     if costs.teacher:
-        teacher = int(TEACHER_SHARE * seconds / (SAFETY * costs.teacher))
+        most = int(min(float(full_steps), TEACHER_SHARE * seconds / (SAFETY * costs.teacher)))
     found = []
     for share, wished, settings in _WISHES:
         steps = max(1, round(share * full_steps))
-        taught = min(full_steps, max(steps, teacher)) if teacher else 0
+        taught = max(steps, most) if costs.teacher else 0
         found.append(ShippingDesign(steps, taught, settings, pairs or wished, share))
     return found
 
