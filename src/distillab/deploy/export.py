@@ -89,11 +89,7 @@ def export_run(
     """
     if not 0 <= max_drop <= 100:
         raise RequestError(
-            f"{max_drop:g} points are less than none"
-            if max_drop < 0
-            else f"{max_drop:g} points are too many",
-            where="--max-drop",
-            allowed="0 or more" if max_drop < 0 else "0 to 100",
+            f"{max_drop:g} is no number of points", where="--max-drop", allowed="0 to 100 (percentage points)"
         )
     check_formats(formats)
     require_free(out)

@@ -120,6 +120,7 @@ def write_model(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> from distillab.models import InputSpec
         >>> half = np.full(1, 0.5, np.float32)
         >>> description = ModelDescription(
