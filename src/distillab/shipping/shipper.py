@@ -104,6 +104,7 @@ class Shipper:
         """
         request, path = self.request, self.request.folder
         _check_writable(path)
+        check_references(self._named(request.teacher or {"model": USUAL_TEACHERS[0]}, request.methods[:0]))
         identity = self._identity()
         begun = Begun.read(path, identity)
         if begun is None or not (path / "ledger.sqlite").exists():
