@@ -35,6 +35,7 @@ from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.running.deadline import SecondsClock, run_until
 from distillab.study.running.tuning import choose_settings
+from distillab.study.spec.references import check_references
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import pick_device
@@ -104,7 +105,7 @@ class Shipper:
         """
         request, path = self.request, self.request.folder
         _check_writable(path)
-        check_references(self._named(request.teacher or {"model": USUAL_TEACHERS[0]}, request.methods[:0]))
+        check_references(self._checked(None, dict(request.teacher or {"model": USUAL_TEACHERS[0]})))
         identity = self._identity()
         begun = Begun.read(path, identity)
         if begun is None or not (path / "ledger.sqlite").exists():
@@ -215,16 +216,21 @@ class Shipper:
         self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
         return design
 
-    def _checked(self, dataset: Dataset, teacher: dict[str, object]) -> StudySpec:
-        """Return a study of these networks and methods, whose names and values are checked."""
+    def _checked(self, dataset: Dataset | None, teacher: dict[str, object]) -> StudySpec:
+        """Return a study of these networks and methods, whose names and values are checked.
+
+        Args:
+            dataset: The data, which decide on the task; None before they are read.
+            teacher: The key ``teacher``.
+        """
         keys = {
             "study": "distill",
             "data": self.request.source.entry(),
             "teacher": teacher,
             "students": self.request.students(),
-            "methods": ["ce", *self.request.method_names(dataset)],
+            "methods": ["ce", *(self.request.method_names(dataset) if dataset else ("kd",))],
         }
-        if self.request.is_multilabel(dataset):
+        if dataset and self.request.is_multilabel(dataset):
             keys["task"] = "multilabel"
         return parse_study(keys, Path.cwd(), "distill")
 
