@@ -18,6 +18,7 @@ from distillab.claims_cli import claims_app
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
+from distillab.shipping_cli import distill_command
 
 if TYPE_CHECKING:
     from distillab.study.folder import StudyFolder
@@ -29,6 +30,7 @@ INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
+app.command(name="distill")(distill_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
@@ -274,60 +276,6 @@ def advise_command(
         _print_json(found.as_dict())
     else:
         print_advice(found)
-
-
-@app.command(name="distill")
-def distill_command(
-    data: Data,
-    student: Annotated[str, typer.Option(metavar="S", help="The student's model.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where study and student are kept.")],
-    teacher: Annotated[
-        str | None, typer.Option(metavar="T", help="A model, trained on DATA unless --weights, or a DIR.")
-    ] = None,
-    weights: WeightsFile = None,
-    methods: Annotated[str, typer.Option(metavar="auto|kd,dkd,...", help="What competes.")] = "auto",
-    budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 20m, 1h30m.")] = "20m",
-    seeds: Annotated[int | None, typer.Option(metavar="N", help="Pairs; default: 5 to 10.")] = None,
-    size: Annotated[int | None, typer.Option(min=8, metavar="PIXELS", help="Resize images.")] = None,
-    margin: Annotated[float, typer.Option(help="Gains up to this fraction do not matter.")] = 0.005,
-    settings: SourceKeys = None,
-    workers: Workers = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Train a student to ship within a budget: distilled or plain, whichever is better on this data."""
-    started = time.monotonic()
-    from distillab.forkserver import prepare_workers
-
-    prepare_workers()
-    from distillab import api
-    from distillab.advise import parse_budget
-    from distillab.terminal import print_shipping, shipping_progress
-    from distillab.terminal.arguments import source_keys
-
-    with shipping_progress(parse_budget(budget)) as (on_stage, on_line):
-        found = api.ship(
-            data,
-            student,
-            teacher=teacher,
-            weights=weights,
-            methods=methods,
-            budget=budget,
-            seeds=seeds,
-            size=size,
-            out=out,
-            margin=margin,
-            keys=source_keys(settings or []),
-            workers=workers,
-            device=device,
-            on_stage=on_stage,
-            on_line=on_line,
-            started=started,
-        )
-    if as_json:
-        _print_json(found.as_dict())
-    else:
-        print_shipping(found)
 
 
 @app.command(name="across")

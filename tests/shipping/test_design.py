@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from distillab.errors import RequestError
 from distillab.shipping.design import (
-    Costs,
     ShippingDesign,
+    StepCosts,
     fitting_design,
     too_short,
     training_seconds,
 )
 
-COSTS = Costs(student=0.01, teacher=0.03, batch=0.01)
+COSTS = StepCosts(student=0.01, teacher=0.03, batch=0.01)
 
 
 @given(
@@ -28,7 +28,7 @@ COSTS = Costs(student=0.01, teacher=0.03, batch=0.01)
 def test_a_design_fits_into_its_time(
     seconds: float, student: float, teacher: float, arms: int, workers: int
 ) -> None:
-    costs = Costs(student, teacher, student / 2)
+    costs = StepCosts(student, teacher, student / 2)
     design = fitting_design(seconds, costs, 800, arms, workers=workers)
     if design is not None:
         assert design.seconds(costs, arms, workers) <= seconds
@@ -57,7 +57,7 @@ def test_a_budget_that_is_named_as_long_enough_is_long_enough(workers: int) -> N
 
 
 def test_a_given_teacher_is_not_trained() -> None:
-    design = fitting_design(900.0, Costs(0.01, 0.0, 0.01), 800, 3)
+    design = fitting_design(900.0, StepCosts(0.01, 0.0, 0.01), 800, 3)
     assert design is not None and design.teacher_steps == 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distillab.shipping.answer import Comparison, best_run, headline
+from distillab.shipping.answer import ShippingComparison, best_run, headline_text
 
 
 def effect(verdict: str, pairs: int = 5, **changes: Any) -> dict[str, Any]:
@@ -43,17 +43,20 @@ RESULTS = [
     [("helps", "distilled"), ("harms", "plain"), ("equivalent", "plain"), ("undecided", "undecided")],
 )
 def test_the_verdict_decides_what_is_shipped(verdict: str, ship: str) -> None:
-    found = Comparison.of([effect(verdict)], "accuracy")
+    found = ShippingComparison.of([effect(verdict)], "accuracy")
     assert found is not None and found.ship == ship
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
-    found = Comparison.of([effect("helps", pairs=4)], "accuracy")
+    found = ShippingComparison.of([effect("helps", pairs=4)], "accuracy")
     assert found is not None and found.ship == "undecided"
 
 
 def test_there_is_no_comparison_without_a_pair() -> None:
-    assert Comparison.of([effect("undecided", pairs=0), effect("helps", metric="nll")], "accuracy") is None
+    assert (
+        ShippingComparison.of([effect("undecided", pairs=0), effect("helps", metric="nll")], "accuracy")
+        is None
+    )
 
 
 @pytest.mark.parametrize(("ship", "run"), [("distilled", "c"), ("plain", "b"), ("undecided", "b")])
@@ -85,7 +88,7 @@ def test_nothing_is_exported_if_nothing_is_done() -> None:
     ],
 )
 def test_the_headline_states_the_gain_with_its_interval(verdict: str, words: str) -> None:
-    found = Comparison.of([effect(verdict)], "accuracy")
+    found = ShippingComparison.of([effect(verdict)], "accuracy")
     assert found is not None
     run = best_run(RESULTS, found.ship, "kd", "resnet8")
-    assert headline(found, found.ship, "accuracy", run).startswith(words)
+    assert headline_text(found, found.ship, "accuracy", run).startswith(words)

@@ -20,9 +20,9 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
     from distillab.shipping import ShippingAnswer, ShippingRequest
-    from distillab.shipping.shipper import OnLine, OnStage, Trained
+    from distillab.shipping.shipper import OnShippingLine, OnShippingStage, Trained
 
-USUAL_BUDGET = "20m"
+_USUAL_BUDGET = "20m"
 ARTIFACT = "student"
 """The folder of the exported student, inside that of the study."""
 
@@ -34,7 +34,7 @@ def ship(
     teacher: Any = None,
     weights: str | Path | None = None,
     methods: str | Sequence[str] = "auto",
-    budget: str | float = USUAL_BUDGET,
+    budget: str | float = _USUAL_BUDGET,
     seeds: int | None = None,
     size: int | None = None,
     out: str | Path,
@@ -45,8 +45,8 @@ def ship(
     executor: str = "processes",
     device: str = "auto",
     export: bool = True,
-    on_stage: OnStage | None = None,
-    on_line: OnLine | None = None,
+    on_stage: OnShippingStage | None = None,
+    on_line: OnShippingLine | None = None,
     started: float | None = None,
 ) -> ShippingAnswer:
     """Train, compare and export a student within a budget, and say whether distilling it was worth it.
@@ -189,10 +189,10 @@ def _teacher(teacher: Any, weights: str | Path | None) -> JsonObject | None:
 
 def _answer(request: ShippingRequest, trained: Trained, finished: Finished, seconds: float) -> ShippingAnswer:
     """Return what the study found, before anything is exported."""
-    from distillab.shipping.answer import Comparison, ShippingAnswer, best_run, headline
+    from distillab.shipping.answer import ShippingAnswer, ShippingComparison, best_run, headline_text
 
     metric = finished.primary
-    found = Comparison.of(finished.tables.effects, metric)
+    found = ShippingComparison.of(finished.tables.effects, metric)
     ship = found.ship if found else "undecided"
     row = found.row if found else {}
     method, student = str(row.get("method", "")), str(row.get("student", ""))
@@ -201,7 +201,7 @@ def _answer(request: ShippingRequest, trained: Trained, finished: Finished, seco
     of_teacher = finished.folder.spec.task_config().of_teacher
     return ShippingAnswer(
         ship=ship,
-        headline=headline(found, ship, metric, run),
+        headline=headline_text(found, ship, metric, run),
         metric=metric,
         gain=found.number("gain") if found else nan,
         low=found.number("ci_low") if found else nan,

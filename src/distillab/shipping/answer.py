@@ -142,7 +142,7 @@ def _known(value: float) -> float | None:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ShippingComparison:
     """The distilled students against their plain ones, on test.
 
     Attributes:
@@ -154,7 +154,7 @@ class Comparison:
     verdict: str
 
     @classmethod
-    def of(cls, effects: Sequence[Row], metric: str) -> Comparison | None:
+    def of(cls, effects: Sequence[Row], metric: str) -> ShippingComparison | None:
         """Return the comparison of the finalist; None if no pair has finished."""
         rows = [row for row in effects if row["metric"] == metric and row["n_pairs"]]
         if not rows:
@@ -218,11 +218,11 @@ def _mean_score(rows: Sequence[Row]) -> float:
     return sum(_score(row) for row in rows) / len(rows)
 
 
-def headline(found: Comparison | None, ship: Ship, metric: str, run: ShippedRun | None) -> str:
+def headline_text(found: ShippingComparison | None, ship: Ship, metric: str, run: ShippedRun | None) -> str:
     """Return the answer in one sentence.
 
     Example:
-        >>> headline(None, "undecided", "accuracy", None)
+        >>> headline_text(None, "undecided", "accuracy", None)
         'Undecided: no pair of a plain and a distilled student was trained within the budget.'
     """
     if found is None or run is None:

@@ -10,20 +10,19 @@ from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.study.spec.seeds import LEAST_PAIRS
 
-START_SECONDS = 12.0  # planning the study and starting its workers
+_START_SECONDS = 12.0  # planning the study and starting its workers
 CLOSING_SHARE, LEAST_CLOSING = 0.1, 20.0  # of the budget, for exporting and testing the student
-SAFETY = 1.35  # by which trainings take longer than steps that were timed alone
+_SAFETY = 1.35  # by which trainings take longer than steps that were timed alone
 RUN_SECONDS = 0.8  # of a run besides its steps
-TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
-LEAST_STEPS = 50
-MOST_PAIRS = 10
-LENGTHS = (0.5, 1.0)  # multiples of the steps that are tried
-MEAN_LENGTH = sum(LENGTHS) / len(LENGTHS)
-RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that are tried
+_TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
+_LEAST_STEPS = 50
+TRIED_LENGTHS = (0.5, 1.0)  # multiples of the steps that are tried
+MEAN_LENGTH = sum(TRIED_LENGTHS) / len(TRIED_LENGTHS)
+TRIED_RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that are tried
 
 
 @dataclass(frozen=True)
-class Costs:
+class StepCosts:
     """Seconds on one worker, on a machine as busy as it is now.
 
     Attributes:
@@ -32,7 +31,7 @@ class Costs:
         batch: Of the teacher's forward pass on a batch.
 
     Example:
-        >>> round(Costs(0.01, 0.03, 0.008).run(100), 2)
+        >>> round(StepCosts(0.01, 0.03, 0.008).run(100), 2)
         2.69
     """
 
@@ -42,7 +41,7 @@ class Costs:
 
     def run(self, steps: int) -> float:
         """Return the seconds of one run of some steps, with its share of the teacher's outputs."""
-        return SAFETY * steps * (self.student + self.batch / 2) + RUN_SECONDS
+        return _SAFETY * steps * (self.student + self.batch / 2) + RUN_SECONDS
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class ShippingDesign:
         """Return the design of a JSON form."""
         return cls(**values)
 
-    def seconds(self, costs: Costs, arms: int, workers: int = 1) -> float:
+    def seconds(self, costs: StepCosts, arms: int, workers: int = 1) -> float:
         """Return the wall time of training.
 
         Distilled students wait for the teacher, which one worker trains.
@@ -88,7 +87,7 @@ class ShippingDesign:
         """
         trials = arms * self.settings * costs.run(round(MEAN_LENGTH * self.steps))
         runs = trials + 2 * self.pairs * costs.run(self.steps)
-        return SAFETY * self.teacher_steps * costs.teacher + runs / workers
+        return _SAFETY * self.teacher_steps * costs.teacher + runs / workers
 
 
 # (share of a full training, pairs, settings), the best first.
@@ -115,7 +114,7 @@ def training_seconds(budget: float, spent: float) -> float:
         >>> training_seconds(1200.0, 88.0)
         980.0
     """
-    return max(0.0, budget - closing_seconds(budget) - spent - START_SECONDS)
+    return max(0.0, budget - closing_seconds(budget) - spent - _START_SECONDS)
 
 
 def closing_seconds(budget: float) -> float:
@@ -125,7 +124,7 @@ def closing_seconds(budget: float) -> float:
 
 def fitting_design(
     seconds: float,
-    costs: Costs,
+    costs: StepCosts,
     full_steps: int,
     arms: int,
     *,
@@ -143,24 +142,26 @@ def fitting_design(
         pairs: Number of pairs, if it is fixed.
 
     Example:
-        >>> fitting_design(900.0, Costs(0.01, 0.03, 0.01), 800, arms=3)
+        >>> fitting_design(900.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
         ShippingDesign(steps=800, teacher_steps=800, settings=8, pairs=10, share=1.0)
-        >>> fitting_design(130.0, Costs(0.01, 0.03, 0.01), 800, arms=3)
+        >>> fitting_design(130.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
         ShippingDesign(steps=200, teacher_steps=200, settings=4, pairs=5, share=0.25)
-        >>> fitting_design(10.0, Costs(0.01, 0.03, 0.01), 800, arms=3) is None
+        >>> fitting_design(10.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3) is None
         True
     """
     for design in _designs(costs, full_steps, seconds, pairs):
         fits = design.seconds(costs, arms, workers) <= seconds
-        if fits and design.steps >= min(LEAST_STEPS, full_steps):
+        if fits and design.steps >= min(_LEAST_STEPS, full_steps):
             return design
     return None
 
 
-def _designs(costs: Costs, full_steps: int, seconds: float, pairs: int | None) -> Sequence[ShippingDesign]:
+def _designs(
+    costs: StepCosts, full_steps: int, seconds: float, pairs: int | None
+) -> Sequence[ShippingDesign]:
     most = full_steps  # of the teacher, if its share of the time allows them
     if costs.teacher:
-        most = int(min(float(full_steps), TEACHER_SHARE * seconds / (SAFETY * costs.teacher)))
+        most = int(min(float(full_steps), _TEACHER_SHARE * seconds / (_SAFETY * costs.teacher)))
     found = []
     for share, wished, settings in _WISHES:
         steps = max(1, round(share * full_steps))
@@ -172,7 +173,7 @@ def _designs(costs: Costs, full_steps: int, seconds: float, pairs: int | None) -
 def too_short(
     budget: float,
     spent: float,
-    costs: Costs,
+    costs: StepCosts,
     full_steps: int,
     arms: int,
     *,
@@ -182,14 +183,14 @@ def too_short(
     """Return the error of a budget that is too short for an answer, which states what would do.
 
     Example:
-        >>> costs = Costs(0.01, 0.03, 0.01)
+        >>> costs = StepCosts(0.01, 0.03, 0.01)
         >>> print(too_short(30.0, 2.0, costs, 800, 3, workers=2, pairs=None))
         --budget 30s: too short: ... (allowed: about 2m or more, a smaller --size, or a smaller network)
     """
     share, _, settings = _WISHES[-1]
-    steps = max(min(LEAST_STEPS, full_steps), round(share * full_steps))
+    steps = max(min(_LEAST_STEPS, full_steps), round(share * full_steps))
     least = ShippingDesign(steps, steps if costs.teacher else 0, settings, pairs or LEAST_PAIRS, share)
-    wall = least.seconds(costs, arms, workers) + spent + START_SECONDS
+    wall = least.seconds(costs, arms, workers) + spent + _START_SECONDS
     wall = max(wall + LEAST_CLOSING, wall / (1 - CLOSING_SHARE))
     minutes = 60 * -(-wall // 60)
     return RequestError(

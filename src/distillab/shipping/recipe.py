@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from distillab.canonical import JsonObject
+from distillab.evidence.pairs import Row
 from distillab.methods import MethodSpec, parse_method
-from distillab.shipping.design import LENGTHS, RATES, ShippingDesign
+from distillab.shipping.design import TRIED_LENGTHS, TRIED_RATES, ShippingDesign
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.recipe import ResolvedRecipe
@@ -51,7 +52,7 @@ def shipping_study(
     taught = dict(teacher)
     if design.teacher_steps:
         taught["recipe"] = {"steps": design.teacher_steps}
-    values: dict[str, Any] = {
+    values: Row = {
         "study": name,
         "data": dict(data),
         "teacher": taught,
@@ -61,8 +62,8 @@ def shipping_study(
         "draws": {"split": "shared"},  # the student to export is chosen among the seeds, on the same val
         "recipe": _recipe(recipe, design),
         "tune": {
-            "lr": [float(f"{recipe.lr * each:.3g}") for each in RATES],
-            "length": list(LENGTHS),
+            "lr": [float(f"{recipe.lr * each:.3g}") for each in TRIED_RATES],
+            "length": list(TRIED_LENGTHS),
             "methods": {
                 each: axes for each in methods if (axes := method_axes(parse_method(each, "methods")))
             },

@@ -20,7 +20,7 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 AUTO = "auto"
 AUTO_METHODS = ("kd", "dkd")
-OF_LABEL_SETS = ("kd",)
+_OF_LABEL_SETS = ("kd",)
 USUAL_SIDE = 64  # pixels of images that have different or larger sizes, unless a size is given
 USUAL_TEACHERS = ("resnet20", "resnet56", "resnet32x4")  # the first with three times the student's parameters
 PRETRAINED_TEACHER = "efficientnet_lite0"
@@ -91,7 +91,7 @@ class ShippingRequest:
 
     def method_names(self, dataset: Dataset) -> tuple[str, ...]:
         """Return the methods that compete, without the plain student."""
-        usual = OF_LABEL_SETS if self.is_multilabel(dataset) else AUTO_METHODS
+        usual = _OF_LABEL_SETS if self.is_multilabel(dataset) else AUTO_METHODS
         names = [each for name in self.methods for each in (usual if name == AUTO else (name,))]
         return tuple(name for name in dict.fromkeys(names) if name != PLAIN)
 

@@ -19,8 +19,8 @@ from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_parameters
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.shipping.design import (
-    Costs,
     ShippingDesign,
+    StepCosts,
     closing_seconds,
     fitting_design,
     too_short,
@@ -42,9 +42,9 @@ from distillab.training.numerics.device import pick_device
 from distillab.training.numerics.selection import default_numerics
 from distillab.training.recipe import ResolvedRecipe
 
-OnStage = Callable[[str, float, float], None]
+OnShippingStage = Callable[[str, float, float], None]
 """Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
-OnLine = Callable[[str], None]
+OnShippingLine = Callable[[str], None]
 """Called with a sentence that stays on the screen."""
 
 _BUSY_SECONDS = 0.3  # of work that is timed
@@ -85,8 +85,8 @@ class Shipper:
     """
 
     request: ShippingRequest
-    on_stage: OnStage
-    on_line: OnLine
+    on_stage: OnShippingStage
+    on_line: OnShippingLine
     clock: SecondsClock = time.monotonic
     started: float | None = None
 
@@ -195,7 +195,7 @@ class Shipper:
         # A given teacher may have other classes or be no network of ours: its cost is a guess then.
         taught = student if given and not spec.teacher.last_model else timed(spec.teacher.last_model)
         busy = _slowdown()
-        costs = Costs(
+        costs = StepCosts(
             busy * student.training, 0.0 if given else busy * taught.training, busy * taught.forward
         )
         arms = len(self.request.students()) * (1 + len(self.request.method_names(dataset)))
@@ -304,7 +304,7 @@ class Shipper:
 class _Milestones:
     """What a person should read while students are trained: the teacher's score, and what val chose."""
 
-    def __init__(self, folder: StudyFolder, on_line: OnLine) -> None:
+    def __init__(self, folder: StudyFolder, on_line: OnShippingLine) -> None:
         self.folder, self.on_line = folder, on_line
         self._reported: set[str] = set()
 

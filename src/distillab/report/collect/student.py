@@ -33,7 +33,7 @@ CONFUSIONS = 10
 BINS = 10  # of confidence
 TIMED = 15  # forward passes whose median is the latency
 
-Probabilities = npt.NDArray[np.float64]
+_Probabilities = npt.NDArray[np.float64]
 
 
 def student_view(folder: StudyFolder, results: list[Row], answer: ShippingAnswer) -> StudentView | None:
@@ -79,7 +79,7 @@ class _Outputs:
         return isinstance(self.test.targets, Labels)
 
     @cached_property
-    def probabilities(self) -> dict[str, Probabilities]:
+    def probabilities(self) -> dict[str, _Probabilities]:
         """By ``plain``, ``distilled`` and ``teacher``, as far as they are known."""
         names = {PLAIN: "plain", self.answer.method: "distilled"}
         found = {names[method]: self._of("student", str(row["run_id"])) for method, row in self.rows.items()}
@@ -136,7 +136,7 @@ class _Outputs:
             if change[label, other]
         )
 
-    def _counts(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
+    def _counts(self, probabilities: _Probabilities) -> npt.NDArray[np.int64]:
         found = np.zeros((len(self.test.classes),) * 2, np.int64)
         np.add.at(found, (np.asarray(self.test.labels), probabilities.argmax(axis=1)), 1)
         return found
@@ -146,11 +146,11 @@ class _Outputs:
         labels = np.asarray(self.test.labels)
         return tuple(_curve(name, each, labels) for name, each in self.probabilities.items())
 
-    def _of(self, kind: str, run: str) -> Probabilities:
+    def _of(self, kind: str, run: str) -> _Probabilities:
         logits = load_logits(self.folder.store.folder(kind, run) / LOGITS)[f"{PRIMARY}.last"]
         return _probabilities(logits)
 
-    def _teacher(self) -> Probabilities | None:
+    def _teacher(self) -> _Probabilities | None:
         run = next((str(row["teacher_run"]) for row in self.rows.values() if row.get("teacher_run")), None)
         if run is None or not self.folder.store.has("teacher", run):
             return None
@@ -166,12 +166,12 @@ class _Outputs:
         return self.answer.run.seed if self.answer.run else 0
 
 
-def _probabilities(logits: npt.NDArray[np.floating]) -> Probabilities:
-    found: Probabilities = softmax(logits.astype(np.float64), axis=1)
+def _probabilities(logits: npt.NDArray[np.floating]) -> _Probabilities:
+    found: _Probabilities = softmax(logits.astype(np.float64), axis=1)
     return found
 
 
-def _curve(name: str, probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> ReliabilityCurve:
+def _curve(name: str, probabilities: _Probabilities, labels: npt.NDArray[np.int64]) -> ReliabilityCurve:
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)

@@ -17,7 +17,7 @@ from distillab.report.page.table import Column, Table, TableCell, number_cell
 from distillab.shipping.answer import Ship, ShippingAnswer
 
 PAGE_FILE = "student.html"
-BADGES: dict[Ship, str] = {
+_BADGES: dict[Ship, str] = {
     "distilled": "Ship the distilled student",
     "plain": "Ship the plain student",
     "undecided": "Undecided",
@@ -54,7 +54,7 @@ def _context(answer: ShippingAnswer, view: StudentView | None) -> dict[str, obje
         "dark_shades": Markup(script_json(dark_shades())),
         "figures": [(plot.key, Markup(plot.json)) for plot in shown],
         "plots": shown,
-        "badge": BADGES[answer.ship],
+        "badge": _BADGES[answer.ship],
         "tone": _TONES[answer.ship],
         "facts": _facts(answer, view),
         "confusions": _confusions(view.confusions) if view and view.confusions else None,
