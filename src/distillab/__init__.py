@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Across, Distilled, Finished, Study, across, advise, distill, profile, report
+    from distillab.api import (
+        Across,
+        Distilled,
+        Finished,
+        Study,
+        across,
+        advise,
+        distill,
+        load,
+        profile,
+        report,
+        ship,
+    )
 
 __all__ = [
     "Across",
@@ -20,8 +32,10 @@ __all__ = [
     "across",
     "advise",
     "distill",
+    "load",
     "profile",
     "report",
+    "ship",
 ]
 __version__ = "0.1.0"
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from distillab.api.advice import advise
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
+from distillab.api.shipping import ship
 from distillab.api.studies import Finished, Study, conclude, report
 
 if TYPE_CHECKING:
     from distillab.api.across_sets import Across, across
     from distillab.api.claims import run_claims
+    from distillab.api.models import load
 
 __all__ = [
     "Across",
@@ -21,15 +23,18 @@ __all__ = [
     "advise",
     "conclude",
     "distill",
+    "load",
     "profile",
     "report",
     "run_claims",
+    "ship",
 ]
 
 # These import evidence and profile, which take seconds that no study should wait for.
 _IMPORTED_LATE = {
     "Across": "distillab.api.across_sets",
     "across": "distillab.api.across_sets",
+    "load": "distillab.api.models",
     "run_claims": "distillab.api.claims",
 }
 
