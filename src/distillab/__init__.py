@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from distillab.errors import RequestError
 
 if TYPE_CHECKING:
-    from distillab.api import Across, Distilled, Finished, Study, across, advise, distill, profile, report
+    from distillab.api import (
+        Across,
+        Distilled,
+        Finished,
+        Study,
+        across,
+        advise,
+        distill,
+        load,
+        profile,
+        report,
+    )
 
 __all__ = [
     "Across",
@@ -20,6 +31,7 @@ __all__ = [
     "across",
     "advise",
     "distill",
+    "load",
     "profile",
     "report",
 ]

@@ -11,6 +11,7 @@ from distillab.api.studies import Finished, Study, conclude, report
 if TYPE_CHECKING:
     from distillab.api.across_sets import Across, across
     from distillab.api.claims import run_claims
+    from distillab.api.models import load
 
 __all__ = [
     "Across",
@@ -21,6 +22,7 @@ __all__ = [
     "advise",
     "conclude",
     "distill",
+    "load",
     "profile",
     "report",
     "run_claims",
@@ -30,6 +32,7 @@ __all__ = [
 _IMPORTED_LATE = {
     "Across": "distillab.api.across_sets",
     "across": "distillab.api.across_sets",
+    "load": "distillab.api.models",
     "run_claims": "distillab.api.claims",
 }
 

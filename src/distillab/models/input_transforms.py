@@ -85,7 +85,7 @@ def split_input_size(name: str) -> tuple[str, int | None]:
 
 
 @dataclass
-class _Resizing:
+class ResizingHook:
     """The hook that resizes inputs to a square of ``pixels``."""
 
     pixels: int
@@ -106,7 +106,7 @@ def resize_inputs(model: nn.Module, pixels: int) -> nn.Module:
         pixels: The side of the square (bilinear, with antialiasing, unless :func:`set_interpolation` changes
             it).
     """
-    model.register_forward_pre_hook(_Resizing(pixels))
+    model.register_forward_pre_hook(ResizingHook(pixels))
     return model
 
 
@@ -114,7 +114,7 @@ def set_interpolation(model: nn.Module, interpolation: str) -> None:
     """Set how a network of :func:`resize_inputs` resizes its inputs (``bilinear`` or ``bicubic``); nothing is
     done to others."""
     for hook in model._forward_pre_hooks.values():
-        if isinstance(hook, _Resizing):
+        if isinstance(hook, ResizingHook):
             hook.interpolation = interpolation
 
 

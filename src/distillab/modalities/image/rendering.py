@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -208,6 +210,30 @@ def pixel_notes(
     note("animated", lambda some: f"Animated images, of which the first frame is used: {some}.")
     note("multipage", lambda some: f"Files with several pages, of which the first is used: {some}.")
     return tuple(notes)
+
+
+_NOTED_INTENSITY = re.compile(r"; values from (\S+) to (\S+) become black to white")
+_NOTED_GROUND = re.compile(r"; the ground is (\w+|\[[\d, ]+\]) \(`background`\)")
+
+
+def noted_settings(notes: Iterable[str]) -> dict[str, object]:
+    """Return the ``intensity`` and the ``background`` that :func:`pixel_notes` states, as keys of a source.
+
+    Args:
+        notes: The notes of a dataset, others among them.
+
+    Example:
+        >>> noted_settings(["Images with transparent parts: 3 of 10; the ground is white (`background`)."])
+        {'background': 'white'}
+    """
+    settings: dict[str, object] = {}
+    for note in notes:
+        if found := _NOTED_INTENSITY.search(note):
+            settings["intensity"] = [float(found[1]), float(found[2])]
+        if found := _NOTED_GROUND.search(note):
+            color = found[1]
+            settings["background"] = json.loads(color) if color.startswith("[") else color
+    return settings
 
 
 def _on_intensity(some: str, rendering: Rendering, survey: Survey | None) -> str:

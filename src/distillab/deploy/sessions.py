@@ -1,0 +1,83 @@
+"""ONNX files: how they are opened, checked and run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from distillab.errors import RequestError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+EXTRA = "pip install 'distillab[deploy]'"
+PROVIDERS = ("CPUExecutionProvider",)
+
+
+def onnx_runtime(where: str | None = None) -> ModuleType:
+    """Return the module onnxruntime.
+
+    Raises:
+        RequestError: It is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RequestError("needs the package onnxruntime", where=where, allowed=EXTRA) from error
+    onnxruntime.set_default_logger_severity(3)
+    module: ModuleType = onnxruntime
+    return module
+
+
+def onnx_package(where: str | None = None) -> ModuleType:
+    """Return the module onnx.
+
+    Raises:
+        RequestError: It is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise RequestError("needs the package onnx", where=where, allowed=EXTRA) from error
+    return onnx
+
+
+def open_session(
+    model: Path | bytes, *, where: str | None = None, threads: int | None = None, outputs: int = 1
+) -> InferenceSession:
+    """Return a session of ONNX Runtime on the CPU.
+
+    Args:
+        model: The file, or its content.
+        where: Its place, for messages; by default the file.
+        threads: Number of compute threads; None for what ONNX Runtime chooses.
+        outputs: How many outputs it must have.
+
+    Raises:
+        RequestError: onnxruntime is not installed, the file is damaged, or it has other inputs or outputs
+            than one of each.
+    """
+    where = where or (str(model) if isinstance(model, Path) else "model.onnx")
+    runtime = onnx_runtime(where)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    content = model.read_bytes() if isinstance(model, Path) else model
+    try:
+        session = runtime.InferenceSession(content, options, providers=list(PROVIDERS))
+    except Exception as error:  # each kind of damage has an exception type of its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(
+            f"cannot be opened by ONNX Runtime ({reason})", where=where, allowed="an ONNX file as exported"
+        ) from error
+    found = len(session.get_inputs()), len(session.get_outputs())
+    if found != (1, outputs):
+        names = ", ".join(each.name for each in session.get_outputs())
+        raise RequestError(
+            f"has {found[0]} inputs and {found[1]} outputs ({names})",
+            where=where,
+            allowed="one input (images) and one output (probabilities)",
+        )
+    return session

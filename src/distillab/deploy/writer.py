@@ -1,0 +1,271 @@
+"""Writing a trained network as an exported model: every file checked before it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from distillab.artefacts import save_state, weights_digest
+from distillab.canonical import JsonObject
+from distillab.data.examples import Examples, Items
+from distillab.deploy.card import plain_card
+from distillab.deploy.checks import Checks, Exported, FileRecord
+from distillab.deploy.description import CONFIG, ModelDescription
+from distillab.deploy.environment import environment_facts
+from distillab.deploy.files import (
+    CARD,
+    INT8,
+    LABELS,
+    ONNX,
+    PROGRAM,
+    SAFETENSORS,
+    require_free,
+    writing_folder,
+)
+from distillab.deploy.gates import BATCHES, GateResult, check_outputs, examples_as_items
+from distillab.deploy.graph import DeployedNetwork, logits_from
+from distillab.deploy.int8 import choose_int8
+from distillab.deploy.loaded import Engine, OnnxEngine, ProgramEngine, TorchEngine
+from distillab.deploy.onnx_export import EXPORTERS, OnnxExportError, OnnxGraph, export_onnx, with_logits
+from distillab.deploy.program import ProgramError, load_program, write_program
+from distillab.deploy.resized import load_resized_state
+from distillab.deploy.sessions import onnx_runtime, open_session
+from distillab.errors import RequestError, unknown_name
+
+FORMATS = ("safetensors", "onnx", "int8")
+ExportProgress = Callable[[str], None]
+"""Called with what is being done, in a few words."""
+
+
+@dataclass
+class _Draft:
+    """An export under way."""
+
+    folder: Path
+    description: ModelDescription
+    items: Items
+    reference: Items
+    val: Examples
+    progress: ExportProgress
+    gates: list[GateResult] = field(default_factory=list)
+    files: dict[str, FileRecord] = field(default_factory=dict)
+    not_written: dict[str, str] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def keep_if_equal(self, file: str, engine: Engine, origin: str) -> bool:
+        """Keep a file if it gives the outputs of the trained network; return True if it does."""
+        self.progress(f"checking {file} on all {len(self.items)} validation examples")
+        task = self.description.task_config()
+        found = check_outputs(file, engine.run, self.items, self.reference, task)
+        self.gates += found
+        failed = next((gate for gate in found if not gate.passed), None)
+        if failed:
+            self.reject(file, f"its gate failed: {failed.text}")
+            return False
+        self.enter(file, origin, engine.run(self.items, BATCHES[-1]))
+        return True
+
+    def enter(self, file: str, origin: str, outputs: tuple[Items, Items | None]) -> None:
+        """Enter a file that is written, with its outputs for val."""
+        path, task = self.folder / file, self.description.task_config()
+        self.files[file] = FileRecord(path.stat().st_size, weights_digest(path), origin)
+        self.not_written.pop(file, None)
+        probabilities, logits = outputs
+        logits = logits_from(probabilities, task) if logits is None else logits
+        self.scores[file] = task.score(logits, self.val.targets)
+
+    def reject(self, file: str, reason: str) -> None:
+        """Remove a file, and state why it is not there."""
+        (self.folder / file).unlink(missing_ok=True)
+        self.not_written[file] = reason
+
+
+def write_model(
+    network: nn.Module,
+    out: Path,
+    *,
+    description: ModelDescription,
+    val: Examples,
+    calibration: Examples,
+    formats: Sequence[str] = FORMATS,
+    max_drop: float = 1.0,
+    card: Callable[[ModelDescription, Checks], str] | None = None,
+    extra_checks: JsonObject | None = None,
+    on_progress: ExportProgress | None = None,
+) -> Exported:
+    """Write a trained network as an exported model.
+
+    Each file must give the outputs of ``network`` on all of ``val``, at batch 1 and at a larger one, or it is
+    not written; :class:`Checks` states why. The folder appears when it is complete.
+
+    Args:
+        network: The network as it was trained: it takes what ``description.normalize`` returns.
+        out: The folder. An exported model that is there is replaced.
+        description: What the network is.
+        val: The validation set.
+        calibration: Training examples, by which the ranges of int8 are set.
+        formats: Which of :data:`FORMATS` are wanted.
+        max_drop: Points of the primary metric that int8 may lose on ``val``.
+        card: Returns the model card; by default one without a statement on distillation.
+        extra_checks: The entries ``stored`` and ``preprocessing`` of :class:`Checks`.
+        on_progress: Called with what is being done.
+
+    Raises:
+        RequestError: The folder cannot be written, a format is unknown, or a package is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from distillab.models import InputSpec
+        >>> half = np.full(1, 0.5, np.float32)
+        >>> description = ModelDescription(
+        ...     architecture="resnet8", classes=("a", "b"), item=InputSpec(1, 8, 8), mean=half, std=half
+        ... )
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
+        >>> out = Path(tempfile.mkdtemp()) / "model"
+        >>> made = write_model(
+        ...     description.build(), out, description=description, val=images, calibration=images, formats=[]
+        ... )
+        >>> sorted(made.files)
+        ['README.md', 'checks.json', 'config.json', 'labels.txt']
+    """
+    check_formats(formats)
+    require_free(out)
+    description.require_fitting(val, "val")
+    progress = on_progress or (lambda stage: None)
+    network = network.cpu().eval()
+    progress("running the trained network on val")
+    items = examples_as_items(val, description)
+    _, reference = TorchEngine(network, description).run(items, BATCHES[-1])
+    assert reference is not None
+    with writing_folder(out) as folder:
+        draft = _Draft(folder, description, items, reference, val, progress)
+        deployed = DeployedNetwork(network, description)
+        if "safetensors" in formats:
+            _write_weights(draft, network)
+            _write_program(draft, deployed)
+        graph = _write_onnx(draft, deployed) if {"onnx", "int8"} & set(formats) else None
+        if graph is not None and "onnx" not in formats:
+            (folder / ONNX).unlink()
+            del draft.files[ONNX]
+        int8 = _write_int8(draft, graph, calibration, max_drop) if "int8" in formats else {}
+        checks = Checks(
+            draft.files,
+            tuple(draft.gates),
+            draft.not_written,
+            {"examples": len(val), "metric": description.task_config().primary, **draft.scores},
+            int8,
+            **(extra_checks or {}),
+            environment=environment_facts(),
+        )
+        checks.write(folder)
+        _write_config(draft)
+        (folder / LABELS).write_text("".join(f"{name}\n" for name in description.classes), encoding="utf-8")
+        (folder / CARD).write_text((card or plain_card)(description, checks), encoding="utf-8")
+    return Exported(out, tuple(sorted(each.name for each in out.iterdir())), checks)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise RequestError unless all formats are known and their packages are installed.
+
+    Example:
+        >>> check_formats(["tflite"])
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --format: unknown format 'tflite' (allowed: int8, onnx, safetensors)
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise unknown_name("format", name, FORMATS, where="--format")
+    if {"onnx", "int8"} & set(formats):
+        onnx_runtime("--format")
+
+
+def _write_weights(draft: _Draft, network: nn.Module) -> None:
+    """Write the weights, if a network that is built from its name and loads them gives the same outputs."""
+    description, path = draft.description, draft.folder / SAFETENSORS
+    draft.progress(f"writing {SAFETENSORS}")
+    if not description.is_named:
+        draft.not_written[SAFETENSORS] = (
+            f"no name builds this network, which was given as a Python object: {PROGRAM} holds it"
+        )
+        return
+    save_state({name: value.detach().clone() for name, value in network.state_dict().items()}, path)
+    try:
+        loaded = description.build()
+        load_resized_state(loaded, path, pruned=description.pruned)
+    except RequestError as error:
+        draft.reject(SAFETENSORS, f"it cannot be loaded again: {error.what}")
+        return
+    draft.keep_if_equal(SAFETENSORS, TorchEngine(loaded, description), f"torch {torch.__version__}")
+
+
+def _write_program(draft: _Draft, deployed: DeployedNetwork) -> None:
+    """Write the program of torch.export, which builds no network."""
+    draft.progress(f"writing {PROGRAM}")
+    path = draft.folder / PROGRAM
+    try:
+        write_program(deployed, draft.description, path)
+    except ProgramError as error:
+        draft.reject(PROGRAM, f"torch.export cannot trace the network ({error})")
+        return
+    draft.keep_if_equal(PROGRAM, ProgramEngine(load_program(path)), f"torch {torch.__version__}")
+
+
+def _write_onnx(draft: _Draft, deployed: DeployedNetwork) -> OnnxGraph | None:
+    """Write the ONNX file by the first exporter whose graph passes, and return the graph."""
+    reasons = []
+    for exporter in EXPORTERS:
+        draft.progress(f"writing {ONNX} ({exporter} exporter)")
+        try:
+            graph = export_onnx(deployed, draft.description, exporter)
+            session = open_session(with_logits(graph.content), outputs=2)
+        except (OnnxExportError, RequestError) as error:
+            reasons.append(f"the {exporter} exporter failed ({error})")
+            continue
+        (draft.folder / ONNX).write_bytes(graph.content)
+        origin = f"torch {torch.__version__}, {exporter} exporter, opset {graph.opset}"
+        if draft.keep_if_equal(ONNX, OnnxEngine(session), origin):
+            return graph
+        reasons.append(f"{exporter} exporter: {draft.not_written[ONNX]}")
+    draft.reject(ONNX, "; ".join(reasons))
+    return None
+
+
+def _write_int8(draft: _Draft, graph: OnnxGraph | None, calibration: Examples, max_drop: float) -> JsonObject:
+    """Write the int8 file if it keeps the accuracy and pays, and return what was tried."""
+    if graph is None:
+        draft.reject(INT8, f"there is no {ONNX} to quantize")
+        return {}
+    description = draft.description
+    outcome = choose_int8(
+        graph.content,
+        description,
+        draft.val,
+        draft.items,
+        examples_as_items(calibration, description),
+        max_drop=max_drop,
+        on_progress=draft.progress,
+    )
+    if outcome.chosen is None:
+        draft.reject(INT8, outcome.answer)
+    else:
+        content = outcome.chosen.graph.content
+        (draft.folder / INT8).write_bytes(content)
+        engine = OnnxEngine(open_session(content))
+        draft.enter(
+            INT8, f"onnxruntime, {outcome.chosen.graph.choice.text}", engine.run(draft.items, BATCHES[-1])
+        )
+    return outcome.as_dict()
+
+
+def _write_config(draft: _Draft) -> None:
+    values = dict(draft.description.as_dict()) | {
+        "files": {name: each.origin for name, each in draft.files.items()}
+    }
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    (draft.folder / CONFIG).write_text(text + "\n", encoding="utf-8")
