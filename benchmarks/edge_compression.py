@@ -1,7 +1,7 @@
 """Pruning, distillation and int8, alone and together, on three real data sets.
 
     python benchmarks/edge_compression.py --out DIR [--sets cifar20 eurosat corn-leaf] [--seeds 5]
-        [--steps 120] [--prune 0.5,0.75] [--write docs/results/edge-compression.csv]
+        [--steps 80] [--prune 0.5,0.75] [--write docs/results/edge-compression.csv]
 
 For each set it trains the network of ``studies/systems/edge/SET.yaml``, exports it, and compresses it by
 ``distillab.api.compress``: the survey of Musa et al. (IJCISIM 2025) states a network three times smaller at
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--prune", default="0.5,0.75")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--write", type=Path)

@@ -100,7 +100,7 @@ def compress(
     """
     started = time.monotonic()
     sparsities = pruning_stages(prune)
-    chosen = _kinds(kinds) if sparsities else ()
+    chosen = parse_kinds(kinds) if sparsities else ()
     onnx_runtime("compress")
     if seeds < 1:
         raise RequestError(f"{seeds} is not a number of seeds", where="--seeds", allowed="1 or more")
@@ -152,7 +152,21 @@ def compress(
     return found
 
 
-def _kinds(kinds: Sequence[str]) -> tuple[PruningKind, ...]:
+def parse_kinds(kinds: str | Sequence[str]) -> tuple[PruningKind, ...]:
+    """Return the kinds of pruning that ``--kinds`` names, separated by commas, or those of a list.
+
+    Raises:
+        RequestError: One is unknown, or there is none.
+
+    Example:
+        >>> parse_kinds("unstructured")
+        ('unstructured',)
+        >>> parse_kinds("channels")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --kinds: unknown kind of pruning 'channels' (allowed: ...
+    """
+    if isinstance(kinds, str):
+        kinds = [name.strip() for name in kinds.split(",") if name.strip()]
     for kind in kinds:
         if kind not in KINDS:
             raise unknown_name("kind of pruning", kind, KINDS, where="--kinds")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -193,13 +195,16 @@ def test_schedule_is_what_was_written(text: str | float, stages: tuple[float, ..
 @pytest.mark.parametrize("sparsity", [0.6, 0.75, 0.9, 0.99])
 def test_usual_stages_keep_equal_shares_of_at_least_half(sparsity: float) -> None:
     stages = (0.0, *pruning_stages(sparsity))
-    kept = [(1 - after) / (1 - before) for before, after in zip(stages, stages[1:], strict=False)]
+    kept = [(1 - after) / (1 - before) for before, after in pairwise(stages)]
     assert stages[-1] == sparsity
     assert min(kept) >= 0.5 - 1e-9
     assert max(kept) - min(kept) < 1e-9
 
 
-@pytest.mark.parametrize("text", ["1", "1.5", "-0.1", "half", "", "0.5,0.3", "0.3,0.3", "0,0.5", "0.5,1", "nan"])
+@pytest.mark.parametrize(
+    "text",
+    ["1", "1.5", "-0.1", "half", "", "0.5,0.3", "0.3,0.3", "0,0.5", "0.5,1", "nan"],
+)
 def test_schedule_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(RequestError) as caught:
         pruning_stages(text)

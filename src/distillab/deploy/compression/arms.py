@@ -204,7 +204,7 @@ def difference(arm: Arm, given: Arm) -> Gain:
         >>> given, int8 = (Arm((), None, 0.0, False, (each,)) for each in (tested, other))
         >>> found = difference(int8, given)
         >>> round(found.gain, 2), round(found.ci_low, 3), round(found.ci_high, 3)
-        (-0.1, -0.166, -0.03)
+        (-0.1, -0.162, -0.034)
     """
     before = given.networks[0].correct.astype(np.float64)
     parts = np.stack([each.correct - before for each in arm.networks])

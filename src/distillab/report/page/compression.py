@@ -143,7 +143,7 @@ def beside_each_other(values: Sequence[float]) -> list[float]:
 
     Example:
         >>> [round(each, 2) for each in beside_each_other([100.0, 100.0, 50.0])]
-        [98.52, 101.5, 50.0]
+        [98.53, 101.49, 50.0]
     """
     placed = []
     for place, value in enumerate(values):
