@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         load,
         profile,
         report,
+        ship,
     )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "load",
     "profile",
     "report",
+    "ship",
 ]
 __version__ = "0.1.0"
 

@@ -15,10 +15,11 @@ import typer
 
 from distillab import __version__
 from distillab.claims_cli import claims_app
-from distillab.compress_cli import add_compress_command
+from distillab.compress_cli import compress_command
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
+from distillab.shipping_cli import distill_command
 
 if TYPE_CHECKING:
     from distillab.study.folder import StudyFolder
@@ -30,7 +31,8 @@ INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
-add_compress_command(app)
+app.command(name="compress")(compress_command)
+app.command(name="distill")(distill_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]

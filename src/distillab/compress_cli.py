@@ -9,21 +9,6 @@ from typing import Annotated
 import typer
 
 
-def add_compress_command(app: typer.Typer) -> None:
-    """Add the verb to the command line.
-
-    Args:
-        app: The command line.
-
-    Example:
-        >>> app = typer.Typer()
-        >>> add_compress_command(app)
-        >>> [command.name for command in app.registered_commands]
-        ['compress']
-    """
-    app.command(name="compress")(compress_command)
-
-
 def compress_command(
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or model.safetensors.")
