@@ -35,7 +35,7 @@ def run_set(name: str, options: argparse.Namespace) -> Compressed:
         export_run(finished.folder, None, model)
     return compress(
         model,
-        study.spec.source(),
+        study.spec.source().entry(),
         prune=options.prune,
         steps=options.steps,
         recipe={"batch_size": 64},

@@ -90,8 +90,7 @@ def plan_command(
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    tests = planned_tests(chosen.spec, expanded.at_most.cells)
-    power = planned_power(seen, spread, tests=tests)
+    power = planned_power(seen, spread, tests=planned_tests(chosen.spec, expanded.at_most.cells))
     if as_json:
         _print_json({**seen.as_dict(), "power": power.as_dict()})
     else:
@@ -373,8 +372,7 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        again = "what was finished is kept: free some space and run the same command again"
-        return _end(f"{error}; {again}", 1, arguments)
+        return _end(f"{error}; what was finished is kept: free some space and run it again", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

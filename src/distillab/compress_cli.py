@@ -9,39 +9,42 @@ from typing import Annotated
 import typer
 
 
+ModelToCompress = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or model.safetensors.")
+]
+ItsData = Annotated[
+    str, typer.Argument(metavar="DATA", help="What MODEL was trained on: a folder, or source:argument.")
+]
+Prune = Annotated[
+    str, typer.Option(metavar="SHARE", help="Of weights to remove; or stages, such as 0.3,0.5; 0: none.")
+]
+Kinds = Annotated[str, typer.Option(metavar="K,K", help="structured (channels), unstructured (zeros).")]
+Int8 = Annotated[bool, typer.Option("--int8/--no-int8", help="Whether networks are quantized.")]
+OtherTeacher = Annotated[
+    Path | None, typer.Option(metavar="T", help="Another exported model; default: the unpruned network.")
+]
+MaxDrop = Annotated[float, typer.Option("--max-drop", metavar="POINTS", help="What may be lost on val.")]
+CompressionDir = Annotated[Path, typer.Option("--out", metavar="DIR", help="Resumed if it exists.")]
+DataKeys = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
+]
+
+
 def compress_command(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or model.safetensors.")
-    ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="What MODEL was trained on: a folder, or source:argument.")
-    ],
-    prune: Annotated[
-        str, typer.Option(metavar="SHARE", help="Of weights to remove; or stages, such as 0.3,0.5; 0: none.")
-    ] = "0.5",
-    kinds: Annotated[
-        str, typer.Option(metavar="K,K", help="structured (channels), unstructured (zeros).")
-    ] = "structured,unstructured",
-    int8: Annotated[bool, typer.Option("--int8/--no-int8", help="Whether networks are quantized.")] = True,
-    teacher: Annotated[
-        Path | None, typer.Option(metavar="T", help="Another exported model; default: the unpruned network.")
-    ] = None,
+    model: ModelToCompress,
+    data: ItsData,
+    prune: Prune = "0.5",
+    kinds: Kinds = "structured,unstructured",
+    int8: Int8 = True,
+    teacher: OtherTeacher = None,
     method: Annotated[str, typer.Option(help="The method of distillation.")] = "kd",
     steps: Annotated[int | None, typer.Option(help="Of fine-tuning per stage; default: 5 epochs.")] = None,
     seeds: Annotated[int, typer.Option(help="Networks per arm; a verdict needs 5.")] = 5,
-    max_drop: Annotated[
-        float, typer.Option("--max-drop", metavar="POINTS", help="What may be lost on val.")
-    ] = 1.0,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Resumed if it exists.")] = Path(
-        "compressed"
-    ),
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
-    ] = None,
+    max_drop: MaxDrop = 1.0,
+    out: CompressionDir = Path("compressed"),
+    settings: DataKeys = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per core.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from distillab.deploy.compression.arms import Arm, NetworkCost, TestedNetwork, compared, with_front
+from distillab.deploy.compression.arms import CompressionArm, NetworkCost, TestedNetwork, compared, with_front
 from distillab.deploy.compression.result import Compressed, RecoveryGain
 from distillab.report.page.compression import render_compression, write_compression
 
@@ -17,13 +17,13 @@ def sample(name: str = "resnet8") -> Compressed:
     """A compression of drawn networks: each technique costs accuracy and saves bytes."""
     rng = np.random.default_rng(0)
 
-    def arm(techniques: tuple[str, ...], sparsity: float, right: float, size: int) -> Arm:
+    def arm(techniques: tuple[str, ...], sparsity: float, right: float, size: int) -> CompressionArm:
         seeds = range(5) if "prune" in techniques or "KD" in techniques else range(1)
         networks = tuple(TestedNetwork(f"r{s}", s, right, rng.random(400) < right) for s in seeds)
         kind = "structured" if sparsity else None
         cost = NetworkCost(size, size, 100 * size, 4 * size, 3 * size, size / 1e4, size / 5e3)
         fine_tuned = bool(set(techniques) & {"prune", "KD"})
-        return Arm(techniques, kind, sparsity, fine_tuned, networks, cost)  # type: ignore[arg-type]
+        return CompressionArm(techniques, kind, sparsity, fine_tuned, networks, cost)  # type: ignore[arg-type]
 
     arms = with_front(
         compared(

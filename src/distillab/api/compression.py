@@ -16,8 +16,8 @@ from distillab.api.compression_subject import subject_and_data, teacher_of
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject, spec_id
 from distillab.deploy.compression.arms import (
-    KINDS,
-    Arm,
+    PRUNING_KINDS,
+    CompressionArm,
     PruningKind,
     compared,
     smallest_within,
@@ -32,9 +32,9 @@ from distillab.errors import RequestError, unknown_name
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 REQUEST = "compress.json"
-ANSWER = "answer.json"
-TABLE = "arms.csv"
-USUAL_PLACE = Path("compressed")
+COMPRESSION_ANSWER = "answer.json"
+ARMS_FILE = "arms.csv"
+COMPRESSED_PLACE = Path("compressed")
 FINE_TUNING_EPOCHS, FINE_TUNING_LR = 5, 0.01
 
 
@@ -43,7 +43,7 @@ def compress(
     data: Any,
     *,
     prune: str | float | Sequence[float] = 0.5,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = PRUNING_KINDS,
     int8: bool = True,
     teacher: Any = None,
     method: str | JsonObject = "kd",
@@ -54,7 +54,7 @@ def compress(
     margin: float = 0.005,
     normalization: tuple[Sequence[float], Sequence[float]] | None = None,
     keys: JsonObject | None = None,
-    out: str | Path = USUAL_PLACE,
+    out: str | Path = COMPRESSED_PLACE,
     workers: int | None = None,
     executor: str = "processes",
     device: str = "auto",
@@ -108,7 +108,6 @@ def compress(
         raise RequestError(f"{max_drop:g} is not a drop", where="--max-drop", allowed="points, 0 or more")
     subject, read = subject_and_data(model, data, dict(keys or {}), normalization)
     taught_by = subject if teacher is None else teacher_of(teacher, subject)
-    progress = on_progress or (lambda stage, share: None)
     stages = CompressionStages(
         subject=subject,
         data=read,
@@ -120,29 +119,37 @@ def compress(
         seeds=seeds,
         margin=margin,
         folder=Path(out) / "stages",
-        run={"workers": workers, "executor": executor, "device": device},
-        progress=progress,
+        workers=workers,
+        executor=executor,
+        device=device,
+        progress=on_progress or (lambda stage, share: None),
     )
     _begin(Path(out), {**stages.identity, "int8": int8})
+    return _concluded(stages, Path(out), teacher is None, int8, max_drop, started)
+
+
+def _concluded(
+    stages: CompressionStages, out: Path, by_itself: bool, int8: bool, max_drop: float, started: float
+) -> Compressed:
+    """Run the stages, deploy their networks, choose on val, and only then read the test set."""
     trained = stages.train()
-    assembly = Assembly(
-        trained.arms, subject.description, trained.dataset, int8, Path(out) / "deployed", progress
-    )
+    description = stages.subject.description
+    assembly = Assembly(trained.arms, description, trained.dataset, int8, out / "deployed", stages.progress)
     assembly.write_files()
     arms = with_front(assembly.arms())
     winner = smallest_within(arms, arms[0], max_drop)
-    tested = compared(assembly.tested(arms))  # the test set is read here, after everything was chosen
+    tested = compared(assembly.tested(arms))
     found = Compressed(
-        folder=Path(out),
-        network=subject.label,
+        folder=out,
+        network=stages.subject.label,
         dataset=trained.dataset.name,
-        teacher="the unpruned network" if teacher is None else taught_by.label,
+        teacher="the unpruned network" if by_itself else stages.teacher.label,
         arms=tested,
         recovery=trained.recovery,
         winner=next((arm for arm in tested if winner and arm.label == winner.label), None),
-        model=Path(out) / "model" if winner else None,
+        model=out / "model" if winner else None,
         max_drop=max_drop,
-        margin=margin,
+        margin=stages.margin,
         settings={**stages.settings, **_machine(), **_quantizations(assembly, arms)},
         n_test=len(trained.dataset.eval["test"]),
         failed=trained.failed,
@@ -168,11 +175,11 @@ def parse_kinds(kinds: str | Sequence[str]) -> tuple[PruningKind, ...]:
     if isinstance(kinds, str):
         kinds = [name.strip() for name in kinds.split(",") if name.strip()]
     for kind in kinds:
-        if kind not in KINDS:
-            raise unknown_name("kind of pruning", kind, KINDS, where="--kinds")
+        if kind not in PRUNING_KINDS:
+            raise unknown_name("kind of pruning", kind, PRUNING_KINDS, where="--kinds")
     if not kinds:
-        raise RequestError("names no kind of pruning", where="--kinds", allowed=", ".join(KINDS))
-    return tuple(kind for kind in KINDS if kind in kinds)
+        raise RequestError("names no kind of pruning", where="--kinds", allowed=", ".join(PRUNING_KINDS))
+    return tuple(kind for kind in PRUNING_KINDS if kind in kinds)
 
 
 def _recipe(steps: int | None, recipe: JsonObject | None) -> JsonObject:
@@ -211,7 +218,7 @@ def _machine() -> dict[str, str]:
     return {key: str(value) for key, value in facts.items() if isinstance(value, str | int | float)}
 
 
-def _quantizations(assembly: Assembly, arms: Sequence[Arm]) -> dict[str, str]:
+def _quantizations(assembly: Assembly, arms: Sequence[CompressionArm]) -> dict[str, str]:
     ways = set(assembly.quantizations(arms).values())
     return {"int8": "; ".join(sorted(ways))} if ways else {}
 
@@ -233,11 +240,11 @@ def _write(found: Compressed) -> None:
     """Write answer, table and page."""
     from distillab.report.page.compression import write_compression
 
-    with write_atomically(found.folder / ANSWER) as draft:
+    with write_atomically(found.folder / COMPRESSION_ANSWER) as draft:
         draft.write_text(json.dumps(found.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
     rows = [arm.as_dict() for arm in found.arms]
     with (
-        write_atomically(found.folder / TABLE) as draft,
+        write_atomically(found.folder / ARMS_FILE) as draft,
         draft.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, list(rows[0]))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,10 @@ from distillab.api.studies import Finished, Study
 from distillab.artefacts import WEIGHTS, RunRecord, load_state, weights_digest
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
-from distillab.deploy.compression.arms import Arm, PruningKind
-from distillab.deploy.compression.assembly import GIVEN, OnCompression, TrainedArm, TrainedNetwork
+from distillab.deploy.compression.arms import CompressionArm, PruningKind
+from distillab.deploy.compression.assembly import GIVEN, ArmNetwork, OnCompression, TrainedArm
 from distillab.deploy.compression.result import RecoveryGain
-from distillab.deploy.compression.stages import RECOVERIES, Lineage, Pruning, Recovery, Start
+from distillab.deploy.compression.stages import RECOVERIES, FineTuningStart, Lineage, Pruning, Recovery
 from distillab.methods import parse_method
 from distillab.models import build_model
 from distillab.models.objects import write_network
@@ -63,7 +62,9 @@ class CompressionStages:
         seeds: Number of seeds.
         margin: Margin of practical equivalence, a fraction.
         folder: Where the studies are kept, one folder per stage.
-        run: Further arguments of :meth:`Study.run <distillab.Study.run>`.
+        workers: As for :meth:`Study.run <distillab.Study.run>`, like the next two.
+        executor: Name of a registered executor.
+        device: Where to train.
         progress: Called with what is being done.
 
     Example:
@@ -81,7 +82,9 @@ class CompressionStages:
     seeds: int
     margin: float
     folder: Path
-    run: Mapping[str, Any]
+    workers: int | None
+    executor: str
+    device: str
     progress: OnCompression
 
     @property
@@ -116,7 +119,9 @@ class CompressionStages:
         size = description.network_input, len(description.classes)
         pruning = Pruning.of(network, *size, self.kinds, name=self.subject.label)
         arms = [
-            TrainedArm(Arm((), None, 0.0, False, ()), (TrainedNetwork(GIVEN, None, np.nan, lambda: network),))
+            TrainedArm(
+                CompressionArm((), None, 0.0, False, ()), (ArmNetwork(GIVEN, None, np.nan, lambda: network),)
+            )
         ]
         recovery: list[RecoveryGain] = []
         failed = 0
@@ -134,7 +139,9 @@ class CompressionStages:
                         continue
                     networks = self._networks(start, kind, finished)
                     arms.append(
-                        TrainedArm(Arm(techniques, start.kind, start.sparsity, True, ()), tuple(networks))
+                        TrainedArm(
+                            CompressionArm(techniques, start.kind, start.sparsity, True, ()), tuple(networks)
+                        )
                     )
                     if start.kind:
                         before[start.kind, kind] = max(networks, key=lambda each: each.val).build()
@@ -146,7 +153,7 @@ class CompressionStages:
         """Return the method of a fine-tuning, as tables name it."""
         return PLAIN if kind == "plain" else parse_method(self.method, "--method").label
 
-    def _fine_tune(self, starts: Sequence[Start], stage: int) -> Finished:
+    def _fine_tune(self, starts: Sequence[FineTuningStart], stage: int) -> Finished:
         """Run the study of a stage."""
         own = {"normalization": self.subject.statistics}
         study = Study(
@@ -161,9 +168,15 @@ class CompressionStages:
             evidence={"probes": 0, "margin": self.margin},
         )
         text = f"fine-tuning, stage {stage} of {max(1, len(self.sparsities))}"
-        return study.run(self.folder / str(stage), on_progress=partial(self.progress, text), **self.run)
+        return study.run(
+            self.folder / str(stage),
+            workers=self.workers,
+            executor=self.executor,
+            device=self.device,
+            on_progress=partial(self.progress, text),
+        )
 
-    def _networks(self, start: Start, kind: Recovery, finished: Finished) -> list[TrainedNetwork]:
+    def _networks(self, start: FineTuningStart, kind: Recovery, finished: Finished) -> list[ArmNetwork]:
         """Return the networks of a start after a fine-tuning, by seed."""
         method = self._label(kind)
         wanted = (start.label, method, "done")
@@ -178,7 +191,7 @@ class CompressionStages:
             folder = finished.folder.store.folder("student", row["run_id"])
             record = RunRecord.read(folder)
             networks.append(
-                TrainedNetwork(
+                ArmNetwork(
                     row["run_id"],
                     row["seed"],
                     record.curve[-1].val_accuracy,
@@ -194,7 +207,7 @@ class CompressionStages:
         load_state(network, weights)
         return network.eval()
 
-    def _gains(self, start: Start, finished: Finished) -> list[RecoveryGain]:
+    def _gains(self, start: FineTuningStart, finished: Finished) -> list[RecoveryGain]:
         """Return what distilled fine-tuning gains over plain fine-tuning of the same weights."""
         wanted = (start.label, self._label("distilled"), "accuracy")
         return [

@@ -26,7 +26,7 @@ from distillab.sources.tabulated import select_classes, tabulate
 from distillab.study.loading import LoadProgress
 from distillab.tasks import Classification
 
-Statistics = dict[str, list[float]]
+InputStatistics = dict[str, list[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Subject:
     label: str
 
     @property
-    def statistics(self) -> Statistics:
+    def statistics(self) -> InputStatistics:
         """The normalization of its inputs, as a study states it."""
         return {"mean": self.description.mean.tolist(), "std": self.description.std.tolist()}
 

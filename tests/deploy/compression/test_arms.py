@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distillab.deploy.compression.arms import (
-    Arm,
+    CompressionArm,
     NetworkCost,
     TestedNetwork,
     compared,
@@ -26,11 +26,11 @@ def outcome(right: int, val: float = 0.8, n: int = 200, seed: int | None = 0) ->
     return TestedNetwork(f"run-{right}-{seed}", seed, val, np.arange(n) < right)
 
 
-def arm(label: str, *networks: TestedNetwork, size: int = 1000, gzip_size: int = 900) -> Arm:
+def arm(label: str, *networks: TestedNetwork, size: int = 1000, gzip_size: int = 900) -> CompressionArm:
     cost = NetworkCost(10, 10, 100, size, gzip_size, 0.1, 0.2)
     kinds = {"given": ((), False), "int8": (("int8",), False), "KD": (("KD",), True), "further": ((), True)}
     techniques, fine_tuned = kinds[label]
-    return Arm(techniques, None, 0.0, fine_tuned, networks, cost)  # type: ignore[arg-type]
+    return CompressionArm(techniques, None, 0.0, fine_tuned, networks, cost)  # type: ignore[arg-type]
 
 
 GIVEN = arm("given", outcome(160, val=0.80, seed=None))
@@ -112,7 +112,7 @@ def test_arms_without_the_given_network_are_refused() -> None:
         compared([arm("KD", outcome(1))])
 
 
-def compressed(*arms: Arm, winner: Arm | None = None) -> Compressed:
+def compressed(*arms: CompressionArm, winner: CompressionArm | None = None) -> Compressed:
     from pathlib import Path
 
     return Compressed(

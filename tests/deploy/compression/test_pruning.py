@@ -12,7 +12,7 @@ from distillab.artefacts import load_state
 from distillab.deploy.compression import PrunableLayers, mask_smallest, prune_channels, without_masks
 from distillab.deploy.compression.masks import MASK
 from distillab.deploy.compression.schedule import pruning_stages
-from distillab.deploy.compression.stages import Pruning, Start
+from distillab.deploy.compression.stages import FineTuningStart, Pruning
 from distillab.deploy.resized import resize_layers
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model
@@ -212,8 +212,8 @@ def test_schedule_that_is_none_is_refused(text: str) -> None:
 
 
 def test_runs_belong_to_arms_of_one_lineage() -> None:
-    later = Start(nn.Identity(), "structured", 0.5, "distilled")
+    later = FineTuningStart(nn.Identity(), "structured", 0.5, "distilled")
     assert later.techniques("distilled") == ("prune", "KD")
     assert later.techniques("plain") is None
-    assert Start(nn.Identity()).techniques("plain") == ()
-    assert Start(nn.Identity()).techniques("distilled") == ("KD",)
+    assert FineTuningStart(nn.Identity()).techniques("plain") == ()
+    assert FineTuningStart(nn.Identity()).techniques("distilled") == ("KD",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from distillab.evidence.gains import Gain, paired_gain
 
 Technique = Literal["prune", "KD", "int8"]
 PruningKind = Literal["structured", "unstructured"]
-KINDS: tuple[PruningKind, ...] = ("structured", "unstructured")
+PRUNING_KINDS: tuple[PruningKind, ...] = ("structured", "unstructured")
 KIND_NOUNS: dict[PruningKind, str] = {"structured": "channels", "unstructured": "weights"}
 _UNKNOWN = Gain(0, math.nan, math.nan, math.nan, math.nan)
 Correct = npt.NDArray[np.bool_]
@@ -78,7 +78,7 @@ class NetworkCost:
 
 
 @dataclass(frozen=True, eq=False)
-class Arm:
+class CompressionArm:
     """A combination of techniques at one sparsity.
 
     Attributes:
@@ -92,9 +92,9 @@ class Arm:
         on_front: Whether no other arm has a smaller file and an accuracy on val that is as good.
 
     Example:
-        >>> Arm(("prune", "KD", "int8"), "structured", 0.5, True, ()).label
+        >>> CompressionArm(("prune", "KD", "int8"), "structured", 0.5, True, ()).label
         'prune 50 % of weights (channels) + KD + int8'
-        >>> Arm((), None, 0.0, False, ()).label, Arm((), None, 0.0, True, ()).label
+        >>> CompressionArm((), None, 0.0, False, ()).label, CompressionArm((), None, 0.0, True, ()).label
         ('as given', 'trained further')
     """
 
@@ -173,14 +173,15 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def compared(arms: Iterable[Arm]) -> tuple[Arm, ...]:
+def compared(arms: Iterable[CompressionArm]) -> tuple[CompressionArm, ...]:
     """Return arms with their differences from the network as given, which is one of them.
 
     Raises:
         ValueError: The network as given is not among them.
 
     Example:
-        >>> given = Arm((), None, 0.0, False, (TestedNetwork("given", None, 0.8, np.ones(4, bool)),))
+        >>> tested = TestedNetwork("given", None, 0.8, np.ones(4, bool))
+        >>> given = CompressionArm((), None, 0.0, False, (tested,))
         >>> [arm.difference.gain for arm in compared([given, replace(given, techniques=("int8",))])]
         [0.0, 0.0]
     """
@@ -191,7 +192,7 @@ def compared(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     return tuple(replace(arm, difference=difference(arm, given)) for arm in arms)
 
 
-def difference(arm: Arm, given: Arm) -> Gain:
+def difference(arm: CompressionArm, given: CompressionArm) -> Gain:
     """Return the accuracy on test of an arm less that of the network as given.
 
     The interval covers new seeds of the fine-tuning and new test examples; for an arm of a single network,
@@ -201,7 +202,7 @@ def difference(arm: Arm, given: Arm) -> Gain:
     Example:
         >>> tested = TestedNetwork("given", None, 0.8, np.array([True] * 90 + [False] * 10))
         >>> other = TestedNetwork("int8", None, 0.8, np.array([True] * 80 + [False] * 20))
-        >>> given, int8 = (Arm((), None, 0.0, False, (each,)) for each in (tested, other))
+        >>> given, int8 = (CompressionArm((), None, 0.0, False, (each,)) for each in (tested, other))
         >>> found = difference(int8, given)
         >>> round(found.gain, 2), round(found.ci_low, 3), round(found.ci_high, 3)
         (-0.1, -0.162, -0.034)
@@ -227,7 +228,7 @@ def _over_examples(parts: npt.NDArray[np.float64]) -> Gain:
     return Gain(1, mean, min(low, mean), max(high, mean), 1.0)
 
 
-def with_front(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+def with_front(arms: Sequence[CompressionArm]) -> tuple[CompressionArm, ...]:
     """Mark the Pareto front of arms: no other one has a file as small and an accuracy on val as good.
 
     The test set has no part in it.
@@ -235,7 +236,7 @@ def with_front(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     Example:
         >>> def arm(val, size):
         ...     tested = TestedNetwork("", 0, val, np.ones(1, bool))
-        ...     return Arm((), None, 0.0, True, (tested,), NetworkCost(1, 1, 1, size, size))
+        ...     return CompressionArm((), None, 0.0, True, (tested,), NetworkCost(1, 1, 1, size, size))
         >>> [each.on_front for each in with_front([arm(0.8, 100), arm(0.7, 100), arm(0.7, 50)])]
         [True, False, True]
     """
@@ -252,7 +253,9 @@ def with_front(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     )
 
 
-def smallest_within(arms: Iterable[Arm], given: Arm, max_drop: float) -> Arm | None:
+def smallest_within(
+    arms: Iterable[CompressionArm], given: CompressionArm, max_drop: float
+) -> CompressionArm | None:
     """Return the arm of the front with the smallest file whose accuracy on val drops little enough.
 
     Args:
@@ -264,7 +267,8 @@ def smallest_within(arms: Iterable[Arm], given: Arm, max_drop: float) -> Arm | N
         The arm; None if none is smaller than the network as given.
 
     Example:
-        >>> given = Arm((), None, 0.0, False, (TestedNetwork("given", None, 0.8, np.ones(4, bool)),))
+        >>> tested = TestedNetwork("given", None, 0.8, np.ones(4, bool))
+        >>> given = CompressionArm((), None, 0.0, False, (tested,))
         >>> smallest_within([given], given, max_drop=1.0) is None
         True
     """
@@ -283,6 +287,6 @@ def smallest_within(arms: Iterable[Arm], given: Arm, max_drop: float) -> Arm | N
     return best
 
 
-def rows_of(arms: Iterable[Arm]) -> list[dict[str, Any]]:
+def arm_rows(arms: Iterable[CompressionArm]) -> list[JsonObject]:
     """Return arms as the rows of a table."""
-    return [dict(arm.as_dict()) for arm in arms]
+    return [arm.as_dict() for arm in arms]

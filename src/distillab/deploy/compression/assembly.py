@@ -13,7 +13,7 @@ from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.deploy.card import plain_card
 from distillab.deploy.checks import Exported
-from distillab.deploy.compression.arms import Arm, TestedNetwork
+from distillab.deploy.compression.arms import CompressionArm, TestedNetwork
 from distillab.deploy.compression.deployed import DeployedNetworkFolder, latencies, write_deployed
 from distillab.deploy.compression.masks import without_masks
 from distillab.deploy.description import ModelDescription
@@ -30,7 +30,7 @@ _NOT_TESTED = np.zeros(1, np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
-class TrainedNetwork:
+class ArmNetwork:
     """A network of an arm.
 
     Attributes:
@@ -40,7 +40,7 @@ class TrainedNetwork:
         build: Returns it, with its masks if it has any.
 
     Example:
-        >>> TrainedNetwork(GIVEN, None, 0.8, lambda: nn.Linear(2, 2)).run
+        >>> ArmNetwork(GIVEN, None, 0.8, lambda: nn.Linear(2, 2)).run
         'given'
     """
 
@@ -59,13 +59,13 @@ class TrainedArm:
         networks: Its networks, one per seed.
 
     Example:
-        >>> trained = TrainedArm(Arm((), None, 0.0, False, ()), ())
+        >>> trained = TrainedArm(CompressionArm((), None, 0.0, False, ()), ())
         >>> trained.arm.label
         'as given'
     """
 
-    arm: Arm
-    networks: tuple[TrainedNetwork, ...]
+    arm: CompressionArm
+    networks: tuple[ArmNetwork, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Assembly:
                     train=self.dataset.train if self.int8 else None,
                 )
 
-    def arms(self) -> list[Arm]:
+    def arms(self) -> list[CompressionArm]:
         """Return all arms with their costs and scores on val, and without anything of the test set."""
         arms = []
         for trained in self.trained:
@@ -122,7 +122,7 @@ class Assembly:
                 arms.append(self._arm(trained, int8))
         return self._timed(arms)
 
-    def _arm(self, trained: TrainedArm, int8: bool) -> Arm:
+    def _arm(self, trained: TrainedArm, int8: bool) -> CompressionArm:
         tested = tuple(
             TestedNetwork(each.run, each.seed, self._folder(each.run).val(int8), _NOT_TESTED)
             for each in trained.networks
@@ -131,7 +131,7 @@ class Assembly:
         made = replace(trained.arm, techniques=techniques, networks=tested)
         return replace(made, cost=self._folder(made.chosen.run).cost(int8))
 
-    def _timed(self, arms: Sequence[Arm]) -> list[Arm]:
+    def _timed(self, arms: Sequence[CompressionArm]) -> list[CompressionArm]:
         """Return arms with the latency of their chosen networks, measured in turn."""
         self.progress("timing", 0.0)
         files = {arm.label: self._file(arm).read_bytes() for arm in arms}
@@ -143,7 +143,7 @@ class Assembly:
             if arm.cost
         ]
 
-    def tested(self, arms: Sequence[Arm]) -> list[Arm]:
+    def tested(self, arms: Sequence[CompressionArm]) -> list[CompressionArm]:
         """Return arms with what their networks predict correctly of the test set."""
         test = self.dataset.eval["test"]
         found = []
@@ -157,7 +157,9 @@ class Assembly:
             found.append(replace(arm, networks=tuple(networks)))
         return found
 
-    def ship(self, arm: Arm, out: Path, *, max_drop: float, facts: JsonObject, statement: str) -> Exported:
+    def ship(
+        self, arm: CompressionArm, out: Path, *, max_drop: float, facts: JsonObject, statement: str
+    ) -> Exported:
         """Write the chosen network of an arm as an exported model.
 
         Args:
@@ -189,7 +191,7 @@ class Assembly:
             on_progress=lambda stage: self.progress(stage, 0.0),
         )
 
-    def quantizations(self, arms: Sequence[Arm]) -> Mapping[str, str]:
+    def quantizations(self, arms: Sequence[CompressionArm]) -> Mapping[str, str]:
         """Return how the chosen networks of the arms in int8 were quantized, by arm."""
         return {
             arm.label: self._folder(arm.chosen.run).quantization() for arm in arms if "int8" in arm.techniques
@@ -198,5 +200,5 @@ class Assembly:
     def _folder(self, run: str) -> DeployedNetworkFolder:
         return DeployedNetworkFolder(self.folder / run)
 
-    def _file(self, arm: Arm) -> Path:
+    def _file(self, arm: CompressionArm) -> Path:
         return self._folder(arm.chosen.run).path / (INT8 if "int8" in arm.techniques else ONNX)

@@ -19,6 +19,7 @@ from distillab.data.examples import Examples, Items
 from distillab.deploy.compression.arms import NetworkCost
 from distillab.deploy.compression.layers import count_nonzero_parameters
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.export import CALIBRATION_EXAMPLES
 from distillab.deploy.files import INT8, ONNX, writing_folder
 from distillab.deploy.graph import DeployedNetwork, graph_items
 from distillab.deploy.latency import Latency, time_in_turn
@@ -32,7 +33,6 @@ from distillab.models.cost import count_macs, count_parameters
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-CALIBRATION_EXAMPLES = 256
 TOLERATED = 0.01  # accuracy that int8 may lose on val before another way to quantize is tried
 COST = "cost.json"
 TEST = "test.npz"

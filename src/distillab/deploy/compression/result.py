@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distillab.canonical import JsonObject
-from distillab.deploy.compression.arms import Arm, PruningKind, rows_of
+from distillab.deploy.compression.arms import CompressionArm, PruningKind, arm_rows
 from distillab.evidence.verdicts import Verdict, verdict_of
 
 ESTIMAND = (
@@ -99,9 +99,9 @@ class Compressed:
     network: str
     dataset: str
     teacher: str
-    arms: tuple[Arm, ...]
+    arms: tuple[CompressionArm, ...]
     recovery: tuple[RecoveryGain, ...]
-    winner: Arm | None
+    winner: CompressionArm | None
     model: Path | None
     max_drop: float
     margin: float
@@ -111,7 +111,7 @@ class Compressed:
     seconds: float = 0.0
 
     @property
-    def given(self) -> Arm:
+    def given(self) -> CompressionArm:
         """The network as given."""
         return self.arms[0]
 
@@ -120,18 +120,18 @@ class Compressed:
         """The page."""
         return self.folder / "report.html"
 
-    def ratio(self, arm: Arm) -> float:
+    def ratio(self, arm: CompressionArm) -> float:
         """Return how many times smaller the file of an arm is than that of the network as given."""
         assert arm.cost is not None and self.given.cost is not None
         return self.given.cost.size / arm.cost.size
 
-    def verdict(self, arm: Arm) -> Verdict:
+    def verdict(self, arm: CompressionArm) -> Verdict:
         """Return the verdict on the accuracy of an arm against the network as given."""
         assert arm.difference is not None
         return verdict_of(arm.difference.ci_low, arm.difference.ci_high, self.margin, True)
 
     @property
-    def claimed(self) -> Arm | None:
+    def claimed(self) -> CompressionArm | None:
         """The arm with the best accuracy on val of those at least three times smaller; None without one."""
         small = [arm for arm in self.arms if arm.cost and self.ratio(arm) >= CLAIMED_RATIO]
         return max(small, key=lambda arm: arm.val, default=None)
@@ -149,7 +149,7 @@ class Compressed:
             f"{self.change_text(self.winner)}."
         )
 
-    def change_text(self, arm: Arm) -> str:
+    def change_text(self, arm: CompressionArm) -> str:
         """Return how the accuracy of an arm differs from that of the network as given, in words."""
         gain = arm.difference
         assert gain is not None
@@ -249,7 +249,7 @@ class Compressed:
             "n_test": self.n_test,
             "failed": self.failed,
             "settings": dict(self.settings),
-            "arms": rows_of(self.arms),
+            "arms": arm_rows(self.arms),
             "recovery": [each.as_dict() for each in self.recovery],
             "report": str(self.report),
             "seconds": self.seconds,

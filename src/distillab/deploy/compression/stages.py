@@ -21,7 +21,7 @@ Lineage = tuple[PruningKind, Recovery]
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class FineTuningStart:
     """A network that plain and distilled fine-tuning start from.
 
     Attributes:
@@ -31,7 +31,7 @@ class Start:
         after: By which fine-tuning it was recovered after the stages before; empty at the first stage.
 
     Example:
-        >>> Start(nn.Identity(), "structured", 0.5, "distilled").label
+        >>> FineTuningStart(nn.Identity(), "structured", 0.5, "distilled").label
         'channels 50% after distilled'
     """
 
@@ -55,9 +55,9 @@ class Start:
             None if they belong to no arm, since the weights were recovered by the other fine-tuning before.
 
         Example:
-            >>> Start(nn.Identity(), "structured", 0.5).techniques("distilled")
+            >>> FineTuningStart(nn.Identity(), "structured", 0.5).techniques("distilled")
             ('prune', 'KD')
-            >>> Start(nn.Identity(), "structured", 0.5, "plain").techniques("distilled") is None
+            >>> FineTuningStart(nn.Identity(), "structured", 0.5, "plain").techniques("distilled") is None
             True
         """
         if self.after not in ("", recovery):
@@ -110,7 +110,7 @@ class Pruning:
             weights = PrunableLayers.of(network, inputs, classes, name=name).count(network)
         return cls(inputs, classes, tuple(kinds), weights, name)
 
-    def first(self, network: nn.Module, sparsity: float | None) -> list[Start]:
+    def first(self, network: nn.Module, sparsity: float | None) -> list[FineTuningStart]:
         """Return the starts of the first stage: the network itself, and pruned by each kind.
 
         Args:
@@ -120,12 +120,14 @@ class Pruning:
         Raises:
             RequestError: The network cannot be pruned.
         """
-        starts = [Start(network)]
+        starts = [FineTuningStart(network)]
         if sparsity is not None:
-            starts += [Start(self._pruned(network, kind, sparsity), kind, sparsity) for kind in self.kinds]
+            starts += [
+                FineTuningStart(self._pruned(network, kind, sparsity), kind, sparsity) for kind in self.kinds
+            ]
         return starts
 
-    def next(self, before: Mapping[Lineage, nn.Module], sparsity: float) -> list[Start]:
+    def next(self, before: Mapping[Lineage, nn.Module], sparsity: float) -> list[FineTuningStart]:
         """Return the starts of a later stage: each lineage's network of the stage before, pruned further.
 
         Args:
@@ -136,7 +138,7 @@ class Pruning:
             RequestError: A network cannot be pruned.
         """
         return [
-            Start(self._pruned(network, kind, sparsity), kind, sparsity, after)
+            FineTuningStart(self._pruned(network, kind, sparsity), kind, sparsity, after)
             for (kind, after), network in before.items()
         ]
 

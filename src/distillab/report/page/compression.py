@@ -10,7 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 
-from distillab.deploy.compression.arms import KIND_NOUNS, Arm
+from distillab.deploy.compression.arms import KIND_NOUNS, CompressionArm
 from distillab.deploy.compression.result import ESTIMAND, Compressed, RecoveryGain
 from distillab.evidence.verdicts import Verdict
 from distillab.report.page import wording
@@ -155,7 +155,7 @@ def beside_each_other(values: Sequence[float]) -> list[float]:
 def _add_arms(
     figure: Figure,
     found: Compressed,
-    arms: Sequence[Arm],
+    arms: Sequence[CompressionArm],
     key: str,
     scale: float,
     position: int,
@@ -189,13 +189,13 @@ def _add_arms(
     )
 
 
-def _symbol(arm: Arm, *, int8: bool) -> str:
+def _symbol(arm: CompressionArm, *, int8: bool) -> str:
     """Return filled symbols for distilled networks and open ones for others; int8 has squares."""
     name = SYMBOLS[1] if int8 else SYMBOLS[0]
     return name if "KD" in arm.techniques else f"{name}-open"
 
 
-def _hover(found: Compressed, arm: Arm) -> str:
+def _hover(found: Compressed, arm: CompressionArm) -> str:
     cost = arm.cost
     assert cost is not None
     return (
@@ -204,20 +204,20 @@ def _hover(found: Compressed, arm: Arm) -> str:
     )
 
 
-def _family(arm: Arm) -> str:
+def _family(arm: CompressionArm) -> str:
     return _FAMILIES[0] if arm.kind is None else _FAMILIES[1 if arm.kind == "structured" else 2]
 
 
-def _cost(arm: Arm, key: str) -> float:
+def _cost(arm: CompressionArm, key: str) -> float:
     return float(getattr(arm.cost, key))
 
 
-def _points(arm: Arm) -> float:
+def _points(arm: CompressionArm) -> float:
     assert arm.difference is not None
     return 100 * arm.difference.gain
 
 
-def _reach(arm: Arm, side: int) -> float:
+def _reach(arm: CompressionArm, side: int) -> float:
     """Return the distance from the difference to an end of its interval, in points; 0 without an interval."""
     gain = arm.difference
     assert gain is not None
