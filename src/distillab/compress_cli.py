@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-
 ModelToCompress = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or model.safetensors.")
 ]
@@ -44,7 +43,9 @@ def compress_command(
     max_drop: MaxDrop = 1.0,
     out: CompressionDir = Path("compressed"),
     settings: DataKeys = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from types import ModuleType
 
 import torch
 from torch import nn
 
 from distillab.deploy.compression.layers import PrunableLayers, require_sparsity
 from distillab.errors import RequestError
+from distillab.extras import import_extra
 from distillab.models import InputSpec
 from distillab.models.dry_run import logits_of
 
@@ -99,7 +99,7 @@ def _without_channels(
     network: nn.Module, inputs: InputSpec, classes: int, ratio: float, layers: PrunableLayers, name: str
 ) -> nn.Module:
     """Return a copy without a ratio of the channels of every group of layers."""
-    pruning = _library()
+    pruning = import_extra("torch_pruning", "deploy", "structured pruning")
     narrow = copy.deepcopy(network).cpu().float().eval()
     example = torch.zeros(1, inputs.channels, inputs.height, inputs.width)
     try:
@@ -131,13 +131,3 @@ def _without_channels(
     for parameter, before in zip(narrow.parameters(), network.parameters(), strict=True):
         parameter.requires_grad_(before.requires_grad)
     return narrow.train(network.training)
-
-
-def _library() -> ModuleType:
-    try:
-        import torch_pruning
-    except ImportError as error:
-        raise RequestError(
-            "structured pruning needs torch-pruning", allowed="pip install 'distillab[deploy]'"
-        ) from error
-    return torch_pruning  # type: ignore[no-any-return]
