@@ -27,7 +27,7 @@ from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import Condition, Roles
 
 CALIBRATION_EXAMPLES = 256
-ANSWER = "answer.json"
+ANSWER_FILE = "answer.json"
 _LISTED = 8
 
 
@@ -104,6 +104,7 @@ def export_run(
         calibration=calibration_examples(run.roles.transfer, run.job.seeds.order),
         formats=formats,
         max_drop=max_drop,
+        training=[folder.dataset.train, folder.dataset.val],
         on_progress=on_progress,
     )
 
@@ -155,7 +156,7 @@ def _named(folder: StudyFolder, done: list[Cell], cells: Sequence[Cell], run_id:
 
 def _usual(folder: StudyFolder, done: list[Cell]) -> Cell:
     """Return the cell that an answer names, or the best one on val among comparable ones."""
-    answer = folder.path / ANSWER
+    answer = folder.path / ANSWER_FILE
     if answer.is_file():
         try:
             named = json.loads(answer.read_text(encoding="utf-8")).get("run_id")
@@ -207,6 +208,7 @@ def describe_run(run: StudentRun) -> ModelDescription:
         interpolation=record.interpolation,
         scaling={key: tuple(map(float, values)) for key, values in scaling.items()} if scaling else None,
         data=_source_keys(run),
+        facts={"dataset": dataset.name, "dataset_digest": dataset.digest, "run_id": run.job.id},
     )
 
 

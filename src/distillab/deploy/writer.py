@@ -27,7 +27,7 @@ from distillab.deploy.files import (
     require_free,
     writing_folder,
 )
-from distillab.deploy.gates import BATCHES, GateResult, check_outputs, examples_as_items
+from distillab.deploy.gates import BATCHES, GateResult, examples_as_items, gate_outputs
 from distillab.deploy.graph import DeployedNetwork, logits_from
 from distillab.deploy.int8 import choose_int8
 from distillab.deploy.loaded import Engine, OnnxEngine, ProgramEngine, TorchEngine
@@ -35,6 +35,7 @@ from distillab.deploy.onnx_export import EXPORTERS, OnnxExportError, OnnxGraph, 
 from distillab.deploy.program import ProgramError, load_program, write_program
 from distillab.deploy.resized import load_resized_state
 from distillab.deploy.sessions import onnx_runtime, open_session
+from distillab.deploy.training_images import write_training_images
 from distillab.errors import RequestError, unknown_name
 
 FORMATS = ("safetensors", "onnx", "int8")
@@ -61,7 +62,7 @@ class _Draft:
         """Keep a file if it gives the outputs of the trained network; return True if it does."""
         self.progress(f"checking {file} on all {len(self.items)} validation examples")
         task = self.description.task_config()
-        found = check_outputs(file, engine.run, self.items, self.reference, task)
+        found = gate_outputs(file, engine.run, self.items, self.reference, task)
         self.gates += found
         failed = next((gate for gate in found if not gate.passed), None)
         if failed:
@@ -94,6 +95,7 @@ def write_model(
     calibration: Examples,
     formats: Sequence[str] = FORMATS,
     max_drop: float = 1.0,
+    training: Sequence[Examples] = (),
     card: Callable[[ModelDescription, Checks], str] | None = None,
     extra_checks: JsonObject | None = None,
     on_progress: ExportProgress | None = None,
@@ -111,6 +113,7 @@ def write_model(
         calibration: Training examples, by which the ranges of int8 are set.
         formats: Which of :data:`FORMATS` are wanted.
         max_drop: Points of the primary metric that int8 may lose on ``val``.
+        training: What the network was trained and selected on; ``evaluate`` leaves these examples out.
         card: Returns the model card; by default one without a statement on distillation.
         extra_checks: The entries ``stored`` and ``preprocessing`` of :class:`Checks`.
         on_progress: Called with what is being done.
@@ -165,6 +168,8 @@ def write_model(
         )
         checks.write(folder)
         _write_config(draft)
+        if training:
+            write_training_images(training, folder)
         (folder / LABELS).write_text("".join(f"{name}\n" for name in description.classes), encoding="utf-8")
         (folder / CARD).write_text((card or plain_card)(description, checks), encoding="utf-8")
     return Exported(out, tuple(sorted(each.name for each in out.iterdir())), checks)
