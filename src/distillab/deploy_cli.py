@@ -43,8 +43,8 @@ def export_command(
         typer.Argument(metavar="[RUN_ID]", help="A run_id of results.parquet, or its beginning."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="F,F", help="Of safetensors, onnx and int8.")
-    ] = "safetensors,onnx,int8",
+        str, typer.Option("--format", metavar="F,F", help="Of safetensors, onnx, int8 and pt2.")
+    ] = "safetensors,onnx,int8,pt2",
     max_drop: Annotated[
         float, typer.Option("--max-drop", metavar="POINTS", help="What int8 may lose on val.")
     ] = 1.0,

@@ -16,7 +16,7 @@ from distillab.deploy import (
     export_run,
     load_model,
 )
-from distillab.deploy.export import find_run
+from distillab.deploy.runs import find_run
 from distillab.deploy.writer import ExportProgress
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress
@@ -59,7 +59,8 @@ def export(
         run_id: The run, or the beginning of its id; by default the one that the study's answer.json names,
             or the one with the best score on val.
         out: The folder that is written; by default ``exported/RUN_ID`` in that of the study.
-        formats: Which of ``safetensors``, ``onnx`` and ``int8`` are wanted.
+        formats: Which of ``safetensors``, ``onnx``, ``int8`` and ``pt2`` (a program of torch.export) are
+            wanted.
         max_drop: Points of the primary metric that int8 may lose on val.
         on_progress: Called with what is being done.
 

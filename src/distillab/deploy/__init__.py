@@ -4,10 +4,11 @@ from distillab.deploy.benchmarking import Benchmark, ModelBenchmark, benchmark_m
 from distillab.deploy.checks import Checks, Exported, FileRecord
 from distillab.deploy.description import ModelDescription, read_description
 from distillab.deploy.evaluation import Evaluation, evaluate_model
-from distillab.deploy.export import export_run, find_run
+from distillab.deploy.export import export_run
 from distillab.deploy.gates import GateResult
 from distillab.deploy.loaded import LoadedModel, Predictions, load_model
 from distillab.deploy.prediction import FilePrediction, files_in, predict_files
+from distillab.deploy.runs import find_run
 from distillab.deploy.writer import FORMATS, check_formats, write_model
 
 __all__ = [
