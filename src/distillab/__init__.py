@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         load,
         profile,
         report,
+        ship,
     )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "load",
     "profile",
     "report",
+    "ship",
 ]
 __version__ = "0.1.0"
 

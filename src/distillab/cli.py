@@ -19,6 +19,7 @@ from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
+from distillab.shipping_cli import distill_command
 
 if TYPE_CHECKING:
     from distillab.study.folder import StudyFolder
@@ -31,6 +32,7 @@ INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
 add_deploy_commands(app)
+app.command(name="distill")(distill_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]

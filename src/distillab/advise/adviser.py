@@ -10,7 +10,6 @@ from pathlib import Path
 from distillab.advise.answer import Advice
 from distillab.advise.calibration import Calibration
 from distillab.advise.case import Case
-from distillab.advise.clock import SecondsClock
 from distillab.advise.composition import compose
 from distillab.advise.findings import Findings, with_race
 from distillab.advise.half_data import run_half_data
@@ -22,6 +21,7 @@ from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.teacher_trial import try_given_teacher
+from distillab.study.running.deadline import SecondsClock
 from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.training.numerics.device import pick_device
 

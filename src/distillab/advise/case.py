@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot_data import FEW_JUDGED, PilotData
 from distillab.advise.request import AdviceRequest
 from distillab.base.predictors import teacher_predictors
@@ -26,6 +25,7 @@ from distillab.profile import FAMILIES, Family, ProfiledDataset, load_teacher
 from distillab.profile.measure import measures_by_key
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
+from distillab.study.running.deadline import SecondsClock
 from distillab.study.spec.study import StudySpec
 from distillab.tasks import Task
 from distillab.training.numerics.selection import default_numerics

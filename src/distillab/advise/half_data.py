@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot import PilotArm
 from distillab.advise.race_plan import Rung
 from distillab.advise.race_study import RaceSetting, run_rung
 from distillab.data.dataset import Dataset
 from distillab.data.resplit import merge_splits, resplit
+from distillab.study.running.deadline import SecondsClock
 
 SHARE = 0.5
 _KEY = 0xAF

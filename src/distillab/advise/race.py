@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from distillab.advise.clock import SecondsClock
 from distillab.advise.pilot import PilotArm
 from distillab.advise.race_plan import FIRST_PAIRS, LEAST_STEPS, Rung, first_rung, next_rung
 from distillab.advise.race_study import RaceSetting, RungResult, run_rung
 from distillab.advise.speed import OVERHEAD_SECONDS, StepSeconds
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject
+from distillab.study.running.deadline import SecondsClock
 
 RACE_FILE = "race.json"
 START_SECONDS = 8.0  # planning a study and starting its workers

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from distillab.advise.clock import SecondsClock
 from distillab.advise.decision import ADVICE_CONFIDENCE
 from distillab.advise.pilot import PilotArm
 from distillab.advise.prior import HARM_METRICS, harm_probability
@@ -25,9 +25,9 @@ from distillab.evidence.pairs import Row, finite_value, pairs
 from distillab.evidence.results import Measurements
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.study.folder import StudyFolder
-from distillab.study.running import reuse_artifacts, run_jobs
+from distillab.study.running import reuse_artifacts
+from distillab.study.running.deadline import SecondsClock, run_until
 from distillab.study.running.tuning import choose_settings
-from distillab.study.running.worker import work
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.study.store import raising_disk_full
@@ -35,10 +35,6 @@ from distillab.study.trial import TUNED
 from distillab.training.numerics.device import pick_device
 
 OnShare = Callable[[float], None]
-
-
-class OutOfTimeError(Exception):
-    """The deadline of a race has passed; its running jobs are put back, and finished ones are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,40 +147,21 @@ def run_rung(
         copy_objects(texts_in(setting.keys), path / "objects")
     folder = StudyFolder.begin(path, spec, device, dataset=setting.dataset)
     reuse_artifacts(folder, earlier)
-    complete = True
-    try:
-        _run(setting, folder, deadline, on_share, clock)
-        while choose_settings(folder):
-            reuse_artifacts(folder, earlier)
-            _run(setting, folder, deadline, on_share, clock)
-    except OutOfTimeError:
-        complete = False
-    return read_rung(folder, rung, complete=complete)
-
-
-def _run(
-    setting: RaceSetting, folder: StudyFolder, deadline: float, on_share: OnShare, clock: SecondsClock
-) -> None:
-    """Run the open jobs. Raises OutOfTimeError when the deadline passes before all have ended."""
-    if setting.executor == "inline":
-        work(folder, setting.device, stop=lambda: clock() >= deadline)
-        with folder.ledger() as ledger:
-            if ledger.open_jobs():
-                raise OutOfTimeError
-        return
-
-    def on_progress(share: float) -> None:
-        on_share(share)
-        if clock() >= deadline:
-            raise OutOfTimeError
-
-    run_jobs(
+    run = partial(
+        run_until,
         folder,
+        deadline,
         executor=setting.executor,
         workers=setting.workers,
         device=setting.device,
-        on_progress=on_progress,
+        on_progress=on_share,
+        clock=clock,
     )
+    complete = run()
+    while complete and choose_settings(folder):
+        reuse_artifacts(folder, earlier)
+        complete = run()
+    return read_rung(folder, rung, complete=complete)
 
 
 def read_rung(folder: StudyFolder, rung: Rung, *, complete: bool) -> RungResult:

@@ -161,11 +161,9 @@ def with_pilot_size(source: Source) -> tuple[Source, str]:
     """
     if not isinstance(source, ImageSource) or source.resolution is not None:
         return source, ""
-    items = source.read().train.items
-    if not len(items):
+    sizes = image_sizes(source)
+    if not sizes:
         return source, ""
-    places = np.unique(np.linspace(0, len(items) - 1, min(_PEEKED, len(items))).astype(int))
-    sizes = _sizes(source, [items[int(place)] for place in places])
     if len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_SIDE:
         return source, ""
     seen = "of different sizes" if len(sizes) > 1 else "{1}x{0} pixels large".format(*next(iter(sizes)))
@@ -176,14 +174,29 @@ def with_pilot_size(source: Source) -> tuple[Source, str]:
     )
 
 
-def _sizes(source: ImageSource, items: list[Any]) -> set[tuple[int, int]]:
-    """Return the sizes of images, those that can be opened."""
+def image_sizes(source: Source) -> set[tuple[int, int]]:
+    """Return the sizes (height, width) of some images of a source, those that can be opened.
+
+    It is empty for data that are no images, or whose resolution is stated.
+
+    Raises:
+        RequestError: The source cannot be read.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> image_sizes(Digits())
+        {(8, 8)}
+    """
+    if not isinstance(source, ImageSource) or source.resolution is not None:
+        return set()
+    items = source.read().train.items
+    places = np.unique(np.linspace(0, max(len(items) - 1, 0), min(_PEEKED, len(items))).astype(int))
     found: set[tuple[int, int]] = set()
-    for item in items:
+    for place in places:
         try:
-            decoded = source.decode([item], ["image"])
+            decoded = source.decode([items[int(place)]], ["image"])
         except RequestError:
             continue
         if len(decoded.items):
             found.add((int(decoded.items.shape[-2]), int(decoded.items.shape[-1])))
-    return found or {(PILOT_SIDE, PILOT_SIDE)}
+    return found

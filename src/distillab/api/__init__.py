@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from distillab.api.advice import advise
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
+from distillab.api.shipping import ship
 from distillab.api.studies import Finished, Study, conclude, report
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "profile",
     "report",
     "run_claims",
+    "ship",
 ]
 
 # These import evidence and profile, which take seconds that no study should wait for.

@@ -94,6 +94,10 @@ class Store:
         """Return the record of a trained teacher or student."""
         return RunRecord.read(self.folder(kind, name))
 
+    def names(self, kind: TrainedKind) -> tuple[str, ...]:
+        """Return the ids of all trained teachers or students, in order."""
+        return tuple(folder.name for folder in self._recorded(kind))
+
     def run_records(self, kind: TrainedKind) -> Iterator[RunRecord]:
         """Yield the records of all teachers or students, by id."""
         return (RunRecord.read(folder) for folder in self._recorded(kind))

@@ -13,6 +13,7 @@ from distillab.terminal.printing import (
 )
 from distillab.terminal.progress import load_progress, run_progress
 from distillab.terminal.selftest import print_selftest
+from distillab.terminal.shipping import print_shipping, shipping_progress
 
 __all__ = [
     "advice_progress",
@@ -26,6 +27,8 @@ __all__ = [
     "print_plan",
     "print_profile",
     "print_selftest",
+    "print_shipping",
     "print_status",
     "run_progress",
+    "shipping_progress",
 ]

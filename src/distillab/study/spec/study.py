@@ -313,6 +313,8 @@ class StudySpec(PublicConfig):
         values["students"] = [entry.written for entry in self.student_entries]
         leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        if self.tune:
+            leave_out(values["tune"], self.tune, ("finalists",))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
         if self.draws == SHARED_DRAWS:  # as in all studies before the key
             del values["draws"]

@@ -43,6 +43,9 @@ class TuneSpec(NumericConfig):
         seeds: The number of runs of each setting, each with a seed of its own.
         per: ``condition`` to choose a setting for each condition, ``study`` to choose one for all conditions.
         default_runs: Whether the study is run at default settings as well.
+        finalists: How many methods, those with the best scores on the validation set at their chosen
+            settings, are compared with the plain student; by default all. Of several students, the methods
+            of all are ranked together, and a student without a finalist is left out.
 
     Raises:
         ValueError: A value is not accepted.
@@ -62,6 +65,7 @@ class TuneSpec(NumericConfig):
     seeds: int = Field(default=2, ge=1)
     per: Literal["condition", "study"] = "condition"
     default_runs: bool = True
+    finalists: int | None = Field(default=None, ge=1)
 
     @field_validator("lr", "length", "weight_decay", mode="before")
     @classmethod
@@ -101,6 +105,8 @@ class TuneSpec(NumericConfig):
     def _something_to_tune(self) -> TuneSpec:
         if not any((self.lr, self.length, self.weight_decay, self.methods)):
             raise ValueError("nothing to tune: name values of lr, length, weight_decay, or keys of methods")
+        if self.finalists is not None and self.default_runs:
+            raise ValueError("`finalists` needs `default_runs: false`: default runs are those of all methods")
         return self
 
     @property

@@ -1,0 +1,201 @@
+"""How the time of a budget is spent: length of training, settings that are tried, and pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distillab.advise.budget import format_budget
+from distillab.canonical import JsonObject
+from distillab.errors import RequestError
+from distillab.study.spec.seeds import LEAST_PAIRS
+
+_START_SECONDS = 12.0  # planning the study and starting its workers
+CLOSING_SHARE, LEAST_CLOSING = 0.1, 20.0  # of the budget, for exporting and testing the student
+_SAFETY = 1.35  # by which trainings take longer than steps that were timed alone
+RUN_SECONDS = 0.8  # of a run besides its steps
+_TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
+_LEAST_STEPS = 50
+TRIED_LENGTHS = (0.5, 1.0)  # multiples of the steps that are tried
+MEAN_LENGTH = sum(TRIED_LENGTHS) / len(TRIED_LENGTHS)
+TRIED_RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that are tried
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """Seconds on one worker, on a machine as busy as it is now.
+
+    Attributes:
+        student: Of a training step of a student.
+        teacher: Of a training step of the teacher; 0 for a given one.
+        batch: Of the teacher's forward pass on a batch.
+
+    Example:
+        >>> round(StepCosts(0.01, 0.03, 0.008).run(100), 2)
+        2.69
+    """
+
+    student: float
+    teacher: float
+    batch: float
+
+    def run(self, steps: int) -> float:
+        """Return the seconds of one run of some steps, with its share of the teacher's outputs."""
+        return _SAFETY * steps * (self.student + self.batch / 2) + RUN_SECONDS
+
+
+@dataclass(frozen=True)
+class ShippingDesign:
+    """What is trained.
+
+    Attributes:
+        steps: Steps of a student.
+        teacher_steps: Steps of the teacher; 0 for a given one.
+        settings: Number of settings that are tried for every method, the plain student included.
+        pairs: Number of seeds of the comparison.
+        share: ``steps`` as a share of a full training.
+
+    Example:
+        >>> ShippingDesign.from_dict(ShippingDesign(800, 800, 6, 5, 1.0).as_dict()).pairs
+        5
+    """
+
+    steps: int
+    teacher_steps: int
+    settings: int
+    pairs: int
+    share: float
+
+    def as_dict(self) -> JsonObject:
+        """Return the JSON form."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, values: JsonObject) -> ShippingDesign:
+        """Return the design of a JSON form."""
+        return cls(**values)
+
+    def seconds(self, costs: StepCosts, arms: int, workers: int = 1) -> float:
+        """Return the wall time of training.
+
+        Distilled students wait for the teacher, which one worker trains.
+
+        Args:
+            costs: What steps cost.
+            arms: Number of students and methods that are tuned, plain students included.
+            workers: Number of workers.
+        """
+        trials = arms * self.settings * costs.run(round(MEAN_LENGTH * self.steps))
+        runs = trials + 2 * self.pairs * costs.run(self.steps)
+        return _SAFETY * self.teacher_steps * costs.teacher + runs / workers
+
+
+# (share of a full training, pairs, settings), the best first.
+_WISHES = (
+    (1.0, 10, 8),
+    (1.0, 10, 6),
+    (1.0, 7, 6),
+    (1.0, 5, 6),
+    (1.0, 5, 4),
+    (0.5, 5, 4),
+    (0.25, 5, 4),
+    (0.125, 5, 3),
+)
+
+
+def training_seconds(budget: float, spent: float) -> float:
+    """Return the seconds of training that a budget leaves.
+
+    Args:
+        budget: Seconds of the whole budget.
+        spent: Seconds of it that are over.
+
+    Example:
+        >>> training_seconds(1200.0, 88.0)
+        980.0
+    """
+    return max(0.0, budget - closing_seconds(budget) - spent - _START_SECONDS)
+
+
+def closing_seconds(budget: float) -> float:
+    """Return the seconds of a budget that are kept for exporting and testing the student."""
+    return max(LEAST_CLOSING, CLOSING_SHARE * budget)
+
+
+def fitting_design(
+    seconds: float,
+    costs: StepCosts,
+    full_steps: int,
+    arms: int,
+    *,
+    workers: int = 1,
+    pairs: int | None = None,
+) -> ShippingDesign | None:
+    """Return the best design that fits into some seconds of training; None if none does.
+
+    Args:
+        seconds: Wall time of training.
+        costs: What steps cost.
+        full_steps: Steps of a full training.
+        arms: Number of students and methods that are tuned, plain students included.
+        workers: Number of workers.
+        pairs: Number of pairs, if it is fixed.
+
+    Example:
+        >>> fitting_design(900.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
+        ShippingDesign(steps=800, teacher_steps=800, settings=8, pairs=10, share=1.0)
+        >>> fitting_design(130.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
+        ShippingDesign(steps=200, teacher_steps=200, settings=4, pairs=5, share=0.25)
+        >>> fitting_design(10.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3) is None
+        True
+    """
+    for design in _designs(costs, full_steps, seconds, pairs):
+        fits = design.seconds(costs, arms, workers) <= seconds
+        if fits and design.steps >= min(_LEAST_STEPS, full_steps):
+            return design
+    return None
+
+
+def _designs(
+    costs: StepCosts, full_steps: int, seconds: float, pairs: int | None
+) -> Sequence[ShippingDesign]:
+    most = full_steps  # of the teacher, if its share of the time allows them
+    if costs.teacher:
+        most = int(min(float(full_steps), _TEACHER_SHARE * seconds / (_SAFETY * costs.teacher)))
+    found = []
+    for share, wished, settings in _WISHES:
+        steps = max(1, round(share * full_steps))
+        taught = max(steps, most) if costs.teacher else 0
+        found.append(ShippingDesign(steps, taught, settings, pairs or wished, share))
+    return found
+
+
+def too_short(
+    budget: float,
+    spent: float,
+    costs: StepCosts,
+    full_steps: int,
+    arms: int,
+    *,
+    workers: int,
+    pairs: int | None,
+) -> RequestError:
+    """Return the error of a budget that is too short for an answer, which states what would do.
+
+    Example:
+        >>> costs = StepCosts(0.01, 0.03, 0.01)
+        >>> print(too_short(30.0, 2.0, costs, 800, 3, workers=2, pairs=None))
+        --budget 30s: too short: ... (allowed: about 2m or more, a smaller --size, or a smaller network)
+    """
+    share, _, settings = _WISHES[-1]
+    steps = max(min(_LEAST_STEPS, full_steps), round(share * full_steps))
+    least = ShippingDesign(steps, steps if costs.teacher else 0, settings, pairs or LEAST_PAIRS, share)
+    wall = least.seconds(costs, arms, workers) + spent + _START_SECONDS
+    wall = max(wall + LEAST_CLOSING, wall / (1 - CLOSING_SHARE))
+    minutes = 60 * -(-wall // 60)
+    return RequestError(
+        f"too short: {least.pairs} pairs of a plain and a distilled student of {steps} steps, their tuning "
+        f"and the teacher take about {format_budget(minutes)} here",
+        where=f"--budget {format_budget(budget)}",
+        allowed=f"about {format_budget(minutes)} or more, a smaller --size, or a smaller network",
+    )

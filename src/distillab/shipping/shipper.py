@@ -1,0 +1,378 @@
+"""From data to an exported student: profile, teacher, tuning on val, comparison on test, export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from distillab.advise.speed import time_steps
+from distillab.canonical import spec_id
+from distillab.data.dataset import Dataset
+from distillab.data.examples import IMAGE, Examples, Indices
+from distillab.data.raw import RawImage
+from distillab.errors import RequestError
+from distillab.models import InputSpec, build_model, count_parameters
+from distillab.models.object_files import copy_objects, texts_in
+from distillab.shipping.design import (
+    ShippingDesign,
+    StepCosts,
+    closing_seconds,
+    fitting_design,
+    too_short,
+    training_seconds,
+)
+from distillab.shipping.memory import Begun
+from distillab.shipping.recipe import shipping_study
+from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, usual_teacher
+from distillab.shipping.warnings import warnings_of
+from distillab.sources.file_facts import FileFacts
+from distillab.sources.ingest import load_dataset
+from distillab.study.folder import StudyFolder
+from distillab.study.running.deadline import SecondsClock, run_until
+from distillab.study.running.tuning import choose_settings
+from distillab.study.spec.references import check_references
+from distillab.study.spec.study import StudySpec, parse_study
+from distillab.study.store import raising_disk_full
+from distillab.training.numerics.device import pick_device
+from distillab.training.numerics.selection import default_numerics
+from distillab.training.recipe import ResolvedRecipe
+
+OnShippingStage = Callable[[str, float, float], None]
+"""Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
+OnShippingLine = Callable[[str], None]
+"""Called with a sentence that stays on the screen."""
+
+_BUSY_SECONDS = 0.3  # of work that is timed
+PROFILE_SHARE, MOST_PROFILE = 0.1, 60.0  # of the budget, seconds, after which no further measure is begun
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A study that ran as far as the budget went.
+
+    Attributes:
+        folder: The study.
+        begun: What was decided at its beginning.
+        complete: Whether all of its runs have ended.
+    """
+
+    folder: StudyFolder
+    begun: Begun
+    complete: bool
+
+
+@dataclass(eq=False)
+class Shipper:
+    """One student in the making.
+
+    Args:
+        request: What is wanted.
+        on_stage: Called while it is made.
+        on_line: Called with what a person should read meanwhile.
+        clock: Returns seconds.
+        started: When the budget began, on the clock; by default now.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> request = ShippingRequest(Digits(), "resnet8", None, ("auto",), 60.0, Path("out"))
+        >>> Shipper(request, on_stage=lambda stage, share, left: None, on_line=print).request.budget
+        60.0
+    """
+
+    request: ShippingRequest
+    on_stage: OnShippingStage
+    on_line: OnShippingLine
+    clock: SecondsClock = time.monotonic
+    started: float | None = None
+
+    def __post_init__(self) -> None:
+        self._started = self.clock() if self.started is None else self.started
+        closing = closing_seconds(self.request.budget)
+        self._deadline = self._started + max(0.0, self.request.budget - closing)
+
+    def train(self) -> Trained:
+        """Profile the data, tune and train the students, or go on with what was begun in the folder.
+
+        Raises:
+            RequestError: The data, a network or a method cannot be used as they are, or the budget is too
+                short.
+            DiskFullError: There is no space left; what was finished is kept.
+        """
+        request, path = self.request, self.request.folder
+        _check_writable(path)
+        check_references(self._checked(None, dict(request.teacher or {"model": USUAL_TEACHERS[0]})))
+        identity = self._identity()
+        begun = Begun.read(path, identity)
+        if begun is None or not (path / "ledger.sqlite").exists():
+            dataset, files = self._read()
+            begun = begun or self._begin(dataset, files, identity)
+            spec = self._study(begun, dataset)
+            begun.write(path)
+            with raising_disk_full(path):
+                copy_objects(
+                    texts_in({"students": request.student, "teacher": begun.teacher}), path / "objects"
+                )
+            self._show("planning the study", 0.0)
+            folder = StudyFolder.begin(path, spec, pick_device(request.device), dataset=dataset)
+        else:
+            folder = StudyFolder.open(path)
+            self.on_line(f"going on with {path}")
+        for note in folder.network_notes:
+            self.on_line(note)
+        return Trained(folder, begun, self._run(folder))
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the budget began."""
+        return self.clock() - self._started
+
+    # -- before training -------------------------------------------------------------------------------------
+
+    def _identity(self) -> str:
+        request = self.request
+        facts = (request.source.entry(), request.student, request.teacher, list(request.methods))
+        return spec_id([*facts, request.seeds, request.margin, dict(request.recipe)])
+
+    def _read(self) -> tuple[Dataset, FileFacts | None]:
+        read: list[FileFacts] = []
+
+        def on_files(items: list[RawImage], names: list[str], ids: Indices) -> None:
+            read.append(FileFacts.of(items, names, ids))
+
+        source = self.request.source
+        is_image = source.modality == IMAGE
+        dataset = load_dataset(source, self._counted, on_files if is_image else None)  # type: ignore[arg-type]
+        if not self.request.is_multilabel(dataset) and len(dataset.classes) < 2:
+            raise RequestError(
+                f"{dataset.name} has one class, which every student predicts without training",
+                allowed="at least two classes",
+            )
+        return dataset, read[0] if read else None
+
+    def _begin(self, dataset: Dataset, files: FileFacts | None, identity: str) -> Begun:
+        """Measure what could go wrong and what steps cost, and decide how the budget is spent."""
+        sizes = ", ".join(f"{len(each):,} {name}" for name, each in _splits(dataset))
+        _, height, width = dataset.train.shape
+        self.on_line(f"{dataset.name}: {len(dataset.classes)} classes, {sizes}, {width}x{height}")
+        notes = [self.request.note] if self.request.note else []
+        notes += dataset.report.notes
+        limit = self.clock() + min(PROFILE_SHARE * self.request.budget, MOST_PROFILE)
+        warnings, left = warnings_of(
+            dataset, files, is_over=lambda: self.clock() >= limit, progress=self._counted
+        )
+        if left:
+            notes.append(f"Not measured, to keep to the budget: {', '.join(left)}.")
+        for text in (*notes, *(f"! {warning}" for warning in warnings)):
+            self.on_line(text)
+        teacher = self.request.teacher or self._usual_teacher(dataset)
+        design = self._design(dataset, teacher)
+        return Begun(identity, design, teacher, warnings, tuple(notes))
+
+    def _usual_teacher(self, dataset: Dataset) -> dict[str, object]:
+        shape, width = InputSpec(*dataset.train.shape), self._head_width(dataset)
+        student = _parameters(self._student_model, width, shape)
+        known = {name: _parameters(name, width, shape) for name in USUAL_TEACHERS}
+        return dict(usual_teacher(shape.channels, shape.shorter_side, known, student))
+
+    def _design(self, dataset: Dataset, teacher: object) -> ShippingDesign:
+        self._show("timing the networks", 0.0)
+        recipe, shape, width = (
+            self._recipe(dataset),
+            InputSpec(*dataset.train.shape),
+            self._head_width(dataset),
+        )
+        entry = dict(teacher) if isinstance(teacher, dict) else {}
+        device = pick_device(self.request.device)
+        timed = partial(time_steps, classes=width, inputs=shape, batch_size=recipe.batch_size, device=device)
+        student = timed(self._student_model)
+        spec = self._checked(dataset, entry)
+        given = bool(entry.get("weights"))
+        # A given teacher may have other classes or be no network of ours: its cost is a guess then.
+        taught = student if given and not spec.teacher.last_model else timed(spec.teacher.last_model)
+        busy = _slowdown()
+        costs = StepCosts(
+            busy * student.training, 0.0 if given else busy * taught.training, busy * taught.forward
+        )
+        arms = len(self.request.students()) * (1 + len(self.request.method_names(dataset)))
+        seconds = training_seconds(self.request.budget, self.seconds)
+        workers, pairs = self.request.workers, self.request.seeds
+        design = fitting_design(seconds, costs, recipe.steps, arms, workers=workers, pairs=pairs)
+        if design is None:
+            raise too_short(
+                self.request.budget,
+                self.seconds,
+                costs,
+                recipe.steps,
+                arms,
+                workers=workers,
+                pairs=pairs,
+            )
+        planned = design.seconds(costs, arms, workers)
+        self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
+        return design
+
+    def _checked(self, dataset: Dataset | None, teacher: dict[str, object]) -> StudySpec:
+        """Return a study of these networks and methods, whose names and values are checked.
+
+        Args:
+            dataset: The data, which decide on the task; None before they are read.
+            teacher: The key ``teacher``.
+        """
+        keys = {
+            "study": "distill",
+            "data": self.request.source.entry(),
+            "teacher": teacher,
+            "students": self.request.students(),
+            "methods": ["ce", *(self.request.method_names(dataset) if dataset else ("kd",))],
+        }
+        if dataset and self.request.is_multilabel(dataset):
+            keys["task"] = "multilabel"
+        return parse_study(keys, Path.cwd(), "distill")
+
+    def _study(self, begun: Begun, dataset: Dataset) -> StudySpec:
+        return shipping_study(
+            self.request.source.entry(),
+            self.request.students(),
+            begun.teacher,
+            self.request.method_names(dataset),
+            self._recipe(dataset),
+            begun.design,
+            multilabel=self.request.is_multilabel(dataset),
+            margin=self.request.margin,
+            name=f"distill-{dataset.name}",
+        )
+
+    def _recipe(self, dataset: Dataset) -> ResolvedRecipe:
+        keys = {"study": "distill", "data": self.request.source.entry(), "teacher": {"model": "resnet8"}}
+        keys |= {"students": ["resnet8"], "methods": ["ce"], "recipe": dict(self.request.recipe)}
+        spec = parse_study(keys, Path.cwd(), "distill")
+        return spec.recipe.resolve(dataset.train, default_numerics(pick_device(self.request.device)))
+
+    @property
+    def _student_model(self) -> str:
+        entry = self.request.students()[0]
+        return entry if isinstance(entry, str) else str(entry["model"])
+
+    def _head_width(self, dataset: Dataset) -> int:
+        return self._checked(dataset, {"model": "resnet8"}).task_config().head_width(len(dataset.classes))
+
+    # -- training --------------------------------------------------------------------------------------------
+
+    def _run(self, folder: StudyFolder) -> bool:
+        """Train until all runs have ended or the deadline has passed; return whether they have."""
+        lines = _Milestones(folder, self.on_line)
+        stage = "training"
+
+        def on_share(share: float) -> None:
+            lines.look()
+            self._show(stage, share)
+
+        run = partial(
+            run_until,
+            folder,
+            self._deadline,
+            executor=self.request.executor,
+            workers=self.request.workers,
+            device=self.request.device,
+            on_progress=on_share,
+            clock=self.clock,
+        )
+        stage = "teacher and tuning on val"
+        complete = run()
+        lines.look()
+        while complete and choose_settings(folder):
+            lines.chosen()
+            stage = "plain and distilled students"
+            complete = run()
+        return complete
+
+    # -- progress --------------------------------------------------------------------------------------------
+
+    def _show(self, stage: str, share: float) -> None:
+        left = max(0.0, self._started + self.request.budget - self.clock())
+        self.on_stage(stage, min(max(share, 0.0), 1.0), left)
+
+    def _counted(self, stage: str, done: int, total: int) -> None:
+        self._show(stage, done / max(total, 1))
+
+
+class _Milestones:
+    """What a person should read while students are trained: the teacher's score, and what val chose."""
+
+    def __init__(self, folder: StudyFolder, on_line: OnShippingLine) -> None:
+        self.folder, self.on_line = folder, on_line
+        self._reported: set[str] = set()
+
+    def look(self) -> None:
+        """Report each trained teacher once, as soon as it is done."""
+        task = self.folder.spec.task_config()
+        for run in self.folder.store.names("teacher"):
+            if run not in self._reported:
+                self._reported.add(run)
+                record = self.folder.store.run_record("teacher", run)
+                if record.curve:
+                    score = 100 * record.curve[-1].val_accuracy
+                    self.on_line(f"teacher {record.model}: {task.primary} {score:.1f} % on val")
+
+    def chosen(self) -> None:
+        """Report what tuning chose, once."""
+        record = self.folder.tuning
+        for key, choice in (record.chosen if record else {}).items():
+            place = ", ".join(key[2:])
+            if place not in self._reported:
+                self._reported.add(place)
+                score = "diverged" if choice.score is None else f"{100 * choice.score:.1f} % on val"
+                self.on_line(f"tuned {place}: {score} with {choice.setting.text}")
+
+
+def _slowdown() -> float:
+    """Return how much longer work takes here than its processor time, since other work shares the machine."""
+    wall, processor = time.perf_counter(), time.process_time()
+    while time.perf_counter() - wall < _BUSY_SECONDS:
+        pass
+    return max(1.0, _BUSY_SECONDS / max(time.process_time() - processor, _BUSY_SECONDS / 10))
+
+
+def _plan_text(
+    design: ShippingDesign, teacher: str, request: ShippingRequest, dataset: Dataset, seconds: float
+) -> str:
+    taught = (
+        f"{teacher} for {design.teacher_steps:,} steps" if design.teacher_steps else f"{teacher} as given"
+    )
+    methods = ", ".join(request.method_names(dataset))
+    return (
+        f"plan: teacher {taught}; ce, {methods}: {design.settings} settings each on val, at most "
+        f"{design.steps:,} steps; then {design.pairs} pairs of the best method and the plain student; about "
+        f"{seconds / 60:.0f} min"
+    )
+
+
+def _parameters(model: str, classes: int, inputs: InputSpec) -> int:
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return count_parameters(build_model(model, classes=classes, inputs=inputs))
+    except RequestError as error:
+        raise error.within("--student") from error
+
+
+def _splits(dataset: Dataset) -> list[tuple[str, Examples]]:
+    return [("train", dataset.train), ("val", dataset.val), ("test", dataset.eval["test"])]
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RequestError(
+            f"cannot write there ({error.strerror})",
+            where=f"--out {folder}",
+            allowed="a folder you can write",
+        ) from error

@@ -1,0 +1,80 @@
+"""What a request of `distillab distill` may say, and what is chosen where it says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distillab.errors import RequestError
+from distillab.shipping.request import ShippingRequest, has_pretrained, usual_teacher, with_size
+from distillab.sources.digits import Digits
+from distillab.sources.folder import Folder
+
+PARAMS = {"resnet20": 270_000, "resnet56": 850_000, "resnet32x4": 7_400_000}
+
+
+def request(**changes: Any) -> ShippingRequest:
+    values: dict[str, Any] = {
+        "source": Digits(),
+        "student": "resnet8",
+        "teacher": None,
+        "methods": ("auto",),
+        "budget": 60.0,
+        "folder": Path("out"),
+    }
+    return ShippingRequest(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"budget": 0.0}, "--budget"),
+        ({"seeds": 4}, "--seeds"),
+        ({"methods": ("kdd",)}, "did you mean 'kd'"),
+        ({"methods": ("label_smoothing",)}, "does not distil"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        request(**changes)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher"), [(24_000, "resnet20"), (270_000, "resnet56"), (90_000_000, "resnet32x4")]
+)
+def test_the_usual_teacher_is_larger_than_the_student(student: int, teacher: str) -> None:
+    assert usual_teacher(1, 28, PARAMS, student)["model"] == teacher
+
+
+def test_large_color_images_have_a_pretrained_teacher_if_it_is_installed() -> None:
+    found = usual_teacher(3, 96, PARAMS, 24_000)
+    assert found.get("pretrained", False) == has_pretrained("efficientnet_lite0")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "resolution"),
+    [({(32, 32)}, None), ({(64, 64)}, None), ({(128, 128)}, 64), ({(30, 40), (31, 40)}, 64), (set(), None)],
+)
+def test_images_of_one_small_size_stay_as_they_are(
+    sizes: set[tuple[int, int]], resolution: int | None
+) -> None:
+    source, note = with_size(Folder(path=Path("images")), None, iter(sizes))
+    assert source.entry().get("resolution") == resolution
+    assert bool(note) == (resolution is not None)
+
+
+def test_a_stated_size_is_used() -> None:
+    source, note = with_size(Folder(path=Path("images")), 96, None)
+    assert (source.entry()["resolution"], note) == (96, "")
+
+
+def test_a_student_with_pretrained_weights_competes_from_both() -> None:
+    if not has_pretrained("efficientnet_lite0"):
+        pytest.fail("the extra 'imagenet', which dev includes, is not installed")
+    assert request(student="efficientnet_lite0").students() == [
+        "efficientnet_lite0",
+        {"model": "efficientnet_lite0", "pretrained": True},
+    ]
+    assert request(student=["resnet8"]).students() == ["resnet8"]
