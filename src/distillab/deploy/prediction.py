@@ -61,6 +61,18 @@ def files_in(paths: Sequence[str | Path], model: LoadedModel) -> list[Path]:
 
     Raises:
         RequestError: A folder holds none.
+
+    Example:
+        >>> from distillab.deploy.description import ModelDescription
+        >>> from distillab.deploy.loaded import TorchEngine
+        >>> from distillab.models import InputSpec
+        >>> half = np.full(1, 0.5, np.float32)
+        >>> description = ModelDescription(
+        ...     architecture="resnet8", classes=("a", "b"), item=InputSpec(1, 8, 8), mean=half, std=half
+        ... )
+        >>> model = LoadedModel(Path("model"), description, TorchEngine(description.build(), description))
+        >>> files_in(["leaf.jpg"], model)[0].name
+        'leaf.jpg'
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -86,6 +98,18 @@ def predict_files(
         model: The model.
         files: The files.
         batch: Files that are read at a time.
+
+    Example:
+        >>> from distillab.deploy.description import ModelDescription
+        >>> from distillab.deploy.loaded import TorchEngine
+        >>> from distillab.models import InputSpec
+        >>> half = np.full(1, 0.5, np.float32)
+        >>> description = ModelDescription(
+        ...     architecture="resnet8", classes=("a", "b"), item=InputSpec(1, 8, 8), mean=half, std=half
+        ... )
+        >>> model = LoadedModel(Path("model"), description, TorchEngine(description.build(), description))
+        >>> [each.error for each in predict_files(model, [Path("missing.png")])]
+        ['there is no such file']
     """
     for start in range(0, len(files), batch):
         yield from _predict_some(model, files[start : start + batch])

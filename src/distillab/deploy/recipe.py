@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +16,8 @@ from distillab.models import ensemble_parts
 from distillab.models.input_transforms import split_input_size
 from distillab.models.stems import first_convolution, split_stem
 
+LibraryArguments = Mapping[str, int | bool | list[int]]
+"""Arguments of a library's function that builds networks."""
 _MOST_LAYERS = 4  # replaced layers that a snippet of ten lines can hold
 _WRITTEN = re.compile(r"(Conv2d|Identity|MaxPool2d|Linear)\(([\w\s,.=()-]*)\)")
 _UNQUOTED = re.compile(r"padding(_mode)?=[a-z]")  # text that repr leaves without quotes
@@ -40,7 +41,7 @@ class BuildRecipe:
 
     library: str
     name: str
-    arguments: Mapping[str, int | bool | list[int]]
+    arguments: LibraryArguments
     layers: Mapping[str, str] = field(default_factory=dict)
     pixels: int | None = None
 
@@ -118,7 +119,7 @@ def _possible(
 
 
 def _replaced(
-    library: str, name: str, arguments: Mapping[str, Any], network: nn.Module
+    library: str, name: str, arguments: LibraryArguments, network: nn.Module
 ) -> dict[str, str] | None:
     """Return the layers in which a network differs from what a library builds; None if it is another one."""
     try:
@@ -143,16 +144,17 @@ def _replaced(
     return layers if same and len(layers) <= _MOST_LAYERS else None
 
 
-def _create(library: str, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+def _create(library: str, name: str, arguments: LibraryArguments) -> nn.Module:
+    create: Callable[..., nn.Module]
     if library == "torchvision":
         import torchvision
 
-        network: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
-        return network
-    import timm
+        create = torchvision.models.get_model
+    else:
+        import timm
 
-    created: nn.Module = timm.create_model(name, pretrained=False, **arguments)
-    return created
+        create = timm.create_model
+    return create(name, **arguments)
 
 
 def _module_at(network: nn.Module, path: str) -> nn.Module | None:

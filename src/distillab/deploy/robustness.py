@@ -25,7 +25,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     "jpeg_compression",
 )
 SEVERITY = 3
-MOST_EXAMPLES = 300
+MOST_CORRUPTED = 300
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def measure_robustness(
     except RequestError as error:
         hint = f" ({error.allowed})" if "package" in error.what else ""
         return Robustness(task.primary, 0, SEVERITY, (), f"{error.what}{hint}")
-    count = min(MOST_EXAMPLES, len(test))
+    count = min(MOST_CORRUPTED, len(test))
     chosen = test.select(np.linspace(0, len(test) - 1, count).astype(np.int64))
     engines = {"student": student, **({"plain": plain} if plain else {})}
     scores = [_score("none", engines, description, chosen, task)]

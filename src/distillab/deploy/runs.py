@@ -15,7 +15,7 @@ from distillab.study.job import StudentJob
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import Condition, Roles
 
-ANSWER_FILE = "answer.json"
+_ANSWER = "answer.json"
 _LISTED = 8
 
 
@@ -94,7 +94,7 @@ def _named(folder: StudyFolder, done: list[Cell], cells: Sequence[Cell], run_id:
 
 def _usual(folder: StudyFolder, done: list[Cell]) -> Cell:
     """Return the cell that an answer names, or the best one on val among comparable ones."""
-    answer = folder.path / ANSWER_FILE
+    answer = folder.path / _ANSWER
     if answer.is_file():
         try:
             named = json.loads(answer.read_text(encoding="utf-8")).get("run_id")
