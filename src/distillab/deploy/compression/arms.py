@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import JsonObject
-from distillab.deploy.drop import CONFIDENCE, paired_accuracy
+from distillab.deploy.drop import DROP_CONFIDENCE, paired_accuracy
 from distillab.evidence.gains import Gain, paired_gain
 
 Technique = Literal["prune", "KD", "int8"]
@@ -215,7 +215,7 @@ def difference(arm: CompressionArm, given: CompressionArm) -> Gain:
     return paired_gain(
         after,
         [before.mean()] * len(after),
-        confidence=CONFIDENCE,
+        confidence=DROP_CONFIDENCE,
         resolution=1 / len(before),
         contributions=parts,
     )

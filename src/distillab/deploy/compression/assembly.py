@@ -11,7 +11,6 @@ from torch import nn
 
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
-from distillab.deploy.card import plain_card
 from distillab.deploy.checks import Exported
 from distillab.deploy.compression.arms import CompressionArm, TestedNetwork
 from distillab.deploy.compression.deployed import DeployedNetworkFolder, latencies, write_deployed
@@ -187,7 +186,8 @@ class Assembly:
             calibration=self.dataset.train,
             formats=("safetensors", "onnx", *(["int8"] if "int8" in arm.techniques else [])),
             max_drop=max_drop,
-            card=lambda described, checks: f"{plain_card(described, checks)}\n{statement}",
+            training=(self.dataset.train, self.dataset.val),
+            sections=[statement],
             on_progress=lambda stage: self.progress(stage, 0.0),
         )
 

@@ -229,7 +229,7 @@ class Compressed:
                 f"{cost.p50_ms:.2f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", ESTIMAND, ""]
+        lines += ["", ESTIMAND]
         return "\n".join(lines)
 
     def as_dict(self) -> JsonObject:
