@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import torch
 from torch import nn
@@ -145,16 +146,10 @@ def _replaced(
 
 
 def _create(library: str, name: str, arguments: LibraryArguments) -> nn.Module:
-    create: Callable[..., nn.Module]
-    if library == "torchvision":
-        import torchvision
-
-        create = torchvision.models.get_model
-    else:
-        import timm
-
-        create = timm.create_model
-    return create(name, **arguments)
+    package = import_module("torchvision.models" if library == "torchvision" else "timm")
+    create = package.get_model if library == "torchvision" else package.create_model
+    network: nn.Module = create(name, **arguments)
+    return network
 
 
 def _module_at(network: nn.Module, path: str) -> nn.Module | None:
