@@ -117,14 +117,14 @@ def run_command(
     with garbage_collection_paused():
         from distillab.api import Study
         from distillab.study.running import executors
-        from distillab.terminal import load_progress, print_numerics, print_outcome, run_progress
+        from distillab.terminal import load_progress, print_begun, print_outcome, run_progress
 
     if executor not in executors:
         raise unknown_name("executor", executor, executors, where="--executor")
     chosen = Study.read(study)
 
     def on_begin(folder: StudyFolder) -> None:
-        print_numerics(folder)
+        print_begun(folder)
         on_progress.begin(folder)
 
     with load_progress() as on_load, run_progress() as on_progress:

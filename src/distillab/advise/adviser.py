@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from distillab.advise.answer import Advice
 from distillab.advise.calibration import Calibration
 from distillab.advise.case import Case
@@ -16,9 +18,10 @@ from distillab.advise.half_data import run_half_data
 from distillab.advise.race import Costs, Race, RacePlan, chosen_plan, plan_race, read_plan, write_plan
 from distillab.advise.race_study import RaceSetting, RungResult, refusal_of_chance
 from distillab.advise.request import AdviceRequest
-from distillab.advise.speed import time_steps
+from distillab.advise.speed import StepSeconds, time_given, time_steps
 from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
+from distillab.models.black_box import BlackBox, is_black_box
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.teacher_trial import try_given_teacher
 from distillab.study.running.deadline import SecondsClock
@@ -193,9 +196,19 @@ class Adviser:
         device = pick_device(self.request.device)
         batch = case.recipe.batch_size
         student = time_steps(case.student_model, case.head_width, case.inputs, batch, device)
-        teacher = time_steps(case.study.teacher.last_model, case.head_width, case.inputs, batch, device)
+        teacher = self._teacher_seconds(case, batch, device)
         trained = self.request.teacher.get("replicates", 1) if self.request.is_trained_here else 0
         return Costs.of(student, teacher, trained if isinstance(trained, int) else LEAST_PAIRS)
+
+    def _teacher_seconds(self, case: Case, batch: int, device: torch.device) -> StepSeconds:
+        """Return how long the steps of the teacher take; stored predictions take none."""
+        model = case.study.teacher.last_model
+        if not is_black_box(model):
+            return time_steps(model, case.head_width, case.inputs, batch, device)
+        given = open_given_teachers(case.study, case.pilot.dataset)[0].network
+        if isinstance(given, BlackBox) and given.sees_originals:
+            return StepSeconds(0.0, 0.0)
+        return time_given(given, case.inputs, batch, device)
 
     def _setting(self, case: Case, plan: RacePlan, folder: Path, rates: tuple[float, ...]) -> RaceSetting:
         keys = self.request.keys(case.pilot.dataset)

@@ -203,7 +203,7 @@ class Case:
             "resolution": max(self.inputs.height, self.inputs.width),
             "channels": self.inputs.channels,
             "provenance": self.provenance,
-            "teacher_params": self.teacher_params,
+            "teacher_params": self.teacher_params or None,  # those of a black box are not known
             "student_params": self.student_params,
             "teacher_steps": recipe.steps if self.request.is_trained_here else None,
             "initialisation": "pretrained" if pretrained else "scratch",

@@ -14,6 +14,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
+from distillab.models.black_box import split_black_box
 from distillab.sources.source import ImageSource, Source
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
@@ -113,6 +114,7 @@ def teacher_keys(model: str | None, weights: Path | None) -> JsonObject:
         >>> teacher_keys("resnet14", None)
         {'model': 'resnet14', 'provenance': 'full', 'replicates': 2}
     """
+    model, weights = split_black_box(model, weights)
     if weights is not None:
         if model is None:
             raise RequestError(

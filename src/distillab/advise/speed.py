@@ -33,6 +33,24 @@ class StepSeconds:
     forward: float
 
 
+def time_given(network: nn.Module, inputs: InputSpec, batch_size: int, device: torch.device) -> StepSeconds:
+    """Return how long the forward passes of a given network take, which is not trained.
+
+    Args:
+        network: The network.
+        inputs: Shape of its inputs.
+        batch_size: Images per step.
+        device: Where it computes.
+
+    Example:
+        >>> network = build_model("convnet3", classes=10, inputs=InputSpec(1, 8, 8))
+        >>> time_given(network, InputSpec(1, 8, 8), 8, torch.device("cpu")).training
+        0.0
+    """
+    images = torch.rand(batch_size, *inputs.shape, device=device)
+    return StepSeconds(0.0, _best(lambda: _forward(network.to(device).eval(), images), device))
+
+
 def time_steps(
     model: str, classes: int, inputs: InputSpec, batch_size: int, device: torch.device
 ) -> StepSeconds:

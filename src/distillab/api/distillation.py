@@ -23,6 +23,7 @@ from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.modalities.image.normalization import PixelNormalization
 from distillab.models import InputSpec, build_model
+from distillab.models.black_box import black_box_of
 from distillab.models.dry_run import logits_of
 from distillab.models.input_transforms import set_interpolation
 from distillab.notebook import html_table
@@ -276,6 +277,8 @@ def _teacher_entry(
 ) -> dict[str, object]:
     """Return the teacher as a study states it; one without weights is trained on the data, once."""
     entry: dict[str, object] = dict(teacher) if isinstance(teacher, Mapping) else {"model": teacher}
+    if isinstance(teacher, str | Path) and black_box_of(teacher):
+        entry = {"weights": str(teacher)}
     if normalization is not None:
         mean, std = normalization
         entry["normalization"] = {"mean": list(mean), "std": list(std)}

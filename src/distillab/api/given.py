@@ -11,6 +11,7 @@ from torch import nn
 
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
+from distillab.models.black_box import black_box_of
 from distillab.models.object_files import copy_objects, in_folder, texts_in
 from distillab.models.objects import write_factory, write_network
 from distillab.sources.memory import HeldData
@@ -83,8 +84,8 @@ def teacher_entry(teacher: Any) -> Any:
     one that is trained in the study.
 
     Args:
-        teacher: A network, a function that builds one, the name of a model, or a mapping of keys of which
-            ``model``, ``models`` and ``assistants`` may hold these.
+        teacher: A network, a function that builds one, the name of a model, the file of a black box, or a
+            mapping of keys of which ``model``, ``models`` and ``assistants`` may hold networks.
 
     Raises:
         RequestError: A network stands where one without weights is needed, or contradicts a key.
@@ -93,6 +94,8 @@ def teacher_entry(teacher: Any) -> Any:
         >>> teacher_entry("resnet20"), teacher_entry({"model": "resnet20", "provenance": "full"})
         ({'model': 'resnet20'}, {'model': 'resnet20', 'provenance': 'full'})
     """
+    if isinstance(teacher, str | Path) and black_box_of(teacher):
+        return {"weights": str(teacher)}
     if not isinstance(teacher, Mapping):
         teacher = {"model": teacher}
     written = dict(teacher)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, statistics_of_pixels
-from distillab.data.examples import IMAGE, Examples, Pool
+from distillab.data.examples import IMAGE, Examples, Indices, Pool
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
 from distillab.data.targets import TARGET_KINDS, Labels
@@ -22,6 +22,8 @@ OTHERS = "others"  # the folder, within a dataset's, of the other datasets that 
 ITEMS = "items.npy"
 ORIGINALS = "originals.npy"
 EARLIER_ITEMS = "pixels.npy"
+NamesOf = Callable[[], tuple[Indices, Sequence[str]]]
+"""Returns the ids of examples, int64 ``[N]``, and the names that their source has for them."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Dataset:
         originals: What the items were computed from, if it is kept to be shown.
         copies: The train and val examples that repeat an earlier one, if val was carved: the id of the first
             identical example by id.
+        names_of: Finds the names of the examples in the source; None for a dataset opened from a folder.
 
     Example:
         >>> images = Examples.of(np.zeros((6, 1, 8, 8), np.uint8), [0, 1] * 3, ("cat", "dog"))
@@ -89,6 +92,7 @@ class Dataset:
     statistics_of: StatisticsOf = statistics_of_pixels
     originals: Originals | None = None
     copies: Mapping[int, int] = field(default_factory=dict)
+    names_of: NamesOf | None = None
 
     def __repr__(self) -> str:
         named = {"train": self.train, "val": self.val, **self.eval}

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from distillab.errors import RequestError
+from distillab.models.black_box import is_black_box
 from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
 from distillab.models.object_files import find_object
@@ -45,6 +46,8 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
         Traceback (most recent call last):
         distillab.errors.RequestError: unknown model 'resnet18', did you mean 'torchvision:resnet18'? ...
     """
+    if is_black_box(name):
+        return
     several = ensemble_parts(name)
     if several:
         for each in several[1]:

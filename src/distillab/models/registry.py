@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError
+from distillab.models.black_box import build_black_box, is_black_box
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
@@ -106,15 +107,7 @@ def build_model(
     if (inputs is None) == (resolution is None):
         raise ValueError("give either the shape of the inputs, or their resolution")
     inputs = inputs or InputSpec.square(channels, resolution or 0)
-    if classes < 2:
-        raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
-    if inputs.channels not in (1, 3):
-        raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
-    if inputs.shorter_side < SMALLEST_INPUT_SIDE:
-        raise RequestError(
-            f"{inputs.size} images are too small for {name!r}",
-            allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",
-        )
+    _must_be_possible(name, classes, inputs)
     several = ensemble_parts(name)
     if several:
         combine, members = several
@@ -123,6 +116,8 @@ def build_model(
     if pixels is not None:
         resized = InputSpec.square(inputs.channels, pixels)
         return resize_inputs(build_model(network, classes=classes, inputs=resized), pixels)
+    if is_black_box(name):
+        return build_black_box(name, classes)
     library, colon, rest = name.partition(":")
     if split_stem(network)[1] and library not in _BUILDERS:
         raise stem_is_never_fitted(split_stem(network)[0])
@@ -133,6 +128,19 @@ def build_model(
     model = _external(library, rest, classes, inputs)
     inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
     return model
+
+
+def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
+    """Raise RequestError if no network is a classifier of so many classes, or takes such inputs."""
+    if classes < 2:
+        raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
+    if inputs.channels not in (1, 3):
+        raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
+    if inputs.shorter_side < SMALLEST_INPUT_SIDE:
+        raise RequestError(
+            f"{inputs.size} images are too small for {name!r}",
+            allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",
+        )
 
 
 def stem_change(name: str, inputs: InputSpec) -> str:

@@ -16,6 +16,7 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.modalities import Normalization, normalization_of
 from distillab.models import check_model_name
+from distillab.models.black_box import BlackBox, is_black_box, split_black_box
 from distillab.study.folder import StudyFolder
 from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
@@ -59,6 +60,11 @@ class LoadedTeacher:
     device: torch.device
     class_map: ClassMap | None = None
 
+    @property
+    def sees_views(self) -> bool:
+        """True unless it answers for stored images alone."""
+        return not (isinstance(self.network, BlackBox) and self.network.sees_originals)
+
     def logits(self, images: Examples) -> np.ndarray:
         """Return its logits for the classes of the dataset, float64 ``[N, C]``."""
         logits = predict(self.network, images, self.normalize, self.device, "fp32")
@@ -86,7 +92,8 @@ def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
         Traceback (most recent call last):
         distillab.errors.RequestError: --teacher resnet20: a model name alone has no weights (allowed: ...
     """
-    folder, where = Path(model_or_study), f"--teacher {model_or_study}"
+    named, weights = split_black_box(str(model_or_study), weights)
+    folder, where = Path(str(named)), f"--teacher {model_or_study}"
     if (folder / LEDGER_FILE).is_file():
         if weights is not None:
             raise RequestError("a study has its own weights", where="--weights", allowed="--teacher MODEL")
@@ -94,7 +101,7 @@ def check_teacher(model_or_study: str | Path, weights: Path | None) -> None:
     if folder.is_dir():
         raise RequestError("this folder is not a study", where=where, allowed="the DIR of a study")
     try:
-        check_model_name(str(model_or_study))
+        check_model_name(str(named))
     except RequestError as error:
         raise error.within("--teacher") from error
     if weights is None:
@@ -136,10 +143,11 @@ def load_teacher(
         (2, 2)
     """
     check_teacher(model_or_study, weights)
+    named, weights = split_black_box(str(model_or_study), weights)
     if weights is None:
         return _load_from_study(StudyFolder.open(Path(model_or_study)), dataset.train, device)
     try:
-        return _load_weights(str(model_or_study), weights, dataset, device)
+        return _load_weights(str(named), weights, dataset, device)
     except RequestError as error:
         where = (error.where or "").replace(KEY, "--weights")
         raise RequestError(error.what, where=where, allowed=error.allowed) from error
@@ -151,7 +159,7 @@ def _load_weights(model: str, weights: Path, dataset: Dataset, device: torch.dev
         study="profile",
         data={"source": "digits"},  # not read: the dataset is given
         teacher={"model": model, "weights": weights.absolute()},
-        students=model,
+        students="resnet8" if is_black_box(model) else model,
         methods=["kd"],
     )
     given = open_given_teacher(study, dataset)

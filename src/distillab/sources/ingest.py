@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,24 @@ def load_dataset(
         if decoded.originals is None
         else Originals(table.ids, decoded.originals, decoded.facts),
         copies=_copies(table, codes) if "val" in carved else {},
+        names_of=partial(names_in, source),
     )
+
+
+def names_in(source: Source) -> tuple[Indices, Sequence[str]]:
+    """Return the ids of the examples of a source and their names. Decodes nothing.
+
+    Args:
+        source: The source.
+
+    Example:
+        >>> from distillab.sources.digits import Digits
+        >>> ids, names = names_in(Digits())
+        >>> ids[:2].tolist(), names[:2]
+        ([0, 1], ['digits[0]', 'digits[1]'])
+    """
+    table = tabulate(source.read().without(source.unused_splits))
+    return table.ids, table.names
 
 
 def _without_leaks(

@@ -12,7 +12,7 @@ import yaml
 from distillab.artefacts import write_atomically
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
-from distillab.models.object_files import add_place
+from distillab.models.object_files import add_place, copy_objects
 from distillab.study.design import runs_of_first
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
@@ -216,6 +216,8 @@ class StudyFolder:
         if not self.store.has("data", dataset.digest):
             with self.store.writing("data", dataset.digest) as draft:
                 dataset.save(draft)
+        given = (job.inputs.weights for job in plan.teachers)
+        copy_objects((path for path in given if path), self.objects)
         meta = {"dataset": dataset.digest, "identity": spec.identity, "torch": json.dumps(torch.__version__)}
         meta["choices"] = json.dumps(StudyChoices.of(spec).as_dict())
         meta["notes"] = json.dumps(plan.notes)

@@ -4,9 +4,9 @@ from distillab.terminal.across import print_across
 from distillab.terminal.advice import advice_progress, print_advice
 from distillab.terminal.plan import print_plan
 from distillab.terminal.printing import (
+    print_begun,
     print_catalogue,
     print_comparison,
-    print_numerics,
     print_outcome,
     print_profile,
     print_status,
@@ -20,9 +20,9 @@ __all__ = [
     "load_progress",
     "print_across",
     "print_advice",
+    "print_begun",
     "print_catalogue",
     "print_comparison",
-    "print_numerics",
     "print_outcome",
     "print_plan",
     "print_profile",

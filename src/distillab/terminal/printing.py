@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
     from distillab.study.status import StudyStatus
 
 MAX_FAILURES = 5
+GIVEN_TEACHER = "The given teacher"
 MOST_FINDINGS = 3  # as on the first screen of the report
 STATES = (  # in the order of the columns of `distillab status`
     JobState.DONE,
@@ -38,8 +39,8 @@ STATES = (  # in the order of the columns of `distillab status`
 )
 
 
-def print_numerics(folder: StudyFolder) -> None:
-    """Print the numerics of each network, if progress is shown in a terminal.
+def print_begun(folder: StudyFolder) -> None:
+    """Print what a given teacher is worth, before anything trains; in a terminal also the numerics.
 
     Args:
         folder: The study.
@@ -48,10 +49,16 @@ def print_numerics(folder: StudyFolder) -> None:
         >>> import tempfile
         >>> from distillab.study.folder import StudyFolder
         >>> folder = StudyFolder(Path(tempfile.mkdtemp()))
+        >>> notes = '["The given teacher onnx has accuracy 0.900 on 300 val examples."]'
         >>> with folder.ledger() as ledger:
-        ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
-        >>> print_numerics(folder)
+        ...     ledger.create({"identity": "demo", "notes": notes}, jobs=[], conditions=[], cells=[])
+        >>> print_begun(folder)
+        The given teacher onnx has accuracy 0.900 on 300 val examples.
     """
+    notes = folder.network_notes
+    if any(note.startswith(GIVEN_TEACHER) for note in notes):
+        for note in notes:
+            typer.echo(printable(note))
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     if console.is_terminal:
         for model, choice in folder.numerics.items():

@@ -24,6 +24,19 @@ def strong_recipe(train: Examples, recipe: ResolvedRecipe) -> ResolvedRecipe:
     return replace(recipe, views=views.written, pad=views.pad)
 
 
+def original_recipe(recipe: ResolvedRecipe) -> ResolvedRecipe:
+    """Return a recipe without views: examples as they are, in one epoch.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.training.recipe import Recipe
+        >>> images = Examples.of(np.zeros((64, 3, 8, 8), np.uint8), [0, 1] * 32, ("a", "b"))
+        >>> original_recipe(Recipe().resolve(images)).view_spec.count
+        1
+    """
+    return replace(recipe, views="none", pad=0, steps=recipe.steps_per_epoch, views_kept=0)
+
+
 def strong_view_seed(view_seed: int) -> int:
     """Return the seed of strong views: a function of that of the views, so that both are shared alike.
 

@@ -39,6 +39,7 @@ class LoadedWeights:
         class_names: The names of the classes in the order of the logits, if they are stated for as many
             classes as there are logits.
         names_from: Where the names of the classes come from.
+        details: What else was found, in a few words each.
 
     Example:
         >>> LoadedWeights(Path("w.pth"), "state_dict", "module.").text
@@ -53,6 +54,7 @@ class LoadedWeights:
     fresh: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     names_from: str = ""
+    details: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -62,6 +64,7 @@ class LoadedWeights:
         parts += [f"not {' or '.join(map(repr, self.others))}, which would fit too"] if self.others else []
         parts += [f"{self.unused} tensors of other modules unused"] if self.unused else []
         parts += ["with a new classifier"] if self.fresh else []
+        parts += self.details
         return ", ".join(parts)
 
 

@@ -79,6 +79,8 @@ FOREIGN: Final = (
     (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself: run `git lfs pull`"),
     (rb"\x89HDF", "an HDF5 file, such as Keras writes"),
     (rb"GGUF", "a GGUF file"),
+    (rb"PAR1", "a Parquet file; stored predictions are a teacher without a model"),
+    (rb"\x08[\x03-\x20]\x12[\x01-\x40]", "an ONNX file, which is a teacher without a model"),
     (rb"\x93NUMPY", "a NumPy array"),
     (rb"\x1f\x8b", "compressed by gzip: unpack it first"),
     (rb"\s*[\[{]", "a text of JSON"),

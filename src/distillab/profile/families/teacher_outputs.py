@@ -104,7 +104,8 @@ def measure_teacher_outputs(data: ProfiledDataset) -> Family | None:
     transfer = data.transfer.select(data.sample(_TRANSFER_SAMPLE_SIZE, data.transfer))
     probabilities = softmax(teacher.logits(transfer), axis=1)
     _add_coverage(family, probabilities)
-    _add_stability(family, transfer, teacher)
+    if teacher.sees_views:
+        _add_stability(family, transfer, teacher)
     order = np.argsort(top_margins(probabilities), kind="stable")
     pictures = tuple(
         data.picture(int(p), _two_likeliest(probabilities[p], data.classes), transfer)

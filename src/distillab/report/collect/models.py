@@ -75,8 +75,8 @@ def model_pairs(
                 plain_score=_mean(shared, task.primary, method=plain),
                 distilled_score=_mean(shared, task.primary, method=method) if method else None,
                 distilled_method=method,
-                teacher_params=None if view is None else view.params,
-                teacher_macs=None if view is None else view.macs,
+                teacher_params=None if view is None else view.params or None,  # not known of a black box
+                teacher_macs=None if view is None else view.macs or None,
                 student_params=mine[0]["params"],
                 student_macs=mine[0]["macs"],
                 context="means over the conditions and seeds where both are done"

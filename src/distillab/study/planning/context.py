@@ -21,6 +21,7 @@ from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
+from distillab.study.planning.black_box_teacher import must_suit_black_box
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
@@ -74,11 +75,12 @@ class PlanContext:
         method_specs = spec.method_specs()
         must_give_what_methods_need(spec.teacher, method_specs)
         must_have_momentum(method_specs, spec.recipe)
+        self.levels = spec.factor_levels()
+        must_suit_black_box(spec.teacher, method_specs, self.levels)
         self.methods = [PlannedMethod.of(each) for each in method_specs]
         tune = spec.tune
         tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
         self._checked_methods = [*method_specs, *tuned]
-        self.levels = spec.factor_levels()
         self.recipes = {"student": spec.recipe} | {
             each: spec.teacher_recipe(each) for each in spec.teacher.provenance
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,14 +16,17 @@ from distillab.artefacts import StoredLogits
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.data.class_map import class_map
 from distillab.data.dataset import Dataset
-from distillab.data.examples import Examples
+from distillab.data.examples import IMAGE, Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
 from distillab.models import InputSpec, stem_change
+from distillab.models.black_box import is_black_box, write_black_box
 from distillab.models.input_transforms import InputNormalization, rescale_inputs
+from distillab.models.onnx_network import OnnxNetwork
 from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_weights
 from distillab.study.job_parts import InputScaling
+from distillab.study.planning.black_box_teacher import OpenedBlackBox, open_black_box, own_normalization
 from distillab.study.planning.conditions import TeacherProbabilities
 from distillab.study.planning.starts import is_of_study, recorded_normalization, scaling_to
 from distillab.study.spec.choices import with_teacher
@@ -69,11 +73,28 @@ class GivenTeacher:
         """The key and the file, for errors."""
         return f"{KEY}: {self.loaded.path}"
 
-    def logits(self, examples: Examples, device: torch.device = _CPU) -> StoredLogits:
-        """Return its logits in its own classes, float16 ``[N, classes]``, without the student transform."""
+    @property
+    def may_be_normalized_otherwise(self) -> bool:
+        """True for an ONNX graph of floats whose normalization neither it nor the study states."""
+        graph = isinstance(self.network, OnnxNetwork) and self.network.facts["mean"] is None
+        return graph and self.dataset.modality == IMAGE
+
+    def logits(
+        self, examples: Examples, device: torch.device = _CPU, inputs: InputNormalization | None = None
+    ) -> StoredLogits:
+        """Return its logits in its own classes, float16 ``[N, classes]``, without the student transform.
+
+        Args:
+            examples: The examples.
+            device: Where it computes.
+            inputs: The normalization of its inputs, in the place of that of the study.
+        """
         whole = replace(examples, student_transform=None)
-        self.network.to(device)
-        return predict(self.network, whole, normalization_of(self.dataset), device, "fp32")
+        network = self.network.to(device)
+        if inputs is not None:
+            mean, std = (each.tolist() for each in self.dataset.normalization())
+            network = rescale_inputs(nn.Sequential(network), *inputs.after(mean, std))
+        return predict(network, whole, normalization_of(self.dataset), device, "fp32")
 
 
 def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None:
@@ -95,6 +116,8 @@ def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None
     path = spec.weights_path()
     if path is None:
         return None
+    if is_black_box(spec.teacher.model):
+        return _open_black_box(spec, dataset, path)
     try:
         file = read_weights(path)
         network, loaded, fitted = _load(spec, dataset, file)
@@ -105,6 +128,40 @@ def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None
     network = (rescale_inputs(network, scaling.scale, scaling.shift) if scaling else network).eval()
     change = stem_change(resolved.teacher.whole, InputSpec(*dataset.train.shape))
     return GivenTeacher(resolved, dataset, network, loaded, change, order)
+
+
+def _open_black_box(spec: StudySpec, dataset: Dataset, path: Path) -> GivenTeacher:
+    """Return a teacher of which logits alone are known. Its content is written into a file of this process,
+    which takes the place of the given one."""
+    try:
+        box = open_black_box(spec, dataset, path)
+        fitted = _of_width(spec, dataset, box, path)
+    except RequestError as error:
+        raise error.within(KEY) from error
+    stated = box.class_names if len(box.class_names) == box.classes else ()
+    entry = spec.teacher.entry
+    source = box.names_from if stated else ""
+    loaded = LoadedWeights(path, entry, "", class_names=stated, names_from=source, details=box.details)
+    resolved, order = _with_class_order(fitted, dataset, loaded)
+    resolved = with_teacher(resolved, weights=write_black_box(box.network))
+    scaling = input_scaling(resolved, dataset.normalization())
+    network = rescale_inputs(box.network, scaling.scale, scaling.shift) if scaling else box.network
+    return GivenTeacher(resolved, dataset, network.eval(), loaded, "", order)
+
+
+def _of_width(spec: StudySpec, dataset: Dataset, box: OpenedBlackBox, path: Path) -> StudySpec:
+    """Return the study with classes of the teacher for each of its logits."""
+    wanted = spec.teacher.classes or dataset.classes
+    if spec.task_config().head_width(len(wanted)) == box.classes:
+        return spec
+    if not spec.teacher.classes and len(box.class_names) == box.classes:
+        return with_teacher(spec, classes=box.class_names)
+    what = "`classes` names" if spec.teacher.classes else "the data have"
+    raise RequestError(
+        f"gives {box.classes} numbers for an image, and {what} {len(wanted)} classes",
+        where=str(path),
+        allowed=f"`classes` with the {box.classes} names of the teacher's classes in order",
+    )
 
 
 def open_given_teachers(spec: StudySpec, dataset: Dataset) -> list[GivenTeacher]:
@@ -285,13 +342,23 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
         RequestError: There is not one mean and standard deviation per channel.
     """
     stated, weights = spec.teacher.normalisation, spec.weights_path()
+    if is_black_box(spec.teacher.model) and weights is not None:
+        black_box = own_normalization(weights)
+        return (
+            scaling_to(_per_channel(black_box, statistics, "teacher.normalization"), statistics)
+            if black_box
+            else None
+        )
     own = InputNormalization(stated.mean, stated.std) if stated else None
     where = "teacher.normalization"
     if own is None and weights is not None and (recorded := recorded_normalization(weights)):
         own, where = recorded
         own = None if is_of_study(own, statistics) else own
-    if own is None:
-        return None
+    return None if own is None else scaling_to(_per_channel(own, statistics, where), statistics)
+
+
+def _per_channel(own: InputNormalization, statistics: ChannelStatistics, where: str) -> InputNormalization:
+    """Return a normalization, or refuse one with another number of channels than the examples."""
     channels = len(statistics[0])
     if not len(own.mean) == len(own.std) == channels:
         raise RequestError(
@@ -300,4 +367,4 @@ def input_scaling(spec: StudySpec, statistics: ChannelStatistics) -> InputScalin
             where=where,
             allowed="one of each per channel",
         )
-    return scaling_to(own, statistics)
+    return own

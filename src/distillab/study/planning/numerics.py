@@ -6,6 +6,7 @@ import torch
 
 from distillab.data.raw import Progress
 from distillab.models import InputSpec
+from distillab.models.black_box import is_black_box
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.workloads import Workloads
 from distillab.training.numerics.benchmark import Workload
@@ -28,6 +29,8 @@ def choose_numerics(
     chosen = {}
     networks = sorted({**work.images, **work.queried}.items())
     for place, (model, images) in enumerate(networks):
+        if is_black_box(model):
+            continue
         if progress:
             progress(f"timing {model}", place, len(networks))
         trained = model in work.images

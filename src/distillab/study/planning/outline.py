@@ -93,7 +93,8 @@ class Outline:
         given = open_given_teachers(spec, dataset)
         trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
         if given:
-            spec = with_teacher(given[0].spec, weights=spec.teacher.weights)
+            files = tuple(file for each in given for file in each.spec.teacher.files)
+            spec = with_teacher(given[0].spec, weights=files if len(files) > 1 else files[0])
         with single_threaded():
             context, replicates, draws = _expanded(spec, dataset, progress)
             tuning = Tuning(context) if spec.tune else None

@@ -12,8 +12,10 @@ from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.factors import TeacherCapacity
 from distillab.models import OutputShapes
+from distillab.models.black_box import PREDICTIONS
 from distillab.study.job import TrainSet
 from distillab.study.job_parts import NetworkStart, SetDigests
+from distillab.study.planning.black_box_teacher import must_not_mix
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
 from distillab.study.planning.planned_method import PlannedMethod
@@ -235,6 +237,8 @@ class Pairing:
             shapes = _stored_shapes(teacher, shapes)
         kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
         views = self.recipe.views_per_image + strong * self.recipe.view_epochs
+        if kind == "study" and teacher.model == PREDICTIONS:  # of each image as it is
+            views = 1
         return views * self.sets.transfer.n * kept.bytes
 
     # -- refusals -------------------------------------------------------------------------------------------
@@ -267,6 +271,8 @@ class Pairing:
             shapes = replace(shapes, classes=len(transfer.classes))
         student, unlabelled = self.costs.shapes(self.student), self.replicate.n_unlabelled > 0
         mixes = self.recipe.resolved.view_spec.mixes
+        if mixes:
+            must_not_mix(teacher)
         context.check(student, shapes, merges(self.class_map), unlabelled, mixes)
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,8 @@ from distillab.data.class_map import ClassMap, class_map
 from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
+from distillab.models.black_box import ONNX, PREDICTIONS
+from distillab.models.input_transforms import InputNormalization
 from distillab.models.output_checks import ends_in_probabilities, sums_to_one
 from distillab.study.planning.external_teacher import GivenTeacher, open_given_teacher, with_stem
 from distillab.tasks import Task
@@ -120,28 +123,51 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         best <= ALPHA,
         _notes(teacher),
     )
+    if teacher.may_be_normalized_otherwise:
+        _must_not_be_better_normalized_otherwise(teacher, task, whole, labels, sets, mapping, device)
     if teacher.stem and spec.stem == "auto":
         _must_not_be_better_with_the_original_stem(teacher, task, whole, labels, sets, mapping, device)
     if trial.at_chance and spec.at_chance == "stop":
         stem = ", the stem (`stem: original`)" if teacher.stem else ""
         loaded = f" ({teacher.loaded.text})" if teacher.loaded.text else ""
         entry = f", the entry (`entry: {teacher.loaded.others[0]}`)" if teacher.loaded.others else ""
+        checked = WHAT_TO_CHECK.get(
+            spec.model,
+            "`normalization`, the order of the classes (`classes`), the resolution, the architecture",
+        )
         raise RequestError(
             f"{task.primary} {task.score(whole, labels):.3f} on {len(labels)} examples is at chance "
             f"({chance:.3f}): these weights{loaded} do not predict the labels of these data",
             where=teacher.where,
-            allowed="check `normalization`, the order of the classes (`classes`), the architecture"
-            f"{entry}{stem}, or write `at_chance: continue`",
+            allowed=f"check {checked}{entry}{stem}, or write `at_chance: continue`",
         )
     return trial
+
+
+WHAT_TO_CHECK: Final = MappingProxyType(
+    {
+        ONNX: "the order of the classes (`classes`), `normalization`, the resolution (`size`, or that of the "
+        "data), the `layout`",
+        PREDICTIONS: "the order of the classes (`classes`, or the names of the columns), and whether these "
+        "files have the names of these images",
+    }
+)
+"""What to check of a black box at chance."""
+
+
+ORIGIN_UNKNOWN: Final = (
+    "What the given teacher was trained on is not known: if images of test were among it, its accuracy on "
+    "test, and that of its students, are too high."
+)
 
 
 def _notes(teacher: GivenTeacher) -> tuple[str, ...]:
     order = f"{teacher.order[:1].upper()}{teacher.order[1:]}."
     if not teacher.stem:
-        return (order,)
+        return order, ORIGIN_UNKNOWN
     return (
         order,
+        ORIGIN_UNKNOWN,
         f"Given weights and a changed stem: {teacher.stem}; `stem: original` keeps that of the package.",
     )
 
@@ -235,6 +261,63 @@ def _perfect(targets: Targets) -> Logits:
     return targets.members.astype(np.float32) * 2 - 1
 
 
+USUAL_NORMALIZATIONS: Final = MappingProxyType(
+    {
+        "pixels from 0 to 1": ((0.0,), (1.0,)),
+        "pixels from -1 to 1": ((0.5,), (0.5,)),
+        "pixels from 0 to 255": ((0.0,), (1 / 255,)),
+        "the statistics of ImageNet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    }
+)
+"""Means and standard deviations that graphs are often exported for, per channel, or one for all."""
+
+
+def _must_not_be_better_normalized_otherwise(
+    teacher: GivenTeacher,
+    task: Task,
+    logits: Logits,
+    targets: Targets,
+    sets: list[Examples],
+    mapping: ClassMap | None,
+    device: torch.device,
+) -> None:
+    """Raise RequestError if the graph, which does not show how its inputs are normalized, does better under a
+    usual normalization than under that of the study."""
+    score, channels = task.score(logits, targets), teacher.dataset.train.shape[0]
+    found: list[tuple[float, str, Logits, InputNormalization]] = []
+    for name, (mean, std) in USUAL_NORMALIZATIONS.items():
+        if len(mean) not in (1, channels):
+            continue
+        repeats = channels // len(mean)
+        own = InputNormalization(mean * repeats, std * repeats)
+        parts = [to_student_classes(teacher.logits(each, device, own), mapping) for each in sets]
+        other = np.concatenate(parts).astype(np.float32)
+        found.append((task.score(other, targets), name, other, own))
+    best, name, other, own = max(found, key=lambda each: each[0])
+    if best > score and _is_better(task, other, logits, targets):
+        written = f"{{mean: {_written(own.mean)}, std: {_written(own.std)}}}"
+        raise RequestError(
+            f"{task.primary} is {best:.3f} with {name}, and {score:.3f} with the normalization of the study; "
+            "the graph does not show which it takes",
+            where=teacher.where,
+            allowed=f"`normalization: {written}`, or that of the study, written out",
+        )
+
+
+def _written(values: tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{value:.6g}' for value in values)}]"
+
+
+def _is_better(task: Task, other: Logits, logits: Logits, targets: Targets) -> bool:
+    """Return True if other logits score higher in nearly all draws of examples with replacement."""
+    rng, better = np.random.default_rng(0), 0
+    for _ in range(LABEL_PERMUTATIONS):
+        drawn = rng.integers(0, len(targets), len(targets)).astype(np.int64)
+        part = targets.take(drawn)
+        better += task.score(other[drawn], part) > task.score(logits[drawn], part)
+    return better >= (1 - ALPHA) * LABEL_PERMUTATIONS
+
+
 def _must_not_be_better_with_the_original_stem(
     teacher: GivenTeacher,
     task: Task,
@@ -254,12 +337,7 @@ def _must_not_be_better_with_the_original_stem(
     parts = [to_student_classes(_logits(other, each, device), mapping) for each in sets]
     original = np.concatenate(parts).astype(np.float32)
     scores = task.score(logits, targets), task.score(original, targets)
-    rng, better = np.random.default_rng(0), 0
-    for _ in range(LABEL_PERMUTATIONS):
-        drawn = rng.integers(0, len(targets), len(targets)).astype(np.int64)
-        part = targets.take(drawn)
-        better += task.score(original[drawn], part) > task.score(logits[drawn], part)
-    if scores[1] > scores[0] and better >= (1 - ALPHA) * LABEL_PERMUTATIONS:
+    if scores[1] > scores[0] and _is_better(task, original, logits, targets):
         raise RequestError(
             f"{task.primary} is {scores[1]:.3f} with the original stem of {teacher.model}, and "
             f"{scores[0]:.3f} with the one for small images ({teacher.stem})",

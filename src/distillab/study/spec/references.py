@@ -11,6 +11,7 @@ from pathlib import Path
 from distillab.errors import RequestError, unknown_name
 from distillab.factors import Initialisation
 from distillab.models import check_model_name, find_pretrained
+from distillab.models.black_box import BLACK_BOXES, is_black_box
 from distillab.sources import Source
 from distillab.study.spec.study import StudySpec
 
@@ -98,6 +99,10 @@ def _check_pretrained(key: str, name: str) -> None:
 
 def _check_network(key: str, name: str) -> None:
     try:
+        if is_black_box(name) and key != "teacher.model":
+            raise RequestError(
+                f"{BLACK_BOXES[name]} is a teacher alone", allowed="a network that can be trained"
+            )
         check_model_name(name)
     except RequestError as error:
         raise error.within(key) from error

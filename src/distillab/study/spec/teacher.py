@@ -18,6 +18,7 @@ from pydantic import (
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.models import Combine, ensemble_name
+from distillab.models.black_box import BLACK_BOXES, ONNX, black_box_of, is_black_box
 from distillab.models.stems import with_original_stem
 from distillab.study.spec.draws import Replicates
 from distillab.study.spec.storage_budget import StoredOutputs
@@ -28,7 +29,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
     *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
-    *("stem", "entry", "at_chance"),
+    *("stem", "entry", "at_chance", "layout", "size"),
 )
 
 
@@ -65,8 +66,12 @@ class TeacherSpec(PublicConfig):
             network per seed, or fewer (``replicates``). ``same``: the manipulated transfer set, one network
             per condition and seed. ``external``: it has given ``weights``, and is the default with them.
         weights: The weights of an external teacher: a file of safetensors, or one that ``torch.save`` wrote.
-            Of several files, each holds a teacher of its own; seeds use them in turn.
-        entry: The entry or prefix in the file, such as ``ema``, if several fit the network.
+            Of several files, each holds a teacher of its own; seeds use them in turn. Without a model: an
+            ONNX file, or a table of stored predictions (``.parquet``, ``.npz``).
+        entry: The entry or prefix in the file, such as ``ema``, if several fit the network; the output of an
+            ONNX file that has several.
+        layout: Whether an ONNX file takes ``nchw`` or ``nhwc``; ``auto`` to read it from the graph.
+        size: The side of the square to which images are resized for an ONNX file that takes several sizes.
         stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
             takes the one that the weights fit.
         at_chance: Whether a study with a given teacher that is no better than chance on the study's data is
@@ -104,6 +109,8 @@ class TeacherSpec(PublicConfig):
     entry: str = ""
     stem: Literal["auto", "fitted", "original"] = "auto"
     at_chance: Literal["stop", "continue"] = "stop"
+    layout: Literal["auto", "nchw", "nhwc"] = "auto"
+    size: int | None = Field(default=None, ge=1)
     normalisation: ExternalStatistics | None = None
     pretrained: bool = False
     recipe: JsonObject = Field(default_factory=dict)
@@ -115,10 +122,23 @@ class TeacherSpec(PublicConfig):
     @model_validator(mode="before")
     @classmethod
     def _weights_mean_external(cls, values: Any) -> Any:
-        """Let a teacher with given weights be external unless its provenance is stated."""
-        if isinstance(values, Mapping) and values.get("weights") and "provenance" not in values:
-            return {**values, "provenance": ["external"]}
-        return values
+        """Let a teacher with given weights be external unless its provenance is stated, and name what needs
+        no model."""
+        if not isinstance(values, Mapping):
+            return values
+        found = dict(values)
+        model = values.get("model")
+        if isinstance(model, str | Path) and black_box_of(model) and not values.get("weights"):
+            found |= {"model": black_box_of(model), "weights": model}
+        if not found.get("weights"):
+            return values
+        found.setdefault("provenance", ["external"])
+        written = found["weights"]
+        files = list(written) if isinstance(written, list | tuple) else [written]
+        kinds = {black_box_of(each) for each in files if isinstance(each, str | Path)}
+        if len(kinds) == 1 and (kind := kinds.pop()) and not (found.get("model") or found.get("models")):
+            found["model"] = kind
+        return found
 
     @field_validator("weights")
     @classmethod
@@ -146,6 +166,7 @@ class TeacherSpec(PublicConfig):
     def _weights_belong_to_external(self) -> TeacherSpec:
         if ("external" in self.provenance) != (self.weights is not None):
             raise ValueError("provenance external and weights (a file) go together")
+        self._check_black_box()
         if self.entry and self.weights is None:
             raise ValueError("entry is one of a file of weights")
         if self.normalisation is not None and self.weights is None:
@@ -157,6 +178,19 @@ class TeacherSpec(PublicConfig):
         if len(set(self.provenance)) != len(self.provenance) or not self.provenance:
             raise ValueError("name each provenance once, and at least one")
         return self
+
+    def _check_black_box(self) -> None:
+        """Raise ValueError if a file, the model or the keys belong to different kinds of teachers."""
+        for each in self.files:
+            kind = black_box_of(each)
+            if kind and kind != self.model:
+                raise ValueError(
+                    f"{each.name} is {BLACK_BOXES[kind]}: leave `model` out, and name files of one kind"
+                )
+        if is_black_box(self.model) and self.weights is None:
+            raise ValueError(f"model {self.model} needs weights: {BLACK_BOXES[self.model]}")
+        if (self.layout != "auto" or self.size) and self.model != ONNX:
+            raise ValueError("layout and size are those of an ONNX file")
 
     @model_validator(mode="after")
     def _classes_belong_to_external(self) -> TeacherSpec:

@@ -25,13 +25,14 @@ from distillab.canonical import JsonObject
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
+from distillab.models.black_box import BlackBox
 from distillab.training.evaluation import predict
 from distillab.training.loop.initial_weights import preprocess_inputs
 from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.roles import RoleSets
-from distillab.training.strong_views import strong_recipe, strong_view_seed
+from distillab.training.strong_views import original_recipe, strong_recipe, strong_view_seed
 from distillab.training.teachers.cache import CacheFormat, FillResult, TeacherCache
 from distillab.training.teachers.class_mapping import to_student_classes
 from distillab.training.teachers.feed import LiveTeacher
@@ -122,12 +123,14 @@ class CacheReference:
         stored: Which outputs it holds.
         view_seed: Seed of the augmentation.
         members: Number of networks whose logits are side by side in it.
+        originals: Whether it holds the outputs for examples as they are, whatever view the student sees.
     """
 
     facts: JsonObject
     stored: CacheFormat
     view_seed: int
     members: int = 1
+    originals: bool = False
 
     def open(self, caches: Path, train: Examples) -> TeacherCache:
         """Return the cache, for the examples of a pool."""
@@ -135,8 +138,9 @@ class CacheReference:
 
     def write(self, folder: Path, name: str = CACHE) -> None:
         """Write the reference into a stage 2 folder."""
-        members = {"members": self.members} if self.members > 1 else {}
-        held = {"facts": self.facts, "kept": self.stored.as_dict(), "view_seed": self.view_seed, **members}
+        held = {"facts": self.facts, "kept": self.stored.as_dict(), "view_seed": self.view_seed}
+        held |= {"members": self.members} if self.members > 1 else {}
+        held |= {"originals": True} if self.originals else {}
         (folder / name).write_text(json.dumps(held))
 
     @classmethod
@@ -144,7 +148,8 @@ class CacheReference:
         """Return the reference in a stage 2 folder."""
         held = json.loads((folder / name).read_text())
         stored = CacheFormat.from_dict(held["kept"])
-        return cls(held["facts"], stored, held["view_seed"], held.get("members", 1))
+        members, originals = held.get("members", 1), held.get("originals", False)
+        return cls(held["facts"], stored, held["view_seed"], members, originals)
 
 
 def teacher_outputs(
@@ -198,6 +203,8 @@ def teacher_outputs(
     network = open_teacher(teacher_folder, sets.train, device)
     filled, name = FillResult(0, 0, 0), None
     if keep.needs:
+        if isinstance(network, BlackBox) and network.sees_originals:
+            recipe = original_recipe(recipe)
         reference, teacher = _prepare(network, teacher_folder, sets, recipe, view_seed, keep, device)
         filled, name = _fill(reference.open(keep.caches, sets.train), teacher, sets, recipe, view_seed)
         reference.write(folder)
@@ -233,7 +240,8 @@ def _prepare(
     shapes = replace(info.shapes, classes=info.shapes.classes * members)
     stored = CacheFormat.of(keep.needs, shapes, keep.top_k)
     teacher = LiveTeacher(network, info.taps, stored.needs, device, recipe.precision)
-    return CacheReference(facts, stored, view_seed, members), teacher
+    originals = isinstance(network, BlackBox) and network.sees_originals
+    return CacheReference(facts, stored, view_seed, members, originals), teacher
 
 
 def _fill(

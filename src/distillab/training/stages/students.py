@@ -26,7 +26,7 @@ from distillab.training.stages.outputs import (
 )
 from distillab.training.stages.roles import StudentSpec
 from distillab.training.stages.trained import write_trained
-from distillab.training.strong_views import strong_recipe
+from distillab.training.strong_views import original_recipe, strong_recipe
 from distillab.training.teachers.budget import BudgetedTeacher
 from distillab.training.teachers.class_mapping import MappedTeacher, map_classifier
 from distillab.training.teachers.feed import CachedTeacher, LiveTeacher, TeacherFeed
@@ -263,7 +263,8 @@ def _cached(
     if not needs & (STORABLE | LIVE) <= reference.stored.needs:
         return None
     train, recipe, strong = student.sets.train, student.recipe, None
-    stored = reference.open(caches, train).read(train, recipe.view_spec, reference.view_seed)
+    seen = original_recipe(recipe) if reference.originals else recipe
+    stored = reference.open(caches, train).read(train, seen.view_spec, reference.view_seed)
     if "strong_view" in needs:
         if not (outputs_folder / STRONG_CACHE).exists():
             return None

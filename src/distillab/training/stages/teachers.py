@@ -13,6 +13,7 @@ from distillab.artefacts import WEIGHTS, RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble
+from distillab.models.black_box import BlackBox, load_black_box
 from distillab.models.input_transforms import rescale_inputs
 from distillab.models.weights import load_into
 from distillab.training.loop.cohort import StepCallback
@@ -169,7 +170,9 @@ def fixed_teacher(
     """
     width = external.classes or _width(sets)
     network = new_model(model, sets.train, seeds.init, device, logits=width)
-    if external.weights is not None:
+    if isinstance(network, BlackBox) and external.weights is not None:
+        load_black_box(network, external.weights)
+    elif external.weights is not None:
         load_into(network, external.weights, name=model, classes=width, entry=external.entry)
     network = rescale_inputs(network, **external.inputs) if external.inputs else network
     student = StudentSpec(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
