@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from distillab.advise.speed import StepSeconds, time_steps
+from distillab.advise.speed import StepSeconds, time_given, time_steps
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_parameters
+from distillab.models.black_box import BlackBox, is_black_box
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.shipping.design import (
     ShippingDesign,
@@ -34,6 +35,7 @@ from distillab.shipping.warnings import warnings_of
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.running.deadline import SecondsClock, run_until
 from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.references import check_references
@@ -193,8 +195,7 @@ class Shipper:
         self._show("timing the networks", 0.0)
         spec = self._checked(dataset, dict(teacher))
         student, given = self._timed(self._student_model, dataset), bool(teacher.get("weights"))
-        # The cost of a given file that is no network of ours is a guess.
-        taught = self._timed(spec.teacher.last_model, dataset) if spec.teacher.last_model else student
+        taught = self._teacher_seconds(spec, dataset)
         costs = StepCosts(student.training, 0.0 if given else taught.training, taught.forward)
         recipe, arms = self._recipe(dataset), self._arms(dataset)
         fit = {"workers": self.request.workers, "pairs": self.request.seeds}
@@ -206,6 +207,16 @@ class Shipper:
         planned = design.seconds(own, arms, self.request.workers)
         self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
         return design
+
+    def _teacher_seconds(self, spec: StudySpec, dataset: Dataset) -> StepSeconds:
+        """Return how long the steps of the teacher take; stored predictions take none."""
+        if not is_black_box(spec.teacher.last_model):
+            return self._timed(spec.teacher.last_model, dataset)
+        given = open_given_teachers(spec, dataset)[0].network
+        if isinstance(given, BlackBox) and given.sees_originals:
+            return StepSeconds(0.0, 0.0)
+        recipe, device = self._recipe(dataset), pick_device(self.request.device)
+        return time_given(given, InputSpec(*dataset.train.shape), recipe.batch_size, device)
 
     def _arms(self, dataset: Dataset) -> int:
         return len(self.request.students()) * (1 + len(self.request.method_names(dataset)))
