@@ -82,6 +82,10 @@ QUESTIONS = (
         claim="C27",
     ),
     Question(
+        *("shift-home", "domain", "The same, tested on the teacher's domain", "shift"),
+        studies=("domain-mnist", "domain-usps"),
+    ),
+    Question(
         *("corruption", "domain", "More corrupted test images", "shift"),
         early="shift-corruption",
         literature="under distribution shift, complex methods gain little (not about plain distillation)",
