@@ -15,6 +15,7 @@ import typer
 
 from distillab import __version__
 from distillab.claims_cli import claims_app
+from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
+add_deploy_commands(app)
 app.command(name="distill")(distill_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
@@ -39,8 +40,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")]
 WeightsFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
+    Path | None, typer.Option(metavar="FILE", help="The weights: safetensors, .pt, .pth, .bin or .ckpt.")
 ]
 SourceKeys = Annotated[
     list[str] | None,
