@@ -25,7 +25,7 @@ USUAL_SIDE = 64  # pixels of images that have different or larger sizes, unless 
 USUAL_TEACHERS = ("resnet20", "resnet56", "resnet32x4")  # the first with three times the student's parameters
 PRETRAINED_TEACHER = "efficientnet_lite0"
 PRETRAINED_STEPS, SCRATCH_STEPS = 60, 150  # of a teacher, the least that is worth the time
-SMALL_SIDE = 32  # pixels of the teacher that is taken where no other can be trained in time
+_SMALL_SIDE = 32  # pixels of the teacher that is taken where no other can be trained in time
 PRETRAINED_SIDE = 64  # pixels of color images from which on a pretrained teacher is worth its cost
 
 
@@ -170,8 +170,8 @@ def usual_teachers(
     large = (place for place, name in enumerate(names) if params[name] >= 3 * student_params)
     fitting = names[: next(large, len(names) - 1) + 1]
     found += [TeacherCandidate({"model": name, **common}, SCRATCH_STEPS) for name in reversed(fitting)]
-    if side > SMALL_SIDE:
-        keys = {"model": f"{names[0]}@{SMALL_SIDE}", **common}
+    if side > _SMALL_SIDE:
+        keys = {"model": f"{names[0]}@{_SMALL_SIDE}", **common}
         found.append(TeacherCandidate(keys, SCRATCH_STEPS))
     return tuple(found)
 
