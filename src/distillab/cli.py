@@ -15,6 +15,8 @@ import typer
 
 from distillab import __version__
 from distillab.claims_cli import claims_app
+from distillab.compress_cli import compress_command
+from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
+app.command(name="compress")(compress_command)
+add_deploy_commands(app)
 app.command(name="distill")(distill_command)
 app.command(name="status")(status_command)
 app.command(name="report")(report_command)
@@ -43,8 +46,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder, a file, or source:argument.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per CPU core.")]
 WeightsFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The model's weights: safetensors, .pt, .pth, .bin or .ckpt."),
+    Path | None, typer.Option(metavar="FILE", help="The weights: safetensors, .pt, .pth, .bin or .ckpt.")
 ]
 SourceKeys = Annotated[
     list[str] | None,
@@ -92,8 +94,7 @@ def plan_command(
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    tests = planned_tests(chosen.spec, expanded.at_most.cells)
-    power = planned_power(seen, spread, tests=tests)
+    power = planned_power(seen, spread, tests=planned_tests(chosen.spec, expanded.at_most.cells))
     if as_json:
         _print_json({**seen.as_dict(), "power": power.as_dict()})
     else:
@@ -363,8 +364,7 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        again = "what was finished is kept: free some space and run the same command again"
-        return _end(f"{error}; {again}", 1, arguments)
+        return _end(f"{error}; what was finished is kept: free some space and run it again", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

@@ -1,25 +1,37 @@
 """A trained student leaves the lab: exported, checked, evaluated and timed as the file that is shipped."""
 
+from distillab.deploy.benchmarking import Benchmark, ModelBenchmark, benchmark_models
 from distillab.deploy.checks import Checks, Exported, FileRecord
 from distillab.deploy.description import ModelDescription, read_description
-from distillab.deploy.export import export_run, find_run
+from distillab.deploy.evaluation import Evaluation, evaluate_model
+from distillab.deploy.export import export_run
 from distillab.deploy.gates import GateResult
 from distillab.deploy.loaded import LoadedModel, Predictions, load_model
+from distillab.deploy.prediction import FilePrediction, files_in, predict_files
+from distillab.deploy.runs import find_run
 from distillab.deploy.writer import FORMATS, check_formats, write_model
 
 __all__ = [
     "FORMATS",
+    "Benchmark",
     "Checks",
+    "Evaluation",
     "Exported",
+    "FilePrediction",
     "FileRecord",
     "GateResult",
     "LoadedModel",
+    "ModelBenchmark",
     "ModelDescription",
     "Predictions",
+    "benchmark_models",
     "check_formats",
+    "evaluate_model",
     "export_run",
+    "files_in",
     "find_run",
     "load_model",
+    "predict_files",
     "read_description",
     "write_model",
 ]

@@ -141,6 +141,7 @@ class ModelDescription:
             "normalization": {"mean": mean, "std": std},
             "stored_normalization": {"mean": self.mean.tolist(), "std": self.std.tolist()},
             "decoding": self.decoding,
+            "preprocessing": self._preprocessing(),
         }
         if self.student_transform is not None:
             transform = self.student_transform
@@ -153,6 +154,24 @@ class ModelDescription:
             "facts": self.facts or None,
         }
         return values | {key: value for key, value in optional.items() if value is not None}
+
+    def _preprocessing(self) -> JsonObject:
+        """Return how files become inputs, for programs other than distillab."""
+        if self.modality != IMAGE:
+            return {
+                "features": f"{self.modality} features by the settings under `decoding`, float32 [N, C, F, T]"
+            }
+        return {
+            "orientation": "EXIF applied",
+            "color": "L" if self.item.channels == 1 else "RGB",
+            "resize": {
+                "width": self.item.width,
+                "height": self.item.height,
+                "filter": "bilinear, antialiased",
+            },
+            "rescale": 1 / 255,
+            "inside_of": "ONNX files and model.pt2: rescaling, normalization and what follows",
+        }
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> ModelDescription:

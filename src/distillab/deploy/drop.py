@@ -11,7 +11,7 @@ from distillab.canonical import JsonObject
 from distillab.data.examples import Examples, Items
 from distillab.tasks import Classification, Task
 
-CONFIDENCE = 0.95
+DROP_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def paired_accuracy(differences: Items) -> tuple[float, float]:
     n = len(differences)
     lost, won = ((differences > 0).sum() + 1) / (n + 2), ((differences < 0).sum() + 1) / (n + 2)
     spread = float(np.sqrt((lost + won - (lost - won) ** 2) / (n + 2)))
-    half = float(norm.ppf((1 + CONFIDENCE) / 2)) * spread
+    half = float(norm.ppf((1 + DROP_CONFIDENCE) / 2)) * spread
     return float(lost - won) - half, float(lost - won) + half
 
 
@@ -126,5 +126,5 @@ def paired_mean(differences: Items) -> tuple[float, float]:
     mean = float(differences.mean())
     if n < 2:
         return float("-inf"), float("inf")
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * differences.std(ddof=1) / np.sqrt(n))
+    half = float(t.ppf((1 + DROP_CONFIDENCE) / 2, n - 1) * differences.std(ddof=1) / np.sqrt(n))
     return mean - half, mean + half

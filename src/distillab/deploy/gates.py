@@ -20,7 +20,7 @@ MOST_DIFFERENCE = 1e-4
 BATCHES = (1, 64)
 """Batch sizes at which every file is checked."""
 
-Run = Callable[[Items, int], tuple[Items, Items | None]]
+RunFile = Callable[[Items, int], tuple[Items, Items | None]]
 """From items as the graph takes them, and a batch size, to probabilities and logits (None if unknown)."""
 
 
@@ -75,7 +75,7 @@ def examples_as_items(examples: Examples, description: ModelDescription) -> Item
     return graph_items(examples.items(np.arange(len(examples))), description)
 
 
-def check_outputs(file: str, run: Run, items: Items, reference: Items, task: Task) -> list[GateResult]:
+def gate_outputs(file: str, run: RunFile, items: Items, reference: Items, task: Task) -> list[GateResult]:
     """Return the gates of a file at every batch size.
 
     Args:

@@ -18,19 +18,23 @@ from distillab.deploy.latency import Latency, time_in_turn
 from distillab.deploy.loaded import OnnxEngine
 from distillab.deploy.onnx_export import with_logits
 from distillab.deploy.quantization import (
+    CalibrationRanges,
     Form,
     QuantizationChoice,
     QuantizedGraph,
-    Ranges,
     prepare_quantization,
     quantize,
 )
 from distillab.deploy.sessions import open_session
 from distillab.errors import RequestError
 
-FORMS: tuple[Form, ...] = ("QDQ", "QOperator")
+QUANTIZATION_FORMS: tuple[Form, ...] = ("QDQ", "QOperator")
 # More careful ways, tried in turn while no form keeps the accuracy.
-WAYS: tuple[tuple[Ranges, bool], ...] = (("MinMax", False), ("Percentile", False), ("MinMax", True))
+WAYS: tuple[tuple[CalibrationRanges, bool], ...] = (
+    ("MinMax", False),
+    ("Percentile", False),
+    ("MinMax", True),
+)
 FASTER = 0.95
 """Largest share of the time of the float graph at which int8 counts as faster."""
 SMALLER = 0.9
@@ -169,7 +173,7 @@ def choose_int8(
     on_progress("preparing int8")
     prepared = prepare_quantization(content)
     for ranges, float_head in WAYS:
-        for form in FORMS:
+        for form in QUANTIZATION_FORMS:
             choice = QuantizationChoice(form, ranges, float_head)
             on_progress(f"int8: {choice.text}")
             try:

@@ -14,6 +14,7 @@ from distillab.data.examples import IMAGE, Items
 from distillab.data.raw import RawImage
 from distillab.deploy.description import ModelDescription
 from distillab.errors import RequestError
+from distillab.modalities.audio import AudioSettings, decode_recordings
 from distillab.modalities.image.decoding import DAMAGE, decode
 from distillab.modalities.image.formats import register_formats
 from distillab.modalities.image.ground import NAMED_GROUNDS
@@ -23,7 +24,7 @@ from distillab.modalities.image.rendering import Rendering
 from distillab.sources.npz import channels_last_images
 from distillab.sources.python_images import item_image, numpy_of
 
-ALLOWED = "files of images, pictures of Pillow, or arrays of uint8 or of floats in [0, 1]"
+IMAGES_TAKEN = "files of images, pictures of Pillow, or arrays of uint8 or of floats in [0, 1]"
 
 
 def preprocess_images(inputs: Any, description: ModelDescription) -> npt.NDArray[np.uint8]:
@@ -43,7 +44,7 @@ def preprocess_images(inputs: Any, description: ModelDescription) -> npt.NDArray
     register_formats()
     items = [preprocess_image(each, description, where) for each, where in _each(inputs)]
     if not items:
-        raise RequestError("there is no image", where="images", allowed=ALLOWED)
+        raise RequestError("there is no image", where="images", allowed=IMAGES_TAKEN)
     return np.stack(items)
 
 
@@ -59,10 +60,12 @@ def preprocess_image(image: Any, description: ModelDescription, where: str) -> n
         RequestError: It is no image, or cannot be decoded.
     """
     if description.modality != IMAGE:
+        if isinstance(image, str | Path):
+            return preprocess_file(Path(image), description)
         raise RequestError(
             f"this model takes {description.modality} features, not images",
             where=where,
-            allowed="`probabilities` of features, or files of the source by `distillab evaluate`",
+            allowed="files of recordings, or features given to `probabilities`",
         )
     raw = _raw_image(image, where)
     size = description.item
@@ -73,11 +76,39 @@ def preprocess_image(image: Any, description: ModelDescription, where: str) -> n
     except FileNotFoundError:
         raise RequestError("there is no such file", where=where) from None
     except UnidentifiedImageError:
-        raise RequestError("cannot be identified as an image", where=where, allowed=ALLOWED) from None
+        raise RequestError("cannot be identified as an image", where=where, allowed=IMAGES_TAKEN) from None
     except DAMAGE as error:
         reason = f"{error}" or type(error).__name__
-        raise RequestError(f"cannot be decoded: {reason}", where=where, allowed=ALLOWED) from error
+        raise RequestError(f"cannot be decoded: {reason}", where=where, allowed=IMAGES_TAKEN) from error
     return _fitted(pixels, description)
+
+
+def preprocess_file(path: Path, description: ModelDescription) -> Items:
+    """Return the content of a file as a model takes it: uint8 ``[H, W, C]``, or float32 ``[C, F, T]``.
+
+    Args:
+        path: An image, or a recording for a model of spectrograms.
+        description: What the model is.
+
+    Raises:
+        RequestError: It cannot be read.
+    """
+    if description.modality == IMAGE:
+        return preprocess_image(path, description, str(path))
+    if not path.is_file():
+        raise RequestError("there is no such file", where=str(path))
+    try:
+        settings = AudioSettings.model_validate(description.decoding)
+        features = decode_recordings([path], [path.name], settings).items[:1]
+    except RequestError as error:
+        raise RequestError(f"cannot be decoded: {error.what}", where=str(path)) from error
+    if features.shape[1:] != description.item.shape:
+        raise RequestError(
+            f"gives features {list(features.shape[1:])}",
+            where=str(path),
+            allowed=f"recordings as long as those of the training, {list(description.item.shape)}",
+        )
+    return np.asarray(features[0], np.float32)
 
 
 def rendering_of(description: ModelDescription) -> Rendering:
@@ -99,7 +130,7 @@ def _each(inputs: Any) -> Sequence[tuple[Any, str]]:
     if isinstance(inputs, list | tuple):
         return [(each, _name(each, f"image {row}")) for row, each in enumerate(inputs)]
     if not hasattr(inputs, "shape"):
-        raise RequestError(f"{type(inputs).__name__} is no image", where="images", allowed=ALLOWED)
+        raise RequestError(f"{type(inputs).__name__} is no image", where="images", allowed=IMAGES_TAKEN)
     array = numpy_of(inputs)
     one = array.ndim == 2 or (array.ndim == 3 and (array.shape[2] in (1, 3) or array.shape[0] in (1, 3)))
     batch = [array] if one else list(channels_last_images(array, "images"))

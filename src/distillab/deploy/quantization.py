@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 Form = Literal["QDQ", "QOperator"]
-Ranges = Literal["MinMax", "Percentile"]
+CalibrationRanges = Literal["MinMax", "Percentile"]
 CALIBRATION_BATCH = 16
 HEAVY = ("Conv", "Gemm", "MatMul")
 """Operators that hold nearly all of the arithmetic and of the weights."""
@@ -53,7 +53,7 @@ class QuantizationChoice:
     """
 
     form: Form
-    ranges: Ranges = "MinMax"
+    ranges: CalibrationRanges = "MinMax"
     float_head: bool = False
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from distillab.artefacts import save_state, weights_digest
 from distillab.canonical import JsonObject
 from distillab.data.examples import Examples, Items
-from distillab.deploy.card import plain_card
+from distillab.deploy.card import model_card
 from distillab.deploy.checks import Checks, Exported, FileRecord
 from distillab.deploy.description import CONFIG, ModelDescription
 from distillab.deploy.environment import environment_facts
@@ -27,17 +28,20 @@ from distillab.deploy.files import (
     require_free,
     writing_folder,
 )
-from distillab.deploy.gates import BATCHES, GateResult, check_outputs, examples_as_items
+from distillab.deploy.gates import BATCHES, GateResult, examples_as_items, gate_outputs
 from distillab.deploy.graph import DeployedNetwork, logits_from
 from distillab.deploy.int8 import choose_int8
 from distillab.deploy.loaded import Engine, OnnxEngine, ProgramEngine, TorchEngine
 from distillab.deploy.onnx_export import EXPORTERS, OnnxExportError, OnnxGraph, export_onnx, with_logits
 from distillab.deploy.program import ProgramError, load_program, write_program
+from distillab.deploy.recipe import BuildRecipe, find_recipe
 from distillab.deploy.resized import load_resized_state
 from distillab.deploy.sessions import onnx_runtime, open_session
+from distillab.deploy.statement import Statement
+from distillab.deploy.training_images import write_training_images
 from distillab.errors import RequestError, unknown_name
 
-FORMATS = ("safetensors", "onnx", "int8")
+FORMATS = ("safetensors", "onnx", "int8", "pt2")
 ExportProgress = Callable[[str], None]
 """Called with what is being done, in a few words."""
 
@@ -61,7 +65,7 @@ class _Draft:
         """Keep a file if it gives the outputs of the trained network; return True if it does."""
         self.progress(f"checking {file} on all {len(self.items)} validation examples")
         task = self.description.task_config()
-        found = check_outputs(file, engine.run, self.items, self.reference, task)
+        found = gate_outputs(file, engine.run, self.items, self.reference, task)
         self.gates += found
         failed = next((gate for gate in found if not gate.passed), None)
         if failed:
@@ -94,7 +98,9 @@ def write_model(
     calibration: Examples,
     formats: Sequence[str] = FORMATS,
     max_drop: float = 1.0,
-    card: Callable[[ModelDescription, Checks], str] | None = None,
+    training: Sequence[Examples] = (),
+    statement: Statement | None = None,
+    sections: Sequence[str] = (),
     extra_checks: JsonObject | None = None,
     on_progress: ExportProgress | None = None,
 ) -> Exported:
@@ -111,7 +117,9 @@ def write_model(
         calibration: Training examples, by which the ranges of int8 are set.
         formats: Which of :data:`FORMATS` are wanted.
         max_drop: Points of the primary metric that int8 may lose on ``val``.
-        card: Returns the model card; by default one without a statement on distillation.
+        training: What the network was trained and selected on; ``evaluate`` leaves these examples out.
+        statement: What the study of the network measured, for the model card.
+        sections: Further sections of the card, in Markdown.
         extra_checks: The entries ``stored`` and ``preprocessing`` of :class:`Checks`.
         on_progress: Called with what is being done.
 
@@ -148,6 +156,7 @@ def write_model(
         deployed = DeployedNetwork(network, description)
         if "safetensors" in formats:
             _write_weights(draft, network)
+        if "pt2" in formats:
             _write_program(draft, deployed)
         graph = _write_onnx(draft, deployed) if {"onnx", "int8"} & set(formats) else None
         if graph is not None and "onnx" not in formats:
@@ -164,9 +173,14 @@ def write_model(
             environment=environment_facts(),
         )
         checks.write(folder)
-        _write_config(draft)
+        recipe = find_recipe(network, description)
+        card = model_card(description, checks, recipe, statement, sections)
+        (folder / CARD).write_text(card, encoding="utf-8")
         (folder / LABELS).write_text("".join(f"{name}\n" for name in description.classes), encoding="utf-8")
-        (folder / CARD).write_text((card or plain_card)(description, checks), encoding="utf-8")
+        if training:
+            write_training_images(training, folder)
+        _write_config(draft, recipe)  # the last file: without it, a folder is no exported model
+        _make_readable(folder)
     return Exported(out, tuple(sorted(each.name for each in out.iterdir())), checks)
 
 
@@ -176,7 +190,7 @@ def check_formats(formats: Sequence[str]) -> None:
     Example:
         >>> check_formats(["tflite"])
         Traceback (most recent call last):
-        distillab.errors.RequestError: --format: unknown format 'tflite' (allowed: int8, onnx, safetensors)
+        distillab.errors.RequestError: --format: unknown format 'tflite' (allowed: int8, ...
     """
     for name in formats:
         if name not in FORMATS:
@@ -263,9 +277,18 @@ def _write_int8(draft: _Draft, graph: OnnxGraph | None, calibration: Examples, m
     return outcome.as_dict()
 
 
-def _write_config(draft: _Draft) -> None:
-    values = dict(draft.description.as_dict()) | {
-        "files": {name: each.origin for name, each in draft.files.items()}
-    }
+def _write_config(draft: _Draft, recipe: BuildRecipe | None) -> None:
+    values = dict(draft.description.as_dict())
+    if recipe is not None:
+        values["build"] = recipe.as_dict()
+    values["files"] = {name: each.origin for name, each in draft.files.items()}
     text = json.dumps(values, indent=1, ensure_ascii=False)
     (draft.folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def _make_readable(folder: Path) -> None:
+    """Give all files the usual mode: some libraries write files that their owner alone can read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.iterdir():
+        file.chmod(0o666 & ~mask)
