@@ -128,6 +128,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "class_panels": len(contents.class_panels),
         "harmed_table": tables.harmed_table(contents.class_panels, naming, task),
         "teachers_plot": teachers,
+        "against_table": run_tables.against_teacher_table(contents.against_teacher, task),
         "teachers_table": run_tables.teachers_table(contents.teachers, task),
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
