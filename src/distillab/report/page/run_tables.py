@@ -9,6 +9,7 @@ from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Number
 from distillab.report.contents.pictures import Check
 from distillab.report.contents.place import Naming
+from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Run, TeacherView
 from distillab.report.page import wording
 from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell, whole_cell
@@ -52,6 +53,12 @@ def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
         for t in teachers
     )
     return Table("teachers-table", "All teachers, evaluated on the primary test set", columns, rows)
+
+
+def teachers_tables(contents: ReportContents, task: Task) -> list[Table]:
+    """Return the table of teachers and that of students against them, those that have rows."""
+    both = teachers_table(contents.teachers, task), against_teacher_table(contents.against_teacher, task)
+    return [each for each in both if each.rows]
 
 
 def against_teacher_table(rows: Sequence[Row], task: Task) -> Table:
