@@ -20,6 +20,7 @@ from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
+from distillab.report_cli import TrackOption, report_command, status_command, watch_command
 from distillab.shipping_cli import distill_command
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ app.add_typer(claims_app, name="claims")
 app.command(name="compress")(compress_command)
 add_deploy_commands(app)
 app.command(name="distill")(distill_command)
+app.command(name="status")(status_command)
+app.command(name="report")(report_command)
+app.command(name="watch")(watch_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
@@ -109,6 +113,7 @@ def run_command(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Take equal runs from another study; may be repeated."),
     ] = None,
+    track: TrackOption = None,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
     from distillab.forkserver import prepare_workers
@@ -139,35 +144,22 @@ def run_command(
             on_progress=on_progress,
             on_load=on_load,
             on_begin=on_begin,
+            track=track,
         )
     print_outcome(finished)
     raise typer.Exit(0 if finished.outcome.complete else 1)
 
 
-@app.command(name="status")
-def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
-    """Show how far a study is: jobs by state, time left, the last finished job, failures by reason."""
-    from distillab.study.status import study_status
-    from distillab.terminal import print_status
+@app.command(name="demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The study's folder.")] = Path("runs/quickstart"),
+    workers: Workers = None,
+    device: Device = "auto",
+) -> None:
+    """Run the quickstart study, which comes with the package: digits, three minutes on two cores."""
+    from distillab.demo import quickstart_file
 
-    found = study_status(folder)
-    if as_json:
-        _print_json(found.as_dict())
-    else:
-        print_status(found, time.time())
-
-
-@app.command(name="report")
-def report_command(folder: StudyDir, as_json: AsJson = False) -> None:
-    """Write the tables and report.html of DIR from what has run so far."""
-    from distillab import api
-    from distillab.terminal import print_outcome
-
-    finished = api.report(folder)
-    if as_json:
-        _print_json(finished.as_dict())
-    else:
-        print_outcome(finished)
+    run_command(quickstart_file(), out, workers=workers, device=device)
 
 
 @app.command(name="reproduce")
