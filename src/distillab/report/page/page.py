@@ -30,6 +30,7 @@ from distillab.report.page.figures import (
 from distillab.report.page.forest import class_plot, forests
 from distillab.report.page.palette import SHADES, dark_shades
 from distillab.report.page.pictures import has_sounds, tile_side
+from distillab.report.page.saved_figures import save_figures
 from distillab.report.page.table import Table
 
 SECTIONS = (
@@ -62,6 +63,23 @@ def render(contents: ReportContents) -> str:
         True
     """
     return shared_environment().get_template("page.html.j2").render(_context(contents))
+
+
+def write_figures(contents: ReportContents, folder: Path) -> list[Path]:
+    """Write every figure of a report as PNG and SVG into a folder, and return the files.
+
+    Raises:
+        RequestError: There is no Chromium or Chrome to draw them.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> from distillab.evidence import Answer
+        >>> write_figures(ReportContents("photos", Answer("Nothing has run yet.")), Path("figures"))
+        []
+    """
+    plots = _context(contents)["plots"]
+    assert isinstance(plots, list)
+    return save_figures(((plot.key, plot.json, plot.height) for plot in plots), folder)
 
 
 def write_report(contents: ReportContents, path: Path | str) -> None:
@@ -104,6 +122,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "plotly_js": plotly_js(),
         "dark_shades": Markup(script_json(dark_shades())),
         "figures": [(plot.key, Markup(plot.json)) for plot in plots if plot],
+        "plots": [plot for plot in plots if plot],
         "metric": primary,
         "noun": task.class_noun,
         "nouns": plural(task.class_noun),
@@ -130,7 +149,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "class_panels": len(contents.class_panels),
         "harmed_table": tables.harmed_table(contents.class_panels, naming, task),
         "teachers_plot": teachers,
-        "teachers_table": run_tables.teachers_table(contents.teachers, task),
+        "teachers_tables": run_tables.teachers_tables(contents, task),
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
