@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from distillab.cli import app
 from distillab.demo import quickstart_file
 from distillab.extras import EXTRAS
 from support.source_tree import ROOT
-from test_dependencies import PROJECT
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERBS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 HELP = """
 import sys
