@@ -74,6 +74,7 @@ class Series:
         data: The base set.
         points: The gains, by increasing level.
         difference: That of the last level from the first; None if no table has it.
+        between: Those of the levels between from the first, as far as they have a corrected verdict.
         provenance: Provenance of the teacher.
         teachers: Number of teachers per level.
         steps: Steps of a student.
@@ -86,6 +87,7 @@ class Series:
     data: str
     points: tuple[Point, ...]
     difference: Difference | None
+    between: tuple[Difference, ...]
     provenance: str
     teachers: int
     steps: str
@@ -160,7 +162,8 @@ def of_study(name: str, factor: str, where: Contrast) -> Series | None:
         name,
         rows[0]["dataset"],
         tuple(points),
-        _difference(name, factor, contrast | fixed, points),
+        _difference(name, factor, contrast | fixed, points[0], points[-1]),
+        _between(name, factor, contrast | fixed, points),
         rows[0]["provenance"],
         rows[0].get("n_teachers") or _teachers(rows[0]),
         _student_steps(spec, fixed, factor, points),
@@ -237,12 +240,18 @@ def _order(level: Level) -> tuple[bool, float | str]:
     return isinstance(level, str), level
 
 
-def _difference(name: str, factor: str, where: Contrast, points: Sequence[Point]) -> Difference | None:
-    """Return the difference between the ends of a series, in the direction of increasing level."""
+def _between(name: str, factor: str, where: Contrast, points: Sequence[Point]) -> tuple[Difference, ...]:
+    """Return how much gains at levels between the ends differ from the first, those that are decided."""
+    found = (_difference(name, factor, where, points[0], each) for each in points[1:-1])
+    return tuple(each for each in found if each and each.corrected in ("larger", "smaller"))
+
+
+def _difference(name: str, factor: str, where: Contrast, low: Point, high: Point) -> Difference | None:
+    """Return the difference of a point from one at a lower level."""
     path = _table(name, "level-effects")
-    if path is None or len(points) < 2:
+    if path is None or low is high:
         return None
-    first, last = level_text(points[0].level), level_text(points[-1].level)
+    first, last = level_text(low.level), level_text(high.level)
     for row in pq.read_table(path).to_pylist():
         if row["factor"] != factor or not _fits(row, where) or row["difference"] is None:
             continue
@@ -287,6 +296,7 @@ def of_factors(study: str, factor: str, where: Contrast) -> list[Series]:
             first["dataset"],
             tuple(sorted(points, key=lambda each: _order(each.level))),
             None,
+            (),
             first["provenance"],
             int(first["n_teachers"]),
             first["steps"],

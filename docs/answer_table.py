@@ -11,6 +11,7 @@ the page and an SVG per row. With ``--check`` nothing is written, and 1 is retur
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ GROUPS = {
     "guidance": "Guidance",
 }
 SAME = {"provenance": "same"}
+BETWEEN = {frozenset({"larger"}): "largest in between", frozenset({"smaller"}): "smallest in between"}
+DIRECTIONS = ("grows", "shrinks", "stays the same", *BETWEEN.values())
 SIZES = ("size-length", "size-length-mnist", "size-length-usps")
 QUESTIONS = (
     Question(
@@ -79,6 +82,10 @@ QUESTIONS = (
         claim="C27",
     ),
     Question(
+        *("shift-home", "domain", "The same, tested on the teacher's domain", "shift"),
+        studies=("domain-mnist", "domain-usps"),
+    ),
+    Question(
         *("corruption", "domain", "More corrupted test images", "shift"),
         early="shift-corruption",
         literature="under distribution shift, complex methods gain little (not about plain distillation)",
@@ -111,14 +118,14 @@ QUESTIONS = (
             "More wrong labels, a teacher of the correct ones (relabelling)",
             "label_noise",
         ),
-        studies=("label-noise", "corn-leaf-noise"),
+        studies=("label-noise", "label-noise-mnist", "corn-leaf-noise"),
         early="label_noise",
         literature="the noisier the labels, the more weight the teacher deserves (not about the gain)",
         claim="C21",
     ),
     Question(
         *("noise-same", "bias", "More wrong labels, a teacher of the same wrong ones", "label_noise", SAME),
-        studies=("label-noise", "corn-leaf-noise"),
+        studies=("label-noise", "label-noise-mnist", "corn-leaf-noise"),
         literature="the noisier the labels, the more weight the teacher deserves (not about the gain)",
         claim="C21",
     ),
@@ -126,12 +133,12 @@ QUESTIONS = (
         *("noise-hard", "bias", "The control: plain training on the labels that a clean teacher predicts"),
         "label_noise",
         {"method": "hard_labels"},
-        studies=("label-noise",),
+        studies=("label-noise", "label-noise-mnist"),
     ),
     Question(
         *("cue-full", "bias", "A stronger shortcut, where it misleads, a teacher without it", "spurious"),
         {"metric": "accuracy.conflicting"},
-        studies=("bias",),
+        studies=("bias", "bias-mnist"),
         early="spurious",
         literature="the stronger the shortcut, the worse plain distillation (its accuracy, not the gain)",
         claim="C26",
@@ -139,7 +146,7 @@ QUESTIONS = (
     Question(
         *("cue-same", "bias", "A stronger shortcut, where it misleads, a teacher with it", "spurious"),
         SAME | {"metric": "accuracy.conflicting"},
-        studies=("bias",),
+        studies=("bias", "bias-mnist"),
         early="spurious",
         literature="the stronger the shortcut, the worse plain distillation (its accuracy, not the gain)",
         claim="C26",
@@ -147,7 +154,7 @@ QUESTIONS = (
     Question(
         *("cue-groups", "bias", "The same, with `worst_group_kd` and the teacher without it", "spurious"),
         {"method": "worst_group_kd", "metric": "accuracy.conflicting"},
-        studies=("bias",),
+        studies=("bias", "bias-mnist"),
     ),
     Question(
         *("groups", "bias", "More of the rare group in the data: accuracy of the worst group", "groups"),
@@ -156,7 +163,7 @@ QUESTIONS = (
     ),
     Question(
         *("teacher", "teacher", "A teacher that was trained longer", "steps"),
-        studies=("teacher-quality",),
+        studies=("teacher-quality", "teacher-quality-mnist"),
         literature="the best teacher depends on the amount of data",
         claim="C5",
     ),
@@ -183,7 +190,7 @@ def page(text: str) -> str:
 def summary(answered: Sequence[Sequence[Series]]) -> str:
     """Return how many rows have an answer that holds, in one paragraph."""
     tested = [series for series in answered if any(each.difference for each in series)]
-    decided = [series for series in tested if direction(series) in ("grows", "shrinks", "stays the same")]
+    decided = [series for series in tested if direction(series) in DIRECTIONS]
     converged = [series for series in answered if any(each.converged for each in series)]
     tuned = [series for series in answered if any(each.tuned for each in series)]
     return (
@@ -207,7 +214,8 @@ def direction(series: Sequence[Series]) -> str:
         return "stays the same"
     if {"larger", "smaller"} <= found:
         return "differs between base sets"
-    return "undecided"
+    between = {change.corrected for each in series for change in each.between}
+    return BETWEEN.get(frozenset(between), "undecided")
 
 
 def literature(question: Question, found: str) -> str:
@@ -220,7 +228,7 @@ def literature(question: Question, found: str) -> str:
     expected = "grows" if question.expected > 0 else "shrinks"
     if found == expected:
         return f"{link}; agrees"
-    if found in ("grows", "shrinks", "stays the same"):
+    if found in ("grows", "shrinks", "stays the same", *BETWEEN.values()):
         return f"{link}; disagrees"
     return f"{link}; not decided here"
 
@@ -244,10 +252,15 @@ def _cells(question: Question, series: Sequence[Series]) -> list[str]:
 def _strength(series: Series) -> str:
     if series.difference:
         change = series.difference
-        interval = gain_with_interval(change.value, change.low, change.high)
-        return f"{series.data}: {interval} from {change.reference} to {change.level}"
+        changes = "; ".join(map(_change, (*series.between, change)))
+        return f"{series.data}: {changes}"
     ends = [series.points[0], series.points[-1]]
     return f"{series.data}: {'; '.join(map(_at, ends))}"
+
+
+def _change(change: Difference) -> str:
+    interval = gain_with_interval(change.value, change.low, change.high)
+    return f"{interval} from {change.reference} to {change.level}"
 
 
 def _at(point: Point) -> str:
@@ -287,7 +300,10 @@ def add(name: str, folder: Path) -> None:
     ANSWERS.mkdir(parents=True, exist_ok=True)
     for kind in ("effects", "level_effects", "results"):
         shutil.copy(folder / f"{kind}.parquet", ANSWERS / f"{name}-{kind.replace('_', '-')}.parquet")
-    shutil.copy(folder / "study.yaml", ANSWERS / f"{name}.yaml")
+    text = (folder / "study.yaml").read_text()
+    if root := os.environ.get("DISTILLAB_DATA"):
+        text = text.replace(root.rstrip("/"), "${DISTILLAB_DATA}")
+    (ANSWERS / f"{name}.yaml").write_text(text)
 
 
 def main(arguments: Sequence[str]) -> int:

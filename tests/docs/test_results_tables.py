@@ -82,10 +82,10 @@ def test_answers_and_their_figures_are_up_to_date() -> None:
     assert drawn == {path.name for path in answer_table.files() if path.suffix == ".svg"}
 
 
-def series(corrected: str | None, data: str = "set") -> Series:
+def series(corrected: str | None, data: str = "set", between: tuple[Difference, ...] = ()) -> Series:
     change = Difference("400", "25", 1.0, 0.5, 1.5, corrected, 6) if corrected else None
     points = (Point(25.0, 0.0, -1.0, 1.0, 12, "undecided", 6), Point(400.0, 1.0, 0.0, 2.0, 12, "helps", 6))
-    return Series("study", data, points, change, "full", 12, "4000", True, True)
+    return Series("study", data, points, change, between, "full", 12, "4000", True, True)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,23 @@ def series(corrected: str | None, data: str = "set") -> Series:
 )
 def test_direction_is_that_of_corrected_differences(corrected: list[str | None], direction: str) -> None:
     assert answer_table.direction([series(each) for each in corrected]) == direction
+
+
+@pytest.mark.parametrize(
+    ("ends", "middle", "direction"),
+    [
+        ("undecided", ["larger"], "largest in between"),
+        ("equivalent", ["smaller"], "stays the same"),
+        ("undecided", ["smaller", "smaller"], "smallest in between"),
+        ("undecided", ["smaller", "larger"], "undecided"),
+        ("larger", ["larger"], "grows"),
+    ],
+)
+def test_a_peak_between_the_ends_is_a_direction_where_the_ends_have_none(
+    ends: str, middle: list[str], direction: str
+) -> None:
+    between = tuple(Difference("100", "25", 3.0, 2.0, 4.0, corrected, 6) for corrected in middle)
+    assert answer_table.direction([series(ends, between=between)]) == direction
 
 
 @pytest.mark.parametrize(

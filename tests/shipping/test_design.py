@@ -31,7 +31,7 @@ def test_a_design_fits_into_its_time(
     costs = StepCosts(student, teacher, student / 2)
     design = fitting_design(seconds, costs, 800, arms, workers=workers)
     if design is not None:
-        assert design.seconds(costs, arms, workers) <= seconds
+        assert design.seconds(costs.of_batch(design.batch_size / 64), arms, workers) <= seconds
         assert design.pairs >= 5 and design.settings >= 3
         assert (design.teacher_steps == 0) == (teacher == 0)
 
@@ -41,7 +41,7 @@ def test_more_time_never_means_fewer_pairs_or_shorter_training(seconds: float, f
     less, more = (fitting_design(each, COSTS, 800, 3) for each in (seconds, seconds * factor))
     if less is not None:
         assert more is not None
-        assert (more.steps, more.pairs) >= (less.steps, less.pairs)
+        assert (more.steps, more.batch_size, more.pairs) >= (less.steps, less.batch_size, less.pairs)
 
 
 def test_fixed_pairs_are_kept() -> None:
@@ -62,7 +62,7 @@ def test_a_given_teacher_is_not_trained() -> None:
 
 
 def test_a_design_is_read_back() -> None:
-    design = ShippingDesign(800, 400, 6, 7, 1.0)
+    design = ShippingDesign(800, 400, 6, 7, 1.0, 32)
     assert ShippingDesign.from_dict(design.as_dict()) == design
 
 

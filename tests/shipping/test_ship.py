@@ -137,6 +137,28 @@ def _ship_until(folder: Path, *, students: int) -> ShippingAnswer:
         return ship(folder)
 
 
+def test_a_table_of_predictions_is_a_teacher(photographs: Path, tmp_path: Path) -> None:
+    files = sorted(photographs.rglob("*.png"))
+    names = np.array([str(file.relative_to(photographs)) for file in files])
+    right = np.array([file.parent.name == "class1" for file in files], np.float32)
+    table = tmp_path / "answers.npz"
+    shares = 0.1 + 0.8 * right
+    both = np.stack([1 - shares, shares], axis=1)
+    np.savez(table, files=names, probabilities=both, classes=["class0", "class1"])
+    lines: list[str] = []
+    answer = distillab.ship(
+        photographs,
+        "convnet3",
+        out=tmp_path / "out",
+        budget=600,
+        export=False,
+        on_line=lines.append,
+        **{**SMALL, "teacher": str(table)},
+    )
+    assert answer.pairs == 5 and answer.teacher_score == 1.0
+    assert any("predictions" in line and "as given" in line for line in lines)
+
+
 # -- what is refused -----------------------------------------------------------------------------------------
 
 

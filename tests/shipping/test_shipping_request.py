@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from distillab.errors import RequestError
-from distillab.shipping.request import ShippingRequest, has_pretrained, usual_teacher, with_size
+from distillab.shipping.request import ShippingRequest, has_pretrained, usual_teachers, with_size
 from distillab.sources.digits import Digits
 from distillab.sources.folder import Folder
 
@@ -42,15 +42,21 @@ def test_what_cannot_be_done_is_refused(changes: dict[str, Any], words: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("student", "teacher"), [(24_000, "resnet20"), (270_000, "resnet56"), (90_000_000, "resnet32x4")]
+    ("student", "teachers"),
+    [
+        (24_000, ["resnet20"]),
+        (270_000, ["resnet56", "resnet20"]),
+        (90_000_000, ["resnet32x4", "resnet56", "resnet20"]),
+    ],
 )
-def test_the_usual_teacher_is_larger_than_the_student(student: int, teacher: str) -> None:
-    assert usual_teacher(1, 28, PARAMS, student)["model"] == teacher
+def test_the_usual_teacher_is_larger_than_the_student(student: int, teachers: list[str]) -> None:
+    assert [each.model for each in usual_teachers(1, 28, PARAMS, student)] == teachers
 
 
 def test_large_color_images_have_a_pretrained_teacher_if_it_is_installed() -> None:
-    found = usual_teacher(3, 96, PARAMS, 24_000)
-    assert found.get("pretrained", False) == has_pretrained("efficientnet_lite0")
+    first, *_, last = usual_teachers(3, 96, PARAMS, 24_000)
+    assert first.keys.get("pretrained", False) == has_pretrained("efficientnet_lite0")
+    assert last.model == "resnet20@32"
 
 
 @pytest.mark.parametrize(

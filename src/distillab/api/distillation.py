@@ -33,6 +33,7 @@ from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.seeds import LEAST_PAIRS
 
 if TYPE_CHECKING:
+    from distillab.deploy import Exported
     from distillab.evidence import Row
 
 _BATCH = 256  # images per forward pass
@@ -62,6 +63,7 @@ class Distilled:
         verdict: ``helps``, ``harms``, ``equivalent`` or ``undecided``.
         n_pairs: Number of pairs of a distilled and a plain student.
         finished: The study, with its folder, tables and report.
+        run_id: The run of the student.
 
     Example:
         >>> Distilled.__dataclass_fields__["student"].type
@@ -84,6 +86,7 @@ class Distilled:
     verdict: str
     n_pairs: int
     finished: Finished
+    run_id: str = ""
     _temporary: TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
@@ -164,6 +167,21 @@ class Distilled:
                 allowed="a file in an existing folder",
             ) from error
         return path
+
+    def export(self, out: str | Path, *, max_drop: float = 1.0) -> Exported:
+        """Write the student as an exported model: weights, ONNX with its preprocessing inside, int8, card.
+
+        Args:
+            out: The folder.
+            max_drop: Points of the metric that int8 may lose on val.
+
+        Raises:
+            RequestError: The folder holds something else or cannot be written, or the network cannot be
+                exported.
+        """
+        from distillab.deploy import export_run
+
+        return export_run(self.finished.folder, self.run_id, Path(out), max_drop=max_drop)
 
     def __str__(self) -> str:
         interval = (
@@ -337,6 +355,7 @@ def _result(finished: Finished, method: str, temporary: TemporaryDirectory[str] 
         verdict=effect["verdict"],
         n_pairs=effect["n_pairs"],
         finished=finished,
+        run_id=best["run_id"],
         _temporary=temporary,
     )
 

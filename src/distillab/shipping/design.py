@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distillab.advise.budget import format_budget
@@ -16,6 +16,7 @@ _SAFETY = 1.35  # by which trainings take longer than steps that were timed alon
 RUN_SECONDS = 0.8  # of a run besides its steps
 _TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
 _LEAST_STEPS = 50
+_LEAST_BATCH = 16
 TRIED_LENGTHS = (0.5, 1.0)  # multiples of the steps that are tried
 MEAN_LENGTH = sum(TRIED_LENGTHS) / len(TRIED_LENGTHS)
 TRIED_RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that are tried
@@ -39,6 +40,15 @@ class StepCosts:
     teacher: float
     batch: float
 
+    def of_batch(self, share: float) -> StepCosts:
+        """Return the costs of steps with a share of the images.
+
+        Example:
+            >>> StepCosts(0.01, 0.03, 0.008).of_batch(0.5)
+            StepCosts(student=0.005, teacher=0.015, batch=0.004)
+        """
+        return StepCosts(share * self.student, share * self.teacher, share * self.batch)
+
     def run(self, steps: int) -> float:
         """Return the seconds of one run of some steps, with its share of the teacher's outputs."""
         return _SAFETY * steps * (self.student + self.batch / 2) + RUN_SECONDS
@@ -54,9 +64,10 @@ class ShippingDesign:
         settings: Number of settings that are tried for every method, the plain student included.
         pairs: Number of seeds of the comparison.
         share: ``steps`` as a share of a full training.
+        batch_size: Images per step; half of the usual number where time is short.
 
     Example:
-        >>> ShippingDesign.from_dict(ShippingDesign(800, 800, 6, 5, 1.0).as_dict()).pairs
+        >>> ShippingDesign.from_dict(ShippingDesign(800, 800, 6, 5, 1.0, 64).as_dict()).pairs
         5
     """
 
@@ -65,6 +76,7 @@ class ShippingDesign:
     settings: int
     pairs: int
     share: float
+    batch_size: int
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form."""
@@ -117,6 +129,21 @@ def training_seconds(budget: float, spent: float) -> float:
     return max(0.0, budget - closing_seconds(budget) - spent - _START_SECONDS)
 
 
+def can_be_taught(seconds: float, step: float, steps: int) -> bool:
+    """Return True if a teacher can be trained for some steps in its share of the time.
+
+    Args:
+        seconds: Wall time of training.
+        step: Seconds of a step of the teacher.
+        steps: The steps.
+
+    Example:
+        >>> can_be_taught(1000.0, 1.0, 150), can_be_taught(1000.0, 5.0, 150)
+        (True, False)
+    """
+    return _SAFETY * step * steps <= _TEACHER_SHARE * seconds
+
+
 def closing_seconds(budget: float) -> float:
     """Return the seconds of a budget that are kept for exporting and testing the student."""
     return max(LEAST_CLOSING, CLOSING_SHARE * budget)
@@ -130,8 +157,11 @@ def fitting_design(
     *,
     workers: int = 1,
     pairs: int | None = None,
+    batch_size: int = 64,
 ) -> ShippingDesign | None:
     """Return the best design that fits into some seconds of training; None if none does.
+
+    Where trainings of at least half the usual length do not fit, batches have half as many images.
 
     Args:
         seconds: Wall time of training.
@@ -140,34 +170,38 @@ def fitting_design(
         arms: Number of students and methods that are tuned, plain students included.
         workers: Number of workers.
         pairs: Number of pairs, if it is fixed.
+        batch_size: The usual number of images per step.
 
     Example:
         >>> fitting_design(900.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
-        ShippingDesign(steps=800, teacher_steps=800, settings=8, pairs=10, share=1.0)
-        >>> fitting_design(130.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
-        ShippingDesign(steps=200, teacher_steps=200, settings=4, pairs=5, share=0.25)
+        ShippingDesign(steps=800, teacher_steps=800, settings=8, pairs=10, share=1.0, batch_size=64)
+        >>> fitting_design(90.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
+        ShippingDesign(steps=200, teacher_steps=800, settings=4, pairs=5, share=0.25, batch_size=32)
         >>> fitting_design(10.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3) is None
         True
     """
-    for design in _designs(costs, full_steps, seconds, pairs):
-        fits = design.seconds(costs, arms, workers) <= seconds
+    for design in _designs(costs, full_steps, seconds, pairs, batch_size):
+        own = costs.of_batch(design.batch_size / batch_size)
+        fits = design.seconds(own, arms, workers) <= seconds
         if fits and design.steps >= min(_LEAST_STEPS, full_steps):
             return design
     return None
 
 
 def _designs(
-    costs: StepCosts, full_steps: int, seconds: float, pairs: int | None
-) -> Sequence[ShippingDesign]:
-    most = full_steps  # of the teacher, if its share of the time allows them
-    if costs.teacher:
-        most = int(min(float(full_steps), _TEACHER_SHARE * seconds / (_SAFETY * costs.teacher)))
-    found = []
+    costs: StepCosts, full_steps: int, seconds: float, pairs: int | None, batch_size: int
+) -> Iterator[ShippingDesign]:
+    """Go through the designs, the best first."""
     for share, wished, settings in _WISHES:
-        steps = max(1, round(share * full_steps))
-        taught = max(steps, most) if costs.teacher else 0
-        found.append(ShippingDesign(steps, taught, settings, pairs or wished, share))
-    return found
+        sizes = (batch_size,) if share >= 0.5 else (batch_size, max(_LEAST_BATCH, batch_size // 2))
+        for size in dict.fromkeys(sizes):
+            steps = max(1, round(share * full_steps))
+            taught = 0
+            if costs.teacher:
+                all_of_them = _SAFETY * costs.teacher * size / batch_size * full_steps
+                affordable = full_steps * min(1.0, _TEACHER_SHARE * seconds / max(all_of_them, 1e-9))
+                taught = max(steps, int(affordable))
+            yield ShippingDesign(steps, taught, settings, pairs or wished, share, size)
 
 
 def too_short(
@@ -185,11 +219,13 @@ def too_short(
     Example:
         >>> costs = StepCosts(0.01, 0.03, 0.01)
         >>> print(too_short(30.0, 2.0, costs, 800, 3, workers=2, pairs=None))
-        --budget 30s: too short: ... (allowed: about 2m or more, a smaller --size, or a smaller network)
+        --budget 30s: too short: ... (allowed: about 1m or more, a smaller --size, or a smaller network)
     """
     share, _, settings = _WISHES[-1]
     steps = max(min(_LEAST_STEPS, full_steps), round(share * full_steps))
-    least = ShippingDesign(steps, steps if costs.teacher else 0, settings, pairs or LEAST_PAIRS, share)
+    taught = steps if costs.teacher else 0
+    least = ShippingDesign(steps, taught, settings, pairs or LEAST_PAIRS, share, 0)
+    costs = costs.of_batch(0.5)
     wall = least.seconds(costs, arms, workers) + spent + _START_SECONDS
     wall = max(wall + LEAST_CLOSING, wall / (1 - CLOSING_SHARE))
     minutes = 60 * -(-wall // 60)

@@ -26,7 +26,7 @@ class Begun:
         notes: What the answer does not cover.
 
     Example:
-        >>> design = ShippingDesign(800, 800, 6, 5, 1.0)
+        >>> design = ShippingDesign(800, 800, 6, 5, 1.0, 64)
         >>> begun = Begun("3f2a", design, {"model": "resnet20"}, (), ())
         >>> Begun.from_dict(begun.as_dict()) == begun
         True

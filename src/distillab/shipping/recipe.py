@@ -82,7 +82,7 @@ def shipping_study(
 def _recipe(recipe: ResolvedRecipe, design: ShippingDesign) -> JsonObject:
     """Return the recipe of a student. Numerics are fixed, so that no time goes into trials of them."""
     numerics = {"precision": recipe.precision, "memory_format": recipe.memory_format, "compile": False}
-    return {"steps": design.steps, "batch_size": recipe.batch_size, "warmup": 0.1, **numerics}
+    return {"steps": design.steps, "batch_size": design.batch_size, "warmup": 0.1, **numerics}
 
 
 def method_axes(method: MethodSpec) -> Mapping[str, list[float]]:

@@ -24,6 +24,8 @@ _OF_LABEL_SETS = ("kd",)
 USUAL_SIDE = 64  # pixels of images that have different or larger sizes, unless a size is given
 USUAL_TEACHERS = ("resnet20", "resnet56", "resnet32x4")  # the first with three times the student's parameters
 PRETRAINED_TEACHER = "efficientnet_lite0"
+PRETRAINED_STEPS, SCRATCH_STEPS = 60, 150  # of a teacher, the least that is worth the time
+_SMALL_SIDE = 32  # pixels of the teacher that is taken where no other can be trained in time
 PRETRAINED_SIDE = 64  # pixels of color images from which on a pretrained teacher is worth its cost
 
 
@@ -117,27 +119,61 @@ def has_pretrained(model: str) -> bool:
     return all(importlib.util.find_spec(each) for each in packages)
 
 
-def usual_teacher(channels: int, side: int, params: Mapping[str, int], student_params: int) -> JsonObject:
-    """Return the key ``teacher`` of a study for data whose teacher is not given.
+@dataclass(frozen=True)
+class TeacherCandidate:
+    """A teacher that may be trained on the data.
 
-    Color images of at least 64 pixels get a pretrained EfficientNet-Lite0, if its weights are installed, that
-    is trained on; others the first CIFAR ResNet with three times the parameters of the student.
+    Attributes:
+        keys: The key ``teacher`` of a study.
+        least_steps: Steps below which its training would not be worth the time.
+
+    Example:
+        >>> TeacherCandidate({"model": "resnet20"}, 150).model
+        'resnet20'
+    """
+
+    keys: JsonObject
+    least_steps: int
+
+    @property
+    def model(self) -> str:
+        """Its network."""
+        return str(self.keys["model"])
+
+
+def usual_teachers(
+    channels: int, side: int, params: Mapping[str, int], student_params: int
+) -> tuple[TeacherCandidate, ...]:
+    """Return the teachers of data whose teacher is not given; the first that can be trained in time serves.
+
+    Color images of at least 64 pixels may have a pretrained EfficientNet-Lite0, if its weights are installed,
+    that is trained on. Others have the first CIFAR ResNet with three times the parameters of the student, or
+    a smaller one; the last resort sees images at 32 pixels.
 
     Args:
         channels: Channels of an image.
         side: The shorter side of an image in pixels.
-        params: Parameters of the networks that may serve.
+        params: Parameters of the networks that may serve, in increasing order.
         student_params: Parameters of the student.
 
     Example:
-        >>> usual_teacher(1, 28, {"resnet20": 270_000, "resnet56": 850_000}, 78_000)["model"]
-        'resnet20'
+        >>> found = usual_teachers(1, 28, {"resnet20": 270_000, "resnet56": 850_000}, 78_000)
+        >>> [each.model for each in found]
+        ['resnet20']
     """
     common = {"provenance": "full", "replicates": 1}
+    found = []
     if channels == 3 and side >= PRETRAINED_SIDE and has_pretrained(PRETRAINED_TEACHER):
-        return {"model": PRETRAINED_TEACHER, "pretrained": True, **common}
-    fitting = (name for name, number in params.items() if number >= 3 * student_params)
-    return {"model": next(fitting, list(params)[-1]), **common}
+        keys = {"model": PRETRAINED_TEACHER, "pretrained": True, **common}
+        found.append(TeacherCandidate(keys, PRETRAINED_STEPS))
+    names = list(params)
+    large = (place for place, name in enumerate(names) if params[name] >= 3 * student_params)
+    fitting = names[: next(large, len(names) - 1) + 1]
+    found += [TeacherCandidate({"model": name, **common}, SCRATCH_STEPS) for name in reversed(fitting)]
+    if side > _SMALL_SIDE:
+        keys = {"model": f"{names[0]}@{_SMALL_SIDE}", **common}
+        found.append(TeacherCandidate(keys, SCRATCH_STEPS))
+    return tuple(found)
 
 
 def with_size(

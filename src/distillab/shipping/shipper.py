@@ -10,17 +10,19 @@ from pathlib import Path
 
 import torch
 
-from distillab.advise.speed import time_steps
-from distillab.canonical import spec_id
+from distillab.advise.speed import StepSeconds, time_given, time_steps
+from distillab.canonical import JsonObject, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_parameters
+from distillab.models.black_box import BlackBox, is_black_box
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.shipping.design import (
     ShippingDesign,
     StepCosts,
+    can_be_taught,
     closing_seconds,
     fitting_design,
     too_short,
@@ -28,11 +30,12 @@ from distillab.shipping.design import (
 )
 from distillab.shipping.memory import Begun
 from distillab.shipping.recipe import shipping_study
-from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, usual_teacher
+from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, usual_teachers
 from distillab.shipping.warnings import warnings_of
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.running.deadline import SecondsClock, run_until
 from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.references import check_references
@@ -48,6 +51,7 @@ OnShippingLine = Callable[[str], None]
 """Called with a sentence that stays on the screen."""
 
 _BUSY_SECONDS = 0.3  # of work that is timed
+_TIMED_IMAGES = 16  # of a step that is timed
 PROFILE_SHARE, MOST_PROFILE = 0.1, 60.0  # of the budget, seconds, after which no further measure is begun
 
 
@@ -173,48 +177,57 @@ class Shipper:
         design = self._design(dataset, teacher)
         return Begun(identity, design, teacher, warnings, tuple(notes))
 
-    def _usual_teacher(self, dataset: Dataset) -> dict[str, object]:
+    def _usual_teacher(self, dataset: Dataset) -> JsonObject:
+        """Return the first of the usual teachers that can be trained in its share of the time."""
         shape, width = InputSpec(*dataset.train.shape), self._head_width(dataset)
-        student = _parameters(self._student_model, width, shape)
         known = {name: _parameters(name, width, shape) for name in USUAL_TEACHERS}
-        return dict(usual_teacher(shape.channels, shape.shorter_side, known, student))
+        student = _parameters(self._student_model, width, shape)
+        candidates = usual_teachers(shape.channels, shape.shorter_side, known, student)
+        for candidate in candidates[:-1]:
+            seconds = training_seconds(self.request.budget, self.seconds)
+            step = self._timed(candidate.model, dataset).training
+            if can_be_taught(seconds, step, candidate.least_steps):
+                return candidate.keys
+        return candidates[-1].keys
 
-    def _design(self, dataset: Dataset, teacher: object) -> ShippingDesign:
+    def _design(self, dataset: Dataset, teacher: JsonObject) -> ShippingDesign:
+        """Return the best design that fits into the budget. Raises RequestError if there is none."""
         self._show("timing the networks", 0.0)
-        recipe, shape, width = (
-            self._recipe(dataset),
-            InputSpec(*dataset.train.shape),
-            self._head_width(dataset),
-        )
-        entry = dict(teacher) if isinstance(teacher, dict) else {}
-        device = pick_device(self.request.device)
-        timed = partial(time_steps, classes=width, inputs=shape, batch_size=recipe.batch_size, device=device)
-        student = timed(self._student_model)
-        spec = self._checked(dataset, entry)
-        given = bool(entry.get("weights"))
-        # A given teacher may have other classes or be no network of ours: its cost is a guess then.
-        taught = student if given and not spec.teacher.last_model else timed(spec.teacher.last_model)
-        busy = _slowdown()
-        costs = StepCosts(
-            busy * student.training, 0.0 if given else busy * taught.training, busy * taught.forward
-        )
-        arms = len(self.request.students()) * (1 + len(self.request.method_names(dataset)))
+        spec = self._checked(dataset, dict(teacher))
+        student, given = self._timed(self._student_model, dataset), bool(teacher.get("weights"))
+        taught = self._teacher_seconds(spec, dataset)
+        costs = StepCosts(student.training, 0.0 if given else taught.training, taught.forward)
+        recipe, arms = self._recipe(dataset), self._arms(dataset)
+        fit = {"workers": self.request.workers, "pairs": self.request.seeds}
         seconds = training_seconds(self.request.budget, self.seconds)
-        workers, pairs = self.request.workers, self.request.seeds
-        design = fitting_design(seconds, costs, recipe.steps, arms, workers=workers, pairs=pairs)
+        design = fitting_design(seconds, costs, recipe.steps, arms, batch_size=recipe.batch_size, **fit)  # type: ignore[arg-type]
         if design is None:
-            raise too_short(
-                self.request.budget,
-                self.seconds,
-                costs,
-                recipe.steps,
-                arms,
-                workers=workers,
-                pairs=pairs,
-            )
-        planned = design.seconds(costs, arms, workers)
+            raise too_short(self.request.budget, self.seconds, costs, recipe.steps, arms, **fit)  # type: ignore[arg-type]
+        own = costs.of_batch(design.batch_size / recipe.batch_size)
+        planned = design.seconds(own, arms, self.request.workers)
         self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
         return design
+
+    def _teacher_seconds(self, spec: StudySpec, dataset: Dataset) -> StepSeconds:
+        """Return how long the steps of the teacher take; stored predictions take none."""
+        if not is_black_box(spec.teacher.last_model):
+            return self._timed(spec.teacher.last_model, dataset)
+        given = open_given_teachers(spec, dataset)[0].network
+        if isinstance(given, BlackBox) and given.sees_originals:
+            return StepSeconds(0.0, 0.0)
+        recipe, device = self._recipe(dataset), pick_device(self.request.device)
+        return time_given(given, InputSpec(*dataset.train.shape), recipe.batch_size, device)
+
+    def _arms(self, dataset: Dataset) -> int:
+        return len(self.request.students()) * (1 + len(self.request.method_names(dataset)))
+
+    def _timed(self, model: str, dataset: Dataset) -> StepSeconds:
+        """Return how long steps of a network take on this machine, as busy as it is now."""
+        recipe, shape = self._recipe(dataset), InputSpec(*dataset.train.shape)
+        few = min(_TIMED_IMAGES, recipe.batch_size)
+        found = time_steps(model, self._head_width(dataset), shape, few, pick_device(self.request.device))
+        scale = _slowdown() * recipe.batch_size / few
+        return StepSeconds(scale * found.training, scale * found.forward)
 
     def _checked(self, dataset: Dataset | None, teacher: dict[str, object]) -> StudySpec:
         """Return a study of these networks and methods, whose names and values are checked.
