@@ -15,10 +15,12 @@ import typer
 
 from distillab import __version__
 from distillab.claims_cli import claims_app
+from distillab.compress_cli import compress_command
 from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
+from distillab.report_cli import TrackOption, report_command, status_command, watch_command
 from distillab.shipping_cli import distill_command
 
 if TYPE_CHECKING:
@@ -30,8 +32,12 @@ UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assign
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
+app.command(name="compress")(compress_command)
 add_deploy_commands(app)
 app.command(name="distill")(distill_command)
+app.command(name="status")(status_command)
+app.command(name="report")(report_command)
+app.command(name="watch")(watch_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
@@ -88,8 +94,7 @@ def plan_command(
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
         seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
-    tests = planned_tests(chosen.spec, expanded.at_most.cells)
-    power = planned_power(seen, spread, tests=tests)
+    power = planned_power(seen, spread, tests=planned_tests(chosen.spec, expanded.at_most.cells))
     if as_json:
         _print_json({**seen.as_dict(), "power": power.as_dict()})
     else:
@@ -108,6 +113,7 @@ def run_command(
         list[Path] | None,
         typer.Option(metavar="DIR", help="Take equal runs from another study; may be repeated."),
     ] = None,
+    track: TrackOption = None,
 ) -> None:
     """Run a study, or resume it, and write tables and report into DIR."""
     from distillab.forkserver import prepare_workers
@@ -138,35 +144,22 @@ def run_command(
             on_progress=on_progress,
             on_load=on_load,
             on_begin=on_begin,
+            track=track,
         )
     print_outcome(finished)
     raise typer.Exit(0 if finished.outcome.complete else 1)
 
 
-@app.command(name="status")
-def status_command(folder: StudyDir, as_json: AsJson = False) -> None:
-    """Show how far a study is: jobs by state, time left, the last finished job, failures by reason."""
-    from distillab.study.status import study_status
-    from distillab.terminal import print_status
+@app.command(name="demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The study's folder.")] = Path("runs/quickstart"),
+    workers: Workers = None,
+    device: Device = "auto",
+) -> None:
+    """Run the quickstart study, which comes with the package: digits, three minutes on two cores."""
+    from distillab.demo import quickstart_file
 
-    found = study_status(folder)
-    if as_json:
-        _print_json(found.as_dict())
-    else:
-        print_status(found, time.time())
-
-
-@app.command(name="report")
-def report_command(folder: StudyDir, as_json: AsJson = False) -> None:
-    """Write the tables and report.html of DIR from what has run so far."""
-    from distillab import api
-    from distillab.terminal import print_outcome
-
-    finished = api.report(folder)
-    if as_json:
-        _print_json(finished.as_dict())
-    else:
-        print_outcome(finished)
+    run_command(quickstart_file(), out, workers=workers, device=device)
 
 
 @app.command(name="reproduce")
@@ -371,8 +364,7 @@ def execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        again = "what was finished is kept: free some space and run the same command again"
-        return _end(f"{error}; {again}", 1, arguments)
+        return _end(f"{error}; what was finished is kept: free some space and run it again", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

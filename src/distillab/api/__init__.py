@@ -12,6 +12,7 @@ from distillab.api.studies import Finished, Study, conclude, report
 if TYPE_CHECKING:
     from distillab.api.across_sets import Across, across
     from distillab.api.claims import run_claims
+    from distillab.api.compression import compress
     from distillab.api.models import load
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Study",
     "across",
     "advise",
+    "compress",
     "conclude",
     "distill",
     "load",
@@ -34,6 +36,7 @@ __all__ = [
 _IMPORTED_LATE = {
     "Across": "distillab.api.across_sets",
     "across": "distillab.api.across_sets",
+    "compress": "distillab.api.compression",
     "load": "distillab.api.models",
     "run_claims": "distillab.api.claims",
 }

@@ -31,6 +31,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 # Statistics and the report take a second to import, and are not needed before something has been trained.
 if TYPE_CHECKING:
     from distillab.evidence import Answer, Row, Tables
+    from distillab.track import Tracked
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +44,8 @@ class Finished:
         tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
         answer: The first screen of the report in words.
         reused: Number of trained networks that were taken from other studies.
+        tracked: What was entered into a tracker, if that was requested.
+        files: What was written on request: tables as CSV, figures.
 
     Example:
         >>> from distillab.evidence import Tables
@@ -58,6 +61,8 @@ class Finished:
     tables: Tables
     answer: Answer = field(default_factory=lambda: _no_answer())
     reused: int = 0
+    tracked: Tracked | None = None
+    files: tuple[Path, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -222,6 +227,7 @@ class Study:
         on_load: LoadProgress | None = None,
         on_begin: Callable[[StudyFolder], None] | None = None,
         report: bool = True,
+        track: str | None = None,
     ) -> Finished:
         """Run the study in the folder ``out``, or resume it, and write tables and report.
 
@@ -237,6 +243,7 @@ class Study:
             on_load: Called while data are read; likewise.
             on_begin: Called once the study is planned, before anything is trained.
             report: Whether ``report.html`` is written beside the tables.
+            track: ``mlflow`` or ``tensorboard``, where every run is entered as well, once.
 
         Raises:
             RequestError: The request cannot be fulfilled as written.
@@ -248,6 +255,8 @@ class Study:
                 where=f"{self.spec.study}: run",
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
+        if track:
+            _must_track(track)
         others = [StudyFolder.open(Path(each)) for each in reuse]
         with notebook_progress() as show:
             chosen = pick_device(device)
@@ -272,7 +281,7 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            return replace(conclude(folder, report=report), reused=reused)
+            return _tracked(replace(conclude(folder, report=report), reused=reused), track)
 
     def __repr__(self) -> str:
         teacher, students = self.spec.teacher.label, [entry.label for entry in self.spec.student_entries]
@@ -357,18 +366,54 @@ def conclude(folder: StudyFolder, *, report: bool = True) -> Finished:
     return Finished(folder, outcome(folder), tables, contents.answer)
 
 
-def report(path: str | Path) -> Finished:
+def report(
+    path: str | Path, *, csv: bool = False, figures: bool = False, track: str | None = None
+) -> Finished:
     """Write the tables and the report of a study again, from what has run so far.
 
     Args:
         path: The study's folder.
+        csv: Whether ``results.csv`` and ``effects.csv`` are written beside the Parquet files.
+        figures: Whether the figures of the report are written into ``figures/`` as PNG and SVG, which needs
+            Chromium or Chrome.
+        track: ``mlflow`` or ``tensorboard``, where every run is entered as well, once.
 
     Raises:
-        RequestError: There is no study.
+        RequestError: There is no study, no such tracker, or no browser for figures.
 
     Example:
         >>> report("nowhere")
         Traceback (most recent call last):
         distillab.errors.RequestError: nowhere: no study here ...
     """
-    return conclude(StudyFolder.open(Path(path)))
+    if track:
+        _must_track(track)
+    finished = conclude(StudyFolder.open(Path(path)))
+    files: list[Path] = []
+    if csv or figures:
+        from distillab.evidence.csv_tables import write_csv
+        from distillab.report.collect.study import collect_contents
+        from distillab.report.page.page import write_figures
+
+        folder = finished.folder
+        with raising_disk_full(folder.path):
+            files += write_csv(folder) if csv else []
+            if figures:
+                files += write_figures(collect_contents(folder, finished.tables), folder.path / "figures")
+    return _tracked(replace(finished, files=tuple(files)), track)
+
+
+def _must_track(tracker: str) -> None:
+    """Raise RequestError unless there is such a tracker, and what it needs is installed."""
+    from distillab.track import check_tracker
+
+    check_tracker(tracker)
+
+
+def _tracked(finished: Finished, tracker: str | None) -> Finished:
+    """Enter the runs of a study into a tracker, if one is named."""
+    if not tracker:
+        return finished
+    from distillab.track import track_study
+
+    return replace(finished, tracked=track_study(finished.folder, tracker))

@@ -104,11 +104,11 @@ class OnnxNetwork(BlackBox):
 
     def _session(self) -> Any:
         if self._opened is None:
-            self._opened = open_session(bytes(self.get_buffer("graph").cpu().numpy()), "teacher")
+            self._opened = open_graph(bytes(self.get_buffer("graph").cpu().numpy()), "teacher")
         return self._opened
 
 
-def open_session(graph: bytes | Path, where: str) -> Any:
+def open_graph(graph: bytes | Path, where: str) -> Any:
     """Return an onnxruntime session on the CPU, with as many threads as torch has.
 
     Args:
@@ -208,9 +208,9 @@ def _read_graph(path: Path) -> tuple[bytes, Any]:
             f"cannot be read ({error.strerror or type(error).__name__})", where=str(path)
         ) from error
     try:
-        return graph, open_session(graph, str(path))
+        return graph, open_graph(graph, str(path))
     except RequestError:
-        session = open_session(path, str(path))  # weights beside the file are found by its path alone
+        session = open_graph(path, str(path))  # weights beside the file are found by its path alone
     onnx = import_extra("onnx", "deploy", "an ONNX file with weights beside it", where=str(path))
     return onnx.load(str(path)).SerializeToString(), session
 

@@ -106,6 +106,11 @@ def print_outcome(finished: Finished) -> None:
         typer.echo(f"failed: {failure.kind} {failure.id}: {printable(failure.error)}", err=True)
     if len(ended.failures) > MAX_FAILURES:
         typer.echo(f"... and {len(ended.failures) - MAX_FAILURES} more, all in the report", err=True)
+    if finished.tracked:
+        typer.echo(f"tracked: {printable(str(finished.tracked))}")
+    if finished.files:
+        more = f" and {len(finished.files) - 1} more" if len(finished.files) > 1 else ""
+        typer.echo(f"written: {printable(str(finished.files[0]))}{more}")
     typer.echo(f"report: {printable(str(finished.report))}")
 
 

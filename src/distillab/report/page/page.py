@@ -29,6 +29,7 @@ from distillab.report.page.figures import (
 from distillab.report.page.forest import class_plot, forests
 from distillab.report.page.palette import SHADES, dark_shades
 from distillab.report.page.pictures import has_sounds, tile_side
+from distillab.report.page.saved_figures import save_figures
 from distillab.report.page.table import Table
 
 SECTIONS = (
@@ -61,6 +62,23 @@ def render(contents: ReportContents) -> str:
         True
     """
     return shared_environment().get_template("page.html.j2").render(_context(contents))
+
+
+def write_figures(contents: ReportContents, folder: Path) -> list[Path]:
+    """Write every figure of a report as PNG and SVG into a folder, and return the files.
+
+    Raises:
+        RequestError: There is no Chromium or Chrome to draw them.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> from distillab.evidence import Answer
+        >>> write_figures(ReportContents("photos", Answer("Nothing has run yet.")), Path("figures"))
+        []
+    """
+    plots = _context(contents)["plots"]
+    assert isinstance(plots, list)
+    return save_figures(((plot.key, plot.json, plot.height) for plot in plots), folder)
 
 
 def write_report(contents: ReportContents, path: Path | str) -> None:
@@ -103,6 +121,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "plotly_js": plotly_js(),
         "dark_shades": Markup(script_json(dark_shades())),
         "figures": [(plot.key, Markup(plot.json)) for plot in plots if plot],
+        "plots": [plot for plot in plots if plot],
         "metric": primary,
         "noun": task.class_noun,
         "nouns": plural(task.class_noun),

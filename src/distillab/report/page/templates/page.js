@@ -37,11 +37,19 @@
     layout.annotations = [...(layout.annotations || []), ...layout.yaxis.tickvals.map(label)];
   }
 
+  const saved = (format) => ({
+    name: `save ${format}`,
+    title: `Save this figure as ${format.toUpperCase()}`,
+    icon: Plotly.Icons.camera,
+    click: (box) => Plotly.downloadImage(box, {
+      format, filename: box.id || "figure", scale: format === "png" ? 2 : 1,
+      width: box.clientWidth, height: box.clientHeight,
+    }),
+  });
   const config = {
     responsive: true,
     displaylogo: false,
-    modeBarButtons: [["toImage"]],
-    toImageButtonOptions: { format: "svg" },
+    modeBarButtons: [[saved("png"), saved("svg")]],
   };
 
   function draw(box) {
