@@ -12,7 +12,7 @@ import pytest
 from distillab.data.examples import Examples
 from distillab.deploy import load_model
 from distillab.deploy.drop import Drop, paired_accuracy, paired_drop
-from distillab.deploy.int8 import Int8Trial, decide
+from distillab.deploy.int8 import Int8Trial, decide_int8
 from distillab.deploy.latency import Latency
 from distillab.deploy.quantization import QuantizationChoice, QuantizedGraph, count_quantized
 from distillab.tasks import Classification
@@ -44,18 +44,20 @@ def trial(points: float = 0.2, speed: float = 1.0, ratio: float = 0.3, layers: i
 def test_int8_is_written_if_it_keeps_accuracy_and_pays(
     made: Int8Trial, max_drop: float, is_written: bool, answer: str
 ) -> None:
-    outcome = decide([made], [], max_drop)
+    outcome = decide_int8([made], [], max_drop)
     assert (outcome.chosen is not None) == is_written
     assert answer in outcome.answer
 
 
 def test_fastest_form_that_keeps_accuracy_is_chosen() -> None:
     slow, fast, wrong = trial(speed=1.2), trial(speed=1.8), trial(points=9.0, speed=3.0)
-    assert decide([slow, fast, wrong], [], 1.0).chosen is fast
+    assert decide_int8([slow, fast, wrong], [], 1.0).chosen is fast
 
 
 def test_failed_tools_are_an_answer() -> None:
-    assert decide([], ["QDQ: ValueError: no such operator"], 1.0).answer.startswith("int8 was not possible")
+    assert decide_int8([], ["QDQ: ValueError: no such operator"], 1.0).answer.startswith(
+        "int8 was not possible"
+    )
 
 
 def test_both_forms_are_tried_and_their_layers_are_counted(model_folder: Path) -> None:

@@ -191,7 +191,7 @@ def choose_int8(
             trials.append(_timed(trial, content, items) if trial.keeps(max_drop) else trial)
         if any(trial.keeps(max_drop) for trial in trials):
             break
-    return decide(trials, failures, max_drop)
+    return decide_int8(trials, failures, max_drop)
 
 
 def _timed(trial: Int8Trial, content: bytes, items: Items) -> Int8Trial:
@@ -210,7 +210,7 @@ def _timed(trial: Int8Trial, content: bytes, items: Items) -> Int8Trial:
     return replace(trial, latency=tuple(own), float_latency=tuple(other))
 
 
-def decide(trials: Sequence[Int8Trial], failures: Sequence[str], max_drop: float) -> Int8Outcome:
+def decide_int8(trials: Sequence[Int8Trial], failures: Sequence[str], max_drop: float) -> Int8Outcome:
     """Return which quantized graph to ship, and why, or why none.
 
     Args:
