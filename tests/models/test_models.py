@@ -28,6 +28,13 @@ PARAMETERS = {
     "wrn16-2": 703_284,
     "wrn40-1": 569_780,
     "wrn40-2": 2_255_156,
+    # Counted when they were written: no paper has them.
+    "densenet121_mini": 110_368,
+    "densenet169_mini": 189_316,
+    "inception_mini": 88_340,
+    "mobilenet_mini": 274_100,
+    "resnet50_mini": 162_548,
+    "xception_mini": 61_604,
     "convnet3": 30_196,
     "convnet3x2": 106_372,
     "convnet3x4": 396_964,

@@ -91,7 +91,7 @@ class Finished:
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
             >>> list(finished.as_dict())  # doctest: +NORMALIZE_WHITESPACE
             ['headline', 'harms', 'estimand', 'training', 'settings', 'differences', 'report',
-             'effects', 'level_effects']
+             'effects', 'level_effects', 'against_teacher']
         """
         return {
             "headline": self.answer.headline,
@@ -103,6 +103,7 @@ class Finished:
             "report": str(self.report),
             "effects": self.tables.effects,
             "level_effects": self.tables.level_effects,
+            "against_teacher": self.tables.against_teacher,
         }
 
     def _repr_html_(self) -> str:

@@ -11,12 +11,14 @@ import numpy as np
 from distillab.artefacts import LOGITS, VAL, RunRecord, load_logits
 from distillab.data.examples import Examples
 from distillab.data.targets import Targets
+from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.lengths import add_convergence
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.schema import (
+    against_teacher_schema,
     effects_schema,
     level_effects_schema,
     results_schema,
@@ -39,7 +41,8 @@ MOST_LOADED = 256  # runs whose contributions are kept in memory
 
 @dataclass(frozen=True)
 class Tables:
-    """The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
+    """The rows of ``results.parquet``, ``effects.parquet``, ``level_effects.parquet`` and
+    ``against_teacher.parquet``.
 
     Example:
         >>> Tables(results=[{"method": "kd", "accuracy": 0.9}], effects=[]).results[0]["method"]
@@ -49,11 +52,14 @@ class Tables:
     results: list[Row]
     effects: list[Row]
     level_effects: list[Row] = field(default_factory=list)
+    against_teacher: list[Row] = field(default_factory=list)
 
     @property
     def headline(self) -> Tables:
         """The rows that conclusions rest on: those at tuned settings, if any, else all."""
-        return Tables(*map(headline_rows, (self.results, self.effects, self.level_effects)))
+        return Tables(
+            *map(headline_rows, (self.results, self.effects, self.level_effects, self.against_teacher))
+        )
 
 
 def write_tables(folder: StudyFolder) -> Tables:
@@ -100,7 +106,16 @@ def write_tables(folder: StudyFolder) -> Tables:
     write_table(found.level_effects, level_effects_schema(names, tuned=tuned), folder.level_effects_file)
     if tuned:
         write_table(tuning_rows(folder), tuning_schema(names), folder.tuning_file)
-    return Tables(rows, found.effects, found.level_effects)
+    against = students_against_teacher(
+        rows,
+        task,
+        margin=spec.evidence.margin,
+        confidence=spec.evidence.confidence,
+        student_values=measurements.contributions,
+        teacher_values=measurements.teacher_contributions,
+    )
+    write_table(against, against_teacher_schema(names, tuned=tuned), folder.against_teacher_file)
+    return Tables(rows, found.effects, found.level_effects, against)
 
 
 def looks_of(folder: StudyFolder) -> tuple[Look, ...]:
@@ -125,6 +140,9 @@ class Measurements:
         self._given: dict[str, str | None] = {}
         self._scores: dict[str, float] = {}
         self._cell_of: dict[str, Cell] = {cell.run_id: cell for cell in self.cells if cell.run}
+        self._outputs_of = {
+            (cell.run_id, cell.provenance, cell.teacher): cell.outputs for cell in self.cells if cell.run
+        }
         self._loaded = lru_cache(maxsize=MOST_LOADED)(self._contributions_of)
 
     def rows(self) -> list[Row]:
@@ -164,6 +182,13 @@ class Measurements:
         mean is the metric.
         """
         return self._loaded(row["run_id"])
+
+    def teacher_contributions(self, row: Row) -> ExampleValues | None:
+        """Return the same of the teacher of a row; None without outputs of a teacher."""
+        outputs = self._outputs_of.get((row["run_id"], row["provenance"], row["teacher"]))
+        if outputs is None or self.states[outputs].state != JobState.DONE:
+            return None
+        return self._values_of(row["run_id"], self._logits("outputs", outputs)[PRIMARY])
 
     def val_curve(self, run: str) -> ValCurve:
         """Return the validation curve of a run that is done."""
@@ -206,8 +231,12 @@ class Measurements:
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _contributions_of(self, run: str) -> ExampleValues:
+        return self._values_of(run, self._logits("student", run)[f"{PRIMARY}.last"])
+
+    def _values_of(self, run: str, logits: Logits) -> ExampleValues:
+        """Return what the test examples of a run add to the primary metric of some logits."""
         test = self._tests(self._cell_of[run])[PRIMARY]
-        found = self.task.contributions(self._logits("student", run)[f"{PRIMARY}.last"], test.targets)
+        found = self.task.contributions(logits, test.targets)
         if test.groups is None or self.folder.spec.source().split_by != "group":
             return ExampleValues(found, test.ids[test.targets.labelled])
         names, groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)

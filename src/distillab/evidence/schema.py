@@ -99,6 +99,32 @@ def tuning_schema(factors: Factors) -> pa.Schema:
     )
 
 
+def against_teacher_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``against_teacher.parquet``, one row per cell and method.
+
+    ``score`` and ``loss`` are means over seeds of the primary metric and of the negative log-likelihood of
+    the students, ``difference`` is the score less that of the teacher, paired by seed, and ``verdict`` is one
+    of ``exceeds``, ``below``, ``equal`` and ``undecided``.
+
+    Args:
+        factors: The factors of the study.
+        tuned: Whether the study tunes its methods; it then has the column ``setting``.
+
+    Example:
+        >>> against_teacher_schema([]).names[:4]
+        ['dataset', 'provenance', 'teacher', 'student']
+    """
+    return _schema(
+        "against_teacher",
+        {"dataset": pa.string()}
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "metric")
+        | {"n_pairs": pa.int64()}
+        | _numbers(["score", "loss", "teacher_score", "difference", "ci_low", "ci_high"])
+        | _texts("verdict"),
+    )
+
+
 def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``effects.parquet``, one row per contrast.
 

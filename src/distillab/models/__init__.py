@@ -8,6 +8,7 @@ from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
+from distillab.models.minis import MiniNetwork
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.pretrained import PretrainedWeights, find_pretrained
 from distillab.models.registry import (
@@ -30,6 +31,7 @@ __all__ = [
     "Ensemble",
     "InputNormalization",
     "InputSpec",
+    "MiniNetwork",
     "ModelFactory",
     "ModelInfo",
     "NetworkInfo",

@@ -55,6 +55,7 @@ class StudyFolder:
         self.tuning_file = path / "tuning.parquet"
         self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
+        self.against_teacher_file = path / "against_teacher.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)

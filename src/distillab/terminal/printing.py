@@ -65,6 +65,16 @@ def print_begun(folder: StudyFolder) -> None:
             console.print(f"{model}: {choice}")
 
 
+def _leads(finished: Finished) -> tuple[str, ...]:
+    """Return which of several students exceed their teacher."""
+    rows = finished.tables.headline.against_teacher
+    if not rows:
+        return ()
+    from distillab.evidence.against_teacher import lead_sentences
+
+    return lead_sentences(rows, finished.folder.spec.task_config())
+
+
 def print_outcome(finished: Finished) -> None:
     """Print the answer in words, how the runs ended, and where the report is.
 
@@ -85,7 +95,8 @@ def print_outcome(finished: Finished) -> None:
     """
     ended, answer = finished.outcome, finished.answer
     harms = [f"Harm: {sentence}" for sentence in answer.harms]
-    findings = [answer.headline, *harms, *answer.sentences[:MOST_FINDINGS], *answer.differences]
+    leads = _leads(finished)
+    findings = [answer.headline, *harms, *answer.sentences[:MOST_FINDINGS], *leads, *answer.differences]
     conditions = [*lengths_of_results(finished), answer.settings, answer.estimand]
     for sentence in filter(None, [*findings, *conditions]):
         typer.echo(printable(sentence))

@@ -95,6 +95,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         class_panels=class_panels(folder, tables.effects, baseline, phrases),
         quality=qualities(runs),
         teachers=teachers,
+        against_teacher=tuple(tables.against_teacher),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

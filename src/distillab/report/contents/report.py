@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from distillab.evidence.answer import Answer
+from distillab.evidence.pairs import Row
 from distillab.report.contents.cost import Cost, MethodCost
 from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, LevelEffect, Quality
 from distillab.report.contents.pictures import Pictures
@@ -55,6 +56,7 @@ class ReportContents:
         class_panels: Gains per class, the panels with the most harm first.
         quality: Means by place and method, from :func:`distillab.report.collect.rows.qualities`.
         teachers: Every teacher, trained or loaded.
+        against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
@@ -92,6 +94,7 @@ class ReportContents:
     class_panels: tuple[ClassPanel, ...] = ()
     quality: tuple[Quality, ...] = ()
     teachers: tuple[TeacherView, ...] = ()
+    against_teacher: tuple[Row, ...] = ()
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from distillab.evidence.pairs import FACTOR, Row, factor_columns
 from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Number
 from distillab.report.contents.pictures import Check
 from distillab.report.contents.place import Naming
+from distillab.report.contents.report import ReportContents
 from distillab.report.contents.runs import Run, TeacherView
 from distillab.report.page import wording
 from distillab.report.page.table import Column, Table, TableCell, count_cell, number_cell, whole_cell
@@ -51,6 +53,59 @@ def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
         for t in teachers
     )
     return Table("teachers-table", "All teachers, evaluated on the primary test set", columns, rows)
+
+
+def teachers_tables(contents: ReportContents, task: Task) -> list[Table]:
+    """Return the table of teachers and that of students against them, those that have rows."""
+    both = teachers_table(contents.teachers, task), against_teacher_table(contents.against_teacher, task)
+    return [each for each in both if each.rows]
+
+
+def against_teacher_table(rows: Sequence[Row], task: Task) -> Table:
+    """Return the scores and losses of all students against their teachers."""
+    metric = task.metrics[task.primary]
+    factors = factor_columns(rows)
+    columns = (
+        Column("Student"),
+        Column("Method"),
+        *(Column(wording.spaced(name.removeprefix(FACTOR))) for name in factors),
+        Column("Teacher"),
+        Column("Provenance"),
+        Column(wording.heading(metric), True),
+        Column("Loss", True, "negative log-likelihood on test, in nats"),
+        Column(f"Teacher's {metric.label}", True),
+        Column(f"Lead, {metric.unit}", True, "student less teacher, paired by seed and test example"),
+        Column("Interval"),
+        Column("Verdict", hint="of each student alone, not corrected for their number"),
+        Column("Pairs", True),
+    )
+    shown = tuple(
+        (
+            TableCell(str(row["student"])),
+            TableCell(str(row["method"])),
+            *(TableCell(str(row.get(name))) for name in factors),
+            TableCell(str(row["teacher"])),
+            TableCell(str(row["provenance"])),
+            number_cell(wording.scaled(row["score"], metric), row["score"]),
+            number_cell(wording.number(row["loss"], 3), row["loss"]),
+            number_cell(wording.scaled(row["teacher_score"], metric), row["teacher_score"]),
+            number_cell(wording.signed(row["difference"], metric), row["difference"]),
+            TableCell(wording.interval(row["ci_low"], row["ci_high"], metric)),
+            TableCell(*_AGAINST[row["verdict"]]),
+            count_cell(row["n_pairs"]),
+        )
+        for row in rows
+    )
+    return Table("against-teacher-table", "Students against their teachers", columns, shown)
+
+
+# A verdict on a student with its glyph, what it is sorted by, and its tone.
+_AGAINST: dict[str, tuple[str, None, str]] = {
+    "exceeds": (f"{wording.VERDICT_GLYPHS['helps']} exceeds teacher", None, "helps"),
+    "below": (f"{wording.VERDICT_GLYPHS['harms']} below teacher", None, "harms"),
+    "equal": (f"{wording.VERDICT_GLYPHS['equivalent']} no difference", None, "equivalent"),
+    "undecided": (f"{wording.VERDICT_GLYPHS['undecided']} undecided", None, "undecided"),
+}
 
 
 def runs_table(runs: Sequence[Run], task: Task) -> Table:
