@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from distillab.evidence import Answer
+from distillab.evidence.families import EXPLORATORY
 from distillab.report import render, write_report
 from distillab.report.collect.rows import level_effects_of
 from distillab.report.contents import LevelView, ReportContents
@@ -129,6 +130,14 @@ def test_verdicts_do_not_count_controls(usual: ReportContents) -> None:
     assert "▲ 2 helps ▼ 0 harms ■ 0 no difference ○ 0 undecided" in seen
     assert "Verdicts on 2 gains in accuracy" in seen
     assert "Controls (label_smoothing) are not counted here" in seen
+
+
+def test_verdicts_do_not_count_gains_that_the_study_does_not_declare(usual: ReportContents) -> None:
+    first, *others = (e for e in usual.effects if e.method not in usual.controls and e.metric == "accuracy")
+    exploratory = tuple(replace(e, verdict="undecided", undecided_because=EXPLORATORY) for e in others)
+    seen = Reader(render(replace(usual, effects=(replace(first, verdict="helps"), *exploratory)))).seen
+    assert "▲ 1 helps ▼ 0 harms ■ 0 no difference ○ 0 undecided" in seen
+    assert f"{len(others)} further gain" in seen and "that the study does not declare" in seen
 
 
 def test_undecided_answer_has_a_badge(usual: ReportContents, html: str) -> None:

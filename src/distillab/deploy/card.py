@@ -151,13 +151,14 @@ def _files(checks: Checks) -> str:
         for name, record in checks.files.items()
         if name in checks.val
     ]
-    if not rows:
+    missing = [f"`{name}` is not here: {reason}." for name, reason in checks.not_written.items()]
+    if not rows and not missing:
         return ""
     metric = checks.val.get("metric", "score")
     head = [f"| file | bytes | {metric} on val | written by |", "|---|---|---|---|"]
-    missing = [f"`{name}` is not here: {reason}." for name, reason in checks.not_written.items()]
+    table = ["\n".join([*head, *rows])] if rows else []
     int8 = [f"int8: {checks.int8['answer']}."] if checks.int8.get("written") else []
-    return "\n\n".join(["## Files", "\n".join([*head, *rows]), *int8, *missing])
+    return "\n\n".join(["## Files", *table, *int8, *missing])
 
 
 def _gates(checks: Checks) -> str:

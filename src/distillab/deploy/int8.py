@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -191,7 +191,7 @@ def choose_int8(
             trials.append(_timed(trial, content, items) if trial.keeps(max_drop) else trial)
         if any(trial.keeps(max_drop) for trial in trials):
             break
-    return _decided(trials, failures, max_drop)
+    return decide_int8(trials, failures, max_drop)
 
 
 def _timed(trial: Int8Trial, content: bytes, items: Items) -> Int8Trial:
@@ -210,7 +210,14 @@ def _timed(trial: Int8Trial, content: bytes, items: Items) -> Int8Trial:
     return replace(trial, latency=tuple(own), float_latency=tuple(other))
 
 
-def _decided(trials: list[Int8Trial], failures: list[str], max_drop: float) -> Int8Outcome:
+def decide_int8(trials: Sequence[Int8Trial], failures: Sequence[str], max_drop: float) -> Int8Outcome:
+    """Return which quantized graph to ship, and why, or why none.
+
+    Args:
+        trials: What was tried.
+        failures: Ways in which the tools failed.
+        max_drop: Points of the primary metric that may be lost.
+    """
     kept = [trial for trial in trials if trial.keeps(max_drop)]
     every, failed = tuple(trials), tuple(failures)
     if not trials:

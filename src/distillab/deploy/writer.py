@@ -65,7 +65,12 @@ class _Draft:
         """Keep a file if it gives the outputs of the trained network; return True if it does."""
         self.progress(f"checking {file} on all {len(self.items)} validation examples")
         task = self.description.task_config()
-        found = gate_outputs(file, engine.run, self.items, self.reference, task)
+        try:
+            found = gate_outputs(file, engine.run, self.items, self.reference, task)
+        except Exception as error:  # noqa: BLE001  # a graph of a fixed batch size, for instance
+            first = str(error).strip().splitlines()
+            self.reject(file, f"it cannot be run: {first[0] if first else type(error).__name__}")
+            return False
         self.gates += found
         failed = next((gate for gate in found if not gate.passed), None)
         if failed:

@@ -35,6 +35,9 @@ SPELLINGS = {
 }
 
 
+BATCH_NORM_MOMENTUM = 0.1  # torch's default
+
+
 def from_timm(name: str, *, classes: int, inputs: InputSpec, original_stem: bool = False) -> nn.Module:
     """Return the untrained network ``timm:NAME``, its stem fitted unless it is to be the original.
 
@@ -142,7 +145,26 @@ def from_torchvision(name: str, *, classes: int, inputs: InputSpec, original_ste
         replace_module(model, found[0], with_channels(found[1], inputs.channels))
     if not transformer and not original_stem:
         fit_stem(model, full, inputs)
+    quicken_statistics(model)
     return model
+
+
+def quicken_statistics(network: nn.Module) -> None:
+    """Let batch normalization average over some ten steps, where it would average over a hundred or more.
+
+    The running statistics of torchvision's MobileNetV3, MnasNet and large EfficientNets are meant for
+    trainings of a hundred thousand steps: after some hundred they still are those of the beginning, and the
+    network predicts at chance although it has learned.
+
+    Example:
+        >>> norm = nn.BatchNorm2d(4, momentum=0.01)
+        >>> quicken_statistics(norm)
+        >>> norm.momentum
+        0.1
+    """
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+            module.momentum = max(module.momentum, BATCH_NORM_MOMENTUM)
 
 
 def from_module(module: str, factory: str, *, classes: int, inputs: InputSpec) -> nn.Module:

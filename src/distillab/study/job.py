@@ -24,6 +24,7 @@ from distillab.study.job_parts import (
     read_class_map,
     read_origin,
 )
+from distillab.study.network_revisions import network_revision
 
 # Raise when the same specification would give other numbers than before: it is part of every run's id.
 SPEC_VERSION = 1
@@ -118,6 +119,7 @@ class TeacherJob(_Work):
             **self.origin.as_dict(),
             **({"start": self.start.canonical} if self.start else {}),
             "model": self.model,
+            **network_revision(self.model),
             "seeds": self.seeds.as_dict(),
             "recipe": self.recipe,
             "sets": self.sets.canonical,
@@ -257,6 +259,7 @@ class StudentJob(_Work):
     def spec_dict(self) -> JsonObject:
         spec = dict(self._general("student"))
         spec["model"] = self.model
+        spec |= network_revision(self.model)
         spec["method"] = self.method
         spec["recipe"] = self.recipe
         spec["sets"] = self.sets.canonical

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from support.figures.results import CORN, distilled
-from support.figures.tables import decided
-
-WORDS = {2: "two", 7: "seven", 9: "nine", 10: "ten"}
+from answer_rows import of_study
 
 
 def fragments() -> Iterator[str]:
     """Yield the passages of the page that hold figures."""
-    rows = [*distilled(CORN, "full"), *distilled(CORN, "same")]
-    left = [row for row in rows if row["verdict_family"] != "undecided"]
-    assert {(row["factor.label_noise"], row["provenance"]) for row in left} == {(0.6, "full")}
-    low, high = (WORDS[each] for each in sorted(round(100 * row["gain"]) for row in left))
-    yield "With 60 % wrong labels and a teacher trained on the correct labels"
+    series = of_study("size-length-mnist", "size", {})
+    assert series is not None and series.converged and series.tuned
+    small, middle, large = series.points
+    [change] = series.between
+    assert {small.level, middle.level, large.level} == {5.0, 20.0, 80.0}
+    assert (change.reference, change.level, change.corrected) == ("5", "20", "larger")
+    assert (middle.corrected, large.corrected) == ("helps", "helps")
+    assert {point.pairs for point in series.points} == {series.teachers} == {12}
+    yield "all methods tuned alike, 12 pairs with a teacher of their own each"
     yield (
-        f"distillation gains {low} and {high} points: the {WORDS[len(left)]} verdicts of "
-        f"{WORDS[decided(rows)]} that hold after correction for {left[0]['n_tests']} tests"
+        f"Distillation gains {middle.gain:+.1f} points [{middle.low:.1f}, {middle.high:.1f}] at 20 images "
+        f"per class, {change.value:.1f} more [{change.low:.1f}, {change.high:.1f}] than at 5; at 80 it gains "
+        f"{large.gain:+.1f} points [{large.low:.1f}, {large.high:.1f}]"
     )

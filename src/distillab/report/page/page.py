@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from distillab.evidence.families import EXPLORATORY
 from distillab.evidence.verdicts import VERDICTS, Verdict
 from distillab.printable import counted, plural
 from distillab.report.contents.gains import Effect
@@ -126,6 +127,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "noun": task.class_noun,
         "nouns": plural(task.class_noun),
         "verdicts": _verdicts(contents, on_primary),
+        "exploratory": len(_of_methods(contents, on_primary)) - len(_declared(contents, on_primary)),
         "length_glyph": wording.EARLY_GLYPH,
         "controls": sorted({effect.method for effect in on_primary} & contents.controls),
         "class_losses": class_losses(contents),
@@ -188,12 +190,23 @@ class _PictureBlock:
 
 def _verdicts(contents: ReportContents, on_primary: Sequence[Effect]) -> list[tuple[Verdict, int]]:
     """Return how often distillation methods reached each verdict against the main baseline."""
-    counted = [
-        effect.verdict
+    counted = [effect.verdict for effect in _declared(contents, on_primary)]
+    return [(verdict, counted.count(verdict)) for verdict in VERDICTS]
+
+
+def _declared(contents: ReportContents, on_primary: Sequence[Effect]) -> list[Effect]:
+    """Return the gains that verdicts are about: those that the study declares, or all if it declares none."""
+    mine = _of_methods(contents, on_primary)
+    return [effect for effect in mine if effect.undecided_because != EXPLORATORY] or mine
+
+
+def _of_methods(contents: ReportContents, on_primary: Sequence[Effect]) -> list[Effect]:
+    """Return the gains of distillation methods over the main baseline."""
+    return [
+        effect
         for effect in on_primary
         if effect.baseline == contents.baseline and effect.method not in contents.controls
     ]
-    return [(verdict, counted.count(verdict)) for verdict in VERDICTS]
 
 
 def class_losses(contents: ReportContents) -> list[str]:
