@@ -93,7 +93,7 @@ class Compressed:
 
     Example:
         >>> Compressed.__dataclass_fields__["winner"].type
-        'Arm | None'
+        'CompressionArm | None'
     """
 
     folder: Path
