@@ -135,9 +135,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "forest": forest,
         "clipped": clipped,
         "effects_table": tables.effects_table(on_primary, primary),
-        "level_table": tables.level_effects_table(
-            [e for e in contents.level_effects if e.metric == primary.name], primary
-        ),
+        "level_table": _level_table(contents),
         "doses": doses,
         "doses_hidden": doses_hidden,
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
@@ -161,6 +159,11 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
+
+
+def _level_table(contents: ReportContents) -> Table:
+    effects = [effect for effect in contents.level_effects if effect.metric == contents.primary.name]
+    return tables.level_effects_table(effects, contents.primary)
 
 
 def _on_baseline(contents: ReportContents) -> list[Effect]:
