@@ -15,7 +15,7 @@ INSTALL = $(if $(TORCH),$(PIP) install uv && $(BIN)/uv pip install -q --python $
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types format tables browser studies bench selftest clean \
+.PHONY: help demo test check lint types format tables site browser studies bench selftest clean \
 	evidence-base evidence-base-plan evidence-base-package
 
 # $(call debian,PACKAGE,SENTENCE): as root on Debian, install a package; elsewhere say what to do. APT=no
@@ -35,7 +35,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed ## set up, run the quickstart study, and print where its report is
-	$(BIN)/distillab run studies/quickstart.yaml --out runs/quickstart
+	$(BIN)/distillab demo --out runs/quickstart
 	@echo "The report is in $(CURDIR)/runs/quickstart/report.html"
 
 # One thread per process: the test processes share the cores, and sums do not depend on the machine.
@@ -66,6 +66,9 @@ tables: $(VENV)/.installed ## write the tables in docs/ that come from the regis
 	$(BIN)/python docs/answer_table.py
 	$(BIN)/python docs/advice_table.py
 	$(BIN)/python docs/claims_page.py
+
+site: $(VENV)/.installed-dev ## build the documentation as a site, into build/site
+	$(BIN)/mkdocs build --strict --quiet
 
 browser: ## make sure that there is a Chromium for the tests that open the report
 	@command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \

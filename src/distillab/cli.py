@@ -9,7 +9,7 @@ import time
 import traceback
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,13 +18,10 @@ from distillab.claims_cli import claims_app
 from distillab.compress_cli import compress_command
 from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
-from distillab.machine import garbage_collection_paused
 from distillab.printable import printable
-from distillab.report_cli import TrackOption, report_command, status_command, watch_command
+from distillab.report_cli import report_command, status_command, watch_command
+from distillab.run_cli import demo_command, run_command
 from distillab.shipping_cli import distill_command
-
-if TYPE_CHECKING:
-    from distillab.study.folder import StudyFolder
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
@@ -35,6 +32,8 @@ app.add_typer(claims_app, name="claims")
 app.command(name="compress")(compress_command)
 add_deploy_commands(app)
 app.command(name="distill")(distill_command)
+app.command(name="run")(run_command)
+app.command(name="demo")(demo_command)
 app.command(name="status")(status_command)
 app.command(name="report")(report_command)
 app.command(name="watch")(watch_command)
@@ -99,67 +98,6 @@ def plan_command(
         _print_json({**seen.as_dict(), "power": power.as_dict()})
     else:
         print_plan(seen, power)
-
-
-@app.command(name="run")
-def run_command(
-    study: StudyFile,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
-    workers: Workers = None,
-    executor: Annotated[str, typer.Option(help="inline or processes.")] = "processes",
-    device: Device = "auto",
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
-    reuse: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Take equal runs from another study; may be repeated."),
-    ] = None,
-    track: TrackOption = None,
-) -> None:
-    """Run a study, or resume it, and write tables and report into DIR."""
-    from distillab.forkserver import prepare_workers
-
-    if executor == "processes":
-        prepare_workers()
-    with garbage_collection_paused():
-        from distillab.api import Study
-        from distillab.study.running import executors
-        from distillab.terminal import load_progress, print_begun, print_outcome, run_progress
-
-    if executor not in executors:
-        raise unknown_name("executor", executor, executors, where="--executor")
-    chosen = Study.read(study)
-
-    def on_begin(folder: StudyFolder) -> None:
-        print_begun(folder)
-        on_progress.begin(folder)
-
-    with load_progress() as on_load, run_progress() as on_progress:
-        finished = chosen.run(
-            out,
-            workers=workers,
-            executor=executor,
-            device=device,
-            retry_failed=retry_failed,
-            reuse=reuse or (),
-            on_progress=on_progress,
-            on_load=on_load,
-            on_begin=on_begin,
-            track=track,
-        )
-    print_outcome(finished)
-    raise typer.Exit(0 if finished.outcome.complete else 1)
-
-
-@app.command(name="demo")
-def demo_command(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The study's folder.")] = Path("runs/quickstart"),
-    workers: Workers = None,
-    device: Device = "auto",
-) -> None:
-    """Run the quickstart study, which comes with the package: digits, three minutes on two cores."""
-    from distillab.demo import quickstart_file
-
-    run_command(quickstart_file(), out, workers=workers, device=device)
 
 
 @app.command(name="reproduce")

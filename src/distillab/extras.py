@@ -16,14 +16,12 @@ EXTRAS = MappingProxyType(
         "timm": "networks of timm",
         "huggingface": "datasets of Hugging Face",
         "audio": "recordings",
-        "text": "texts",
         "corruptions": "the corruptions of ImageNet-C",
         "heif": "images of iPhones (.heic)",
         "jxl": "images in JPEG XL",
         "stats": "the mixed model of `distillab across`",
         "cpu": "faster training in bf16 on CPUs",
         "demo": "the images of the quickstart study",
-        "ray": "runs on several machines",
         "docs": "the documentation as a site",
     }
 )

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import distillab
-from distillab.api.studies import report
+from distillab.api import report
 from distillab.cli import execute
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows

@@ -35,7 +35,7 @@ def test_missing_package_is_reported_with_its_install_command(
 
     monkeypatch.delitem(sys.modules, "datasets", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
-    assert "pip install distillab[huggingface]" in refuse(tmp_path, source="huggingface", path="cifar10")
+    assert "pip install 'distillab[huggingface]'" in refuse(tmp_path, source="huggingface", path="cifar10")
 
 
 def test_unloadable_dataset_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from distillab.api.advice import advise
 from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
+from distillab.api.reports import report
 from distillab.api.shipping import ship
-from distillab.api.studies import Finished, Study, conclude, report
+from distillab.api.studies import Finished, Study, conclude
 
 if TYPE_CHECKING:
     from distillab.api.across_sets import Across, across

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from distillab.api.given import GivenStudy
+from distillab.api.trackers import entered, must_track
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
@@ -257,7 +258,7 @@ class Study:
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
         if track:
-            _must_track(track)
+            must_track(track)
         others = [StudyFolder.open(Path(each)) for each in reuse]
         with notebook_progress() as show:
             chosen = pick_device(device)
@@ -282,7 +283,8 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            return _tracked(replace(conclude(folder, report=report), reused=reused), track)
+            finished = replace(conclude(folder, report=report), reused=reused)
+            return replace(finished, tracked=entered(folder, track))
 
     def __repr__(self) -> str:
         teacher, students = self.spec.teacher.label, [entry.label for entry in self.spec.student_entries]
@@ -365,56 +367,3 @@ def conclude(folder: StudyFolder, *, report: bool = True) -> Finished:
         contents = collect_contents(folder, tables)
         write_report(contents, folder.report_file)
     return Finished(folder, outcome(folder), tables, contents.answer)
-
-
-def report(
-    path: str | Path, *, csv: bool = False, figures: bool = False, track: str | None = None
-) -> Finished:
-    """Write the tables and the report of a study again, from what has run so far.
-
-    Args:
-        path: The study's folder.
-        csv: Whether ``results.csv`` and ``effects.csv`` are written beside the Parquet files.
-        figures: Whether the figures of the report are written into ``figures/`` as PNG and SVG, which needs
-            Chromium or Chrome.
-        track: ``mlflow`` or ``tensorboard``, where every run is entered as well, once.
-
-    Raises:
-        RequestError: There is no study, no such tracker, or no browser for figures.
-
-    Example:
-        >>> report("nowhere")
-        Traceback (most recent call last):
-        distillab.errors.RequestError: nowhere: no study here ...
-    """
-    if track:
-        _must_track(track)
-    finished = conclude(StudyFolder.open(Path(path)))
-    files: list[Path] = []
-    if csv or figures:
-        from distillab.evidence.csv_tables import write_csv
-        from distillab.report.collect.study import collect_contents
-        from distillab.report.page.page import write_figures
-
-        folder = finished.folder
-        with raising_disk_full(folder.path):
-            files += write_csv(folder) if csv else []
-            if figures:
-                files += write_figures(collect_contents(folder, finished.tables), folder.path / "figures")
-    return _tracked(replace(finished, files=tuple(files)), track)
-
-
-def _must_track(tracker: str) -> None:
-    """Raise RequestError unless there is such a tracker, and what it needs is installed."""
-    from distillab.track import check_tracker
-
-    check_tracker(tracker)
-
-
-def _tracked(finished: Finished, tracker: str | None) -> Finished:
-    """Enter the runs of a study into a tracker, if one is named."""
-    if not tracker:
-        return finished
-    from distillab.track import track_study
-
-    return replace(finished, tracked=track_study(finished.folder, tracker))

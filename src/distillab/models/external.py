@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError, unknown_name
+from distillab.extras import install_command
 from distillab.models.input_spec import InputSpec
 from distillab.models.names import torchvision_names, unknown_of_library
 from distillab.models.stems import (
@@ -105,9 +106,7 @@ def _timm(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise RequestError(
-            f"timm:{name} needs the timm package", allowed="pip install 'distillab[timm]'"
-        ) from error
+        raise RequestError(f"timm:{name} needs the timm package", allowed=install_command("timm")) from error
     if not timm.is_model(name):
         raise unknown_of_library("timm", name, timm.list_models())
     return timm

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.models.black_box import is_black_box
 from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
@@ -144,7 +145,7 @@ def _require_external(library: str, name: str) -> None:
 
 def _require_timm(name: str) -> None:
     if importlib.util.find_spec("timm") is None:
-        raise RequestError(f"timm:{name} needs the timm package", allowed="pip install 'distillab[timm]'")
+        raise RequestError(f"timm:{name} needs the timm package", allowed=install_command("timm"))
     if name in timm_names():
         return
     import timm  # a name with a tag, or of another package that registers networks with timm

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.models.efficientnet_lite import INSTALL, SIDES
 from distillab.models.external import create_timm_model
 from distillab.models.input_spec import InputSpec
@@ -167,7 +168,7 @@ def _of_timm(name: str) -> PretrainedWeights:
         import timm
     except ImportError as error:
         raise RequestError(
-            "needs the timm package", where=f"timm:{name}", allowed="pip install 'distillab[timm]'"
+            "needs the timm package", where=f"timm:{name}", allowed=install_command("timm")
         ) from error
     config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     if config is None or not config.has_weights:

@@ -109,8 +109,7 @@ _WISHES = (
     (1.0, 7, 6),
     (1.0, 5, 6),
     (1.0, 5, 4),
-    (0.5, 5, 4),
-    (0.25, 5, 4),
+    *((share, 5, 4) for share in (0.7, 0.5, 0.35, 0.25, 0.18)),
     (0.125, 5, 3),
 )
 
@@ -176,7 +175,7 @@ def fitting_design(
         >>> fitting_design(900.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
         ShippingDesign(steps=800, teacher_steps=800, settings=8, pairs=10, share=1.0, batch_size=64)
         >>> fitting_design(90.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3)
-        ShippingDesign(steps=200, teacher_steps=800, settings=4, pairs=5, share=0.25, batch_size=32)
+        ShippingDesign(steps=280, teacher_steps=800, settings=4, pairs=5, share=0.35, batch_size=32)
         >>> fitting_design(10.0, StepCosts(0.01, 0.03, 0.01), 800, arms=3) is None
         True
     """
@@ -204,6 +203,27 @@ def _designs(
             yield ShippingDesign(steps, taught, settings, pairs or wished, share, size)
 
 
+def full_length_budget(
+    spent: float, costs: StepCosts, full_steps: int, arms: int, *, workers: int, pairs: int | None
+) -> float:
+    """Return the seconds of a budget that allows trainings of full length.
+
+    Example:
+        >>> costs = StepCosts(0.01, 0.03, 0.01)
+        >>> format_budget(full_length_budget(10.0, costs, 800, 3, workers=2, pairs=None))
+        '5m'
+    """
+    share, wished, settings = next(wish for wish in reversed(_WISHES) if wish[0] == 1.0)
+    taught = full_steps if costs.teacher else 0
+    design = ShippingDesign(full_steps, taught, settings, pairs or wished, share, 0)
+    return _budget_of(design.seconds(costs, arms, workers) + spent + _START_SECONDS)
+
+
+def _budget_of(wall: float) -> float:
+    """Return the budget, in whole minutes, of which some wall time is left for training."""
+    return 60.0 * -(-max(wall + LEAST_CLOSING, wall / (1 - CLOSING_SHARE)) // 60)
+
+
 def too_short(
     budget: float,
     spent: float,
@@ -227,8 +247,7 @@ def too_short(
     least = ShippingDesign(steps, taught, settings, pairs or LEAST_PAIRS, share, 0)
     costs = costs.of_batch(0.5)
     wall = least.seconds(costs, arms, workers) + spent + _START_SECONDS
-    wall = max(wall + LEAST_CLOSING, wall / (1 - CLOSING_SHARE))
-    minutes = 60 * -(-wall // 60)
+    minutes = _budget_of(wall)
     return RequestError(
         f"too short: {least.pairs} pairs of a plain and a distilled student of {steps} steps, their tuning "
         f"and the teacher take about {format_budget(minutes)} here",

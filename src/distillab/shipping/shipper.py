@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from distillab.advise.budget import format_budget
 from distillab.advise.speed import StepSeconds, time_given, time_steps
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.dataset import Dataset
@@ -25,6 +26,7 @@ from distillab.shipping.design import (
     can_be_taught,
     closing_seconds,
     fitting_design,
+    full_length_budget,
     too_short,
     training_seconds,
 )
@@ -174,8 +176,22 @@ class Shipper:
         for text in (*notes, *(f"! {warning}" for warning in warnings)):
             self.on_line(text)
         teacher = self.request.teacher or self._usual_teacher(dataset)
-        design = self._design(dataset, teacher)
+        design, costs = self._design(dataset, teacher)
+        if design.share < 1.0:
+            notes.append(self._short_training(design, costs, dataset))
+            self.on_line(notes[-1])
         return Begun(identity, design, teacher, warnings, tuple(notes))
+
+    def _short_training(self, design: ShippingDesign, costs: StepCosts, dataset: Dataset) -> str:
+        """Return a sentence about a training that is shorter than usual."""
+        steps, arms = self._recipe(dataset).steps, self._arms(dataset)
+        fit = {"workers": self.request.workers, "pairs": self.request.seeds}
+        budget = full_length_budget(self.seconds, costs, steps, arms, **fit)  # type: ignore[arg-type]
+        return (
+            f"Training is short: {design.steps:,} steps of {design.batch_size}, where {steps:,} are usual. A "
+            f"longer one may change the answer; the usual length takes a budget of about "
+            f"{format_budget(budget)} here."
+        )
 
     def _usual_teacher(self, dataset: Dataset) -> JsonObject:
         """Return the first of the usual teachers that can be trained in its share of the time."""
@@ -190,8 +206,9 @@ class Shipper:
                 return candidate.keys
         return candidates[-1].keys
 
-    def _design(self, dataset: Dataset, teacher: JsonObject) -> ShippingDesign:
-        """Return the best design that fits into the budget. Raises RequestError if there is none."""
+    def _design(self, dataset: Dataset, teacher: JsonObject) -> tuple[ShippingDesign, StepCosts]:
+        """Return the best design that fits into the budget, and what steps cost. Raises RequestError if there
+        is none."""
         self._show("timing the networks", 0.0)
         spec = self._checked(dataset, dict(teacher))
         student, given = self._timed(self._student_model, dataset), bool(teacher.get("weights"))
@@ -206,7 +223,7 @@ class Shipper:
         own = costs.of_batch(design.batch_size / recipe.batch_size)
         planned = design.seconds(own, arms, self.request.workers)
         self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
-        return design
+        return design, costs
 
     def _teacher_seconds(self, spec: StudySpec, dataset: Dataset) -> StepSeconds:
         """Return how long the steps of the teacher take; stored predictions take none."""

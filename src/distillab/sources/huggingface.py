@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 from pydantic import AfterValidator, ValidationInfo
 
 from distillab.errors import RequestError
+from distillab.extras import missing_extra
 from distillab.sources.columns import choose_image_column, column_images, existing_columns
 from distillab.sources.source import ImageSource, RawSplits, source
 from distillab.sources.table import TableItems, TableSource
@@ -82,10 +83,8 @@ class HuggingFace(TableSource, ImageSource):
         try:
             import datasets
         except ImportError:
-            raise RequestError(
-                "the package 'datasets' is not installed: pip install distillab[huggingface]",
-                where="source: huggingface",
-            ) from None
+            where = "source: huggingface"
+            raise missing_extra("this source", "datasets", "huggingface", where=where) from None
         saved = Path(self.path)
         try:
             if (saved / "dataset_dict.json").is_file() or (saved / "state.json").is_file():

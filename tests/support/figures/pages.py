@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.figures import answer, claims, cost, factors, methods, profile, readme, results
+from support.figures import answer, claims, cost, factors, methods, profile, readme, results, systems
 from support.figures.scan import FIGURE, WITH_UNIT, Uncovered, uncovered
 from support.source_tree import ROOT
 
@@ -31,6 +31,7 @@ OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/methods.md": methods.fragments,
     "docs/profile.md": profile.fragments,
     "docs/results.md": results.fragments,
+    "docs/systems.md": systems.fragments,
 }
 
 

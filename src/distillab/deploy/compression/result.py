@@ -10,6 +10,7 @@ from pathlib import Path
 from distillab.canonical import JsonObject
 from distillab.deploy.compression.arms import CompressionArm, PruningKind, arm_rows
 from distillab.evidence.verdicts import Verdict, verdict_of
+from distillab.printable import counted
 
 ESTIMAND = (
     "Differences are those of the accuracy on test from the network as given. Intervals (95 %) cover other "
@@ -92,7 +93,7 @@ class Compressed:
 
     Example:
         >>> Compressed.__dataclass_fields__["winner"].type
-        'Arm | None'
+        'CompressionArm | None'
     """
 
     folder: Path
@@ -192,9 +193,9 @@ class Compressed:
         counts = {name: sum(each.verdict == name for each in pruned) for name in ("helps", "harms")}
         rest = len(pruned) - sum(counts.values())
         return (
-            f"Distilled against plain fine-tuning of the same pruned weights, {len(pruned)} comparisons: "
-            f"distillation helps in {counts['helps']}, harms in {counts['harms']}, and in {rest} makes no "
-            "difference or is undecided."
+            "Distilled against plain fine-tuning of the same pruned weights, "
+            f"{counted(len(pruned), 'comparison')}: distillation helps in {counts['helps']}, harms in "
+            f"{counts['harms']}, and in {rest} makes no difference or is undecided."
         )
 
     @property

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from distillab.evidence.across.regression import RANK_TOLERANCE, Term, regression_arrays
 from distillab.evidence.draws import FloatArray
+from distillab.extras import install_command
 
 SMALLEST_VARIANCE = 1e-8  # in units of the residual variance; statsmodels drops what is below 1e-10
 LEAST_GROUPS = 5
@@ -135,7 +136,7 @@ def _fitted(y: FloatArray, x: FloatArray, groups: npt.NDArray[np.intp]) -> Any:
     try:
         from statsmodels.regression.mixed_linear_model import MixedLM
     except ImportError:
-        return "statsmodels is not installed (pip install 'distillab[stats]')"
+        return f"statsmodels is not installed ({install_command('stats')})"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is judged from the result
         try:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from distillab.data.examples import Indices, Pixels
 from distillab.data.randomness import random_bits
 from distillab.errors import RequestError
+from distillab.extras import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ def corrupt() -> Callable[..., npt.NDArray[np.uint8]]:
         raise RequestError(
             f"corruptions need the package {PACKAGE}",
             where="shift",
-            allowed="pip install 'distillab[corruptions]'",
+            allowed=install_command("corruptions"),
         ) from error
     cv2.setNumThreads(0)  # images are small, and threads do not survive the fork of workers
     function: Callable[..., npt.NDArray[np.uint8]] = imagecorruptions.corrupt

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from distillab.canonical import seed_from
 from distillab.data.raw import RawRecording, StoredBytes
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.modalities.audio.settings import AudioSettings
 
 Waveform = npt.NDArray[np.float32]
@@ -53,7 +54,7 @@ def soundfile_module() -> Any:
     except (ImportError, OSError) as error:  # OSError: the C library is missing
         raise RequestError(
             "recordings are decoded by a package that is not installed",
-            allowed="pip install 'distillab[audio]'",
+            allowed=install_command("audio"),
         ) from error
     return soundfile
 

@@ -7,9 +7,11 @@ from functools import cache
 
 from PIL import Image
 
+from distillab.extras import install_command
+
 _PLUGINS = {
-    "pillow_heif": ((".heic", ".heif", ".hif"), "pip install 'distillab[heif]'"),
-    "pillow_jxl": ((".jxl",), "pip install 'distillab[jxl]'"),
+    "pillow_heif": ((".heic", ".heif", ".hif"), install_command("heif")),
+    "pillow_jxl": ((".jxl",), install_command("jxl")),
 }
 """Endings, and the command that makes them readable, by the package that reads them."""
 

@@ -10,6 +10,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label
 
 from distillab.data.examples import Indices
+from distillab.extras import install_command
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
 from distillab.profile.label_noise import (
@@ -163,7 +164,7 @@ def _add_rate(family: FamilyBuilder, data: ProfiledDataset, judged: _Judged) -> 
         advice = (
             ""
             if data.kind != "patches" or data.stronger
-            else " Features of a trained network may help: pip install 'distillab[imagenet]'."
+            else f" Features of a trained network may help: {install_command('imagenet')}."
         )
         family.add(
             "label_issues",

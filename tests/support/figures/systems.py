@@ -1,0 +1,70 @@
+"""The figures of docs/systems.md that the committed table of compressed networks holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from support.figures.tables import Record, records
+
+TABLE = "edge-compression"
+HALF = "prune 50 % of weights"
+SHOWN = (
+    *("as given", "int8", "KD + int8"),
+    *(f"{HALF} (channels){end}" for end in ("", " + int8", " + KD", " + KD + int8")),
+    f"{HALF} (zeros) + KD + int8",
+)
+MINUS = "−"
+
+
+def fragments() -> Iterator[str]:
+    """Yield the rows of the two tables of compression."""
+    yield from arm_rows()
+    yield from recovery_rows()
+
+
+def arm_rows() -> Iterator[str]:
+    """Yield one row per set and arm that the page shows."""
+    arms = [row for row in records(TABLE) if row["table"] == "arms"]
+    given = {row["set"]: int(row["bytes"]) for row in arms if row["arm"] == "as given"}
+    for row in (each for each in arms if each["arm"] in SHOWN):
+        cells = (
+            row["set"],
+            row["arm"],
+            _percent(row["test_accuracy"]),
+            "" if row["arm"] == "as given" else _difference(row),
+            f"{given[row['set']] / int(row['bytes']):.1f}",
+            f"{int(row['bytes']) / 1000:.0f}",
+            f"{int(row['gzip_bytes']) / 1000:.0f}",
+            f"{int(row['macs']) / 1e6:.2f}",
+            f"{float(row['p50_ms']):.2f}",
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def recovery_rows() -> Iterator[str]:
+    """Yield one row per set and start of a fine-tuning."""
+    for row in records(TABLE):
+        if row["table"] == "recovery":
+            share = f"{100 * float(row['sparsity']):.0f} % of weights, {row['kind']}"
+            cells = (
+                row["set"],
+                share if row["kind"] else "not pruned",
+                _percent(row["plain_accuracy"]),
+                _percent(row["distilled_accuracy"]),
+                _interval(row, "gain"),
+                row["verdict"],
+            )
+            yield f"| {' | '.join(cells)} |"
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.1f}"
+
+
+def _difference(row: Record) -> str:
+    return _interval(row, "difference")
+
+
+def _interval(row: Record, column: str) -> str:
+    low, high = (f"{100 * float(row[name]):+.1f}" for name in ("ci_low", "ci_high"))
+    return f"{100 * float(row[column]):+.1f} [{low}, {high}]".replace("-", MINUS)
