@@ -20,7 +20,8 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
     from distillab.shipping import ShippingAnswer, ShippingRequest
-    from distillab.shipping.shipper import OnShippingLine, OnShippingStage, Trained
+    from distillab.shipping.milestones import OnShippingLine
+    from distillab.shipping.shipper import OnShippingStage, Trained
 
 _USUAL_BUDGET = "20m"
 ARTIFACT = "student"

@@ -31,6 +31,7 @@ from distillab.shipping.design import (
     training_seconds,
 )
 from distillab.shipping.memory import Begun
+from distillab.shipping.milestones import Milestones, OnShippingLine
 from distillab.shipping.recipe import shipping_study
 from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, usual_teachers
 from distillab.shipping.warnings import warnings_of
@@ -49,8 +50,6 @@ from distillab.training.recipe import ResolvedRecipe
 
 OnShippingStage = Callable[[str, float, float], None]
 """Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
-OnShippingLine = Callable[[str], None]
-"""Called with a sentence that stays on the screen."""
 
 _BUSY_SECONDS = 0.3  # of work that is timed
 _TIMED_IMAGES = 16  # of a step that is timed
@@ -295,7 +294,7 @@ class Shipper:
 
     def _run(self, folder: StudyFolder) -> bool:
         """Train until all runs have ended or the deadline has passed; return whether they have."""
-        lines = _Milestones(folder, self.on_line)
+        lines = Milestones(folder, self.on_line)
         stage = "training"
 
         def on_share(share: float) -> None:
@@ -329,35 +328,6 @@ class Shipper:
 
     def _counted(self, stage: str, done: int, total: int) -> None:
         self._show(stage, done / max(total, 1))
-
-
-class _Milestones:
-    """What a person should read while students are trained: the teacher's score, and what val chose."""
-
-    def __init__(self, folder: StudyFolder, on_line: OnShippingLine) -> None:
-        self.folder, self.on_line = folder, on_line
-        self._reported: set[str] = set()
-
-    def look(self) -> None:
-        """Report each trained teacher once, as soon as it is done."""
-        task = self.folder.spec.task_config()
-        for run in self.folder.store.names("teacher"):
-            if run not in self._reported:
-                self._reported.add(run)
-                record = self.folder.store.run_record("teacher", run)
-                if record.curve:
-                    score = 100 * record.curve[-1].val_accuracy
-                    self.on_line(f"teacher {record.model}: {task.primary} {score:.1f} % on val")
-
-    def chosen(self) -> None:
-        """Report what tuning chose, once."""
-        record = self.folder.tuning
-        for key, choice in (record.chosen if record else {}).items():
-            place = ", ".join(key[2:])
-            if place not in self._reported:
-                self._reported.add(place)
-                score = "diverged" if choice.score is None else f"{100 * choice.score:.1f} % on val"
-                self.on_line(f"tuned {place}: {score} with {choice.setting.text}")
 
 
 def _slowdown() -> float:
