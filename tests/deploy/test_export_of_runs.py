@@ -128,6 +128,8 @@ import sys, time
 from pathlib import Path
 from distillab.deploy import writer
 from support.exported import describe, written
+from support.source_tree import ROOT
+from support.source_tree import ROOT
 
 def stop(draft, recipe):  # all files but the last are there
     print("ready", flush=True)
@@ -140,9 +142,9 @@ written(Path(sys.argv[1]), describe(), ["safetensors"])
 
 def test_killed_export_leaves_nothing_that_loads(tmp_path: Path) -> None:
     out = tmp_path / "model"
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, out], stdout=subprocess.PIPE, env=dict(os.environ)
-    )
+    paths = (str(ROOT / "tests"), os.environ.get("PYTHONPATH", ""))
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    process = subprocess.Popen([sys.executable, "-c", KILLED, out], stdout=subprocess.PIPE, env=env)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -59,7 +59,24 @@ def hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
-@pytest.mark.parametrize("name", [name for name in models if not name.startswith("efficientnet")])
+MINIS = [name for name in models if name.endswith("_mini")]
+
+
+@pytest.mark.parametrize("name", MINIS)
+def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
+    model = build(name, 1, 20)
+    info = inspect_network(model, InputSpec.square(1, 20), classes=6)
+    classifier = model.get_submodule(info.taps.classifier)
+    assert isinstance(classifier, nn.Linear)
+    assert info.shapes.embedding == classifier.in_features
+    assert len(info.shapes.maps) >= 3
+    sides = [height for _, height, _ in info.shapes.maps]
+    assert sides == sorted(sides, reverse=True) and sides[0] > sides[-1]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in models if not name.startswith("efficientnet") and name not in MINIS]
+)
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     model = build(name, 1, 20)
     info = inspect_network(model, InputSpec.square(1, 20), classes=6)

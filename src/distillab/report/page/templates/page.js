@@ -46,16 +46,17 @@
       width: box.clientWidth, height: box.clientHeight,
     }),
   });
-  const config = {
+  // A function, since pages without plots come without Plotly.
+  const config = () => ({
     responsive: true,
     displaylogo: false,
     modeBarButtons: [[saved("png"), saved("svg")]],
-  };
+  });
 
   function draw(box) {
     if (box.closest("details:not([open])")) return; // drawn when it is opened
     const figure = figureOf(box);
-    Plotly.react(box, figure.data, figure.layout, config);
+    Plotly.react(box, figure.data, figure.layout, config());
     box.dataset.drawn = isDark() ? "dark" : "light";
   }
 
