@@ -19,6 +19,7 @@ from distillab.deploy import Exported, export_run, find_run, load_model
 from distillab.deploy.files import writing_folder
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
+from support.source_tree import ROOT
 from support.studies import rows_of
 
 
@@ -128,7 +129,6 @@ import sys, time
 from pathlib import Path
 from distillab.deploy import writer
 from support.exported import describe, written
-from support.source_tree import ROOT
 from support.source_tree import ROOT
 
 def stop(draft, recipe):  # all files but the last are there
