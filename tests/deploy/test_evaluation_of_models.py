@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distillab import api
+from distillab.api.models import evaluate
 from distillab.cli import execute
 from distillab.deploy import Exported, evaluate_model, load_model
 from distillab.errors import RequestError
@@ -22,7 +22,7 @@ def test_numbers_are_those_of_the_study(exported_run: Exported, study_folder: St
     run = json.loads((exported_run.folder / "config.json").read_text())["facts"]["run_id"]
     row = next(each for each in rows_of(study_folder) if each["run_id"] == run)
     for file in ("model.safetensors", "model.onnx"):
-        found = api.models.evaluate(exported_run.folder / file, "digits")
+        found = evaluate(exported_run.folder / file, "digits")
         assert (found.split, found.examples) == ("test", row["n_test"])
         assert "test split" in found.notes[0]
         for metric in ("accuracy", "balanced_accuracy", "macro_f1", "worst_class_accuracy"):
