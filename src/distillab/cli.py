@@ -183,11 +183,11 @@ def advise_command(
         prepare_workers()
     from distillab import api
     from distillab.advise import parse_budget
-    from distillab.terminal import advice_progress, print_advice
+    from distillab.terminal import budget_progress, print_advice
     from distillab.terminal.arguments import source_keys
 
     seconds = parse_budget(budget)
-    with advice_progress(seconds) as on_progress:
+    with budget_progress(seconds) as (on_progress, _):
         found = api.advise(
             data,
             student=student,

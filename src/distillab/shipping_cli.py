@@ -41,10 +41,10 @@ def distill_command(
     prepare_workers()
     from distillab import api
     from distillab.advise import parse_budget
-    from distillab.terminal import print_shipping, shipping_progress
+    from distillab.terminal import budget_progress, print_shipping
     from distillab.terminal.arguments import source_keys
 
-    with shipping_progress(parse_budget(budget)) as (on_stage, on_line):
+    with budget_progress(parse_budget(budget)) as (on_stage, on_line):
         found = api.ship(
             data,
             student,

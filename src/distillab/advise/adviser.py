@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from distillab.advise.race import Costs, Race, RacePlan, chosen_plan, plan_race,
 from distillab.advise.race_study import RaceSetting, RungResult, refusal_of_chance
 from distillab.advise.request import AdviceRequest
 from distillab.advise.speed import StepSeconds, time_given, time_steps
+from distillab.advise.watch import BudgetWatch, OnBudget
 from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
 from distillab.models.black_box import BlackBox, is_black_box
@@ -27,9 +28,6 @@ from distillab.study.planning.teacher_trial import try_given_teacher
 from distillab.study.running.deadline import SecondsClock
 from distillab.study.spec.seeds import LEAST_PAIRS
 from distillab.training.numerics.device import pick_device
-
-OnAdvice = Callable[[str, float, float], None]
-"""Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
 
 CLOSING_SECONDS = 3.0  # of the budget, for the answer and its page
 USUAL_METHODS = ("kd", "dkd")  # methods, without a prior that ranks them
@@ -60,13 +58,13 @@ class Adviser:
     """
 
     request: AdviceRequest
-    on_progress: OnAdvice
+    on_progress: OnBudget
     clock: SecondsClock = time.monotonic
     started: float | None = None
 
     def __post_init__(self) -> None:
-        self._started = self.clock() if self.started is None else self.started
-        self._deadline = self._started + max(0.0, self.request.budget - CLOSING_SECONDS)
+        started = self.clock() if self.started is None else self.started
+        self._watch = BudgetWatch(self.request.budget, CLOSING_SECONDS, started, self.clock, self.on_progress)
 
     def advise(self) -> Advice:
         """Go through the stages and return the advice.
@@ -75,20 +73,20 @@ class Adviser:
             RequestError: The data, the student or the teacher cannot be used as they are.
             DiskFullError: There is no space left; what was finished is kept.
         """
-        case = Case.read(self.request, self._counted)
+        case = Case.read(self.request, self._watch.counted)
         folder = self._folder(case)
-        case = case.profiled(self.request.budget, self._counted, self.clock)
+        case = case.profiled(self.request.budget, self._watch.counted, self.clock)
         found = self._given_teacher(Findings(case, self._calibration()))
         if self.request.budget > 0 and not found.failed_checks and not (found.priors and found.is_clear):
             found = self._raced(found, folder)
-        return compose(found, folder, self.clock() - self._started)
+        return compose(found, folder, self._watch.spent)
 
     # -- stages ----------------------------------------------------------------------------------------------
 
     def _calibration(self) -> Calibration | None:
         if self.request.base is None:
             return None
-        self._show("fitting the prior", 0.0)
+        self._watch.show("fitting the prior", 0.0)
         return Calibration.of(self.request.base, self.request.margin)
 
     def _folder(self, case: Case) -> Path:
@@ -119,7 +117,7 @@ class Adviser:
         """Try a given teacher, and compute predictors from its outputs."""
         if self.request.is_trained_here:
             return found
-        self._show("trying the teacher", 0.0)
+        self._watch.show("trying the teacher", 0.0)
         case = found.case
         try:
             for given in open_given_teachers(case.study, case.pilot.dataset):
@@ -134,10 +132,10 @@ class Adviser:
 
     def _raced(self, found: Findings, folder: Path) -> Findings:
         """Race the plain student against the most promising methods within what is left of the budget."""
-        self._show("timing the networks", 0.0)
+        self._watch.show("timing the networks", 0.0)
         case, methods = found.case, _methods(found)
         costs = self._costs(case)
-        seconds = self._deadline - self.clock()
+        seconds = self._watch.deadline - self.clock()
         rates = tuple(float(f"{case.recipe.lr * each:.3g}") for each in RATES)
         fresh = plan_race(
             seconds, costs, case.recipe.steps, 1 + len(methods), self.request.workers, len(rates)
@@ -161,7 +159,7 @@ class Adviser:
             enough = bool(arms) and max(arms, key=lambda arm: arm.mean).pairs >= LEAST_PAIRS
             return enough and now.decision().verdict != "undecided"
 
-        race.run(self._deadline, decided, self._show)
+        race.run(self._watch.deadline, decided, self._watch.show)
         found = with_race(found, race.results, race.dropped)
         if not race.results:
             found = replace(found, notes=(*found.notes, "The race finished no pair within the budget."))
@@ -180,14 +178,14 @@ class Adviser:
         assert costs is not None
         runs = 2 * best.pairs * best.share * costs.run(found.case.recipe.steps) * (2 if found.tuned else 1)
         teachers = costs.teachers * costs.teacher * found.teacher_steps
-        if self.clock() + HALF_COST * (runs + teachers) / self.request.workers + 10.0 > self._deadline:
+        if self.clock() + HALF_COST * (runs + teachers) / self.request.workers + 10.0 > self._watch.deadline:
             return found
         half = run_half_data(
             setting,
             best,
             found.case.recipe.steps,
-            deadline=self._deadline,
-            on_share=lambda share: self._show("race on half of the data", share),
+            deadline=self._watch.deadline,
+            on_share=lambda share: self._watch.show("race on half of the data", share),
             clock=self.clock,
         )
         return replace(found, half=half)
@@ -230,15 +228,6 @@ class Adviser:
             executor=self.request.executor,
             rates=rates if plan.tuned else (),
         )
-
-    # -- progress --------------------------------------------------------------------------------------------
-
-    def _show(self, stage: str, share: float) -> None:
-        left = max(0.0, self._started + self.request.budget - self.clock())
-        self.on_progress(stage, min(max(share, 0.0), 1.0), left)
-
-    def _counted(self, stage: str, done: int, total: int) -> None:
-        self._show(stage, done / max(total, 1))
 
 
 def _methods(found: Findings) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
     from distillab.advise import Advice
-    from distillab.advise.adviser import OnAdvice
+    from distillab.advise.watch import OnBudget
     from distillab.base import EvidenceBase
 
 USUAL_BUDGET = "15m"
@@ -44,7 +44,7 @@ def advise(
     workers: int | None = None,
     executor: str = "processes",
     device: str = "auto",
-    on_progress: OnAdvice | None = None,
+    on_progress: OnBudget | None = None,
     started: float | None = None,
 ) -> Advice:
     """Return whether distilling a teacher into a student is worth it on some data, with an interval.

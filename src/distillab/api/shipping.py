@@ -19,9 +19,10 @@ from distillab.models.object_files import add_place, naming_given_networks
 from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
+    from distillab.advise.watch import OnBudget
     from distillab.shipping import ShippingAnswer, ShippingRequest
     from distillab.shipping.milestones import OnShippingLine
-    from distillab.shipping.shipper import OnShippingStage, Trained
+    from distillab.shipping.shipper import Trained
 
 _USUAL_BUDGET = "20m"
 ARTIFACT = "student"
@@ -46,7 +47,7 @@ def ship(
     executor: str = "processes",
     device: str = "auto",
     export: bool = True,
-    on_stage: OnShippingStage | None = None,
+    on_stage: OnBudget | None = None,
     on_line: OnShippingLine | None = None,
     started: float | None = None,
 ) -> ShippingAnswer:
@@ -106,11 +107,13 @@ def ship(
         shipper = Shipper(request, on_stage or _unseen_stage, on_line or _unseen_line, started=started)
         trained = shipper.train()
         finished = conclude(trained.folder)
-    answer = _answer(request, trained, finished, shipper.seconds)
+    answer = _answer(request, trained, finished, shipper.watch.spent)
     if export and answer.run is not None:
-        (on_stage or _unseen_stage)("exporting the student", 0.0, max(0.0, request.budget - shipper.seconds))
+        (on_stage or _unseen_stage)(
+            "exporting the student", 0.0, max(0.0, request.budget - shipper.watch.spent)
+        )
         answer = _exported(answer, finished)
-    answer = replace(answer, seconds=shipper.seconds)
+    answer = replace(answer, seconds=shipper.watch.spent)
     _write(answer, finished)
     del held  # the data had to exist until here
     return answer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from distillab.advise.budget import format_budget
 from distillab.advise.speed import StepSeconds, time_given, time_steps
+from distillab.advise.watch import BudgetWatch, OnBudget
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
@@ -47,9 +47,6 @@ from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import pick_device
 from distillab.training.numerics.selection import default_numerics
 from distillab.training.recipe import ResolvedRecipe
-
-OnShippingStage = Callable[[str, float, float], None]
-"""Called with what is being done, the share of it that is finished, and the seconds of the budget left."""
 
 _BUSY_SECONDS = 0.3  # of work that is timed
 _TIMED_IMAGES = 16  # of a step that is timed
@@ -90,15 +87,15 @@ class Shipper:
     """
 
     request: ShippingRequest
-    on_stage: OnShippingStage
+    on_stage: OnBudget
     on_line: OnShippingLine
     clock: SecondsClock = time.monotonic
     started: float | None = None
 
     def __post_init__(self) -> None:
-        self._started = self.clock() if self.started is None else self.started
+        started = self.clock() if self.started is None else self.started
         closing = closing_seconds(self.request.budget)
-        self._deadline = self._started + max(0.0, self.request.budget - closing)
+        self.watch = BudgetWatch(self.request.budget, closing, started, self.clock, self.on_stage)
 
     def train(self) -> Trained:
         """Profile the data, tune and train the students, or go on with what was begun in the folder.
@@ -122,7 +119,7 @@ class Shipper:
                 copy_objects(
                     texts_in({"students": request.student, "teacher": begun.teacher}), path / "objects"
                 )
-            self._show("planning the study", 0.0)
+            self.watch.show("planning the study", 0.0)
             folder = StudyFolder.begin(path, spec, pick_device(request.device), dataset=dataset)
         else:
             folder = StudyFolder.open(path)
@@ -130,11 +127,6 @@ class Shipper:
         for note in folder.network_notes:
             self.on_line(note)
         return Trained(folder, begun, self._run(folder))
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the budget began."""
-        return self.clock() - self._started
 
     # -- before training -------------------------------------------------------------------------------------
 
@@ -151,7 +143,7 @@ class Shipper:
 
         source = self.request.source
         is_image = source.modality == IMAGE
-        dataset = load_dataset(source, self._counted, on_files if is_image else None)  # type: ignore[arg-type]
+        dataset = load_dataset(source, self.watch.counted, on_files if is_image else None)  # type: ignore[arg-type]
         if not self.request.is_multilabel(dataset) and len(dataset.classes) < 2:
             raise RequestError(
                 f"{dataset.name} has one class, which every student predicts without training",
@@ -168,7 +160,7 @@ class Shipper:
         notes += dataset.report.notes
         limit = self.clock() + min(PROFILE_SHARE * self.request.budget, MOST_PROFILE)
         warnings, left = warnings_of(
-            dataset, files, is_over=lambda: self.clock() >= limit, progress=self._counted
+            dataset, files, is_over=lambda: self.clock() >= limit, progress=self.watch.counted
         )
         if left:
             notes.append(f"Not measured, to keep to the budget: {', '.join(left)}.")
@@ -185,7 +177,7 @@ class Shipper:
         """Return a sentence about a training that is shorter than usual."""
         steps, arms = self._recipe(dataset).steps, self._arms(dataset)
         fit = {"workers": self.request.workers, "pairs": self.request.seeds}
-        budget = full_length_budget(self.seconds, costs, steps, arms, **fit)  # type: ignore[arg-type]
+        budget = full_length_budget(self.watch.spent, costs, steps, arms, **fit)  # type: ignore[arg-type]
         return (
             f"Training is short: {design.steps:,} steps of {design.batch_size}, where {steps:,} are usual. A "
             f"longer one may change the answer; the usual length takes a budget of about "
@@ -199,7 +191,7 @@ class Shipper:
         student = _parameters(self._student_model, width, shape)
         candidates = usual_teachers(shape.channels, shape.shorter_side, known, student)
         for candidate in candidates[:-1]:
-            seconds = training_seconds(self.request.budget, self.seconds)
+            seconds = training_seconds(self.request.budget, self.watch.spent)
             step = self._timed(candidate.model, dataset).training
             if can_be_taught(seconds, step, candidate.least_steps):
                 return candidate.keys
@@ -208,17 +200,17 @@ class Shipper:
     def _design(self, dataset: Dataset, teacher: JsonObject) -> tuple[ShippingDesign, StepCosts]:
         """Return the best design that fits into the budget, and what steps cost. Raises RequestError if there
         is none."""
-        self._show("timing the networks", 0.0)
+        self.watch.show("timing the networks", 0.0)
         spec = self._checked(dataset, dict(teacher))
         student, given = self._timed(self._student_model, dataset), bool(teacher.get("weights"))
         taught = self._teacher_seconds(spec, dataset)
         costs = StepCosts(student.training, 0.0 if given else taught.training, taught.forward)
         recipe, arms = self._recipe(dataset), self._arms(dataset)
         fit = {"workers": self.request.workers, "pairs": self.request.seeds}
-        seconds = training_seconds(self.request.budget, self.seconds)
+        seconds = training_seconds(self.request.budget, self.watch.spent)
         design = fitting_design(seconds, costs, recipe.steps, arms, batch_size=recipe.batch_size, **fit)  # type: ignore[arg-type]
         if design is None:
-            raise too_short(self.request.budget, self.seconds, costs, recipe.steps, arms, **fit)  # type: ignore[arg-type]
+            raise too_short(self.request.budget, self.watch.spent, costs, recipe.steps, arms, **fit)  # type: ignore[arg-type]
         own = costs.of_batch(design.batch_size / recipe.batch_size)
         planned = design.seconds(own, arms, self.request.workers)
         self.on_line(_plan_text(design, spec.teacher.label, self.request, dataset, planned))
@@ -295,23 +287,22 @@ class Shipper:
     def _run(self, folder: StudyFolder) -> bool:
         """Train until all runs have ended or the deadline has passed; return whether they have."""
         lines = Milestones(folder, self.on_line)
-        stage = "training"
+        stage = "teacher and tuning on val"
 
         def on_share(share: float) -> None:
             lines.look()
-            self._show(stage, share)
+            self.watch.show(stage, share)
 
         run = partial(
             run_until,
             folder,
-            self._deadline,
+            self.watch.deadline,
             executor=self.request.executor,
             workers=self.request.workers,
             device=self.request.device,
             on_progress=on_share,
             clock=self.clock,
         )
-        stage = "teacher and tuning on val"
         complete = run()
         lines.look()
         while complete and choose_settings(folder):
@@ -319,15 +310,6 @@ class Shipper:
             stage = "plain and distilled students"
             complete = run()
         return complete
-
-    # -- progress --------------------------------------------------------------------------------------------
-
-    def _show(self, stage: str, share: float) -> None:
-        left = max(0.0, self._started + self.request.budget - self.clock())
-        self.on_stage(stage, min(max(share, 0.0), 1.0), left)
-
-    def _counted(self, stage: str, done: int, total: int) -> None:
-        self._show(stage, done / max(total, 1))
 
 
 def _slowdown() -> float:

@@ -1,7 +1,8 @@
 """What the command line prints: progress with time left, tables, outcomes. Light to import."""
 
 from distillab.terminal.across import print_across
-from distillab.terminal.advice import advice_progress, print_advice
+from distillab.terminal.advice import print_advice
+from distillab.terminal.budget import budget_progress
 from distillab.terminal.plan import print_plan
 from distillab.terminal.printing import (
     print_begun,
@@ -13,10 +14,10 @@ from distillab.terminal.printing import (
 )
 from distillab.terminal.progress import load_progress, run_progress
 from distillab.terminal.selftest import print_selftest
-from distillab.terminal.shipping import print_shipping, shipping_progress
+from distillab.terminal.shipping import print_shipping
 
 __all__ = [
-    "advice_progress",
+    "budget_progress",
     "load_progress",
     "print_across",
     "print_advice",
@@ -30,5 +31,4 @@ __all__ = [
     "print_shipping",
     "print_status",
     "run_progress",
-    "shipping_progress",
 ]

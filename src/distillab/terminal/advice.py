@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from distillab.printable import printable
 from distillab.terminal.console import make_console
-from distillab.terminal.progress import Clock, PlainLines
 from distillab.terminal.wording import time_span
 
 if TYPE_CHECKING:
@@ -104,46 +98,3 @@ def _cost(found: Advice) -> str:
         f"cost of one full training on one worker here: {cost['plain_seconds']} plain, "
         f"{cost['distilled_seconds']} distilled{teacher}"
     )
-
-
-@contextlib.contextmanager
-def advice_progress(
-    budget: float, stream: TextIO | None = None, *, clock: Clock = time.time
-) -> Iterator[Callable[[str, float, float], None]]:
-    """Show what an advice is doing, and how much of its budget is left.
-
-    Args:
-        budget: Seconds of the budget.
-        stream: Where to write, by default the error stream, so that ``--json`` output stays JSON.
-        clock: Returns seconds since the epoch.
-
-    Example:
-        >>> from io import StringIO
-        >>> times, written = iter([0.0, 90.0, 90.0]), StringIO()
-        >>> with advice_progress(900, written, clock=lambda: next(times)) as on_progress:
-        ...     on_progress("race: ce, kd, 3 pairs of 200 steps", 0.5, 600.0)
-        >>> written.getvalue().split(maxsplit=1)[1].strip()  # after the time of day
-        'race: ce, kd, 3 pairs of 200 steps: 50 %, at most 0:10:00 left'
-    """
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        lines = PlainLines(stream, clock=clock)
-
-        def on_line(stage: str, share: float, left: float) -> None:
-            if lines.is_due():
-                lines.write(f"{stage}: {100 * share:.0f} %{_left(budget, left)}")
-
-        yield on_line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("reading data", total=1.0)
-
-        def on_bar(stage: str, share: float, left: float) -> None:
-            progress.update(task, description=f"{printable(stage)}{_left(budget, left)}", completed=share)
-
-        yield on_bar
-
-
-def _left(budget: float, left: float) -> str:
-    return f", at most {time_span(left)} left" if budget > 0 else ""
