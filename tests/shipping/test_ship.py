@@ -137,6 +137,16 @@ def _ship_until(folder: Path, *, students: int) -> ShippingAnswer:
         return ship(folder)
 
 
+def test_a_teacher_at_chance_ends_the_command_before_the_comparison(tmp_path: Path) -> None:
+    images, labels = shapes()
+    shuffled = np.random.default_rng(1).permutation(labels).tolist()
+    with pytest.raises(RequestError, match="is at chance"):
+        distillab.ship(
+            (images, shuffled), "convnet3", out=tmp_path, **{"budget": 600, "export": False, **SMALL}
+        )
+    assert not (tmp_path / "answer.json").exists()
+
+
 def test_a_table_of_predictions_is_a_teacher(photographs: Path, tmp_path: Path) -> None:
     files = sorted(photographs.rglob("*.png"))
     names = np.array([str(file.relative_to(photographs)) for file in files])

@@ -66,13 +66,13 @@ def test_large_color_images_have_a_pretrained_teacher_if_it_is_installed() -> No
 def test_images_of_one_small_size_stay_as_they_are(
     sizes: set[tuple[int, int]], resolution: int | None
 ) -> None:
-    source, note = with_size(Folder(path=Path("images")), None, iter(sizes))
+    source, note = with_size(Folder(path=Path("images")), None, sizes)
     assert source.entry().get("resolution") == resolution
     assert bool(note) == (resolution is not None)
 
 
 def test_a_stated_size_is_used() -> None:
-    source, note = with_size(Folder(path=Path("images")), 96, None)
+    source, note = with_size(Folder(path=Path("images")), 96, set())
     assert (source.entry()["resolution"], note) == (96, "")
 
 

@@ -16,6 +16,8 @@ from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.models.object_files import add_place, naming_given_networks
+from distillab.sources.memory import HeldData
+from distillab.sources.source import Source
 from distillab.training.numerics.device import default_workers, pick_device
 
 if TYPE_CHECKING:
@@ -91,71 +93,15 @@ def ship(
         distillab.errors.RequestError: --budget: no student can be trained in no time (allowed: ...
     """
     # Imported here: scikit-learn and cleanlab take seconds to import, which no study should wait for.
-    from distillab.shipping import Shipper
-
-    folder = Path(out)
-    request, held = _request(
-        data, student, teacher, weights, methods, budget, seeds, size, folder, margin, keys, recipe
-    )
-    request = replace(
-        request,
-        device=device,
-        workers=workers or default_workers(pick_device(device)),
-        executor=executor,
-    )
-    with naming_given_networks():
-        shipper = Shipper(request, on_stage or _unseen_stage, on_line or _unseen_line, started=started)
-        trained = shipper.train()
-        finished = conclude(trained.folder)
-    answer = _answer(request, trained, finished, shipper.watch.spent)
-    if export and answer.run is not None:
-        (on_stage or _unseen_stage)(
-            "exporting the student", 0.0, max(0.0, request.budget - shipper.watch.spent)
-        )
-        answer = _exported(answer, finished)
-    answer = replace(answer, seconds=shipper.watch.spent)
-    _write(answer, finished)
-    del held  # the data had to exist until here
-    return answer
-
-
-def _request(
-    data: Any,
-    student: Any,
-    teacher: Any,
-    weights: str | Path | None,
-    methods: str | Sequence[str],
-    budget: str | float,
-    seeds: int | None,
-    size: int | None,
-    folder: Path,
-    margin: float,
-    keys: JsonObject | None,
-    recipe: JsonObject | None,
-) -> tuple[ShippingRequest, Any]:
-    """Return the request, and what holds the data meanwhile. Raises RequestError."""
     from distillab.advise import parse_budget
-    from distillab.advise.request import image_sizes
-    from distillab.shipping.request import ShippingRequest, with_size
+    from distillab.shipping import Shipper, ShippingRequest
 
-    seconds = parse_budget(budget)
     if not 0 <= margin < 1:
         raise RequestError(f"{margin} is not a margin", where="--margin", allowed="a fraction from 0 to 1")
-    source, held = source_of(data, dict(keys or {}), "data", None)
-    source.check_paths()
-    source, note = with_size(source, size, None if size else iter(image_sizes(source)))
-    written_student = student_entries(student)
-    entries = written_student if isinstance(written_student, list) else [written_student]
-    if len(entries) != 1:
-        raise RequestError("one student is shipped", where="--student", allowed="one of them")
-    objects = folder.absolute() / "objects"
-    given = {"students": list(entries)}
-    written_teacher = _teacher(teacher, weights)
-    if written_teacher is not None:
-        given["teacher"] = written_teacher  # type: ignore[assignment]
-    placed = GivenStudy(given).values_in(objects)
-    add_place(objects)
-    names = tuple(methods.split(",")) if isinstance(methods, str) else tuple(methods)
+    seconds, folder = parse_budget(budget), Path(out)
+    source, note, held = _source(data, dict(keys or {}), size)
+    placed = _placed(student, _teacher(teacher, weights), folder)
+    names = methods.split(",") if isinstance(methods, str) else methods
     request = ShippingRequest(
         source=source,
         student=placed["students"],
@@ -165,11 +111,51 @@ def _request(
         folder=folder,
         seeds=seeds,
         margin=margin,
-        data_text=str(data) if isinstance(data, str | Path) else "",
+        device=device,
+        workers=workers or default_workers(pick_device(device)),
+        executor=executor,
         note=note,
         recipe=dict(recipe or {}),
     )
-    return request, held
+    with naming_given_networks():
+        shipper = Shipper(request, on_stage or _unseen_stage, on_line or _unseen_line, started=started)
+        trained = shipper.train()
+        finished = conclude(trained.folder)
+    answer = _answer(request, trained, finished, shipper.watch.spent)
+    if export and answer.run is not None:
+        shipper.watch.show("exporting the student", 0.0)
+        answer = _exported(answer, finished)
+    answer = replace(answer, seconds=shipper.watch.spent)
+    _write(answer, finished)
+    del held  # the data had to exist until here
+    return answer
+
+
+def _source(data: Any, keys: JsonObject, size: int | None) -> tuple[Source, str, HeldData | None]:
+    """Return the source, a sentence if its images are resized, and what holds the data."""
+    from distillab.advise.request import image_sizes
+    from distillab.shipping.request import with_size
+
+    source, held = source_of(data, keys, "data", None)
+    source.check_paths()
+    source, note = with_size(source, size, set() if size else image_sizes(source))
+    return source, note, held
+
+
+def _placed(student: Any, teacher: JsonObject | None, folder: Path) -> JsonObject:
+    """Return the keys ``students`` and ``teacher`` of a study, with given networks as files below a folder.
+
+    Raises:
+        RequestError: There is not one student, or something is no network.
+    """
+    entries = student_entries(student)
+    if isinstance(entries, list) and len(entries) != 1:
+        raise RequestError("one student is shipped", where="--student", allowed="one of them")
+    given = {"students": entries} if teacher is None else {"students": entries, "teacher": teacher}
+    objects = folder.absolute() / "objects"
+    placed = GivenStudy(given).values_in(objects)
+    add_place(objects)
+    return placed
 
 
 def _teacher(teacher: Any, weights: str | Path | None) -> JsonObject | None:

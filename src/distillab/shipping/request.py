@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,8 @@ class ShippingRequest:
         device: Where to compute.
         workers: Number of worker processes.
         executor: ``processes`` or ``inline``.
-        data_text: The data as the command line names them; empty for Python objects.
         note: How the data were resized, one sentence; empty if they were not.
+        recipe: Keys of the recipe of a full training; by default all as a study has them.
 
     Example:
         >>> from distillab.sources.digits import Digits
@@ -66,7 +66,6 @@ class ShippingRequest:
     device: str = "auto"
     workers: int = 1
     executor: str = "processes"
-    data_text: str = ""
     note: str = ""
     recipe: JsonObject = field(default_factory=dict)
 
@@ -176,15 +175,13 @@ def usual_teachers(
     return tuple(found)
 
 
-def with_size(
-    source: Source, size: int | None, sizes: Iterator[tuple[int, int]] | None
-) -> tuple[Source, str]:
-    """Return a source whose images are resized, and a sentence if nobody asked for that.
+def with_size(source: Source, size: int | None, sizes: Set[tuple[int, int]]) -> tuple[Source, str]:
+    """Return a source whose images are resized, and a sentence if they are without a stated size.
 
     Args:
         source: The data.
         size: Pixels per side; None to keep images of one size up to 64 pixels, and to resize others to 64.
-        sizes: The sizes (height, width) of some images; None if they are not known.
+        sizes: The sizes (height, width) of some images; empty if they are not known.
 
     Raises:
         RequestError: The data are no images, and a size is given.
@@ -195,10 +192,9 @@ def with_size(
         return source, ""
     if size is not None:
         return source.model_copy(update={"resolution": size}), ""
-    found = set(sizes or ())
-    if source.resolution is not None or not found:
+    if source.resolution is not None or not sizes:
         return source, ""
-    if len(found) == 1 and max(next(iter(found))) <= USUAL_SIDE:
+    if len(sizes) == 1 and max(next(iter(sizes))) <= USUAL_SIDE:
         return source, ""
     return source.model_copy(update={"resolution": USUAL_SIDE}), (
         f"Images are resized to {USUAL_SIDE}x{USUAL_SIDE}; `--size 128` keeps more of them, and takes longer."

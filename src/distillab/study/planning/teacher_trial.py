@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -123,10 +124,11 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         best <= ALPHA,
         _notes(teacher),
     )
+    tried = _Tried(teacher, task, whole, labels, tuple(sets), mapping, device)
     if teacher.may_be_normalized_otherwise:
-        _must_not_be_better_normalized_otherwise(teacher, task, whole, labels, sets, mapping, device)
+        _must_not_be_better_normalized_otherwise(tried)
     if teacher.stem and spec.stem == "auto":
-        _must_not_be_better_with_the_original_stem(teacher, task, whole, labels, sets, mapping, device)
+        _must_not_be_better_with_the_original_stem(tried)
     if trial.at_chance and spec.at_chance == "stop":
         stem = ", the stem (`stem: original`)" if teacher.stem else ""
         loaded = f" ({teacher.loaded.text})" if teacher.loaded.text else ""
@@ -272,33 +274,58 @@ USUAL_NORMALIZATIONS: Final = MappingProxyType(
 """Means and standard deviations that graphs are often exported for, per channel, or one for all."""
 
 
-def _must_not_be_better_normalized_otherwise(
-    teacher: GivenTeacher,
-    task: Task,
-    logits: Logits,
-    targets: Targets,
-    sets: list[Examples],
-    mapping: ClassMap | None,
-    device: torch.device,
-) -> None:
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """A given teacher with its outputs for the examples that it was tried on."""
+
+    teacher: GivenTeacher
+    task: Task
+    logits: Logits
+    targets: Targets
+    sets: tuple[Examples, ...]
+    mapping: ClassMap | None
+    device: torch.device
+
+    @property
+    def score(self) -> float:
+        """Its score."""
+        return self.task.score(self.logits, self.targets)
+
+    def mapped(self, outputs: Callable[[Examples], Logits]) -> Logits:
+        """Return other outputs for the same examples, in the classes of the data."""
+        parts = [to_student_classes(outputs(each), self.mapping) for each in self.sets]
+        return np.concatenate(parts).astype(np.float32)
+
+    def is_worse_than(self, other: Logits) -> bool:
+        """Return True if other logits score higher, and in nearly all draws of examples with replacement."""
+        if self.task.score(other, self.targets) <= self.score:
+            return False
+        rng, better = np.random.default_rng(0), 0
+        for _ in range(LABEL_PERMUTATIONS):
+            drawn = rng.integers(0, len(self.targets), len(self.targets)).astype(np.int64)
+            part = self.targets.take(drawn)
+            better += self.task.score(other[drawn], part) > self.task.score(self.logits[drawn], part)
+        return better >= (1 - ALPHA) * LABEL_PERMUTATIONS
+
+
+def _must_not_be_better_normalized_otherwise(tried: _Tried) -> None:
     """Raise RequestError if the graph, which does not show how its inputs are normalized, does better under a
     usual normalization than under that of the study."""
-    score, channels = task.score(logits, targets), teacher.dataset.train.shape[0]
+    teacher, task, channels = tried.teacher, tried.task, tried.teacher.dataset.train.shape[0]
     found: list[tuple[float, str, Logits, InputNormalization]] = []
     for name, (mean, std) in USUAL_NORMALIZATIONS.items():
         if len(mean) not in (1, channels):
             continue
         repeats = channels // len(mean)
         own = InputNormalization(mean * repeats, std * repeats)
-        parts = [to_student_classes(teacher.logits(each, device, own), mapping) for each in sets]
-        other = np.concatenate(parts).astype(np.float32)
-        found.append((task.score(other, targets), name, other, own))
+        other = tried.mapped(lambda each, own=own: teacher.logits(each, tried.device, own))  # type: ignore[misc]
+        found.append((task.score(other, tried.targets), name, other, own))
     best, name, other, own = max(found, key=lambda each: each[0])
-    if best > score and _is_better(task, other, logits, targets):
+    if tried.is_worse_than(other):
         written = f"{{mean: {_written(own.mean)}, std: {_written(own.std)}}}"
         raise RequestError(
-            f"{task.primary} is {best:.3f} with {name}, and {score:.3f} with the normalization of the study; "
-            "the graph does not show which it takes",
+            f"{task.primary} is {best:.3f} with {name}, and {tried.score:.3f} with the normalization of the "
+            "study; the graph does not show which it takes",
             where=teacher.where,
             allowed=f"`normalization: {written}`, or that of the study, written out",
         )
@@ -308,39 +335,20 @@ def _written(values: tuple[float, ...]) -> str:
     return f"[{', '.join(f'{value:.6g}' for value in values)}]"
 
 
-def _is_better(task: Task, other: Logits, logits: Logits, targets: Targets) -> bool:
-    """Return True if other logits score higher in nearly all draws of examples with replacement."""
-    rng, better = np.random.default_rng(0), 0
-    for _ in range(LABEL_PERMUTATIONS):
-        drawn = rng.integers(0, len(targets), len(targets)).astype(np.int64)
-        part = targets.take(drawn)
-        better += task.score(other[drawn], part) > task.score(logits[drawn], part)
-    return better >= (1 - ALPHA) * LABEL_PERMUTATIONS
-
-
-def _must_not_be_better_with_the_original_stem(
-    teacher: GivenTeacher,
-    task: Task,
-    logits: Logits,
-    targets: Targets,
-    sets: list[Examples],
-    mapping: ClassMap | None,
-    device: torch.device,
-) -> None:
+def _must_not_be_better_with_the_original_stem(tried: _Tried) -> None:
     """Raise RequestError if the weights do better with the stem of the package, which their shapes do not
     show."""
+    teacher, task = tried.teacher, tried.task
     try:
         other = open_given_teacher(with_stem(teacher.spec, "original"), teacher.dataset)
     except RequestError:
         return  # they are not weights of the original stem
     assert other is not None
-    parts = [to_student_classes(_logits(other, each, device), mapping) for each in sets]
-    original = np.concatenate(parts).astype(np.float32)
-    scores = task.score(logits, targets), task.score(original, targets)
-    if scores[1] > scores[0] and _is_better(task, original, logits, targets):
+    original = tried.mapped(lambda each: _logits(other, each, tried.device))
+    if tried.is_worse_than(original):
         raise RequestError(
-            f"{task.primary} is {scores[1]:.3f} with the original stem of {teacher.model}, and "
-            f"{scores[0]:.3f} with the one for small images ({teacher.stem})",
+            f"{task.primary} is {task.score(original, tried.targets):.3f} with the original stem of "
+            f"{teacher.model}, and {tried.score:.3f} with the one for small images ({teacher.stem})",
             where=teacher.where,
             allowed="`stem: original`, or `stem: fitted`",
         )
