@@ -11,42 +11,27 @@ from distillab.evidence.across import ContextTable, conclude_across, summarize_a
 from distillab.report.page.across import render_across, write_across
 from distillab.tasks import Classification
 from support.base_sets import planted_contexts
+from support.pages import Scheme, draw_all, offline_page
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_page_shows_harm_first_and_draws_all_figures(
-    chromium: Browser, tmp_path: Path, width: int, scheme: str
+    chromium: Browser, tmp_path: Path, width: int, scheme: Scheme
 ) -> None:
     found = conclude_across(planted_contexts(harms={"worst_class_accuracy": -0.06}), Classification())
     page_file = tmp_path / "across.html"
     write_across(found, summarize_across(found), page_file)
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        offline=True,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.goto(page_file.as_uri())
-    assert "but kd worsens accuracy of the worst class" in page.inner_text("h1")
-    harm = page.locator("#answer .harm-first")
-    assert "kd improves accuracy on average, and worsens" in harm.inner_text()
-    assert harm.bounding_box()["y"] < 900  # type: ignore[index]  # on the first screen
-    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    page.wait_for_function(
-        "document.querySelectorAll('.plot .main-svg').length >= document.querySelectorAll('.plot').length"
-    )
-    assert page.locator("#across-ranks .main-svg").count() > 0
-    assert page.locator("#across-curve-0 .main-svg").count() > 0
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0
-    page.click("#across-harms-table th button")
-    assert page.get_attribute("#across-harms-table th", "aria-sort") == "ascending"
-    assert errors == []
-    context.close()
+    with offline_page(chromium, page_file, width, scheme) as page:
+        assert "but kd worsens accuracy of the worst class" in page.inner_text("h1")
+        harm = page.locator("#answer .harm-first")
+        assert "kd improves accuracy on average, and worsens" in harm.inner_text()
+        assert harm.bounding_box()["y"] < 900  # type: ignore[index]  # on the first screen
+        draw_all(page)
+        assert page.locator("#across-ranks .main-svg").count() > 0
+        assert page.locator("#across-curve-0 .main-svg").count() > 0
+        page.click("#across-harms-table th button")
+        assert page.get_attribute("#across-harms-table th", "aria-sort") == "ascending"
 
 
 def test_page_without_anything_has_reasons() -> None:

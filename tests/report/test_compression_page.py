@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 from distillab.deploy.compression.arms import CompressionArm, NetworkCost, TestedNetwork, compared, with_front
 from distillab.deploy.compression.result import Compressed, RecoveryGain
 from distillab.report.page.compression import render_compression, write_compression
+from support.pages import Scheme, draw_all, offline_page
 
 
 def sample(name: str = "resnet8") -> Compressed:
@@ -57,34 +58,20 @@ def sample(name: str = "resnet8") -> Compressed:
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_page_shows_what_to_ship_and_draws_all_figures(
-    chromium: Browser, tmp_path: Path, width: int, scheme: str
+    chromium: Browser, tmp_path: Path, width: int, scheme: Scheme
 ) -> None:
     page_file = tmp_path / "report.html"
     write_compression(sample(), page_file)
-    context = chromium.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-        offline=True,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.goto(page_file.as_uri())
-    assert page.inner_text("h1").startswith("Ship prune 50 % of weights (channels) + KD + int8: 6.7 times")
-    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    page.wait_for_function(
-        "document.querySelectorAll('.plot .main-svg').length >= document.querySelectorAll('.plot').length"
-    )
-    for key in ("size", "gzip_size", "macs", "p50_ms"):
-        assert page.locator(f"#compression-{key} .main-svg").count() > 0
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert wide <= 0
-    page.click("#arms-table th button")
-    assert page.get_attribute("#arms-table th", "aria-sort") == "ascending"
-    assert page.locator("#recovery-table tbody tr").count() == 1
-    assert errors == []
-    context.close()
+    with offline_page(chromium, page_file, width, scheme) as page:
+        assert page.inner_text("h1").startswith(
+            "Ship prune 50 % of weights (channels) + KD + int8: 6.7 times"
+        )
+        draw_all(page)
+        for key in ("size", "gzip_size", "macs", "p50_ms"):
+            assert page.locator(f"#compression-{key} .main-svg").count() > 0
+        page.click("#arms-table th button")
+        assert page.get_attribute("#arms-table th", "aria-sort") == "ascending"
+        assert page.locator("#recovery-table tbody tr").count() == 1
 
 
 def test_names_are_escaped_on_the_page() -> None:
