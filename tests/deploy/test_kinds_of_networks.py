@@ -49,8 +49,6 @@ IDS = [
 def test_network_gives_the_same_outputs_from_each_file(
     name: str, size: Size, more: dict[str, Any], tmp_path: Path
 ) -> None:
-    if name.startswith("timm:"):
-        pytest.importorskip("timm")
     made = exported(name, size, more, tmp_path)
     assert made.checks.passed
     assert made.checks.not_written == {}
@@ -102,8 +100,8 @@ def test_network_given_as_an_object_is_a_graph_alone(tmp_path: Path) -> None:
 
 
 def test_pruned_network_is_loaded_with_its_own_widths(tmp_path: Path) -> None:
-    pruning = pytest.importorskip("torch_pruning")
     import torch
+    import torch_pruning as pruning
 
     from distillab.deploy import write_model
 

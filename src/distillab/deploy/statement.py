@@ -19,6 +19,7 @@ from distillab.deploy.robustness import Robustness, measure_robustness
 from distillab.deploy.runs import StudentRun
 from distillab.evidence.comparisons import compare
 from distillab.evidence.estimand import estimand
+from distillab.evidence.families import family_verdict
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.results import write_tables
 from distillab.study.design import Cell
@@ -42,7 +43,7 @@ class ShownGain:
         ci_low: Lower end of its interval; None if it is not known.
         ci_high: Upper end.
         pairs: Number of pairs.
-        verdict: Verdict of the study.
+        verdict: The verdict that holds together with the others of the study.
     """
 
     method: str
@@ -191,7 +192,11 @@ def make_statement(run: StudentRun, description: ModelDescription, engine: Torch
         teacher=_against_teacher(run, test, task, logits, plain),
         worst=_worst_class(test, task, logits, plain),
         robustness=measure_robustness(engine, _plain_engine(run, twin, description), description, test),
-        tests={name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix) and row[name]},
+        tests={
+            name.removeprefix(prefix): row[name]
+            for name in row
+            if name.startswith(prefix) and row[name] is not None
+        },
     )
 
 
@@ -221,7 +226,7 @@ def _shown(row: Row) -> ShownGain:
         row["ci_low"],
         row["ci_high"],
         row["n_pairs"],
-        row["verdict"],
+        family_verdict(row),
     )
 
 
