@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from distillab.advise.watch import OnBudget
     from distillab.shipping import ShippingAnswer, ShippingRequest
     from distillab.shipping.milestones import OnShippingLine
-    from distillab.shipping.shipper import Trained
+    from distillab.shipping.shipper import TrainedStudy
 
 _USUAL_BUDGET = "20m"
 ARTIFACT = "student"
@@ -177,7 +177,9 @@ def _teacher(teacher: Any, weights: str | Path | None) -> JsonObject | None:
     return keys
 
 
-def _answer(request: ShippingRequest, trained: Trained, finished: Finished, seconds: float) -> ShippingAnswer:
+def _answer(
+    request: ShippingRequest, trained: TrainedStudy, finished: Finished, seconds: float
+) -> ShippingAnswer:
     """Return what the study found, before anything is exported."""
     from distillab.shipping.answer import ShippingAnswer, ShippingComparison, best_run, headline_text
 
@@ -207,9 +209,9 @@ def _answer(request: ShippingRequest, trained: Trained, finished: Finished, seco
         study=request.folder,
         budget=request.budget,
         seconds=seconds,
-        warnings=trained.begun.warnings,
+        warnings=trained.record.warnings,
         harms=finished.answer.harms,
-        notes=(*trained.begun.notes, *filter(None, (finished.answer.estimand,))),
+        notes=(*trained.record.notes, *filter(None, (finished.answer.estimand,))),
         next_step=_next_step(request, trained, ship),
     )
 
@@ -225,11 +227,11 @@ def _settings(finished: Finished, student: str, method: str) -> dict[str, str]:
     }
 
 
-def _next_step(request: ShippingRequest, trained: Trained, ship: str) -> str:
+def _next_step(request: ShippingRequest, trained: TrainedStudy, ship: str) -> str:
     if not trained.complete:
         return "The budget ended before all students were trained: run the same command again to go on."
     if ship == "undecided":
-        pairs = 2 * trained.begun.design.pairs
+        pairs = 2 * trained.record.design.pairs
         return (
             f"{pairs} pairs would narrow the interval to about 70 % of its width: the same command with "
             f"--seeds {pairs}, a new --out and a budget of twice the time."

@@ -11,6 +11,7 @@ from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.gains import Gain, paired_gain
 from distillab.evidence.pairs import Row, by_cell, cell_columns, finite_value, resolution_of, teachers_of
 from distillab.evidence.verdicts import Verdict, judge
+from distillab.printable import counted
 from distillab.study.ledger import JobState
 from distillab.tasks import Task
 
@@ -130,7 +131,7 @@ def lead_sentences(rows: Sequence[Row], task: Task) -> tuple[str, ...]:
         >>> row = {"student": "s", "method": "kd", "difference": 0.03, "ci_low": 0.01, "ci_high": 0.05,
         ...        "verdict": "exceeds"}
         >>> lead_sentences([row, {**row, "student": "t", "verdict": "below"}], Classification())
-        ('s (kd) exceeds its teacher by 3.0 points of accuracy (1.0 to 5.0).',)
+        ('s (kd) exceeds its teacher by 3.0 points of accuracy (1.0 to 5.0; not corrected for 2 comparisons).',)
     """
     if len({row["student"] for row in rows}) < 2:
         return ()
@@ -144,6 +145,7 @@ def lead_sentences(rows: Sequence[Row], task: Task) -> tuple[str, ...]:
 
     return tuple(
         f"{row['student']} ({row['method']}) exceeds its teacher by {scaled(row['difference'])} "
-        f"{metric.unit} of {metric.label} ({scaled(row['ci_low'])} to {scaled(row['ci_high'])})."
+        f"{metric.unit} of {metric.label} ({scaled(row['ci_low'])} to {scaled(row['ci_high'])}; not corrected "
+        f"for {counted(len(rows), 'comparison')})."
         for row in ahead
     )

@@ -103,7 +103,7 @@ class ShippingDesign:
 
 
 # (share of a full training, pairs, settings), the best first.
-_WISHES = (
+_PREFERENCES = (
     (1.0, 10, 8),
     (1.0, 10, 6),
     (1.0, 7, 6),
@@ -191,7 +191,7 @@ def _designs(
     costs: StepCosts, full_steps: int, seconds: float, pairs: int | None, batch_size: int
 ) -> Iterator[ShippingDesign]:
     """Go through the designs, the best first."""
-    for share, wished, settings in _WISHES:
+    for share, wanted, settings in _PREFERENCES:
         sizes = (batch_size,) if share >= 0.5 else (batch_size, max(_LEAST_BATCH, batch_size // 2))
         for size in dict.fromkeys(sizes):
             steps = max(1, round(share * full_steps))
@@ -200,7 +200,7 @@ def _designs(
                 all_of_them = _SAFETY * costs.teacher * size / batch_size * full_steps
                 affordable = full_steps * min(1.0, _TEACHER_SHARE * seconds / max(all_of_them, 1e-9))
                 taught = max(steps, int(affordable))
-            yield ShippingDesign(steps, taught, settings, pairs or wished, share, size)
+            yield ShippingDesign(steps, taught, settings, pairs or wanted, share, size)
 
 
 def full_length_budget(
@@ -213,9 +213,9 @@ def full_length_budget(
         >>> format_budget(full_length_budget(10.0, costs, 800, 3, workers=2, pairs=None))
         '5m'
     """
-    share, wished, settings = next(wish for wish in reversed(_WISHES) if wish[0] == 1.0)
+    share, wanted, settings = next(each for each in reversed(_PREFERENCES) if each[0] == 1.0)
     taught = full_steps if costs.teacher else 0
-    design = ShippingDesign(full_steps, taught, settings, pairs or wished, share, 0)
+    design = ShippingDesign(full_steps, taught, settings, pairs or wanted, share, 0)
     return _budget_of(design.seconds(costs, arms, workers) + spent + _START_SECONDS)
 
 
@@ -241,7 +241,7 @@ def too_short(
         >>> print(too_short(30.0, 2.0, costs, 800, 3, workers=2, pairs=None))
         --budget 30s: too short: ... (allowed: about 1m or more, a smaller --size, or a smaller network)
     """
-    share, _, settings = _WISHES[-1]
+    share, _, settings = _PREFERENCES[-1]
     steps = max(min(_LEAST_STEPS, full_steps), round(share * full_steps))
     taught = steps if costs.teacher else 0
     least = ShippingDesign(steps, taught, settings, pairs or LEAST_PAIRS, share, 0)

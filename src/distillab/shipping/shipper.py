@@ -30,9 +30,9 @@ from distillab.shipping.design import (
     too_short,
     training_seconds,
 )
-from distillab.shipping.memory import Begun
 from distillab.shipping.milestones import Milestones, OnShippingLine
 from distillab.shipping.recipe import shipping_study
+from distillab.shipping.record import ShippingRecord
 from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, usual_teachers
 from distillab.shipping.warnings import warnings_of
 from distillab.sources.file_facts import FileFacts
@@ -54,23 +54,23 @@ PROFILE_SHARE, MOST_PROFILE = 0.1, 60.0  # of the budget, seconds, after which n
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedStudy:
     """A study that ran as far as the budget went.
 
     Attributes:
         folder: The study.
-        begun: What was decided at its beginning.
+        record: What was decided when it began.
         complete: Whether all of its runs have ended.
     """
 
     folder: StudyFolder
-    begun: Begun
+    record: ShippingRecord
     complete: bool
 
 
 @dataclass(eq=False)
 class Shipper:
-    """One student in the making.
+    """Tunes and trains the students of a request, within its budget.
 
     Args:
         request: What is wanted.
@@ -97,7 +97,7 @@ class Shipper:
         closing = closing_seconds(self.request.budget)
         self.watch = BudgetWatch(self.request.budget, closing, started, self.clock, self.on_stage)
 
-    def train(self) -> Trained:
+    def train(self) -> TrainedStudy:
         """Profile the data, tune and train the students, or go on with what was begun in the folder.
 
         Raises:
@@ -109,15 +109,15 @@ class Shipper:
         _check_writable(path)
         check_references(self._checked(None, dict(request.teacher or {"model": USUAL_TEACHERS[0]})))
         identity = self._identity()
-        begun = Begun.read(path, identity)
-        if begun is None or not (path / "ledger.sqlite").exists():
+        record = ShippingRecord.read(path, identity)
+        if record is None or not (path / "ledger.sqlite").exists():
             dataset, files = self._read()
-            begun = begun or self._begin(dataset, files, identity)
-            spec = self._study(begun, dataset)
-            begun.write(path)
+            record = record or self._begin(dataset, files, identity)
+            spec = self._study(record, dataset)
+            record.write(path)
             with raising_disk_full(path):
                 copy_objects(
-                    texts_in({"students": request.student, "teacher": begun.teacher}), path / "objects"
+                    texts_in({"students": request.student, "teacher": record.teacher}), path / "objects"
                 )
             self.watch.show("planning the study", 0.0)
             folder = StudyFolder.begin(path, spec, pick_device(request.device), dataset=dataset)
@@ -126,7 +126,7 @@ class Shipper:
             self.on_line(f"going on with {path}")
         for note in folder.network_notes:
             self.on_line(note)
-        return Trained(folder, begun, self._run(folder))
+        return TrainedStudy(folder, record, self._run(folder))
 
     # -- before training -------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Shipper:
             )
         return dataset, read[0] if read else None
 
-    def _begin(self, dataset: Dataset, files: FileFacts | None, identity: str) -> Begun:
+    def _begin(self, dataset: Dataset, files: FileFacts | None, identity: str) -> ShippingRecord:
         """Measure what could go wrong and what steps cost, and decide how the budget is spent."""
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in _splits(dataset))
         _, height, width = dataset.train.shape
@@ -171,7 +171,7 @@ class Shipper:
         if design.share < 1.0:
             notes.append(self._short_training(design, costs, dataset))
             self.on_line(notes[-1])
-        return Begun(identity, design, teacher, warnings, tuple(notes))
+        return ShippingRecord(identity, design, teacher, warnings, tuple(notes))
 
     def _short_training(self, design: ShippingDesign, costs: StepCosts, dataset: Dataset) -> str:
         """Return a sentence about a training that is shorter than usual."""
@@ -255,14 +255,14 @@ class Shipper:
             keys["task"] = "multilabel"
         return parse_study(keys, Path.cwd(), "distill")
 
-    def _study(self, begun: Begun, dataset: Dataset) -> StudySpec:
+    def _study(self, record: ShippingRecord, dataset: Dataset) -> StudySpec:
         return shipping_study(
             self.request.source.entry(),
             self.request.students(),
-            begun.teacher,
+            record.teacher,
             self.request.method_names(dataset),
             self._recipe(dataset),
-            begun.design,
+            record.design,
             multilabel=self.request.is_multilabel(dataset),
             margin=self.request.margin,
             name=f"distill-{dataset.name}",

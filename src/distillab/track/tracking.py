@@ -1,4 +1,4 @@
-"""TrackerFunction a study: every run of its folder that a tracker does not have yet."""
+"""Track a study: enter every run of its folder that a tracker does not have yet."""
 
 from __future__ import annotations
 

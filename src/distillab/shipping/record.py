@@ -11,11 +11,11 @@ from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.shipping.design import ShippingDesign
 
-MEMORY_FILE = "distill.json"
+SHIPPING_RECORD_FILE = "distill.json"
 
 
 @dataclass(frozen=True)
-class Begun:
+class ShippingRecord:
     """The decisions of a folder.
 
     Attributes:
@@ -27,8 +27,8 @@ class Begun:
 
     Example:
         >>> design = ShippingDesign(800, 800, 6, 5, 1.0, 64)
-        >>> begun = Begun("3f2a", design, {"model": "resnet20"}, (), ())
-        >>> Begun.from_dict(begun.as_dict()) == begun
+        >>> record = ShippingRecord("3f2a", design, {"model": "resnet20"}, (), ())
+        >>> ShippingRecord.from_dict(record.as_dict()) == record
         True
     """
 
@@ -49,7 +49,7 @@ class Begun:
         }
 
     @classmethod
-    def from_dict(cls, values: JsonObject) -> Begun:
+    def from_dict(cls, values: JsonObject) -> ShippingRecord:
         """Return the decisions of a JSON form."""
         return cls(
             values["identity"],
@@ -61,21 +61,21 @@ class Begun:
 
     def write(self, folder: Path) -> None:
         """Write the decisions into a folder, completely or not at all."""
-        with write_atomically(folder / MEMORY_FILE) as draft:
+        with write_atomically(folder / SHIPPING_RECORD_FILE) as draft:
             draft.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False))
 
     @classmethod
-    def read(cls, folder: Path, identity: str) -> Begun | None:
+    def read(cls, folder: Path, identity: str) -> ShippingRecord | None:
         """Return the decisions of a folder; None if nothing was begun there.
 
         Raises:
             RequestError: The folder belongs to another request, or to something else.
         """
-        file = folder / MEMORY_FILE
+        file = folder / SHIPPING_RECORD_FILE
         if file.is_file():
-            begun = cls.from_dict(json.loads(file.read_text()))
-            if begun.identity == identity:
-                return begun
+            record = cls.from_dict(json.loads(file.read_text()))
+            if record.identity == identity:
+                return record
             raise RequestError(
                 "another student was distilled here",
                 where=f"--out {folder}",
