@@ -130,8 +130,9 @@ def lead_sentences(rows: Sequence[Row], task: Task) -> tuple[str, ...]:
         >>> from distillab.tasks import Classification
         >>> row = {"student": "s", "method": "kd", "difference": 0.03, "ci_low": 0.01, "ci_high": 0.05,
         ...        "verdict": "exceeds"}
-        >>> lead_sentences([row, {**row, "student": "t", "verdict": "below"}], Classification())
-        ('s (kd) exceeds its teacher by 3.0 points of accuracy (1.0 to 5.0; not corrected for 2 comparisons).',)
+        >>> [sentence] = lead_sentences([row, {**row, "student": "t", "verdict": "below"}], Classification())
+        >>> sentence
+        's (kd) exceeds its teacher by 3.0 points of accuracy (1.0 to 5.0; uncorrected, 2 comparisons).'
     """
     if len({row["student"] for row in rows}) < 2:
         return ()
@@ -145,7 +146,7 @@ def lead_sentences(rows: Sequence[Row], task: Task) -> tuple[str, ...]:
 
     return tuple(
         f"{row['student']} ({row['method']}) exceeds its teacher by {scaled(row['difference'])} "
-        f"{metric.unit} of {metric.label} ({scaled(row['ci_low'])} to {scaled(row['ci_high'])}; not corrected "
-        f"for {counted(len(rows), 'comparison')})."
+        f"{metric.unit} of {metric.label} ({scaled(row['ci_low'])} to {scaled(row['ci_high'])}; uncorrected, "
+        f"{counted(len(rows), 'comparison')})."
         for row in ahead
     )
