@@ -86,6 +86,23 @@ def test_page_states_what_to_ship_and_shows_errors_and_plots(
         assert page.get_attribute("#tried-table th", "aria-sort") == "ascending"
 
 
+@pytest.mark.browser
+@pytest.mark.parametrize(("button", "beginning"), [(0, b"\x89PNG"), (1, b"<svg")])
+def test_buttons_of_a_figure_save_it_as_png_and_svg(
+    chromium: Browser, tmp_path: Path, button: int, beginning: bytes
+) -> None:
+    file = tmp_path / "student.html"
+    write_student(answer(), view(), file)
+    with offline_page(chromium, file, 1280, "light") as page:
+        draw_all(page)
+        plot = page.locator("#reliability")
+        plot.hover()
+        with page.expect_download() as saved:
+            plot.locator(".modebar-btn").nth(button).click()
+        assert saved.value.suggested_filename == ("reliability.png", "reliability.svg")[button]
+        assert saved.value.path().read_bytes().startswith(beginning)
+
+
 def test_page_without_a_student_states_that_and_what_to_do() -> None:
     nan = math.nan
     nothing = replace(
