@@ -7,9 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from distillab.models import InputSpec, build_model
+from distillab.models import InputSpec, build_model, network_revision
 from distillab.models.external import BATCH_NORM_MOMENTUM
-from distillab.study.network_revisions import network_revision
 
 SLOW = [
     "mobilenet_v3_small",
@@ -40,9 +39,10 @@ def test_networks_whose_statistics_were_slow_have_a_revision() -> None:
             if any(each is not None and each < BATCH_NORM_MOMENTUM for each in momenta(network)):
                 found.append(name)
     assert sorted(found) == sorted(SLOW)
+    inputs = InputSpec(3, 32, 32)
     for name in SLOW:
-        assert network_revision(f"mean(torchvision:{name}@64+resnet8)")
-    assert not network_revision("torchvision:mobilenet_v2") and not network_revision("resnet8")
+        assert network_revision(f"mean(torchvision:{name}@64+resnet8)", inputs) == 2
+    assert network_revision("torchvision:mobilenet_v2", inputs) == network_revision("resnet8", inputs) == 1
 
 
 def test_a_short_training_of_a_mobilenet_is_not_at_chance() -> None:

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from distillab.errors import RequestError
-from distillab.models import InputSpec, build_model, inspect_network
+from distillab.models import InputSpec, build_model, inspect_network, network_revision, stem_change
 from distillab.models.stems import (
     FEWEST_PATCHES,
     FITTED_UP_TO,
+    MADE_FOR_SMALL_IMAGES,
     MOST_PATCHES,
     first_convolution,
     fitting_patch,
@@ -116,3 +117,38 @@ def test_a_resolution_that_patches_do_not_divide_is_refused() -> None:
         build("timm:test_vit", 3, 100)
     with pytest.raises(RequestError, match="31x31 pixels"):
         build("timm:test_vit", 3, 31)
+
+
+# -- networks made for small images --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [96, 224])
+@pytest.mark.parametrize("name", sorted(MADE_FOR_SMALL_IMAGES))
+def test_large_images_are_shrunk_four_times_before_the_stages(name: str, side: int) -> None:
+    large, small = InputSpec.square(3, side), InputSpec.square(3, side // 4)
+    fitted = build_model(name, classes=10, inputs=large)
+    shapes = inspect_network(fitted, large, classes=10).shapes
+    assert shapes == inspect_network(build(name, 3, side // 4), small, classes=10).shapes
+    assert "max pooling with stride 2 follows" in stem_change(name, large)
+    assert stem_change(name, InputSpec.square(3, FITTED_UP_TO)) == ""
+
+
+@pytest.mark.parametrize("name", sorted(MADE_FOR_SMALL_IMAGES))
+def test_a_stem_for_small_images_is_kept_on_request_and_takes_the_same_weights(name: str) -> None:
+    original = build(f"{name}#original", 3, 72)
+    found = first_convolution(original)
+    assert found is not None and found[1].stride == (1, 1)
+    original.load_state_dict(build(name, 3, 72).state_dict())
+
+
+def test_the_stem_of_a_network_that_has_one_is_not_asked_for() -> None:
+    with pytest.raises(RequestError, match="stem of this network is never changed"):
+        build("efficientnet_lite0#original", 3, 96)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "revision"),
+    [("resnet8", 64, 1), ("resnet8", 65, 2), ("resnet8#original", 65, 1), ("wrn16-2@32", 224, 1)],
+)
+def test_runs_with_another_stem_have_another_id(name: str, side: int, revision: int) -> None:
+    assert network_revision(name, InputSpec.square(3, side)) == revision

@@ -20,6 +20,7 @@ from distillab.models.registry import (
     models,
     stem_change,
 )
+from distillab.models.revisions import network_revision
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.wide_resnet import WideResNet
 
@@ -53,5 +54,6 @@ __all__ = [
     "inspect_network",
     "list_models",
     "models",
+    "network_revision",
     "stem_change",
 ]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
-from distillab.models.registry import models
+from distillab.models.registry import register_for_small_images
+from distillab.models.stems import stem_pooling, stem_stride
 
 STANDARD_WIDTHS = (16, 16, 32, 64)  # of the stem and of the three stages
 FOURFOLD_WIDTHS = (32, 64, 128, 256)
@@ -59,42 +60,46 @@ class CifarResNet(nn.Module):
         depth: 6n + 2 for n blocks per stage.
         widths: Channels of the stem and of the three stages.
         classes: Number of logits.
-        channels: Channels of the images.
+        inputs: Shape of one input, which decides on the stem (:mod:`distillab.models.stems`).
 
     Example:
         >>> import torch
-        >>> CifarResNet(8, (16, 16, 32, 64), classes=10, channels=3)(torch.zeros(2, 3, 32, 32)).shape
+        >>> network = CifarResNet(8, (16, 16, 32, 64), classes=10, inputs=InputSpec(3, 32, 32))
+        >>> network(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
 
-    def __init__(self, depth: int, widths: tuple[int, int, int, int], classes: int, channels: int) -> None:
+    def __init__(
+        self, depth: int, widths: tuple[int, int, int, int], classes: int, inputs: InputSpec
+    ) -> None:
         super().__init__()
         stem, *stages = widths
-        self.conv1 = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs.channels, stem, 3, stem_stride(inputs), 1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
+        self.pool = stem_pooling(inputs)
         blocks = (depth - 2) // 6
         self.stages = nn.Sequential()
-        inputs = stem
+        channels = stem
         for index, width in enumerate(stages):
-            first = BasicBlock(inputs, width, stride=1 if index == 0 else 2)
+            first = BasicBlock(channels, width, stride=1 if index == 0 else 2)
             rest = [BasicBlock(width, width, stride=1) for _ in range(blocks - 1)]
             self.stages.append(nn.Sequential(first, *rest))
-            inputs = width
-        self.fc = nn.Linear(inputs, classes)
+            channels = width
+        self.fc = nn.Linear(channels, classes)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = norm_relu(self.bn1, self.conv1(x))
+        x = self.pool(norm_relu(self.bn1, self.conv1(x)))
         logits: Tensor = self.fc(self.stages(x).mean((2, 3)))
         return logits
 
 
 def _register(name: str, depth: int, widths: tuple[int, int, int, int]) -> None:
     def build(*, classes: int, inputs: InputSpec) -> nn.Module:
-        return CifarResNet(depth, widths, classes, inputs.channels)
+        return CifarResNet(depth, widths, classes, inputs)
 
     build.__doc__ = f"CIFAR ResNet, depth {depth}, stages of {widths[1]}, {widths[2]}, {widths[3]} channels"
-    models.register(name)(build)
+    register_for_small_images(name)(build)
 
 
 for _depth in DEPTHS:

@@ -7,30 +7,34 @@ from torch import Tensor, nn
 from distillab.models.cifar_resnet import initialize
 from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
-from distillab.models.registry import models
+from distillab.models.registry import register_for_small_images
+from distillab.models.stems import stem_pooling, stem_stride
 
 WIDTHS = (16, 32, 64)  # of the three layers
 WIDENINGS = (1, 2, 4)
 
 
 class ConvLayer(nn.Module):
-    """A 3x3 convolution, batch normalization and a ReLU.
+    """A 3x3 convolution, batch normalization, a ReLU and perhaps pooling.
 
-    Maps ``[N, inputs, H, W]`` to ``[N, outputs, H/stride, W/stride]``.
+    Maps ``[N, inputs, H, W]`` to ``[N, outputs, H/stride, W/stride]`` before pooling.
 
     Args:
         inputs: Channels of the input.
         outputs: Channels of the output.
         stride: Stride of the convolution.
+        pool: What follows; nothing by default.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, pool: nn.Module | None = None) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
+        self.pool = pool or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_relu(self.bn, self.conv(x))
+        y: Tensor = self.pool(norm_relu(self.bn, self.conv(x)))
+        return y
 
 
 class ConvNet(nn.Module):
@@ -41,22 +45,25 @@ class ConvNet(nn.Module):
     Args:
         widths: Channels of the layers.
         classes: Number of logits.
-        channels: Channels of the images.
+        inputs: Shape of one input, which decides on the first layer (:mod:`distillab.models.stems`).
 
     Example:
         >>> import torch
-        >>> ConvNet((16, 32, 64), classes=10, channels=1)(torch.zeros(2, 1, 14, 14)).shape
+        >>> ConvNet((16, 32, 64), classes=10, inputs=InputSpec(1, 14, 14))(torch.zeros(2, 1, 14, 14)).shape
         torch.Size([2, 10])
     """
 
-    def __init__(self, widths: tuple[int, ...], classes: int, channels: int) -> None:
+    def __init__(self, widths: tuple[int, ...], classes: int, inputs: InputSpec) -> None:
         super().__init__()
-        self.stages = nn.Sequential()
-        inputs = channels
-        for index, width in enumerate(widths):
-            self.stages.append(ConvLayer(inputs, width, stride=1 if index == 0 else 2))
-            inputs = width
-        self.fc = nn.Linear(inputs, classes)
+        first, *rest = widths
+        self.stages = nn.Sequential(
+            ConvLayer(inputs.channels, first, stem_stride(inputs), stem_pooling(inputs))
+        )
+        channels = first
+        for width in rest:
+            self.stages.append(ConvLayer(channels, width, stride=2))
+            channels = width
+        self.fc = nn.Linear(channels, classes)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,12 +73,12 @@ class ConvNet(nn.Module):
 
 def _register(name: str, widths: tuple[int, ...]) -> None:
     def build(*, classes: int, inputs: InputSpec) -> nn.Module:
-        return ConvNet(widths, classes, inputs.channels)
+        return ConvNet(widths, classes, inputs)
 
     build.__doc__ = (
         f"plain network of three 3x3 convolutions with {widths[0]}, {widths[1]}, {widths[2]} channels"
     )
-    models.register(name)(build)
+    register_for_small_images(name)(build)
 
 
 for _widening in WIDENINGS:

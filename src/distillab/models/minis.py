@@ -1,6 +1,7 @@
-"""Small relatives of well-known networks, for images of 32 to 96 pixels and a few processor cores.
+"""Small relatives of well-known networks, for small images and a few processor cores.
 
-Each has the building block of its namesake, with few and narrow layers and a stem without a stride:
+Each has the building block of its namesake, with few and narrow layers and a stem without a stride for images
+of up to 64 pixels:
 
 - DenseNet-BC: Huang et al., "Densely connected convolutional networks", CVPR 2017; the depths of the blocks
   are about a third of those of DenseNet-121 and DenseNet-169;
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from distillab.models.cifar_resnet import initialize
 from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
-from distillab.models.registry import models
+from distillab.models.registry import register_for_small_images
+from distillab.models.stems import stem_pooling, stem_stride
 
 GROWTH = 12  # channels that a dense layer adds
 DENSE_BLOCKS = {"densenet121_mini": (2, 4, 8, 5), "densenet169_mini": (2, 4, 11, 11)}
@@ -177,7 +179,7 @@ class MiniNetwork(nn.Module):
         stages: The stages, one module each.
         features: Channels of the last stage.
         classes: Number of logits.
-        channels: Channels of the images.
+        inputs: Shape of one input, which decides on the stem (:mod:`distillab.models.stems`).
 
     Example:
         >>> from distillab.models import build_model
@@ -186,16 +188,17 @@ class MiniNetwork(nn.Module):
     """
 
     def __init__(
-        self, stem: int, stages: list[nn.Module], features: int, classes: int, channels: int
+        self, stem: int, stages: list[nn.Module], features: int, classes: int, inputs: InputSpec
     ) -> None:
         super().__init__()
-        self.stem = ConvNormReLU(channels, stem)
+        self.stem = ConvNormReLU(inputs.channels, stem, stride=stem_stride(inputs))
+        self.pool = stem_pooling(inputs)
         self.stages = nn.Sequential(*stages)
         self.fc = nn.Linear(features, classes)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.fc(self.stages(self.stem(x)).mean((2, 3)))
+        logits: Tensor = self.fc(self.stages(self.pool(self.stem(x))).mean((2, 3)))
         return logits
 
 
@@ -231,10 +234,10 @@ def _stages(block: Callable[[int, int, int], nn.Module], repeats: int) -> list[n
 def _register(name: str, summary: str, make: Callable[[], tuple[int, list[nn.Module], int]]) -> None:
     def build(*, classes: int, inputs: InputSpec) -> nn.Module:
         stem, stages, features = make()
-        return MiniNetwork(stem, stages, features, classes, inputs.channels)
+        return MiniNetwork(stem, stages, features, classes, inputs)
 
     build.__doc__ = summary
-    models.register(name)(build)
+    register_for_small_images(name)(build)
 
 
 def _register_all() -> None:

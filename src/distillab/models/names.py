@@ -15,13 +15,13 @@ from distillab.models.black_box import is_black_box
 from distillab.models.ensemble import ensemble_parts
 from distillab.models.input_transforms import split_input_size
 from distillab.models.object_files import find_object
-from distillab.models.stems import split_stem, stem_is_never_fitted
+from distillab.models.stems import MADE_FOR_SMALL_IMAGES, split_stem, stem_is_never_fitted
 
 FORMS = {
     "timm:NAME": "a network of timm (extra 'timm'), its stem fitted to the resolution",
     "torchvision:NAME": "a classifier of torchvision, its stem fitted to the resolution",
     "MODULE:FACTORY": "a function in a Python module, called with classes=, channels=, resolution=",
-    "NAME#original": "a network of timm or torchvision with the stem of its package at every resolution",
+    "NAME#original": "a network with its published stem at every resolution",
     "object:NAME": "a network that was given as an object in Python; see docs/python.md",
     "NAME@PIXELS": "any of these, on images resized to so many pixels per side",
 }
@@ -57,7 +57,7 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
     network, _ = split_input_size(name)
     network, original = split_stem(network)
     library, colon, rest = network.partition(":")
-    if original and library not in ("timm", "torchvision"):
+    if original and library not in ("timm", "torchvision") and network not in MADE_FOR_SMALL_IMAGES:
         raise stem_is_never_fitted(network)
     if not colon:
         if network not in registered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from distillab.models.inspection import inspect_network
 from distillab.models.names import FORMS, require_known_name, unknown_model
 from distillab.models.stems import (
     FITTED_UP_TO,
+    MADE_FOR_SMALL_IMAGES,
     ORIGINAL_STEM,
     describe_stem,
     split_stem,
@@ -40,6 +42,24 @@ class ModelFactory(Protocol):
 
 
 models: Registry[ModelFactory] = Registry("model")
+
+
+def register_for_small_images(name: str) -> Callable[[ModelFactory], ModelFactory]:
+    """Return a decorator that registers a network made for small images.
+
+    Its factory fits the stem to larger ones (:func:`~distillab.models.stems.stem_stride`), and
+    ``NAME#original`` is the same network with the stem for small images.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    def enter(build: ModelFactory) -> ModelFactory:
+        models.register(name)(build)
+        MADE_FOR_SMALL_IMAGES.add(name)
+        return build
+
+    return enter
 
 
 @dataclass(frozen=True)
@@ -81,8 +101,8 @@ def build_model(
     """Return an untrained network by its name, ``[N, C, H, W]`` -> ``[N, classes]``.
 
     Initial weights are drawn from torch's global generator: seed it (inside ``torch.random.fork_rng``) to
-    get the same network again. For inputs of at most 64 pixels the stems of timm and torchvision networks are
-    fitted: see :mod:`distillab.models.stems`.
+    get the same network again. The stems of networks are fitted to the size of the inputs: see
+    :mod:`distillab.models.stems`.
 
     Args:
         name: A registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
@@ -120,7 +140,7 @@ def build_model(
         return build_black_box(name, classes)
     library, colon, rest = name.partition(":")
     if split_stem(network)[1] and library not in _BUILDERS:
-        raise stem_is_never_fitted(split_stem(network)[0])
+        return _with_stem_for_small_images(split_stem(network)[0], classes, inputs)
     if not colon:
         if name not in models:
             raise unknown_model(name, models)
@@ -128,6 +148,13 @@ def build_model(
     model = _external(library, rest, classes, inputs)
     inspect_network(model, inputs, classes=classes, name=name)  # external networks are checked
     return model
+
+
+def _with_stem_for_small_images(name: str, classes: int, inputs: InputSpec) -> nn.Module:
+    if name not in MADE_FOR_SMALL_IMAGES:
+        raise stem_is_never_fitted(name)
+    small = InputSpec(inputs.channels, *(min(side, FITTED_UP_TO) for side in (inputs.height, inputs.width)))
+    return models[name](classes=classes, inputs=small)
 
 
 def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
@@ -144,7 +171,7 @@ def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
 
 
 def stem_change(name: str, inputs: InputSpec) -> str:
-    """Return how the stem of a network is changed for small inputs, or ``""`` if it is not.
+    """Return how the stem of a network is changed for inputs of this size, or ``""`` if it is not.
 
     Only shapes are looked at: no memory is used and no random number drawn.
 
@@ -164,16 +191,37 @@ def stem_change(name: str, inputs: InputSpec) -> str:
         return "; ".join(f"{each}: {change}" for each, change in changes.items() if change)
     network, pixels = split_input_size(name)
     seen = inputs if pixels is None else InputSpec.square(inputs.channels, pixels)
-    library, _, rest = network.partition(":")
-    if library not in _BUILDERS or split_stem(rest)[1] or seen.shorter_side > FITTED_UP_TO:
+    if not has_fitted_stem(network, seen):
         return ""
+    library, colon, rest = network.partition(":")
     with torch.device("meta"):
+        if not colon:
+            fitted = models[network](classes=SHAPE_CLASSES, inputs=seen)
+            return describe_stem(fitted, _with_stem_for_small_images(network, SHAPE_CLASSES, seen))
         fitted = _external(library, rest, SHAPE_CLASSES, seen)
         try:
             original = _external(library, f"{rest}{ORIGINAL_STEM}", SHAPE_CLASSES, seen)
         except RequestError:
             original = None
     return describe_stem(fitted, original)
+
+
+def has_fitted_stem(network: str, inputs: InputSpec) -> bool:
+    """Return True if a network may have another stem than the published one, for inputs of this size.
+
+    Args:
+        network: Its name, without a size.
+        inputs: Shape of one input.
+
+    Example:
+        >>> has_fitted_stem("resnet8", InputSpec.square(3, 128)), has_fitted_stem("resnet8#original", \
+        ...     InputSpec.square(3, 128))
+        (True, False)
+    """
+    large = inputs.shorter_side > FITTED_UP_TO
+    made_for_small = network in MADE_FOR_SMALL_IMAGES
+    made_for_large = network.partition(":")[0] in _BUILDERS and not split_stem(network)[1]
+    return made_for_small if large else made_for_large
 
 
 SHAPE_CLASSES = 2  # of networks whose stem alone is looked at

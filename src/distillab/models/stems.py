@@ -1,4 +1,4 @@
-"""Stems that fit the resolution, so that the first layer does not throw small images away.
+"""Stems that fit the resolution: small images are not thrown away, and large ones do not cost a fortune.
 
 Networks made for 224-pixel images shrink their input four times or more before the first stage, which leaves
 1x1 of a 32x32 image at the end. For inputs whose shorter side has at most 64 pixels, as usual in the
@@ -9,8 +9,14 @@ literature on CIFAR,
 - the pooling after the stem is removed;
 - the patches of a transformer shrink until there are at least 7 per side.
 
-Stems of other kinds are refused. ``NAME#original`` keeps the stem of the package, which given weights may
-need.
+Stems of other kinds are refused.
+
+Networks made for small images (the CIFAR ResNets and others of this package) have no stride in their stem: at
+224 pixels they would cost 49 times what they cost at 32. Above 64 pixels their stem has a stride of 2 and is
+followed by 3x3 max pooling with a stride of 2, as in the ResNets for 224 pixels (He et al., CVPR 2016). The
+shapes of their weights stay the same.
+
+``NAME#original`` keeps the published stem, which given weights may need.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from distillab.errors import RequestError
 from distillab.models.input_spec import InputSpec
 
 FITTED_UP_TO = 64  # pixels of the shorter side
+MADE_FOR_SMALL_IMAGES: set[str] = set()  # names of networks, filled as they are registered
 # The coarsest of the published vision transformers have 7 patches per side (of 32 in 224 pixels). Twice as
 # many as the usual 14 cost 16 times the attention: then the resolution does not suit the network.
 FEWEST_PATCHES, MOST_PATCHES = 7, 28
@@ -32,6 +39,26 @@ FITTING_NETWORKS = (
 
 
 ORIGINAL_STEM = "#original"
+
+
+def stem_stride(inputs: InputSpec) -> int:
+    """Return the stride of the first convolution of a network made for small images.
+
+    Example:
+        >>> stem_stride(InputSpec.square(3, 32)), stem_stride(InputSpec.square(3, 128))
+        (1, 2)
+    """
+    return 1 if inputs.shorter_side <= FITTED_UP_TO else 2
+
+
+def stem_pooling(inputs: InputSpec) -> nn.Module:
+    """Return what follows the stem of a network made for small images: pooling where inputs are large.
+
+    Example:
+        >>> stem_pooling(InputSpec.square(3, 32))
+        Identity()
+    """
+    return nn.Identity() if inputs.shorter_side <= FITTED_UP_TO else nn.MaxPool2d(3, stride=2, padding=1)
 
 
 def split_stem(name: str) -> tuple[str, bool]:
@@ -56,9 +83,9 @@ def with_original_stem(name: str) -> str:
 
 
 def stem_is_never_fitted(name: str) -> RequestError:
-    """Return the error for ``#original`` after the name of a network whose stem is never changed."""
+    """Return the error for ``#original`` after the name of a network that has one stem."""
     return RequestError(
-        "only networks of timm and torchvision have stems that are fitted to small images",
+        "the stem of this network is never changed",
         where=f"{name}{ORIGINAL_STEM}",
         allowed=name,
     )
@@ -69,7 +96,7 @@ def describe_stem(fitted: nn.Module, original: nn.Module | None) -> str:
 
     Args:
         fitted: The network as it is built.
-        original: The network as its package builds it; None if it cannot take such inputs.
+        original: The network with its published stem; None if it cannot take such inputs.
     """
     here, there = first_convolution(fitted), first_convolution(original) if original is not None else None
     parts = []
@@ -79,11 +106,17 @@ def describe_stem(fitted: nn.Module, original: nn.Module | None) -> str:
         parts.append(f"{here[0]} is {_sizes(here[1])}")
     removed = [pool for pool in POOLINGS if original is not None and _pools(original, pool)]
     parts += [f"{pool} is left out" for pool in removed if not _pools(fitted, pool)]
+    if original is not None and _n_max_pools(fitted) > _n_max_pools(original):
+        parts.append("max pooling with stride 2 follows")
     return ", ".join(parts)
 
 
 def _sizes(conv: nn.Conv2d) -> str:
     return f"{'x'.join(map(str, conv.kernel_size))} with stride {max(conv.stride)}"
+
+
+def _n_max_pools(model: nn.Module) -> int:
+    return sum(isinstance(each, nn.MaxPool2d) for each in model.modules())
 
 
 def _pools(model: nn.Module, path: str) -> bool:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from distillab.models.cifar_resnet import initialize
 from distillab.models.cpu_kernels import norm_relu
 from distillab.models.input_spec import InputSpec
-from distillab.models.registry import models
+from distillab.models.registry import register_for_small_images
+from distillab.models.stems import stem_pooling, stem_stride
 
 SIZES = ((16, 1), (16, 2), (40, 1), (40, 2))  # (depth, widening factor)
 
@@ -48,43 +49,44 @@ class WideResNet(nn.Module):
         depth: 6n + 4 for n blocks per stage.
         widen: Widening factor.
         classes: Number of logits.
-        channels: Channels of the images.
+        inputs: Shape of one input, which decides on the stem (:mod:`distillab.models.stems`).
 
     Example:
         >>> import torch
-        >>> WideResNet(16, 1, classes=10, channels=3)(torch.zeros(2, 3, 32, 32)).shape
+        >>> WideResNet(16, 1, classes=10, inputs=InputSpec(3, 32, 32))(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
 
-    def __init__(self, depth: int, widen: int, classes: int, channels: int) -> None:
+    def __init__(self, depth: int, widen: int, classes: int, inputs: InputSpec) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 16, 3, 1, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs.channels, 16, 3, stem_stride(inputs), 1, bias=False)
+        self.pool = stem_pooling(inputs)
         blocks = (depth - 4) // 6
         self.stages = nn.Sequential()
-        inputs = 16
+        channels = 16
         for index in range(3):
             width = 16 * widen * 2**index
-            first = PreActivationBlock(inputs, width, stride=1 if index == 0 else 2)
+            first = PreActivationBlock(channels, width, stride=1 if index == 0 else 2)
             rest = [PreActivationBlock(width, width, stride=1) for _ in range(blocks - 1)]
             self.stages.append(nn.Sequential(first, *rest))
-            inputs = width
-        self.bn = nn.BatchNorm2d(inputs)
-        self.fc = nn.Linear(inputs, classes)
+            channels = width
+        self.bn = nn.BatchNorm2d(channels)
+        self.fc = nn.Linear(channels, classes)
         initialize(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = norm_relu(self.bn, self.stages(self.conv1(x)))
+        x = norm_relu(self.bn, self.stages(self.pool(self.conv1(x))))
         logits: Tensor = self.fc(x.mean((2, 3)))
         return logits
 
 
 def _register(depth: int, widen: int) -> None:
     def build(*, classes: int, inputs: InputSpec) -> nn.Module:
-        return WideResNet(depth, widen, classes, inputs.channels)
+        return WideResNet(depth, widen, classes, inputs)
 
     build.__doc__ = f"wide ResNet, depth {depth}, {widen} times as wide as a CIFAR ResNet, pre-activation"
-    models.register(f"wrn{depth}-{widen}")(build)
+    register_for_small_images(f"wrn{depth}-{widen}")(build)
 
 
 for _depth, _widen in SIZES:

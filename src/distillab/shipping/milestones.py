@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Final
 
 from distillab.data.examples import Examples
 from distillab.data.targets import Labels
@@ -12,6 +13,8 @@ from distillab.study.folder import StudyFolder
 
 OnShippingLine = Callable[[str], None]
 """Called with a sentence that stays on the screen."""
+
+FEWEST_JUDGED: Final = 50  # val examples: with fewer, good teachers are often no better than chance by luck
 
 
 class Milestones:
@@ -36,6 +39,9 @@ class Milestones:
                     score = record.curve[-1].val_accuracy
                     self.on_line(f"teacher {record.model}: {task.primary} {100 * score:.1f} % on val")
                     must_beat_chance(record.model, score, self.folder.dataset.val)
+                    if len(self.folder.dataset.val) < FEWEST_JUDGED:
+                        n = len(self.folder.dataset.val)
+                        self.on_line(f"! {n} val examples are too few to judge teacher and settings by.")
 
     def chosen(self) -> None:
         """Report what tuning chose, once."""
@@ -51,7 +57,8 @@ class Milestones:
 def must_beat_chance(teacher: str, accuracy: float, val: Examples) -> None:
     """Raise RequestError if a teacher that was trained here is no better than always predicting one class.
 
-    Its accuracy must exceed the share of the largest class by two standard errors. Label sets are not judged.
+    Its accuracy must exceed the share of the largest class by two standard errors. Label sets are not judged,
+    nor is a teacher on fewer than 50 examples.
 
     Args:
         teacher: The teacher by name.
@@ -69,7 +76,7 @@ def must_beat_chance(teacher: str, accuracy: float, val: Examples) -> None:
         Traceback (most recent call last):
         distillab.errors.RequestError: --teacher resnet20: accuracy 0.550 on 100 val examples is at chance ...
     """
-    if not isinstance(val.targets, Labels) or not len(val):
+    if not isinstance(val.targets, Labels) or len(val) < FEWEST_JUDGED:
         return
     chance = float(val.counts.max() / len(val))
     if accuracy > chance + 2 * math.sqrt(chance * (1 - chance) / len(val)):

@@ -24,7 +24,6 @@ from distillab.study.job_parts import (
     read_class_map,
     read_origin,
 )
-from distillab.study.network_revisions import network_revision
 
 # Raise when the same specification would give other numbers than before: it is part of every run's id.
 SPEC_VERSION = 1
@@ -71,6 +70,11 @@ class _Work(ABC):
         return {"kind": kind, "schema": SPEC_VERSION, **threads}
 
 
+def _revision(number: int) -> JsonObject:
+    """Return what a specification states of the revision of its network: nothing for the first."""
+    return {"network_revision": number} if number > 1 else {}
+
+
 @dataclass(frozen=True)
 class TeacherInputs:
     """What makes a teacher again, beside its specification.
@@ -98,6 +102,7 @@ class TeacherJob(_Work):
         origin: How it comes to be.
         start: The trained weights that its training starts from; None for random ones.
         task: The task, if it is not classification.
+        revision: Of the network's construction (:func:`distillab.models.network_revision`).
     """
 
     kind: ClassVar[Literal["teacher"]] = "teacher"
@@ -110,6 +115,7 @@ class TeacherJob(_Work):
     origin: Origin = TRAINED
     start: NetworkStart | None = None
     task: JsonObject | None = None
+    revision: int = 1
     inputs: TeacherInputs
 
     def spec_dict(self) -> JsonObject:
@@ -119,7 +125,7 @@ class TeacherJob(_Work):
             **self.origin.as_dict(),
             **({"start": self.start.canonical} if self.start else {}),
             "model": self.model,
-            **network_revision(self.model),
+            **_revision(self.revision),
             "seeds": self.seeds.as_dict(),
             "recipe": self.recipe,
             "sets": self.sets.canonical,
@@ -238,6 +244,7 @@ class StudentJob(_Work):
         teacher: Where its teacher's outputs come from; None for a student without a teacher.
         class_map: From its teacher's classes to its own, if they differ.
         task: The task, if it is not classification.
+        revision: Of the network's construction (:func:`distillab.models.network_revision`).
         cohort: Names the students that share a live teacher and every batch: they can be trained in step,
             with one forward pass of the teacher for all of them. Empty for a student that is trained alone.
     """
@@ -253,13 +260,14 @@ class StudentJob(_Work):
     teacher: TeacherSource | None = None
     class_map: tuple[int, ...] | None = None
     task: JsonObject | None = None
+    revision: int = 1
     inputs: StudentInputs = StudentInputs()
     cohort: str = ""
 
     def spec_dict(self) -> JsonObject:
         spec = dict(self._general("student"))
         spec["model"] = self.model
-        spec |= network_revision(self.model)
+        spec |= _revision(self.revision)
         spec["method"] = self.method
         spec["recipe"] = self.recipe
         spec["sets"] = self.sets.canonical
@@ -337,6 +345,7 @@ class StoredJob:
             origin=read_origin(spec),
             start=NetworkStart.read(spec, inputs),
             task=spec.get("task"),
+            revision=spec.get("network_revision", 1),
             inputs=TeacherInputs(inputs["train"], weights, inputs.get("code", {})),
         )
 
@@ -373,6 +382,7 @@ class StoredJob:
             teacher=TeacherSource.from_dict(spec["teacher"]) if spec["teacher"] else None,
             class_map=read_class_map(spec),
             task=spec.get("task"),
+            revision=spec.get("network_revision", 1),
             inputs=StudentInputs(self.inputs.get("code", {}), self.inputs.get("train", "transfer")),
         )
 

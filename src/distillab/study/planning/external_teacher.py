@@ -47,7 +47,7 @@ class GivenTeacher:
         dataset: Its data.
         network: The network, on the CPU, in evaluation mode, for inputs normalized as in the study.
         loaded: Which part of the file was loaded.
-        stem: How the stem of the network was changed for small inputs; empty if it was not.
+        stem: How the stem of the network was changed for this size of inputs; empty if it was not.
         order: What is known of the order of its classes, in a sentence.
     """
 

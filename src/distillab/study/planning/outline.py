@@ -208,7 +208,7 @@ class Outline:
             )
 
     def _stem_notes(self) -> list[str]:
-        """Return a sentence for each network that the study trains whose stem is changed for small images."""
+        """Return a sentence for each network that the study trains whose stem is changed for these images."""
         spec, inputs = self.context.spec, InputSpec(*self.context.dataset.train.shape)
         own = () if spec.teacher.provenance == ("external",) else (*spec.teacher.members, spec.teacher.whole)
         own = tuple(each.whole for each in self.context.teachers.values()) or own

@@ -11,7 +11,7 @@ from distillab.canonical import Canonical
 from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.factors import TeacherCapacity
-from distillab.models import OutputShapes
+from distillab.models import InputSpec, OutputShapes, network_revision
 from distillab.models.black_box import PREDICTIONS
 from distillab.study.job import TrainSet
 from distillab.study.job_parts import NetworkStart, SetDigests
@@ -176,6 +176,10 @@ class Pairing:
         taught = self.taught(kind)
         costs = self.context.costs(len(taught.facts.classes), taught.facts.shape)
         return taught.recipe.images_seen * passes * costs.macs(part.model)
+
+    def teacher_revision(self, part: TeacherPart, kind: str) -> int:
+        """Return the revision of the network of a part of a teacher."""
+        return network_revision(part.model, InputSpec(*self.taught(kind).facts.shape))
 
     def student_macs(self, recipe: PlannedRecipe, passes: int = 3) -> int:
         """Return multiply-accumulates of the training of a student; a step costs some forward ``passes``."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from distillab.canonical import spec_id
+from distillab.models import network_revision
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import TeacherSource
 from distillab.study.planning.pairing import Pairing
@@ -19,11 +20,13 @@ class PairingJobs:
     Attributes:
         study_teacher: The job of the study's teacher, if a method learns from it.
         study_outputs: The job of its outputs.
+        revision: Of the construction of the student's network.
     """
 
     def __init__(self, pairing: Pairing, teachers: TeacherJobs) -> None:
         self.pairing, self.teachers, self.context = pairing, teachers, pairing.context
         self.recipe = teachers.recipes.write(pairing.recipe, pairing.student)
+        self.revision = network_revision(pairing.student, pairing.costs.inputs)
         self.study_teacher: TeacherJob | None = None
         self.study_outputs: OutputsJob | None = None
         if "study" in self.context.teacher_kinds:
@@ -69,6 +72,7 @@ class PairingJobs:
             teacher=source,
             class_map=pairing.class_map if direct else None,
             task=self.context.written_task,
+            revision=self.revision,
             inputs=replace(method.inputs, train="labelled") if labels_alone else method.inputs,
             needs=tuple(dict.fromkeys(needs)),
             cost=pairing.student_macs(recipe, method.passes),

@@ -118,6 +118,7 @@ class TeacherJobs:
             origin=origin,
             start=pairing.part_start(part, kind),
             task=self.context.written_task,
+            revision=pairing.teacher_revision(part, kind),
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
             needs=tuple(job.id for job in needs),
             cost=pairing.teacher_macs(part, kind, passes),

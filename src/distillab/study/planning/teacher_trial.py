@@ -170,7 +170,7 @@ def _notes(teacher: GivenTeacher) -> tuple[str, ...]:
     return (
         order,
         ORIGIN_UNKNOWN,
-        f"Given weights and a changed stem: {teacher.stem}; `stem: original` keeps that of the package.",
+        f"Given weights and a changed stem: {teacher.stem}; `stem: original` keeps the published one.",
     )
 
 
@@ -348,7 +348,7 @@ def _must_not_be_better_with_the_original_stem(tried: _Tried) -> None:
     if tried.is_worse_than(original):
         raise RequestError(
             f"{task.primary} is {task.score(original, tried.targets):.3f} with the original stem of "
-            f"{teacher.model}, and {tried.score:.3f} with the one for small images ({teacher.stem})",
+            f"{teacher.model}, and {tried.score:.3f} with the fitted one ({teacher.stem})",
             where=teacher.where,
             allowed="`stem: original`, or `stem: fitted`",
         )

@@ -72,8 +72,8 @@ class TeacherSpec(PublicConfig):
             ONNX file that has several.
         layout: Whether an ONNX file takes ``nchw`` or ``nhwc``; ``auto`` to read it from the graph.
         size: The side of the square to which images are resized for an ONNX file that takes several sizes.
-        stem: ``fitted`` to small images, or the ``original`` one of the package. With given weights, ``auto``
-            takes the one that the weights fit.
+        stem: ``fitted`` to the size of the images, or the ``original``, published one. With given weights,
+            ``auto`` takes the one that the weights fit.
         at_chance: Whether a study with a given teacher that is no better than chance on the study's data is
             to ``stop`` or to ``continue``.
         normalisation: The channel statistics that the given weights were trained with, if they are not the

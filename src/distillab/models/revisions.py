@@ -1,0 +1,47 @@
+"""Networks whose construction has changed: runs with them have other ids than before."""
+
+from __future__ import annotations
+
+from distillab.models.ensemble import ensemble_parts
+from distillab.models.input_spec import InputSpec
+from distillab.models.input_transforms import split_input_size
+from distillab.models.stems import FITTED_UP_TO, MADE_FOR_SMALL_IMAGES, split_stem
+
+# Their batch normalization averages over 100 steps and more, or thousands; since revision 2 over ten, as in
+# other networks (distillab.models.external).
+_SLOW_STATISTICS = (
+    "mobilenet_v3_",
+    "mnasnet",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "maxvit_t",
+)
+
+
+def network_revision(name: str, inputs: InputSpec) -> int:
+    """Return the number of a network's construction, which is part of the ids of its runs if it is not 1.
+
+    Since revision 2, networks made for small images have a stem with a stride above 64 pixels.
+
+    Args:
+        name: A name that :func:`~distillab.models.build_model` takes.
+        inputs: Shape of one input.
+
+    Example:
+        >>> network_revision("torchvision:mobilenet_v3_small#original", InputSpec.square(3, 32))
+        2
+        >>> [network_revision("resnet8", InputSpec.square(3, side)) for side in (32, 128)]
+        [1, 2]
+        >>> network_revision("resnet8@32", InputSpec.square(3, 128))
+        1
+    """
+    several = ensemble_parts(name)
+    if several:
+        return max(network_revision(each, inputs) for each in several[1])
+    network, pixels = split_input_size(name)
+    side = inputs.shorter_side if pixels is None else pixels
+    if network in MADE_FOR_SMALL_IMAGES and side > FITTED_UP_TO:
+        return 2
+    bare = split_stem(network)[0]
+    return 2 if any(bare.startswith(f"torchvision:{slow}") for slow in _SLOW_STATISTICS) else 1
