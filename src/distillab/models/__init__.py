@@ -1,10 +1,12 @@
 """Networks by name, their outputs at every depth, and their costs."""
 
+from distillab.models.alexnet import AlexNet
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.convnet import ConvNet
 from distillab.models.cost import count_macs, count_parameters
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
+from distillab.models.exits import NetworkWithExits
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
@@ -26,6 +28,7 @@ from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
     "STORABLE",
+    "AlexNet",
     "CifarResNet",
     "Combine",
     "ConvNet",
@@ -36,6 +39,7 @@ __all__ = [
     "ModelFactory",
     "ModelInfo",
     "NetworkInfo",
+    "NetworkWithExits",
     "OutputShapes",
     "Outputs",
     "PretrainedWeights",

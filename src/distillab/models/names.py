@@ -13,6 +13,7 @@ from distillab.errors import RequestError
 from distillab.extras import install_command
 from distillab.models.black_box import is_black_box
 from distillab.models.ensemble import ensemble_parts
+from distillab.models.exits import split_exits
 from distillab.models.input_transforms import split_input_size
 from distillab.models.object_files import find_object
 from distillab.models.stems import MADE_FOR_SMALL_IMAGES, split_stem, stem_is_never_fitted
@@ -49,6 +50,11 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
     """
     if is_black_box(name):
         return
+    if split_exits(name):
+        raise RequestError(
+            f"{name!r} is what a method makes of a student, not a network to begin with",
+            allowed="the network without exits, and a method that gives it some: exits or tskd",
+        )
     several = ensemble_parts(name)
     if several:
         for each in several[1]:

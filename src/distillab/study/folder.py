@@ -56,6 +56,7 @@ class StudyFolder:
         self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.against_teacher_file = path / "against_teacher.parquet"
+        self.exits_file = path / "exits.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)

@@ -10,6 +10,7 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
+from distillab.evidence.exits import exit_rows
 from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -26,7 +27,14 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
-from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
+from distillab.report.collect.rows import (
+    effects_of,
+    exits_of,
+    level_effects_of,
+    method_costs,
+    qualities,
+    runs_of,
+)
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
@@ -96,6 +104,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         quality=qualities(runs),
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
+        exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

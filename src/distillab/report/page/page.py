@@ -19,6 +19,7 @@ from distillab.report.contents.report import ReportContents
 from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
+from distillab.report.page.exits import exits_plot, exits_table
 from distillab.report.page.figures import (
     Plot,
     costs_plot,
@@ -110,9 +111,10 @@ def _context(contents: ReportContents) -> dict[str, object]:
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
         for i, panel in enumerate(contents.class_panels[:CLASS_PLOTS])
     ]
+    exits = exits_plot(contents)
     teachers, costs = teachers_plot(contents.teachers, task), costs_plot(contents.costs)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
-    plots += [block.plot for block in pictures] + [teachers, costs]
+    plots += [block.plot for block in pictures] + [exits, teachers, costs]
     return {
         "c": contents,
         "sections": SECTIONS,
@@ -136,6 +138,8 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "clipped": clipped,
         "effects_table": tables.effects_table(on_primary, primary),
         "level_table": _level_table(contents),
+        "exits_plot": exits,
+        "exits_table": exits_table(contents),
         "doses": doses,
         "doses_hidden": doses_hidden,
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
