@@ -36,7 +36,6 @@ __all__ = [
     "VAL",
     "WEIGHTS",
     "EpochRecord",
-    "ExitRecord",
     "OutputsRecord",
     "RunRecord",
     "StoredLogits",
@@ -236,10 +235,6 @@ class ExitRecord:
         params: Number of parameters that its logits depend on.
         macs: Multiply-accumulates of one example up to the exit.
         accuracy: By test set, the score of the last weights.
-
-    Example:
-        >>> ExitRecord("exit 1", params=2266, macs=450000, accuracy={"test": 0.5}).name
-        'exit 1'
     """
 
     name: str

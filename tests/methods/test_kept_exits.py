@@ -59,12 +59,12 @@ def test_the_last_exit_of_tskd_learns_as_in_kd() -> None:
     kd = make("kd").total(student, teacher, batch())
     method = make({"tskd": {"hint_weight": 0}})
     logits = STUDENT.clone().requires_grad_()
-    ours = method.total(replace(student, logits=logits), teacher, batch())
-    torch.stack(list(ours.values())).sum().backward()
+    own = method.total(replace(student, logits=logits), teacher, batch())
+    torch.stack(list(own.values())).sum().backward()
     other = STUDENT.clone().requires_grad_()
     terms = make("kd").total(replace(student, logits=other), teacher, batch())
     torch.stack(list(terms.values())).sum().backward()
-    assert ours["ce"].item() == pytest.approx(kd["ce"].item())
+    assert own["ce"].item() == pytest.approx(kd["ce"].item())
     assert logits.grad is not None and other.grad is not None
     assert torch.allclose(logits.grad, other.grad), "the deepest exit is not taught by the shallow ones"
 

@@ -11,6 +11,7 @@ from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.minis import MiniNetwork
+from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.pretrained import PretrainedWeights, find_pretrained
 from distillab.models.registry import (
@@ -40,6 +41,7 @@ __all__ = [
     "ModelInfo",
     "NetworkInfo",
     "NetworkWithExits",
+    "OrbitMean",
     "OutputShapes",
     "Outputs",
     "PretrainedWeights",

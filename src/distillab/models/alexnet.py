@@ -8,11 +8,11 @@ from distillab.models.cifar_resnet import initialize
 from distillab.models.input_spec import InputSpec
 from distillab.models.minis import ConvNormReLU
 from distillab.models.registry import register_for_small_images
-from distillab.models.stems import stem_stride
+from distillab.models.stems import stem_pooling, stem_stride
 
-STEM_WIDTH, STEM_KERNEL, STEM_STRIDE = 64, 5, 2
+STEM_WIDTH = 64
 # (kernel, channels) of the convolutions of the second and of the third stage, as in AlexNet.
-STAGES = (((5, 192),), ((3, 384), (3, 256), (3, 256)))
+CONVOLUTIONS = (((5, 192),), ((3, 384), (3, 256), (3, 256)))
 
 
 class SeparableConv(nn.Sequential):
@@ -37,13 +37,14 @@ class SeparableConv(nn.Sequential):
 class AlexNet(nn.Module):
     """AlexNet for small images: ``[N, channels, H, W]`` -> ``[N, classes]``.
 
-    Five convolutions with the published widths and 3x3 max pooling with a stride of 2 before the second and
-    the third. The stages are what lies between the poolings. The first convolution is 5x5 with a stride of 2,
-    and of 4 above 64 pixels, which are about the proportions of 11x11 and 4 in 224 pixels. The classifier
+    Five convolutions with the published widths, and 3x3 max pooling with a stride of 2: after the first,
+    before the second and before the third. A stage ends before each pooling but the first. The classifier
     reads the mean over all positions.
 
-    Deviations: batch normalization in place of local response normalization; one linear layer in place of
-    three with dropout, which hold 94 % of the published network and nothing that 32 pixels need.
+    Deviations: the first convolution is 3x3 without a stride, and a pooling follows it, in place of 11x11
+    with a stride of 4, which leave nothing of 32 pixels (:mod:`distillab.models.stems`); batch normalization
+    in place of local response normalization; one linear layer in place of three with dropout, which hold 94 %
+    of the published network and nothing that 32 pixels need.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural
     networks", NeurIPS 2012; widths of the single-tower version (Krizhevsky, "One weird trick for
@@ -63,11 +64,11 @@ class AlexNet(nn.Module):
     def __init__(self, classes: int, inputs: InputSpec, *, separable: bool = False) -> None:
         super().__init__()
         layer = SeparableConv if separable else ConvNormReLU
-        stride = STEM_STRIDE * stem_stride(inputs)
-        self.stages = nn.Sequential(ConvNormReLU(inputs.channels, STEM_WIDTH, STEM_KERNEL, stride))
+        stem = ConvNormReLU(inputs.channels, STEM_WIDTH, 3, stem_stride(inputs))
+        self.stages = nn.Sequential(nn.Sequential(stem, stem_pooling(inputs), _pooling()))
         channels = STEM_WIDTH
-        for convolutions in STAGES:
-            stage = nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1))
+        for convolutions in CONVOLUTIONS:
+            stage = nn.Sequential(_pooling())
             for kernel, width in convolutions:
                 stage.append(layer(channels, width, kernel))
                 channels = width
@@ -78,6 +79,10 @@ class AlexNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.stages(x).mean((2, 3)))
         return logits
+
+
+def _pooling() -> nn.Module:
+    return nn.MaxPool2d(3, stride=2, padding=1)
 
 
 @register_for_small_images("alexnet")

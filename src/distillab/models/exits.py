@@ -19,7 +19,7 @@ from distillab.models.stages import Stage
 from distillab.models.taps import TappedModel, Taps
 
 VOTE = "vote"
-NAME = re.compile(rf"(exits|{VOTE})\((.+)\)")
+EXITS_NAME = re.compile(rf"(exits|{VOTE})\((.+)\)")
 
 
 def exits_name(name: str, *, vote: bool) -> str:
@@ -39,7 +39,7 @@ def split_exits(name: str) -> tuple[str, bool] | None:
         >>> split_exits("exits(alexnet_dsc@64)"), split_exits("alexnet_dsc")
         (('alexnet_dsc@64', False), None)
     """
-    found = NAME.fullmatch(name)
+    found = EXITS_NAME.fullmatch(name)
     return (found[2], found[1] == VOTE) if found else None
 
 

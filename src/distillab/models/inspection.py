@@ -12,6 +12,7 @@ from distillab.models.dry_run import blank_input, evaluating, logits_of
 from distillab.models.ensemble import Ensemble
 from distillab.models.exits import NetworkWithExits
 from distillab.models.input_spec import InputSpec
+from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import OutputShapes
 from distillab.models.stages import Event, find_stages
 from distillab.models.taps import Taps
@@ -73,7 +74,9 @@ def inspect_network(
             where=name,
             allowed=f"a classifier of {classes} classes" if classes else "a classifier",
         )
-    if isinstance(model, Ensemble):  # what its members compute inside is not what they give together
+    if isinstance(
+        model, Ensemble | OrbitMean
+    ):  # what its members compute inside is not what they give together
         return NetworkInfo(OutputShapes(logits.shape[1]), Taps(None, ()))
     classifiers = [
         event

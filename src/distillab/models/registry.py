@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError
+from distillab.modalities.views.dihedral import require_square
 from distillab.models.black_box import build_black_box, is_black_box
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.exits import NetworkWithExits, new_exits, split_exits
@@ -17,6 +18,7 @@ from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.models.names import FORMS, require_known_name, unknown_model
+from distillab.models.orbit import OrbitMean, split_orbit
 from distillab.models.stems import (
     FITTED_UP_TO,
     MADE_FOR_SMALL_IMAGES,
@@ -133,6 +135,10 @@ def build_model(
     with_exits = split_exits(name)
     if with_exits:
         return _with_exits(*with_exits, classes, inputs)
+    turned = split_orbit(name)
+    if turned:
+        require_square(inputs.height, inputs.width, name)
+        return OrbitMean(build_model(turned, classes=classes, inputs=inputs))
     several = ensemble_parts(name)
     if several:
         combine, members = several
@@ -196,9 +202,9 @@ def stem_change(name: str, inputs: InputSpec) -> str:
         >>> stem_change("torchvision:mobilenet_v2#original", InputSpec.square(3, 64))
         ''
     """
-    with_exits = split_exits(name)
-    if with_exits:
-        return stem_change(with_exits[0], inputs)
+    with_exits, turned = split_exits(name), split_orbit(name)
+    if with_exits or turned:
+        return stem_change(with_exits[0] if with_exits else str(turned), inputs)
     several = ensemble_parts(name)
     if several:
         changes = {each: stem_change(each, inputs) for each in several[1]}
