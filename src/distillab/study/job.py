@@ -16,9 +16,9 @@ from distillab.study.job_parts import (
     TRAINED,
     ConditionSpec,
     Origin,
+    PlannedStart,
     RunSeeds,
     SetDigests,
-    Start,
     TeacherSource,
     ViewStream,
     read_class_map,
@@ -114,7 +114,7 @@ class TeacherJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     origin: Origin = TRAINED
-    start: Start | None = None
+    start: PlannedStart | None = None
     task: JsonObject | None = None
     revision: int = 1
     inputs: TeacherInputs
@@ -257,7 +257,7 @@ class StudentJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     seeds: RunSeeds
-    start: Start | None = None
+    start: PlannedStart | None = None
     teacher: TeacherSource | None = None
     class_map: tuple[int, ...] | None = None
     task: JsonObject | None = None

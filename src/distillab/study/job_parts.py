@@ -210,15 +210,15 @@ class RunStart(Part):
         return {}
 
 
-Start = NetworkStart | RunStart
+PlannedStart = NetworkStart | RunStart
 
 
-def needed_by(start: Start | None) -> tuple[str, ...]:
+def needed_by(start: PlannedStart | None) -> tuple[str, ...]:
     """Return the job that a network needs that starts from its artifact, if it does."""
     return (start.job,) if isinstance(start, RunStart) else ()
 
 
-def read_start(spec: JsonObject, inputs: JsonObject) -> Start | None:
+def read_start(spec: JsonObject, inputs: JsonObject) -> PlannedStart | None:
     """Return what the network of a stored specification starts from, or None for random weights."""
     if "start" not in spec:
         return None

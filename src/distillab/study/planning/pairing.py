@@ -15,7 +15,7 @@ from distillab.factors import TeacherCapacity
 from distillab.models import InputSpec, OutputShapes, network_revision
 from distillab.models.black_box import PREDICTIONS
 from distillab.study.job import TrainSet
-from distillab.study.job_parts import NetworkStart, SetDigests, Start
+from distillab.study.job_parts import NetworkStart, PlannedStart, SetDigests
 from distillab.study.planning.black_box_teacher import must_not_mix
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
@@ -68,7 +68,7 @@ class Pairing:
         self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
-        self.start: Start | None = self._start_of_student(student)
+        self.start: PlannedStart | None = self._start_of_student(student)
         self.first_start = self.start
         self.teacher_start = self._start_of_teacher()
         self._must_begin()
@@ -87,7 +87,7 @@ class Pairing:
 
     # -- stages ---------------------------------------------------------------------------------------------
 
-    def at_stage(self, place: int, start: Start | None) -> Pairing:
+    def at_stage(self, place: int, start: PlannedStart | None) -> Pairing:
         """Return the pairing with the students of one of its stages, which start from the stage before.
 
         They have the views of the others, so that a teacher's outputs that are stored for these serve them
@@ -101,13 +101,13 @@ class Pairing:
         pairing.methods = (stage.method,) if stage.method else ()
         return pairing
 
-    def begun(self, start: Start | None) -> Pairing:
+    def begun(self, start: PlannedStart | None) -> Pairing:
         """Return the pairing after its stages."""
         pairing = copy.copy(self)
         pairing.start, pairing.depth = start, len(self.stages)
         return pairing
 
-    def start_of(self, method: PlannedMethod) -> Start | None:
+    def start_of(self, method: PlannedMethod) -> PlannedStart | None:
         """Return what the student of a method starts from."""
         return self.first_start if method.throughout else self.start
 
@@ -161,7 +161,7 @@ class Pairing:
         """Return what a kind of teacher learns from."""
         return self.sets.teachers[self.train_set(kind)]
 
-    def part_start(self, part: TeacherPart, kind: str) -> Start | None:
+    def part_start(self, part: TeacherPart, kind: str) -> PlannedStart | None:
         """Return what a part of a teacher starts from: a copy of the student like the student, the study's
         teacher in its own way; assistants and what is not trained start from random weights."""
         if kind == "self":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from distillab.study.job import Job
-from distillab.study.job_parts import RunStart, Start
+from distillab.study.job_parts import PlannedStart, RunStart
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.student_jobs import PairingJobs
 from distillab.study.planning.teacher_jobs import TeacherJobs
@@ -30,7 +30,7 @@ class StageJobs:
     add: Add
 
     def __post_init__(self) -> None:
-        self._known: dict[tuple[object, ...], Start | None] = {}
+        self._known: dict[tuple[object, ...], PlannedStart | None] = {}
 
     def begin(self, pairing: Pairing) -> Pairing:
         """Return a pairing with the start of its students, whose jobs are added to the plan."""
@@ -41,8 +41,8 @@ class StageJobs:
             self._known[key] = self._made(pairing)
         return pairing.begun(self._known[key])
 
-    def _made(self, pairing: Pairing) -> Start | None:
-        start: Start | None = pairing.start
+    def _made(self, pairing: Pairing) -> PlannedStart | None:
+        start: PlannedStart | None = pairing.start
         for place, stage in enumerate(pairing.stages):
             if stage.method is None:
                 chain = self.teachers.chain(pairing, "study")

@@ -20,8 +20,8 @@ from distillab.study.job_parts import (
     ConditionSpec,
     DistilledOrigin,
     EnsembleOrigin,
+    PlannedStart,
     RunStart,
-    Start,
     WeightsOrigin,
 )
 from distillab.study.planning.conditions import Condition, Roles
@@ -228,7 +228,7 @@ def method_of(job: StudentJob) -> MethodSpec:
     return MethodSpec.from_dict(job.method, job.inputs.code)
 
 
-def initial_weights(start: Start | None, job: str, store: Store) -> InitialWeights | None:
+def initial_weights(start: PlannedStart | None, job: str, store: Store) -> InitialWeights | None:
     """Return the trained weights that a job starts from. Raises RuntimeError if their file has changed."""
     if start is None:
         return None

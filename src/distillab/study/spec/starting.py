@@ -103,19 +103,19 @@ class RunReference(PublicConfig):
         return self.model_copy(update={"run": base / self.run})
 
 
-Stage = Literal["teacher"] | RunReference | StageSpec
+StartStage = Literal["teacher"] | RunReference | StageSpec
 
 
-def read_start(value: Any) -> tuple[Stage, ...]:
+def read_stages(value: Any) -> tuple[StartStage, ...]:
     """Return the stages of a ``start``, each of which starts from the one before.
 
     Raises:
         RequestError: A stage is none, or something but the first one is no method.
 
     Example:
-        >>> read_start("teacher")
+        >>> read_stages("teacher")
         ('teacher',)
-        >>> [stage.text for stage in read_start([{"method": "fitnet", "steps": 50}, "kd"])]
+        >>> [stage.text for stage in read_stages([{"method": "fitnet", "steps": 50}, "kd"])]
         ['fitnet for 50 steps', 'kd']
     """
     if not isinstance(value, list | tuple):
@@ -131,7 +131,7 @@ def read_start(value: Any) -> tuple[Stage, ...]:
     return stages
 
 
-def stage_text(stage: Stage) -> str:
+def stage_text(stage: StartStage) -> str:
     """Return a stage in a few words.
 
     Example:
@@ -141,21 +141,21 @@ def stage_text(stage: Stage) -> str:
     return stage if isinstance(stage, str) else stage.text
 
 
-def start_text(stages: tuple[Stage, ...]) -> str:
+def start_text(stages: tuple[StartStage, ...]) -> str:
     """Return a start in a few words.
 
     Example:
-        >>> start_text(read_start(["teacher", "kd"]))
+        >>> start_text(read_stages(["teacher", "kd"]))
         'teacher, kd'
     """
     return ", ".join(map(stage_text, stages))
 
 
-def written_start(stages: tuple[Stage, ...]) -> Any:
+def written_start(stages: tuple[StartStage, ...]) -> Any:
     """Return a start as a study writes it, in its shortest form.
 
     Example:
-        >>> written_start(read_start([{"method": "kd"}])), written_start(read_start(["teacher", "kd"]))
+        >>> written_start(read_stages([{"method": "kd"}])), written_start(read_stages(["teacher", "kd"]))
         ('kd', ['teacher', 'kd'])
     """
     values = [stage if isinstance(stage, str) else stage.written() for stage in stages]
@@ -176,7 +176,7 @@ def american_start(start: Any) -> Any:
     return start
 
 
-def _read_stage(value: Any) -> Stage:
+def _read_stage(value: Any) -> StartStage:
     if isinstance(value, StageSpec | RunReference):
         return value
     if value == TEACHER:
@@ -252,7 +252,7 @@ def _students(students: Any, usual: list[Any], started: list[tuple[Any, list[Any
             yield keys
         if not keys.get("start"):
             for start, methods in started:
-                named = f"{keys.get('name')}(start={start_text(read_start(start))})"
+                named = f"{keys.get('name')}(start={start_text(read_stages(start))})"
                 name = {"name": named} if keys.get("name") else {}
                 yield {**keys, "start": start, "methods": methods, **name}
 
@@ -276,7 +276,7 @@ def _split(entry: JsonObject, place: int) -> tuple[Any, Any]:
     if not method:
         raise RequestError("a start without a method", where=where, allowed="{kd: {}, start: fitnet}")
     try:
-        start = written_start(read_start(entry["start"]))
+        start = written_start(read_stages(entry["start"]))
     except RequestError as error:
         raise error.under(where, "start") from error
     plain = len(method) == 1 and not next(iter(method.values()))

@@ -15,8 +15,8 @@ from distillab.study.spec.method_entries import canonical_method, placed_method
 from distillab.study.spec.starting import (
     TEACHER,
     RunReference,
-    Stage,
-    read_start,
+    StartStage,
+    read_stages,
     start_text,
     written_start,
 )
@@ -57,7 +57,7 @@ class StudentEntry(PublicConfig):
     weights: Path | None = None
     pretrained: bool = False
     normalisation: ExternalStatistics | None = None
-    start: tuple[Stage, ...] = ()
+    start: tuple[StartStage, ...] = ()
     methods: tuple[str | JsonObject, ...] = ()
     name: str = ""
 
@@ -67,7 +67,7 @@ class StudentEntry(PublicConfig):
     @field_validator("start", mode="before")
     @classmethod
     def _stages(cls, value: Any) -> Any:
-        return read_start(value)
+        return read_stages(value)
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -89,7 +89,7 @@ class StudentEntry(PublicConfig):
         return self
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def stages(self) -> tuple[StartStage, ...]:
         """The stages that the study itself makes."""
         return tuple(stage for stage in self.start if not isinstance(stage, RunReference))
 

@@ -21,7 +21,7 @@ from distillab.study.job_parts import RunStart
 from distillab.study.planning import Plan, make_plan
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.running.reproduce import reproduce
-from distillab.study.spec.study import parse_study
+from distillab.study.spec.study import parse_study, read_study
 from support.studies import CPU, artefacts, begin, dataset, plan, run_here, spec, study
 
 FITNET = {"model": "resnet8", "start": {"method": "fitnet", "steps": 2}}
@@ -264,6 +264,15 @@ def test_start_that_contains_itself_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         spec(**SHORT, students=[{"model": "resnet8", "start": start}])
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "line", ["students: {model: resnet8, start: &a {method: *a}}", "methods: &a [ce, {kd: {}, start: *a}]"]
+)
+def test_file_whose_value_contains_itself_is_refused(line: str, tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(line)
+    with pytest.raises(RequestError, match=r"not valid YAML in line 1, column \d+: a value contains itself"):
+        read_study(tmp_path / "study.yaml")
 
 
 @pytest.mark.parametrize(
