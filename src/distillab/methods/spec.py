@@ -300,7 +300,9 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
     for _, part in parts:
-        alone = "decides how long a student trains" if part.kind.matches_compute else ""
+        alone = (
+            "decides how long a student trains" if part.kind.matches_compute or part.kind.throughout else ""
+        )
         alone = "decides how gradients are used" if part.momentum_shift else alone
         if alone:
             raise RequestError(

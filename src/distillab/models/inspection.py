@@ -74,9 +74,7 @@ def inspect_network(
             where=name,
             allowed=f"a classifier of {classes} classes" if classes else "a classifier",
         )
-    if isinstance(
-        model, Ensemble | OrbitMean
-    ):  # what its members compute inside is not what they give together
+    if isinstance(model, Ensemble | OrbitMean):  # what is computed inside is not what they give together
         return NetworkInfo(OutputShapes(logits.shape[1]), Taps(None, ()))
     classifiers = [
         event
