@@ -142,7 +142,7 @@ def test_taps_are_those_of_the_network_without_exits() -> None:
 
 @pytest.mark.parametrize("vote", [True, False])
 @pytest.mark.parametrize("name", ["resnet8", "torchvision:resnet18#original@64"])
-def test_names_say_what_is_built(name: str, vote: bool) -> None:
+def test_names_are_read_as_written(name: str, vote: bool) -> None:
     assert split_exits(exits_name(name, vote=vote)) == (name, vote)
     assert split_exits(name) is None
     assert network_revision(exits_name(name, vote=vote), INPUTS) == network_revision(name, INPUTS)

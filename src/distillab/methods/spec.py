@@ -300,13 +300,11 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
     for _, part in parts:
-        alone = (
-            "decides how long a student trains" if part.kind.matches_compute or part.kind.throughout else ""
-        )
-        alone = "decides how gradients are used" if part.momentum_shift else alone
+        alone = "how long a student trains" if part.kind.matches_compute or part.kind.throughout else ""
+        alone = "how gradients are used" if part.momentum_shift else alone
         if alone:
             raise RequestError(
-                f"{part.name} {alone} and cannot be part of a sum",
+                f"{part.name} decides {alone} and cannot be part of a sum",
                 where=where,
                 allowed="the method on its own",
             )

@@ -18,6 +18,7 @@ from distillab.report.collect.doses import dose_panels
 from distillab.report.collect.gallery import galleries
 from distillab.report.collect.harms import class_panels
 from distillab.report.collect.models import model_pairs, teacher_views
+from distillab.report.collect.orbit import orbit_pictures
 from distillab.report.collect.question import (
     conditions_text,
     dataset_view,
@@ -96,7 +97,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         methods=tuple(method_view(each, pairs) for each in methods),
         recipe=recipe,
         seeds=spec.seed_list,
-        pictures=galleries(folder, conditions),
+        pictures=(*galleries(folder, conditions), *orbit_pictures(folder)),
         effects=effects,
         level_effects=level_effects_of(tables.level_effects, phrases),
         doses=dose_panels(effects, runs, task, baseline),

@@ -249,7 +249,7 @@ class TeacherSpec(PublicConfig):
         """
         plain = split_orbit(model)
         several = ensemble_parts(plain or model)
-        changed: dict[str, Any] = {"orbit": True} if plain else {}
+        changed: dict[str, object] = {"orbit": True} if plain else {}
         if several:
             changed |= {"model": "", "combine": several[0], "models": several[1]}
         else:

@@ -229,7 +229,7 @@ def _sees_originals(network: nn.Module, recipe: ResolvedRecipe, *, strong: bool)
     """Return True if outputs for examples as they are serve all views: a black box that has no others, or a
     mean over the orbit, which is the same for all views in it."""
     if isinstance(network, OrbitMean):
-        return recipe.views in SYMMETRIES and not strong
+        return recipe.view_spec.kind in SYMMETRIES and not strong
     return isinstance(network, BlackBox) and network.sees_originals
 
 
