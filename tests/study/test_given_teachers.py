@@ -328,7 +328,7 @@ def test_records_of_trained_networks_name_the_classes_in_order(tmp_path: Path) -
     assert records and {record.class_names for record in records} == {folder.dataset.train.classes}
 
 
-# -- views -----------------------------------------------------------------------------------------------------
+# -- views ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
