@@ -20,6 +20,7 @@ from support.studies import rows_of
 from support.systems import small_form
 
 NAME = "remote-sensing"
+LEVEL = "factor.teacher_capacity"
 LEVELS = ["resnet8", "orbit(resnet8)", "greedy(resnet8+convnet3)", "orbit(greedy(resnet8+convnet3))"]
 
 
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
 
 def test_each_teacher_teaches_and_the_plain_student_is_one(folder: StudyFolder) -> None:
     rows = rows_of(folder)
-    assert [row["teacher"] for row in rows if row["method"] == "kd"] == LEVELS
+    assert [row[LEVEL] for row in rows if row["method"] == "kd"] == LEVELS
     assert len({row["run_id"] for row in rows if row["method"] == "ce"}) == 1, "with the same views"
     assert len({row["run_id"] for row in rows if row["method"] == "kd"}) == len(LEVELS)
     differences = read_rows(folder.level_effects_file)
@@ -77,7 +78,7 @@ def test_orbit_outputs_take_one_query_per_image(folder: StudyFolder) -> None:
     with folder.ledger() as ledger:
         cells = ledger.cells()
     for cell in cells:
-        if not cell.outputs or not cell.teacher.startswith("orbit"):
+        if not cell.outputs or not str(cell.levels["teacher_capacity"]).startswith("orbit"):
             continue
         job = folder.job(cell.outputs)
         assert isinstance(job, OutputsJob)
@@ -87,7 +88,9 @@ def test_orbit_outputs_take_one_query_per_image(folder: StudyFolder) -> None:
 
 def test_outputs_of_an_orbit_are_those_of_no_single_view(folder: StudyFolder) -> None:
     with folder.ledger() as ledger:
-        outputs = {cell.teacher: str(cell.outputs) for cell in ledger.cells() if cell.outputs}
+        outputs = {
+            cell.levels["teacher_capacity"]: str(cell.outputs) for cell in ledger.cells() if cell.outputs
+        }
     places = [folder.store.folder("outputs", outputs[name]) / LOGITS for name in LEVELS[:2]]
     assert not np.allclose(*(load_logits(place)["test"] for place in places), atol=1e-3)
 

@@ -128,7 +128,8 @@ def test_greedy_adds_what_raises_the_score_and_nothing_else() -> None:
     targets = Labels(np.array([0, 1, 2, 3]), C)
     best, helps, wrong = [0, 1, 2, 0], [0, 1, 0, 3], [1, 2, 3, 0]
     each = scored([wrong, best, helps])
-    each[2][3] *= 2  # sure where the best is wrong
+    each[1][2] *= 2
+    each[2][3] *= 2  # each is sure where the other one is wrong
     weights = greedy_weights(each, targets, Classification())
     assert weights.tolist() == [0.0, 0.5, 0.5]
     assert accuracy_of(weights, each, targets) == 1.0

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from distillab.tasks.arrays import Values
 
-Features = npt.NDArray[np.floating]
+Representation = npt.NDArray[np.floating]
 """float ``[N, D]``, one row per input."""
 
 
-def linear_cka(first: Features, second: Features) -> float:
+def linear_cka(first: Representation, second: Representation) -> float:
     """Return the linear centered kernel alignment of two representations of the same inputs.
 
     |Y'X|^2 / (|X'X| |Y'Y|) in Frobenius norms, of columns of mean 0. It is 1 for representations that differ
@@ -34,7 +34,7 @@ def linear_cka(first: Features, second: Features) -> float:
     return float(np.clip(together / alone, 0.0, 1.0)) if alone > 0 else float("nan")
 
 
-def orbit_cosine(first: Features, second: Features) -> float:
+def orbit_cosine(first: Representation, second: Representation) -> float:
     """Return the mean cosine between two networks' logits over the orbits of some examples.
 
     Each row is centered first, because a constant added to all logits changes no prediction. Rows that are
@@ -55,7 +55,7 @@ def orbit_cosine(first: Features, second: Features) -> float:
     return float(((x * y).sum(axis=-1)[counted] / lengths[counted]).mean()) if counted.any() else float("nan")
 
 
-def orbit_spread(logits: Features) -> float:
+def orbit_spread(logits: Representation) -> float:
     """Return how much the predictions of a network differ between views of one example.
 
     The mean over examples of the share of views whose predicted class is not the most frequent one of the
@@ -74,6 +74,6 @@ def orbit_spread(logits: Features) -> float:
     return float(1 - (counts.max(axis=1) / logits.shape[1]).mean())
 
 
-def _centered(logits: Features) -> Values:
+def _centered(logits: Representation) -> Values:
     wide = logits.astype(np.float64)
     return np.asarray(wide - wide.mean(axis=-1, keepdims=True))

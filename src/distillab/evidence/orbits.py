@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from distillab.artefacts import WEIGHTS, RunRecord, load_state
 from distillab.data.examples import IMAGE
 from distillab.errors import RequestError
-from distillab.evidence.alignment import Features, linear_cka, orbit_cosine, orbit_spread
+from distillab.evidence.alignment import Representation, linear_cka, orbit_cosine, orbit_spread
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Measurements
 from distillab.modalities import normalization_of
@@ -24,7 +25,18 @@ from distillab.study.planning.conditions import PRIMARY
 from distillab.training.loop.initial_weights import preprocess_inputs
 
 
-def features_of(network: nn.Module, record: RunRecord, views: Tensor) -> tuple[Features, Features]:
+@dataclass(frozen=True, eq=False)
+class _Represented:
+    """A network, its embeddings and its logits for all views of some images."""
+
+    model: str
+    embeddings: Representation
+    logits: Representation
+
+
+def embeddings_of(
+    network: nn.Module, record: RunRecord, views: Tensor
+) -> tuple[Representation, Representation]:
     """Return the embeddings ``[N * 8, D]`` of a network (or logits) and the logits ``[N, 8, C]``."""
     inputs = InputSpec(*views.shape[2:])
     info = inspect_network(network, inputs, name=record.model)
@@ -42,7 +54,8 @@ def loaded(
     """Return a network of a study with its record."""
     place = folder.store.folder(kind, run)
     record = RunRecord.read(place)
-    network = build_model(record.model, classes=record.classes or width, inputs=inputs)
+    with torch.random.fork_rng(devices=[]):
+        network = build_model(record.model, classes=record.classes or width, inputs=inputs)
     load_state(network, place / WEIGHTS)
     preprocess_inputs(network, record.inputs, record.interpolation)
     return network, record
@@ -60,39 +73,36 @@ def alignment_rows(folder: StudyFolder, images: int) -> Iterator[Row]:
     """
     measured, test = Measurements(folder), folder.dataset.eval[PRIMARY]
     if test.modality != IMAGE:
-        raise RequestError(
-            f"orbits are those of images, and these are {test.modality}", where=str(folder.path)
-        )
+        raise RequestError(f"only images have orbits, and these are {test.modality}", where=str(folder.path))
     require_square(*test.shape[1:], str(folder.path))
     chosen = np.linspace(0, len(test) - 1, min(images, len(test))).astype(np.int64)
     items = torch.from_numpy(test.items(chosen))
     normalize = normalization_of(folder.dataset)
     views = torch.stack([normalize(dihedral_view(items, n).contiguous()) for n in range(ORDER)], dim=1)
-    known: dict[tuple[str, str], tuple[Features, Features]] = {}
     width, inputs = folder.spec.task_config().head_width(len(test.classes)), InputSpec(*test.shape)
+    known: dict[tuple[str, str], _Represented] = {}
 
-    def features(kind: str, run: str) -> tuple[Features, Features]:
+    def represented(kind: str, run: str) -> _Represented:
         if (kind, run) not in known:
-            known[kind, run] = features_of(*loaded(folder, kind, run, inputs, width), views)
+            network, record = loaded(folder, kind, run, inputs, width)
+            known[kind, run] = _Represented(record.model, *embeddings_of(network, record, views))
         return known[kind, run]
 
     for cell in measured.cells:
         if not _is_done(cell, measured):
             continue
-        (own, logits), (other, of_teacher) = (
-            features("student", cell.run_id),
-            features("teacher", str(cell.teacher_run)),
-        )
+        own, other = represented("student", cell.run_id), represented("teacher", str(cell.teacher_run))
+        comparable = own.logits.shape == other.logits.shape  # a teacher may have classes of its own
         yield {
             "run_id": cell.run_id,
-            "teacher": cell.teacher,
+            "teacher": other.model,
             "student": cell.student,
             "method": cell.method,
             "seed": cell.seed,
-            "cka": linear_cka(own, other),
-            "cosine": orbit_cosine(logits, of_teacher),
-            "spread": orbit_spread(logits),
-            "teacher_spread": orbit_spread(of_teacher),
+            "cka": linear_cka(own.embeddings, other.embeddings),
+            "cosine": orbit_cosine(own.logits, other.logits) if comparable else float("nan"),
+            "spread": orbit_spread(own.logits),
+            "teacher_spread": orbit_spread(other.logits),
         }
 
 
