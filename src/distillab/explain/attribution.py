@@ -13,6 +13,7 @@ from torch import Tensor
 
 from distillab.errors import RequestError
 from distillab.explain.networks import ExplainedNetwork
+from distillab.extras import import_extra
 from distillab.registry import Registry
 
 Maps = npt.NDArray[np.float32]
@@ -30,6 +31,7 @@ class Attribution:
         name: Its registered name.
         reads: What it reads of a network: ``outputs`` alone, ``gradients`` or feature ``maps``.
         source: The paper.
+        package: The module of the extra ``explain`` that computes it; None for none.
         compute: Returns signed maps float ``[N, H, W]`` for a network, normalized inputs and one class of
             each.
 
@@ -41,29 +43,33 @@ class Attribution:
     name: str
     reads: Reads
     source: str
+    package: str | None
     compute: Compute
 
 
 attributions: Registry[Attribution] = Registry("attribution")
 
 
-def attribution(name: str, *, reads: Reads, source: str) -> Callable[[Compute], Compute]:
+def attribution(
+    name: str, *, reads: Reads, source: str, package: str | None = None
+) -> Callable[[Compute], Compute]:
     """Return a decorator that registers a function as an attribution.
 
     Args:
         name: Its name.
         reads: What it reads of a network.
         source: The paper.
+        package: The module of the extra ``explain`` that computes it.
 
     Example:
-        >>> first = Attribution("first", "outputs", "", lambda network, x, classes: x[:, 0])
+        >>> first = Attribution("first", "outputs", "", None, lambda network, x, classes: x[:, 0])
         >>> with attributions.temporarily("first", first):
         ...     "first" in attributions
         True
     """
 
     def register(compute: Compute) -> Compute:
-        attributions.register(name)(Attribution(name, reads, source, compute))
+        attributions.register(name)(Attribution(name, reads, source, package, compute))
         return compute
 
     return register
@@ -103,7 +109,7 @@ def attribute(name: str, network: ExplainedNetwork, x: Tensor, classes: Tensor) 
 
 
 def require_readable(name: str, network: ExplainedNetwork) -> None:
-    """Raise RequestError unless a network has what an attribution reads.
+    """Raise RequestError unless a network has what an attribution reads, and its package is installed.
 
     Example:
         >>> from distillab.models import InputSpec
@@ -114,11 +120,14 @@ def require_readable(name: str, network: ExplainedNetwork) -> None:
         ...     print(error.what)
         grad_cam needs gradients, and this file is a graph, which gives outputs alone
     """
-    reads = attributions[name].reads
+    chosen = attributions[name]
+    reads = chosen.reads
     if reads == "maps":
         network.require_maps(name)
     elif reads == "gradients":
         network.require_gradients(name)
+    if chosen.package:
+        import_extra(chosen.package, "explain", name)
 
 
 def normalize_maps(maps: npt.ArrayLike) -> Maps:

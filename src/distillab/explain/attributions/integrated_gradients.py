@@ -13,7 +13,10 @@ AT_ONCE = 256  # points of paths per forward pass
 
 
 @attribution(
-    "integrated_gradients", reads="gradients", source="Sundararajan et al., Axiomatic attribution, ICML 2017"
+    "integrated_gradients",
+    reads="gradients",
+    source="Sundararajan et al., Axiomatic attribution, ICML 2017",
+    package="captum.attr",
 )
 def integrated_gradients(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
     """Return the integral of the logit's gradient along the line from the baseline, summed over channels.

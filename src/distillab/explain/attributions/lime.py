@@ -17,7 +17,12 @@ AT_ONCE = 50  # samples per forward pass
 PENALTY = 1.0
 
 
-@attribution("lime", reads="outputs", source="Ribeiro et al., Why should I trust you?, KDD 2016")
+@attribution(
+    "lime",
+    reads="outputs",
+    source="Ribeiro et al., Why should I trust you?, KDD 2016",
+    package="captum.attr",
+)
 def lime(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
     """Return the coefficient of each cell of a grid in a ridge regression of the score of the class.
 

@@ -14,7 +14,12 @@ STRIDE = 8  # and the step of the window is that divided by this
 AT_ONCE = 16  # windows per forward pass
 
 
-@attribution("occlusion", reads="outputs", source="Zeiler and Fergus, Visualizing networks, ECCV 2014")
+@attribution(
+    "occlusion",
+    reads="outputs",
+    source="Zeiler and Fergus, Visualizing networks, ECCV 2014",
+    package="captum.attr",
+)
 def occlusion(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
     """Return the mean fall of the score of the class over the windows that cover a pixel.
 
