@@ -138,7 +138,7 @@ def _ship_until(folder: Path, *, students: int) -> ShippingAnswer:
 
 
 def test_a_teacher_at_chance_ends_the_command_before_the_comparison(tmp_path: Path) -> None:
-    images, labels = shapes()
+    images, labels = shapes(700)
     shuffled = np.random.default_rng(1).permutation(labels).tolist()
     with pytest.raises(RequestError, match="is at chance"):
         distillab.ship(

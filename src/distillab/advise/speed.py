@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from distillab.models import InputSpec, build_model
-from distillab.models.dry_run import logits_of
-from distillab.training.numerics.device import compute_clock, empty_device_cache
+from distillab.models import InputSpec
+from distillab.training.numerics.benchmark import Workload, forward_step, training_step
+from distillab.training.numerics.device import compute_clock, empty_device_cache, single_threaded
+from distillab.training.numerics.selection import default_numerics
 
 TIMED_STEPS = 3
 OVERHEAD_SECONDS = 0.6  # of a run besides its steps: building, testing, writing
@@ -43,6 +44,7 @@ def time_given(network: nn.Module, inputs: InputSpec, batch_size: int, device: t
         device: Where it computes.
 
     Example:
+        >>> from distillab.models import build_model
         >>> network = build_model("convnet3", classes=10, inputs=InputSpec(1, 8, 8))
         >>> time_given(network, InputSpec(1, 8, 8), 8, torch.device("cpu")).training
         0.0
@@ -54,7 +56,7 @@ def time_given(network: nn.Module, inputs: InputSpec, batch_size: int, device: t
 def time_steps(
     model: str, classes: int, inputs: InputSpec, batch_size: int, device: torch.device
 ) -> StepSeconds:
-    """Return how long the steps of a network take, the best of a few.
+    """Return how long the steps of a network take under the usual numerics, the best of a few.
 
     One compute thread is used on a CPU, as by workers, and its processor time is counted: a race on a machine
     that is busy with other work gets less far, and its deadline ends it.
@@ -70,25 +72,12 @@ def time_steps(
         >>> time_steps("convnet3", 10, InputSpec(1, 8, 8), 8, torch.device("cpu")).training > 0
         True
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            network = build_model(model, classes=classes, inputs=inputs).to(device)
-            images = torch.rand(batch_size, *inputs.shape, device=device)
-            labels = torch.randint(classes, (batch_size,), device=device)
-        return StepSeconds(
-            _best(lambda: _train(network.train(), images, labels), device),
-            _best(lambda: _forward(network.eval(), images), device),
-        )
-    finally:
-        torch.set_num_threads(threads)
-        empty_device_cache(device)
-
-
-def _train(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
-    network.zero_grad(set_to_none=True)
-    nn.functional.cross_entropy(logits_of(network(images)), labels).backward()  # type: ignore[no-untyped-call]
+    workload, numerics = Workload(model, classes, inputs, batch_size), default_numerics(device)
+    with single_threaded():
+        training = _best(training_step(workload, numerics, device), device)
+        forward = _best(forward_step(workload, numerics, device), device)
+    empty_device_cache(device)
+    return StepSeconds(training, forward)
 
 
 @torch.inference_mode()
@@ -97,7 +86,9 @@ def _forward(network: nn.Module, images: torch.Tensor) -> None:
 
 
 def _best(work: Callable[[], None], device: torch.device) -> float:
-    times, clock = [], compute_clock(device)
+    clock = compute_clock(device)
+    work()  # fills caches
+    times = []
     for _ in range(TIMED_STEPS):
         started = clock()
         work()

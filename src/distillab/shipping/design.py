@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distillab.advise.budget import format_budget
 from distillab.canonical import JsonObject
@@ -12,13 +12,15 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 _START_SECONDS = 12.0  # planning the study and starting its workers
 CLOSING_SHARE, LEAST_CLOSING = 0.1, 20.0  # of the budget, for exporting and testing the student
-_SAFETY = 1.35  # by which trainings take longer than steps that were timed alone
+_SAFETY = 1.5  # by which trainings may take longer than steps timed alone; time that is left goes into pairs
 RUN_SECONDS = 0.8  # of a run besides its steps
 _TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
 _LEAST_STEPS = 50
+MOST_PAIRS = 10
 _LEAST_BATCH = 16
 TRIED_LENGTHS = (0.5, 1.0)  # multiples of the steps that are tried
 MEAN_LENGTH = sum(TRIED_LENGTHS) / len(TRIED_LENGTHS)
+FINE_TUNING_RATE = 0.1  # multiple that is tried as well if a student starts from pretrained weights
 TRIED_RATES = (0.4, 1.0, 2.5)  # multiples of the recipe's learning rate that are tried
 
 
@@ -30,28 +32,46 @@ class StepCosts:
         student: Of a training step of a student.
         teacher: Of a training step of the teacher; 0 for a given one.
         batch: Of the teacher's forward pass on a batch.
+        stored: Whether students of all seeds learn from the same stored outputs, so that the teacher sees
+            each view once per length of training; otherwise it sees it once per distilled student.
 
     Example:
         >>> round(StepCosts(0.01, 0.03, 0.008).run(100), 2)
-        2.69
+        2.3
     """
 
     student: float
     teacher: float
     batch: float
+    stored: bool = True
 
     def of_batch(self, share: float) -> StepCosts:
         """Return the costs of steps with a share of the images.
 
         Example:
             >>> StepCosts(0.01, 0.03, 0.008).of_batch(0.5)
-            StepCosts(student=0.005, teacher=0.015, batch=0.004)
+            StepCosts(student=0.005, teacher=0.015, batch=0.004, stored=True)
         """
-        return StepCosts(share * self.student, share * self.teacher, share * self.batch)
+        own = {name: share * getattr(self, name) for name in ("student", "teacher", "batch")}
+        return replace(self, **own)
 
     def run(self, steps: int) -> float:
-        """Return the seconds of one run of some steps, with its share of the teacher's outputs."""
-        return _SAFETY * steps * (self.student + self.batch / 2) + RUN_SECONDS
+        """Return the seconds of the training of one student, without the teacher's outputs."""
+        return _SAFETY * steps * self.student + RUN_SECONDS
+
+    def outputs(self, steps: int, distilled: float) -> float:
+        """Return the seconds of the teacher's outputs.
+
+        Args:
+            steps: Steps of a training of full length.
+            distilled: Number of distilled students, in trainings of full length.
+
+        Example:
+            >>> round(StepCosts(0.01, 0.03, 0.008).outputs(100, 10.0), 2)
+            1.8
+        """
+        passes = sum(TRIED_LENGTHS) if self.stored else distilled
+        return _SAFETY * steps * self.batch * passes
 
 
 @dataclass(frozen=True)
@@ -62,7 +82,7 @@ class ShippingDesign:
         steps: Steps of a student.
         teacher_steps: Steps of the teacher; 0 for a given one.
         settings: Number of settings that are tried for every method, the plain student included.
-        pairs: Number of seeds of the comparison.
+        pairs: Number of seeds of the comparison; more, up to ten, where time is left.
         share: ``steps`` as a share of a full training.
         batch_size: Images per step; half of the usual number where time is short.
 
@@ -99,6 +119,8 @@ class ShippingDesign:
         """
         trials = arms * self.settings * costs.run(round(MEAN_LENGTH * self.steps))
         runs = trials + 2 * self.pairs * costs.run(self.steps)
+        distilled = (arms - 1) * self.settings * MEAN_LENGTH + self.pairs
+        runs += costs.outputs(self.steps, distilled)
         return _SAFETY * self.teacher_steps * costs.teacher + runs / workers
 
 
@@ -211,7 +233,7 @@ def full_length_budget(
     Example:
         >>> costs = StepCosts(0.01, 0.03, 0.01)
         >>> format_budget(full_length_budget(10.0, costs, 800, 3, workers=2, pairs=None))
-        '5m'
+        '4m'
     """
     share, wanted, settings = next(each for each in reversed(_PREFERENCES) if each[0] == 1.0)
     taught = full_steps if costs.teacher else 0

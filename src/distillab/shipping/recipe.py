@@ -9,7 +9,7 @@ from typing import Any
 from distillab.canonical import JsonObject
 from distillab.evidence.pairs import Row
 from distillab.methods import MethodSpec, parse_method
-from distillab.shipping.design import TRIED_LENGTHS, TRIED_RATES, ShippingDesign
+from distillab.shipping.design import FINE_TUNING_RATE, MOST_PAIRS, TRIED_LENGTHS, TRIED_RATES, ShippingDesign
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.recipe import ResolvedRecipe
@@ -26,6 +26,7 @@ def shipping_study(
     recipe: ResolvedRecipe,
     design: ShippingDesign,
     *,
+    seeds: int | None,
     multilabel: bool,
     margin: float,
     name: str,
@@ -42,6 +43,7 @@ def shipping_study(
         methods: The methods, without the plain student.
         recipe: The recipe of a full training.
         design: How long students are trained, how many settings and pairs there are.
+        seeds: Number of seeds, if it is fixed; otherwise there are seeds for as many pairs as time may allow.
         multilabel: Whether an example can have several labels.
         margin: Margin of practical equivalence.
         name: Name of the study.
@@ -51,18 +53,20 @@ def shipping_study(
     """
     taught = dict(teacher)
     if design.teacher_steps:
-        taught["recipe"] = {"steps": design.teacher_steps}
+        taught["recipe"] = {**taught.get("recipe", {}), "steps": design.teacher_steps}
     values: Row = {
         "study": name,
         "data": dict(data),
         "teacher": taught,
         "students": list(students),
         "methods": [PLAIN, *methods],
-        "seeds": design.pairs,
-        "draws": {"split": "shared"},  # the student to export is chosen among the seeds, on the same val
+        "seeds": max(design.pairs, MOST_PAIRS) if seeds is None else seeds,
+        # The student to export is chosen among the seeds, on the same val. With equal views, the teacher sees
+        # each of them once, for all students.
+        "draws": {"split": "shared", "views": "shared"},
         "recipe": _recipe(recipe, design),
         "tune": {
-            "lr": [float(f"{recipe.lr * each:.3g}") for each in TRIED_RATES],
+            "lr": [float(f"{recipe.lr * each:.3g}") for each in _rates(students)],
             "length": list(TRIED_LENGTHS),
             "methods": {
                 each: axes for each in methods if (axes := method_axes(parse_method(each, "methods")))
@@ -77,6 +81,12 @@ def shipping_study(
     if multilabel:
         values["task"] = "multilabel"
     return parse_study(values, Path.cwd(), "distill")
+
+
+def _rates(students: Sequence[Any]) -> tuple[float, ...]:
+    """Return the multiples of the learning rate that are tried; trained weights want a low one as well."""
+    starts_trained = any(isinstance(each, Mapping) and each.get("pretrained") for each in students)
+    return (FINE_TUNING_RATE, *TRIED_RATES) if starts_trained else TRIED_RATES
 
 
 def _recipe(recipe: ResolvedRecipe, design: ShippingDesign) -> JsonObject:

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from distillab.canonical import JsonObject
 from distillab.data.dataset import Dataset
@@ -24,6 +24,9 @@ _OF_LABEL_SETS = ("kd",)
 USUAL_SIDE = 64  # pixels of images that have different or larger sizes, unless a size is given
 USUAL_TEACHERS = ("resnet20", "resnet56", "resnet32x4")  # the first with three times the student's parameters
 PRETRAINED_TEACHER = "efficientnet_lite0"
+# Of a pretrained teacher. SGD at the rate for random weights forgets the pretrained ones: on corn leaf at 128
+# pixels, 80 steps of 32 images gave 71 % on val at 0.05, 83 % at 0.01, and 89 % by AdamW at 0.001.
+FINE_TUNING: Final[JsonObject] = {"optimizer": "adamw"}
 PRETRAINED_STEPS, SCRATCH_STEPS = 60, 150  # of a teacher, the least that is worth the time
 _SMALL_SIDE = 32  # pixels of the teacher that is taken where no other can be trained in time
 PRETRAINED_SIDE = 64  # pixels of color images from which on a pretrained teacher is worth its cost
@@ -80,6 +83,8 @@ class ShippingRequest:
             raise RequestError(
                 f"{self.seeds} pairs allow no verdict", where="--seeds", allowed=f"at least {LEAST_PAIRS}"
             )
+        if not self.methods:
+            raise RequestError("names no method", where="--methods", allowed="kd, dkd, ..., or auto")
         for name in self.methods:
             if name != AUTO and not parse_method(name, "--methods").distils:
                 raise RequestError(
@@ -95,6 +100,12 @@ class ShippingRequest:
         usual = _OF_LABEL_SETS if self.is_multilabel(dataset) else AUTO_METHODS
         names = [each for name in self.methods for each in (usual if name == AUTO else (name,))]
         return tuple(name for name in dict.fromkeys(names) if name != PLAIN)
+
+    @property
+    def student_model(self) -> str:
+        """The network of the student, by name."""
+        entry = self.students()[0]
+        return entry if isinstance(entry, str) else str(entry["model"])
 
     def students(self) -> list[Any]:
         """Return the students that compete: from random weights, and from pretrained ones if installed."""
@@ -163,7 +174,7 @@ def usual_teachers(
     common = {"provenance": "full", "replicates": 1}
     found = []
     if channels == 3 and side >= PRETRAINED_SIDE and has_pretrained(PRETRAINED_TEACHER):
-        keys = {"model": PRETRAINED_TEACHER, "pretrained": True, **common}
+        keys = {"model": PRETRAINED_TEACHER, "pretrained": True, "recipe": FINE_TUNING, **common}
         found.append(TeacherCandidate(keys, PRETRAINED_STEPS))
     names = list(params)
     large = (place for place, name in enumerate(names) if params[name] >= 3 * student_params)

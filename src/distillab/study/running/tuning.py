@@ -18,14 +18,21 @@ from distillab.study.trial import DEFAULT, TUNED, Choice, GroupKey, choose, grou
 from distillab.study.tuning_record import DIVERGED, TuningRecord, chosen_fact
 from distillab.training.numerics.config import NumericsConfig
 
+COMPARED = "compared"  # the fact about a study that states how many of its seeds are compared
 
-def choose_settings(folder: StudyFolder) -> bool:
+
+def choose_settings(folder: StudyFolder, seeds: int | None = None) -> bool:
     """Choose the setting of every group whose trials have ended, and plan the runs under it.
 
     Call it when no job is open. The choice follows from the scores of the trials on the validation set alone,
     and what is planned from the choice, so it does not matter how often it is made, nor by which process. A
     group of which a trial failed, for another reason than divergence, waits until it is tried again: settings
     are compared at equal numbers of runs. A study without tuning has nothing to choose.
+
+    Args:
+        folder: The study.
+        seeds: How many of its seeds are compared, the first ones; all by default. Seeds that were planned
+            by an earlier call stay.
 
     Returns:
         Whether jobs are open now.
@@ -38,20 +45,24 @@ def choose_settings(folder: StudyFolder) -> bool:
         return False
     choices = choices_of(folder, record)
     chosen = {key: choice for key, choice in choices.items() if choice is not None}
-    fact = chosen_fact(chosen)
+    fact, every = chosen_fact(chosen), folder.spec.seed_list
     with folder.ledger() as ledger:
-        before = ledger.cells()
-        if ledger.meta("chosen") == fact and not needs_more_probes(folder.spec, ledger):
+        before, planned = ledger.cells(), int(ledger.meta(COMPARED) or 0)
+        compared = max(planned, len(every) if seeds is None else min(seeds, len(every)))
+        is_planned = ledger.meta("chosen") == fact and compared == planned
+        if is_planned and not needs_more_probes(folder.spec, ledger):
             return ledger.open_jobs() > 0
     outline = Outline.of(folder.spec, folder.dataset)
     numerics = {model: NumericsConfig(**each) for model, each in record.numerics.items()}
     tuned = outline.tuned(choices, numerics)
     default = with_probes_of((cell for cell in before if cell.setting == DEFAULT), tuned.cells)
-    cells = (*default, *_finals(folder.spec.tune, tuned.cells, chosen))
+    first = set(every[:compared])
+    finals = _finals(folder.spec.tune, tuned.cells, chosen)
+    cells = (*default, *(cell for cell in finals if cell.seed in first))
     jobs = _needed(tuned.jobs, cells)
     looks = folder.spec.looks
     wanted = runs_of_first(cells, looks[0] if looks else math.inf)
-    facts = {"chosen": fact, PROBED: str(probed_seeds(folder.spec))}
+    facts = {"chosen": fact, COMPARED: str(compared), PROBED: str(probed_seeds(folder.spec))}
     with folder.ledger() as ledger:
         return ledger.add(jobs, cells, wanted, facts) > 0
 
