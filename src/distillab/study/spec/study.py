@@ -315,7 +315,7 @@ class StudySpec(PublicConfig):
         values["methods"] = [self._placed(entry) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
         leave_out(values, self, ("task", "order", "threads", "others", "curves", "explain", "tune"))
-        leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        leave_out(values["recipe"], self.recipe, ("memory_format", "compile", "sampler"))
         if self.tune:
             leave_out(values["tune"], self.tune, ("finalists",))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
