@@ -13,7 +13,7 @@ from distillab.api import Finished, Study
 from distillab.cli import execute
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
-from distillab.explain.study_maps import KIND
+from distillab.explain.study_maps import EXPLANATIONS_KIND
 from support.studies import artefacts, spec, study
 
 ALONE: dict[str, Any] = {
@@ -43,7 +43,7 @@ def test_explanations_are_added_to_a_finished_study_without_training(
     before, after = before_and_after
     added = artefacts(after.folder)
     assert {name: added[name] for name in before} == before
-    assert {name.split("/")[0] for name in added.keys() - before.keys()} == {KIND}
+    assert {name.split("/")[0] for name in added.keys() - before.keys()} == {EXPLANATIONS_KIND}
     assert len(added.keys() - before.keys()) == 4 + 1  # students, and the teacher
 
 
@@ -62,7 +62,7 @@ def test_every_run_has_a_row_with_agreement_and_faithfulness(
 ) -> None:
     folder = before_and_after[1].folder
     rows = read_rows(folder.explanations_file)
-    assert [(row["method"], row["seed"]) for row in rows] == [("ce", 0), ("kd", 0), ("ce", 1), ("kd", 1)]
+    assert [(row["method"], row["seed"]) for row in rows] == [("ce", 0), ("ce", 1), ("kd", 0), ("kd", 1)]
     for row in rows:
         assert row["n_images"] == 10
         for name in ("iou", "deletion", "insertion", "border_share", "same_class", "teacher_insertion"):

@@ -18,7 +18,7 @@ from distillab.deploy.graph import logits_from
 from distillab.deploy.preprocessing import preprocess_file
 from distillab.errors import RequestError, unknown_name
 from distillab.explain import ExplainedNetwork, Maps, attribute, attributions, border_share, require_readable
-from distillab.explain.overlay import Picture, picture_of, side_by_side
+from distillab.explain.overlay import ItemPicture, item_picture, side_by_side
 
 DEFAULT_METHOD = "grad_cam"
 
@@ -50,7 +50,7 @@ class Explanation:
     predicted: str = ""
     method: str = DEFAULT_METHOD
     map: Maps = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    picture: Picture = field(default_factory=lambda: np.zeros((1, 1, 1), np.uint8))
+    picture: ItemPicture = field(default_factory=lambda: np.zeros((1, 1, 1), np.uint8))
     overlay: Path | None = None
     error: str | None = None
 
@@ -193,7 +193,7 @@ def _explained(
         model.classes[int(predicted[0])],
         method,
         attribute(method, network, x, classes)[0],
-        picture_of(planes),
+        item_picture(planes),
     )
 
 

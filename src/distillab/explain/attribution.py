@@ -20,7 +20,7 @@ Maps = npt.NDArray[np.float32]
 """Attribution maps, float32 ``[N, H, W]``, at the size of the inputs."""
 Compute = Callable[[ExplainedNetwork, Tensor, Tensor], Tensor]
 Reads = Literal["outputs", "gradients", "maps"]
-BATCH = 32  # inputs that are explained at a time
+_BATCH = 32  # inputs that are explained at a time
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def attribute(name: str, network: ExplainedNetwork, x: Tensor, classes: Tensor) 
     chosen = attributions[name]
     require_readable(name, network)
     parts = [
-        chosen.compute(network, x[start : start + BATCH], classes[start : start + BATCH])
-        for start in range(0, len(x), BATCH)
+        chosen.compute(network, x[start : start + _BATCH], classes[start : start + _BATCH])
+        for start in range(0, len(x), _BATCH)
     ]
     return normalize_maps(torch.cat(parts).detach().cpu().numpy())
 

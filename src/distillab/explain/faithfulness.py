@@ -13,7 +13,7 @@ from distillab.explain.agreement import PerImage
 from distillab.explain.attribution import Maps
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 
-STEPS = 16  # steps in which all pixels are removed or added
+_STEPS = 16  # steps in which all pixels are removed or added
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Faithfulness:
 
 
 def faithfulness(
-    network: ExplainedNetwork, x: Tensor, classes: Tensor, maps: Maps, *, steps: int = STEPS
+    network: ExplainedNetwork, x: Tensor, classes: Tensor, maps: Maps, *, steps: int = _STEPS
 ) -> Faithfulness:
     """Return the deletion and insertion curves of maps.
 

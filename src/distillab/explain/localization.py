@@ -10,12 +10,12 @@ import numpy.typing as npt
 from distillab.explain.agreement import TOP_SHARE, PerImage, divided, region_iou, top_region
 from distillab.explain.attribution import Maps
 
-Boxes = Sequence[npt.ArrayLike]
-"""Boxes of each image: float ``[M, 4]`` of left, top, right and bottom in pixels."""
-BORDER = 1 / 8  # of the side of the image
+ImageBoxes = Sequence[npt.ArrayLike]
+"""ImageBoxes of each image: float ``[M, 4]`` of left, top, right and bottom in pixels."""
+_BORDER = 1 / 8  # of the side of the image
 
 
-def pointing_game(maps: Maps, boxes: Boxes, *, tolerance: float = 0.0) -> PerImage:
+def pointing_game(maps: Maps, boxes: ImageBoxes, *, tolerance: float = 0.0) -> PerImage:
     """Return whether the maximum of each map lies in a box of its image: 1 or 0, float64 ``[N]``.
 
     Source: Zhang et al., "Top-down neural attention by excitation backprop", IJCV 2018, which allows 15
@@ -47,7 +47,7 @@ def pointing_game(maps: Maps, boxes: Boxes, *, tolerance: float = 0.0) -> PerIma
     return found
 
 
-def box_iou(maps: Maps, boxes: Boxes, *, share: float = TOP_SHARE) -> PerImage:
+def box_iou(maps: Maps, boxes: ImageBoxes, *, share: float = TOP_SHARE) -> PerImage:
     """Return intersection over union of the top region of each map and the boxes of its image.
 
     Args:
@@ -100,7 +100,7 @@ def box_array(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return found
 
 
-def border_share(maps: Maps, *, border: float = BORDER) -> PerImage:
+def border_share(maps: Maps, *, border: float = _BORDER) -> PerImage:
     """Return the share of the attribution that lies near the border of the image, float64 ``[N]``.
 
     The border is a frame with a width of one eighth of each side. A map without preference has
@@ -126,8 +126,13 @@ def border_share(maps: Maps, *, border: float = BORDER) -> PerImage:
     return divided(outside, total)
 
 
-def border_area(height: int, width: int, *, border: float = BORDER) -> float:
-    """Return the share of the pixels that are the border of :func:`border_share`."""
+def border_area(height: int, width: int, *, border: float = _BORDER) -> float:
+    """Return the share of the pixels that are the border of :func:`border_share`.
+
+    Example:
+        >>> border_area(16, 16)
+        0.4375
+    """
     return float(_frame(height, width, border).mean())
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 
 from distillab.explain.attribution import Maps
 
-Picture = npt.NDArray[np.uint8]
-LEAST_SIDE = 256  # pixels to which smaller images are enlarged
-GAP = 6  # pixels between the image and its overlay
+ItemPicture = npt.NDArray[np.uint8]
+_LEAST_SIDE = 256  # pixels to which smaller images are enlarged
+_GAP = 6  # pixels between the image and its overlay
 # From weak to strong evidence: where a value lies, and its color. The image below is gray.
 _VALUES = (0.0, 0.35, 0.7, 1.0)
 _COLORS = ((40, 60, 190), (190, 40, 150), (245, 110, 30), (255, 235, 60))
@@ -20,7 +20,9 @@ _OPAQUE = 0.85  # of the strongest evidence
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def overlay(picture: Picture, attribution: npt.NDArray[np.float32], *, side: int = LEAST_SIDE) -> Picture:
+def overlay(
+    picture: ItemPicture, attribution: npt.NDArray[np.float32], *, side: int = _LEAST_SIDE
+) -> ItemPicture:
     """Return an image in gray with its attribution in color: blue for weak evidence, yellow for strong.
 
     Places without attribution stay gray. The image is enlarged so that its shorter side has at least ``side``
@@ -45,13 +47,13 @@ def overlay(picture: Picture, attribution: npt.NDArray[np.float32], *, side: int
     values = np.clip(np.asarray(shown, np.float64), 0, 1)
     color = np.stack([np.interp(values, _VALUES, each) for each in zip(*_COLORS, strict=True)], axis=2)
     alpha = _OPAQUE * np.sqrt(values)[:, :, None]
-    found: Picture = (alpha * color + (1 - alpha) * gray).round().astype(np.uint8)
+    found: ItemPicture = (alpha * color + (1 - alpha) * gray).round().astype(np.uint8)
     return found
 
 
 def side_by_side(
-    picture: Picture, attribution: npt.NDArray[np.float32], *, side: int = LEAST_SIDE
-) -> Picture:
+    picture: ItemPicture, attribution: npt.NDArray[np.float32], *, side: int = _LEAST_SIDE
+) -> ItemPicture:
     """Return an image and its overlay beside it, uint8 ``[H', W', 3]``.
 
     The arguments are those of :func:`overlay`.
@@ -62,11 +64,11 @@ def side_by_side(
     """
     right = overlay(picture, attribution, side=side)
     left = np.asarray(_image(picture).resize(_enlarged(picture, side), Image.Resampling.BICUBIC))
-    gap = np.full((len(right), GAP, 3), 255, np.uint8)
+    gap = np.full((len(right), _GAP, 3), 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
 
 
-def picture_of(item: npt.NDArray[Any]) -> Picture:
+def item_picture(item: npt.NDArray[Any]) -> ItemPicture:
     """Return an item of a data set as a picture, uint8 ``[H, W, C]``.
 
     Args:
@@ -74,7 +76,7 @@ def picture_of(item: npt.NDArray[Any]) -> Picture:
             to the range of a picture, low frequencies at the top as in the map.
 
     Example:
-        >>> picture_of(np.array([[[0.0, 2.0]]])).tolist()
+        >>> item_picture(np.array([[[0.0, 2.0]]])).tolist()
         [[[0], [255]]]
     """
     values = np.moveaxis(item, 0, -1)
@@ -82,7 +84,7 @@ def picture_of(item: npt.NDArray[Any]) -> Picture:
         values = values.astype(np.float64)
         spread = np.ptp(values) or 1.0
         values = (255 * (values - values.min()) / spread).round().astype(np.uint8)
-    found: Picture = values if values.shape[2] in (1, 3) else values[:, :, :1]
+    found: ItemPicture = values if values.shape[2] in (1, 3) else values[:, :, :1]
     return found
 
 
@@ -97,12 +99,12 @@ def stored_maps(maps: Maps) -> npt.NDArray[np.uint8]:
     return found
 
 
-def _enlarged(picture: Picture, side: int) -> tuple[int, int]:
+def _enlarged(picture: ItemPicture, side: int) -> tuple[int, int]:
     height, width = picture.shape[:2]
     times = max(1, -(-side // min(height, width)))
     return width * times, height * times
 
 
-def _image(picture: Picture) -> Image.Image:
+def _image(picture: ItemPicture) -> Image.Image:
     pixels = np.ascontiguousarray(picture)
     return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +22,9 @@ from distillab.explain.study_networks import ExplainedImages, StudyNetworks
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 
-VERSION = 1  # of what is computed; part of the address of stored explanations
-KIND = "explanations"  # the folder in the store
-SHOWN = 8  # images whose maps are kept for the report
+_VERSION = 1  # of what is computed; part of the address of stored explanations
+EXPLANATIONS_KIND = "explanations"  # the folder in the store
+_SHOWN = 8  # images whose maps are kept for the report
 _FILE = "values.npz"
 _SHOWN_MAPS, _IDS, _CLASSES = "shown_maps", "ids", "classes"
 
@@ -60,9 +59,10 @@ class Explained:
     def read(cls, folder: Path) -> Explained:
         """Return the explanation in the folder of an artifact."""
         with np.load(folder / _FILE) as held:
-            found: dict[str, Any] = {name: held[name] for name in held.files}
-        maps, ids, classes = (found.pop(name) for name in (_SHOWN_MAPS, _IDS, _CLASSES))
-        return cls(found, ids, classes, maps)
+            others = (_SHOWN_MAPS, _IDS, _CLASSES)
+            values = {name: held[name] for name in held.files if name not in others}
+            maps, ids, classes = (held[name] for name in others)
+        return cls(values, ids, classes, maps)
 
 
 def shown_positions(count: int) -> npt.NDArray[np.int64]:
@@ -72,7 +72,7 @@ def shown_positions(count: int) -> npt.NDArray[np.int64]:
         >>> shown_positions(100).tolist()
         [0, 14, 28, 42, 56, 70, 84, 99]
     """
-    found: npt.NDArray[np.int64] = np.linspace(0, count - 1, min(SHOWN, count)).astype(np.int64)
+    found: npt.NDArray[np.int64] = np.linspace(0, count - 1, min(_SHOWN, count)).astype(np.int64)
     return found
 
 
@@ -146,15 +146,19 @@ class StudyExplanations:
         return self._teacher_maps[key]
 
     def _address(self, cell: Cell, name: str, network: str, teacher: str) -> str:
-        facts = {"network": network, "teacher": teacher, "attribution": name, "version": VERSION}
+        facts = {"network": network, "teacher": teacher, "attribution": name, "version": _VERSION}
         return spec_id({**facts, "images": self.networks.images(cell).digest})
 
     def _read(self, address: str) -> Explained | None:
         store = self.folder.store
-        return Explained.read(store.folder(KIND, address)) if store.has(KIND, address) else None
+        return (
+            Explained.read(store.folder(EXPLANATIONS_KIND, address))
+            if store.has(EXPLANATIONS_KIND, address)
+            else None
+        )
 
     def _written(self, address: str, found: Explained) -> Explained:
-        with self.folder.store.writing(KIND, address) as draft:
+        with self.folder.store.writing(EXPLANATIONS_KIND, address) as draft:
             found.write(draft)
         return found
 

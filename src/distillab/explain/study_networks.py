@@ -28,7 +28,7 @@ from distillab.training.loop.member import new_model
 from distillab.training.stages.outputs import open_teacher
 from distillab.training.teachers.class_mapping import map_logits
 
-CPU = torch.device("cpu")
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +80,14 @@ class StudyNetworks:
 
     def student(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
         """Return a student with its last weights, which the tables are about."""
-        network = open_teacher(self.folder.store.folder("student", run), images.examples, CPU)
+        network = open_teacher(self.folder.store.folder("student", run), images.examples, _CPU)
         return self._explained(network, self._job(run).model, images)
 
     def untrained(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
         """Return the network of a student with random weights: those that its seed gives it."""
         job = self._job(run)
         classes = self.task.head_width(len(images.examples.classes))
-        network = new_model(job.model, images.examples, job.seeds.init, CPU, logits=classes)
+        network = new_model(job.model, images.examples, job.seeds.init, _CPU, logits=classes)
         return self._explained(network, job.model, images)
 
     def teacher(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
@@ -95,7 +95,7 @@ class StudyNetworks:
         job = self.folder.job(run)
         assert isinstance(job, TeacherJob)
         whole = _whole(images.examples)
-        network = open_teacher(self.folder.store.folder("teacher", run), whole, CPU)
+        network = open_teacher(self.folder.store.folder("teacher", run), whole, _CPU)
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
         return explained_module(network, whole, job.model, self.task, mapping)
 
@@ -158,7 +158,7 @@ def require_explainable(models: Iterable[str], examples: Examples, task: Task, n
     """
     width = task.head_width(len(examples.classes))
     for model in dict.fromkeys(models):
-        network = new_model(model, _whole(examples), 0, CPU, logits=width)
+        network = new_model(model, _whole(examples), 0, _CPU, logits=width)
         explained = explained_module(network, _whole(examples), model, task)
         for name in names:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.results import Tables
 from distillab.evidence.schema import explanation_gains_schema, explanations_schema, write_table
-from distillab.evidence.tuning import headline_rows
 from distillab.explain.localization import border_area
 from distillab.explain.study_maps import Explained, StudyExplanations
 from distillab.explain.study_networks import require_explainable
@@ -110,7 +109,7 @@ def write_explanations(
     wanted = [
         (cell, teacher, row, name)
         for cell, row in zip(cells, tables.results, strict=True)
-        if row["status"] == JobState.DONE and (teacher := teacher_of(cell, cells))
+        if row["status"] == JobState.DONE and (teacher := compared_teacher(cell, cells))
         for name in spec.explain.attributions
     ]
     found: dict[tuple[str, ...], Explained] = {}
@@ -138,7 +137,7 @@ def write_explanations(
     return ExplanationTables(tuple(runs), tuple(gains))
 
 
-def teacher_of(cell: Cell, cells: Sequence[Cell]) -> str | None:
+def compared_teacher(cell: Cell, cells: Sequence[Cell]) -> str | None:
     """Return the run of the teacher that a student is compared with; None in studies without one.
 
     A plain student is compared with the teacher of the distilled students of its seed.
@@ -277,15 +276,3 @@ def _gain(
             "p_value": gain.p_value,
         }
     ]
-
-
-def headline(found: ExplanationTables) -> ExplanationTables:
-    """Return the rows at tuned settings, if any, else all.
-
-    Example:
-        >>> headline(ExplanationTables(({"setting": "default"}, {"setting": "tuned"}))).runs
-        ({'setting': 'tuned'},)
-    """
-    return replace(
-        found, runs=tuple(headline_rows(list(found.runs))), gains=tuple(headline_rows(list(found.gains)))
-    )

@@ -71,7 +71,7 @@ def balanced_order(ids: Indices, labels: Indices, epoch: int, seed: int) -> Indi
 
     Examples of rare classes are repeated, each as often as the others of its class, up to one time. Of
     frequent classes, some are left out, others in each epoch. Where N is no multiple of the number of
-    classes, the classes take turns in having one more. Like :func:`epoch_order`, it is a function of its arguments alone.
+    classes, the classes take turns in having one more. The order is a function of the arguments alone.
 
     Args:
         ids: The ids of the examples, int64 ``[N]``.

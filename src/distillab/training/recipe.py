@@ -52,7 +52,7 @@ class Recipe(PublicConfig):
         batch_size: Labelled images per batch; ``auto`` is 64, or less for sets of fewer than 640. Unlabelled
             ones come on top, as many per labelled one as in the training set.
         sampler: ``shuffle`` goes through the examples once per epoch; ``balanced`` takes as many of every
-            class, repeating those of rare classes and leaving some of frequent ones out, others in each epoch.
+            class, repeating those of rare classes and leaving some of frequent ones out, others per epoch.
             An epoch has as many steps under both.
         views: Augmentation: a kind (``none``, ``flip``, ``crop``, ``crop_flip``) or a list of operations in
             order (:mod:`distillab.modalities.views`).

@@ -8,8 +8,8 @@ from distillab.explain.attribution import attribution
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 from distillab.extras import import_extra
 
-STEPS = 32
-AT_ONCE = 256  # points of paths per forward pass
+_STEPS = 32
+_AT_ONCE = 256  # points of paths per forward pass
 
 
 @attribution(
@@ -37,7 +37,7 @@ def integrated_gradients(network: ExplainedNetwork, x: Tensor, classes: Tensor) 
         x.detach().clone(),
         target=classes,
         baselines=BASELINE,
-        n_steps=STEPS,
-        internal_batch_size=max(len(x), AT_ONCE),
+        n_steps=_STEPS,
+        internal_batch_size=max(len(x), _AT_ONCE),
     )
     return found.detach().sum(dim=1).float()

@@ -10,11 +10,11 @@ from distillab.explain.attribution import attribution
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 from distillab.extras import import_extra
 
-CELLS = 8  # rows and columns of the grid
-SAMPLES = 500
-SEED = 0
-AT_ONCE = 50  # samples per forward pass
-PENALTY = 1.0
+_CELLS = 8  # rows and columns of the grid
+_SAMPLES = 500
+_SEED = 0
+_AT_ONCE = 50  # samples per forward pass
+_PENALTY = 1.0
 
 
 @attribution(
@@ -40,19 +40,19 @@ def lime(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
     """
     captum = import_extra("captum.attr", "explain", "lime")
     linear = import_extra("captum._utils.models.linear_model", "explain", "lime")
-    explainer = captum.Lime(network.scores, interpretable_model=linear.SkLearnRidge(alpha=PENALTY))
+    explainer = captum.Lime(network.scores, interpretable_model=linear.SkLearnRidge(alpha=_PENALTY))
     cells = grid_cells(x.shape[2], x.shape[3])[None, None].expand(1, x.shape[1], -1, -1)
     maps = []
     for row, label in enumerate(classes.tolist()):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(SEED)
+            torch.manual_seed(_SEED)
             found = explainer.attribute(
                 x[row : row + 1],
                 target=label,
                 baselines=BASELINE,
                 feature_mask=cells,
-                n_samples=SAMPLES,
-                perturbations_per_eval=AT_ONCE,
+                n_samples=_SAMPLES,
+                perturbations_per_eval=_AT_ONCE,
             )
         maps.append(found[:, 0].float())
     return torch.cat(maps)
@@ -65,6 +65,6 @@ def grid_cells(height: int, width: int) -> Tensor:
         >>> grid_cells(2, 4).tolist()
         [[0, 1, 2, 3], [4, 5, 6, 7]]
     """
-    rows = np.arange(height) * min(CELLS, height) // height
-    columns = np.arange(width) * min(CELLS, width) // width
+    rows = np.arange(height) * min(_CELLS, height) // height
+    columns = np.arange(width) * min(_CELLS, width) // width
     return torch.from_numpy(rows[:, None] * (int(columns[-1]) + 1) + columns[None, :])

@@ -9,9 +9,9 @@ from distillab.explain.attribution import attribution
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 from distillab.extras import import_extra
 
-WINDOW = 4  # the side of the window is that of the input divided by this
-STRIDE = 8  # and the step of the window is that divided by this
-AT_ONCE = 16  # windows per forward pass
+_WINDOW = 4  # the side of the window is that of the input divided by this
+_STRIDE = 8  # and the step of the window is that divided by this
+_AT_ONCE = 16  # windows per forward pass
 
 
 @attribution(
@@ -41,9 +41,9 @@ def occlusion(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
             x,
             target=classes,
             baselines=BASELINE,
-            sliding_window_shapes=(channels, _part(height, WINDOW), _part(width, WINDOW)),
-            strides=(channels, _part(height, STRIDE), _part(width, STRIDE)),
-            perturbations_per_eval=AT_ONCE,
+            sliding_window_shapes=(channels, _part(height, _WINDOW), _part(width, _WINDOW)),
+            strides=(channels, _part(height, _STRIDE), _part(width, _STRIDE)),
+            perturbations_per_eval=_AT_ONCE,
         )
     return found[:, 0]  # a window covers all channels
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from distillab.evidence.schema import read_rows
 from distillab.evidence.tuning import headline_cells, headline_rows
-from distillab.explain.overlay import overlay, picture_of
+from distillab.explain.overlay import item_picture, overlay
 from distillab.explain.study_maps import Explained, StudyExplanations, shown_positions
 from distillab.explain.study_networks import ExplainedImages
-from distillab.explain.tables import teacher_of
+from distillab.explain.tables import compared_teacher
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.explanations import ExplainedTile, ExplanationsView, MapGallery
 from distillab.study.design import Cell
@@ -54,7 +54,7 @@ def _gallery(
 ) -> MapGallery | None:
     """Return the maps of one attribution; None if the store has none yet."""
     for first in cells:
-        teacher = teacher_of(first, every)
+        teacher = compared_teacher(first, every)
         of_teacher = source.stored_teacher(first, teacher, name) if teacher else None
         if teacher is None or of_teacher is None:
             continue
@@ -92,7 +92,7 @@ def _rows(
 ) -> tuple[tuple[str, tuple[ExplainedTile, ...]], ...]:
     examples, rows = images.examples, []
     for place, position in enumerate(shown_positions(len(examples)).tolist()):
-        picture = picture_of(examples.items(np.array([position]))[0])
+        picture = item_picture(examples.items(np.array([position]))[0])
         members = examples.targets.take(np.array([position])).members[0]
         truth = ", ".join(examples.classes[label] for label in np.flatnonzero(members)) or "no label"
         explained = examples.classes[int(found[0].classes[position])]

@@ -117,8 +117,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     plots += [block.plot for block in pictures] + [teachers, costs]
     return {
         "c": contents,
-        "sections": [each for each in SECTIONS if each[0] != "explanations" or contents.explanations],
-        "explanation_tables": explanation_tables(contents.explanations, task),
+        **_sections(contents),
         "shades": SHADES,
         "css": asset("style.css"),
         "js": asset("page.js"),
@@ -162,6 +161,13 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
+
+
+def _sections(contents: ReportContents) -> dict[str, object]:
+    """Return the sections of a report; that on explanations is there if a study computes them."""
+    shown = [each for each in SECTIONS if each[0] != "explanations" or contents.explanations]
+    tables = explanation_tables(contents.explanations, contents.task)
+    return {"sections": shown, "explanation_tables": tables}
 
 
 def _level_table(contents: ReportContents) -> Table:
