@@ -20,8 +20,8 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
 from distillab.study.spec.evidence import PLAIN
 
-SIDE = 128  # pixels of a tile
-MOST_METHODS = 4  # columns of students
+_SIDE = 128  # pixels of a tile
+_MOST_METHODS = 4  # columns of students
 
 
 def explanations_view(folder: StudyFolder) -> ExplanationsView | None:
@@ -64,7 +64,7 @@ def _gallery(
         }
         if not students:
             continue
-        ordered = sorted(students, key=lambda method: method != PLAIN)[:MOST_METHODS]
+        ordered = sorted(students, key=lambda method: method != PLAIN)[:_MOST_METHODS]
         place = conditions_text(first.levels)
         title = f"{name.replace('_', ' ')}: {first.teacher} and {first.student}, "
         title += f"{place}, seed {first.seed}" if first.levels else f"seed {first.seed}"
@@ -113,9 +113,9 @@ def _drawn(
     plain: bool = False,
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if not plain:
-        return np.moveaxis(overlay(picture, values, side=SIDE), -1, 0)
+        return np.moveaxis(overlay(picture, values, side=_SIDE), -1, 0)
     pixels = np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
-    times = max(1, -(-SIDE // min(pixels.shape[:2])))
+    times = max(1, -(-_SIDE // min(pixels.shape[:2])))
     size = pixels.shape[1] * times, pixels.shape[0] * times
     resized = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, Image.Resampling.BICUBIC))
     return np.moveaxis(resized, -1, 0)
