@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
@@ -208,6 +201,11 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
+    def has_shared_views(self) -> bool:
+        """True if all seeds have the same views, of which there are more than the examples themselves."""
+        return self.draws.views == "shared" and self.recipe.views != "none"
+
+    @property
     def turns(self) -> SeedTurns:
         """Which teacher and which split each seed has."""
         replicates, full = self.teacher.replicates, "full" in self.teacher.provenance
@@ -374,8 +372,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
     nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
-    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "explain": ExplainSpec}
-    nested |= {"draws": Draws}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "explain": ExplainSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
