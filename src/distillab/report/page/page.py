@@ -20,6 +20,7 @@ from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
 from distillab.report.page.exits import exits_plot, exits_table
+from distillab.report.page.explanation_tables import explanation_tables
 from distillab.report.page.figures import (
     Plot,
     costs_plot,
@@ -42,6 +43,7 @@ SECTIONS = (
     ("levels", "Gain by level"),
     ("harms", "Who is harmed"),
     ("teachers", "Teachers"),
+    ("explanations", "Where networks look"),
     ("runs", "All runs"),
     ("cost", "Cost"),
     ("reproduce", "Reproduce"),
@@ -117,7 +119,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     plots += [block.plot for block in pictures] + [exits, teachers, costs]
     return {
         "c": contents,
-        "sections": SECTIONS,
+        **_sections(contents),
         "shades": SHADES,
         "css": asset("style.css"),
         "js": asset("page.js"),
@@ -169,6 +171,13 @@ def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),
     }
+
+
+def _sections(contents: ReportContents) -> dict[str, object]:
+    """Return the sections of a report; that on explanations is there if a study computes them."""
+    shown = [each for each in SECTIONS if each[0] != "explanations" or contents.explanations]
+    tables = explanation_tables(contents.explanations, contents.task)
+    return {"sections": shown, "explanation_tables": tables}
 
 
 def _level_table(contents: ReportContents) -> Table:
