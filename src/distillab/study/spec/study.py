@@ -205,6 +205,11 @@ class StudySpec(PublicConfig):
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
 
     @property
+    def has_shared_views(self) -> bool:
+        """True if all seeds have the same views, of which there are more than the examples themselves."""
+        return self.draws.views == "shared" and self.recipe.views != "none"
+
+    @property
     def turns(self) -> SeedTurns:
         """Which teacher and which split each seed has."""
         replicates, full = self.teacher.replicates, "full" in self.teacher.provenance
