@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.models.input_spec import InputSpec
 
-STAGES = "stages"
+_STAGES = "stages"
 _SAME = 1e-4  # of the largest logit: what two orders of addition may differ by
 
 
@@ -46,7 +46,7 @@ class BlockNetwork:
         Raises:
             RequestError: It has no ``stages``, or does not end in a linear layer.
         """
-        stages = getattr(model, STAGES, None)
+        stages = getattr(model, _STAGES, None)
         heads = [path for path, module in model.named_children() if isinstance(module, nn.Linear)]
         if not isinstance(stages, nn.Sequential) or len(stages) < 2 or not heads:
             raise _uncut(name, "it has no stages one after the other with a linear layer at the end")
@@ -63,7 +63,7 @@ class BlockNetwork:
     def stem(self) -> dict[str, Tensor]:
         """The weights of what comes before the stages, by name."""
         state = self.model.state_dict()
-        return {key: value for key, value in state.items() if key.split(".")[0] not in (STAGES, self.head)}
+        return {key: value for key, value in state.items() if key.split(".")[0] not in (_STAGES, self.head)}
 
     def maps(self, inputs: Tensor) -> list[Tensor]:
         """Return the feature maps that go into the stages, and those that come out of the last one."""
@@ -126,7 +126,9 @@ def reading_layers(stage: nn.Module, maps: Tensor) -> list[str]:
         ['0']
     """
     found: list[str] = []
-    paths = {module: path for path, module in stage.named_modules() if isinstance(module, nn.Conv2d)}
+    paths: dict[nn.Module, str] = {
+        module: path for path, module in stage.named_modules() if isinstance(module, nn.Conv2d)
+    }
 
     def note(module: nn.Module, given: Sequence[Tensor]) -> None:
         if given[0].data_ptr() == maps.data_ptr() and given[0].shape == maps.shape:

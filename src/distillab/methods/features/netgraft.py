@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods.adapted_layers import AdaptedConv, AdaptedLinear, Adapter
+from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Need, Pair, Weight, WeightedConfig, method
 from distillab.models import Ensemble, InputSpec
 from distillab.models.blocks import BlockNetwork, reading_layers
@@ -225,7 +226,8 @@ class NetworkGrafting(Method):
 
 def _distance(logits: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared distance of logits ``[N, classes]``, each row of unit length."""
-    difference = F.normalize(logits, dim=1) - F.normalize(teacher.detach(), dim=1)
+    own, other = (in_full_precision(each) for each in (logits, teacher.detach()))
+    difference = F.normalize(own, dim=1) - F.normalize(other, dim=1)
     return difference.square().sum(1).mean()
 
 
