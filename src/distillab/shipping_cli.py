@@ -15,11 +15,11 @@ def distill_command(
     student: Annotated[str, typer.Option(metavar="S", help="The student's model.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where study and student are kept.")],
     teacher: Annotated[
-        str | None, typer.Option(metavar="T", help="A model, trained on DATA unless --weights, or a DIR.")
+        str | None, typer.Option(metavar="T", help="A model (trained on DATA unless --weights), DIR or FILE.")
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The teacher's weights: safetensors, .pt, .pth, .bin or .ckpt."),
+        typer.Option(metavar="FILE", help="Its weights; or its .onnx, or predictions: .parquet, .npz."),
     ] = None,
     methods: Annotated[str, typer.Option(metavar="auto|kd,dkd,...", help="What competes.")] = "auto",
     budget: Annotated[str, typer.Option(metavar="TIME", help="90s, 20m, 1h30m.")] = "20m",
@@ -28,7 +28,7 @@ def distill_command(
     margin: Annotated[float, typer.Option(help="Gains up to this fraction do not matter.")] = 0.005,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key of the source, such as label=fine_label."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Keys of source and teacher, as teacher.entry=ema."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -67,3 +67,4 @@ def distill_command(
         typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
     else:
         print_shipping(found)
+    raise typer.Exit(0 if found.is_whole else 1)

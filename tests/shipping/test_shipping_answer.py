@@ -65,6 +65,12 @@ def test_the_best_seed_on_val_is_exported(ship: Any, run: str) -> None:
     assert found is not None and found.run_id == run
 
 
+def test_the_plain_student_is_exported_if_both_are_equal_on_val() -> None:
+    rows = [result("a", "kd", 0, 0.9), result("b", "ce", 0, 0.9)]
+    found = best_run(rows, "undecided", "kd", "resnet8")
+    assert found is not None and found.is_plain
+
+
 def test_a_run_without_a_score_is_the_last_choice() -> None:
     rows = [result("a", "ce", 0, None), result("b", "ce", 1, 0.1)]
     found = best_run(rows, "plain", "kd", "resnet8")

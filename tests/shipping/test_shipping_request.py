@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import distillab
 from distillab.errors import RequestError
 from distillab.shipping.request import ShippingRequest, has_pretrained, usual_teachers, with_size
 from distillab.sources.digits import Digits
@@ -84,3 +85,48 @@ def test_a_student_with_pretrained_weights_competes_from_both() -> None:
         {"model": "efficientnet_lite0", "pretrained": True},
     ]
     assert request(student=["resnet8"]).students() == ["resnet8"]
+
+
+@pytest.mark.parametrize("methods", ["", ",", " , "])
+def test_an_empty_list_of_methods_is_refused(methods: str, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="--methods: names no method"):
+        distillab.ship("digits", "resnet8", methods=methods, out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"student": "nosuch"}, "--student"),
+        ({"student": "resnet8", "methods": "nosuch"}, "--methods"),
+        ({"student": "resnet8", "teacher": "nosuch"}, "--teacher"),
+        (
+            {"student": "resnet8", "teacher": "resnet8", "keys": {"teacher.nosuch": 1}},
+            "--teacher",
+        ),
+        ({"student": "resnet8", "keys": {"teacher.entry": "ema"}}, "--set teacher.entry"),
+        ({"student": "resnet8", "teacher": "resnet8", "keys": {"teacher.stem": "x"}}, "--set teacher.stem"),
+    ],
+)
+def test_a_refusal_names_the_option_and_leaves_no_folder(
+    arguments: dict[str, Any], where: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        distillab.ship("digits", out=tmp_path / "out", **arguments)
+    assert str(caught.value).startswith(where)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("file", ["report.html", "notes.txt", "student/model.onnx"])
+def test_a_folder_of_other_files_is_not_used(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    with pytest.raises(RequestError, match="holds other files"):
+        distillab.ship("digits", "resnet8", out=tmp_path)
+    assert (tmp_path / file).read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"identity": "x"}'])
+def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "distill.json").write_text(content)
+    with pytest.raises(RequestError, match=r"distill\.json: is damaged"):
+        distillab.ship("digits", "resnet8", out=tmp_path)

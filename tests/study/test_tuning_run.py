@@ -249,3 +249,16 @@ def test_one_setting_serves_all_conditions_of_the_study(tmp_path: Path) -> None:
     assert len(ended.trials) == 2 * 2 * 2  # methods, settings and conditions
     assert {(row["factor.size"], row["tuned_lr"]) for row in ended.rows} == {(8.0, GOOD), (12.0, GOOD)}
     assert json.loads(ended.rows[0]["tuned_keys"]) == {}
+
+
+def test_the_first_seeds_are_compared_and_others_can_follow(tmp_path: Path) -> None:
+    folder = begin(tmp_path, seeds=[4, 7, 9], evidence={"probes": 0})
+    run_open(folder)
+    seeds: list[set[int]] = []
+    for wanted in (1, 2, 1, None):
+        assert choose_settings(folder, wanted) == (wanted is None or wanted > len(seeds[-1] if seeds else ()))
+        run_open(folder)
+        with folder.ledger() as ledger:
+            seeds.append({cell.seed for cell in ledger.cells() if cell.setting == "tuned"})
+    assert seeds == [{4}, {4, 7}, {4, 7}, {4, 7, 9}]
+    assert not choose_settings(folder)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from distillab.api.given import GivenStudy, student_entries, teacher_entry
+from distillab.api.given import GivenStudy, split_keys, student_entries, teacher_entry
 from distillab.api.profiles import source_of
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject, spec_id
@@ -64,7 +64,8 @@ def advise(
         margin: Margin of practical equivalence, as a fraction: smaller gains are not worth a teacher.
         out: The folder of runs, page and answer; by default one below ``advice/``.
         base: The folder of an evidence base; by default the one in the package, if it has one.
-        keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``.
+        keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``, and of the
+            teacher, such as ``{"teacher.entry": "ema"}``.
         recipe: Keys of the recipe of a full training, as for a study, such as ``{"steps": 2000}``.
         workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
         executor: ``processes``, or ``inline`` for one job after the other in this process.
@@ -90,10 +91,11 @@ def advise(
         raise RequestError(f"{margin} is not a margin", where="--margin", allowed="a fraction from 0 to 1")
     found_base = read_base(base)
     chosen = dict(keys or {})
-    source, held = source_of(data, chosen, "data", None)
+    of_source, of_teacher = split_keys(chosen)
+    source, held = source_of(data, of_source, "data", None)
     source.check_paths()
     source, note = with_pilot_size(source)
-    written_teacher = _teacher(teacher, None if weights is None else Path(weights))
+    written_teacher = {**_teacher(teacher, None if weights is None else Path(weights)), **of_teacher}
     written_student = _student(student)
     content = spec_id([source.entry(), written_teacher, written_student, dict(recipe or {}), margin])
     usual = USUAL_PLACE / f"{_slug(source.dataset_name)}-{content[:8]}"

@@ -18,6 +18,7 @@ from distillab.sources.memory import HeldData
 from distillab.sources.python_data import entry_of
 from distillab.study.spec import StudentEntry
 
+_OF_TEACHER = "teacher."
 NETWORK_ALLOWED = "the name of a model, an nn.Module, or a function or class that builds one"
 
 
@@ -186,3 +187,14 @@ def _placed(value: Any, folder: Path) -> Any:
     if isinstance(value, list | tuple):
         return [_placed(each, folder) for each in value]
     return in_folder(value, folder) if isinstance(value, str) else value
+
+
+def split_keys(keys: JsonObject) -> tuple[JsonObject, JsonObject]:
+    """Return the keys of a source, and those of a teacher, which begin with ``teacher.``.
+
+    Example:
+        >>> split_keys({"label": "fine_label", "teacher.entry": "ema"})
+        ({'label': 'fine_label'}, {'entry': 'ema'})
+    """
+    of_teacher = {key.removeprefix(_OF_TEACHER): keys[key] for key in keys if key.startswith(_OF_TEACHER)}
+    return {key: keys[key] for key in keys if not key.startswith(_OF_TEACHER)}, of_teacher

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillab.api.given import GivenStudy, student_entries, teacher_entry
+from distillab.api.given import GivenStudy, split_keys, student_entries, teacher_entry
 from distillab.api.profiles import source_of
 from distillab.api.studies import Finished, conclude
 from distillab.artefacts import write_atomically
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _USUAL_BUDGET = "20m"
 ARTIFACT = "student"
 """The folder of the exported student, inside that of the study."""
+DECIDED_ON_TEST = (
+    "Whether the plain or the distilled student is shipped is decided on the test split, so its score there "
+    "is slightly optimistic; method, settings and seed are chosen on val."
+)
 
 
 def ship(
@@ -73,7 +77,8 @@ def ship(
         size: Pixels per side that images are resized to.
         out: The folder of study, answer and exported student.
         margin: Margin of practical equivalence, as a fraction.
-        keys: Further keys of the source, such as ``{"label": "fine_label"}``.
+        keys: Further keys of the source, such as ``{"label": "fine_label"}``, and of the teacher, such as
+            ``{"teacher.entry": "ema"}``.
         recipe: Keys of the recipe of a full training, as for a study.
         workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
         executor: ``processes``, or ``inline`` for one job after the other in this process.
@@ -99,8 +104,11 @@ def ship(
     if not 0 <= margin < 1:
         raise RequestError(f"{margin} is not a margin", where="--margin", allowed="a fraction from 0 to 1")
     seconds, folder = parse_budget(budget), Path(out)
-    source, note, held = _source(data, dict(keys or {}), size)
-    placed = _placed(student, _teacher(teacher, weights), folder)
+    if export:
+        _must_be_exportable(folder / ARTIFACT)
+    of_source, of_teacher = split_keys(keys or {})
+    source, note, held = _source(data, of_source, size)
+    placed = _placed(student, _teacher(teacher, weights, of_teacher), folder)
     names = methods.split(",") if isinstance(methods, str) else methods
     request = ShippingRequest(
         source=source,
@@ -123,6 +131,7 @@ def ship(
         finished = conclude(trained.folder)
     answer = _answer(request, trained, finished, shipper.watch.spent)
     if export and answer.run is not None:
+        _write_answer(answer)  # kept if the export fails
         shipper.watch.show("exporting the student", 0.0)
         answer = _exported(answer, finished)
     answer = replace(answer, seconds=shipper.watch.spent)
@@ -158,11 +167,24 @@ def _placed(student: Any, teacher: JsonObject | None, folder: Path) -> JsonObjec
     return placed
 
 
-def _teacher(teacher: Any, weights: str | Path | None) -> JsonObject | None:
+def _must_be_exportable(place: Path) -> None:
+    """Raise RequestError, before anything trains, if a student cannot be exported there."""
+    from distillab.deploy.files import require_free
+    from distillab.deploy.writer import FORMATS, check_formats
+
+    check_formats(FORMATS)
+    require_free(place)
+
+
+def _teacher(teacher: Any, weights: str | Path | None, settings: JsonObject) -> JsonObject | None:
     """Return the key ``teacher`` of a study; None if it is to be chosen. Raises RequestError."""
     from distillab.advise import teacher_keys
 
     if teacher is None and weights is None:
+        if settings:
+            raise RequestError(
+                "settings of which teacher?", where=f"--set teacher.{min(settings)}", allowed="--teacher T"
+            )
         return None
     if teacher is None or isinstance(teacher, str | Path):
         keys = teacher_keys(
@@ -174,7 +196,7 @@ def _teacher(teacher: Any, weights: str | Path | None) -> JsonObject | None:
         keys = dict(teacher_entry(teacher))
     if not keys.get("weights"):
         keys = {"provenance": "full", **keys, "replicates": 1}
-    return keys
+    return {**keys, **settings}
 
 
 def _answer(
@@ -211,7 +233,7 @@ def _answer(
         seconds=seconds,
         warnings=trained.record.warnings,
         harms=finished.answer.harms,
-        notes=(*trained.record.notes, *filter(None, (finished.answer.estimand,))),
+        notes=(*trained.record.notes, *filter(None, (finished.answer.estimand, DECIDED_ON_TEST))),
         next_step=_next_step(request, trained, ship),
     )
 
@@ -252,11 +274,16 @@ def _write(answer: ShippingAnswer, finished: Finished) -> None:
     """Write the answer and its page into the folder of the study."""
     from distillab.report.collect.student import student_view
     from distillab.report.page.student import PAGE_FILE, write_student
-    from distillab.shipping.answer import ANSWER_FILE
 
     view = student_view(finished.folder, finished.tables.results, answer)
     write_student(answer, view, finished.folder.path / PAGE_FILE)
-    with write_atomically(finished.folder.path / ANSWER_FILE) as draft:
+    _write_answer(answer)
+
+
+def _write_answer(answer: ShippingAnswer) -> None:
+    from distillab.shipping.answer import ANSWER_FILE
+
+    with write_atomically(answer.study / ANSWER_FILE) as draft:
         draft.write_text(json.dumps(answer.as_dict(), indent=1, ensure_ascii=False, allow_nan=False))
 
 

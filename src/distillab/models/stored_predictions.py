@@ -72,12 +72,39 @@ class PredictionTable:
         """Return the row of each name, int64 ``[n]``; -1 for those that are not there.
 
         A name is found by the longest end of its path: ``train/cat/a.png`` is ``cat/a.png`` or ``a.png`` in
-        the table, or ``/data/train/cat/a.png``. Endings such as ``.png`` may be missing in the table.
+        the table, or ``/data/train/cat/a.png``. Endings such as ``.png`` may be missing in the table. A row
+        in a folder of another name does not match if others lie in folders of the same name.
 
         Raises:
-            RequestError: Several rows match a name equally well, and differ.
+            RequestError: Several rows match a name equally well, and differ; or one row matches several
+                names.
         """
-        return np.array([self._row_of(name) for name in names], np.int64)
+        wanted = list(names)
+        rows = [self._row_of(name) for name in wanted]
+        shared = [self._n_shared(name, row) for name, row in zip(wanted, rows, strict=True)]
+        if any(shared):
+            has_folder = [len(_parts(name)) > 1 for name in wanted]
+            for place, row in enumerate(rows):
+                elsewhere = row >= 0 and has_folder[place] and len(self._parts_of_names[row]) > 1
+                if elsewhere and not shared[place]:
+                    rows[place] = -1
+        self._must_serve_one_name_each(wanted, rows)
+        return np.array(rows, np.int64)
+
+    def _n_shared(self, name: str, row: int) -> int:
+        """Return how many folders a name shares with that of a row."""
+        return _shared(_parts(name)[:-1], self._parts_of_names[row][:-1]) if row >= 0 else 0
+
+    def _must_serve_one_name_each(self, names: Sequence[str], rows: Sequence[int]) -> None:
+        """Raise RequestError if one row was found for different files."""
+        found: dict[int, str] = {}
+        for name, row in zip(names, rows, strict=True):
+            if row >= 0 and found.setdefault(row, name) != name:
+                raise RequestError(
+                    f"{self.names[row]!r} could be {found[row]!r} or {name!r}, and there is one row for both",
+                    where=str(self.path),
+                    allowed="a row for each file of the data, under its path",
+                )
 
     @cached_property
     def _by_last(self) -> Mapping[str, list[int]]:

@@ -105,6 +105,16 @@ class ShippingAnswer:
     next_step: str = ""
     checks: JsonObject | None = None
 
+    @property
+    def not_written(self) -> Mapping[str, str]:
+        """The files of the exported student that are missing, with the reasons."""
+        return dict((self.checks or {}).get("not_written", {}))
+
+    @property
+    def is_whole(self) -> bool:
+        """False if a file of full precision of the exported student did not pass its checks."""
+        return self.checks is None or bool(self.checks.get("passed", True))
+
     def as_dict(self) -> JsonObject:
         """Return the JSON form, as ``answer.json`` has it; what is not known is null."""
         return {
@@ -176,7 +186,8 @@ class ShippingComparison:
 def best_run(rows: Sequence[Row], ship: Ship, method: str, student: str) -> ShippedRun | None:
     """Return the run to export: that of the best score on val, of the kind of student that is shipped.
 
-    If it is undecided which kind is better, the one with the better mean score on val is exported.
+    If it is undecided which kind is better, the one with the better mean score on val is exported; the plain
+    student if both are equal.
 
     Args:
         rows: Rows of results.
@@ -199,7 +210,7 @@ def best_run(rows: Sequence[Row], ship: Ship, method: str, student: str) -> Ship
     for row in done:
         by_method.setdefault(row["method"], []).append(row)
     if ship == "undecided":
-        wanted = max(by_method, key=lambda name: _mean_score(by_method[name]), default=None)
+        wanted = max(by_method, key=lambda name: (_mean_score(by_method[name]), name == PLAIN), default=None)
     else:
         wanted = method if ship == "distilled" else PLAIN
     candidates = by_method.get(wanted or "", [])
@@ -238,7 +249,8 @@ def headline_text(found: ShippingComparison | None, ship: Ship, metric: str, run
     if ship == "plain":
         return f"Ship the plain student: distilling by {found.row['method']} did not help ({behind})."
     exported = "plain" if run.is_plain else "distilled"
+    reason = "no worse" if run.is_plain else "better"
     return (
         f"Undecided whether distilling by {found.row['method']} helps ({behind}); the {exported} student is "
-        "exported, which is better on val."
+        f"exported, which is {reason} on val."
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -30,12 +34,13 @@ from distillab.shipping.record import ShippingRecord
 from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest, TeacherCandidate, usual_teachers
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.spec.references import check_references
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.numerics.device import pick_device
 from distillab.training.numerics.selection import default_numerics
 from distillab.training.recipe import ResolvedRecipe
 
-_BUSY_SECONDS = 0.3  # of work that is timed
+_BUSY_SECONDS, _BUSY_WINDOWS = 0.15, 3  # of work that is timed
 _TIMED_IMAGES = 16  # of a step that is timed
 _LONG_ENOUGH = 0.35  # of the usual length of training: below it, a teacher that costs less is preferred
 
@@ -232,11 +237,50 @@ def checked_study(request: ShippingRequest, dataset: Dataset | None, teacher: Js
     }
     if dataset and request.is_multilabel(dataset):
         keys["task"] = "multilabel"
-    return parse_study(keys, Path.cwd(), "distill")
+    with _naming_options():
+        return parse_study(keys, Path.cwd(), "distill")
+
+
+def check_names(request: ShippingRequest) -> None:
+    """Check the names of a request, and the files that it names, before its data are read.
+
+    Raises:
+        RequestError: A network, method or file is not there, or a value is not allowed.
+    """
+    with _naming_options():
+        check_references(checked_study(request, None, request.teacher or {"model": USUAL_TEACHERS[0]}))
+
+
+@contextlib.contextmanager
+def _naming_options() -> Iterator[None]:
+    """Raise errors of a study's keys as those of the options that they were written as."""
+    try:
+        yield
+    except RequestError as error:
+        raise _of_option(error) from error
+
+
+_OPTIONS: Final = {"students": "--student", "methods": "--methods", "teacher": "--teacher"}
+
+
+def _of_option(error: RequestError) -> RequestError:
+    """Return an error of a study's key as one of the option that it was written as."""
+    place, _, key = (error.where or "").partition(": ")
+    first, *rest = re.split(r"[.:]", key)
+    if place != "distill" or first not in _OPTIONS:
+        return error
+    of_teacher = first == "teacher" and rest and rest != ["model"]
+    where = f"--set teacher.{rest[0]}" if of_teacher else _OPTIONS[first]
+    return RequestError(error.what, where=where, allowed=error.allowed)
 
 
 def _slowdown() -> float:
-    """Return how much longer work takes here than its processor time, since other work shares the machine."""
+    """Return how much longer work takes here than its processor time, since other work shares the machine:
+    the median of a few windows."""
+    return statistics.median(_slowdown_now() for _ in range(_BUSY_WINDOWS))
+
+
+def _slowdown_now() -> float:
     wall, processor = time.perf_counter(), time.process_time()
     while time.perf_counter() - wall < _BUSY_SECONDS:
         pass

@@ -73,7 +73,12 @@ class ShippingRecord:
         """
         file = folder / SHIPPING_RECORD_FILE
         if file.is_file():
-            record = cls.from_dict(json.loads(file.read_text()))
+            try:
+                record = cls.from_dict(json.loads(file.read_text()))
+            except (ValueError, KeyError, TypeError) as error:
+                raise RequestError(
+                    f"is damaged ({error})", where=str(file), allowed="a new folder for --out"
+                ) from error
             if record.identity == identity:
                 return record
             raise RequestError(
@@ -83,4 +88,14 @@ class ShippingRecord:
             )
         if (folder / "ledger.sqlite").exists():
             raise RequestError("a study is there already", where=f"--out {folder}", allowed="a new folder")
+        others = [name for name in sorted(each.name for each in folder.iterdir()) if _is_foreign(name)]
+        if others:
+            raise RequestError(
+                f"holds other files, such as {others[0]!r}", where=f"--out {folder}", allowed="a new folder"
+            )
         return None
+
+
+def _is_foreign(name: str) -> bool:
+    """Return True for a file that no interrupted beginning of this command leaves, nor a file manager."""
+    return name != "objects" and not name.startswith(".")

@@ -83,6 +83,8 @@ class ShippingRequest:
             raise RequestError(
                 f"{self.seeds} pairs allow no verdict", where="--seeds", allowed=f"at least {LEAST_PAIRS}"
             )
+        if not self.methods:
+            raise RequestError("names no method", where="--methods", allowed="kd, dkd, ..., or auto")
         for name in self.methods:
             if name != AUTO and not parse_method(name, "--methods").distils:
                 raise RequestError(

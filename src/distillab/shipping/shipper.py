@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,19 +18,19 @@ from distillab.errors import RequestError
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.shipping.design import MOST_PAIRS, RUN_SECONDS, ShippingDesign, closing_seconds
 from distillab.shipping.milestones import Milestones, OnShippingLine
-from distillab.shipping.planner import ShippingPlanner, checked_study
+from distillab.shipping.planner import ShippingPlanner, check_names
 from distillab.shipping.record import ShippingRecord
-from distillab.shipping.request import USUAL_TEACHERS, ShippingRequest
+from distillab.shipping.request import ShippingRequest
 from distillab.shipping.warnings import warnings_of
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.study.folder import StudyFolder
 from distillab.study.running.deadline import SecondsClock, run_until
 from distillab.study.running.tuning import choose_settings
-from distillab.study.spec.references import check_references
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import pick_device
 
+_COMPARING = "plain and distilled students"
 _SLOWER = 1.1  # a further student may take this much longer than the slowest one so far
 PROFILE_SHARE, MOST_PROFILE = 0.1, 60.0  # of the budget, seconds, after which no further measure is begun
 
@@ -85,28 +87,30 @@ class Shipper:
                 short.
             DiskFullError: There is no space left; what was finished is kept.
         """
-        request, path = self.request, self.request.folder
-        _check_writable(path)
-        check_references(checked_study(request, None, request.teacher or {"model": USUAL_TEACHERS[0]}))
-        identity = self._identity()
-        record = ShippingRecord.read(path, identity)
-        if record is None or not (path / "ledger.sqlite").exists():
-            dataset, files = self._read()
-            record = record or self._begin(dataset, files, identity)
-            spec = self._planner(dataset).study(record)
-            record.write(path)
-            with raising_disk_full(path):
-                copy_objects(
-                    texts_in({"students": request.student, "teacher": record.teacher}), path / "objects"
-                )
-            self.watch.show("planning the study", 0.0)
-            folder = StudyFolder.begin(path, spec, pick_device(request.device), dataset=dataset)
-        else:
-            folder = StudyFolder.open(path)
-            self.on_line(f"going on with {path}")
+        with _removed_if_refused(self.request.folder):
+            folder, record = self._folder()
         for note in folder.network_notes:
             self.on_line(note)
         return TrainedStudy(folder, record, self._run(folder, record.design))
+
+    def _folder(self) -> tuple[StudyFolder, ShippingRecord]:
+        """Return the study, begun if it is not, and what was decided for it."""
+        request, path = self.request, self.request.folder
+        _check_writable(path)
+        check_names(request)
+        identity = self._identity()
+        record = ShippingRecord.read(path, identity)
+        if record is not None and (path / "ledger.sqlite").exists():
+            self.on_line(f"going on with {path}")
+            return StudyFolder.open(path), record
+        dataset, files = self._read()
+        record = record or self._begin(dataset, files, identity)
+        spec = self._planner(dataset).study(record)
+        record.write(path)
+        with raising_disk_full(path):
+            copy_objects(texts_in({"students": request.student, "teacher": record.teacher}), path / "objects")
+        self.watch.show("planning the study", 0.0)
+        return StudyFolder.begin(path, spec, pick_device(request.device), dataset=dataset), record
 
     # -- before training -------------------------------------------------------------------------------------
 
@@ -164,7 +168,8 @@ class Shipper:
     def _run(self, folder: StudyFolder, design: ShippingDesign) -> bool:
         """Train until all runs have ended or the deadline has passed; return whether they have."""
         lines = Milestones(folder, self.on_line)
-        stage = "teacher and tuning on val"
+        tuned = folder.tuning is not None and bool(folder.tuning.chosen)
+        stage = _COMPARING if tuned else "teacher and tuning on val"
 
         def on_share(share: float) -> None:
             lines.look()
@@ -186,7 +191,7 @@ class Shipper:
         while complete and choose_settings(folder, pairs := self._pairs(folder, design, trained)):
             trained = pairs
             lines.chosen()
-            stage = "plain and distilled students"
+            stage = _COMPARING
             complete = run()
         return complete
 
@@ -210,6 +215,19 @@ class Shipper:
 
 def _splits(dataset: Dataset) -> list[tuple[str, Examples]]:
     return [("train", dataset.train), ("val", dataset.val), ("test", dataset.eval["test"])]
+
+
+@contextlib.contextmanager
+def _removed_if_refused(folder: Path) -> Iterator[None]:
+    """Remove a folder that did not exist before the block, and is empty, if the block raises RequestError."""
+    existed = folder.exists()
+    try:
+        yield
+    except RequestError:
+        if not existed:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _check_writable(folder: Path) -> None:

@@ -40,6 +40,7 @@ def print_shipping(found: ShippingAnswer) -> None:
         lines.append(
             f"student: {found.artifact} ({found.run.student} by {found.run.method}, seed {found.run.seed})"
         )
+    lines += [f"! {file} is not written: {reason}" for file, reason in found.not_written.items()]
     if found.next_step:
         lines.append(f"next: {found.next_step}")
     spent = f"{time_span(found.seconds)} of {time_span(found.budget)}"
