@@ -101,13 +101,15 @@ def gate_outputs(
         n = len(items)
         differing = disagreement(logits_from(probabilities, task), reference, task)
         results.append(GateResult(file, "predictions", batch, n, differing, MOST_DISAGREEMENT))
-        if logits is None:
-            value = _largest(probabilities - _probabilities(reference, task))
-            results.append(GateResult(file, "probabilities", batch, n, value, MOST_DIFFERENCE))
-            logits = run_for_logits(items, batch)[1] if run_for_logits else None
+        has_logits = logits is not None
+        if not has_logits and run_for_logits:
+            logits = run_for_logits(items, batch)[1]
         if logits is not None:
             value = relative_difference(logits, reference)
             results.append(GateResult(file, "logits", batch, n, value, MOST_DIFFERENCE))
+        if not has_logits:
+            value = _largest(probabilities - _probabilities(reference, task))
+            results.append(GateResult(file, "probabilities", batch, n, value, MOST_DIFFERENCE))
     return results
 
 
