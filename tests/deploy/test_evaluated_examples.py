@@ -180,7 +180,9 @@ def test_test_split_is_read_without_train(
 
 
 @pytest.mark.parametrize("split", ["auto", "all"])
-def test_broken_image_is_refused_or_left_out_and_counted(split: str, model_of: Path, tmp_path: Path) -> None:
+def test_broken_image_is_refused_or_left_out_and_counted(
+    split: str, model_of: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write_split(tmp_path / "data", 3)
     (data / "ant" / "0.png").write_text("no image")
     model = load_model(model_of)
@@ -189,3 +191,5 @@ def test_broken_image_is_refused_or_left_out_and_counted(split: str, model_of: P
     found = evaluate_model(model, data, split=split, keys={"on_broken": "skip"})
     assert found.examples == 19
     assert "Examples that cannot be decoded, left out: 1." in found.notes
+    assert execute(["evaluate", str(model_of), str(data), "--split", split]) == 2
+    assert "--set on_broken=skip" in capsys.readouterr().err
