@@ -153,7 +153,7 @@ def test_changed_predictions_are_in_checks_and_on_the_card(tmp_path: Path) -> No
     assert "may be lower by at most 100 points" in card
 
 
-def test_card_without_int8_speaks_of_every_file(tmp_path: Path) -> None:
+def test_card_without_int8_is_about_every_file(tmp_path: Path) -> None:
     made = written(tmp_path / "model", describe(), ["safetensors"])
     card = (made.folder / "README.md").read_text()
     assert "Every file was compared" in card and "int8" not in card
