@@ -326,3 +326,18 @@ def test_records_of_trained_networks_name_the_classes_in_order(tmp_path: Path) -
     run_here(folder)
     records = [record for kind in ("teacher", "student") for record in folder.store.run_records(kind)]  # type: ignore[arg-type]
     assert records and {record.class_names for record in records} == {folder.dataset.train.classes}
+
+
+# -- views ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("views", "stated"),
+    [("none", False), ("crop_flip", True)],
+)
+def test_a_teacher_that_is_worse_for_the_views_of_students_is_stated(
+    views: Any, stated: bool, tmp_path: Path
+) -> None:
+    torch.save(state(), tmp_path / "w.pth")
+    plan = make_plan(spec_of(tmp_path, recipe={"steps": 2, "views": views}), digits(), CPU)
+    assert any(note.startswith("For the views that students learn from") for note in plan.notes) is stated

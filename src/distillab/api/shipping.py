@@ -234,7 +234,7 @@ def _answer(
         warnings=trained.record.warnings,
         harms=finished.answer.harms,
         notes=(*trained.record.notes, *filter(None, (finished.answer.estimand, DECIDED_ON_TEST))),
-        next_step=_next_step(request, trained, ship),
+        next_step=_next_step(request, trained, ship, int(row["n_pairs"]) if found else 0),
     )
 
 
@@ -249,14 +249,13 @@ def _settings(finished: Finished, student: str, method: str) -> dict[str, str]:
     }
 
 
-def _next_step(request: ShippingRequest, trained: TrainedStudy, ship: str) -> str:
+def _next_step(request: ShippingRequest, trained: TrainedStudy, ship: str, pairs: int) -> str:
     if not trained.complete:
         return "The budget ended before all students were trained: run the same command again to go on."
     if ship == "undecided":
-        pairs = 2 * trained.record.design.pairs
         return (
-            f"{pairs} pairs would narrow the interval to about 70 % of its width: the same command with "
-            f"--seeds {pairs}, a new --out and a budget of twice the time."
+            f"{2 * pairs} pairs would narrow the interval to about 70 % of its width: the same command with "
+            f"--seeds {2 * pairs}, a new --out and a budget of twice the time."
         )
     return f"Try it: distillab predict {request.folder / ARTIFACT} IMAGE"
 

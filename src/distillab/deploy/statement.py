@@ -235,7 +235,8 @@ def _covered(folder: StudyFolder, rows: Sequence[Row], task: Task) -> str:
         return ""
     keys = folder.spec.evidence
     return estimand(
-        compare(rows, task, baseline=PLAIN, controls=[], margin=keys.margin, confidence=keys.confidence)
+        compare(rows, task, baseline=PLAIN, controls=[], margin=keys.margin, confidence=keys.confidence),
+        same_views=folder.spec.has_shared_views,
     )
 
 

@@ -109,6 +109,7 @@ def summarize(
     level_effects: Sequence[Row] = (),
     declared: bool = False,
     settings: str = "",
+    same_views: bool = False,
 ) -> Answer:
     """Return the answer that effect rows give.
 
@@ -131,6 +132,7 @@ def summarize(
             :func:`distillab.evidence.level_effects.compute_level_effects`.
         declared: Whether the study declares its contrasts, so that gains and differences are one family.
         settings: Which settings were compared, in a sentence.
+        same_views: Whether all seeds have the same views of the examples.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -155,6 +157,7 @@ def summarize(
         compared = {(row["method"], row["factor"]) for row in level_effects}
         curves = [each for each in curves if (each.method, each.factor) not in compared]
         answer = _answer(study, curves, tests, confounded, settings)
+        answer = replace(answer, estimand=estimand(study, same_views=same_views))
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
@@ -191,7 +194,6 @@ def _answer(
         long_enough=long_enough(study.main, study.metric, study.margin),
         settings=settings,
         missing=tuple(what_would_decide(study)),
-        estimand=estimand(study),
         harms=tuple(harm_sentences(study)),
     )
 

@@ -10,10 +10,14 @@ from distillab.evidence.wording import listed
 from distillab.printable import counted
 
 
-def estimand(study: Comparisons) -> str:
+def estimand(study: Comparisons, *, same_views: bool = False) -> str:
     """Return the sentence on the first screen that states what the intervals of the main comparisons cover.
 
     It is empty without pairs, and for tables of older versions, which do not state the teachers.
+
+    Args:
+        study: The comparisons.
+        same_views: Whether all seeds have the same views of the examples.
 
     Example:
         >>> from distillab.evidence.comparisons import compare
@@ -26,6 +30,8 @@ def estimand(study: Comparisons) -> str:
         >>> row |= {"ci_low_same_test": 0.01, "n_teachers": 6}
         >>> estimand(compare([row], Classification(), **keys))
         'Intervals cover new seeds, other teachers trained alike and new test examples.'
+        >>> estimand(compare([row], Classification(), **keys), same_views=True)
+        'Intervals cover new seeds, other teachers trained alike and new test examples, with these views.'
     """
     rows = [row for row in study.main if row["n_pairs"] > 1 and row.get("n_teachers")]
     if not rows:
@@ -40,8 +46,9 @@ def estimand(study: Comparisons) -> str:
         rest = ""
     else:
         rest = ", for the same test examples"
-    one = ", with this one teacher" if teachers == 1 else ""
-    return f"Intervals cover {listed(covered)}{one}{rest}."
+    fixed = ["this one teacher"] * (teachers == 1) + ["these views"] * same_views
+    given = f", with {listed(fixed)}" if fixed else ""
+    return f"Intervals cover {listed(covered)}{given}{rest}."
 
 
 def few_teachers(study: Comparisons) -> list[str]:

@@ -68,6 +68,7 @@ class Method(nn.Module, ABC):
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
         matches_compute: Whether students train for as many more steps as the study's teacher costs.
+        throughout: Whether students train in the place of the stages that others start from as well.
         pair_defaults: Settings that the authors chose for one (teacher, student), by the names of the
             networks: they replace defaults where a study names that pair and leaves them open.
         later_settings: Settings that are younger than some studies: they are in no run id at their defaults.
@@ -106,6 +107,7 @@ class Method(nn.Module, ABC):
     learns_unlabelled: ClassVar[bool | None] = None
     remembers_images: ClassVar[bool] = False
     matches_compute: ClassVar[bool] = False
+    throughout: ClassVar[bool] = False
     pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {}
     later_settings: ClassVar[frozenset[str]] = frozenset()
     revision: ClassVar[int] = 1

@@ -306,7 +306,7 @@ def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSp
                 where=where,
                 allowed="the method on its own",
             )
-    longer = [part.name for _, part in parts if part.kind.matches_compute]
+    longer = [part.name for _, part in parts if part.kind.matches_compute or part.kind.throughout]
     if longer:
         raise RequestError(
             f"{longer[0]} decides how long a student trains and cannot be part of a sum",

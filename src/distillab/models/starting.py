@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,6 +100,104 @@ def start_from(
         model.load_state_dict(before, strict=False)
         loaded = replace(loaded, fresh=tuple(before))
     return StartedNetwork(loaded, gray)
+
+
+@dataclass(frozen=True)
+class KeptWeights:
+    """What a network kept of the weights of another one.
+
+    Attributes:
+        kept: Number of parameters that were kept.
+        total: Number of parameters of the network.
+        modules: The modules whose weights were all kept, those within them left out.
+
+    Example:
+        >>> KeptWeights(kept=30, total=60, modules=("conv1", "layer1")).text
+        'of which it keeps 50 % of its parameters (conv1, layer1 whole)'
+    """
+
+    kept: int
+    total: int
+    modules: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What was kept, in a few words."""
+        whole = f" ({', '.join(self.modules)} whole)" if self.modules else ""
+        return f"of which it keeps {100 * self.kept / self.total:.0f} % of its parameters{whole}"
+
+
+def keep_fitting(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    head: str | None = None,
+    fresh_classifier: bool = False,
+) -> KeptWeights:
+    """Load into a network the weights of another one that have a name and a shape of its own.
+
+    A module keeps its own weights in whole if they do not all fit: half a block is no block. The modules are
+    those of the first level, and of containers (``nn.Sequential``) the ones within.
+
+    Args:
+        model: The network.
+        state: The weights of the other one.
+        name: The network's name, for errors.
+        head: The classifier, which is nothing without the layers before it.
+        fresh_classifier: Whether the classifier keeps its own weights even if it fits.
+
+    Raises:
+        RequestError: No module but the classifier fits.
+
+    Example:
+        >>> from distillab.models import build_model
+        >>> inputs = InputSpec(3, 32, 32)
+        >>> small, large = (build_model(name, classes=5, inputs=inputs) for name in ("resnet8", "resnet14"))
+        >>> keep_fitting(small, large.state_dict(), name="resnet8").modules
+        ('conv1', 'bn1', 'stages', 'fc')
+    """
+    own = model.state_dict()
+    fitting = {key for key, value in own.items() if key in state and state[key].shape == value.shape}
+    units = [unit for unit in _units(model) if _weights_of(own, unit) <= fitting]
+    units = [unit for unit in units if not (fresh_classifier and unit == head)]
+    keys = set[str]().union(*(_weights_of(own, unit) for unit in units))
+    parameters = {key: value.numel() for key, value in model.named_parameters()}
+    kept = sum(size for key, size in parameters.items() if key in keys)
+    if not any(key in keys and not _is_in(key, head) for key in parameters):
+        raise RequestError(
+            "no layer of the teacher has the name and the shape of one of the student's",
+            where=name,
+            allowed="a teacher of the same family, or another start",
+        )
+    model.load_state_dict({key: state[key] for key in keys}, strict=False)
+    whole = _outermost(model, lambda unit: (held := _weights_of(own, unit)) != set() and held <= keys)
+    return KeptWeights(kept, sum(parameters.values()), tuple(whole))
+
+
+def _units(module: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Go through what is kept whole or not at all: modules, and parameters that are in none."""
+    yield from (f"{prefix}{name}" for name, _ in module.named_parameters(recurse=False))
+    for child, inner in module.named_children():
+        place = f"{prefix}{child}"
+        if isinstance(inner, nn.Sequential | nn.ModuleList):
+            yield from _units(inner, f"{place}.")
+        else:
+            yield place
+
+
+def _outermost(module: nn.Module, is_kept: Callable[[str], bool], prefix: str = "") -> Iterator[str]:
+    """Go through the modules that are kept in whole, but for those within another one."""
+    for child, inner in module.named_children():
+        place = f"{prefix}{child}"
+        if is_kept(place):
+            yield place
+        elif isinstance(inner, nn.Sequential | nn.ModuleList):
+            yield from _outermost(inner, is_kept, f"{place}.")
+
+
+def _weights_of(state: Mapping[str, Tensor], module: str) -> set[str]:
+    return {key for key in state if key == module or _is_in(key, module)}
 
 
 def _require_finite(model: nn.Module, path: Path) -> None:

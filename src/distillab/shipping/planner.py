@@ -42,6 +42,8 @@ from distillab.training.recipe import ResolvedRecipe
 
 _BUSY_SECONDS, _BUSY_WINDOWS = 0.15, 3  # of work that is timed
 _TIMED_IMAGES = 16  # of a step that is timed
+_SMALL_SIDE = 32  # pixels of the size that is suggested where training is short
+_MUCH_LESS = 0.6  # of the time of a step, at which a smaller size is suggested
 _LONG_ENOUGH = 0.35  # of the usual length of training: below it, a teacher that costs less is preferred
 
 
@@ -131,19 +133,25 @@ class ShippingPlanner:
         )
 
     def short_training_text(self, design: ShippingDesign, teacher: JsonObject) -> str:
-        """Return a sentence about a training that is shorter than usual."""
-        budget = full_length_budget(
-            self.spent(),
-            self.costs(teacher),
-            self.recipe.steps,
-            self._arms,
-            workers=self.request.workers,
-            pairs=self.request.seeds,
-        )
+        """Return a sentence about a training that is shorter than usual, and how to lengthen it."""
+        costs, small = self.costs(teacher), InputSpec.square(self._inputs.channels, _SMALL_SIDE)
+        smaller = ""
+        if self._inputs.shorter_side > _SMALL_SIDE:
+            model = self.request.student_model
+            share = self._timed_for(model, small).training / self._timed(model).training
+            if share < _MUCH_LESS:
+                smaller = f", or {self._full_length(costs.of_batch(share))} at --size {_SMALL_SIDE}"
         return (
             f"Training is short: {design.steps:,} steps of {design.batch_size}, where {self.recipe.steps:,} "
             f"are usual. A longer one may change the answer; the usual length takes a budget of about "
-            f"{format_budget(budget)} here."
+            f"{self._full_length(costs)} here{smaller}."
+        )
+
+    def _full_length(self, costs: StepCosts) -> str:
+        """Return the budget of trainings of the usual length, as it is written."""
+        fit = {"workers": self.request.workers, "pairs": self.request.seeds}
+        return format_budget(
+            full_length_budget(self.spent(), costs, self.recipe.steps, self._arms, **fit)  # type: ignore[arg-type]
         )
 
     # -- costs -----------------------------------------------------------------------------------------------
@@ -197,11 +205,14 @@ class ShippingPlanner:
     def _timed(self, model: str) -> StepSeconds:
         """Return how long steps of a network take on this machine, as busy as it is when it is timed."""
         if model not in self._step_seconds:
-            few, device = min(_TIMED_IMAGES, self.recipe.batch_size), pick_device(self.request.device)
-            found = time_steps(model, self._head_width, self._inputs, few, device)
-            scale = _slowdown() * self.recipe.batch_size / few
-            self._step_seconds[model] = StepSeconds(scale * found.training, scale * found.forward)
+            self._step_seconds[model] = self._timed_for(model, self._inputs)
         return self._step_seconds[model]
+
+    def _timed_for(self, model: str, inputs: InputSpec) -> StepSeconds:
+        few, device = min(_TIMED_IMAGES, self.recipe.batch_size), pick_device(self.request.device)
+        found = time_steps(model, self._head_width, inputs, few, device)
+        scale = _slowdown() * self.recipe.batch_size / few
+        return StepSeconds(scale * found.training, scale * found.forward)
 
     @property
     def _arms(self) -> int:

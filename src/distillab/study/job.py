@@ -15,14 +15,15 @@ from distillab.canonical import JsonObject, spec_id
 from distillab.study.job_parts import (
     TRAINED,
     ConditionSpec,
-    NetworkStart,
     Origin,
+    PlannedStart,
     RunSeeds,
     SetDigests,
     TeacherSource,
     ViewStream,
     read_class_map,
     read_origin,
+    read_start,
 )
 
 # Raise when the same specification would give other numbers than before: it is part of every run's id.
@@ -100,7 +101,7 @@ class TeacherJob(_Work):
         recipe: The resolved recipe it is trained with.
         sets: What it learns from and is tested on.
         origin: How it comes to be.
-        start: The trained weights that its training starts from; None for random ones.
+        start: What its training starts from; None for random weights.
         task: The task, if it is not classification.
         revision: Of the network's construction (:func:`distillab.models.network_revision`).
     """
@@ -113,7 +114,7 @@ class TeacherJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     origin: Origin = TRAINED
-    start: NetworkStart | None = None
+    start: PlannedStart | None = None
     task: JsonObject | None = None
     revision: int = 1
     inputs: TeacherInputs
@@ -134,7 +135,7 @@ class TeacherJob(_Work):
     def inputs_dict(self) -> JsonObject:
         weights = {"weights": self.inputs.weights} if self.inputs.weights else {}
         code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
-        start = {"start": self.start.path} if self.start else {}
+        start = self.start.inputs if self.start else {}
         return {**self.condition.as_dict(), "train": self.inputs.train, **code, **weights, **start}
 
 
@@ -240,7 +241,7 @@ class StudentJob(_Work):
         recipe: Its resolved recipe.
         sets: What it learns from and is tested on.
         seeds: Of its training.
-        start: The trained weights that it starts from; None for random ones.
+        start: What it starts from; None for random weights.
         teacher: Where its teacher's outputs come from; None for a student without a teacher.
         class_map: From its teacher's classes to its own, if they differ.
         task: The task, if it is not classification.
@@ -256,7 +257,7 @@ class StudentJob(_Work):
     recipe: JsonObject
     sets: SetDigests
     seeds: RunSeeds
-    start: NetworkStart | None = None
+    start: PlannedStart | None = None
     teacher: TeacherSource | None = None
     class_map: tuple[int, ...] | None = None
     task: JsonObject | None = None
@@ -287,7 +288,7 @@ class StudentJob(_Work):
         if not self.inputs.code and not self.start:
             return learned
         code = {"code": dict(self.inputs.code)} if self.inputs.code else {}
-        start = {"start": self.start.path} if self.start else {}
+        start = self.start.inputs if self.start else {}
         return {**learned, **code, **start}
 
 
@@ -343,7 +344,7 @@ class StoredJob:
             recipe=spec["recipe"],
             sets=SetDigests.from_dict(spec["sets"]),
             origin=read_origin(spec),
-            start=NetworkStart.read(spec, inputs),
+            start=read_start(spec, inputs),
             task=spec.get("task"),
             revision=spec.get("network_revision", 1),
             inputs=TeacherInputs(inputs["train"], weights, inputs.get("code", {})),
@@ -378,7 +379,7 @@ class StoredJob:
             recipe=spec["recipe"],
             sets=SetDigests.from_dict(spec["sets"]),
             seeds=RunSeeds(**spec["seeds"]),
-            start=NetworkStart.read(spec, self.inputs),
+            start=read_start(spec, self.inputs),
             teacher=TeacherSource.from_dict(spec["teacher"]) if spec["teacher"] else None,
             class_map=read_class_map(spec),
             task=spec.get("task"),

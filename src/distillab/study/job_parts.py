@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from distillab.canonical import Canonical, JsonObject
 
@@ -179,19 +179,61 @@ class NetworkStart(Part):
             values["interpolation"] = self.interpolation
         return values
 
-    @classmethod
-    def read(cls, spec: JsonObject, inputs: JsonObject) -> NetworkStart | None:
-        """Return the start in a stored specification, or None."""
-        if "start" not in spec:
-            return None
-        start = spec["start"]
-        return cls(
-            start["weights"],
-            start.get("pretrained", False),
-            read_scaling(start),
-            start.get("interpolation"),
-            inputs["start"],
-        )
+    @property
+    def inputs(self) -> JsonObject:
+        """What finds it again, beside the specification."""
+        return {"start": self.path}
+
+
+@dataclass(frozen=True)
+class RunStart(Part):
+    """A network of the same plan that a network starts from.
+
+    Attributes:
+        kind: ``student`` of the same architecture, or ``teacher``, of which the weights are kept that have a
+            name and a shape of the network's.
+        job: The job that makes it.
+        fresh_classifier: Whether the classifier keeps its random weights: that of a teacher with its classes
+            in another order.
+    """
+
+    kind: Literal["student", "teacher"]
+    job: str
+    fresh_classifier: bool = False
+
+    def as_dict(self) -> JsonObject:
+        return {self.kind: self.job, **({"classifier": "fresh"} if self.fresh_classifier else {})}
+
+    @property
+    def inputs(self) -> JsonObject:
+        """What finds it again, beside the specification: nothing."""
+        return {}
+
+
+PlannedStart = NetworkStart | RunStart
+
+
+def needed_by(start: PlannedStart | None) -> tuple[str, ...]:
+    """Return the job that a network needs that starts from its artifact, if it does."""
+    return (start.job,) if isinstance(start, RunStart) else ()
+
+
+def read_start(spec: JsonObject, inputs: JsonObject) -> PlannedStart | None:
+    """Return what the network of a stored specification starts from, or None for random weights."""
+    if "start" not in spec:
+        return None
+    start = spec["start"]
+    if "student" in start:
+        return RunStart("student", start["student"])
+    if "teacher" in start:
+        return RunStart("teacher", start["teacher"], "classifier" in start)
+    return NetworkStart(
+        start["weights"],
+        start.get("pretrained", False),
+        read_scaling(start),
+        start.get("interpolation"),
+        inputs["start"],
+    )
 
 
 # -- how a teacher comes to be -----------------------------------------------------------------------------

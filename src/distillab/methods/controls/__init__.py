@@ -1,5 +1,12 @@
 """Controls that methods are compared with: no teacher, or one that cannot know more than the student."""
 
-from distillab.methods.controls import ce, ce_long, label_smoothing, random_teacher, self_distillation
+from distillab.methods.controls import (
+    ce,
+    ce_long,
+    ce_throughout,
+    label_smoothing,
+    random_teacher,
+    self_distillation,
+)
 
-__all__ = ["ce", "ce_long", "label_smoothing", "random_teacher", "self_distillation"]
+__all__ = ["ce", "ce_long", "ce_throughout", "label_smoothing", "random_teacher", "self_distillation"]

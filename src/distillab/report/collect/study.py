@@ -130,6 +130,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases, tuning: Tunin
         level_effects=tables.level_effects,
         declared=bool(spec.evidence.contrasts),
         settings=tuning.sentence if tuning else UNTUNED,
+        same_views=spec.has_shared_views,
     )
     warnings = tuning.warnings if tuning else ()
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec), *warnings))

@@ -17,15 +17,16 @@ from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.factors import Initialisation, LabelBudget, Role, Steps, TeacherAge, TeacherCapacity
 from distillab.factors.factor import Level
+from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.black_box_teacher import must_suit_black_box
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
-from distillab.study.planning.planned_method import PlannedMethod
+from distillab.study.planning.planned_method import PlannedMethod, PlannedStage
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.starts import Starts
+from distillab.study.planning.starts import Starts, kept_of_teacher
 from distillab.study.planning.teacher_chain import (
     TeacherPart,
     generations_before,
@@ -33,6 +34,9 @@ from distillab.study.planning.teacher_chain import (
     must_have_momentum,
     teacher_chain,
 )
+from distillab.study.spec.starting import TEACHER, StageSpec
+from distillab.study.spec.student import StudentEntry
+from distillab.study.spec.student_methods import labels_of, stage_methods
 from distillab.study.spec.study import DEFAULT_TASK, StudySpec
 from distillab.study.spec.teacher import Provenance, TeacherSpec
 from distillab.tasks import Task, tasks
@@ -51,6 +55,10 @@ class PlanContext:
         task: What its networks are trained to predict.
         written_task: The same as it is written in jobs; None for classification, which is in no id.
         methods: Its methods, the plain student first.
+        every_method: The same with those of the stages that students start from.
+        methods_of: Those that a student is trained with.
+        stages_of: The stages that a student starts from.
+        kept: What a student keeps of a teacher's weights, in a few words.
         levels: For each factor in written order, one instance per level.
         recipes: The recipe of the students (``student``), and of the teachers of each provenance.
         statistics: Means and standard deviations of the channels.
@@ -72,12 +80,16 @@ class PlanContext:
         self.spec, self.dataset, self.task = spec, dataset, spec.task_config()
         must_have_targets(dataset, self.task)
         self.written_task = None if self.task.name == DEFAULT_TASK else Canonical(self.task.as_dict())
-        method_specs = spec.method_specs()
+        own_specs = spec.method_specs()
+        method_specs = [*own_specs, *_stage_specs(spec, own_specs)]
         must_give_what_methods_need(spec.teacher, method_specs)
         must_have_momentum(method_specs, spec.recipe)
         self.levels = spec.factor_levels()
         must_suit_black_box(spec.teacher, method_specs, self.levels)
-        self.methods = [PlannedMethod.of(each) for each in method_specs]
+        self.every_method = [PlannedMethod.of(each) for each in method_specs]
+        self.methods = self.every_method[: len(own_specs)]
+        self.methods_of, self.stages_of = cache(self._methods_of), cache(self._stages_of)
+        self.kept = cache(kept_of_teacher)
         tune = spec.tune
         tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
         self._checked_methods = [*method_specs, *tuned]
@@ -110,7 +122,9 @@ class PlanContext:
     @property
     def teacher_kinds(self) -> tuple[str, ...]:
         """The kinds of teachers that methods learn from: ``study``, ``self``, ``untrained``."""
-        kinds = dict.fromkeys(method.teacher for method in self.methods if method.teacher != "none")
+        kinds = dict.fromkeys(method.teacher for method in self.every_method if method.teacher != "none")
+        if any(TEACHER in entry.start for entry in self.spec.student_entries):
+            kinds["study"] = None
         return tuple(sorted(kinds, key=lambda kind: kind != "study"))
 
     @property
@@ -179,6 +193,20 @@ class PlanContext:
             or self.spec.teacher.label
         )
 
+    def _methods_of(self, student: StudentEntry) -> tuple[PlannedMethod, ...]:
+        labels = labels_of(self.spec, student)
+        return tuple(method for method in self.methods if method.label in labels)
+
+    def _stages_of(self, student: StudentEntry) -> tuple[PlannedStage, ...]:
+        by_label = {method.label: method for method in self.every_method}
+        stages = zip(student.stages, stage_methods(self.spec, student), strict=True)
+        return tuple(
+            PlannedStage(by_label[method.label], stage.steps, stage.epochs)
+            if method and isinstance(stage, StageSpec)
+            else PlannedStage(None)
+            for stage, method in stages
+        )
+
     def _capacities(self) -> list[TeacherCapacity]:
         return [level for levels in self.levels for level in levels if isinstance(level, TeacherCapacity)]
 
@@ -237,6 +265,13 @@ class PlanContext:
         """Return labels of two examples, of which one has none."""
         targets = self.dataset.train.targets
         return torch.from_numpy(targets.take(np.array([0])).joined(targets.unknown(1)).values)
+
+
+def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodSpec]:
+    """Return the methods of stages that are none of the study's, each once."""
+    known = {method.label: method for method in methods}
+    stages = (each for entry in spec.student_entries for each in stage_methods(spec, entry) if each)
+    return [known.setdefault(each.label, each) for each in stages if each.label not in known]
 
 
 def must_have_targets(dataset: Dataset, task: Task) -> None:

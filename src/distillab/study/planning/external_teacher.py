@@ -20,8 +20,10 @@ from distillab.data.examples import IMAGE, Examples
 from distillab.errors import RequestError
 from distillab.factors.factor import Probabilities
 from distillab.modalities import normalization_of
+from distillab.modalities.views import Views
 from distillab.models import InputSpec, stem_change
 from distillab.models.black_box import is_black_box, write_black_box
+from distillab.models.dry_run import logits_of
 from distillab.models.input_transforms import InputNormalization, rescale_inputs
 from distillab.models.onnx_network import OnnxNetwork
 from distillab.models.weights import LoadedWeights, WeightFile, load_into, read_weights
@@ -31,8 +33,9 @@ from distillab.study.planning.conditions import TeacherProbabilities
 from distillab.study.planning.starts import is_of_study, recorded_normalization, scaling_to
 from distillab.study.spec.choices import with_teacher
 from distillab.study.spec.study import StudySpec
-from distillab.training.evaluation import predict
+from distillab.training.evaluation import predict, to_half
 from distillab.training.loop.member import new_model
+from distillab.training.numerics.device import inference_batch_size
 
 _CPU = torch.device("cpu")
 KEY = "teacher.weights"
@@ -95,6 +98,23 @@ class GivenTeacher:
             mean, std = (each.tolist() for each in self.dataset.normalization())
             network = rescale_inputs(nn.Sequential(network), *inputs.after(mean, std))
         return predict(network, whole, normalization_of(self.dataset), device, "fp32")
+
+    @torch.inference_mode()
+    def logits_for_views(self, examples: Examples, views: Views, device: torch.device = _CPU) -> StoredLogits:
+        """Return its logits for one view of each example, float16 ``[N, classes]``.
+
+        Args:
+            examples: The examples.
+            views: The augmentation.
+            device: Where it computes.
+        """
+        network, normalize, parts = self.network.to(device), normalization_of(self.dataset), []
+        batch = inference_batch_size(device)
+        for start in range(0, len(examples), batch):
+            positions = np.arange(start, min(start + batch, len(examples)))
+            items = views.batch(examples, positions, 0, 0, device).items
+            parts.append(to_half(logits_of(network(normalize(items)))))
+        return np.concatenate(parts)
 
 
 def open_given_teacher(spec: StudySpec, dataset: Dataset) -> GivenTeacher | None:

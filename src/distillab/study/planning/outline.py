@@ -17,7 +17,7 @@ from distillab.study.design import Cell
 from distillab.study.planning.context import PlanContext, must_have_targets
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.numerics import choose_numerics
-from distillab.study.planning.pairing import pairings_of
+from distillab.study.planning.pairing import pairings_of, with_stages
 from distillab.study.planning.plan import Plan, TunedPart
 from distillab.study.planning.planner import Planner
 from distillab.study.planning.probes import default_probes, tuned_probes
@@ -103,7 +103,7 @@ class Outline:
 
     def workloads(self) -> Workloads:
         """Return what each network of the study computes."""
-        return Workloads.of_study(self.storage, pairings_of(self.context, self.replicates))
+        return Workloads.of_study(self.storage, with_stages(pairings_of(self.context, self.replicates)))
 
     def plan(self, numerics: Mapping[str, NumericsChoice], device: torch.device) -> Plan:
         """Return the plan.
@@ -234,7 +234,7 @@ def _expanded(
 
     context, replicates = expanded("each" if written == "auto" else written)
     first = (each for each in replicates if each.number == 0)
-    draws = draw_teachers(written, pairings_of(context, first), len(spec.seed_list))
+    draws = draw_teachers(written, with_stages(pairings_of(context, first)), len(spec.seed_list))
     if draws.replicates != context.spec.teacher.replicates:  # the splits may be others
         context, replicates = expanded(draws.replicates)
     return context, replicates, draws

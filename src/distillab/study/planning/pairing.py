@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 
 from distillab.canonical import Canonical
 from distillab.data.class_map import merges
@@ -14,7 +15,7 @@ from distillab.factors import TeacherCapacity
 from distillab.models import InputSpec, OutputShapes, network_revision
 from distillab.models.black_box import PREDICTIONS
 from distillab.study.job import TrainSet
-from distillab.study.job_parts import NetworkStart, SetDigests
+from distillab.study.job_parts import NetworkStart, PlannedStart, SetDigests
 from distillab.study.planning.black_box_teacher import must_not_mix
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
@@ -34,10 +35,15 @@ class Pairing:
         teacher: The study's teacher under the condition.
         student: The student's network.
         label: The student by name.
-        start: The trained weights that the student starts from; None for random ones.
+        start: What the student starts from, before its stages; None for random weights.
+        stages: What the student is trained with before; see :class:`PlannedStage`.
+        depth: The number of stages that ``start`` comes after.
+        first_start: What the first stage starts from.
+        methods: The methods that the student is trained with.
         teacher_start: Those that the study's teacher starts from, before it is trained.
         sets: The sets of the replicate.
         recipe: The recipe of students that learn from a teacher.
+        viewed: The recipe whose views a teacher's outputs are stored for.
         labelled_recipe: That of students that learn from labels alone.
         costs: Costs of networks for what the student sees.
         class_map: From the classes of the study's teacher to the student's, if they differ.
@@ -56,12 +62,16 @@ class Pairing:
         self.provenance, self.student, self.label = provenance, student.model, student.label
         transfer = self.sets.transfer
         self.recipe, self.labelled_recipe = self.sets.recipe, self.sets.labelled_recipe
+        self.viewed = self.recipe
+        self.stages, self.methods, self.depth = context.stages_of(student), context.methods_of(student), 0
         self.costs = context.costs(len(transfer.classes), transfer.student_shape)
         self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
-        self.start = self._start_of_student(student)
+        self.start: PlannedStart | None = self._start_of_student(student)
+        self.first_start = self.start
         self.teacher_start = self._start_of_teacher()
+        self._must_begin()
 
     def with_recipes(self, recipe: PlannedRecipe, labelled: PlannedRecipe) -> Pairing:
         """Return the pairing with students trained by other recipes; its teachers stay as they are.
@@ -72,7 +82,65 @@ class Pairing:
         """
         pairing = copy.copy(self)
         pairing.recipe, pairing.labelled_recipe, pairing._long_recipes = recipe, labelled, {}
+        pairing.viewed = recipe
         return pairing
+
+    # -- stages ---------------------------------------------------------------------------------------------
+
+    def at_stage(self, place: int, start: PlannedStart | None) -> Pairing:
+        """Return the pairing with the students of one of its stages, which start from the stage before.
+
+        They have the views of the others, so that a teacher's outputs that are stored for these serve them
+        as well, unless they are trained for longer.
+        """
+        stage, sets = self.stages[place], self.sets
+        pairing = self.with_recipes(stage.recipe(sets.recipe), stage.recipe(sets.labelled_recipe))
+        if sets.recipe.view_epochs >= pairing.recipe.view_epochs:
+            pairing.viewed = sets.recipe
+        pairing.start, pairing.stages, pairing.depth = start, self.stages[:place], place
+        pairing.methods = (stage.method,) if stage.method else ()
+        return pairing
+
+    def begun(self, start: PlannedStart | None) -> Pairing:
+        """Return the pairing after its stages."""
+        pairing = copy.copy(self)
+        pairing.start, pairing.depth = start, len(self.stages)
+        return pairing
+
+    def start_of(self, method: PlannedMethod) -> PlannedStart | None:
+        """Return what the student of a method starts from."""
+        return self.first_start if method.throughout else self.start
+
+    @cached_property
+    def _steps_before(self) -> int:
+        """The number of steps of all stages."""
+        return sum(
+            self.at_stage(place, None).recipe_of(stage.method).resolved.steps
+            for place, stage in enumerate(self.stages)
+            if stage.method is not None
+        )
+
+    def _must_begin(self) -> None:
+        """Raise RequestError unless the study's teacher can be what the student starts from, if it is."""
+        if self.stages:
+            stages = ", then ".join(stage.text for stage in self.stages)
+            note = f"{self.label} starts from {stages}, of the same seed; so does its plain student."
+            self.context.starts.notes[note] = None
+        if not any(stage.method is None for stage in self.stages):
+            return
+        where = f"{self.context.spec.where}: students: {self.label}"
+        if self.start is not None:
+            raise RequestError(
+                "the factor initialisation varies what the student starts from, which is the teacher",
+                where=where,
+                allowed="another start, or `roles: [teacher]`",
+            )
+        costs = self.teacher_costs("study")
+        try:
+            kept = self.context.kept(self.student, self.costs, self.teacher.last_model, costs)
+        except RequestError as error:
+            raise error.within(where) from error
+        self.context.starts.notes[f"{self.label}: the teacher is {self.teacher.last_model}, {kept}."] = None
 
     # -- teachers -------------------------------------------------------------------------------------------
 
@@ -93,7 +161,7 @@ class Pairing:
         """Return what a kind of teacher learns from."""
         return self.sets.teachers[self.train_set(kind)]
 
-    def part_start(self, part: TeacherPart, kind: str) -> NetworkStart | None:
+    def part_start(self, part: TeacherPart, kind: str) -> PlannedStart | None:
         """Return what a part of a teacher starts from: a copy of the student like the student, the study's
         teacher in its own way; assistants and what is not trained start from random weights."""
         if kind == "self":
@@ -146,7 +214,7 @@ class Pairing:
             kind,
             self.chain(kind),
             self.teacher_seed("teacher init", kind),
-            {"self": self.start, "study": self.teacher_start}.get(kind),
+            {"self": (self.start, self.stages), "study": self.teacher_start}.get(kind),
             taught.digests.canonical.text,
             taught.recipe,
             self.class_map if kind == "study" and self.context.spec.teacher.classes else None,
@@ -158,7 +226,7 @@ class Pairing:
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
         views = self.view_seed(streams=streams)
-        return self.teacher_key(kind), images, self.mixed_within, class_map, views, self.recipe.view_epochs
+        return self.teacher_key(kind), images, self.mixed_within, class_map, views, self.viewed.view_epochs
 
     def view_seed(self, *, streams: bool) -> int:
         """Return the seed of the views of a teacher's outputs; that of the study if no view is stored."""
@@ -187,12 +255,14 @@ class Pairing:
 
     def recipe_of(self, method: PlannedMethod) -> PlannedRecipe:
         """Return the recipe of a method's students: longer by the cost of the study's teacher, if it is to
-        match the compute of distillation."""
+        match the compute of distillation, or by the stages that it takes the place of."""
         usual = self.recipe if method.learns_unlabelled else self.labelled_recipe
         if method.teacher == "none":
             usual = usual.without_teacher
-        if not method.matches_compute:
+        if not method.matches_compute and not method.throughout:
             return usual
+        if method.throughout and method not in self._long_recipes:
+            self._long_recipes[method] = usual.with_steps(usual.resolved.steps + self._steps_before)
         if method not in self._long_recipes:
             own, distilled = self.student_macs(usual), self.student_macs(self.recipe)
             more = self._teacher_macs(training=method.counts_teacher_training) + distilled - own
@@ -229,7 +299,7 @@ class Pairing:
     def outputs_macs(self, kind: str, *, streams: int) -> int:
         """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view of some
         ``streams``."""
-        images = self.recipe.view_epochs * self.sets.transfer.n * streams + self.sets.n_eval
+        images = self.viewed.view_epochs * self.sets.transfer.n * streams + self.sets.n_eval
         return images * self.teacher_costs(kind).macs(self.teacher_model(kind))
 
     def stream_bytes(self, needs: Iterable[str], kind: str, *, strong: bool = False) -> int:
@@ -240,7 +310,7 @@ class Pairing:
         if kind == "study":
             shapes = _stored_shapes(teacher, shapes)
         kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
-        views = self.recipe.views_per_image + strong * self.recipe.view_epochs
+        views = self.viewed.views_per_image + strong * self.viewed.view_epochs
         if kind == "study" and teacher.model == PREDICTIONS:  # of each image as it is
             views = 1
         return views * self.sets.transfer.n * kept.bytes
@@ -290,6 +360,15 @@ def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterat
         if replicate.sets is not None:
             for provenance, student in itertools.product(teacher.provenance, students):
                 yield Pairing(context, replicate, provenance, student)
+
+
+def with_stages(pairings: Iterable[Pairing]) -> Iterator[Pairing]:
+    """Go through pairings, and before each through those of its stages, which have recipes of their own."""
+    for pairing in pairings:
+        for place, stage in enumerate(pairing.stages):
+            if stage.method is not None:
+                yield pairing.at_stage(place, pairing.start)
+        yield pairing
 
 
 def _stored_shapes(teacher: TeacherSpec, shapes: OutputShapes) -> OutputShapes:

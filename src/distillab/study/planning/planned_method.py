@@ -1,4 +1,4 @@
-"""PlannedMethod: a method of a study as every condition meets it."""
+"""PlannedMethod: a method of a study as every condition meets it; PlannedStage: one before the others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import for_pair
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.study.job import StudentInputs
+from distillab.study.planning.planned_recipe import PlannedRecipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class PlannedMethod:
         views: Views of an example that its students pass per step: 2 if it needs strong ones.
         passes: What a step costs in forward passes of one view: a backward pass costs two.
         matches_compute: Whether its students train for as many more steps as the study's teacher costs.
+        throughout: Whether its students train in the place of the stages that others start from as well.
         counts_teacher_training: Whether the training of that teacher is part of its cost.
         spec: The method as the study states it.
         inputs: The files that its code is read from, if it is not registered.
@@ -38,6 +40,7 @@ class PlannedMethod:
     views: int
     passes: int
     matches_compute: bool
+    throughout: bool
     counts_teacher_training: bool
     spec: MethodSpec
     inputs: StudentInputs
@@ -55,6 +58,7 @@ class PlannedMethod:
             views=views,
             passes=views * (5 if spec.momentum_shift else 3),
             matches_compute=spec.kind.matches_compute,
+            throughout=spec.kind.throughout,
             counts_teacher_training=bool(getattr(spec.config, "teacher_training", False)),
             spec=spec,
             inputs=StudentInputs(spec.files),
@@ -63,6 +67,34 @@ class PlannedMethod:
     def written(self, teacher: str, student: str) -> Canonical:
         """Return what decides its numbers for a pair of networks, whose names may decide settings."""
         return _written(self, teacher, student)
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage before the methods of a study.
+
+    Attributes:
+        method: The method that a student is trained with; None if it gets the weights of the study's teacher.
+        steps: Its number of steps; None for that of the recipe.
+        epochs: The same in epochs.
+    """
+
+    method: PlannedMethod | None
+    steps: int | None = None
+    epochs: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The stage in a few words."""
+        if self.method is None:
+            return "the teacher"
+        length = f"{self.steps} steps" if self.steps else f"{self.epochs} epochs" if self.epochs else ""
+        return f"the student after {self.method.label}" + (f" ({length})" if length else "")
+
+    def recipe(self, recipe: PlannedRecipe) -> PlannedRecipe:
+        """Return a recipe over the length of the stage."""
+        steps = self.steps or (self.epochs and self.epochs * recipe.resolved.steps_per_epoch)
+        return recipe.with_steps(steps) if steps else recipe
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe, RecipeWriter
 from distillab.study.planning.probes import Probe, with_probes
 from distillab.study.planning.replicate import Replicate
+from distillab.study.planning.stages import StageJobs
 from distillab.study.planning.storage import Storage, choose_storage
 from distillab.study.planning.student_jobs import PairingJobs
 from distillab.study.planning.teacher_jobs import TeacherJobs
@@ -39,6 +40,7 @@ class Planner:
     ) -> None:
         self.context, self.storage = context, storage
         self.teachers = TeacherJobs(context, storage, RecipeWriter(numerics))
+        self.stages = StageJobs(self.teachers, self.supply, self._add)
         self.jobs: dict[str, Job] = {}
         self._stream_bytes: dict[str, int] = {}
 
@@ -56,7 +58,7 @@ class Planner:
 
         def cells(pairing: Pairing) -> Iterator[Cell]:
             jobs = self._pairing_jobs(pairing)
-            for method in self.context.methods:
+            for method in pairing.methods:
                 run = self._add(jobs.student_jobs(method))
                 yield _cell(pairing, method, jobs, run=run, setting=setting)
 
@@ -77,7 +79,7 @@ class Planner:
         self.storage, self.teachers = left, TeacherJobs(self.context, left, self.teachers.recipes)
         runs: dict[Hashable, str | None] = {}
         for pairing, group in by_pairing.items():
-            jobs = PairingJobs(pairing, self.teachers)
+            jobs = PairingJobs(self.stages.begin(pairing), self.teachers)
             self.supply(jobs, {probe.method.teacher for probe in group})
             for probe in group:
                 runs[probe.student] = self._add(jobs.student_jobs(probe.method))
@@ -103,7 +105,7 @@ class Planner:
         def cells(pairing: Pairing) -> Iterator[Cell]:
             jobs = _JobsUnder(self, tuning, pairing)
             under = []
-            for method in self.context.methods:
+            for method in pairing.methods:
                 choice = tuning.choice(pairing, method, chosen)
                 if choice is not None:
                     under.append((method, choice, *jobs.of(method, choice.number, choice.setting)))
@@ -133,7 +135,7 @@ class Planner:
     def _trials(self, tuning: Tuning, pairing: Pairing) -> Iterator[Trial]:
         """Go through the trials of a pairing; there are none where only the default setting can be chosen."""
         jobs, record = _JobsUnder(self, tuning, pairing), pairing.replicate.record
-        for method in self.context.methods:
+        for method in pairing.methods:
             settings = tuning.settings(pairing, method)
             for number, setting in enumerate(settings if len(settings) > 1 else ()):
                 changed, made = jobs.of(method, number, setting)
@@ -168,7 +170,7 @@ class Planner:
         return tuple(cell for row in sorted(table) for cell in table[row])
 
     def _pairing_jobs(self, pairing: Pairing) -> PairingJobs:
-        jobs = PairingJobs(pairing, self.teachers)
+        jobs = PairingJobs(self.stages.begin(pairing), self.teachers)
         self.supply(jobs)
         return jobs
 
@@ -241,7 +243,7 @@ def _cell(
 def _excluded(
     context: PlanContext, replicate: Replicate, setting: str, provenance: Provenance, student: StudentEntry
 ) -> Iterator[Cell]:
-    for method in context.methods:
+    for method in context.methods_of(student):
         yield Cell(
             levels=replicate.record.levels,
             provenance=provenance,

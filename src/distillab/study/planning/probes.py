@@ -54,7 +54,7 @@ def default_probes(context: PlanContext, replicates: Iterable[Replicate], settin
     double = _Doubled()
     for pairing in pairings_of(context, _probed(context, replicates)):
         twice = double.pairing(pairing)
-        for method in context.methods:
+        for method in pairing.methods:
             if _is_probed(context, method):
                 yield Probe(_name(pairing, method, setting), twice, method)
 
@@ -76,7 +76,7 @@ def tuned_probes(
     double = _Doubled()
     for pairing in pairings_of(context, _probed(context, replicates)):
         twice: dict[PlannedRecipe, Pairing] = {}
-        for method in context.methods:
+        for method in pairing.methods:
             choice = tuning.choice(pairing, method, chosen)
             if choice is not None and _is_probed(context, method):
                 under, changed = tuning.under(pairing, method, choice.number, choice.setting)
@@ -106,7 +106,8 @@ class _Doubled:
 
 
 def _is_probed(context: PlanContext, method: PlannedMethod) -> bool:
-    return not method.matches_compute and context.spec.evidence.is_probed(method.label)
+    longer = method.matches_compute or method.throughout
+    return not longer and context.spec.evidence.is_probed(method.label)
 
 
 def _probed(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Replicate]:

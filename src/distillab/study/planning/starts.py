@@ -13,9 +13,12 @@ from pydantic import ValidationError
 from distillab.artefacts import RECORD
 from distillab.data.channel_statistics import ChannelStatistics
 from distillab.errors import RequestError
-from distillab.models import InputSpec, find_pretrained
+from distillab.models import InputSpec, find_pretrained, inspect_network
+from distillab.models.black_box import is_black_box
 from distillab.models.efficientnet_lite import SIDES
+from distillab.models.ensemble import Ensemble
 from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.models.starting import keep_fitting
 from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
 from distillab.study.planning.costs import ModelCosts
@@ -129,6 +132,29 @@ class Starts:
         if normalization is None or is_of_study(normalization, self._statistics):
             return None
         return scaling_to(normalization, self._statistics)
+
+
+def kept_of_teacher(student: str, costs: ModelCosts, teacher: str, teacher_costs: ModelCosts) -> str:
+    """Return what a student keeps of the weights of the study's teacher, in a few words.
+
+    Args:
+        student: The student's network.
+        costs: Builds it.
+        teacher: The network that teaches.
+        teacher_costs: Builds that.
+
+    Raises:
+        RequestError: No weights of the teacher have a name and a shape of the student's.
+    """
+    source = None if is_black_box(teacher) else teacher_costs.build(teacher)
+    if source is None or isinstance(source, Ensemble):
+        raise RequestError(
+            f"{teacher} has no weights that one network could start from",
+            allowed="a teacher of one network, or another start",
+        )
+    network = costs.build(student)
+    head = inspect_network(network, costs.inputs, classes=costs.classes, name=student).taps.classifier
+    return keep_fitting(network, source.state_dict(), name=student, head=head).text
 
 
 def _source_of(entry: StudentEntry) -> _Source:

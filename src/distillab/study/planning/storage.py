@@ -40,7 +40,7 @@ class Storage:
 
     def __init__(self, context: PlanContext, limit: int) -> None:
         self.limit = limit
-        storable = [m for m in context.methods if m.can_be_stored and _pays(context, m.teacher)]
+        storable = [m for m in context.every_method if m.can_be_stored and _pays(context, m.teacher)]
         self._storable = sorted(storable, key=lambda method: (method.views, len(method.storable_needs)))
         self._kinds = sorted({method.teacher for method in storable})
         self._known: dict[Hashable, dict[str, Stream]] = {}
@@ -61,7 +61,7 @@ class Storage:
     def stream_class(self, pairing: Pairing) -> Hashable:
         """Return what the streams of a pairing follow from: pairings that agree in it have equal streams."""
         costs = tuple((pairing.teacher_costs(kind), pairing.teacher_model(kind)) for kind in self._kinds)
-        transfer, views = pairing.sets.transfer.n, pairing.recipe.views_per_image
+        transfer, views = pairing.sets.transfer.n, pairing.viewed.views_per_image
         return pairing.student, transfer, views, pairing.replicate.n_unlabelled, costs
 
     def _stream(self, pairing: Pairing, kind: str) -> Stream:

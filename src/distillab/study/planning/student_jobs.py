@@ -8,7 +8,7 @@ from functools import cache
 from distillab.canonical import spec_id
 from distillab.models import network_revision
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
-from distillab.study.job_parts import TeacherSource
+from distillab.study.job_parts import TeacherSource, needed_by
 from distillab.study.planning.pairing import Pairing
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.teacher_jobs import TeacherJobs
@@ -58,6 +58,8 @@ class PairingJobs:
         if method.teacher == "study":
             # The outputs for the test sets are compared with the student's, also if its teacher is live.
             needs += [self.study_outputs.id] if self.study_outputs else []
+        start = pairing.start_of(method)
+        needs += needed_by(start)
         direct = method.teacher == "study" and not pairing.has_generations(method)
         recipe = pairing.recipe_of(method)
         labels_alone = pairing.replicate.n_unlabelled and not method.learns_unlabelled
@@ -68,7 +70,7 @@ class PairingJobs:
             recipe=self.teachers.recipes.write(recipe, pairing.student).written,
             sets=pairing.digests(method.learns_unlabelled),
             seeds=pairing.replicate.seeds,
-            start=pairing.start,
+            start=start,
             teacher=source,
             class_map=pairing.class_map if direct else None,
             task=self.context.written_task,
@@ -96,4 +98,6 @@ class PairingJobs:
         stream = [*recipe.stream_facts, recipe.precision, seeds.order, seeds.views]
         mapped = [list(class_map)] if class_map else []
         alone = ["labelled"] if self.pairing.replicate.n_unlabelled and not unlabelled else []
-        return spec_id([source.job, self.pairing.sets.transfer_images, stream, *mapped, *alone])
+        # What waits for a student of a cohort is never in that cohort.
+        stage = [f"stage {self.pairing.depth}"] if self.pairing.depth else []
+        return spec_id([source.job, self.pairing.sets.transfer_images, stream, *mapped, *alone, *stage])

@@ -91,11 +91,12 @@ def _students_of(pairing: Pairing) -> dict[Hashable, int]:
     """Return the cost of each student of a pairing, by what tells it from all others of its seed."""
     macs = dict[Hashable, int]()
     sets = pairing.sets.digests.canonical.text
-    for method in pairing.context.methods:
+    for method in pairing.methods:
         taught = method.teacher == "study"
         recipe = pairing.recipe_of(method)
         earlier = pairing.context.generations(pairing.student) if taught else ()
         provenance = pairing.provenance if taught else None
-        key = pairing.student, pairing.start, sets, method, provenance, recipe.resolved.steps
+        start = pairing.start, pairing.depth, pairing.stages
+        key = pairing.student, start, sets, method, provenance, recipe.resolved.steps
         macs[key] = pairing.student_macs(recipe) + sum(pairing.teacher_macs(part, "self") for part in earlier)
     return macs

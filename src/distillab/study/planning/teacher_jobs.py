@@ -14,6 +14,7 @@ from distillab.study.job_parts import (
     RunSeeds,
     ViewStream,
     WeightsOrigin,
+    needed_by,
 )
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import input_scaling, with_file
@@ -71,7 +72,7 @@ class TeacherJobs:
 
     def _outputs_job(self, pairing: Pairing, kind: str, *, streaming: bool) -> OutputsJob:
         context, sets = self.context, pairing.sets
-        recipe = self.recipes.write(pairing.recipe, pairing.teacher_model(kind))
+        recipe = self.recipes.write(pairing.viewed, pairing.teacher_model(kind))
         resolved, teacher = recipe.resolved, self.chain(pairing, kind)[-1]
         stream = self.storage.streams(pairing).get(kind, NO_STREAM)
         views = ViewStream(resolved.views, resolved.pad, resolved.view_epochs, resolved.precision)
@@ -103,7 +104,7 @@ class TeacherJobs:
         code: Mapping[str, str] | None = None,
         passes: int = 3,
     ) -> TeacherJob:
-        taught, weights = pairing.taught(kind), None
+        taught, weights, start = pairing.taught(kind), None, pairing.part_start(part, kind)
         if kind == "study" and part.made == "given":
             weights = self.context.spec.weights_path(pairing.file_number)
         init, order, views = (
@@ -116,11 +117,11 @@ class TeacherJobs:
             recipe=self.recipes.write(taught.recipe, part.model).written,
             sets=taught.digests,
             origin=origin,
-            start=pairing.part_start(part, kind),
+            start=start,
             task=self.context.written_task,
             revision=pairing.teacher_revision(part, kind),
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
-            needs=tuple(job.id for job in needs),
+            needs=(*(job.id for job in needs), *needed_by(start)),
             cost=pairing.teacher_macs(part, kind, passes),
             threads=self.context.spec.worker_threads,
         )

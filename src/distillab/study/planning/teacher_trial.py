@@ -14,7 +14,8 @@ from distillab.data.class_map import ClassMap, class_map
 from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
-from distillab.models.black_box import ONNX, PREDICTIONS
+from distillab.modalities.modality import modality_of
+from distillab.models.black_box import ONNX, PREDICTIONS, BlackBox
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.output_checks import ends_in_probabilities, sums_to_one
 from distillab.study.planning.external_teacher import GivenTeacher, open_given_teacher, with_stem
@@ -26,6 +27,7 @@ MOST_EXAMPLES: Final = 1000  # of val that a teacher is tried on
 FEWEST_EXAMPLES: Final = 200  # training examples are added to fewer, to tell the teacher from chance
 LABEL_PERMUTATIONS: Final = 199
 ALPHA: Final = 0.01  # a teacher is at chance if permuted labels do as well more often than this
+LOSS_UNDER_VIEWS: Final = 0.05  # of the primary metric, from which on it is stated
 SATURATED: Final = 65504.0  # the largest float16, in which infinite logits are stored
 HALF_TOLERANCE: Final = 1e-2  # of a sum of probabilities in float16
 
@@ -112,6 +114,7 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
     whole, labels = np.concatenate(mapped), targets[0] if len(sets) == 1 else targets[0].joined(targets[1])
     chance, p_value = _permuted(task, whole, labels)
     best = _permuted(task, _perfect(labels), labels)[1]
+    tried = _Tried(teacher, task, whole, labels, tuple(sets), mapping, device)
     trial = TeacherTrial(
         teacher.model,
         teacher.loaded.text,
@@ -122,9 +125,8 @@ def try_given_teacher(teacher: GivenTeacher, task: Task, device: torch.device) -
         p_value,
         len(labels),
         best <= ALPHA,
-        _notes(teacher),
+        (*_notes(teacher), *_note_on_views(tried)),
     )
-    tried = _Tried(teacher, task, whole, labels, tuple(sets), mapping, device)
     if teacher.may_be_normalized_otherwise:
         _must_not_be_better_normalized_otherwise(tried)
     if teacher.stem and spec.stem == "auto":
@@ -261,6 +263,23 @@ def _permuted(task: Task, logits: Logits, targets: Targets) -> tuple[float, floa
 def _perfect(targets: Targets) -> Logits:
     """Return the outputs of a network that is always right."""
     return targets.members.astype(np.float32) * 2 - 1
+
+
+def _note_on_views(tried: _Tried) -> tuple[str, ...]:
+    """Return a sentence if the teacher is much worse for the views that students learn from."""
+    spec, data, network = tried.teacher.spec, tried.teacher.dataset, tried.teacher.network
+    views = modality_of(data.train).views(spec.recipe.views, data.train.shape)
+    if views.mixes or views.count == 1 or (isinstance(network, BlackBox) and network.sees_originals):
+        return ()
+    logits = tried.mapped(lambda each: tried.teacher.logits_for_views(each, views, tried.device))
+    score = tried.task.score(logits, tried.targets)
+    if not tried.score - score > LOSS_UNDER_VIEWS:
+        return ()
+    return (
+        f"For the views that students learn from ({views.label}), its {tried.task.primary} is {score:.3f}, "
+        f"and {tried.score:.3f} for the examples as they are: it was probably trained without such views. "
+        "`recipe: {views: none}` has none.",
+    )
 
 
 USUAL_NORMALIZATIONS: Final = MappingProxyType(

@@ -10,7 +10,7 @@ from distillab.canonical import canonical_json
 from distillab.errors import RequestError
 from distillab.study.job import TrainSet
 from distillab.study.planning.context import PlanContext
-from distillab.study.planning.pairing import Pairing, pairings_of
+from distillab.study.planning.pairing import Pairing, pairings_of, with_stages
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate, TeacherSet, expand
@@ -199,6 +199,6 @@ def pairings_to_store(
         replicates: The replicates of the comparison, under the longest recipe if there is tuning.
     """
     if tuning is None:
-        yield from pairings_of(context, replicates)
+        yield from with_stages(pairings_of(context, replicates))
     else:
         yield from tuning.pairings((*tuning.replicates, *replicates))

@@ -83,7 +83,7 @@ class Workloads:
         for kind in pairing.context.teacher_kinds:
             self._add_teacher(storage, pairing, kind, seen)
         groups: Counter[tuple[str, bool, bool, int, PlannedRecipe]] = Counter()
-        for method in pairing.context.methods:
+        for method in pairing.methods:
             stored, recipe = storage.is_stored(pairing, method), pairing.recipe_of(method)
             groups[method.teacher, method.learns_unlabelled, stored, method.passes, recipe] += 1
         for (kind, unlabelled, stored, passes, recipe), count in groups.items():
@@ -131,4 +131,5 @@ def _student_key(
     class_map = pairing.class_map if kind == "study" else None
     digests = pairing.digests(unlabelled).canonical.text
     seeds, steps = pairing.replicate.seeds, recipe.resolved.steps
-    return pairing.student, pairing.start, digests, seeds, source, stored, class_map, steps
+    start = pairing.start, pairing.depth, pairing.stages
+    return pairing.student, start, digests, seeds, source, stored, class_map, steps

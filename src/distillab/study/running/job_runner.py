@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from distillab.artefacts import OutputsRecord, RunRecord
+from distillab.artefacts import WEIGHTS, OutputsRecord, RunRecord
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization, normalization_of
@@ -20,11 +20,13 @@ from distillab.study.job_parts import (
     ConditionSpec,
     DistilledOrigin,
     EnsembleOrigin,
-    NetworkStart,
+    PlannedStart,
+    RunStart,
     WeightsOrigin,
 )
 from distillab.study.planning.conditions import Condition, Roles
 from distillab.study.planning.costs import file_digest
+from distillab.study.store import Store
 from distillab.tasks import Task
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
@@ -116,7 +118,7 @@ class JobRunner:
     def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> RunRecord:
         model, origin = job.model, job.origin
         recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
-        start = initial_weights(job.start, job.id)
+        start = initial_weights(job.start, job.id, self.folder.store)
         if isinstance(origin, WeightsOrigin):
             path = located(Path(job.inputs.weights)) if job.inputs.weights else None
             if path and file_digest(path) != origin.digest:
@@ -159,7 +161,7 @@ class JobRunner:
                 ResolvedRecipe.from_dict(dict(job.recipe)),
                 _seeds(job),
                 job.class_map,
-                initial_weights(job.start, job.id),
+                initial_weights(job.start, job.id, self.folder.store),
                 self._kept_curve,
             )
             for job in jobs
@@ -226,10 +228,23 @@ def method_of(job: StudentJob) -> MethodSpec:
     return MethodSpec.from_dict(job.method, job.inputs.code)
 
 
-def initial_weights(start: NetworkStart | None, job: str) -> InitialWeights | None:
+def initial_weights(start: PlannedStart | None, job: str, store: Store) -> InitialWeights | None:
     """Return the trained weights that a job starts from. Raises RuntimeError if their file has changed."""
     if start is None:
         return None
+    if isinstance(start, RunStart):
+        record, weights = (
+            store.run_record(start.kind, start.job),
+            store.folder(start.kind, start.job) / WEIGHTS,
+        )
+        return InitialWeights(
+            weights,
+            start.job,
+            inputs=record.inputs,
+            interpolation=record.interpolation,
+            run=start.kind,
+            fresh_classifier=start.fresh_classifier,
+        )
     path = located(Path(start.path))
     if file_digest(path) != start.digest:
         raise RuntimeError(f"{path} does not hold the weights that job {job} was planned with")

@@ -12,7 +12,8 @@ from distillab.errors import RequestError, read_each, unknown_name
 from distillab.factors import Factor, Level, level_text, reference_level
 from distillab.spelling import canonical_keys, canonical_word
 from distillab.study.spec.evidence import ContrastSpec
-from distillab.study.spec.forms import canonical_factor, canonical_method
+from distillab.study.spec.forms import canonical_factor
+from distillab.study.spec.method_entries import canonical_method
 
 if TYPE_CHECKING:
     from distillab.study.spec.study import StudySpec

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from distillab.canonical import JsonObject
 from distillab.config import american_settings, canonical_settings
 from distillab.factors import Factor, factors
-from distillab.methods import methods
 from distillab.modalities.views.written import american_names, canonical_names
 from distillab.sources import Source
+from distillab.study.spec.method_entries import american_method
+from distillab.study.spec.starting import american_start
 from distillab.study.spec.student import StudentEntry
 from distillab.study.spec.teacher import PROVENANCE_NAMES, TeacherSpec
 from distillab.training.recipe import Recipe
@@ -46,41 +47,6 @@ def american_recipe(recipe: JsonObject) -> dict[str, object]:
     return settings | {"views": american_names(settings["views"])} if "views" in settings else settings
 
 
-def canonical_method(entry: Any) -> Any:
-    """Return a method's entry in canonical spelling. Entries of unregistered methods stay as they are.
-
-    Example:
-        >>> canonical_method({"cat_kd": {"normalize": True}})
-        {'cat_kd': {'normalise': True}}
-    """
-    if isinstance(entry, str):
-        return methods.canonical_name(entry)
-    if not isinstance(entry, Mapping):
-        return entry
-    named = {
-        methods.canonical_name(name) if isinstance(name, str) else name: own for name, own in entry.items()
-    }
-    return {
-        name: canonical_settings(methods[name].Config, own) if _is_settings(name, own) else own
-        for name, own in named.items()
-    }
-
-
-def american_method(entry: Any) -> Any:
-    """Return a method's entry with the keys of its settings in American spelling. The name of the method
-    stays as it is in tables of results."""
-    if not isinstance(entry, Mapping):
-        return entry
-    return {
-        name: american_settings(methods[name].Config, own) if _is_settings(name, own) else own
-        for name, own in entry.items()
-    }
-
-
-def _is_settings(name: Any, own: Any) -> bool:
-    return name in methods and isinstance(own, Mapping)
-
-
 def canonical_factor(name: str, entry: Any) -> Any:
     """Return a factor's entry in canonical spelling.
 
@@ -105,7 +71,14 @@ def american_teacher(teacher: JsonObject) -> dict[str, object]:
 
 def american_student(student: str | JsonObject) -> str | dict[str, object]:
     """Return the entry of a student with its keys in American spelling."""
-    return student if isinstance(student, str) else american_settings(StudentEntry, student)
+    if isinstance(student, str):
+        return student
+    written = american_settings(StudentEntry, student)
+    if "start" in written:
+        written["start"] = american_start(written["start"])
+    if "methods" in student:
+        written["methods"] = [american_method(entry) for entry in student["methods"]]
+    return written
 
 
 def american_source(source: Source, entry: JsonObject) -> dict[str, object]:

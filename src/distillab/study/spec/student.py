@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.errors import RequestError, validation_error
+from distillab.study.spec.method_entries import canonical_method, placed_method
+from distillab.study.spec.starting import (
+    TEACHER,
+    RunReference,
+    StartStage,
+    read_stages,
+    start_text,
+    written_start,
+)
 from distillab.study.spec.teacher import ExternalStatistics
 
 _FORM = "a model, or a mapping with 'model' and the student's other keys"
@@ -26,6 +35,10 @@ class StudentEntry(PublicConfig):
         pretrained: Whether it starts from the pretrained weights of its network.
         normalisation: The channel statistics that ``weights`` were trained with, if nothing beside them
             states them and they are not the study's. Written ``normalization``.
+        start: What it starts from that a study makes: stages, each from the one before (``docs/studies.md``).
+            Trained weights, if there are any as well, are what the first stage starts from.
+        methods: Those of the study's methods that it is trained with, as they stand there; all if empty. The
+            method of the plain student is always among them.
         name: The name of the student in tables; by default that of its network, with what it starts from.
 
     Raises:
@@ -36,13 +49,31 @@ class StudentEntry(PublicConfig):
         'resnet8(weights=best.pth)'
         >>> StudentEntry(model="efficientnet_lite0", pretrained=True).label
         'efficientnet_lite0(pretrained)'
+        >>> StudentEntry(model="resnet8", start={"method": "fitnet", "steps": 50}).label
+        'resnet8(start=fitnet for 50 steps)'
     """
 
     model: str = Field(min_length=1)
     weights: Path | None = None
     pretrained: bool = False
     normalisation: ExternalStatistics | None = None
+    start: tuple[StartStage, ...] = ()
+    methods: tuple[str | JsonObject, ...] = ()
     name: str = ""
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.weights, self.pretrained, self.start, self.name))
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _stages(cls, value: Any) -> Any:
+        return read_stages(value)
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _canonical_methods(cls, value: Any) -> Any:
+        entries = value if isinstance(value, list | tuple) else [value]
+        return [canonical_method(entry) for entry in entries]
 
     @model_validator(mode="after")
     def _one_start(self) -> StudentEntry:
@@ -50,7 +81,29 @@ class StudentEntry(PublicConfig):
             raise ValueError("a student starts from weights or from pretrained ones, not both")
         if self.normalisation is not None and self.weights is None:
             raise ValueError("normalization is that of weights; pretrained weights bring theirs")
+        given = self.starts_from_weights
+        if given and self.start and not self.stages:
+            raise ValueError("a student starts from weights or from a run, not both")
+        if given and TEACHER in self.start:
+            raise ValueError("a student starts from trained weights or from the teacher, not both")
         return self
+
+    @property
+    def stages(self) -> tuple[StartStage, ...]:
+        """The stages that the study itself makes."""
+        return tuple(stage for stage in self.start if not isinstance(stage, RunReference))
+
+    def placed(self, base: Path) -> StudentEntry:
+        """Return the student with absolute paths, and with the weights of a run of another study."""
+        start = tuple(stage if isinstance(stage, str) else stage.placed(base) for stage in self.start)
+        methods = tuple(placed_method(entry, base) for entry in self.methods)
+        placed = self.model_copy(update={"start": start, "methods": methods})
+        if self.weights:
+            placed = placed.model_copy(update={"weights": base / self.weights})
+        if start and isinstance(start[0], RunReference):
+            weights = {"weights": start[0].weights, "start": start[1:], "name": self.label}
+            placed = placed.model_copy(update=weights)
+        return placed
 
     @property
     def starts_from_weights(self) -> bool:
@@ -62,14 +115,17 @@ class StudentEntry(PublicConfig):
         """The name of the student in tables."""
         if self.name:
             return self.name
-        if self.weights is not None:
-            return f"{self.model}(weights={self.weights.name})"
-        return f"{self.model}(pretrained)" if self.pretrained else self.model
+        facts = [f"weights={self.weights.name}"] if self.weights is not None else []
+        facts += ["pretrained"] if self.pretrained else []
+        facts += [f"start={start_text(self.start)}"] if self.start else []
+        return f"{self.model}({', '.join(facts)})" if facts else self.model
 
     @property
     def written(self) -> str | JsonObject:
         """The entry in canonical spelling, in its shortest form: the model alone if that is all."""
         values = self.model_dump(mode="json", exclude_defaults=True)
+        if self.start:
+            values["start"] = written_start(self.start)
         return self.model if values.keys() == {"model"} else values
 
 

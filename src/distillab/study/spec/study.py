@@ -20,7 +20,6 @@ from distillab.config import PublicConfig
 from distillab.errors import RequestError, read_each, unknown_name, validation_error
 from distillab.factors import Factor, factors, parse_factors
 from distillab.methods import MethodSpec, parse_method
-from distillab.methods.user_methods import absolute, is_user_method
 from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
@@ -30,20 +29,21 @@ from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
 from distillab.study.spec.forms import (
-    american_method,
     american_recipe,
     american_source,
     american_student,
     american_teacher,
     canonical_factor,
-    canonical_method,
     canonical_recipe,
     leave_out,
     with_paths,
 )
+from distillab.study.spec.method_entries import american_method, canonical_method, placed_method
 from distillab.study.spec.seeds import SeedRange, read_seeds
+from distillab.study.spec.starting import with_started_students
 from distillab.study.spec.storage_budget import CurvesSpec
 from distillab.study.spec.student import StudentEntry, read_entry, student_entry
+from distillab.study.spec.student_methods import check_students
 from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.spec.teacher import YOUNG_TEACHER_KEYS, TeacherSpec
 from distillab.study.spec.tuning import TuneSpec
@@ -115,8 +115,10 @@ class StudySpec(PublicConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _shared_order_shares_draws(cls, values: Any) -> Any:
-        """Let seeds that share their order share views and split as well, unless ``draws`` is stated."""
+    def _written_out(cls, values: Any) -> Any:
+        """Write out the students of methods with a start, and let seeds that share their order share views
+        and split as well, unless ``draws`` is stated."""
+        values = with_started_students(values) if isinstance(values, Mapping) else values
         if isinstance(values, Mapping) and values.get("order") == "shared" and "draws" not in values:
             return {**values, "draws": SHARED_DRAWS}
         return values
@@ -195,16 +197,17 @@ class StudySpec(PublicConfig):
     @property
     def student_entries(self) -> tuple[StudentEntry, ...]:
         """The students, each with what it starts from; paths of weights are absolute."""
-        entries = (student_entry(each) for each in self.students)
-        return tuple(
-            entry.model_copy(update={"weights": self._base / entry.weights}) if entry.weights else entry
-            for entry in entries
-        )
+        return tuple(student_entry(each).placed(self._base) for each in self.students)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds of the replicates; for a range, all that may be needed."""
         return tuple(range(self.seeds.max)) if isinstance(self.seeds, SeedRange) else self.seeds
+
+    @property
+    def has_shared_views(self) -> bool:
+        """True if all seeds have the same views, of which there are more than the examples themselves."""
+        return self.draws.views == "shared" and self.recipe.views != "none"
 
     @property
     def turns(self) -> SeedTurns:
@@ -226,6 +229,11 @@ class StudySpec(PublicConfig):
     def where(self) -> str:
         """The name of the file that the study was read from, for messages."""
         return self._where
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths start at."""
+        return self._base
 
     def task_config(self) -> Task:
         """Return the task: what networks are trained to predict."""
@@ -309,7 +317,7 @@ class StudySpec(PublicConfig):
             levels[0].name: with_paths(self.factors[levels[0].name], levels[0])
             for levels in self.factor_levels()
         }
-        values["methods"] = [self._placed(entry) for entry in values["methods"]]
+        values["methods"] = [placed_method(entry, self._base) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
         leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
         leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
@@ -323,12 +331,6 @@ class StudySpec(PublicConfig):
         if files := [str(self.weights_path(number)) for number in range(len(self.teacher.files))]:
             values["teacher"]["weights"] = files if len(files) > 1 else files[0]
         return values
-
-    def _placed(self, entry: Any) -> Any:
-        """Return a method's entry with absolute paths of files."""
-        if isinstance(entry, Mapping):
-            return {self._placed(name): settings for name, settings in entry.items()}
-        return absolute(entry, self._base) if is_user_method(entry) else entry
 
     @property
     def identity(self) -> str:
@@ -363,6 +365,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
     try:
         spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
         spec = with_known_contrasts(spec)
+        check_students(spec)
         for provenance in spec.teacher.provenance:
             spec.teacher_recipe(provenance)
     except RequestError as error:

@@ -30,7 +30,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         place: The keys on the way to it, such as ``("data", "classes")``.
 
     Raises:
-        yaml.YAMLError: The text is not YAML.
+        yaml.YAMLError: The text is not YAML, or a value contains itself by an alias.
 
     Example:
         >>> load_study_yaml("data: {classes: [yes, no, 007, 1.0, null], val: 0.1}")
@@ -43,7 +43,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _keep_names(node, place, set())
+        _keep_names(node, place, set(), ())
         return loader.construct_document(node)
     finally:
         loader.dispose()
@@ -75,8 +75,13 @@ def read_study_yaml(path: Path) -> Any:
         raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
 
 
-def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]]) -> None:
-    """Mark the scalars below a node that are names as texts, given the keys on the way to it."""
+def _keep_names(
+    node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]], around: tuple[int, ...]
+) -> None:
+    """Mark the scalars below a node that are names as texts, given the keys and the nodes on the way."""
+    if id(node) in around:
+        raise yaml.MarkedYAMLError(problem="a value contains itself", problem_mark=node.start_mark)
+    around = (*around, id(node))
     if (id(node), keys) in seen:  # an alias
         return
     seen.add((id(node), keys))
@@ -85,10 +90,10 @@ def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tup
             if isinstance(key, yaml.ScalarNode):
                 if keys and (keys[-1] in ("class_map", "class_names") or keys == ("tune",)):
                     _keep(key)
-                _keep_names(value, (*keys, key.value), seen)
+                _keep_names(value, (*keys, key.value), seen, around)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _keep_names(item, (*keys, "-"), seen)
+            _keep_names(item, (*keys, "-"), seen, around)
     elif isinstance(node, yaml.ScalarNode) and _is_name(keys, node):
         _keep(node)
 

@@ -13,7 +13,7 @@ from distillab.canonical import spec_id
 from distillab.config import NumericConfig
 from distillab.errors import RequestError, unknown_name
 from distillab.methods import MethodSpec
-from distillab.study.spec.forms import canonical_method
+from distillab.study.spec.method_entries import canonical_method
 from distillab.study.trial import Setting
 
 FIRST_SEED = 1_000_000

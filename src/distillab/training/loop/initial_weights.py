@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from safetensors.torch import load_file
 from torch import nn
 
-from distillab.models import InputSpec
+from distillab.models import InputSpec, inspect_network
 from distillab.models.input_transforms import rescale_inputs, set_interpolation
-from distillab.models.starting import StartedNetwork, start_from
+from distillab.models.starting import KeptWeights, StartedNetwork, keep_fitting, start_from
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class InitialWeights:
         inputs: ``scale`` and ``shift`` per channel that turn the study's normalized images into those that
             the weights were trained on.
         interpolation: How the inputs of ``NAME@PIXELS`` are resized, if not bilinearly.
+        run: The kind of the run of the same study that they are the weights of; empty for a file of its own.
+        fresh_classifier: Whether the classifier keeps its random weights.
 
     Example:
         >>> InitialWeights(Path("resnet20.safetensors"), digest="8f0c").pretrained
@@ -35,10 +39,12 @@ class InitialWeights:
     pretrained: bool = False
     inputs: Mapping[str, Sequence[float]] | None = None
     interpolation: str | None = None
+    run: Literal["student", "teacher", ""] = ""
+    fresh_classifier: bool = False
 
     def as_record(self) -> dict[str, str]:
         """Return what the record of a run states about them."""
-        return {"weights": self.digest, "file": self.path.name}
+        return {self.run: self.digest} if self.run else {"weights": self.digest, "file": self.path.name}
 
     def load(
         self,
@@ -48,14 +54,23 @@ class InitialWeights:
         name: str,
         classes: int,
         fresh_classifier: bool = False,
-    ) -> StartedNetwork:
+    ) -> StartedNetwork | KeptWeights:
         """Load the weights into a freshly built network, and have it preprocess its inputs as they need.
+
+        Of a teacher, the network keeps what fits (:func:`distillab.models.starting.keep_fitting`).
 
         The arguments are those of :func:`distillab.models.starting.start_from`.
 
         Raises:
             RequestError: The weights cannot be read or do not fit.
         """
+        if self.run == "teacher":
+            fresh = self.fresh_classifier or fresh_classifier
+            head = inspect_network(network, inputs, classes=classes, name=name).taps.classifier
+            state = load_file(self.path)
+            kept = keep_fitting(network, state, name=name, head=head, fresh_classifier=fresh)
+            preprocess_inputs(network, self.inputs, self.interpolation)
+            return kept
         started = start_from(
             network,
             self.path,
