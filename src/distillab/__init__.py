@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         advise,
         compress,
         distill,
+        explain,
         load,
         profile,
         report,
@@ -34,6 +35,7 @@ __all__ = [
     "advise",
     "compress",
     "distill",
+    "explain",
     "load",
     "profile",
     "report",
@@ -43,7 +45,7 @@ __version__ = "0.1.0"
 
 
 class _Package(ModuleType):
-    """Keep ``distillab.profile`` and ``distillab.report`` functions, although packages have these names too.
+    """Keep ``distillab.profile`` and others functions, although packages have these names.
 
     Importing ``distillab.profile.measure`` would otherwise bind ``distillab.profile`` to the package.
     """

@@ -18,6 +18,7 @@ from distillab.claims_cli import claims_app
 from distillab.compress_cli import compress_command
 from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
+from distillab.explain_cli import explain_command
 from distillab.printable import printable
 from distillab.report_cli import report_command, status_command, watch_command
 from distillab.run_cli import demo_command, run_command
@@ -31,6 +32,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.add_typer(claims_app, name="claims")
 app.command(name="compress")(compress_command)
 add_deploy_commands(app)
+app.command(name="explain")(explain_command)
 app.command(name="distill")(distill_command)
 app.command(name="run")(run_command)
 app.command(name="demo")(demo_command)

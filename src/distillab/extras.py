@@ -11,6 +11,7 @@ from distillab.errors import RequestError
 EXTRAS = MappingProxyType(
     {
         "deploy": "exported models, and ONNX files as teachers",
+        "explain": "attribution maps: occlusion, LIME, integrated gradients",
         "track": "runs in MLflow or TensorBoard",
         "imagenet": "networks and an embedding trained on ImageNet, without a download",
         "timm": "networks of timm",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from distillab.api.across_sets import Across, across
     from distillab.api.claims import run_claims
     from distillab.api.compression import compress
+    from distillab.api.explanations import explain
     from distillab.api.models import load
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "compress",
     "conclude",
     "distill",
+    "explain",
     "load",
     "profile",
     "report",
@@ -38,6 +40,7 @@ _IMPORTED_LATE = {
     "Across": "distillab.api.across_sets",
     "across": "distillab.api.across_sets",
     "compress": "distillab.api.compression",
+    "explain": "distillab.api.explanations",
     "load": "distillab.api.models",
     "run_claims": "distillab.api.claims",
 }

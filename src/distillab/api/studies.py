@@ -214,7 +214,12 @@ class Study:
         with notebook_progress() as show, naming_given_networks():
             on_load = on_load or partial(_show_loading, show)
             dataset = load_study_data(self.spec, on_load)
-            return dataset, tuned_plan(self.spec, dataset, pick_device(device), on_load)
+            planned = tuned_plan(self.spec, dataset, pick_device(device), on_load)
+            if self.spec.explain:
+                from distillab.explain.tables import check_planned
+
+                check_planned(self.spec, dataset, planned.at_most.jobs.values())
+            return dataset, planned
 
     def run(
         self,
@@ -262,7 +267,12 @@ class Study:
         others = [StudyFolder.open(Path(each)) for each in reuse]
         with notebook_progress() as show:
             chosen = pick_device(device)
-            folder = self._begin(Path(out), chosen, on_load or partial(_show_loading, show))
+            on_load = on_load or partial(_show_loading, show)
+            folder = self._begin(Path(out), chosen, on_load)
+            if folder.spec.explain:
+                from distillab.explain.tables import check_explanations
+
+                check_explanations(folder)
             with raising_disk_full(folder.path):
                 add_probes(folder)
             reused = reuse_artifacts(folder, others)
@@ -283,7 +293,7 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            finished = replace(conclude(folder, report=report), reused=reused)
+            finished = replace(conclude(folder, report=report, on_load=on_load), reused=reused)
             return replace(finished, tracked=entered(folder, track))
 
     def __repr__(self) -> str:
@@ -338,12 +348,13 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
         return choose_settings(folder) or interim_analysis(folder)
 
 
-def conclude(folder: StudyFolder, *, report: bool = True) -> Finished:
+def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress | None = None) -> Finished:
     """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Args:
         folder: The study's folder.
         report: Whether ``report.html`` is written, and the answer in words collected.
+        on_load: Called with (stage, done, total) while networks are explained, if the study wants that.
 
     Raises:
         DiskFullError: There is no space left; the files that were there before stay as they were.
@@ -362,6 +373,10 @@ def conclude(folder: StudyFolder, *, report: bool = True) -> Finished:
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_curves(folder)
+        if folder.spec.explain:
+            from distillab.explain.tables import write_explanations
+
+            write_explanations(folder, tables, on_progress=on_load)
         if not report:
             return Finished(folder, outcome(folder), tables)
         contents = collect_contents(folder, tables)

@@ -125,6 +125,67 @@ def against_teacher_schema(factors: Factors, *, tuned: bool = False) -> pa.Schem
     )
 
 
+def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``explanations.parquet``, one row per run and attribution.
+
+    Values are means over the explained images. ``iou``, ``pearson`` and ``ssim`` compare the maps of student
+    and teacher, and with the ending ``_untrained`` those of the student and of its network with random
+    weights. ``deletion`` and ``insertion`` are areas below curves of the student's probability, and with an
+    ending those in the order of a random map or of the map of the network with random weights.
+    ``border_share`` is the share of the attribution on the border, whose share of the image is
+    ``border_area``; ``same_class`` the share of images of which the student predicts the explained class,
+    that of the teacher; ``blank`` the share of maps without any evidence for the class.
+
+    Args:
+        factors: The factors of the study.
+        tuned: Whether the study tunes its methods; it then has the column ``setting``.
+
+    Example:
+        >>> explanations_schema([]).names[:4]
+        ['run_id', 'study', 'dataset', 'provenance']
+    """
+    areas = ("deletion", "insertion")
+    agreement = ("iou", "pearson", "ssim")
+    return _schema(
+        "explanations",
+        _texts("run_id", "study", "dataset")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method")
+        | {"seed": pa.int64()}
+        | _texts("teacher_run", "attribution")
+        | {"n_images": pa.int64()}
+        | _numbers([*agreement, *areas, "border_share", "border_area", "same_class", "blank"])
+        | _numbers(f"{area}_{kind}" for area in areas for kind in ("random", "untrained"))
+        | _numbers(f"{measure}_untrained" for measure in agreement)
+        | _numbers(f"teacher_{measure}" for measure in (*areas, "border_share")),
+    )
+
+
+def explanation_gains_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``explanation_gains.parquet``: one row per cell, method, attribution and measure.
+
+    ``plain`` and ``distilled`` are means over seeds and over the ``n_images`` images of which all runs have
+    the measure. Rows of the primary metric have no attribution, and stand beside the others.
+
+    Args:
+        factors: The factors of the study.
+        tuned: Whether the study tunes its methods; it then has the column ``setting``.
+
+    Example:
+        >>> explanation_gains_schema([]).names[4:8]
+        ['method', 'baseline', 'attribution', 'measure']
+    """
+    return _schema(
+        "explanation gains",
+        {"dataset": pa.string()}
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "baseline")
+        | _texts("attribution", "measure")
+        | {"n_pairs": pa.int64(), "n_images": pa.int64()}
+        | _numbers(["plain", "distilled", "gain", "ci_low", "ci_high", "p_value"]),
+    )
+
+
 def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``effects.parquet``, one row per contrast.
 

@@ -19,6 +19,8 @@ from distillab.modalities.views import Mixture
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.strong_views import strong_recipe, strong_view_seed
 
+_FIRST_SLOT = 2**60  # above all ids: the order of slots is drawn apart from that of examples
+
 
 @dataclass(frozen=True)
 class TrainingBatch:
@@ -62,6 +64,34 @@ def epoch_order(ids: Indices, epoch: int, seed: int) -> Indices:
         [2, 5, 6, 0, 3, 7, 1, 4]
     """
     return np.argsort(random_bits(ids, seed, epoch), kind="stable").astype(np.int64)
+
+
+def balanced_order(ids: Indices, labels: Indices, epoch: int, seed: int) -> Indices:
+    """Return the order of an epoch in which all classes are equally frequent, int64 ``[N]``.
+
+    Examples of rare classes are repeated, each as often as the others of its class, up to one time. Of
+    frequent classes, some are left out, others in each epoch. Where N is no multiple of the number of
+    classes, the classes take turns in having one more. The order is a function of the arguments alone.
+
+    Args:
+        ids: The ids of the examples, int64 ``[N]``.
+        labels: Their labels, int64 ``[N]``.
+        epoch: Number of the epoch, from 0.
+        seed: Seed of the order.
+
+    Example:
+        >>> order = balanced_order(np.arange(6), np.array([0, 0, 0, 0, 0, 1]), epoch=0, seed=1)
+        >>> int((order == 5).sum()), len(set(order.tolist()) - {5})
+        (3, 3)
+    """
+    order, classes = epoch_order(ids, epoch, seed), np.unique(labels)
+    each, more = divmod(len(ids), len(classes))
+    slots = [
+        np.resize(order[labels[order] == label], each + ((place + epoch) % len(classes) < more))
+        for place, label in enumerate(classes)
+    ]
+    mixed = epoch_order(np.arange(len(ids)) + _FIRST_SLOT, epoch, seed)
+    return np.concatenate(slots)[mixed]
 
 
 def training_batches(
@@ -130,6 +160,11 @@ class _EpochOrder:
             places[epoch_order(train.ids[places], epoch, seed)]
             for places in (np.flatnonzero(counted), np.flatnonzero(~counted))
         )
+        if recipe.balanced:
+            labelled = np.flatnonzero(train.labelled)
+            balanced = balanced_order(train.ids[labelled], train.labels[labelled], epoch, seed)
+            # Unlabelled examples in the same order keep their places.
+            self._main[train.labelled[self._main]] = labelled[balanced]
 
     def batch(self, number: int) -> Indices:
         """Return the positions of a batch; unlabelled examples are repeated where an epoch needs more."""

@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
 from distillab.data.examples import Examples
+from distillab.data.targets import Labels
+from distillab.errors import RequestError
 from distillab.modalities import modality_of
 from distillab.modalities.views import Views, WrittenViews, canonical_views
 from distillab.training.numerics.config import (
@@ -25,7 +27,7 @@ from distillab.training.numerics.config import (
 # and for at least this many epochs, so that no large set is left half seen.
 AUTO_STEPS = 800
 # Younger than the runs of some studies, which keep their ids.
-_LEFT_OUT_AT_ZERO = ("unlabelled", "schedule_steps", "views_kept", "top_k", "bits")
+_LEFT_OUT_AT_ZERO = ("unlabelled", "schedule_steps", "views_kept", "top_k", "bits", "balanced")
 AUTO_EPOCHS = 10
 VALIDATIONS = 8  # points of the validation curve
 
@@ -49,6 +51,9 @@ class Recipe(PublicConfig):
         steps: Length of training in steps. Not with ``epochs``.
         batch_size: Labelled images per batch; ``auto`` is 64, or less for sets of fewer than 640. Unlabelled
             ones come on top, as many per labelled one as in the training set.
+        sampler: ``shuffle`` goes through the examples once per epoch; ``balanced`` takes as many of every
+            class, repeating those of rare classes and leaving some of frequent ones out, others per epoch.
+            An epoch has as many steps under both.
         views: Augmentation: a kind (``none``, ``flip``, ``crop``, ``crop_flip``) or a list of operations in
             order (:mod:`distillab.modalities.views`).
         precision: Precision of the forward pass. ``auto``, here and in the next two, is what is fastest in a
@@ -78,6 +83,7 @@ class Recipe(PublicConfig):
     epochs: int | Auto | None = None
     steps: int | None = Field(default=None, ge=1)
     batch_size: int | Auto = "auto"
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
     views: WrittenViews = "auto"
     precision: Precision | Auto = "auto"
     memory_format: MemoryFormat | Auto = "auto"
@@ -115,7 +121,16 @@ class Recipe(PublicConfig):
         Args:
             train: The training set.
             chosen: The numerics where the recipe says ``auto``.
+
+        Raises:
+            RequestError: Classes are to be balanced, and examples have several labels.
         """
+        if self.sampler == "balanced" and not isinstance(train.targets, Labels):
+            raise RequestError(
+                f"balanced needs one class per example, and the targets are {train.targets.kind}",
+                where="recipe.sampler",
+                allowed="shuffle",
+            )
         n = int(train.labelled.sum()) or len(train)
         if isinstance(self.batch_size, int):
             batch = min(self.batch_size, n)
@@ -152,6 +167,7 @@ class Recipe(PublicConfig):
             memory_format=numerics.memory_format,
             compile=numerics.compile,
             unlabelled=_unlabelled_per_batch(len(train) - n, n, batch),
+            balanced=self.sampler == "balanced",
         )
 
 
@@ -188,6 +204,7 @@ class ResolvedRecipe:
         views_kept: Different views of an image, which the epochs use in turn; 0 for one per epoch.
         top_k: Classes per view whose teacher probabilities are kept; 0 for all.
         bits: Bits of each of them; 0 for as many as the teacher gives.
+        balanced: Whether every class has as many examples in an epoch.
 
     Example:
         >>> import numpy as np
@@ -220,6 +237,7 @@ class ResolvedRecipe:
     views_kept: int = 0
     top_k: int = 0
     bits: int = 0
+    balanced: bool = False
 
     @property
     def images_per_step(self) -> int:
@@ -248,9 +266,10 @@ class ResolvedRecipe:
     @property
     def stream_facts(self) -> tuple[Any, ...]:
         """All that decides the stream of batches and of teacher outputs, besides examples and seeds."""
-        more: tuple[int, ...] = (self.unlabelled,) if self.unlabelled else ()
+        more: tuple[Any, ...] = (self.unlabelled,) if self.unlabelled else ()
         if self.views_kept or self.top_k or self.bits:
             more = (self.unlabelled, self.views_kept, self.top_k, self.bits)
+        more += ("balanced",) if self.balanced else ()
         return self.batch_size, self.steps, self.steps_per_epoch, self.views, self.pad, *more
 
     @property

@@ -14,6 +14,7 @@ from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
+from distillab.report.collect.explanations import explanations_view
 from distillab.report.collect.gallery import galleries
 from distillab.report.collect.harms import class_panels
 from distillab.report.collect.models import model_pairs, teacher_views
@@ -96,6 +97,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         quality=qualities(runs),
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
+        explanations=explanations_view(folder),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from distillab.evidence.answer import Answer
 from distillab.evidence.pairs import Row
 from distillab.report.contents.cost import Cost, MethodCost
+from distillab.report.contents.explanations import ExplanationsView
 from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, LevelEffect, Quality
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
@@ -57,6 +58,7 @@ class ReportContents:
         quality: Means by place and method, from :func:`distillab.report.collect.rows.qualities`.
         teachers: Every teacher, trained or loaded.
         against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
+        explanations: Where networks look; None for a study that does not compute it.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
@@ -95,6 +97,7 @@ class ReportContents:
     quality: tuple[Quality, ...] = ()
     teachers: tuple[TeacherView, ...] = ()
     against_teacher: tuple[Row, ...] = ()
+    explanations: ExplanationsView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

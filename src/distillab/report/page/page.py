@@ -19,6 +19,7 @@ from distillab.report.contents.report import ReportContents
 from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
+from distillab.report.page.explanation_tables import explanation_tables
 from distillab.report.page.figures import (
     Plot,
     costs_plot,
@@ -41,6 +42,7 @@ SECTIONS = (
     ("levels", "Gain by level"),
     ("harms", "Who is harmed"),
     ("teachers", "Teachers"),
+    ("explanations", "Where networks look"),
     ("runs", "All runs"),
     ("cost", "Cost"),
     ("reproduce", "Reproduce"),
@@ -115,7 +117,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     plots += [block.plot for block in pictures] + [teachers, costs]
     return {
         "c": contents,
-        "sections": SECTIONS,
+        **_sections(contents),
         "shades": SHADES,
         "css": asset("style.css"),
         "js": asset("page.js"),
@@ -159,6 +161,13 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
+
+
+def _sections(contents: ReportContents) -> dict[str, object]:
+    """Return the sections of a report; that on explanations is there if a study computes them."""
+    shown = [each for each in SECTIONS if each[0] != "explanations" or contents.explanations]
+    tables = explanation_tables(contents.explanations, contents.task)
+    return {"sections": shown, "explanation_tables": tables}
 
 
 def _level_table(contents: ReportContents) -> Table:

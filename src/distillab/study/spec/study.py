@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.config import PublicConfig
@@ -28,6 +21,7 @@ from distillab.study.spec.contrasts import with_known_contrasts
 from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
 from distillab.study.spec.evidence import PLAIN, EvidenceSpec
+from distillab.study.spec.explain import ExplainSpec
 from distillab.study.spec.forms import (
     american_recipe,
     american_source,
@@ -78,6 +72,7 @@ class StudySpec(PublicConfig):
         recipe: How networks are trained.
         curves: What is kept of networks while they train.
         evidence: How conclusions are drawn.
+        explain: Which attribution maps are computed once networks are trained; None for none.
         tune: The settings that are tried for every method before methods are compared; None for none.
 
     Raises:
@@ -109,6 +104,7 @@ class StudySpec(PublicConfig):
     recipe: Recipe = Recipe()
     curves: CurvesSpec = CurvesSpec()
     evidence: EvidenceSpec = EvidenceSpec()
+    explain: ExplainSpec | None = None
     tune: TuneSpec | None = None
     _base: Path = PrivateAttr(default_factory=Path.cwd)
     _where: str = PrivateAttr(default="study")
@@ -319,8 +315,8 @@ class StudySpec(PublicConfig):
         }
         values["methods"] = [placed_method(entry, self._base) for entry in values["methods"]]
         values["students"] = [entry.written for entry in self.student_entries]
-        leave_out(values, self, ("task", "order", "threads", "others", "curves", "tune"))
-        leave_out(values["recipe"], self.recipe, ("memory_format", "compile"))
+        leave_out(values, self, ("task", "order", "threads", "others", "curves", "explain", "tune"))
+        leave_out(values["recipe"], self.recipe, ("memory_format", "compile", "sampler"))
         if self.tune:
             leave_out(values["tune"], self.tune, ("finalists",))
         leave_out(values["teacher"], self.teacher, YOUNG_TEACHER_KEYS)
@@ -335,7 +331,7 @@ class StudySpec(PublicConfig):
     @property
     def identity(self) -> str:
         """Content address of all that can change a number: files with the same identity are one study."""
-        unrelated = ("study", "notes", "curves", "evidence")
+        unrelated = ("study", "notes", "curves", "evidence", "explain")
         return spec_id(portable({k: v for k, v in self.canonical().items() if k not in unrelated}))
 
 
@@ -376,7 +372,7 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
 def _known_keys() -> list[str]:
     """Return the keys of a study file, nested ones with a dot."""
     nested: dict[str, type[BaseModel]] = {"recipe": Recipe, "teacher": TeacherSpec, "tune": TuneSpec}
-    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "draws": Draws}
+    nested |= {"curves": CurvesSpec, "evidence": EvidenceSpec, "explain": ExplainSpec, "draws": Draws}
     inner = [f"{name}.{key}" for name, model in nested.items() for key in model.model_fields]
     return [*StudySpec.model_fields, *inner]
 
