@@ -74,12 +74,14 @@ NORMALISING = [
 COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "queue_similarity", "sp", "srd"]
 RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
 # These compare logits as they are: a constant added to a row is a difference to be learned.
-OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse"]
+OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse", "netgraft"]
 # Gradients of these are not those of the value, by design: a weight that depends on the student is held
 # fixed (in crd, a scale of the first batch), or the student teaches another. They are tested one by one.
 HELD_FIXED = ["crd", "multi_exit", "tskd", "mutual_learning", "wsld"]
 # These have no use for the labels unless they are teacher_given so: their weight is 0 by default.
 WITHOUT_LABELS = [name for name in methods if getattr(methods[name].Config(), "ce_weight", 1) == 0]
+# These have no use for the labels, and learn from logits.
+OF_LOGITS_ALONE = ["netgraft"]
 # These remember the batches before while they are in training mode.
 REMEMBERING = ["worst_group_kd"]
 

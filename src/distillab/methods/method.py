@@ -14,6 +14,7 @@ from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods.batch import Batch, Pair
 from distillab.methods.needs import BatchNeed, LabelNeed, Need, OutputNeed, Requirements, TeacherKind
+from distillab.models.input_spec import InputSpec
 from distillab.models.outputs import OF_LAST_LAYER, OF_STAGES, Outputs, OutputShapes
 from distillab.registry import Registry
 from distillab.tasks import Mixed
@@ -151,6 +152,19 @@ class Method(nn.Module, ABC):
         """Return what the method requires under a configuration: by default, what its class declares."""
         of_teacher = cls.needs if cls.teacher_needs is None else cls.teacher_needs
         return Requirements(cls.needs, frozenset() if cls.teacher == "none" else of_teacher, cls.teacher)
+
+    @classmethod
+    def check_networks(cls, student: nn.Module, teacher: nn.Module, inputs: InputSpec, names: str) -> None:
+        """Raise RequestError if the method, which needs the teacher itself, cannot serve two networks.
+
+        By default it can. It is called while a study is planned, with new networks.
+
+        Args:
+            student: A network like the student.
+            teacher: A network like the teacher.
+            inputs: The shape of an input.
+            names: The names of both, for errors.
+        """
 
     @classmethod
     def revision_of(cls, config: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -99,6 +99,23 @@ class Ensemble(nn.Module):
         by_confidence = self.combine == "confidence"
         weights = confidence_weights(logits) if by_confidence else self.weights.to(logits)[None]
         return (weights[:, :, None] * logits).sum(1)
+
+
+def best_member(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the weights of the network of the largest ensemble weight; those of one network as they are.
+
+    Args:
+        state: The weights of an ensemble, or of one network.
+
+    Example:
+        >>> two = {"members.0.w": torch.zeros(1), "members.1.w": torch.ones(1)}
+        >>> best_member({**two, "weights": torch.tensor([0.4, 0.6])})
+        {'w': tensor([1.])}
+    """
+    if not any(key.startswith("members.") for key in state):
+        return state
+    prefix = f"members.{int(state['weights'].argmax())}."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def confidence_weights(logits: Tensor) -> Tensor:

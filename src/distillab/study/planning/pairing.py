@@ -358,9 +358,23 @@ class Pairing:
         if mixes:
             must_not_mix(teacher)
         context.check(student, shapes, merges(self.class_map), unlabelled, mixes)
+        self._must_graft()
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
             context.check(student, whole, False, unlabelled, mixes)
+
+    def _must_graft(self) -> None:
+        """Raise RequestError if a method needs the teacher itself, and cannot serve the two networks."""
+        for method in (*self.methods, *(stage.method for stage in self.stages if stage.method)):
+            if "teacher_network" in method.spec.teacher_needs:
+                if self.class_map:
+                    raise RequestError(
+                        f"method {method.label} needs a teacher of the student's classes in their order",
+                        where=self.context.spec.where,
+                        allowed="such a teacher, or a method that learns from logits",
+                    )
+                costs = self.teacher_costs("study")
+                self.context.check_networks(method, self.student, self.costs, self.teacher.last_model, costs)
 
 
 def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:

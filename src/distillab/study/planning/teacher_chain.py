@@ -84,7 +84,7 @@ def must_give_what_methods_need(teacher: TeacherSpec, methods: list[MethodSpec])
     if teacher.orbit:
         what, where = "the mean over an orbit gives", "teacher.orbit"
     for method in methods:
-        needed = sorted(method.teacher_needs & FEATURES) if method.distils else []
+        needed = sorted(method.teacher_needs & FEATURES - {"teacher_network"}) if method.distils else []
         if needed:
             raise RequestError(
                 f"method {method.label} needs a teacher's {needed[0]}, and {what} logits alone",

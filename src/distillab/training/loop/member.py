@@ -53,6 +53,7 @@ class CohortMember:
         seeds: Its seeds.
         teacher_shapes: Shapes of its teacher's outputs; None without a teacher.
         teacher_classifier: The teacher's last linear layer, if the method needs it.
+        teacher_network: The teacher itself, if the method needs it.
         teachers: Number of teachers whose logits are side by side, to be weighted by their correctness.
         task: What it is trained to predict.
         start: The trained weights that it starts from; None for random ones.
@@ -78,6 +79,7 @@ class CohortMember:
     seeds: Seeds
     teacher_shapes: OutputShapes | None = None
     teacher_classifier: nn.Linear | None = None
+    teacher_network: nn.Module | None = None
     teachers: int = 1
     task: Task = field(default_factory=Classification)
     start: InitialWeights | None = None
@@ -162,6 +164,7 @@ def _pair(member: CohortMember, info: NetworkInfo) -> Pair:
         labels=torch.from_numpy(data.targets.values),
         groups=None if data.groups is None else torch.from_numpy(data.groups),
         teacher_classifier=member.teacher_classifier,
+        teacher_network=member.teacher_network,
         new_student=lambda number: _new_peer(member, number),
         task=member.task,
         student_taps=info.taps,
