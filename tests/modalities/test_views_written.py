@@ -25,7 +25,7 @@ def test_lists_are_written_with_every_setting() -> None:
     written = canonical_views(["random_resized_crop", "flip", {"rand_augment": {"n": 3}}, {"mixup": None}])
     assert written == [
         {"random_resized_crop": {"scale": [0.08, 1.0], "ratio": RATIO}},
-        {"flip": {}},
+        {"dihedral": {}, "flip": {}},
         {"rand_augment": {"n": 3, "magnitude": 10}},
         {"mixup": {"alpha": 0.2}},
     ]

@@ -46,7 +46,7 @@ def orbit_cosine(first: Representation, second: Representation) -> float:
 
     Example:
         >>> logits = np.array([[[2.0, 0.0], [0.0, 1.0]]])
-        >>> orbit_cosine(logits, logits + 5), orbit_cosine(logits, -logits)
+        >>> round(orbit_cosine(logits, logits + 5), 6), round(orbit_cosine(logits, -logits), 6)
         (1.0, -1.0)
     """
     x, y = (_centered(each) for each in (first, second))

@@ -45,6 +45,8 @@ class OrbitMean(nn.Module):
         network: The network, ``[N, C, H, W]`` -> ``[N, classes]``, for square inputs.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> network = OrbitMean(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
         >>> x = torch.rand(1, 1, 2, 2)
         >>> bool(torch.allclose(network(x), network(x.rot90(1, (2, 3)))))

@@ -82,9 +82,9 @@ class Views:
             if kind == DIHEDRAL:
                 Dihedral().fitted(shape)
             return cls(kind, usual_pad(shape[1]) if "crop" in kind else 0)
-        chain = tuple(step.fitted(shape) for step in read_chain(written))
+        chain = read_chain(written)
         _check_modality([type(step) for step in chain], modality)
-        return cls._of(chain)
+        return cls._of(tuple(step.fitted(shape) for step in chain))
 
     @classmethod
     def _of(cls, chain: tuple[Operation, ...]) -> Views:

@@ -22,7 +22,7 @@ def orbit_pictures(folder: StudyFolder) -> tuple[Pictures, ...]:
         return ()
     train = folder.dataset.train
     chosen = [int(np.flatnonzero(of_class)[0]) for of_class in train.targets.members.T if of_class.any()]
-    strips = tuple(Strip(_title(train, place), _tiles(train, place)) for place in chosen[:ORBITS])
+    strips = tuple(Strip(f"example {train.ids[place]}", _tiles(train, place)) for place in chosen[:ORBITS])
     note = (
         "The eight views of an example: four quarter turns, and those of its mirror image. The student is "
         "given one of them, another one in each epoch; the outputs of a teacher over its orbit are the mean "
@@ -32,12 +32,13 @@ def orbit_pictures(folder: StudyFolder) -> tuple[Pictures, ...]:
     return (Pictures("orbit", name, train.classes, Strip(""), strips, note=note, is_factor=False),)
 
 
-def _title(examples: Examples, place: int) -> str:
+def _labels(examples: Examples, place: int) -> tuple[str, ...]:
     belongs = examples.targets.take(np.array([place])).members[0]
-    return ", ".join(examples.classes[label] for label in np.flatnonzero(belongs))
+    return tuple(examples.classes[label] for label in np.flatnonzero(belongs))
 
 
 def _tiles(examples: Examples, place: int) -> tuple[Tile, ...]:
     item, modality = torch.from_numpy(examples.items(np.array([place]))[0]), modality_of(examples)
     turned = [dihedral_view(item, number).contiguous().numpy() for number in range(ORDER)]
-    return tuple(Tile(modality.preview(each).picture) for each in turned)
+    labels = _labels(examples, place)
+    return tuple(Tile(modality.preview(each).picture, labels) for each in turned)
