@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.models.outputs import Outputs, OutputShapes
+from distillab.models.taps import Taps
 from distillab.tasks import Classification, Mixed, Task
 
 
@@ -95,6 +96,8 @@ class Pair:
         new_student: Returns a new network of the student's architecture, on the CPU, its initial weights
             decided by the given number, for methods that train peers.
         task: What both networks are trained to predict.
+        student_taps: Where the student's outputs are read, for methods that build on its stages. None where
+            only shapes are known.
 
     Example:
         >>> shapes = OutputShapes(classes=10, embedding=64)
@@ -111,3 +114,4 @@ class Pair:
     teacher_network: nn.Module | None = None
     new_student: Callable[[int], nn.Module] | None = None
     task: Task = field(default_factory=Classification)
+    student_taps: Taps | None = None

@@ -68,6 +68,7 @@ class Method(nn.Module, ABC):
             labelled ones; None if it does so where it has a teacher.
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
+        keeps_exits: Whether it gives the student exits that stay in it.
         matches_compute: Whether students train for as many more steps as the study's teacher costs.
         throughout: Whether students train in the place of the stages that others start from as well.
         pair_defaults: Settings that the authors chose for one (teacher, student), by the names of the
@@ -107,6 +108,7 @@ class Method(nn.Module, ABC):
     weighs_labels: ClassVar[bool] = False
     learns_unlabelled: ClassVar[bool | None] = None
     remembers_images: ClassVar[bool] = False
+    keeps_exits: ClassVar[bool] = False
     matches_compute: ClassVar[bool] = False
     throughout: ClassVar[bool] = False
     pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {}

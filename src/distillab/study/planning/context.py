@@ -104,6 +104,8 @@ class PlanContext:
         self.teachers: dict[Level, TeacherSpec] = {
             each.level: spec.teacher.with_model(each.level) for each in self._capacities()
         }
+        for each in self.teachers.values():
+            must_give_what_methods_need(each, method_specs)
         self.chain = cache(self._chain)
         self.generations = cache(partial(generations_before, spec.teacher))
         self.starts = Starts(self.statistics, dataset.modality, self.file_digest, spec.where)

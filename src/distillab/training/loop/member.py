@@ -131,7 +131,7 @@ def build_member(member: CohortMember, device: torch.device) -> tuple[nn.Module,
     network = _new_network(member, member.seeds.init, device)
     info = _inspect(member, network)
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
-        method = build_method(member.method, _pair(member, info.shapes)).to(device)
+        method = build_method(member.method, _pair(member, info)).to(device)
     modules = tuple(network.modules())
     network = method.network(network)
     if tuple(network.modules()) != modules:
@@ -155,10 +155,10 @@ def _inspect(member: CohortMember, network: nn.Module) -> NetworkInfo:
     return inspect_network(network, InputSpec(*member.data.student_shape), classes=logits, name=member.model)
 
 
-def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
+def _pair(member: CohortMember, info: NetworkInfo) -> Pair:
     data = member.data
     return Pair(
-        shapes,
+        info.shapes,
         member.teacher_shapes,
         len(data),
         labels=torch.from_numpy(data.targets.values),
@@ -167,6 +167,7 @@ def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
         teacher_network=member.teacher_network,
         new_student=lambda number: _new_peer(member, number),
         task=member.task,
+        student_taps=info.taps,
     )
 
 
