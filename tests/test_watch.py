@@ -6,6 +6,8 @@ import http.client
 import json
 import signal
 import socket
+import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -15,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from distillab import watch
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
+from distillab.study.status import StudyStatus, study_status
 from distillab.watch import ReportServer
 
 
@@ -130,6 +134,82 @@ def test_report_that_cannot_be_renewed_is_shown_as_it_was(tmp_path: Path) -> Non
     finally:
         server.end()
         thread.join(10)
+
+
+FAILURES = [
+    sqlite3.OperationalError("disk I/O error"),
+    sqlite3.DatabaseError("database disk image is malformed"),
+    RequestError("no study here"),
+    TypeError("'NoneType' object is not subscriptable"),  # study.yaml is being written
+    PermissionError(13, "Permission denied"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: type(each).__name__)
+def test_study_that_cannot_be_read_for_a_while_is_stated_and_read_again(
+    failure: Exception,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    study_folder(tmp_path)
+    broken = threading.Event()
+
+    def status(folder: Path) -> StudyStatus:
+        if broken.is_set():
+            raise failure
+        return study_status(folder)
+
+    monkeypatch.setattr(watch, "study_status", status)
+    with serving(tmp_path) as server:
+        answer(server, "/state")
+        broken.set()
+        for _ in range(50):
+            code, text, _headers = answer(server, "/state")
+            state = json.loads(text)
+            assert code == 200 and state["study"] == "demo" and state["share_done"] == 1.0
+            assert state["text"].startswith("demo: the study could not be read")
+            assert str(failure) in state["text"] and "tried again" in state["text"]
+            if "could not be read" in server.error:
+                break  # the thread that renews the report met it too
+            threading.Event().wait(0.02)
+        assert "could not be read" in server.error
+        (tmp_path / "report.html").unlink()
+        broken.clear()
+        for _ in range(200):
+            if (tmp_path / "report.html").exists() and not server.error:
+                break
+            threading.Event().wait(0.02)
+        assert answer(server, "/report.html")[1] == "<!doctype html><p>first</p>"
+        assert "could not" not in json.loads(answer(server, "/state")[1])["text"]
+    assert capfd.readouterr().err == ""
+
+
+def test_report_that_cannot_be_read_is_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study_folder(tmp_path)
+    (tmp_path / "report.html").mkdir()
+    server = ReportServer(tmp_path, 0, lambda folder: None, every=0.02)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        code, text, _headers = answer(server, "/report.html")
+        assert code == 200 and "The report cannot be read" in text
+        assert answer(server, "/state")[0] == 200
+    finally:
+        server.end()
+        thread.join(10)
+    assert capfd.readouterr().err == ""
+
+
+def test_browser_that_goes_away_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study_folder(tmp_path)
+    with serving(tmp_path, "x" * 5_000_000) as server:
+        for _ in range(3):
+            with socket.create_connection(server.server_address[:2]) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(b"GET /report.html HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert answer(server, "/state")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("port", [-1, 70000])

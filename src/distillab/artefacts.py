@@ -227,6 +227,23 @@ class EpochRecord:
 
 
 @dataclass(frozen=True)
+class ExitRecord:
+    """What is known of one exit of a network, or of the vote of all.
+
+    Attributes:
+        name: ``exit 1`` and so on from shallow to deep, or ``vote``.
+        params: Number of parameters that its logits depend on.
+        macs: Multiply-accumulates of one example up to the exit.
+        accuracy: By test set, the score of the last weights.
+    """
+
+    name: str
+    params: int
+    macs: int
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What is known of a trained network beside its weights: ``record.json`` of a teacher or a student.
 
@@ -258,6 +275,8 @@ class RunRecord:
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
         cohort: Number of students trained in step with it, itself included.
+        exits: The exits of a network that answers at several depths, from shallow to deep, then their vote;
+            None for other networks.
         schema: Version of the record's form.
 
     Example:
@@ -292,6 +311,7 @@ class RunRecord:
     teacher_images: int = 0
     teacher_forwards: int = 0
     cohort: int = 1
+    exits: tuple[ExitRecord, ...] | None = None
     schema: int = RECORD_SCHEMA
 
     def as_dict(self) -> JsonObject:
@@ -307,6 +327,8 @@ class RunRecord:
         known["tested"] = {name: (facts[0], facts[1]) for name, facts in values.get("tested", {}).items()}
         if known.get("class_names") is not None:
             known["class_names"] = tuple(known["class_names"])
+        if known.get("exits") is not None:
+            known["exits"] = tuple(ExitRecord(**each) for each in known["exits"])
         return cls(**known)
 
     def write(self, folder: Path) -> None:

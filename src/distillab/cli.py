@@ -300,7 +300,7 @@ def execute(arguments: list[str]) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except RequestError as error:
-        return _end(str(error), 2, arguments)
+        return _end(str(error_for_command(error, arguments)), 2, arguments)
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
@@ -311,6 +311,25 @@ def execute(arguments: list[str]) -> int:
         return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
         return _end(f"{type(error).__name__}: {error}", 1, arguments)
+
+
+def error_for_command(error: RequestError, arguments: list[str]) -> RequestError:
+    """Return an error whose hints can be used with the command that raised it.
+
+    Args:
+        error: The error.
+        arguments: The command line.
+
+    Example:
+        >>> print(error_for_command(RequestError("no", allowed="`resolution: 32`"), ["profile", "photos"]))
+        no (allowed: `resolution: 32` (on the command line --set resolution=32))
+    """
+    from distillab.terminal.arguments import with_settings
+
+    name = next((each for each in arguments if not each.startswith("-")), "")
+    command = getattr(typer.main.get_command(app), "commands", {}).get(name)
+    has_set = command is not None and any("--set" in option.opts for option in command.params)
+    return with_settings(error) if has_set else error
 
 
 def _usage(error: Any) -> str:

@@ -7,7 +7,9 @@ and its state. No path of a request is ever looked up on the disk.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +27,7 @@ HOST: Final = "127.0.0.1"
 HOSTS: Final = ("127.0.0.1", "localhost")
 USUAL_PORT: Final = 8321
 EVERY: Final = 10.0  # seconds between two looks at the ledger
+_UNREADABLE: Final = "the study could not be read, which is tried again: {}"
 REST: Final = 5.0  # times as long as writing a report took are left to other work before it is written again
 
 FRAME: Final = """<!doctype html>
@@ -85,6 +88,7 @@ class ReportServer(ThreadingHTTPServer):
         self.folder, self.renew, self.every = folder, renew, every
         self._ended = threading.Event()
         self._shown: JsonObject | None = None
+        self._study, self._share = folder.resolve().name, 0.0
         self.error = ""
         try:
             super().__init__((HOST, port), _Handler)
@@ -117,37 +121,63 @@ class ReportServer(ThreadingHTTPServer):
         self.shutdown()
 
     def page(self) -> bytes:
-        """Return the report, as it is now; a sentence if there is none yet."""
+        """Return the report, as it is now; a sentence if there is none yet, or it cannot be read."""
         try:
             return (self.folder / REPORT_FILE).read_bytes()
         except FileNotFoundError:
-            return b"<!doctype html><title>report</title><p>The report is being written.</p>"
+            text = "The report is being written."
+        except OSError as error:
+            text = f"The report cannot be read ({html.escape(_reason(error))})."
+        return f'<!doctype html><meta charset="utf-8"><title>report</title><p>{text}</p>'.encode()
 
     def state(self) -> JsonObject:
-        """Return what the frame shows: the share that is done, a line of text, the digest of the report."""
-        found = study_status(self.folder)
-        text = f"{found.study}: {100 * found.share_done:.0f} % of the work done, {found.runs.text}"
+        """Return what the frame shows: the share that is done, a line of text, the digest of the report.
+
+        If the study cannot be read, the share is the last one that was read, and the text states why.
+        """
+        try:
+            found = study_status(self.folder)
+            self._study, self._share = found.study, found.share_done
+            text = f"{found.study}: {100 * found.share_done:.0f} % of the work done, {found.runs.text}"
+            parts = [text, self.error]
+        except Exception as error:  # noqa: BLE001 - shown in the bar, which is renewed every few seconds
+            parts = [f"{self._study}: {_UNREADABLE.format(_reason(error))}"]
         return {
-            "study": found.study,
-            "share_done": found.share_done,
-            "text": f"{text}; {self.error}" if self.error else text,
+            "study": self._study,
+            "share_done": self._share,
+            "text": "; ".join(part for part in parts if part),
             "report": hashlib.sha256(self.page()).hexdigest(),
         }
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Print nothing if a browser went away, and one line on any other failure of a request."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError | None):
+            sys.stderr.write(f"distillab: a request could not be answered: {_reason(error)}\n")
+
     def _renew(self) -> None:
-        """Write the report anew whenever jobs have ended."""
+        """Write the report anew whenever jobs have ended; whatever goes wrong is tried again."""
         while not self._ended.is_set():
+            started = time.monotonic()
+            worked = self._look()
+            self._ended.wait(max(self.every, REST * (time.monotonic() - started) if worked else 0.0))
+
+    def _look(self) -> bool:
+        """Renew the report if jobs have ended since it was written; return True if that was tried."""
+        try:
             now = _counted(study_status(self.folder))
-            wait = self.every
-            if now != self._shown or not (self.folder / REPORT_FILE).exists():
-                started = time.monotonic()
-                try:
-                    self.renew(self.folder)
-                    self._shown, self.error = now, ""
-                except Exception as error:  # noqa: BLE001 - shown in the bar; the report stays as it was
-                    self.error = f"the report could not be renewed: {error}"
-                wait = max(wait, REST * (time.monotonic() - started))
-            self._ended.wait(wait)
+        except Exception as error:  # noqa: BLE001 - shown in the bar
+            self.error = _UNREADABLE.format(_reason(error))
+            return False
+        if now == self._shown and (self.folder / REPORT_FILE).exists():
+            self.error = ""
+            return False
+        try:
+            self.renew(self.folder)
+            self._shown, self.error = now, ""
+        except Exception as error:  # noqa: BLE001 - shown in the bar; the report stays as it was
+            self.error = f"the report could not be renewed: {_reason(error)}"
+        return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -175,7 +205,12 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.FORBIDDEN, b"only http://127.0.0.1 and http://localhost are served", "text/plain"
             )
             return
-        path = self.path.partition("?")[0]
+        try:
+            self._answer_to(self.path.partition("?")[0])
+        except ConnectionError:  # the browser went away
+            self.close_connection = True
+
+    def _answer_to(self, path: str) -> None:
         if path == "/":
             self._send(HTTPStatus.OK, FRAME.encode(), "text/html")
         elif path == "/report.html":
@@ -210,6 +245,12 @@ def _is_local(hosts: list[str]) -> bool:
         return False
     name, _, port = hosts[0].partition(":")
     return name.lower() in HOSTS and (not port or port.isdecimal())
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong, in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RequestError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
 def _counted(status: StudyStatus) -> JsonObject:

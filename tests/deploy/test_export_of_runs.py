@@ -68,6 +68,8 @@ def test_run_is_named_by_the_beginning_of_its_id(study_folder: StudyFolder) -> N
     [
         (["{study}", "nosuchrun"], "no run 'nosuchrun' (allowed: "),
         (["{study}", "--format", "tflite"], "unknown format 'tflite'"),
+        (["{study}", "--format", ","], "--format: names no format (allowed: safetensors, onnx, int8, pt2)"),
+        (["{study}", "--format", ""], "--format: names no format"),
         (["{study}", "--max-drop", "-1"], "--max-drop: -1 is no number of points"),
         (["{study}", "--out", "/proc/none/model"], "cannot be written"),
         (["{study}", "--out", "{study}"], "holds other files"),

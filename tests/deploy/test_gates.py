@@ -47,6 +47,16 @@ def with_fixed_batch(network: DeployedNetwork, items: Tensor, name: str) -> byte
     return file.getvalue()
 
 
+def with_hard_probabilities(network: DeployedNetwork, items: Tensor, name: str) -> bytes:
+    """Export a network with the right logits and predictions, whose probabilities are 0 and 1."""
+    import onnx
+
+    model = onnx.load_from_string(GOOD(network, items, name))
+    last = next(node for node in model.graph.node if node.op_type == "Softmax")
+    last.op_type = "Hardmax"
+    return model.SerializeToString()
+
+
 def failing(network: DeployedNetwork, items: Tensor, name: str) -> bytes:
     raise NotImplementedError("no such operator")
 
@@ -62,6 +72,7 @@ def export_with(first: Exporter, second: Exporter, out: Path, patch: pytest.Monk
     [
         (with_wrong_weights, "predictions that differ"),
         (with_less_precision, "relative difference of a logit"),
+        (with_hard_probabilities, "largest difference of a probability"),
         (with_fixed_batch, "it cannot be run"),
         (failing, "no such operator"),
     ],
@@ -94,4 +105,6 @@ def test_gates_cover_all_of_val_at_two_batch_sizes(model_folder: Path) -> None:
         assert {gate["examples"] for gate in gates} == {24}
         limits = {gate["gate"]: gate["limit"] for gate in gates}
         assert limits["predictions"] == MOST_DISAGREEMENT == 0.001
+        assert ("logits" in limits) == (file != "model.pt2")
+        assert ("probabilities" in limits) == (file != "model.safetensors")  # the file as it is written
         assert limits.get("logits", limits.get("probabilities")) == MOST_DIFFERENCE == 1e-4

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from distillab.data.examples import Examples
+from distillab.data.targets import UNLABELLED, Labels, LabelSets
 from distillab.deploy import load_model
+from distillab.deploy.changed import changed_predictions
 from distillab.deploy.drop import Drop, paired_accuracy, paired_drop
+from distillab.deploy.graph import graph_items
 from distillab.deploy.int8 import Int8Trial, decide_int8
 from distillab.deploy.latency import Latency
 from distillab.deploy.quantization import QuantizationChoice, QuantizedGraph, count_quantized
-from distillab.tasks import Classification
+from distillab.tasks import Classification, tasks
+from support.exported import built, describe, examples_for, written
 
 
 def trial(points: float = 0.2, speed: float = 1.0, ratio: float = 0.3, layers: int = 3) -> Int8Trial:
@@ -101,3 +105,55 @@ def test_worst_class_stands_beside_the_drop() -> None:
     found = paired_drop(before, after, images, Classification())
     assert found.points == pytest.approx(10.0)
     assert (found.worst_class, found.worst_class_before, found.worst_class_after) == ("bee", 1.0, 0.8)
+
+
+def test_changed_predictions_are_right_wrong_or_neither() -> None:
+    labels = np.array([0] * 6)
+    before = np.eye(3)[[0, 0, 0, 1, 1, 2]]
+    after = np.eye(3)[[0, 1, 2, 0, 2, 2]]
+    found = changed_predictions(before, after, Labels(labels, 3), Classification())
+    assert (found.predictions, found.differing, found.share) == (6, 4, pytest.approx(4 / 6))
+    assert (found.newly_right, found.newly_wrong, found.wrong_in_both) == (1, 2, 1)
+
+
+def test_changed_predictions_of_several_labels_are_those_of_known_ones() -> None:
+    labels = np.array([[1, 0, UNLABELLED], [1, 1, 0]], np.int8)
+    before = np.array([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]])
+    after = np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, -1.0]])
+    found = changed_predictions(before, after, LabelSets(labels, 3), tasks["multilabel"]())
+    assert (found.predictions, found.differing) == (5, 2)
+    assert (found.newly_right, found.newly_wrong, found.wrong_in_both) == (1, 1, 0)
+
+
+def test_changed_predictions_are_in_checks_and_on_the_card(tmp_path: Path) -> None:
+    description = describe()
+    network = built(description)
+    val = examples_for(network, description, count=60)
+    targets = val.targets.with_values(np.roll(val.targets.values, 3))  # most predictions are wrong
+    made = written(
+        tmp_path / "model", description, ["onnx", "int8"], val=replace(val, targets=targets), max_drop=100
+    )
+    assert "model.int8.onnx" in made.files
+    pixels = graph_items(val.items(np.arange(60)), description)
+    float_, int8 = (
+        load_model(made.folder / file).probabilities(pixels).argmax(1)
+        for file in ("model.onnx", "model.int8.onnx")
+    )
+    differs, truth = float_ != int8, targets.values
+    stated = json.loads((made.folder / "checks.json").read_text())["int8"]
+    changed = next(each for each in stated["changed_predictions"] if each["batch"] == 64)
+    assert (changed["predictions"], changed["differing"]) == (60, differs.sum())
+    assert changed["newly_right"] == (differs & (int8 == truth)).sum()
+    assert changed["newly_wrong"] == (differs & (float_ == truth)).sum()
+    assert stated["max_drop"] == 100
+    card = (made.folder / "README.md").read_text()
+    assert "Every file in float was compared" in card
+    most = max(stated["changed_predictions"], key=lambda each: each["differing"])
+    assert f"{most['differing']} of its 60 predictions ({most['share']:.2%}) differ" in card
+    assert "may be lower by at most 100 points" in card
+
+
+def test_card_without_int8_is_about_every_file(tmp_path: Path) -> None:
+    made = written(tmp_path / "model", describe(), ["safetensors"])
+    card = (made.folder / "README.md").read_text()
+    assert "Every file was compared" in card and "int8" not in card

@@ -155,7 +155,7 @@ def test_every_method_serves_a_pair_or_is_refused_at_the_plan(name: str, teacher
         reached |= {key for key, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     first = next(key for key, _ in model.named_parameters())
     assert first in reached or student.startswith("timm")  # down to the first layer
-    assert reached
+    assert reached or (name == "netgraft" and teacher == student)  # equal logits are at no distance
     unused = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, "what a method owns is trained"
     alone = network(student).model.state_dict()

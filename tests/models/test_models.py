@@ -38,6 +38,8 @@ PARAMETERS = {
     "convnet3": 30_196,
     "convnet3x2": 106_372,
     "convnet3x4": 396_964,
+    "vgg5": 1_004_932,
+    "vgg5_half": 401_796,
     # Those of 1,000 classes, 4,652,008 and so on, less 900 rows of 1,281.
     "efficientnet_lite0": 3_499_108,
     "efficientnet_lite1": 4_263_780,

@@ -60,6 +60,7 @@ def hooks(model: nn.Module) -> int:
 
 
 MINIS = [name for name in models if name.endswith("_mini")]
+FIVE_LAYERS = [name for name in models if name.startswith("vgg5")]
 
 
 @pytest.mark.parametrize("name", MINIS)
@@ -75,7 +76,8 @@ def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in models if not name.startswith("efficientnet") and name not in MINIS]
+    "name",
+    [name for name in models if not name.startswith("efficientnet") and name not in (*MINIS, *FIVE_LAYERS)],
 )
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     model = build(name, 1, 20)
@@ -88,6 +90,13 @@ def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     last = model.fc.in_features
     assert shapes.embedding == last
     assert shapes.maps == ((last // 4, 20, 20), (last // 2, 10, 10), (last, 5, 5))
+
+
+@pytest.mark.parametrize("name", FIVE_LAYERS)
+def test_each_layer_of_a_plain_network_is_a_stage(name: str) -> None:
+    info = inspect_network(build(name, 1, 20), InputSpec.square(1, 20), classes=6)
+    assert [height for _, height, _ in info.shapes.maps] == [20, 10, 5, 3, 3]
+    assert info.shapes.embedding == info.shapes.maps[-1][0]
 
 
 @pytest.mark.parametrize("name", EXTERNAL)

@@ -18,11 +18,11 @@ from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StoredJob, StudentJob
 from distillab.study.job_parts import RunStart
-from distillab.study.planning import Plan, make_plan
+from distillab.study.planning import Plan
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.running.reproduce import reproduce
 from distillab.study.spec.study import parse_study, read_study
-from support.studies import CPU, artefacts, begin, dataset, plan, run_here, spec, study
+from support.studies import CPU, artefacts, begin, plan, run_here, spec, study
 
 FITNET = {"model": "resnet8", "start": {"method": "fitnet", "steps": 2}}
 NAME = "resnet8(start=fitnet for 2 steps)"
@@ -295,13 +295,18 @@ def test_studies_that_a_start_does_not_fit_are_refused(changes: dict[str, Any], 
     assert str(caught.value).startswith("study.yaml: ") and "\n" not in str(caught.value)
 
 
-def test_several_teachers_are_refused_as_a_start(tmp_path: Path) -> None:
-    teacher = {"models": ["resnet8", "resnet8"], "provenance": "full"}
-    values = {**SHORT, "students": [{"model": "resnet8", "start": "teacher"}]}
-    made = parse_study({**study(**values), "teacher": teacher}, tmp_path, "study.yaml")
-    with pytest.raises(RequestError, match="has no weights that one network could start from") as caught:
-        make_plan(made, dataset(), CPU)
-    assert "\n" not in str(caught.value)
+def test_student_keeps_the_weights_of_the_best_of_several_teachers(tmp_path: Path) -> None:
+    values = {**study(**SHORT, students=[{"model": "resnet8", "start": "teacher"}], recipe={"lr": 1e-12})}
+    values["teacher"] = {"models": ["resnet8", "resnet8"], "provenance": "full", "combine": "accuracy"}
+    folder = StudyFolder.begin(tmp_path / "dir", parse_study(values, tmp_path, "study.yaml"), CPU)
+    row = run_here(folder)[0]
+    state = load_file(folder.store.folder("student", row["run_id"]) / WEIGHTS)
+    states = [
+        load_file(folder.store.folder("teacher", name) / WEIGHTS) for name in folder.store.names("teacher")
+    ]
+    [both] = [each for each in states if "weights" in each]
+    best = f"members.{int(both['weights'].argmax())}.conv1.weight"
+    assert torch.allclose(state["conv1.weight"], both[best], atol=1e-6)
 
 
 def test_missing_run_is_refused(tmp_path: Path) -> None:

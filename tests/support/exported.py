@@ -69,6 +69,6 @@ def written(out: Path, description: ModelDescription, formats: Sequence[str], **
         val=val,
         calibration=calibration,
         formats=formats,
-        training=[calibration],
+        training=options.pop("training", [calibration]),
         **options,
     )

@@ -51,23 +51,37 @@ TAUGHT = [name for name in methods if methods[name].teacher != "none"]
 # Methods that compare neighbouring stages, or shallow ones with the deepest; and one that wants the last maps
 # as wide as the embedding.
 WIDE = 0
-STAGES = {"fsp": 2, "multi_exit": 3, "multilayer_pkt": 2, "cat_kd": WIDE}
+STAGES = {"fsp": 2, "multi_exit": 3, "multilayer_pkt": 2, "cat_kd": WIDE, "exits": 3, "tskd": 3}
 # Methods with a transfer term only at the beginning of training, before the labels; a time when they have it.
 EARLY = {"fsp": 0.05, "ab": 0.05}
 # These draw masks, a new one for every place of a batch.
 DRAWING = ["mgd"]
 # These normalise what they compare over the batch: batch normalisation in connectors, statistics of a batch.
-NORMALISING = ["ab", "fitnet", "ft", "ickd", "multi_exit", "ofd", "semckd", "srrl", "wkd_features"]
+NORMALISING = [
+    "ab",
+    "fitnet",
+    "ft",
+    "ickd",
+    "multi_exit",
+    "ofd",
+    "semckd",
+    "srrl",
+    "wkd_features",
+    "exits",
+    "tskd",
+]
 # These compare the examples of a batch with one another; the loss of all others is a mean over examples.
 COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "queue_similarity", "sp", "srd"]
 RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
 # These compare logits as they are: a constant added to a row is a difference to be learned.
-OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse"]
+OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse", "netgraft"]
 # Gradients of these are not those of the value, by design: a weight that depends on the student is held
 # fixed (in crd, a scale of the first batch), or the student teaches another. They are tested one by one.
-HELD_FIXED = ["crd", "multi_exit", "mutual_learning", "wsld"]
+HELD_FIXED = ["crd", "multi_exit", "tskd", "mutual_learning", "wsld"]
 # These have no use for the labels unless they are teacher_given so: their weight is 0 by default.
 WITHOUT_LABELS = [name for name in methods if getattr(methods[name].Config(), "ce_weight", 1) == 0]
+# These have no use for the labels, and learn from logits.
+OF_LOGITS_ALONE = ["netgraft"]
 # These remember the batches before while they are in training mode.
 REMEMBERING = ["worst_group_kd"]
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from distillab.data.targets import Labels
 from distillab.methods import Batch, Mixed
 from distillab.methods.divergence import kl_divergence
 from distillab.models import Ensemble, InputSpec, Outputs, build_model, inspect_network
 from distillab.models.taps import Taps
-from distillab.training.teachers.ensembles import member_weights, weight_by_correctness
+from distillab.tasks import Classification
+from distillab.tasks.arrays import Logits
+from distillab.training.teachers.ensembles import greedy_weights, member_weights, weight_by_correctness
 
 N, M, C = 6, 3, 4
 LABELS = torch.tensor([0, 1, 2, 3, 0, -1])
@@ -108,3 +112,45 @@ def test_an_ensemble_has_logits_only_side_by_side_on_request() -> None:
     mean = both(images)
     both.side_by_side = True
     torch.testing.assert_close(both(images).view(2, 2, C).mean(1), mean)
+
+
+def scored(rows: list[list[int]]) -> list[Logits]:
+    """Return confident logits of networks that predict the given classes."""
+    return [np.eye(C, dtype=np.float32)[each] * 3 for each in rows]
+
+
+def accuracy_of(weights: Tensor, each: list[Logits], targets: Labels) -> float:
+    mean = sum(weight * logits for weight, logits in zip(weights.tolist(), each, strict=True))
+    return Classification().score(np.asarray(mean), targets)
+
+
+def test_greedy_adds_what_raises_the_score_and_nothing_else() -> None:
+    targets = Labels(np.array([0, 1, 2, 3]), C)
+    best, helps, wrong = [0, 1, 2, 0], [0, 1, 0, 3], [1, 2, 3, 0]
+    each = scored([wrong, best, helps])
+    each[1][2] *= 2
+    each[2][3] *= 2  # each is sure where the other one is wrong
+    weights = greedy_weights(each, targets, Classification())
+    assert weights.tolist() == [0.0, 0.5, 0.5]
+    assert accuracy_of(weights, each, targets) == 1.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), members=st.integers(2, 6), n=st.integers(1, 40))
+def test_greedy_is_never_below_its_best_member_on_its_own_set(seed: int, members: int, n: int) -> None:
+    rng, task = np.random.default_rng(seed), Classification()
+    targets = Labels(rng.integers(0, C, n), C)
+    each = [rng.normal(size=(n, C)).astype(np.float32) for _ in range(members)]
+    weights = greedy_weights(each, targets, task)
+    assert weights.sum().item() == pytest.approx(1)
+    chosen = [one for one, weight in zip(each, weights.tolist(), strict=True) if weight]
+    together = task.score(np.mean(chosen, axis=0), targets)
+    assert together >= max(task.score(one, targets) for one in each)
+
+
+def test_networks_that_were_not_chosen_are_not_run() -> None:
+    networks = [Constant(torch.full((N, C), float(value))) for value in range(M)]
+    ensemble = Ensemble(networks, "greedy")
+    ensemble.weights.copy_(torch.tensor([0.5, 0.0, 0.5]))
+    networks[1].register_forward_hook(lambda *arguments: pytest.fail("it has no weight"))
+    assert ensemble(torch.zeros(N, 3, 8, 8)).unique().tolist() == [1.0]

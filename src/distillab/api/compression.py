@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distillab.api.compression_folder import (
+    MODEL_FOLDER,
+    REQUEST,
+    held_request,
+    remove_own_model,
+    require_own_folder,
+)
 from distillab.api.compression_stages import CompressionStages
 from distillab.api.compression_subject import subject_and_data, teacher_of
 from distillab.artefacts import write_atomically
@@ -31,7 +37,6 @@ from distillab.deploy.sessions import onnx_runtime
 from distillab.errors import RequestError, unknown_name
 from distillab.study.spec.seeds import LEAST_PAIRS
 
-REQUEST = "compress.json"
 COMPRESSION_ANSWER = "answer.json"
 ARMS_FILE = "arms.csv"
 COMPRESSED_PLACE = Path("compressed")
@@ -83,7 +88,7 @@ def compress(
         margin: Largest difference of accuracy that makes no difference in practice, a fraction.
         normalization: Of the inputs of a network that is given as an object, (mean, std) per channel.
         keys: Further keys of the source, such as ``{"label": "fine_label"}``.
-        out: The folder of studies, files, page and answer.
+        out: The folder of studies, files, page and answer: a new or empty one, or that of the same request.
         workers: As for :meth:`Study.run <distillab.Study.run>`, like the next two.
         executor: Name of a registered executor.
         device: Where to train.
@@ -102,6 +107,7 @@ def compress(
     sparsities = pruning_stages(prune)
     chosen = parse_kinds(kinds) if sparsities else ()
     onnx_runtime("compress")
+    require_own_folder(Path(out))
     if seeds < 1:
         raise RequestError(f"{seeds} is not a number of seeds", where="--seeds", allowed="1 or more")
     if not max_drop >= 0:
@@ -124,12 +130,18 @@ def compress(
         device=device,
         progress=on_progress or (lambda stage, share: None),
     )
-    _begin(Path(out), {**stages.identity, "int8": int8})
-    return _concluded(stages, Path(out), teacher is None, int8, max_drop, started)
+    identity = _begin(Path(out), {**stages.identity, "int8": int8})
+    return _concluded(stages, Path(out), identity, teacher is None, int8, max_drop, started)
 
 
 def _concluded(
-    stages: CompressionStages, out: Path, by_itself: bool, int8: bool, max_drop: float, started: float
+    stages: CompressionStages,
+    out: Path,
+    identity: str,
+    by_itself: bool,
+    int8: bool,
+    max_drop: float,
+    started: float,
 ) -> Compressed:
     """Run the stages, deploy their networks, choose on val, and only then read the test set."""
     trained = stages.train()
@@ -147,14 +159,14 @@ def _concluded(
         arms=tested,
         recovery=trained.recovery,
         winner=next((arm for arm in tested if winner and arm.label == winner.label), None),
-        model=out / "model" if winner else None,
+        model=out / MODEL_FOLDER if winner else None,
         max_drop=max_drop,
         margin=stages.margin,
         settings={**stages.settings, **_machine(), **_quantizations(assembly, arms)},
         n_test=len(trained.dataset.eval["test"]),
         failed=trained.failed,
     )
-    found = replace(_shipped(found, assembly), seconds=time.monotonic() - started)
+    found = replace(_shipped(found, assembly, identity), seconds=time.monotonic() - started)
     _write(found)
     return found
 
@@ -192,16 +204,16 @@ def _recipe(steps: int | None, recipe: JsonObject | None) -> JsonObject:
     return {"lr": FINE_TUNING_LR, **length, **given}
 
 
-def _begin(out: Path, request: JsonObject) -> None:
-    """Create the folder of a compression, or check that it holds this one."""
+def _begin(out: Path, request: JsonObject) -> str:
+    """Create the folder of a compression, or check that it holds this one, and return the request's id."""
     identity, path = spec_id(request), out / REQUEST
     try:
         out.mkdir(parents=True, exist_ok=True)
-        held = json.loads(path.read_text())["identity"] if path.is_file() else None
+        held = held_request(out)
         if held is None:
             with write_atomically(path) as draft:
                 draft.write_text(json.dumps({"identity": identity}))
-    except (OSError, ValueError, KeyError) as error:
+    except OSError as error:
         raise RequestError(
             f"cannot be used ({error})", where=f"--out {out}", allowed="a folder you can write"
         ) from error
@@ -211,6 +223,7 @@ def _begin(out: Path, request: JsonObject) -> None:
             where=f"--out {out}",
             allowed="a new folder, or the command that it was made with",
         )
+    return identity
 
 
 def _machine() -> dict[str, str]:
@@ -223,17 +236,22 @@ def _quantizations(assembly: Assembly, arms: Sequence[CompressionArm]) -> dict[s
     return {"int8": "; ".join(sorted(ways))} if ways else {}
 
 
-def _shipped(found: Compressed, assembly: Assembly) -> Compressed:
+def _shipped(found: Compressed, assembly: Assembly, identity: str) -> Compressed:
     """Write the winner as an exported model; one of an earlier choice is removed if there is none."""
     arm = found.winner
     if arm is None or found.model is None:
-        shutil.rmtree(found.folder / "model", ignore_errors=True)
+        remove_own_model(found.folder)
         return found
+    facts = {**arm.as_dict(), "request": identity}
     exported = assembly.ship(
-        arm, found.model, max_drop=found.max_drop, facts=dict(arm.as_dict()), statement=found.statement
+        arm, found.model, max_drop=found.max_drop, facts=facts, statement=found.statement
     )
     reasons = {f"{name} is not written": why for name, why in exported.checks.not_written.items()}
-    return replace(found, settings={**found.settings, **reasons})
+    found = replace(found, settings={**found.settings, **reasons})
+    if exported.checks.files:
+        return found
+    remove_own_model(found.folder)  # it holds no model, or that of an earlier choice
+    return replace(found, model=None)
 
 
 def _write(found: Compressed) -> None:

@@ -10,6 +10,7 @@ import yaml
 from distillab.data.examples import IMAGE
 from distillab.deploy.checks import Checks
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.files import INT8
 from distillab.deploy.recipe import BuildRecipe
 from distillab.deploy.snippets import Snippet, snippets_for
 from distillab.deploy.statement import Statement
@@ -18,6 +19,7 @@ from distillab.evidence.pairs import Row
 from distillab.printable import counted, printable
 
 _LISTED_CLASSES = 50
+_DIFFERENCES = {"logits": "a logit {:.1e} (relative)", "probabilities": "a probability {:.1e}"}
 
 
 def model_card(
@@ -170,21 +172,38 @@ def _gates(checks: Checks) -> str:
         entry[gate.gate] = max(entry.get(gate.gate, 0.0), gate.value)
     lines = [
         f"- `{file}`: {values['predictions']:.2%} of predictions differ, largest difference of "
-        + (
-            f"a logit {values['logits']:.1e} (relative)"
-            if "logits" in values
-            else f"a probability {values['probabilities']:.1e}"
-        )
+        + " and of ".join(text.format(values[gate]) for gate, text in _DIFFERENCES.items() if gate in values)
         for file, values in worst.items()
         if file in checks.files
     ]
     examples = checks.gates[0].examples
     machine = checks.environment
     packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
+    int8 = INT8 in checks.files
     text = (
-        f"Every file was compared with the trained network on all {examples:,} validation images, one at a "
-        "time and in batches; a file that differs is not written. `checks.json` has all numbers."
+        f"Every file{' in float' if int8 else ''} was compared with the trained network on all {examples:,} "
+        "validation images, one at a time and in batches; a file that differs is not written. `checks.json` "
+        "has all numbers."
     )
     threads = counted(int(machine.get("threads", 1)), "thread")
     cpu = f"Measured on {machine.get('cpu', 'an unknown CPU')}, {threads}; {packages}."
-    return "\n\n".join(["## Checks", text, "\n".join(lines), cpu])
+    parts = ["## Checks", text, "\n".join(lines), _int8_check(checks) if int8 else "", cpu]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _int8_check(checks: Checks) -> str:
+    """Return what holds for the file in int8, which may differ."""
+    metric, drop = checks.val.get("metric", "score"), checks.int8.get("max_drop", 1.0)
+    text = (
+        f"`{INT8}` does not give the outputs of the trained network, and is not held to that: its {metric} "
+        f"on the same images may be lower by at most {drop:g} {'point' if drop == 1 else 'points'}."
+    )
+    most = max(checks.int8.get("changed_predictions", ()), key=lambda each: each["differing"], default=None)
+    if most is None:
+        return text
+    return (
+        f"{text} {most['differing']:,} of its {most['predictions']:,} predictions ({most['share']:.2%}) "
+        f"differ from those in float: of these, {most['newly_right']:,} are right where float is wrong, "
+        f"{most['newly_wrong']:,} are wrong where float is right, and {most['wrong_in_both']:,} are wrong in "
+        "both."
+    )

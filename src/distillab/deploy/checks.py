@@ -95,6 +95,7 @@ class Exported:
         folder: Its folder.
         files: The names of all files in it.
         checks: What was checked.
+        kept: True if the folder still holds the model that was there before, because no new file passed.
 
     Example:
         >>> Exported(Path("model"), ("config.json",), Checks()).as_dict()["folder"]
@@ -104,7 +105,9 @@ class Exported:
     folder: Path
     files: tuple[str, ...]
     checks: Checks
+    kept: bool = False
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form."""
-        return {"folder": str(self.folder), "contents": list(self.files), **self.checks.as_dict()}
+        contents = {"contents": list(self.files), "kept": self.kept}
+        return {"folder": str(self.folder), **contents, **self.checks.as_dict()}

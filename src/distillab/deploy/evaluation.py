@@ -10,19 +10,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from distillab.canonical import JsonObject
-from distillab.data.dataset import Dataset
-from distillab.data.duplicates import found_in
-from distillab.data.examples import IMAGE, Examples, Pool
+from distillab.data.examples import IMAGE, Examples
 from distillab.data.targets import UNLABELLED
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.evaluated import EvaluatedExamples, choose_examples
 from distillab.deploy.loaded import BATCH, LoadedModel, class_positions
-from distillab.deploy.training_images import read_training_images
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.ingest import load_dataset
 from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of
 from distillab.sources.source import Source
-from distillab.sources.tabulated import labelled, select_classes, tabulate
 from distillab.study.loading import LoadProgress
 
 EvaluatedSplit = Literal["auto", "test", "val", "train", "all"]
@@ -35,7 +31,7 @@ class Evaluation:
     Attributes:
         model: The model file.
         data: Name of the data.
-        split: Which examples: ``test``, ``val``, ``train``, or ``all`` that were not in training.
+        split: Which examples: ``test``, ``val``, ``train`` or ``all``; the notes count those of the training.
         examples: Their number.
         metric: The primary metric of the task.
         metrics: All metrics, as in ``results.parquet``.
@@ -84,8 +80,8 @@ def evaluate_model(
     """Measure a model on labelled data.
 
     The data are decoded as those of the training were. With ``auto``, the test split is used if the data have
-    one of their own, or are those of the training; else all examples that were not in training, which are
-    recognized by their content.
+    one of their own, or are those of the training; else all examples. Examples that were in training are
+    recognized by their content, and left out of ``auto`` and ``test``; the notes count them.
 
     Args:
         model: The model.
@@ -108,20 +104,9 @@ def evaluate_model(
     where = str(data) if isinstance(data, str | Path) else "data"
     entry, held = entry_of(data, where, on_load)
     source = _source(model.description, dict(entry), keys or {}, where)
-    chosen = _chosen(model, source, split, on_load)
+    chosen = choose_examples(model, source, split, on_load)
     del held  # the data had to exist until here
     return _measured(model, chosen, batch, where)
-
-
-@dataclass(frozen=True, eq=False)
-class _Chosen:
-    """The examples to evaluate, with the examples that set decision thresholds, if any."""
-
-    name: str
-    split: str
-    examples: Examples
-    val: Examples | None = None
-    notes: tuple[str, ...] = ()
 
 
 def _source(description: ModelDescription, entry: JsonObject, keys: JsonObject, where: str) -> Source:
@@ -158,62 +143,7 @@ def class_positions_of(description: ModelDescription, source: Source, classes: I
         raise RequestError(f"class {min(unknown)!r} is unknown to the model")
 
 
-def _chosen(model: LoadedModel, source: Source, split: str, on_load: LoadProgress | None) -> _Chosen:
-    if split in ("test", "val", "train"):
-        return _of_split(load_dataset(source, on_load), split)
-    if split == "auto" and "test" in source.read().given():
-        return _of_split(load_dataset(source, on_load), "test")
-    every = _every_example(source, on_load)
-    known = read_training_images(model.path.parent)
-    if split == "all" or not known or every.shape != model.description.item.shape:
-        notes = () if known or split == "all" else ("Which images were in training is not known.",)
-        return _Chosen(source.dataset_name, "all", every, notes=notes)
-    seen = found_in(every, known)
-    if not seen.any():
-        return _Chosen(source.dataset_name, "all", every)
-    dataset = _same_dataset(model.description, source, on_load)
-    if dataset is not None:
-        note = "These are the data of the training: their test split is evaluated."
-        chosen = _of_split(dataset, "test")
-        return replace(chosen, notes=(note, *chosen.notes))
-    if seen.all():
-        raise RequestError(
-            f"all {len(every)} examples were in training",
-            where=source.dataset_name,
-            allowed="other data, or --split all",
-        )
-    note = f"{int(seen.sum())} of {len(every)} examples were in training and are left out."
-    return _Chosen(source.dataset_name, "all", every.select(~seen), notes=(note,))
-
-
-def _of_split(dataset: Dataset, split: str) -> _Chosen:
-    examples = {"train": dataset.train, "val": dataset.val, **dataset.eval}[split]
-    return _Chosen(dataset.name, split, examples, dataset.val if split != "val" else None)
-
-
-def _same_dataset(
-    description: ModelDescription, source: Source, on_load: LoadProgress | None
-) -> Dataset | None:
-    """Return the dataset of the training, if the source gives it."""
-    try:
-        dataset = load_dataset(source, on_load)
-    except RequestError:  # too few examples for splits, for instance: it is another set
-        return None
-    return dataset if dataset.digest == description.facts.get("dataset_digest") else None
-
-
-def _every_example(source: Source, on_load: LoadProgress | None) -> Examples:
-    """Return all labelled examples of a source, without splitting them."""
-    table, _ = select_classes(tabulate(source.read()), source.classes)
-    table, _ = labelled(table)
-    decoded = source.decode(table.items, table.names, on_load)
-    table = table.keep(decoded.intact)
-    pool = Pool.of(decoded.items, modality=source.modality)
-    rows = np.arange(len(table.items), dtype=np.int64)
-    return Examples(pool, rows, table.targets, table.classes, table.ids, table.groups, table.group_names)
-
-
-def _measured(model: LoadedModel, chosen: _Chosen, batch: int, where: str) -> Evaluation:
+def _measured(model: LoadedModel, chosen: EvaluatedExamples, batch: int, where: str) -> Evaluation:
     task, description = model.task, model.description
     examples = _in_model_classes(model, chosen.examples, where)
     if (examples.modality, examples.shape) != (description.modality, description.item.shape):

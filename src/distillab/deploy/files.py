@@ -21,6 +21,16 @@ CHECKS = "checks.json"
 MODEL_FILES = (SAFETENSORS, ONNX, PROGRAM, INT8)
 
 
+def holds_model(folder: Path) -> bool:
+    """Return True if a folder holds a model file.
+
+    Example:
+        >>> holds_model(Path("missing"))
+        False
+    """
+    return any((folder / name).is_file() for name in MODEL_FILES)
+
+
 @contextlib.contextmanager
 def writing_folder(out: Path) -> Iterator[Path]:
     """Yield a folder to fill, which takes the place of ``out`` when the block ends.

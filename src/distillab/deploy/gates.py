@@ -32,7 +32,7 @@ class GateResult:
         file: Name of the file.
         gate: ``predictions``, the share of examples whose predicted class differs from that of the trained
             network; ``logits``, the largest relative difference; or ``probabilities``, the largest
-            difference, for files that give no logits.
+            difference, for files that give probabilities alone.
         batch: Examples per forward pass.
         examples: Number of validation examples.
         value: What was measured.
@@ -75,15 +75,25 @@ def examples_as_items(examples: Examples, description: ModelDescription) -> Item
     return graph_items(examples.items(np.arange(len(examples))), description)
 
 
-def gate_outputs(file: str, run: RunFile, items: Items, reference: Items, task: Task) -> list[GateResult]:
+def gate_outputs(
+    file: str,
+    run: RunFile,
+    items: Items,
+    reference: Items,
+    task: Task,
+    *,
+    run_for_logits: RunFile | None = None,
+) -> list[GateResult]:
     """Return the gates of a file at every batch size.
 
     Args:
         file: Its name.
-        run: Computes its outputs.
+        run: Computes the outputs of the file as it is written.
         items: The validation items as the graph takes them.
         reference: Logits of the trained network, float32 ``[N, classes]``.
         task: The task.
+        run_for_logits: Computes the logits of a file that gives probabilities alone, by a graph that is the
+            same up to its outputs.
     """
     results = []
     for batch in BATCHES:
@@ -91,10 +101,13 @@ def gate_outputs(file: str, run: RunFile, items: Items, reference: Items, task: 
         n = len(items)
         differing = disagreement(logits_from(probabilities, task), reference, task)
         results.append(GateResult(file, "predictions", batch, n, differing, MOST_DISAGREEMENT))
+        has_logits = logits is not None
+        if not has_logits and run_for_logits:
+            logits = run_for_logits(items, batch)[1]
         if logits is not None:
             value = relative_difference(logits, reference)
             results.append(GateResult(file, "logits", batch, n, value, MOST_DIFFERENCE))
-        else:
+        if not has_logits:
             value = _largest(probabilities - _probabilities(reference, task))
             results.append(GateResult(file, "probabilities", batch, n, value, MOST_DIFFERENCE))
     return results

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 
 from distillab.canonical import JsonObject
 from distillab.data.examples import Examples, Items
+from distillab.deploy.changed import ChangedPredictions, changed_predictions
 from distillab.deploy.description import ModelDescription
 from distillab.deploy.drop import Drop, paired_drop
 from distillab.deploy.gates import BATCHES
 from distillab.deploy.graph import logits_from
 from distillab.deploy.latency import Latency, time_in_turn
 from distillab.deploy.loaded import OnnxEngine
-from distillab.deploy.onnx_export import with_logits
 from distillab.deploy.quantization import (
     CalibrationRanges,
     Form,
@@ -53,6 +53,7 @@ class Int8Trial:
         latency: Its times, by batch size; empty if it was not timed.
         float_latency: Those of the float graph, measured in turn with it.
         ratio: Its bytes over those of the float graph.
+        changed: Its predictions for val that are not those of the float graph, by batch size.
     """
 
     graph: QuantizedGraph
@@ -61,6 +62,7 @@ class Int8Trial:
     ratio: float
     latency: tuple[Latency, ...] = ()
     float_latency: tuple[Latency, ...] = ()
+    changed: Mapping[int, ChangedPredictions] = field(default_factory=dict)
 
     def keeps(self, max_drop: float) -> bool:
         """Return True if it loses at most so many points, at every batch size, and is quantized at all."""
@@ -96,6 +98,17 @@ class Int8Trial:
             if speed < FASTER
         )
 
+    @property
+    def changes(self) -> list[JsonObject]:
+        """The predictions that changed, one entry per batch size."""
+        return [{"batch": batch, **each.as_dict()} for batch, each in self.changed.items()]
+
+    @property
+    def findings(self) -> str:
+        """What it loses and which predictions it changes, at the batch size that changes the most."""
+        most = max(self.changed.values(), key=lambda each: each.differing, default=None)
+        return f"{self.drop.text}; {most.text}" if most else self.drop.text
+
     def as_dict(self) -> JsonObject:
         """Return the JSON form."""
         return {
@@ -107,6 +120,7 @@ class Int8Trial:
             "bytes_ratio": self.ratio,
             "drop": self.drop.as_dict(),
             "drop_at_batch_1": self.drop_at_one,
+            "changed_predictions": self.changes,
             "latency": [each.as_dict() for each in self.latency],
             "float_latency": [each.as_dict() for each in self.float_latency],
             "advantages": list(self.advantages),
@@ -135,6 +149,7 @@ class Int8Outcome:
             "written": self.chosen is not None,
             "answer": self.answer,
             "way": self.chosen.graph.choice.text if self.chosen else None,
+            "changed_predictions": self.chosen.changes if self.chosen else [],
             "trials": [trial.as_dict() for trial in self.trials],
             "failures": list(self.failures),
         }
@@ -165,9 +180,7 @@ def choose_int8(
         RequestError: onnxruntime's tools for quantization are not installed.
     """
     task = description.task_config()
-    session = open_session(with_logits(content), outputs=2)
-    _, before = OnnxEngine(session).run(items, BATCHES[-1])
-    assert before is not None
+    before = logits_from(OnnxEngine(open_session(content)).run(items, BATCHES[-1])[0], task)
     trials: list[Int8Trial] = []
     failures: list[str] = []
     on_progress("preparing int8")
@@ -187,7 +200,8 @@ def choose_int8(
             after = {n: logits_from(OnnxEngine(opened).run(items, n)[0], task) for n in BATCHES}
             drop = paired_drop(before, after[BATCHES[-1]], val, task)
             at_one = 100 * (drop.before - task.score(after[1], val.targets))
-            trial = Int8Trial(graph, drop, at_one, len(graph.content) / len(content))
+            changed = {n: changed_predictions(before, each, val.targets, task) for n, each in after.items()}
+            trial = Int8Trial(graph, drop, at_one, len(graph.content) / len(content), changed=changed)
             trials.append(_timed(trial, content, items) if trial.keeps(max_drop) else trial)
         if any(trial.keeps(max_drop) for trial in trials):
             break
@@ -235,7 +249,7 @@ def decide_int8(trials: Sequence[Int8Trial], failures: Sequence[str], max_drop: 
     chosen = min(paying, key=lambda trial: trial.latency[0].p50)
     faster = any(speed * FASTER >= 1 for speed in chosen.speedups.values())
     prefix = "" if faster else "int8 is smaller, not faster, on this CPU: "
-    answer = f"{prefix}{', '.join((*chosen.advantages, *chosen.drawbacks))}; {chosen.drop.text}"
+    answer = f"{prefix}{', '.join((*chosen.advantages, *chosen.drawbacks))}; {chosen.findings}"
     return Int8Outcome(chosen, answer, every, failed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -271,9 +271,12 @@ def _finished(run: StudentRun) -> list[Cell]:
 
 
 def _plain_engine(run: StudentRun, twin: Cell | None, description: ModelDescription) -> TorchEngine | None:
-    """Return the network of the plain student, which differs from the student in its weights alone."""
+    """Return the network of the plain student, which differs in its weights, and in exits if a method
+    gave the student some."""
     if twin is None:
         return None
+    plain = run.folder.store.run_record("student", twin.run_id)
+    description = replace(description, architecture=plain.model)
     network = description.build()
     load_state(network, run.folder.store.folder("student", twin.run_id) / WEIGHTS)
     return TorchEngine(network, description)

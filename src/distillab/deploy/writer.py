@@ -25,6 +25,7 @@ from distillab.deploy.files import (
     ONNX,
     PROGRAM,
     SAFETENSORS,
+    holds_model,
     require_free,
     writing_folder,
 )
@@ -46,6 +47,10 @@ ExportProgress = Callable[[str], None]
 """Called with what is being done, in a few words."""
 
 
+class _NoFilePassedError(Exception):
+    """No model file passed, and the folder holds an earlier model, which stays."""
+
+
 @dataclass
 class _Draft:
     """An export under way."""
@@ -61,12 +66,20 @@ class _Draft:
     not_written: dict[str, str] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
 
-    def keep_if_equal(self, file: str, engine: Engine, origin: str) -> bool:
-        """Keep a file if it gives the outputs of the trained network; return True if it does."""
+    def keep_if_equal(self, file: str, engine: Engine, origin: str, for_logits: Engine | None = None) -> bool:
+        """Keep a file if it gives the outputs of the trained network; return True if it does.
+
+        Args:
+            file: Its name.
+            engine: Runs the file as it is written.
+            origin: What wrote it.
+            for_logits: Gives its logits, if it gives probabilities alone.
+        """
         self.progress(f"checking {file} on all {len(self.items)} validation examples")
         task = self.description.task_config()
         try:
-            found = gate_outputs(file, engine.run, self.items, self.reference, task)
+            others = None if for_logits is None else for_logits.run
+            found = gate_outputs(file, engine.run, self.items, self.reference, task, run_for_logits=others)
         except Exception as error:  # noqa: BLE001  # a graph of a fixed batch size, for instance
             first = str(error).strip().splitlines()
             self.reject(file, f"it cannot be run: {first[0] if first else type(error).__name__}")
@@ -111,12 +124,12 @@ def write_model(
 ) -> Exported:
     """Write a trained network as an exported model.
 
-    Each file must give the outputs of ``network`` on all of ``val``, at batch 1 and at a larger one, or it is
-    not written; :class:`Checks` states why. The folder appears when it is complete.
+    Each file in full precision must give the outputs of ``network`` on all of ``val``, at batch 1 and at a
+    larger one, or it is not written; :class:`Checks` states why. The folder appears when it is complete.
 
     Args:
         network: The network as it was trained: it takes what ``description.normalize`` returns.
-        out: The folder. An exported model that is there is replaced.
+        out: The folder. An exported model that is there is replaced, unless no new model file passes.
         description: What the network is.
         val: The validation set.
         calibration: Training examples, by which the ranges of int8 are set.
@@ -129,7 +142,8 @@ def write_model(
         on_progress: Called with what is being done.
 
     Raises:
-        RequestError: The folder cannot be written, a format is unknown, or a package is not installed.
+        RequestError: The folder cannot be written, a format is unknown or none is given, or a package is not
+            installed.
 
     Example:
         >>> import tempfile
@@ -141,11 +155,12 @@ def write_model(
         ... )
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
         >>> out = Path(tempfile.mkdtemp()) / "model"
+        >>> network = description.build()
         >>> made = write_model(
-        ...     description.build(), out, description=description, val=images, calibration=images, formats=[]
+        ...     network, out, description=description, val=images, calibration=images, formats=["safetensors"]
         ... )
-        >>> sorted(made.files)
-        ['README.md', 'checks.json', 'config.json', 'labels.txt']
+        >>> made.files
+        ('README.md', 'checks.json', 'config.json', 'labels.txt', 'model.safetensors')
     """
     check_formats(formats)
     require_free(out)
@@ -156,41 +171,42 @@ def write_model(
     items = examples_as_items(val, description)
     _, reference = TorchEngine(network, description).run(items, BATCHES[-1])
     assert reference is not None
-    with writing_folder(out) as folder:
-        draft = _Draft(folder, description, items, reference, val, progress)
-        deployed = DeployedNetwork(network, description)
-        if "safetensors" in formats:
-            _write_weights(draft, network)
-        if "pt2" in formats:
-            _write_program(draft, deployed)
-        graph = _write_onnx(draft, deployed) if {"onnx", "int8"} & set(formats) else None
-        if graph is not None and "onnx" not in formats:
-            (folder / ONNX).unlink()
-            del draft.files[ONNX]
-        int8 = _write_int8(draft, graph, calibration, max_drop) if "int8" in formats else {}
-        checks = Checks(
-            draft.files,
-            tuple(draft.gates),
-            draft.not_written,
-            {"examples": len(val), "metric": description.task_config().primary, **draft.scores},
-            int8,
-            **(extra_checks or {}),
-            environment=environment_facts(),
-        )
-        checks.write(folder)
-        recipe = find_recipe(network, description)
-        card = model_card(description, checks, recipe, statement, sections)
-        (folder / CARD).write_text(card, encoding="utf-8")
-        (folder / LABELS).write_text("".join(f"{name}\n" for name in description.classes), encoding="utf-8")
-        if training:
-            write_training_images(training, folder)
-        _write_config(draft, recipe)  # the last file: without it, a folder is no exported model
-        _make_readable(folder)
-    return Exported(out, tuple(sorted(each.name for each in out.iterdir())), checks)
+    try:
+        with writing_folder(out) as folder:
+            draft = _Draft(folder, description, items, reference, val, progress)
+            int8 = _write_files(draft, network, formats, calibration, max_drop)
+            checks = Checks(
+                draft.files,
+                tuple(draft.gates),
+                draft.not_written,
+                {"examples": len(val), "metric": description.task_config().primary, **draft.scores},
+                int8,
+                **(extra_checks or {}),
+                environment=environment_facts(),
+            )
+            if not draft.files and holds_model(out):
+                raise _NoFilePassedError
+            checks.write(folder)
+            recipe = find_recipe(network, description)
+            card = model_card(description, checks, recipe, statement, sections)
+            (folder / CARD).write_text(card, encoding="utf-8")
+            labels = "".join(f"{name}\n" for name in description.classes)
+            (folder / LABELS).write_text(labels, encoding="utf-8")
+            if training:
+                write_training_images(training, folder)
+            _write_config(draft, recipe)  # the last file: without it, a folder is no exported model
+            _make_readable(folder)
+    except _NoFilePassedError:
+        return Exported(out, _names_in(out), checks, kept=True)
+    return Exported(out, _names_in(out), checks)
+
+
+def _names_in(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(each.name for each in folder.iterdir()))
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raise RequestError unless all formats are known and their packages are installed.
+    """Raise RequestError unless there is a format, all are known, and their packages are installed.
 
     Example:
         >>> check_formats(["tflite"])
@@ -200,8 +216,26 @@ def check_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS, where="--format")
+    if not formats:
+        raise RequestError("names no format", where="--format", allowed=", ".join(FORMATS))
     if {"onnx", "int8"} & set(formats):
         onnx_runtime("--format")
+
+
+def _write_files(
+    draft: _Draft, network: nn.Module, formats: Sequence[str], calibration: Examples, max_drop: float
+) -> JsonObject:
+    """Write the model files that pass, and return what was tried in int8."""
+    deployed = DeployedNetwork(network, draft.description)
+    if "safetensors" in formats:
+        _write_weights(draft, network)
+    if "pt2" in formats:
+        _write_program(draft, deployed)
+    graph = _write_onnx(draft, deployed) if {"onnx", "int8"} & set(formats) else None
+    if graph is not None and "onnx" not in formats:
+        (draft.folder / ONNX).unlink()
+        del draft.files[ONNX]
+    return _write_int8(draft, graph, calibration, max_drop) if "int8" in formats else {}
 
 
 def _write_weights(draft: _Draft, network: nn.Module) -> None:
@@ -236,19 +270,23 @@ def _write_program(draft: _Draft, deployed: DeployedNetwork) -> None:
 
 
 def _write_onnx(draft: _Draft, deployed: DeployedNetwork) -> OnnxGraph | None:
-    """Write the ONNX file by the first exporter whose graph passes, and return the graph."""
-    reasons = []
+    """Write the ONNX file by the first exporter whose graph passes, and return the graph.
+
+    The file is run as it is written, and once more with its logits as a second output.
+    """
+    reasons, path = [], draft.folder / ONNX
     for exporter in EXPORTERS:
         draft.progress(f"writing {ONNX} ({exporter} exporter)")
         try:
             graph = export_onnx(deployed, draft.description, exporter)
-            session = open_session(with_logits(graph.content), outputs=2)
+            path.write_bytes(graph.content)
+            written = OnnxEngine(open_session(path, where=ONNX))
+            with_both = OnnxEngine(open_session(with_logits(graph.content), where=ONNX, outputs=2))
         except (OnnxExportError, RequestError) as error:
             reasons.append(f"the {exporter} exporter failed ({error})")
             continue
-        (draft.folder / ONNX).write_bytes(graph.content)
         origin = f"torch {torch.__version__}, {exporter} exporter, opset {graph.opset}"
-        if draft.keep_if_equal(ONNX, OnnxEngine(session), origin):
+        if draft.keep_if_equal(ONNX, written, origin, with_both):
             return graph
         reasons.append(f"{exporter} exporter: {draft.not_written[ONNX]}")
     draft.reject(ONNX, "; ".join(reasons))
@@ -273,13 +311,13 @@ def _write_int8(draft: _Draft, graph: OnnxGraph | None, calibration: Examples, m
     if outcome.chosen is None:
         draft.reject(INT8, outcome.answer)
     else:
-        content = outcome.chosen.graph.content
-        (draft.folder / INT8).write_bytes(content)
-        engine = OnnxEngine(open_session(content))
+        path = draft.folder / INT8
+        path.write_bytes(outcome.chosen.graph.content)
+        engine = OnnxEngine(open_session(path, where=INT8))
         draft.enter(
             INT8, f"onnxruntime, {outcome.chosen.graph.choice.text}", engine.run(draft.items, BATCHES[-1])
         )
-    return outcome.as_dict()
+    return {**outcome.as_dict(), "max_drop": max_drop}
 
 
 def _write_config(draft: _Draft, recipe: BuildRecipe | None) -> None:

@@ -15,6 +15,7 @@ from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues
 from distillab.evidence.convergence import ValCurve
+from distillab.evidence.exits import write_exits
 from distillab.evidence.lengths import add_convergence
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.schema import (
@@ -114,6 +115,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         student_values=measurements.contributions,
         teacher_values=measurements.teacher_contributions,
     )
+    write_exits(folder, rows, task, names)
     write_table(against, against_teacher_schema(names, tuned=tuned), folder.against_teacher_file)
     return Tables(rows, found.effects, found.level_effects, against)
 

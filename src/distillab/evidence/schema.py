@@ -125,6 +125,30 @@ def against_teacher_schema(factors: Factors, *, tuned: bool = False) -> pa.Schem
     )
 
 
+def exits_schema(factors: Factors) -> pa.Schema:
+    """Return the columns of ``exits.parquet``, one row per student, exit and vote.
+
+    ``exit`` is ``exit 1`` and so on from shallow to deep, or ``vote``; ``params`` and ``macs`` are what is
+    needed up to it, and ``score`` is the primary metric on the primary test set.
+
+    Args:
+        factors: The factors of the study.
+
+    Example:
+        >>> exits_schema([]).names[-5:]
+        ['exit', 'metric', 'params', 'macs', 'score']
+    """
+    return _schema(
+        "exits",
+        _texts("run_id", "dataset")
+        | _factors(factors)
+        | _texts("provenance", "teacher", "student", "method")
+        | {"seed": pa.int64()}
+        | _texts("exit", "metric")
+        | {"params": pa.int64(), "macs": pa.int64(), "score": pa.float64()},
+    )
+
+
 def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``explanations.parquet``, one row per run and attribution.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.models.outputs import Outputs, OutputShapes
+from distillab.models.taps import Taps
 from distillab.tasks import Classification, Mixed, Task
 
 
@@ -90,9 +91,13 @@ class Pair:
         groups: Their groups, int64 ``[n_train]``, or None if the set has none.
         teacher_classifier: The teacher's last linear layer, from embeddings to logits; it must not be
             changed. None where only shapes are known.
+        teacher_network: The teacher itself, in evaluation mode, for a method that needs it; it must not be
+            changed. None where only shapes are known.
         new_student: Returns a new network of the student's architecture, on the CPU, its initial weights
             decided by the given number, for methods that train peers.
         task: What both networks are trained to predict.
+        student_taps: Where the student's outputs are read, for methods that build on its stages. None where
+            only shapes are known.
 
     Example:
         >>> shapes = OutputShapes(classes=10, embedding=64)
@@ -106,5 +111,7 @@ class Pair:
     labels: Tensor | None = None
     groups: Tensor | None = None
     teacher_classifier: nn.Linear | None = None
+    teacher_network: nn.Module | None = None
     new_student: Callable[[int], nn.Module] | None = None
     task: Task = field(default_factory=Classification)
+    student_taps: Taps | None = None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods.method import Method, Pair
+from distillab.models.exits import NetworkWithExits
 
 
 class Transplant(Method):
@@ -50,6 +51,8 @@ class Transplant(Method):
         return network
 
     def _last_layer(self, student: nn.Module) -> str:
+        if isinstance(student, NetworkWithExits):  # whose exits end in layers of the same shape
+            return f"network.{self._last_layer(student.network)}"
         shape = (self.pair.student.classes, self.pair.student.embedding)
         found = [
             path

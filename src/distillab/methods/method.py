@@ -14,6 +14,7 @@ from distillab.data.targets import UNLABELLED
 from distillab.errors import RequestError
 from distillab.methods.batch import Batch, Pair
 from distillab.methods.needs import BatchNeed, LabelNeed, Need, OutputNeed, Requirements, TeacherKind
+from distillab.models.input_spec import InputSpec
 from distillab.models.outputs import OF_LAST_LAYER, OF_STAGES, Outputs, OutputShapes
 from distillab.registry import Registry
 from distillab.tasks import Mixed
@@ -67,6 +68,7 @@ class Method(nn.Module, ABC):
             labelled ones; None if it does so where it has a teacher.
         remembers_images: Whether it keeps something about an example for the next time that it is seen, which
             is meaningless where augmentation mixes it with another one each time.
+        keeps_exits: Whether it gives the student exits that stay in it.
         matches_compute: Whether students train for as many more steps as the study's teacher costs.
         throughout: Whether students train in the place of the stages that others start from as well.
         pair_defaults: Settings that the authors chose for one (teacher, student), by the names of the
@@ -106,6 +108,7 @@ class Method(nn.Module, ABC):
     weighs_labels: ClassVar[bool] = False
     learns_unlabelled: ClassVar[bool | None] = None
     remembers_images: ClassVar[bool] = False
+    keeps_exits: ClassVar[bool] = False
     matches_compute: ClassVar[bool] = False
     throughout: ClassVar[bool] = False
     pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {}
@@ -149,6 +152,19 @@ class Method(nn.Module, ABC):
         """Return what the method requires under a configuration: by default, what its class declares."""
         of_teacher = cls.needs if cls.teacher_needs is None else cls.teacher_needs
         return Requirements(cls.needs, frozenset() if cls.teacher == "none" else of_teacher, cls.teacher)
+
+    @classmethod
+    def check_networks(cls, student: nn.Module, teacher: nn.Module, inputs: InputSpec, names: str) -> None:
+        """Raise RequestError if the method, which needs the teacher itself, cannot serve two networks.
+
+        By default it can. It is called while a study is planned, with new networks.
+
+        Args:
+            student: A network like the student.
+            teacher: A network like the teacher.
+            inputs: The shape of an input.
+            names: The names of both, for errors.
+        """
 
     @classmethod
     def revision_of(cls, config: Any) -> int:

@@ -300,18 +300,20 @@ def _single(name: str, settings: dict[str, object], where: str, base: Path | Non
 
 def _summed(parts: tuple[tuple[float, MethodSpec], ...], where: str) -> MethodSpec:
     for _, part in parts:
-        if part.momentum_shift:
+        alone = "how long a student trains" if part.kind.matches_compute or part.kind.throughout else ""
+        alone = "how gradients are used" if part.momentum_shift else alone
+        if alone:
             raise RequestError(
-                f"{part.name} decides how gradients are used and cannot be part of a sum",
+                f"{part.name} decides {alone} and cannot be part of a sum",
                 where=where,
                 allowed="the method on its own",
             )
-    longer = [part.name for _, part in parts if part.kind.matches_compute or part.kind.throughout]
-    if longer:
+    exits = [part.name for _, part in parts if part.kind.keeps_exits]
+    if len(exits) > 1:
         raise RequestError(
-            f"{longer[0]} decides how long a student trains and cannot be part of a sum",
+            f"{exits[0]} and {exits[1]} both give the student exits that stay in it",
             where=where,
-            allowed="the method on its own",
+            allowed="one of them, with methods that add terms, such as rkd",
         )
     teachers = {part.teacher: part.name for _, part in parts if part.teacher != "none"}
     if len(teachers) > 1:

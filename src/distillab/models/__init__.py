@@ -1,14 +1,17 @@
 """Networks by name, their outputs at every depth, and their costs."""
 
+from distillab.models.alexnet import AlexNet
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.convnet import ConvNet
 from distillab.models.cost import count_macs, count_parameters
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
+from distillab.models.exits import NetworkWithExits
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
 from distillab.models.minis import MiniNetwork
+from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import STORABLE, Outputs, OutputShapes, attention_map
 from distillab.models.pretrained import PretrainedWeights, find_pretrained
 from distillab.models.registry import (
@@ -26,6 +29,7 @@ from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
     "STORABLE",
+    "AlexNet",
     "CifarResNet",
     "Combine",
     "ConvNet",
@@ -36,6 +40,8 @@ __all__ = [
     "ModelFactory",
     "ModelInfo",
     "NetworkInfo",
+    "NetworkWithExits",
+    "OrbitMean",
     "OutputShapes",
     "Outputs",
     "PretrainedWeights",

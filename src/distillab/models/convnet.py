@@ -1,4 +1,4 @@
-"""Plain networks of three convolutional layers; the smallest has less than a quarter of a ResNet-8's MACs."""
+"""Plain networks of convolutional layers; the smallest has less than a quarter of a ResNet-8's MACs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from distillab.models.stems import stem_pooling, stem_stride
 
 WIDTHS = (16, 32, 64)  # of the three layers
 WIDENINGS = (1, 2, 4)
+# Networks of five layers, and the strides of the layers after the first.
+FIVE = {"vgg5": (32, 64, 128, 256, 256), "vgg5_half": (32, 64, 128, 128, 128)}
+STRIDES_OF_FIVE = (2, 2, 2, 1)
 
 
 class ConvLayer(nn.Module):
@@ -38,14 +41,15 @@ class ConvLayer(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Three convolutional layers and a linear classifier: ``[N, channels, H, W]`` -> ``[N, classes]``.
+    """Convolutional layers and a linear classifier: ``[N, channels, H, W]`` -> ``[N, classes]``.
 
-    The second and the third layer have stride 2; the classifier reads the mean over all positions.
+    The classifier reads the mean over all positions.
 
     Args:
         widths: Channels of the layers.
         classes: Number of logits.
         inputs: Shape of one input, which decides on the first layer (:mod:`distillab.models.stems`).
+        strides: Strides of the layers after the first; by default 2 each.
 
     Example:
         >>> import torch
@@ -53,15 +57,17 @@ class ConvNet(nn.Module):
         torch.Size([2, 10])
     """
 
-    def __init__(self, widths: tuple[int, ...], classes: int, inputs: InputSpec) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], classes: int, inputs: InputSpec, strides: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         first, *rest = widths
         self.stages = nn.Sequential(
             ConvLayer(inputs.channels, first, stem_stride(inputs), stem_pooling(inputs))
         )
         channels = first
-        for width in rest:
-            self.stages.append(ConvLayer(channels, width, stride=2))
+        for width, stride in zip(rest, strides or [2] * len(rest), strict=True):
+            self.stages.append(ConvLayer(channels, width, stride))
             channels = width
         self.fc = nn.Linear(channels, classes)
         initialize(self)
@@ -81,6 +87,16 @@ def _register(name: str, widths: tuple[int, ...]) -> None:
     register_for_small_images(name)(build)
 
 
+def _register_five(name: str, widths: tuple[int, ...]) -> None:
+    def build(*, classes: int, inputs: InputSpec) -> nn.Module:
+        return ConvNet(widths, classes, inputs, STRIDES_OF_FIVE)
+
+    build.__doc__ = f"plain network of five 3x3 convolutions with {', '.join(map(str, widths))} channels"
+    register_for_small_images(name)(build)
+
+
 for _widening in WIDENINGS:
     _suffix = f"x{_widening}" if _widening > 1 else ""
     _register(f"convnet3{_suffix}", tuple(_widening * width for width in WIDTHS))
+for _name, _widths in FIVE.items():
+    _register_five(_name, _widths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from distillab.errors import RequestError
 from distillab.models.dry_run import blank_input, evaluating, logits_of
 from distillab.models.ensemble import Ensemble
+from distillab.models.exits import NetworkWithExits
 from distillab.models.input_spec import InputSpec
+from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import OutputShapes
 from distillab.models.stages import Event, find_stages
 from distillab.models.taps import Taps
@@ -42,8 +44,9 @@ def inspect_network(
     """Send one blank input through a network and return the shapes of its outputs and where to read them.
 
     The classifier is the linear layer that gave ``[N, classes]`` last, and the embedding its input. The
-    stages are found by :func:`distillab.models.stages.find_stages`. An ensemble has neither. The network's
-    mode, buffers and gradients and the random state are left as they were.
+    stages are found by :func:`distillab.models.stages.find_stages`. An ensemble has neither; a network with
+    exits has those of the network without. The network's mode, buffers and gradients and the random state
+    are left as they were.
 
     Args:
         model: The network, ``[N, C, H, W]`` -> ``[N, classes]``.
@@ -60,6 +63,9 @@ def inspect_network(
         >>> inspect_network(build_model("resnet8", classes=10, inputs=inputs), inputs).shapes.maps
         ((16, 32, 32), (32, 16, 16), (64, 8, 8))
     """
+    if isinstance(model, NetworkWithExits):
+        found = inspect_network(model.network, inputs, classes=classes, name=name)
+        return replace(found, taps=found.taps.inside("network"))
     name = name or type(model).__name__
     logits, events = _dry_run(model, inputs, name)
     if logits.ndim != 2 or logits.shape != (1, classes or logits.shape[1]):
@@ -68,7 +74,7 @@ def inspect_network(
             where=name,
             allowed=f"a classifier of {classes} classes" if classes else "a classifier",
         )
-    if isinstance(model, Ensemble):  # what its members compute inside is not what they give together
+    if isinstance(model, Ensemble | OrbitMean):  # what is computed inside is not what they give together
         return NetworkInfo(OutputShapes(logits.shape[1]), Taps(None, ()))
     classifiers = [
         event

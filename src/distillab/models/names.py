@@ -13,8 +13,10 @@ from distillab.errors import RequestError
 from distillab.extras import install_command
 from distillab.models.black_box import is_black_box
 from distillab.models.ensemble import ensemble_parts
+from distillab.models.exits import split_exits
 from distillab.models.input_transforms import split_input_size
 from distillab.models.object_files import find_object
+from distillab.models.orbit import split_orbit
 from distillab.models.stems import MADE_FOR_SMALL_IMAGES, split_stem, stem_is_never_fitted
 
 FORMS = {
@@ -48,6 +50,15 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
         distillab.errors.RequestError: unknown model 'resnet18', did you mean 'torchvision:resnet18'? ...
     """
     if is_black_box(name):
+        return
+    if split_exits(name):
+        raise RequestError(
+            f"{name!r} is what a method makes of a student, not a network to begin with",
+            allowed="the network without exits, and a method that gives it some: exits or tskd",
+        )
+    turned = split_orbit(name)
+    if turned:
+        require_known_name(turned, registered)
         return
     several = ensemble_parts(name)
     if several:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 OutputNeed = Literal[
-    "logits", "embedding", "maps", "attention", "preactivations", "classifier", "teacher_classifier"
+    "logits",
+    "embedding",
+    "maps",
+    "attention",
+    "preactivations",
+    "classifier",
+    "teacher_classifier",
+    "teacher_network",
 ]
 """What a method may need that networks give."""
 
@@ -23,8 +30,8 @@ LIVE: Final[frozenset[str]] = OUTPUT_NEEDS - STORABLE
 OF_STAGES: Final[frozenset[str]] = frozenset({"maps", "attention", "preactivations"})
 OF_LAST_LAYER: Final[frozenset[str]] = frozenset({"embedding", "classifier", "teacher_classifier"})
 FEATURES: Final[frozenset[str]] = OUTPUT_NEEDS - {"logits"}
-# What taps read; the teacher's classifier is handed to a method when it is built.
-TAPPED: Final[frozenset[str]] = FEATURES - {"teacher_classifier"}
+# What taps read; the teacher's classifier, and the teacher itself, are handed to a method when it is built.
+TAPPED: Final[frozenset[str]] = FEATURES - {"teacher_classifier", "teacher_network"}
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ import torch
 from torch import nn
 
 from distillab.errors import RequestError
+from distillab.modalities.views.dihedral import require_square
 from distillab.models.black_box import build_black_box, is_black_box
 from distillab.models.ensemble import Ensemble, ensemble_parts
+from distillab.models.exits import NetworkWithExits, new_exits, split_exits
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import resize_inputs, split_input_size
 from distillab.models.inspection import inspect_network
 from distillab.models.names import FORMS, require_known_name, unknown_model
+from distillab.models.orbit import OrbitMean, split_orbit
 from distillab.models.stems import (
     FITTED_UP_TO,
     MADE_FOR_SMALL_IMAGES,
@@ -108,7 +111,8 @@ def build_model(
         name: A registered name (``resnet8x4``), ``timm:NAME``, ``torchvision:NAME`` or ``MODULE:FACTORY``,
             where MODULE may also be a file of the current directory; any of these followed by ``@64``, which
             is built for 64x64 pixels and resizes its inputs to them; or an ensemble of several
-            (:class:`Ensemble`), such as ``mean(NAME+NAME)``.
+            (:class:`Ensemble`), such as ``mean(NAME+NAME)``; or a network with exits (``exits(NAME)``,
+            ``vote(NAME)``), as methods make them.
         classes: Number of logits.
         inputs: Shape of one input.
         channels: Number of channels of square inputs, in place of ``inputs``.
@@ -128,6 +132,13 @@ def build_model(
         raise ValueError("give either the shape of the inputs, or their resolution")
     inputs = inputs or InputSpec.square(channels, resolution or 0)
     _must_be_possible(name, classes, inputs)
+    with_exits = split_exits(name)
+    if with_exits:
+        return _with_exits(*with_exits, classes, inputs)
+    turned = split_orbit(name)
+    if turned:
+        require_square(inputs.height, inputs.width, name)
+        return OrbitMean(build_model(turned, classes=classes, inputs=inputs))
     several = ensemble_parts(name)
     if several:
         combine, members = several
@@ -155,6 +166,12 @@ def _with_stem_for_small_images(name: str, classes: int, inputs: InputSpec) -> n
         raise stem_is_never_fitted(name)
     small = InputSpec(inputs.channels, *(min(side, FITTED_UP_TO) for side in (inputs.height, inputs.width)))
     return models[name](classes=classes, inputs=small)
+
+
+def _with_exits(name: str, vote: bool, classes: int, inputs: InputSpec) -> nn.Module:
+    network = build_model(name, classes=classes, inputs=inputs)
+    info = inspect_network(network, inputs, name=name)
+    return NetworkWithExits(network, info.taps.stages, new_exits(info.shapes, name), vote=vote)
 
 
 def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
@@ -185,6 +202,9 @@ def stem_change(name: str, inputs: InputSpec) -> str:
         >>> stem_change("torchvision:mobilenet_v2#original", InputSpec.square(3, 64))
         ''
     """
+    with_exits, turned = split_exits(name), split_orbit(name)
+    if with_exits or turned:
+        return stem_change(with_exits[0] if with_exits else str(turned), inputs)
     several = ensemble_parts(name)
     if several:
         changes = {each: stem_change(each, inputs) for each in several[1]}

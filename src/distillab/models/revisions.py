@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from distillab.models.ensemble import ensemble_parts
+from distillab.models.exits import split_exits
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import split_input_size
+from distillab.models.orbit import split_orbit
 from distillab.models.stems import FITTED_UP_TO, MADE_FOR_SMALL_IMAGES, split_stem
 
 # Their batch normalization averages over 100 steps and more, or thousands; since revision 2 over ten, as in
@@ -36,6 +38,9 @@ def network_revision(name: str, inputs: InputSpec) -> int:
         >>> network_revision("resnet8@32", InputSpec.square(3, 128))
         1
     """
+    with_exits, turned = split_exits(name), split_orbit(name)
+    if with_exits or turned:
+        return network_revision(with_exits[0] if with_exits else str(turned), inputs)
     several = ensemble_parts(name)
     if several:
         return max(network_revision(each, inputs) for each in several[1])

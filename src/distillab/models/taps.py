@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -40,6 +40,17 @@ class Taps:
         """Return the last linear layer of the network itself, or None."""
         found = model.get_submodule(self.classifier) if self.classifier else None
         return found if isinstance(found, nn.Linear) else None
+
+    def inside(self, path: str) -> Taps:
+        """Return where the same outputs are read of a network that holds this one at a path."""
+
+        def under(own: str | None) -> str | None:
+            return own and f"{path}.{own}"
+
+        stages = (
+            replace(stage, path=f"{path}.{stage.path}", relu=under(stage.relu)) for stage in self.stages
+        )
+        return Taps(under(self.classifier), tuple(stages))
 
 
 class TappedModel:

@@ -56,6 +56,7 @@ class StudyFolder:
         self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.against_teacher_file = path / "against_teacher.parquet"
+        self.exits_file = path / "exits.parquet"
         self.explanations_file = path / "explanations.parquet"
         self.explanation_gains_file = path / "explanation_gains.parquet"
         self.report_file = path / "report.html"

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import yaml
 
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
+from distillab.sources import sources
 from distillab.study.spec.study_yaml import load_study_yaml
+
+_HINT = re.compile(r"`([a-z_]+)(?:: ([^`]+))?`")  # `key` or `key: value`, as a study file has it
+_OTHER_PLACES = re.compile(r"(^|: )(--)?(teacher|student|recipe|others|splits)")  # their keys are not of DATA
+
+
+def with_settings(error: RequestError) -> RequestError:
+    """Return an error whose hints on keys of a source are also written as ``--set``.
+
+    Messages name keys as study files have them. Commands that take DATA have no study file.
+
+    Args:
+        error: An error of a command with the option ``--set``.
+
+    Example:
+        >>> print(with_settings(RequestError("3 images are broken", allowed="`on_broken: skip`")))
+        3 images are broken (allowed: `on_broken: skip` (on the command line --set on_broken=skip))
+    """
+    keys = {key for name in sources for key in sources[name].model_fields}
+    inside = error.where is not None and _OTHER_PLACES.search(error.where)
+    first = True
+
+    def written(found: re.Match[str]) -> str:
+        nonlocal first
+        key, value = found[1], (found[2] or "VALUE").split(" | ")[0]
+        if key not in keys or (inside and key != inside[3]):
+            return found[0]
+        option = f"--set {shlex.quote(f'{key}={value}')}"
+        lead, first = "on the command line " if first else "", False
+        return f"{found[0]} ({lead}{option})"
+
+    if not error.allowed:
+        return error
+    return RequestError(error.what, where=error.where, allowed=_HINT.sub(written, error.allowed))
 
 
 def source_keys(settings: list[str]) -> JsonObject:

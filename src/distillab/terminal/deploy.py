@@ -68,7 +68,7 @@ def print_export(found: Exported) -> None:
         >>> from distillab.deploy import Checks, Exported
         >>> print_export(Exported(Path("model"), ("config.json",), Checks(not_written={"model.onnx": "why"})))
         model.onnx is not written: why
-        exported: model
+        no file passed; what was found is in model
     """
     checks = found.checks
     metric, examples = checks.val.get("metric"), checks.val.get("examples", 0)
@@ -82,7 +82,13 @@ def print_export(found: Exported) -> None:
         typer.echo(printable(f"int8: {checks.int8['answer']}"))
     for name, reason in checks.not_written.items():
         typer.echo(printable(f"{name} is not written: {reason}"))
-    typer.echo(printable(f"exported: {found.folder}"))
+    if found.kept:
+        text = f"no file passed, so the model that was there before is kept: {found.folder}"
+    elif not checks.files:
+        text = f"no file passed; what was found is in {found.folder}"
+    else:
+        text = f"exported: {found.folder}"
+    typer.echo(printable(text))
 
 
 def print_evaluation(found: Evaluation) -> None:

@@ -118,6 +118,8 @@ def test_winner_is_a_model_that_predicts_as_it_was_measured(found: Compressed) -
     test = StudyFolder.open(found.folder / "stages" / "1").dataset.eval["test"]
     right = loaded.logits(test).argmax(axis=1) == test.targets.values
     assert abs(right.mean() - found.winner.chosen.test) < 0.1
+    facts = json.loads((found.model / "config.json").read_text())["facts"]["compression"]
+    assert facts["request"] == json.loads((found.folder / "compress.json").read_text())["identity"]
     assert "## Compression" in (found.model / "README.md").read_text(encoding="utf-8")
 
 
@@ -142,6 +144,7 @@ def test_same_command_trains_nothing_again(found: Compressed, model: Path, tmp_p
     assert trained() == before
     assert [arm.test for arm in again.arms] == [arm.test for arm in found.arms]
     assert again.max_drop == 0.0
+    assert (found.folder / "model").is_dir() == (again.model is not None)
 
 
 def test_interrupted_compression_goes_on_where_it_stopped(model: Path, tmp_path: Path) -> None:

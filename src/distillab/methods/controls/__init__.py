@@ -4,9 +4,18 @@ from distillab.methods.controls import (
     ce,
     ce_long,
     ce_throughout,
+    exits,
     label_smoothing,
     random_teacher,
     self_distillation,
 )
 
-__all__ = ["ce", "ce_long", "ce_throughout", "label_smoothing", "random_teacher", "self_distillation"]
+__all__ = [
+    "ce",
+    "ce_long",
+    "ce_throughout",
+    "exits",
+    "label_smoothing",
+    "random_teacher",
+    "self_distillation",
+]

@@ -8,6 +8,7 @@ The operations of images stand in :mod:`distillab.modalities.image.views`, those
 :mod:`distillab.modalities.audio.views`; here is what they share.
 """
 
+from distillab.modalities.views.dihedral import Dihedral
 from distillab.modalities.views.layout import to_channels_last
 from distillab.modalities.views.mixing import CutMix, Mixture, MixUp
 from distillab.modalities.views.operation import Operation, operation, operations
@@ -19,6 +20,7 @@ from distillab.modalities.views.written import ViewKind, WrittenViews, canonical
 __all__ = [
     "Crop",
     "CutMix",
+    "Dihedral",
     "Flip",
     "MixUp",
     "Mixture",

@@ -19,12 +19,13 @@ from distillab.modalities.views.layout import to_channels_last
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """Crop offsets and mirror flags of a batch.
+    """Crop offsets, mirror flags and quarter turns of a batch.
 
     Attributes:
         top: int64 ``[N]``, counted from the upper border of the padded image.
         left: int64 ``[N]``, counted from its left border.
         flip: bool ``[N]``, whether the window is mirrored.
+        turns: int64 ``[N]``, quarter turns counterclockwise after that; 0 for shifts.
 
     Example:
         >>> parameters = Shifts(pad=4, mirror=True).draw(np.arange(3), epoch=0, seed=0)
@@ -35,6 +36,7 @@ class ViewParameters:
     top: Tensor
     left: Tensor
     flip: Tensor
+    turns: Tensor | int = 0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distillab.data.examples import IMAGE, Examples, Indices, ItemShape
 from distillab.errors import RequestError
+from distillab.modalities.views.dihedral import Dihedral, DihedralViews
 from distillab.modalities.views.mixing import Mixing, Mixture
 from distillab.modalities.views.operation import Operation, operations
 from distillab.modalities.views.shift_operations import Crop, Flip, usual_pad
@@ -22,6 +23,8 @@ from distillab.modalities.views.written import (
     read_chain,
     written_chain,
 )
+
+DIHEDRAL: Final = "dihedral"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Views:
     """Which views are drawn.
 
     Attributes:
-        kind: Shifts and mirrors, of which there are finitely many, or ``chain`` for ``operations``.
+        kind: Views that have numbers (shifts and mirrors, or quarter turns and mirrors), or ``chain`` for
+            ``operations``.
         pad: Black pixels around an image from which the windows of a ``crop`` are taken.
         operations: The operations of a ``chain``, in order.
 
@@ -75,6 +79,8 @@ class Views:
             kind = cast(ViewKind, written)
             names = [] if kind == "none" else kind.split("_")
             _check_modality([operations[name] for name in names], modality)
+            if kind == DIHEDRAL:
+                Dihedral().fitted(shape)
             return cls(kind, usual_pad(shape[1]) if "crop" in kind else 0)
         chain = tuple(step.fitted(shape) for step in read_chain(written))
         _check_modality([type(step) for step in chain], modality)
@@ -83,6 +89,8 @@ class Views:
     @classmethod
     def _of(cls, chain: tuple[Operation, ...]) -> Views:
         """Return a chain, or the kind that it equals: ``[flip, crop]`` gives the views of ``crop_flip``."""
+        if [step.name for step in chain] == [DIHEDRAL]:
+            return cls(DIHEDRAL, 0)
         if any(not isinstance(step, Crop | Flip) for step in chain):
             return cls("chain", 0, chain)
         pads = [step.pad for step in chain if isinstance(step, Crop) and step.pad != "auto"]
@@ -103,6 +111,8 @@ class Views:
     @property
     def label(self) -> str:
         """The form for people: ``crop_flip (pad 4)``, or the operations with their non-default settings."""
+        if self.kind == DIHEDRAL:
+            return self.kind
         if self.kind != "chain":
             return f"{self.kind} (pad {self.pad})"
         return ", ".join(step.label for step in self.operations)
@@ -132,10 +142,12 @@ class Views:
 
     @property
     def _shift_operations(self) -> tuple[Operation, ...]:
+        if self.kind == DIHEDRAL:
+            return (Dihedral(),)
         crop: tuple[Operation, ...] = (Crop(pad=self.pad),) if "crop" in self.kind else ()
         return (*crop, Flip()) if "flip" in self.kind else crop
 
-    # -- shifts and mirrors: views that have numbers --------------------------------------------------------
+    # -- views that have numbers ----------------------------------------------------------------------------
 
     @property
     def count(self) -> int | None:
@@ -167,10 +179,10 @@ class Views:
         return self._shifts.render(items, parameters)
 
     @property
-    def _shifts(self) -> Shifts:
+    def _shifts(self) -> Shifts | DihedralViews:
         if self.kind == "chain":
             raise ValueError("the views of a chain have no numbers")
-        return Shifts(self.pad, mirror="flip" in self.kind)
+        return DihedralViews() if self.kind == DIHEDRAL else Shifts(self.pad, mirror="flip" in self.kind)
 
     # -- any views ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.modalities.views.operation import Operation, operations
 from distillab.spelling import american, american_keys, canonical_keys
 
-ViewKind = Literal["none", "flip", "crop", "crop_flip"]
+ViewKind = Literal["none", "flip", "crop", "crop_flip", "dihedral"]
 _KINDS: tuple[str, ...] = get_args(ViewKind)
 WrittenViews = str | list[dict[str, JsonObject]]
 """A kind, ``auto``, or operations in order with all their settings."""

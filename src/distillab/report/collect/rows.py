@@ -13,7 +13,7 @@ from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import LevelView, Place
-from distillab.report.contents.runs import Run
+from distillab.report.contents.runs import ExitView, Run
 from distillab.tasks import Task
 
 NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds", "steps")
@@ -112,6 +112,25 @@ def mean_sd(values: Sequence[float]) -> tuple[Number, Number]:
     if not values:
         return None, None
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def exits_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[ExitView, ...]:
+    """Return every exit with its mean score over seeds, from rows of ``exits.parquet``."""
+    groups: dict[tuple[Place, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((place_of(row, phrases), row["method"], row["exit"]), []).append(row)
+    return tuple(
+        ExitView(
+            place,
+            method,
+            name,
+            members[0]["params"],
+            members[0]["macs"],
+            *mean_sd([row["score"] for row in members if row["score"] is not None]),
+            n=len(members),
+        )
+        for (place, method, name), members in groups.items()
+    )
 
 
 def method_costs(runs: Sequence[Run], plain: str) -> tuple[MethodCost, ...]:

@@ -10,6 +10,7 @@ from importlib import metadata
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
+from distillab.evidence.exits import exit_rows
 from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.wording import Phrases
@@ -18,6 +19,7 @@ from distillab.report.collect.explanations import explanations_view
 from distillab.report.collect.gallery import galleries
 from distillab.report.collect.harms import class_panels
 from distillab.report.collect.models import model_pairs, teacher_views
+from distillab.report.collect.orbit import orbit_pictures
 from distillab.report.collect.question import (
     conditions_text,
     dataset_view,
@@ -27,7 +29,14 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
-from distillab.report.collect.rows import effects_of, level_effects_of, method_costs, qualities, runs_of
+from distillab.report.collect.rows import (
+    effects_of,
+    exits_of,
+    level_effects_of,
+    method_costs,
+    qualities,
+    runs_of,
+)
 from distillab.report.collect.stopping import stopping_of
 from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
@@ -89,7 +98,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         methods=tuple(method_view(each, pairs) for each in methods),
         recipe=recipe,
         seeds=spec.seed_list,
-        pictures=galleries(folder, conditions),
+        pictures=(*galleries(folder, conditions), *orbit_pictures(folder)),
         effects=effects,
         level_effects=level_effects_of(tables.level_effects, phrases),
         doses=dose_panels(effects, runs, task, baseline),
@@ -97,6 +106,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         quality=qualities(runs),
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
+        exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         explanations=explanations_view(folder),
         runs=runs,
         failures=failures,

@@ -90,6 +90,7 @@ class Pictures:
         note: One sentence on how the examples were picked.
         several_labels: Whether an example may have several labels: they are then written below each tile,
             while tiles with one label are grouped by it.
+        is_factor: Whether they show a factor, and not the views that students are trained on.
     """
 
     factor: str
@@ -100,3 +101,4 @@ class Pictures:
     checks: tuple[Check, ...] = ()
     note: str = ""
     several_labels: bool = False
+    is_factor: bool = True

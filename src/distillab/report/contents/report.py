@@ -18,6 +18,7 @@ from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
 from distillab.report.contents.runs import (
     Exclusion,
+    ExitView,
     FailureView,
     ModelPair,
     Reproduction,
@@ -58,6 +59,7 @@ class ReportContents:
         quality: Means by place and method, from :func:`distillab.report.collect.rows.qualities`.
         teachers: Every teacher, trained or loaded.
         against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
+        exits: The exits of students that have some.
         explanations: Where networks look; None for a study that does not compute it.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
@@ -97,6 +99,7 @@ class ReportContents:
     quality: tuple[Quality, ...] = ()
     teachers: tuple[TeacherView, ...] = ()
     against_teacher: tuple[Row, ...] = ()
+    exits: tuple[ExitView, ...] = ()
     explanations: ExplanationsView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()

@@ -64,6 +64,31 @@ class TeacherView:
 
 
 @dataclass(frozen=True)
+class ExitView:
+    """One exit of the students of a method, or their vote: what it costs, and its score over the seeds.
+
+    Attributes:
+        place: Where the students are in the design.
+        method: Their method.
+        name: ``exit 1`` and so on from shallow to deep, or ``vote``.
+        params: Number of parameters that it needs.
+        macs: Multiply-accumulates of one example up to it.
+        score: Mean of the primary metric on the primary test set.
+        spread: Its standard deviation over seeds.
+        n: Number of students.
+    """
+
+    place: Place
+    method: str
+    name: str
+    params: int
+    macs: int
+    score: Number
+    spread: Number = None
+    n: int = 1
+
+
+@dataclass(frozen=True)
 class Run:
     """One student run. ``measures`` holds the numeric columns of ``results.parquet`` by name.
 

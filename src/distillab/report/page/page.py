@@ -19,6 +19,7 @@ from distillab.report.contents.report import ReportContents
 from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
 from distillab.report.page.dose_response import dose_plots
+from distillab.report.page.exits import exits_plot, exits_table
 from distillab.report.page.explanation_tables import explanation_tables
 from distillab.report.page.figures import (
     Plot,
@@ -112,9 +113,10 @@ def _context(contents: ReportContents) -> dict[str, object]:
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
         for i, panel in enumerate(contents.class_panels[:CLASS_PLOTS])
     ]
-    teachers, costs = teachers_plot(contents.teachers, task), costs_plot(contents.costs)
+    exits, costs = exits_plot(contents), costs_plot(contents.costs)
+    teachers = teachers_plot(contents.teachers, task)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
-    plots += [block.plot for block in pictures] + [teachers, costs]
+    plots += [block.plot for block in pictures] + [exits, teachers, costs]
     return {
         "c": contents,
         **_sections(contents),
@@ -138,6 +140,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "clipped": clipped,
         "effects_table": tables.effects_table(on_primary, primary),
         "level_table": _level_table(contents),
+        "exits_plot": exits,
         "doses": doses,
         "doses_hidden": doses_hidden,
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
@@ -149,17 +152,24 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "class_panels": len(contents.class_panels),
         "harmed_table": tables.harmed_table(contents.class_panels, naming, task),
         "teachers_plot": teachers,
-        "teachers_tables": run_tables.teachers_tables(contents, task),
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
-        "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
-        "method_costs_table": run_tables.method_costs_table(contents.method_costs),
+        **_network_tables(contents),
         "tuning_table": tuning_tables.choices_table(contents.tuning, primary),
         "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, primary),
         "stopping_table": tables.stopping_table(contents.stopping, contents.effects, primary),
         "runs_table": run_tables.runs_table(contents.runs, task),
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
+    }
+
+
+def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
+    return {
+        "exits_table": exits_table(contents),
+        "teachers_tables": run_tables.teachers_tables(contents, contents.task),
+        "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
+        "method_costs_table": run_tables.method_costs_table(contents.method_costs),
     }
 
 

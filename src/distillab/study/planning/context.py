@@ -59,6 +59,7 @@ class PlanContext:
         methods_of: Those that a student is trained with.
         stages_of: The stages that a student starts from.
         kept: What a student keeps of a teacher's weights, in a few words.
+        check_networks: Raises RequestError if a method that needs the teacher itself cannot serve a pair.
         levels: For each factor in written order, one instance per level.
         recipes: The recipe of the students (``student``), and of the teachers of each provenance.
         statistics: Means and standard deviations of the channels.
@@ -89,7 +90,7 @@ class PlanContext:
         self.every_method = [PlannedMethod.of(each) for each in method_specs]
         self.methods = self.every_method[: len(own_specs)]
         self.methods_of, self.stages_of = cache(self._methods_of), cache(self._stages_of)
-        self.kept = cache(kept_of_teacher)
+        self.kept, self.check_networks = cache(kept_of_teacher), cache(self._check_networks)
         tune = spec.tune
         tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
         self._checked_methods = [*method_specs, *tuned]
@@ -103,6 +104,8 @@ class PlanContext:
         self.teachers: dict[Level, TeacherSpec] = {
             each.level: spec.teacher.with_model(each.level) for each in self._capacities()
         }
+        for each in self.teachers.values():
+            must_give_what_methods_need(each, method_specs)
         self.chain = cache(self._chain)
         self.generations = cache(partial(generations_before, spec.teacher))
         self.starts = Starts(self.statistics, dataset.modality, self.file_digest, spec.where)
@@ -192,6 +195,17 @@ class PlanContext:
             " | ".join(dict.fromkeys(each.label for each in self.teachers.values()))
             or self.spec.teacher.label
         )
+
+    def _check_networks(
+        self, method: PlannedMethod, student: str, costs: ModelCosts, teacher: str, teacher_costs: ModelCosts
+    ) -> None:
+        kinds = [part.kind for _, part in method.spec.parts] or [method.spec.kind]
+        names = f"{student} and {teacher}"
+        try:
+            for kind in kinds:
+                kind.check_networks(costs.build(student), teacher_costs.build(teacher), costs.inputs, names)
+        except RequestError as error:
+            raise error.within(f"method {method.label}").within(self.spec.where) from error
 
     def _methods_of(self, student: StudentEntry) -> tuple[PlannedMethod, ...]:
         labels = labels_of(self.spec, student)

@@ -12,8 +12,10 @@ from distillab.canonical import Canonical
 from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.factors import TeacherCapacity
+from distillab.modalities.views.dihedral import SYMMETRIES
 from distillab.models import InputSpec, OutputShapes, network_revision
 from distillab.models.black_box import PREDICTIONS
+from distillab.models.orbit import split_orbit
 from distillab.study.job import TrainSet
 from distillab.study.job_parts import NetworkStart, PlannedStart, SetDigests
 from distillab.study.planning.black_box_teacher import must_not_mix
@@ -299,7 +301,8 @@ class Pairing:
     def outputs_macs(self, kind: str, *, streams: int) -> int:
         """Return multiply-accumulates of a teacher's outputs: for the test sets, and for every view of some
         ``streams``."""
-        images = self.viewed.view_epochs * self.sets.transfer.n * streams + self.sets.n_eval
+        views = 1 if streams == 1 and self._serves_all_views(kind) else self.viewed.view_epochs * streams
+        images = views * self.sets.transfer.n * (streams > 0) + self.sets.n_eval
         return images * self.teacher_costs(kind).macs(self.teacher_model(kind))
 
     def stream_bytes(self, needs: Iterable[str], kind: str, *, strong: bool = False) -> int:
@@ -311,9 +314,16 @@ class Pairing:
             shapes = _stored_shapes(teacher, shapes)
         kept = CacheFormat.of(needs, shapes, teacher.outputs.top_k)
         views = self.viewed.views_per_image + strong * self.viewed.view_epochs
-        if kind == "study" and teacher.model == PREDICTIONS:  # of each image as it is
+        as_it_is = kind == "study" and teacher.model == PREDICTIONS
+        if as_it_is or (self._serves_all_views(kind) and not strong):  # of each image as it is
             views = 1
         return views * self.sets.transfer.n * kept.bytes
+
+    def _serves_all_views(self, kind: str) -> bool:
+        """Return True if a teacher's outputs for an image as it is are those for all views of a training."""
+        return (
+            bool(split_orbit(self.teacher_model(kind))) and self.viewed.resolved.view_spec.kind in SYMMETRIES
+        )
 
     # -- refusals -------------------------------------------------------------------------------------------
 
@@ -348,9 +358,23 @@ class Pairing:
         if mixes:
             must_not_mix(teacher)
         context.check(student, shapes, merges(self.class_map), unlabelled, mixes)
+        self._must_graft()
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
             context.check(student, whole, False, unlabelled, mixes)
+
+    def _must_graft(self) -> None:
+        """Raise RequestError if a method needs the teacher itself, and cannot serve the two networks."""
+        for method in (*self.methods, *(stage.method for stage in self.stages if stage.method)):
+            if "teacher_network" in method.spec.teacher_needs:
+                if self.class_map:
+                    raise RequestError(
+                        f"method {method.label} needs a teacher of the student's classes in their order",
+                        where=self.context.spec.where,
+                        allowed="such a teacher, or a method that learns from logits",
+                    )
+                costs = self.teacher_costs("study")
+                self.context.check_networks(method, self.student, self.costs, self.teacher.last_model, costs)
 
 
 def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:

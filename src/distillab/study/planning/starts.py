@@ -146,15 +146,14 @@ def kept_of_teacher(student: str, costs: ModelCosts, teacher: str, teacher_costs
     Raises:
         RequestError: No weights of the teacher have a name and a shape of the student's.
     """
-    source = None if is_black_box(teacher) else teacher_costs.build(teacher)
-    if source is None or isinstance(source, Ensemble):
-        raise RequestError(
-            f"{teacher} has no weights that one network could start from",
-            allowed="a teacher of one network, or another start",
-        )
+    if is_black_box(teacher):
+        raise RequestError(f"{teacher} has no weights to start from", allowed="a network, or another start")
+    source = teacher_costs.build(teacher)
+    members = source.members if isinstance(source, Ensemble) else [source]
     network = costs.build(student)
     head = inspect_network(network, costs.inputs, classes=costs.classes, name=student).taps.classifier
-    return keep_fitting(network, source.state_dict(), name=student, head=head).text
+    kept = [keep_fitting(network, each.state_dict(), name=student, head=head).text for each in members]
+    return kept[0] if len(set(kept)) == 1 else "of whose networks it keeps what fits of the best"
 
 
 def _source_of(entry: StudentEntry) -> _Source:

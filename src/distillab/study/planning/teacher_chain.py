@@ -54,6 +54,9 @@ def teacher_chain(
             for place, model in enumerate(teacher.members)
         )
         first = (*members, TeacherPart("teachers", teacher.whole, "ensemble"))
+    elif teacher.orbit:
+        trained = TeacherPart("teacher", teacher.plain_network, "trained")
+        first = (trained, TeacherPart("orbit", teacher.whole, "ensemble"))
     else:
         made: Literal["given", "trained"] = "given" if provenance == "external" else "trained"
         first = (TeacherPart("teacher", teacher.whole, made),)
@@ -73,16 +76,19 @@ def generations_before(teacher: TeacherSpec, student: str) -> tuple[TeacherPart,
 
 
 def must_give_what_methods_need(teacher: TeacherSpec, methods: list[MethodSpec]) -> None:
-    """Raise RequestError, before anything trains, if a method cannot learn from several teachers together."""
-    if not teacher.models or teacher.assistants:
+    """Raise RequestError, before anything trains, if a method cannot learn from several teachers together, or
+    from the mean of one over an orbit."""
+    if not (teacher.models or teacher.orbit) or teacher.assistants:
         return
+    what, where = "several teachers together give", "teacher.models"
+    if teacher.orbit:
+        what, where = "the mean over an orbit gives", "teacher.orbit"
     for method in methods:
-        needed = sorted(method.teacher_needs & FEATURES) if method.distils else []
+        needed = sorted(method.teacher_needs & FEATURES - {"teacher_network"}) if method.distils else []
         if needed:
             raise RequestError(
-                f"method {method.label} needs a teacher's {needed[0]}, and several teachers together give "
-                "logits alone",
-                where="teacher.models",
+                f"method {method.label} needs a teacher's {needed[0]}, and {what} logits alone",
+                where=where,
                 allowed="methods that learn from logits, or one model",
             )
 

@@ -17,8 +17,9 @@ from pydantic import (
 
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
-from distillab.models import Combine, ensemble_name
+from distillab.models import Combine, ensemble_name, ensemble_parts
 from distillab.models.black_box import BLACK_BOXES, ONNX, black_box_of, is_black_box
+from distillab.models.orbit import orbit_name, split_orbit
 from distillab.models.stems import with_original_stem
 from distillab.study.spec.draws import Replicates
 from distillab.study.spec.storage_budget import StoredOutputs
@@ -29,7 +30,7 @@ PROVENANCE_NAMES: frozenset[str] = frozenset(get_args(Provenance))
 YOUNG_TEACHER_KEYS = (
     *("outputs", "classes", "class_map"),
     *("models", "combine", "assistants", "generations", "normalisation", "pretrained"),
-    *("stem", "entry", "at_chance", "layout", "size"),
+    *("stem", "entry", "at_chance", "layout", "size", "orbit"),
 )
 
 
@@ -58,6 +59,8 @@ class TeacherSpec(PublicConfig):
         model: The network.
         models: In place of ``model``: several networks that teach together.
         combine: How the logits of several networks are combined.
+        orbit: Whether the teacher's logits are the mean over the quarter turns and mirror images of its
+            input.
         assistants: Networks between teacher and student, each distilled by ``kd`` from the one before on the
             teacher's training set; the last one teaches.
         generations: How often the student's architecture is distilled by a method, each time from the
@@ -102,6 +105,7 @@ class TeacherSpec(PublicConfig):
     model: str = ""
     models: tuple[str, ...] = ()
     combine: Combine = "mean"
+    orbit: bool = False
     assistants: tuple[str, ...] = ()
     generations: int = Field(default=1, ge=1)
     provenance: tuple[Provenance, ...] = ("same",)
@@ -208,6 +212,11 @@ class TeacherSpec(PublicConfig):
             raise ValueError("models are at least two networks, and combine is how their logits are combined")
         if self.models and "external" in self.provenance:
             raise ValueError("several models are trained in the study: their provenance is full or same")
+        if self.orbit and (self.combine == "correctness" or "external" in self.provenance or self.assistants):
+            raise ValueError(
+                "orbit is for networks that are trained in the study and teach the students: without "
+                "assistants, given weights or combine: correctness"
+            )
         if self.combine == "correctness" and self.outputs.top_k is not None:
             raise ValueError(
                 "combine: correctness needs all logits of every teacher, so outputs.top_k must be left out"
@@ -224,12 +233,28 @@ class TeacherSpec(PublicConfig):
     @property
     def whole(self) -> str:
         """The first network of the chain, or the ensemble that is first."""
+        return orbit_name(self.plain_network) if self.orbit else self.plain_network
+
+    @property
+    def plain_network(self) -> str:
+        """The same, for its input as it is."""
         parts = [self._with_stem(name) for name in self.models or (self.model,)]
         return parts[0] if self.model else ensemble_name(self.combine, parts)
 
     def with_model(self, model: str) -> TeacherSpec:
-        """Return the same teacher with another network."""
-        return self.model_copy(update={"model": model})
+        """Return the same teacher with another network, or with several: ``orbit(greedy(NAME+NAME))``.
+
+        Raises:
+            RequestError: It is an ensemble of one.
+        """
+        plain = split_orbit(model)
+        several = ensemble_parts(plain or model)
+        changed: dict[str, object] = {"orbit": True} if plain else {}
+        if several:
+            changed |= {"model": "", "combine": several[0], "models": several[1]}
+        else:
+            changed |= {"model": plain or model}
+        return self.model_copy(update=changed)
 
     @property
     def members(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from distillab.models import InputSpec, inspect_network
+from distillab.models.ensemble import best_member
 from distillab.models.input_transforms import rescale_inputs, set_interpolation
 from distillab.models.starting import KeptWeights, StartedNetwork, keep_fitting, start_from
 
@@ -57,7 +58,8 @@ class InitialWeights:
     ) -> StartedNetwork | KeptWeights:
         """Load the weights into a freshly built network, and have it preprocess its inputs as they need.
 
-        Of a teacher, the network keeps what fits (:func:`distillab.models.starting.keep_fitting`).
+        Of a teacher, the network keeps what fits (:func:`distillab.models.starting.keep_fitting`); of
+        several, of the one with the largest weight.
 
         The arguments are those of :func:`distillab.models.starting.start_from`.
 
@@ -67,7 +69,7 @@ class InitialWeights:
         if self.run == "teacher":
             fresh = self.fresh_classifier or fresh_classifier
             head = inspect_network(network, inputs, classes=classes, name=name).taps.classifier
-            state = load_file(self.path)
+            state = best_member(load_file(self.path))
             kept = keep_fitting(network, state, name=name, head=head, fresh_classifier=fresh)
             preprocess_inputs(network, self.inputs, self.interpolation)
             return kept

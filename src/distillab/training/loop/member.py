@@ -53,6 +53,7 @@ class CohortMember:
         seeds: Its seeds.
         teacher_shapes: Shapes of its teacher's outputs; None without a teacher.
         teacher_classifier: The teacher's last linear layer, if the method needs it.
+        teacher_network: The teacher itself, if the method needs it.
         teachers: Number of teachers whose logits are side by side, to be weighted by their correctness.
         task: What it is trained to predict.
         start: The trained weights that it starts from; None for random ones.
@@ -78,6 +79,7 @@ class CohortMember:
     seeds: Seeds
     teacher_shapes: OutputShapes | None = None
     teacher_classifier: nn.Linear | None = None
+    teacher_network: nn.Module | None = None
     teachers: int = 1
     task: Task = field(default_factory=Classification)
     start: InitialWeights | None = None
@@ -129,7 +131,7 @@ def build_member(member: CohortMember, device: torch.device) -> tuple[nn.Module,
     network = _new_network(member, member.seeds.init, device)
     info = _inspect(member, network)
     with deterministic(torch.device("cpu"), member.seeds.init + 1):
-        method = build_method(member.method, _pair(member, info.shapes)).to(device)
+        method = build_method(member.method, _pair(member, info)).to(device)
     modules = tuple(network.modules())
     network = method.network(network)
     if tuple(network.modules()) != modules:
@@ -153,17 +155,19 @@ def _inspect(member: CohortMember, network: nn.Module) -> NetworkInfo:
     return inspect_network(network, InputSpec(*member.data.student_shape), classes=logits, name=member.model)
 
 
-def _pair(member: CohortMember, shapes: OutputShapes) -> Pair:
+def _pair(member: CohortMember, info: NetworkInfo) -> Pair:
     data = member.data
     return Pair(
-        shapes,
+        info.shapes,
         member.teacher_shapes,
         len(data),
         labels=torch.from_numpy(data.targets.values),
         groups=None if data.groups is None else torch.from_numpy(data.groups),
         teacher_classifier=member.teacher_classifier,
+        teacher_network=member.teacher_network,
         new_student=lambda number: _new_peer(member, number),
         task=member.task,
+        student_taps=info.taps,
     )
 
 

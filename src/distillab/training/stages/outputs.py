@@ -24,7 +24,8 @@ from distillab.artefacts import (
 from distillab.canonical import JsonObject
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
-from distillab.models import Ensemble, InputSpec, NetworkInfo, inspect_network
+from distillab.modalities.views.dihedral import SYMMETRIES
+from distillab.models import Ensemble, InputSpec, NetworkInfo, OrbitMean, inspect_network
 from distillab.models.black_box import BlackBox
 from distillab.training.evaluation import predict
 from distillab.training.loop.initial_weights import preprocess_inputs
@@ -203,7 +204,7 @@ def teacher_outputs(
     network = open_teacher(teacher_folder, sets.train, device)
     filled, name = FillResult(0, 0, 0), None
     if keep.needs:
-        if isinstance(network, BlackBox) and network.sees_originals:
+        if _sees_originals(network, recipe, strong=keep.strong):
             recipe = original_recipe(recipe)
         reference, teacher = _prepare(network, teacher_folder, sets, recipe, view_seed, keep, device)
         filled, name = _fill(reference.open(keep.caches, sets.train), teacher, sets, recipe, view_seed)
@@ -224,6 +225,14 @@ def teacher_outputs(
     return record
 
 
+def _sees_originals(network: nn.Module, recipe: ResolvedRecipe, *, strong: bool) -> bool:
+    """Return True if outputs for examples as they are serve all views: a black box that has no others, or a
+    mean over the orbit, which is the same for all views in it."""
+    if isinstance(network, OrbitMean):
+        return recipe.view_spec.kind in SYMMETRIES and not strong
+    return isinstance(network, BlackBox) and network.sees_originals
+
+
 def _prepare(
     network: nn.Module,
     teacher_folder: Path,
@@ -240,7 +249,7 @@ def _prepare(
     shapes = replace(info.shapes, classes=info.shapes.classes * members)
     stored = CacheFormat.of(keep.needs, shapes, keep.top_k)
     teacher = LiveTeacher(network, info.taps, stored.needs, device, recipe.precision)
-    originals = isinstance(network, BlackBox) and network.sees_originals
+    originals = isinstance(network, BlackBox | OrbitMean) and recipe.view_spec.count == 1
     return CacheReference(facts, stored, view_seed, members, originals), teacher
 
 

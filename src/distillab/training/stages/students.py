@@ -184,6 +184,7 @@ class _OpenTeacher:
         shapes: Their shapes.
         members: Number of networks whose logits are side by side.
         classifier: The last linear layer of a live teacher.
+        network: A live teacher itself.
         is_live: Whether the teacher computes them now.
     """
 
@@ -191,6 +192,7 @@ class _OpenTeacher:
     shapes: OutputShapes
     members: int
     classifier: nn.Linear | None = None
+    network: nn.Module | None = None
     is_live: bool = False
 
 
@@ -207,11 +209,12 @@ def _member(student: StudentSpec, teacher: _OpenTeacher | None) -> CohortMember:
     )
     if teacher is None:
         return member
-    needs_classifier = "teacher_classifier" in student.method.teacher_needs
+    needs = student.method.teacher_needs
     return replace(
         member,
         teacher_shapes=teacher.shapes,
-        teacher_classifier=teacher.classifier if needs_classifier else None,
+        teacher_classifier=teacher.classifier if "teacher_classifier" in needs else None,
+        teacher_network=teacher.network if "teacher_network" in needs else None,
         teachers=teacher.members,
     )
 
@@ -284,4 +287,4 @@ def _live(
     info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_side_by_side(network)
     teacher = LiveTeacher(network, info.taps, needs, device, student.recipe.precision)
-    return _OpenTeacher(teacher, info.shapes, members, teacher.classifier, is_live=True)
+    return _OpenTeacher(teacher, info.shapes, members, teacher.classifier, teacher.model, is_live=True)

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from distillab.artefacts import WEIGHTS, RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
-from distillab.models import Ensemble
+from distillab.models import Ensemble, OrbitMean
 from distillab.models.black_box import BlackBox, load_black_box
 from distillab.models.input_transforms import rescale_inputs
 from distillab.models.weights import load_into
+from distillab.training.evaluation import predict
 from distillab.training.loop.cohort import StepCallback
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
@@ -24,7 +26,7 @@ from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.roles import KeptCurve, RoleSets, StudentSpec
 from distillab.training.stages.students import train_student
 from distillab.training.stages.trained import write_trained
-from distillab.training.teachers.ensembles import member_weights
+from distillab.training.teachers.ensembles import greedy_weights, member_weights
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def ensemble_teacher(
     members: Sequence[Path],
     device: torch.device,
 ) -> RunRecord:
-    """Write an ensemble of teachers. Its weights follow from their scores on the validation set.
+    """Write an ensemble of teachers, or the mean of one over the orbit of its input. The weights of an
+    ensemble follow from the scores of its networks on the validation set.
 
     Args:
         folder: Where it is written.
@@ -221,11 +224,20 @@ def ensemble_teacher(
         True
     """
     network = new_model(model, sets.train, seeds.init, torch.device("cpu"), logits=_width(sets))
-    assert isinstance(network, Ensemble)
-    for member, place in zip(network.members, members, strict=True):
+    inner = network.network if isinstance(network, OrbitMean) else network
+    networks = list(inner.members) if isinstance(inner, Ensemble) else [inner]
+    for member, place in zip(networks, members, strict=True):
         load_state(member, place / WEIGHTS)
-    scores = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
-    network.weights.copy_(member_weights(network.combine, scores))
+    if isinstance(inner, Ensemble) and inner.combine == "greedy":
+        whole = [OrbitMean(each) if isinstance(network, OrbitMean) else each for each in networks]
+        logits = [
+            predict(each.to(device), sets.val, sets.normalize, device, recipe.precision).astype(np.float32)
+            for each in whole
+        ]
+        inner.weights.copy_(greedy_weights(logits, sets.val.targets, sets.task))
+    elif isinstance(inner, Ensemble):
+        scores = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
+        inner.weights.copy_(member_weights(inner.combine, scores))
     student = StudentSpec(folder, model, parse_method("ce", "teacher"), sets, recipe, seeds)
     return _write_untrained(student, network, device)
 

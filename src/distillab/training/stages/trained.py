@@ -19,13 +19,15 @@ from distillab.artefacts import (
     save_state,
 )
 from distillab.data.class_map import ClassMap
-from distillab.models import InputSpec, count_macs, count_parameters, stem_change
+from distillab.models import InputSpec, NetworkWithExits, count_macs, count_parameters, stem_change
+from distillab.models.exits import exits_name
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import predict
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.curves import CurveOnTestSets
+from distillab.training.stages.exits import exit_records
 from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -68,8 +70,11 @@ def write_trained(
         overhead["test_curve"] = curve.seconds
     start = student.start
     scaling = start.inputs if start else inputs
+    exits = exit_records(network, sets, recipe, device, trained.last)
     record = RunRecord(
-        model=student.model,
+        model=exits_name(student.model, vote=network.vote)
+        if isinstance(network, NetworkWithExits)
+        else student.model,
         classes=next(iter(logits.values())).shape[1],
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
@@ -98,6 +103,7 @@ def write_trained(
         teacher_images=teacher_images,
         teacher_forwards=teacher_forwards,
         cohort=cohort,
+        exits=exits,
     )
     record.write(student.folder)
     return record

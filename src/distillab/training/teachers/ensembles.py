@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from distillab.data.targets import Targets
 from distillab.methods import Batch
 from distillab.models import Combine
 from distillab.models.outputs import Outputs
+from distillab.tasks import Task
+from distillab.tasks.arrays import Logits
 from distillab.tasks.losses import cross_entropy
 
 
@@ -34,6 +38,49 @@ def member_weights(combine: Combine, scores: Sequence[float]) -> Tensor:
     if combine == "accuracy" and known.sum() > 0:
         return known / known.sum()
     return torch.full_like(known, 1 / len(known))
+
+
+def greedy_weights(logits: Sequence[Logits], targets: Targets, task: Task) -> Tensor:
+    """Return the weights of the networks that together score best on some examples, chosen one by one.
+
+    The first is the one with the best score, of equal ones the first. Then the one that raises the score of
+    the mean of the logits most is added, until none raises it. The score of the chosen ones is never below
+    that of the best network on these examples; on others it may be.
+
+    Args:
+        logits: The logits of each network, float ``[N, C]``.
+        targets: The targets of the examples.
+        task: The task, which gives the score.
+
+    Returns:
+        float32 ``[members]``, of sum 1: equal for those chosen, 0 for the others.
+
+    Source: Caruana et al., "Ensemble selection from libraries of models", ICML 2004, without replacement.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.data.targets import Labels
+        >>> from distillab.tasks import Classification
+        >>> right, wrong = np.array([[2.0, 0.0]], np.float32), np.array([[0.0, 2.0]], np.float32)
+        >>> greedy_weights([wrong, right], Labels(np.array([0]), 2), Classification())
+        tensor([0., 1.])
+    """
+    chosen: list[int] = []
+    best = -np.inf
+    while len(chosen) < len(logits):
+        others = [place for place in range(len(logits)) if place not in chosen]
+        scores = {
+            place: task.score(np.mean([logits[each] for each in (*chosen, place)], axis=0), targets)
+            for place in others
+        }
+        place = max(scores, key=lambda each: scores[each])
+        if chosen and not scores[place] > best:
+            break
+        chosen.append(place)
+        best = scores[place]
+    weights = torch.zeros(len(logits))
+    weights[chosen] = 1 / len(chosen)
+    return weights
 
 
 def weight_by_correctness(outputs: Outputs, batch: Batch, members: int) -> Outputs:

@@ -1,0 +1,130 @@
+"""The system of symmetric views and ensembles: its study in a small form, from data to report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from distillab.artefacts import LOGITS, load_logits
+from distillab.cli import execute
+from distillab.evidence.orbits import alignment_rows
+from distillab.evidence.schema import read_rows
+from distillab.study.folder import StudyFolder
+from distillab.study.job import OutputsJob
+from support.studies import rows_of
+from support.systems import small_form
+
+NAME = "remote-sensing"
+LEVEL = "factor.teacher_capacity"
+LEVELS = ["resnet8", "orbit(resnet8)", "greedy(resnet8+convnet3)", "orbit(greedy(resnet8+convnet3))"]
+
+
+def write_eurosat(
+    folder: Path, *, classes: int = 3, each: int = 16, size: tuple[int, int] = (16, 16)
+) -> Path:
+    """Write drawn images as ``eurosat/CLASS/CLASS_N.jpg`` has them, and return the folder."""
+    rng = np.random.default_rng(0)
+    for label in range(classes):
+        place = folder / "eurosat" / f"Class{label}"
+        place.mkdir(parents=True)
+        for number in range(each):
+            pixels = rng.integers(0, 40, (16, 16, 3)) + 60 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(place / f"Class{label}_{number}.jpg")
+    return folder
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    values = small_form(NAME, students=["convnet3"], **changes)
+    values["teacher"]["model"] = "resnet8"
+    values["data"] = {**values["data"], "resolution": 16, "test": 0.25, "val": 0.25}
+    return {**values, "factors": {"teacher_capacity": LEVELS, "size": [6], **changes.get("factors", {})}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """The small form of the study, run by the command line."""
+    base = tmp_path_factory.mktemp("remote")
+    write_eurosat(base)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILLAB_DATA", str(base))
+        (base / "study.yaml").write_text(yaml.safe_dump(small()))
+        command = ["run", str(base / "study.yaml"), "--out", str(base / "out")]
+        assert execute([*command, "--executor", "inline", "--device", "cpu"]) == 0
+    return StudyFolder.open(base / "out")
+
+
+def test_each_teacher_teaches_and_the_plain_student_is_one(folder: StudyFolder) -> None:
+    rows = rows_of(folder)
+    assert [row[LEVEL] for row in rows if row["method"] == "kd"] == LEVELS
+    assert len({row["run_id"] for row in rows if row["method"] == "ce"}) == 1, "with the same views"
+    assert len({row["run_id"] for row in rows if row["method"] == "kd"}) == len(LEVELS)
+    differences = read_rows(folder.level_effects_file)
+    assert {row["level"] for row in differences if row["metric"] == "accuracy"} >= set(LEVELS[1:])
+
+
+def test_networks_are_trained_once_for_all_levels(folder: StudyFolder) -> None:
+    with folder.ledger() as ledger:
+        jobs = [folder.job(name) for name in ledger.states()]
+    models = sorted(job.model for job in jobs if job.kind == "teacher")
+    assert models == sorted(["resnet8", "convnet3", *LEVELS[1:]])
+
+
+def test_orbit_outputs_take_one_query_per_image(folder: StudyFolder) -> None:
+    with folder.ledger() as ledger:
+        cells = ledger.cells()
+    for cell in cells:
+        if not cell.outputs or not str(cell.levels["teacher_capacity"]).startswith("orbit"):
+            continue
+        job = folder.job(cell.outputs)
+        assert isinstance(job, OutputsJob)
+        record = folder.store.folder("outputs", cell.outputs) / "record.json"
+        assert yaml.safe_load(record.read_text())["asked"] == 6 * 3
+
+
+def test_outputs_of_an_orbit_are_those_of_no_single_view(folder: StudyFolder) -> None:
+    with folder.ledger() as ledger:
+        outputs = {
+            cell.levels["teacher_capacity"]: str(cell.outputs) for cell in ledger.cells() if cell.outputs
+        }
+    places = [folder.store.folder("outputs", outputs[name]) / LOGITS for name in LEVELS[:2]]
+    assert not np.allclose(*(load_logits(place)["test"] for place in places), atol=1e-3)
+
+
+def test_the_report_shows_orbits(folder: StudyFolder) -> None:
+    page = folder.report_file.read_text()
+    assert "four quarter turns" in page and page.count("This factor has no manipulation check") == 0
+
+
+def test_alignment_is_written_for_every_student(folder: StudyFolder) -> None:
+    found = list(alignment_rows(folder, images=4))
+    taught = [row for row in found if row["method"] == "kd"]
+    assert len(taught) == len(LEVELS)
+    assert all(0 <= row["cka"] <= 1 and -1 <= row["cosine"] <= 1 for row in found)
+    spread = {row["teacher"]: row["teacher_spread"] for row in taught}
+    assert spread["orbit(resnet8)"] == spread["orbit(greedy(resnet8+convnet3))"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factors": {"teacher_capacity": ["resnet8", "greedy(resnet8)"]}}, "at least two networks"),
+        ({"methods": ["ce", "fitnet"]}, "method fitnet needs a teacher's maps"),
+    ],
+)
+def test_wrong_requests_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setenv("DISTILLAB_DATA", str(write_eurosat(tmp_path)))
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**small(**changes), "evidence": {}}))
+    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    assert message in line

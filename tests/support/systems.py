@@ -1,0 +1,53 @@
+"""Small forms of the studies in studies/systems: the same files on drawn data in the same layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distillab.study.spec.study_yaml import read_study_yaml
+from support.source_files import png
+from support.source_tree import ROOT
+
+# Chosen by hand, so that nothing is timed.
+NUMERICS = {"precision": "fp32", "memory_format": "contiguous", "compile": False}
+
+
+def small_form(name: str, *, seeds: int = 1, steps: int = 3, **changes: Any) -> dict[str, Any]:
+    """Return a study of ``studies/systems`` with few short runs; ``changes`` replace whole keys.
+
+    Args:
+        name: The name of the file.
+        seeds: Seeds.
+        steps: Steps of teachers and students.
+        changes: Other values, by key.
+    """
+    values: dict[str, Any] = read_study_yaml(ROOT / "studies" / "systems" / f"{name}.yaml")
+    short = {"steps": steps, "batch_size": 8, **NUMERICS}
+    values["teacher"] = {**values["teacher"], "recipe": short, "replicates": 1}
+    values["recipe"] = {**values["recipe"], **short}
+    values["seeds"] = seeds
+    return {**values, **changes}
+
+
+def write_cifar100(folder: Path, *, classes: int = 4, train: int = 12, test: int = 6) -> Path:
+    """Write drawn images as ``cifar100/{train,test}.parquet`` have them, and return the folder.
+
+    Args:
+        folder: What DISTILLAB_DATA names.
+        classes: Number of classes; each has a brightness of its own.
+        train: Training images per class.
+        test: Test images per class.
+    """
+    (folder / "cifar100").mkdir(parents=True)
+    for split, count, seed in (("train", train, 0), ("test", test, 1)):
+        rng, labels = np.random.default_rng(seed), np.repeat(np.arange(classes), count)
+        pixels = rng.integers(0, 40, (len(labels), 32, 32, 3)) + 40 * labels[:, None, None, None]
+        images = [{"bytes": png(each), "path": f"{n}.png"} for n, each in enumerate(pixels.astype(np.uint8))]
+        columns = {"img": images, "fine_label": labels, "coarse_label": labels // 2}
+        pq.write_table(pa.table(columns), folder / "cifar100" / f"{split}.parquet")
+    return folder
