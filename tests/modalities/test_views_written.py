@@ -25,7 +25,7 @@ def test_lists_are_written_with_every_setting() -> None:
     written = canonical_views(["random_resized_crop", "flip", {"rand_augment": {"n": 3}}, {"mixup": None}])
     assert written == [
         {"random_resized_crop": {"scale": [0.08, 1.0], "ratio": RATIO}},
-        {"dihedral": {}, "flip": {}},
+        {"flip": {}},
         {"rand_augment": {"n": 3, "magnitude": 10}},
         {"mixup": {"alpha": 0.2}},
     ]
@@ -38,6 +38,7 @@ def test_defaults_are_those_of_the_papers() -> None:
         "colour_jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
         "crop": {"pad": "auto"},
         "cutmix": {"alpha": 1.0},
+        "dihedral": {},
         "flip": {},
         "mixup": {"alpha": 0.2},
         "noise": {"strength": 3.0},
