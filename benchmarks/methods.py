@@ -65,6 +65,14 @@ Row = dict[str, Any]
 # -- gains ---------------------------------------------------------------------------------------------------
 
 
+# All but the control of students that start from stages, and what stands blocks of one network in the other.
+OF_ANY_PAIR = [
+    name
+    for name in methods
+    if not methods[name].throughout and "teacher_network" not in (methods[name].teacher_needs or ())
+]
+
+
 def study(pair: str, options: argparse.Namespace) -> Study:
     """Return the study of a pair: all methods, one dataset."""
     student, recipe = PAIRS[pair]
@@ -258,7 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder with CIFAR-100's train.parquet and test.parquet")
     parser.add_argument("--out", type=Path, help="folder of the studies")
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
-    parser.add_argument("--methods", nargs="+", default=list(methods), help="registered names (all)")
+    parser.add_argument(
+        "--methods", nargs="+", default=OF_ANY_PAIR, help="registered names (all that serve any pair)"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--table", type=Path, help="folder for methods-PAIR.csv")

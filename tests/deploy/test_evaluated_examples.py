@@ -77,17 +77,39 @@ def test_carved_test_split_of_other_data_is_without_images_of_training(
     assert found.notes == (f"2 of {len(test)} examples were in training and are left out.",)
 
 
+def test_train_is_what_is_left_of_it_where_other_splits_are_carved(model_of: Path, tmp_path: Path) -> None:
+    data = write_split(tmp_path / "data", 3)
+    dataset = load_dataset(parse_source({"source": "folder", "path": str(data)}, Path(), ""))
+    for name, split in (("train", dataset.train), ("val", dataset.val), ("test", dataset.eval["test"])):
+        assert evaluate_model(load_model(model_of), data, split=name).examples == len(split)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_split_of_the_data_is_read_though_another_is_broken(
+    broken: bool, split: str, model_of: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for seed, name in enumerate(("train", "val", "test")):
+        write_split(data / name, seed)
+        if broken and name != split:
+            (data / name / "ant" / "0.png").write_text("no image")
+    found = evaluate_model(load_model(model_of), data, split=split)
+    assert (found.split, found.examples) == (split, EACH * len(CLASSES))
+
+
 @pytest.mark.parametrize(("split", "seen"), [("all", 4), ("train", 3), ("val", 1)])
 def test_requested_split_counts_images_of_training(
     split: str, seen: int, model_of: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     files = {
-        name: sorted(write_split(data / name, n).glob("*/*.png")) for n, name in enumerate(("train", "val"))
+        name: sorted(write_split(data / name, n).glob("*/*.png"))
+        for n, name in enumerate(("train", "val", "test"))
     }
     model = trained_on(model_of, files["train"][:3] + files["val"][:1])
     found = evaluate_model(model, data, split=split)
-    total = EACH * len(CLASSES) * (2 if split == "all" else 1)
+    total = EACH * len(CLASSES) * (3 if split == "all" else 1)
     assert (found.split, found.examples) == (split, total)
     assert found.notes == (f"{seen} of {total} examples {'was' if seen == 1 else 'were'} in training.",)
 

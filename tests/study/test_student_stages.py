@@ -138,6 +138,15 @@ def test_control_trains_plainly_in_the_place_of_the_stages() -> None:
     assert job.start is None and job.recipe["steps"] == 5
 
 
+def test_control_of_stages_goes_to_every_student_with_a_start() -> None:
+    started = {"kd": {}, "start": {"method": "fitnet", "steps": 2}}
+    made = planned(
+        methods=["ce", "ce_throughout", "kd", started], evidence={"baselines": ["ce", "ce_throughout"]}
+    )
+    assert list(cells_of(made, "resnet8")) == ["ce", "kd"]
+    assert list(cells_of(made, NAME)) == ["ce", "ce_throughout", "kd"]
+
+
 def test_method_with_a_start_is_compared_with_plain_training_from_there() -> None:
     methods = ["ce", "kd", {"dkd": {}, "start": {"method": "fitnet", "steps": 2}}]
     made = planned(methods=methods)

@@ -50,8 +50,9 @@ def choose_examples(
 ) -> EvaluatedExamples:
     """Return the examples of a source that a model is evaluated on.
 
-    A split that the source has is read alone: whether the others can be used makes no difference. Images that
-    were in training, recognized by their content, are left out and counted, with two exceptions. The test
+    A test split that the source has is read alone, and so are its train and val if no dataset can be made of
+    its splits: whether the others can be used makes no difference. Images that were in training, recognized
+    by their content, are left out and counted, with two exceptions. The test
     split of the data of the training is that of the study. ``all``, ``train`` and ``val``, requested by name,
     are evaluated as they are, and the images that were in training are counted.
 
@@ -122,13 +123,15 @@ class _EvaluatedData:
 
     def split(self, name: str) -> tuple[Examples, tuple[str, ...]]:
         """Return the examples of a split, or of ``all``, and notes on them."""
-        if name != ALL:
-            # Which classes are rare depends on all splits; a split that is carved comes out of train.
-            needs_whole = name not in self.raw.given() or self.source.rare_classes is not None
-            if needs_whole and isinstance(self._whole, Dataset):
+        if name == ALL:
+            return self._alone(name)
+        given = self.raw.given()
+        # Train and val lose what is also in a later split; which classes are rare depends on all splits.
+        if name != TEST or name not in given or self.source.rare_classes is not None:
+            if isinstance(self._whole, Dataset):
                 return _splits_of(self._whole)[name], ()
-            if name not in self.raw.given() and isinstance(self._whole, RequestError):
-                raise self._whole
+            if name not in given or (name == "train" and len(given) < len(SPLITS)):
+                raise self._whole  # it is carved, or others are carved from it
         return self._alone(name)
 
     def thresholds(self, evaluated: str) -> Examples | None:

@@ -73,3 +73,14 @@ def method_text(entry: str | JsonObject) -> str:
         stated = ", ".join(f"{key}={value}" for key, value in sorted((settings or {}).items()))
         parts.append(method_text(str(name)) + (f"({stated})" if stated else ""))
     return "+".join(parts)
+
+
+def is_throughout(entry: Any) -> bool:
+    """Return True if a method's entry is the control that trains in the place of stages.
+
+    Example:
+        >>> is_throughout("ce_throughout"), is_throughout({"ce_throughout": {}}), is_throughout("ce")
+        (True, True, False)
+    """
+    names = list(entry) if isinstance(entry, Mapping) else [entry]
+    return all(isinstance(name, str) and name in methods and methods[name].throughout for name in names)

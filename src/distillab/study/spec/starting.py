@@ -15,6 +15,7 @@ from distillab.errors import RequestError, read_each, validation_error
 from distillab.study.spec.method_entries import (
     american_method,
     canonical_method,
+    is_throughout,
     method_text,
     placed_method,
 )
@@ -211,7 +212,8 @@ def with_started_students(values: JsonObject) -> JsonObject:
     """Return a study in which methods with a ``start`` are methods of students that start there.
 
     ``{kd: {}, start: fitnet}`` among the methods stands for a further student of each network, which starts
-    from ``fitnet`` and is trained with ``kd`` and, like every student, with the method of the plain student.
+    from ``fitnet`` and is trained with ``kd`` and, like every student, with the method of the plain student;
+    and with the control ``ce_throughout`` if that is among the methods.
 
     Args:
         values: The content of a study file.
@@ -254,7 +256,8 @@ def _students(students: Any, usual: list[Any], started: list[tuple[Any, list[Any
             for start, methods in started:
                 named = f"{keys.get('name')}(start={start_text(read_stages(start))})"
                 name = {"name": named} if keys.get("name") else {}
-                yield {**keys, "start": start, "methods": methods, **name}
+                controls = [each for each in usual if is_throughout(each) and each not in methods]
+                yield {**keys, "start": start, "methods": [*methods, *controls], **name}
 
 
 def _once(entries: list[Any]) -> Iterator[Any]:

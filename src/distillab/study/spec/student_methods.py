@@ -64,13 +64,14 @@ def labels_of(spec: StudySpec, student: StudentEntry) -> tuple[str, ...]:
         ('ce', 'dkd')
     """
     methods = spec.method_specs()
-    every = [method.label for method in methods if student.stages or not method.kind.throughout]
-    if not student.methods:
-        return tuple(every)
-    own = [parse_method(entry, "methods", spec.base).label for entry in student.methods]
+    every = [method.label for method in methods]
+    # Without stages there is nothing to train in the place of.
+    left_out = {method.label for method in methods if method.kind.throughout and not student.stages}
+    own = [parse_method(entry, "methods", spec.base).label for entry in student.methods] or every
     if unknown := [label for label in own if label not in every]:
         raise unknown_name("method", unknown[0], every, where="methods")
-    return tuple(label for label in every if label == PLAIN or label in own)
+    wanted = {PLAIN, *own} - left_out
+    return tuple(label for label in every if label in wanted)
 
 
 def check_students(spec: StudySpec) -> None:
