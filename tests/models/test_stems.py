@@ -141,7 +141,7 @@ def test_a_stem_for_small_images_is_kept_on_request_and_takes_the_same_weights(n
     original.load_state_dict(build(name, 3, 72).state_dict())
 
 
-def test_the_stem_of_a_network_that_has_one_is_not_asked_for() -> None:
+def test_a_network_with_one_stem_has_no_original_one() -> None:
     with pytest.raises(RequestError, match="stem of this network is never changed"):
         build("efficientnet_lite0#original", 3, 96)
 

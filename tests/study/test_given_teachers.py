@@ -300,7 +300,7 @@ def test_record_states_a_changed_stem(model: str, changed: bool, tmp_path: Path)
     assert stem is None if not changed else str(stem).startswith("conv1.0 is 3x3 with stride 1, not 3x3 with")
 
 
-def test_a_network_with_one_stem_has_no_original_one(tmp_path: Path) -> None:
+def test_a_factory_has_no_original_stem(tmp_path: Path) -> None:
     torch.save(state(), tmp_path / "w.pth")
     assert "the stem of this network is never changed" in refusal(tmp_path, teacher={"stem": "original"})
 

@@ -101,20 +101,16 @@ def ship(
     from distillab.advise import parse_budget
     from distillab.shipping import Shipper, ShippingRequest
 
-    if not 0 <= margin < 1:
-        raise RequestError(f"{margin} is not a margin", where="--margin", allowed="a fraction from 0 to 1")
     seconds, folder = parse_budget(budget), Path(out)
-    if export:
-        _must_be_exportable(folder / ARTIFACT)
+    _must_be_possible(margin, folder / ARTIFACT if export else None)
     of_source, of_teacher = split_keys(keys or {})
     source, note, held = _source(data, of_source, size)
     placed = _placed(student, _teacher(teacher, weights, of_teacher), folder)
-    names = methods.split(",") if isinstance(methods, str) else methods
     request = ShippingRequest(
         source=source,
         student=placed["students"],
         teacher=placed.get("teacher"),
-        methods=tuple(name.strip() for name in names if name.strip()),
+        methods=_names(methods),
         budget=seconds,
         folder=folder,
         seeds=seeds,
@@ -167,13 +163,22 @@ def _placed(student: Any, teacher: JsonObject | None, folder: Path) -> JsonObjec
     return placed
 
 
-def _must_be_exportable(place: Path) -> None:
-    """Raise RequestError, before anything trains, if a student cannot be exported there."""
+def _names(methods: str | Sequence[str]) -> tuple[str, ...]:
+    names = methods.split(",") if isinstance(methods, str) else methods
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def _must_be_possible(margin: float, place: Path | None) -> None:
+    """Raise RequestError, before anything trains, if there is no such margin, or if a student cannot be
+    exported to a place."""
     from distillab.deploy.files import require_free
     from distillab.deploy.writer import FORMATS, check_formats
 
-    check_formats(FORMATS)
-    require_free(place)
+    if not 0 <= margin < 1:
+        raise RequestError(f"{margin} is not a margin", where="--margin", allowed="a fraction from 0 to 1")
+    if place is not None:
+        check_formats(FORMATS)
+        require_free(place)
 
 
 def _teacher(teacher: Any, weights: str | Path | None, settings: JsonObject) -> JsonObject | None:
@@ -266,7 +271,8 @@ def _exported(answer: ShippingAnswer, finished: Finished) -> ShippingAnswer:
 
     assert answer.run is not None
     exported = export_run(finished.folder, answer.run.run_id, finished.folder.path / ARTIFACT)
-    return replace(answer, artifact=answer.study / ARTIFACT, checks=exported.as_dict())
+    place = None if exported.kept else answer.study / ARTIFACT  # kept: the files of an earlier student
+    return replace(answer, artifact=place, checks=exported.as_dict())
 
 
 def _write(answer: ShippingAnswer, finished: Finished) -> None:

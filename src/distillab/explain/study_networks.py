@@ -159,12 +159,12 @@ def require_explainable(models: Iterable[str], examples: Examples, task: Task, n
     width = task.head_width(len(examples.classes))
     for model in dict.fromkeys(models):
         network = new_model(model, _whole(examples), 0, _CPU, logits=width)
-        explained = explained_module(network, _whole(examples), model, task)
-        for name in names:
-            try:
+        try:
+            explained = explained_module(network, _whole(examples), model, task)
+            for name in names:
                 require_readable(name, explained)
-            except RequestError as error:
-                raise error.within("explain.attributions") from error
+        except RequestError as error:
+            raise error.within("explain.attributions") from error
 
 
 def _whole(examples: Examples) -> Examples:

@@ -9,7 +9,13 @@ from typing import Any
 from distillab.canonical import JsonObject
 from distillab.evidence.pairs import Row
 from distillab.methods import MethodSpec, parse_method
-from distillab.shipping.design import FINE_TUNING_RATE, MOST_PAIRS, TRIED_LENGTHS, TRIED_RATES, ShippingDesign
+from distillab.shipping.design import (
+    FINE_TUNING_RATE,
+    MOST_SHIPPING_PAIRS,
+    TRIED_LENGTHS,
+    TRIED_RATES,
+    ShippingDesign,
+)
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec, parse_study
 from distillab.training.recipe import ResolvedRecipe
@@ -60,7 +66,7 @@ def shipping_study(
         "teacher": taught,
         "students": list(students),
         "methods": [PLAIN, *methods],
-        "seeds": max(design.pairs, MOST_PAIRS) if seeds is None else seeds,
+        "seeds": max(design.pairs, MOST_SHIPPING_PAIRS) if seeds is None else seeds,
         # The student to export is chosen among the seeds, on the same val. With equal views, the teacher sees
         # each of them once, for all students.
         "draws": {"split": "shared", "views": "shared"},

@@ -16,7 +16,7 @@ from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError
 from distillab.models.object_files import copy_objects, texts_in
-from distillab.shipping.design import MOST_PAIRS, RUN_SECONDS, ShippingDesign, closing_seconds
+from distillab.shipping.design import MOST_SHIPPING_PAIRS, RUN_SECONDS, ShippingDesign, closing_seconds
 from distillab.shipping.milestones import Milestones, OnShippingLine
 from distillab.shipping.planner import ShippingPlanner, check_names
 from distillab.shipping.record import ShippingRecord
@@ -210,7 +210,7 @@ class Shipper:
         step = max(record.seconds / record.steps for record in records)
         pair = 2 * (_SLOWER * step * design.steps + RUN_SECONDS) / self.request.workers
         left = self.watch.deadline - self.clock()
-        return min(MOST_PAIRS, max(design.pairs, trained + int(left / pair)))
+        return min(MOST_SHIPPING_PAIRS, max(design.pairs, trained + int(left / pair)))
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Examples]]:
