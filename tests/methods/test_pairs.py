@@ -18,6 +18,7 @@ from distillab.errors import RequestError
 from distillab.methods import Batch, Method, Pair, StrongView, build_method, methods, parse_method
 from distillab.models import (
     InputSpec,
+    NetworkWithExits,
     Outputs,
     OutputShapes,
     TappedModel,
@@ -102,6 +103,7 @@ def built(name: str, teacher: str, student: str) -> Method:
         groups=GROUPS,
         teacher_classifier=other.taps.classifier_of(other.model),
         new_student=lambda seed: new_student(seed, student),
+        student_taps=network(student).taps,
     )
     torch.manual_seed(1)
     return build_method(parse_method(name, "methods"), pair)
@@ -159,7 +161,11 @@ def test_every_method_serves_a_pair_or_is_refused_at_the_plan(name: str, teacher
     unused = [key for key, p in method.named_parameters() if p.requires_grad and p.grad is None]
     assert not unused, "what a method owns is trained"
     alone = network(student).model.state_dict()
-    kept = method.finished(model).state_dict()
+    finished = method.finished(model)
+    if isinstance(finished, NetworkWithExits):  # which stay; the network inside is an ordinary student
+        assert method.keeps_exits
+        finished = finished.network
+    kept = finished.state_dict()
     assert {key: x.shape for key, x in kept.items()} == {key: x.shape for key, x in alone.items()}
     after = network(teacher).model
     assert not any(module.training for module in after.modules()) or teacher_given is None

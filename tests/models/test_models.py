@@ -29,6 +29,8 @@ PARAMETERS = {
     "wrn40-1": 569_780,
     "wrn40-2": 2_255_156,
     # Counted when they were written: no paper has them.
+    "alexnet": 2_475_044,  # 5 convolutions, 2 per channel for normalization, the classifier
+    "alexnet_dsc": 290_468,
     "densenet121_mini": 110_368,
     "densenet169_mini": 189_316,
     "inception_mini": 88_340,

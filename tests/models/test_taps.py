@@ -77,7 +77,11 @@ def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in models if not name.startswith("efficientnet") and name not in (*MINIS, *FIVE_LAYERS)],
+    [
+        name
+        for name in models
+        if not name.startswith(("efficientnet", "alexnet")) and name not in (*MINIS, *FIVE_LAYERS)
+    ],
 )
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     model = build(name, 1, 20)
@@ -90,6 +94,14 @@ def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     last = model.fc.in_features
     assert shapes.embedding == last
     assert shapes.maps == ((last // 4, 20, 20), (last // 2, 10, 10), (last, 5, 5))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "alexnet_dsc"])
+def test_stages_of_alexnet_end_before_its_poolings(name: str) -> None:
+    info = inspect_network(build(name, 1, 20), InputSpec.square(1, 20), classes=6)
+    assert [stage.path for stage in info.taps.stages] == ["stages.0", "stages.1", "stages.2"]
+    assert info.taps.classifier == "fc" and info.shapes.embedding == 256
+    assert info.shapes.maps == ((64, 10, 10), (192, 5, 5), (256, 3, 3))
 
 
 @pytest.mark.parametrize("name", FIVE_LAYERS)
