@@ -12,7 +12,7 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 _START_SECONDS = 12.0  # planning the study and starting its workers
 CLOSING_SHARE, LEAST_CLOSING = 0.1, 20.0  # of the budget, for exporting and testing the student
-_SAFETY = 1.5  # by which trainings may take longer than steps timed alone; time that is left goes into pairs
+_SAFETY = 1.35  # by which trainings may take longer than steps timed alone; time that is left goes into pairs
 RUN_SECONDS = 0.8  # of a run besides its steps
 _TEACHER_SHARE = 0.3  # of the training time, the most that a teacher may take
 _LEAST_STEPS = 50
@@ -37,7 +37,7 @@ class StepCosts:
 
     Example:
         >>> round(StepCosts(0.01, 0.03, 0.008).run(100), 2)
-        2.3
+        2.15
     """
 
     student: float
@@ -68,7 +68,7 @@ class StepCosts:
 
         Example:
             >>> round(StepCosts(0.01, 0.03, 0.008).outputs(100, 10.0), 2)
-            1.8
+            1.62
         """
         passes = sum(TRIED_LENGTHS) if self.stored else distilled
         return _SAFETY * steps * self.batch * passes

@@ -13,7 +13,7 @@ from distillab.data.class_map import merges
 from distillab.errors import RequestError
 from distillab.factors import TeacherCapacity
 from distillab.modalities.views.dihedral import SYMMETRIES
-from distillab.models import InputSpec, OutputShapes, network_revision
+from distillab.models import OutputShapes
 from distillab.models.black_box import PREDICTIONS
 from distillab.models.orbit import split_orbit
 from distillab.study.job import TrainSet
@@ -76,12 +76,8 @@ class Pairing:
         self._must_begin()
 
     def with_recipes(self, recipe: PlannedRecipe, labelled: PlannedRecipe) -> Pairing:
-        """Return the pairing with students trained by other recipes; its teachers stay as they are.
-
-        Args:
-            recipe: The recipe of students whose batches hold unlabelled examples, if there are any.
-            labelled: The recipe of the others.
-        """
+        """Return the pairing with students trained by other recipes, the ``labelled`` one without unlabelled
+        examples; its teachers stay as they are."""
         pairing = copy.copy(self)
         pairing.recipe, pairing.labelled_recipe, pairing._long_recipes = recipe, labelled, {}
         pairing.viewed = recipe
@@ -246,10 +242,6 @@ class Pairing:
         taught = self.taught(kind)
         costs = self.context.costs(len(taught.facts.classes), taught.facts.shape)
         return taught.recipe.images_seen * passes * costs.macs(part.model)
-
-    def teacher_revision(self, part: TeacherPart, kind: str) -> int:
-        """Return the revision of the network of a part of a teacher."""
-        return network_revision(part.model, InputSpec(*self.taught(kind).facts.shape))
 
     def student_macs(self, recipe: PlannedRecipe, passes: int = 3) -> int:
         """Return multiply-accumulates of the training of a student; a step costs some forward ``passes``."""

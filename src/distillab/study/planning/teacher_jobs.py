@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 
 from distillab.methods import parse_method
+from distillab.models import InputSpec, network_revision
 from distillab.study.job import OutputsInputs, OutputsJob, TeacherInputs, TeacherJob
 from distillab.study.job_parts import (
     TRAINED,
@@ -119,7 +120,7 @@ class TeacherJobs:
             origin=origin,
             start=start,
             task=self.context.written_task,
-            revision=pairing.teacher_revision(part, kind),
+            revision=network_revision(part.model, InputSpec(*taught.facts.shape)),
             inputs=TeacherInputs(pairing.train_set(kind), str(weights) if weights else None, code or {}),
             needs=(*(job.id for job in needs), *needed_by(start)),
             cost=pairing.teacher_macs(part, kind, passes),
