@@ -232,7 +232,12 @@ def test_port_in_use_is_refused(tmp_path: Path) -> None:
 def test_command_ends_cleanly_at_ctrl_c(sent: signal.Signals, tmp_path: Path) -> None:
     study_folder(tmp_path)
     command = [sys.executable, "-m", "distillab.cli", "watch", str(tmp_path), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in background
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stdout is not None and process.stderr is not None
         assert "http://127.0.0.1:" in process.stdout.readline()
         process.send_signal(sent)

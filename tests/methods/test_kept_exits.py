@@ -33,7 +33,7 @@ def softened(logits: torch.Tensor, other: torch.Tensor, temperature: float = 4.0
     return temperature**2 * (p * (p.log() - log_p)).sum(1).mean().item()
 
 
-def test_tskd_has_its_closed_form() -> None:
+def test_tskd_has_its_golden_value() -> None:
     settings: dict[str, object] = {"self_weight": 0.3, "feature_weight": 0.5, "hint_weight": 2.0}
     method = make({"tskd": settings})
     assert isinstance(method, KeptExits)
@@ -74,7 +74,7 @@ def test_without_a_hint_the_teachers_outputs_can_be_stored() -> None:
     assert parse_method({"tskd": {"hint_weight": 0}}, "methods").teacher_needs == {"logits", "labels"}
 
 
-def test_plain_exits_learn_from_labels_alone() -> None:
+def test_exits_has_its_golden_value() -> None:
     method = make({"exits": {"exit_weight": 0.5}})
     assert isinstance(method, KeptExits)
     student = outputs(STUDENT_RAW, 3)

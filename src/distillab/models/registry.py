@@ -234,9 +234,8 @@ def has_fitted_stem(network: str, inputs: InputSpec) -> bool:
         inputs: Shape of one input.
 
     Example:
-        >>> has_fitted_stem("resnet8", InputSpec.square(3, 128)), has_fitted_stem("resnet8#original", \
-        ...     InputSpec.square(3, 128))
-        (True, False)
+        >>> [has_fitted_stem(name, InputSpec.square(3, 128)) for name in ("resnet8", "resnet8#original")]
+        [True, False]
     """
     large = inputs.shorter_side > FITTED_UP_TO
     made_for_small = network in MADE_FOR_SMALL_IMAGES

@@ -91,6 +91,7 @@ class TeacherAndSelf(KeptExits):
             ValueError: A network gives no feature maps.
         """
         config, temperature = self.config, self.config.temperature
+        hinted = paired_maps(self, student, teacher) if config.hint_weight else []
         embeddings, logits = self.exit_outputs(student)
         deepest = in_full_precision(student.maps[-1]).mean((2, 3)).detach()
         every = (*logits, student.logits)
@@ -103,7 +104,7 @@ class TeacherAndSelf(KeptExits):
             "self": config.self_weight * temperature**2 * sum(own[1:], own[0]),
             "features": config.feature_weight * sum(distances[1:], distances[0]),
         }
-        if config.hint_weight:
-            f_s, f_t = at_one_size(*paired_maps(self, student, teacher)[self.place])
+        if hinted:
+            f_s, f_t = at_one_size(*hinted[self.place])
             terms["hint"] = config.hint_weight * F.mse_loss(self.connector(f_s), f_t)
         return terms
