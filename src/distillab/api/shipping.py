@@ -208,7 +208,13 @@ def _answer(
     request: ShippingRequest, trained: TrainedStudy, finished: Finished, seconds: float
 ) -> ShippingAnswer:
     """Return what the study found, before anything is exported."""
-    from distillab.shipping.answer import ShippingAnswer, ShippingComparison, best_run, headline_text
+    from distillab.shipping.answer import (
+        ShippingAnswer,
+        ShippingComparison,
+        best_run,
+        headline_text,
+        short_text,
+    )
 
     metric = finished.primary
     found = ShippingComparison.of(finished.tables.effects, metric)
@@ -220,7 +226,7 @@ def _answer(
     of_teacher = finished.folder.spec.task_config().of_teacher
     return ShippingAnswer(
         ship=ship,
-        headline=headline_text(found, ship, metric, run),
+        headline=headline_text(found, ship, metric, run) + short_text(trained.record.design.share),
         metric=metric,
         gain=found.number("gain") if found else nan,
         low=found.number("ci_low") if found else nan,

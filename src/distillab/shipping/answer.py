@@ -16,6 +16,7 @@ from distillab.study.spec.seeds import LEAST_PAIRS
 
 Ship = Literal["distilled", "plain", "undecided"]
 ANSWER_FILE = "answer.json"
+_SHORT = 0.5  # of the usual steps, below which the first sentence names the length
 
 
 @dataclass(frozen=True)
@@ -254,3 +255,18 @@ def headline_text(found: ShippingComparison | None, ship: Ship, metric: str, run
         f"Undecided whether distilling by {found.row['method']} helps ({behind}); the {exported} student is "
         f"exported, which is {reason} on val."
     )
+
+
+def short_text(share: float) -> str:
+    """Return what the answer adds to its first sentence if training was much shorter than usual.
+
+    Args:
+        share: Steps of training as a share of the usual number.
+
+    Example:
+        >>> short_text(0.5), short_text(0.18)
+        ('', ' Training was short (18 % of the usual steps): a longer one may decide otherwise.')
+    """
+    if share >= _SHORT:
+        return ""
+    return f" Training was short ({100 * share:.0f} % of the usual steps): a longer one may decide otherwise."
