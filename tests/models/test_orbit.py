@@ -24,7 +24,7 @@ from distillab.models import (
 from distillab.models.orbit import orbit_name, split_orbit
 from distillab.training.loop.member import Seeds
 from distillab.training.recipe import Recipe
-from distillab.training.stages import RoleSets, ensemble_teacher, open_teacher, teacher_outputs, train_teacher
+from distillab.training.stages import RoleSets, ensemble_teacher, open_network, teacher_outputs, train_teacher
 from distillab.training.stages.outputs import CacheReference, OutputsToStore
 from support.studies import CPU
 
@@ -97,7 +97,7 @@ def test_outputs_over_an_orbit_are_stored_once_per_image(tmp_path: Path) -> None
     assert stored.queries == stored.forwards == 8
     reference = CacheReference.read(tmp_path / "outputs")
     assert reference.originals
-    teacher = open_teacher(tmp_path / "orbit", images, CPU)
+    teacher = open_network(tmp_path / "orbit", images, CPU)
     pixels = torch.from_numpy(images.items(np.arange(8)))
     views = Recipe(steps=4, batch_size=4, views="none").resolve(images).view_spec
     found = reference.open(tmp_path / "caches", images).read(images, views, 3)(np.arange(8), 0, CPU).logits

@@ -25,7 +25,7 @@ from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.outline import make_plan
 from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, parse_study
-from distillab.training.stages import open_teacher
+from distillab.training.stages import open_network
 from support.studies import CPU, run_here, spec, study
 
 SHORT: dict[str, Any] = {"factors": {"size": [5]}, "seeds": 1}
@@ -157,7 +157,7 @@ def test_study_with_an_ensemble_runs(combine: str, budget: Any, tmp_path: Path) 
     with folder.ledger() as ledger:
         cell = next(iter(ledger.cells()))
     place = folder.store.folder("teacher", str(cell.teacher_run))
-    network = open_teacher(place, folder.dataset.train, CPU)
+    network = open_network(place, folder.dataset.train, CPU)
     assert isinstance(network, Ensemble) and network.weights.sum().item() == pytest.approx(1.0)
     if combine == "best":
         assert sorted(network.weights.tolist()) == [0.0, 1.0]

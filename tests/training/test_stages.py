@@ -36,7 +36,7 @@ from distillab.training.stages import (
     RoleSets,
     StudentSpec,
     fixed_teacher,
-    open_teacher,
+    open_network,
     students,
     teacher_outputs,
     train_student,
@@ -103,7 +103,7 @@ def record(folder: Path) -> RunRecord:
 
 def test_a_teacher_folder_has_weights_and_their_logits(teacher: Path) -> None:
     assert {path.name for path in teacher.iterdir()} == {WEIGHTS, LOGITS, RECORD}
-    network = open_teacher(teacher, SETS.train, CPU)
+    network = open_network(teacher, SETS.train, CPU)
     assert not network.training
     logits = load_logits(teacher / LOGITS)
     assert logits.keys() == {"test.last", "shifted.last"}
@@ -130,7 +130,7 @@ def test_new_test_sets_go_through_the_teacher(teacher: Path, tmp_path: Path) -> 
     teacher_outputs(tmp_path, teacher, sets, RECIPE, view_seed=3, keep=keep, device=CPU)
     assert {path.name for path in tmp_path.iterdir()} == {LOGITS, RECORD}
     assert OutputsRecord.read(tmp_path).eval_forwards == 12
-    network = open_teacher(teacher, SETS.train, CPU)
+    network = open_network(teacher, SETS.train, CPU)
     predicted = predict(network, sets.eval["other"], SETS.normalize, CPU, "fp32")
     assert np.array_equal(load_logits(tmp_path / LOGITS)["other"], predicted)
 

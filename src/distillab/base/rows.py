@@ -27,7 +27,7 @@ from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition, Roles
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.tuning_record import DIVERGED
-from distillab.training.stages.outputs import open_teacher, teacher_class_count
+from distillab.training.stages.outputs import open_network, teacher_class_count
 
 DISTILLED = "kd"
 """The method whose convergence stands beside that of the plain student."""
@@ -268,7 +268,7 @@ def _of_teachers(folder: StudyFolder, measurements: Measurements) -> Row:
 def _predictors(folder: StudyFolder, run: str, roles: Roles) -> dict[str, float]:
     device = torch.device("cpu")
     place = folder.store.folder("teacher", run)
-    network = open_teacher(place, roles.read.train, device)
+    network = open_network(place, roles.read.train, device)
     record = folder.store.run_record("teacher", run)
     count = teacher_class_count(place, roles.read.train)
     mapping = class_map(

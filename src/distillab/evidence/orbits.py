@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distillab.artefacts import WEIGHTS, RunRecord, load_state
+from distillab.artefacts import RunRecord
 from distillab.data.examples import IMAGE
 from distillab.errors import RequestError
 from distillab.evidence.alignment import Representation, linear_cka, orbit_cosine, orbit_spread
@@ -17,12 +17,12 @@ from distillab.evidence.pairs import Row
 from distillab.evidence.results import Measurements
 from distillab.modalities import normalization_of
 from distillab.modalities.views.dihedral import ORDER, dihedral_view, require_square
-from distillab.models import InputSpec, TappedModel, build_model, inspect_network
+from distillab.models import InputSpec, TappedModel, inspect_network
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY
-from distillab.training.loop.initial_weights import preprocess_inputs
+from distillab.training.stages.outputs import open_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,31 +34,15 @@ class _Represented:
     logits: Representation
 
 
-def embeddings_of(
-    network: nn.Module, record: RunRecord, views: Tensor
-) -> tuple[Representation, Representation]:
+def embeddings_of(network: nn.Module, name: str, views: Tensor) -> tuple[Representation, Representation]:
     """Return the embeddings ``[N * 8, D]`` of a network (or logits) and the logits ``[N, 8, C]``."""
-    inputs = InputSpec(*views.shape[2:])
-    info = inspect_network(network, inputs, name=record.model)
+    info = inspect_network(network, InputSpec(*views.shape[2:]), name=name)
     needs = {"embedding"} if info.taps.classifier else set()
-    with TappedModel(network.eval(), needs, info.taps) as tapped, torch.inference_mode():
+    with TappedModel(network, needs, info.taps) as tapped, torch.inference_mode():
         found = [tapped(views[:, number]) for number in range(ORDER)]
     logits = torch.stack([each.logits for each in found], dim=1).numpy()
     embeddings = [each.logits if each.embedding is None else each.embedding for each in found]
     return torch.cat(embeddings).numpy(), logits
-
-
-def loaded(
-    folder: StudyFolder, kind: str, run: str, inputs: InputSpec, width: int
-) -> tuple[nn.Module, RunRecord]:
-    """Return a network of a study with its record."""
-    place = folder.store.folder(kind, run)
-    record = RunRecord.read(place)
-    with torch.random.fork_rng(devices=[]):
-        network = build_model(record.model, classes=record.classes or width, inputs=inputs)
-    load_state(network, place / WEIGHTS)
-    preprocess_inputs(network, record.inputs, record.interpolation)
-    return network, record
 
 
 def alignment_rows(folder: StudyFolder, images: int) -> Iterator[Row]:
@@ -79,13 +63,13 @@ def alignment_rows(folder: StudyFolder, images: int) -> Iterator[Row]:
     items = torch.from_numpy(test.items(chosen))
     normalize = normalization_of(folder.dataset)
     views = torch.stack([normalize(dihedral_view(items, n).contiguous()) for n in range(ORDER)], dim=1)
-    width, inputs = folder.spec.task_config().head_width(len(test.classes)), InputSpec(*test.shape)
     known: dict[tuple[str, str], _Represented] = {}
 
     def represented(kind: str, run: str) -> _Represented:
         if (kind, run) not in known:
-            network, record = loaded(folder, kind, run, inputs, width)
-            known[kind, run] = _Represented(record.model, *embeddings_of(network, record, views))
+            place = folder.store.folder(kind, run)
+            network, model = open_network(place, test, torch.device("cpu")), RunRecord.read(place).model
+            known[kind, run] = _Represented(model, *embeddings_of(network, model, views))
         return known[kind, run]
 
     for cell in measured.cells:

@@ -25,7 +25,7 @@ from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import PRIMARY, Condition
 from distillab.tasks import Task
 from distillab.training.loop.member import new_model
-from distillab.training.stages.outputs import open_teacher
+from distillab.training.stages.outputs import open_network
 from distillab.training.teachers.class_mapping import map_logits
 
 _CPU = torch.device("cpu")
@@ -80,7 +80,7 @@ class StudyNetworks:
 
     def student(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
         """Return a student with its last weights, which the tables are about."""
-        network = open_teacher(self.folder.store.folder("student", run), images.examples, _CPU)
+        network = open_network(self.folder.store.folder("student", run), images.examples, _CPU)
         return self._explained(network, self._job(run).model, images)
 
     def untrained(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
@@ -95,7 +95,7 @@ class StudyNetworks:
         job = self.folder.job(run)
         assert isinstance(job, TeacherJob)
         whole = _whole(images.examples)
-        network = open_teacher(self.folder.store.folder("teacher", run), whole, _CPU)
+        network = open_network(self.folder.store.folder("teacher", run), whole, _CPU)
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
         return explained_module(network, whole, job.model, self.task, mapping)
 

@@ -106,10 +106,11 @@ def write_explanations(
         cells, states = ledger.cells(), ledger.states()
     is_open = any(status.state in (JobState.QUEUED, JobState.RUNNING) for status in states.values())
     source = StudyExplanations(folder, spec.explain.images)
+    teachers = ComparedTeachers(cells)
     wanted = [
         (cell, teacher, row, name)
         for cell, row in zip(cells, tables.results, strict=True)
-        if row["status"] == JobState.DONE and (teacher := compared_teacher(cell, cells))
+        if row["status"] == JobState.DONE and (teacher := teachers.of(cell))
         for name in spec.explain.attributions
     ]
     found: dict[tuple[str, ...], Explained] = {}
@@ -137,22 +138,28 @@ def write_explanations(
     return ExplanationTables(tuple(runs), tuple(gains))
 
 
-def compared_teacher(cell: Cell, cells: Sequence[Cell]) -> str | None:
-    """Return the run of the teacher that a student is compared with; None in studies without one.
+class ComparedTeachers:
+    """The teachers that the students of a study are compared with.
 
     A plain student is compared with the teacher of the distilled students of its seed.
+
+    Args:
+        cells: The cells of the study.
     """
-    if cell.teacher_run:
-        return cell.teacher_run
-    place = (cell.levels, cell.provenance, cell.teacher, cell.seed)
-    return next(
-        (
-            each.teacher_run
-            for each in cells
-            if each.teacher_run and (each.levels, each.provenance, each.teacher, each.seed) == place
-        ),
-        None,
-    )
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self._runs: dict[str, str] = {}
+        for cell in cells:
+            if cell.teacher_run:
+                self._runs.setdefault(_place(cell), cell.teacher_run)
+
+    def of(self, cell: Cell) -> str | None:
+        """Return the run of a student's teacher; None in studies without one."""
+        return cell.teacher_run or self._runs.get(_place(cell))
+
+
+def _place(cell: Cell) -> str:
+    return f"{sorted(cell.levels.items())}/{cell.provenance}/{cell.teacher}/{cell.seed}"
 
 
 def key_of(row: Row) -> tuple[str, ...]:

@@ -12,11 +12,9 @@ from pathlib import Path
 from distillab.errors import RequestError
 from distillab.extras import install_command
 from distillab.models.black_box import is_black_box
-from distillab.models.ensemble import ensemble_parts
-from distillab.models.exits import split_exits
-from distillab.models.input_transforms import split_input_size
+from distillab.models.components import component_networks
+from distillab.models.exits import EXITS_NAME
 from distillab.models.object_files import find_object
-from distillab.models.orbit import split_orbit
 from distillab.models.stems import MADE_FOR_SMALL_IMAGES, split_stem, stem_is_never_fitted
 
 FORMS = {
@@ -49,24 +47,18 @@ def require_known_name(name: str, registered: Collection[str]) -> None:
         Traceback (most recent call last):
         distillab.errors.RequestError: unknown model 'resnet18', did you mean 'torchvision:resnet18'? ...
     """
-    if is_black_box(name):
-        return
-    if split_exits(name):
+    if EXITS_NAME.search(name):
         raise RequestError(
             f"{name!r} is what a method makes of a student, not a network to begin with",
             allowed="the network without exits, and a method that gives it some: exits or tskd",
         )
-    turned = split_orbit(name)
-    if turned:
-        require_known_name(turned, registered)
-        return
-    several = ensemble_parts(name)
-    if several:
-        for each in several[1]:
-            require_known_name(each, registered)
-        return
-    network, _ = split_input_size(name)
-    network, original = split_stem(network)
+    for each in component_networks(name):
+        if not is_black_box(each.name):
+            _require_known(each.name, registered)
+
+
+def _require_known(name: str, registered: Iterable[str]) -> None:
+    network, original = split_stem(name)
     library, colon, rest = network.partition(":")
     if original and library not in ("timm", "torchvision") and network not in MADE_FOR_SMALL_IMAGES:
         raise stem_is_never_fitted(network)

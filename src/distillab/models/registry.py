@@ -12,6 +12,7 @@ from torch import nn
 from distillab.errors import RequestError
 from distillab.modalities.views.dihedral import require_square
 from distillab.models.black_box import build_black_box, is_black_box
+from distillab.models.components import component_networks
 from distillab.models.ensemble import Ensemble, ensemble_parts
 from distillab.models.exits import NetworkWithExits, new_exits, split_exits
 from distillab.models.input_spec import InputSpec
@@ -202,15 +203,14 @@ def stem_change(name: str, inputs: InputSpec) -> str:
         >>> stem_change("torchvision:mobilenet_v2#original", InputSpec.square(3, 64))
         ''
     """
-    with_exits, turned = split_exits(name), split_orbit(name)
-    if with_exits or turned:
-        return stem_change(with_exits[0] if with_exits else str(turned), inputs)
-    several = ensemble_parts(name)
-    if several:
-        changes = {each: stem_change(each, inputs) for each in several[1]}
-        return "; ".join(f"{each}: {change}" for each, change in changes.items() if change)
-    network, pixels = split_input_size(name)
-    seen = inputs if pixels is None else InputSpec.square(inputs.channels, pixels)
+    components = component_networks(name)
+    changes = {each.label: _stem_change(each.name, each.seen(inputs)) for each in components}
+    if len(components) == 1:
+        return changes[components[0].label]
+    return "; ".join(f"{label}: {change}" for label, change in changes.items() if change)
+
+
+def _stem_change(network: str, seen: InputSpec) -> str:
     if not has_fitted_stem(network, seen):
         return ""
     library, colon, rest = network.partition(":")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from distillab.models.ensemble import ensemble_parts
-from distillab.models.exits import split_exits
+from distillab.models.components import component_networks
 from distillab.models.input_spec import InputSpec
-from distillab.models.input_transforms import split_input_size
-from distillab.models.orbit import split_orbit
-from distillab.models.stems import FITTED_UP_TO, MADE_FOR_SMALL_IMAGES, split_stem
+from distillab.models.stems import FITTED_UP_TO, MADE_FOR_SMALL_IMAGES
 
 # Their batch normalization averages over 100 steps and more, or thousands; since revision 2 over ten, as in
 # other networks (distillab.models.external).
@@ -38,15 +35,10 @@ def network_revision(name: str, inputs: InputSpec) -> int:
         >>> network_revision("resnet8@32", InputSpec.square(3, 128))
         1
     """
-    with_exits, turned = split_exits(name), split_orbit(name)
-    if with_exits or turned:
-        return network_revision(with_exits[0] if with_exits else str(turned), inputs)
-    several = ensemble_parts(name)
-    if several:
-        return max(network_revision(each, inputs) for each in several[1])
-    network, pixels = split_input_size(name)
-    side = inputs.shorter_side if pixels is None else pixels
-    if network in MADE_FOR_SMALL_IMAGES and side > FITTED_UP_TO:
+    return max(_revision(each.name, each.seen(inputs)) for each in component_networks(name))
+
+
+def _revision(network: str, inputs: InputSpec) -> int:
+    if network in MADE_FOR_SMALL_IMAGES and inputs.shorter_side > FITTED_UP_TO:
         return 2
-    bare = split_stem(network)[0]
-    return 2 if any(bare.startswith(f"torchvision:{slow}") for slow in _SLOW_STATISTICS) else 1
+    return 2 if network.startswith(tuple(f"torchvision:{slow}" for slow in _SLOW_STATISTICS)) else 1

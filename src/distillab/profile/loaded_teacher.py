@@ -26,7 +26,7 @@ from distillab.study.spec.references import check_readable
 from distillab.study.spec.study import StudySpec
 from distillab.study.status import LEDGER_FILE
 from distillab.training.evaluation import predict
-from distillab.training.stages.outputs import open_teacher, teacher_class_count
+from distillab.training.stages.outputs import open_network, teacher_class_count
 from distillab.training.teachers.class_mapping import map_logits, to_student_classes
 
 
@@ -193,6 +193,6 @@ def _load_from_study(study: StudyFolder, images: Examples, device: torch.device)
             where=f"--teacher {study.path}",
             allowed="a teacher with the classes of the data",
         )
-    network = open_teacher(folder, images, device)
+    network = open_network(folder, images, device)
     normalize = normalization_of(study.dataset)
     return LoadedTeacher(RunRecord.read(folder).model, network, normalize, device, class_map)

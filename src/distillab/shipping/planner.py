@@ -126,10 +126,11 @@ class ShippingPlanner:
         given = f"{label} as given"
         taught = f"{label} for {design.teacher_steps:,} steps" if design.teacher_steps else given
         methods = ", ".join(self.request.method_names(self.dataset))
+        least = "" if self.request.seeds else "at least "
         return (
             f"plan: teacher {taught}; ce, {methods}: {design.settings} settings each on val, at most "
-            f"{design.steps:,} steps; then {design.pairs} pairs of the best method and the plain student; "
-            f"about {seconds / 60:.0f} min"
+            f"{design.steps:,} steps; then {least}{design.pairs} pairs of the best method and the plain "
+            f"student; about {seconds / 60:.0f} min"
         )
 
     def short_training_text(self, design: ShippingDesign, teacher: JsonObject) -> str:

@@ -12,7 +12,7 @@ from distillab.evidence.tuning import headline_cells, headline_rows
 from distillab.explain.overlay import item_picture, overlay
 from distillab.explain.study_maps import Explained, StudyExplanations, shown_positions
 from distillab.explain.study_networks import ExplainedImages
-from distillab.explain.tables import compared_teacher
+from distillab.explain.tables import ComparedTeachers
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.explanations import ExplainedTile, ExplanationsView, MapGallery
 from distillab.study.design import Cell
@@ -41,20 +41,20 @@ def explanations_view(folder: StudyFolder) -> ExplanationsView | None:
     with folder.ledger() as ledger:
         every, states = ledger.cells(), ledger.states()
     cells = [cell for cell in headline_cells(every) if cell.run and states[cell.run].state == JobState.DONE]
-    source = StudyExplanations(folder, spec.explain.images)
+    source, teachers = StudyExplanations(folder, spec.explain.images), ComparedTeachers(every)
     galleries = [
-        gallery for name in spec.explain.attributions if (gallery := _gallery(source, cells, every, name))
+        gallery for name in spec.explain.attributions if (gallery := _gallery(source, cells, teachers, name))
     ]
     gains = headline_rows(read_rows(folder.explanation_gains_file))
     return ExplanationsView(tuple(galleries), tuple(gains), tuple(runs), spec.explain.images)
 
 
 def _gallery(
-    source: StudyExplanations, cells: Sequence[Cell], every: Sequence[Cell], name: str
+    source: StudyExplanations, cells: Sequence[Cell], teachers: ComparedTeachers, name: str
 ) -> MapGallery | None:
     """Return the maps of one attribution; None if the store has none yet."""
     for first in cells:
-        teacher = compared_teacher(first, every)
+        teacher = teachers.of(first)
         of_teacher = source.stored_teacher(first, teacher, name) if teacher else None
         if teacher is None or of_teacher is None:
             continue

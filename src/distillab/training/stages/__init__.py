@@ -3,7 +3,7 @@
 Each stage reads examples and files and writes a folder; none knows of studies or ledgers.
 """
 
-from distillab.training.stages.outputs import OutputsToStore, open_teacher, teacher_outputs
+from distillab.training.stages.outputs import OutputsToStore, open_network, teacher_outputs
 from distillab.training.stages.roles import KeptCurve, RoleSets, StudentSpec
 from distillab.training.stages.students import train_student, train_students
 from distillab.training.stages.teachers import (
@@ -23,7 +23,7 @@ __all__ = [
     "StudentSpec",
     "ensemble_teacher",
     "fixed_teacher",
-    "open_teacher",
+    "open_network",
     "teacher_outputs",
     "train_student",
     "train_students",

@@ -41,11 +41,11 @@ from distillab.training.teachers.feed import LiveTeacher
 STRONG_CACHE = "strong.json"
 
 
-def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Module:
-    """Return the teacher in a stage 1 folder, in evaluation mode.
+def open_network(folder: Path, images: Examples, device: torch.device) -> nn.Module:
+    """Return a trained network, in evaluation mode.
 
     Args:
-        folder: The folder.
+        folder: The folder of a teacher or a student in the store.
         images: Examples of the shape of its inputs.
         device: Where it is put.
 
@@ -62,7 +62,7 @@ def open_teacher(folder: Path, images: Examples, device: torch.device) -> nn.Mod
         >>> seeds, cpu, folder = Seeds(1, 2, 3), torch.device("cpu"), Path(tempfile.mkdtemp())
         >>> from distillab.training.stages.teachers import ExternalWeights, fixed_teacher
         >>> _ = fixed_teacher(folder, "resnet8", sets, recipe, seeds, external=ExternalWeights(), device=cpu)
-        >>> open_teacher(folder, images, cpu).fc
+        >>> open_network(folder, images, cpu).fc
         Linear(in_features=64, out_features=2, bias=True)
     """
     record, classes = RunRecord.read(folder), teacher_class_count(folder, images)
@@ -201,7 +201,7 @@ def teacher_outputs(
     """
     clock = compute_clock(device)
     started = clock()
-    network = open_teacher(teacher_folder, sets.train, device)
+    network = open_network(teacher_folder, sets.train, device)
     filled, name = FillResult(0, 0, 0), None
     if keep.needs:
         if _sees_originals(network, recipe, strong=keep.strong):

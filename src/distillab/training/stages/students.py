@@ -20,7 +20,7 @@ from distillab.training.stages.outputs import (
     STRONG_CACHE,
     CacheReference,
     inspect_teacher,
-    open_teacher,
+    open_network,
     set_side_by_side,
     teacher_class_count,
 )
@@ -283,7 +283,7 @@ def _live(
     student: StudentSpec, needs: frozenset[str], teacher_folder: Path, device: torch.device
 ) -> _OpenTeacher:
     sets = student.sets.without_student_transform()
-    network = open_teacher(teacher_folder, sets.train, device)
+    network = open_network(teacher_folder, sets.train, device)
     info = inspect_teacher(network, sets, teacher_class_count(teacher_folder, sets.train))
     members = set_side_by_side(network)
     teacher = LiveTeacher(network, info.taps, needs, device, student.recipe.precision)
