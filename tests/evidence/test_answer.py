@@ -202,14 +202,15 @@ def test_teacher_is_judged_by_its_accuracy_if_known(teacher: float | None, weak:
 def test_few_pairs_cannot_reach_a_small_p_value() -> None:
     found = answer(sizes(*[effect(0.05, "helps", n_pairs=5)] * 2))
     assert (
-        "With 5 pairs the smallest possible p-value is 0.062, so after correction for 2 tests none can reach "
-        "0.05. At least 7 pairs are needed; until then rely on the intervals."
+        "With 5 pairs the smallest p-value of the sign-flip test is 0.062, so after correction for 2 tests "
+        "none can reach 0.05: at least 7 pairs are needed. Verdicts rest on corrected t intervals, not on "
+        "these p-values."
     ) in found.caveats
-    assert not any("smallest possible" in caveat for caveat in answer([effect(0.05, "helps")]).caveats)
+    assert not any("sign-flip test" in caveat for caveat in answer([effect(0.05, "helps")]).caveats)
 
 
 @pytest.mark.parametrize(
-    ("family", "remedy"), [(3000, "At least 17 pairs are needed"), (10_000, "More pairs do not help")]
+    ("family", "remedy"), [(3000, "at least 17 pairs are needed"), (10_000, "more pairs do not help")]
 )
 def test_sampled_flips_limit_the_smallest_p_value(family: int, remedy: str) -> None:
     """With more than 16 pairs flips are sampled, and no p-value is below one in a hundred thousand."""

@@ -149,10 +149,11 @@ def _reachable_p(tested: Sequence[Row], study: Comparisons) -> list[str]:
         enough = (n for n in range(most, MAX_ENUMERATED + 2) if smallest_p(n) * family <= study.alpha)
         needed = next(enough, None)
         after = f" after correction for {family} tests" if family > 1 else ""
-        remedy = f"At least {needed} pairs are needed; until then" if needed else "More pairs do not help;"
+        remedy = f"at least {needed} pairs are needed" if needed else "more pairs do not help"
         return [
-            f"With {counted(most, 'pair')} the smallest possible p-value is {least:.2g}, so{after} none can "
-            f"reach {level}. {remedy} rely on the intervals."
+            f"With {counted(most, 'pair')} the smallest p-value of the sign-flip test is {least:.2g}, "
+            f"so{after} none can reach {level}: {remedy}. Verdicts rest on corrected t intervals, not on "
+            "these p-values."
         ]
     beyond = [row for row in tested if row["verdict"] in ("helps", "harms")]
     if not beyond:
