@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_macs, count_parameters, list_models, models
+from support.source_tree import ROOT
 
 # Computed from the architectures, for 100 classes and 3 channels.
 PARAMETERS = {
@@ -264,3 +265,9 @@ def test_errors_of_a_factory_are_one_line(factories: str, name: str, message: st
     with pytest.raises(RequestError, match=message) as caught:
         build(name, classes=5, channels=1, resolution=12)
     assert str(caught.value).startswith(name.partition(":")[0])
+
+
+@pytest.mark.parametrize("name", [name for name in models if not name.startswith(("resnet", "wrn"))])
+def test_docs_name_every_network(name: str) -> None:
+    """Of the ResNets, docs name the first and the last of each series."""
+    assert f"`{name}`" in (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
