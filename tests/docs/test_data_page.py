@@ -11,7 +11,7 @@ import pytest
 from distillab.sources import load_dataset, parse_source
 from distillab.study.spec.study_yaml import load_study_yaml
 from support.documents import code_blocks
-from support.source_files import noise, png, write_folder, write_parquet, write_shards
+from support.source_files import noise, png, write_breakhis, write_folder, write_parquet, write_shards
 from support.source_tree import ROOT
 
 PAGE = code_blocks(ROOT / "docs" / "data.md")
@@ -54,6 +54,10 @@ def clinic(folder: Path) -> None:
     table(path, folder / "clinic" / "images", "file,finding,patient", lambda n: f"{n}.jpg,{n % 2},p{n // 2}")
 
 
+def breakhis(folder: Path) -> None:
+    write_breakhis(folder / "BreaKHis_v1")
+
+
 def hub(folder: Path) -> None:
     for seed, split in enumerate(("train", "validation", "test")):
         write_parquet(folder / "hub" / f"{split}-00000-of-00001.parquet", seed=seed)
@@ -80,6 +84,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "birds": birds,
     "folds": folds,
     "clinic": clinic,
+    "BreaKHis_v1": breakhis,
     "hub": hub,
     "unlabelled-test": unlabelled_test,
     "shards": shards,

@@ -179,6 +179,43 @@ def make_audio_csv(folder: Path) -> dict[str, Any]:
     return {**entry, "path": "tones/labels.csv"}
 
 
+PATIENTS = (
+    "B_A-14-1",
+    "B_F-14-2",
+    "B_PT-14-3",
+    "B_TA-14-4",
+    "M_DC-14-5",
+    "M_LC-14-6",
+    "M_MC-14-7",
+    "M_PC-14-8",
+)
+
+
+def write_breakhis(
+    root: Path, patients: Sequence[str] = PATIENTS, magnifications: Sequence[int] = (40, 100)
+) -> list[str]:
+    """Write two images per patient and magnification in the layout of BreakHis, and return their names."""
+    breast = root / "histology_slides" / "breast"
+    images = iter(noise(2 * len(patients) * len(magnifications), len(patients)))
+    written: list[str] = []
+    for patient in patients:
+        kind = "benign" if patient.startswith("B") else "malignant"
+        subtype = patient[2:].partition("-")[0]
+        for zoom in magnifications:
+            folder = breast / kind / "SOB" / subtype / f"SOB_{patient.replace('-', '_', 1)}" / f"{zoom}X"
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in (1, 2):
+                name = f"SOB_{patient}-{zoom}-{number:03}.png"
+                (folder / name).write_bytes(png(next(images)))
+                written.append(name)
+    return written
+
+
+def make_breakhis(folder: Path) -> dict[str, Any]:
+    write_breakhis(folder / "BreaKHis_v1")
+    return {"path": "BreaKHis_v1", "magnification": 40}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -195,6 +232,7 @@ HELD: list[HeldData] = []  # a source can be read as long as its data are held
 SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": make_audio,
     "audio_csv": make_audio_csv,
+    "breakhis": make_breakhis,
     "csv": make_csv,
     "digits": no_files,
     "memory": make_memory,

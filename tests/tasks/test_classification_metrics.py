@@ -49,6 +49,7 @@ def test_agrees_with_scikit_learn(seed: int) -> None:
     assert found["brier"] == pytest.approx(expected, abs=1e-12)
     by_group = [accuracy_score(labels[groups == g], predicted[groups == g]) for g in range(3)]
     assert found["worst_group_accuracy"] == pytest.approx(min(by_group), abs=1e-12)
+    assert found["group_accuracy"] == pytest.approx(np.mean(by_group), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,7 +76,16 @@ def test_values_by_hand() -> None:
     assert found["brier"] == pytest.approx((2 * 0.2**2 + 2 * 0.6**2) / 2)
     assert found["ece"] == pytest.approx((0.2 + 0.6) / 2)  # bins of 0.8 and 0.6, gaps 0.2 and 0.6
     assert found["worst_class_accuracy"] == 0.0
-    assert np.isnan(found["worst_group_accuracy"])
+    assert np.isnan(found["worst_group_accuracy"]) and np.isnan(found["group_accuracy"])
+
+
+def test_every_group_counts_once_in_the_mean_over_groups() -> None:
+    """The recognition rate of three patients: 1 of 1, 2 of 4 and 0 of 1 images are right."""
+    logits = np.eye(2)[[0, 1, 1, 0, 0, 0]]
+    patients = np.array([7, 9, 9, 9, 9, 4])
+    found = classification_metrics(logits, np.array([0, 1, 1, 1, 1, 1]), patients)
+    assert found["group_accuracy"] == pytest.approx((1 + 2 / 4 + 0) / 3)
+    assert found["accuracy"] == pytest.approx(3 / 6)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([np.float16, np.float32, np.float64]))

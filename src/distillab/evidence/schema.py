@@ -18,7 +18,7 @@ from distillab.tasks import Classification, Task
 VERSION = 1
 # The promised tables have the metrics of classification, whatever the task: null where a task has no such
 # metric. These came later and stand after the columns that follow the metrics.
-BY_FREQUENCY = ("head_accuracy", "middle_accuracy", "tail_accuracy")
+LATER = ("head_accuracy", "middle_accuracy", "tail_accuracy", "group_accuracy")
 
 Columns = dict[str, pa.DataType]
 Factors = Sequence[str] | Mapping[str, bool]
@@ -33,10 +33,10 @@ def results_schema(
     Accuracies are fractions in [0, 1]. After the promised columns stand ``n_test`` (examples in the test
     set), ``n_unlabelled`` (transfer examples without a label, not counted in ``n_train``), ``teacher_run``
     (the id of the teacher's training), ``teacher_weights`` (the content address of a given teacher's weights,
-    which several jobs may test), accuracies of
-    frequent, middle and rare classes, the metrics of a task other than classification, ``steps``, the primary
-    metric on val after the last step (``val_score``) and after twice the steps (``val_score_doubled``, of the
-    seeds that are probed), and the metrics on further test sets, such as ``accuracy.NAME``.
+    which several jobs may test), accuracies of frequent, middle and rare classes, the mean accuracy of the
+    groups, the metrics of a task other than classification, ``steps``, the primary metric on val after the
+    last step (``val_score``) and after twice the steps (``val_score_doubled``, of the seeds that are probed),
+    and the metrics on further test sets, such as ``accuracy.NAME``.
 
     Args:
         factors: The factors of the study.
@@ -50,7 +50,7 @@ def results_schema(
         ['run_id', 'study', 'dataset', 'factor.size', 'provenance']
     """
     classification = Classification()
-    promised = [name for name in classification.metrics if name not in BY_FREQUENCY]
+    promised = [name for name in classification.metrics if name not in LATER]
     return _schema(
         "results",
         {"run_id": pa.string(), "study": pa.string(), "dataset": pa.string()}
@@ -62,7 +62,7 @@ def results_schema(
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
         | _texts("teacher_weights")
-        | _numbers(BY_FREQUENCY)
+        | _numbers(LATER)
         | _numbers([*task.metrics, task.of_teacher])
         | {"steps": pa.int64()}
         | _numbers(["val_score", "val_score_doubled"])

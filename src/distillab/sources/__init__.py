@@ -2,6 +2,7 @@
 
 from distillab.sources import (
     audio,
+    breakhis,
     csv,
     digits,
     folder,
@@ -25,6 +26,7 @@ __all__ = [
     "RawSplits",
     "Source",
     "audio",
+    "breakhis",
     "csv",
     "digits",
     "folder",

@@ -77,6 +77,7 @@ METRICS = MetricTable(
         _accuracy("head_accuracy", "accuracy of the frequent classes", "Frequent classes"),
         _accuracy("middle_accuracy", "accuracy of the middle classes", "Middle classes"),
         _accuracy("tail_accuracy", "accuracy of the rare classes", "Rare classes"),
+        _accuracy("group_accuracy", "mean accuracy of the groups", "Mean over groups"),
     ],
     per_test=["accuracy", "worst_group_accuracy"],
 )

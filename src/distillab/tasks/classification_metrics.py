@@ -23,9 +23,11 @@ def classification_metrics(
         ``accuracy``; ``balanced_accuracy`` (mean recall over the classes that occur in ``labels``);
         ``macro_f1`` (mean F1 over the classes that occur in labels or predictions, as in scikit-learn);
         ``worst_class_accuracy`` (lowest recall of a class that occurs); ``worst_group_accuracy`` (lowest
-        accuracy of a group, NaN without groups); ``nll`` (mean, nats); ``brier`` (squared error summed over
-        the classes, averaged over the examples: 0 to 2; Brier 1950); ``ece`` (top-label expected calibration
-        error, 15 bins of equal width, absolute gaps; Naeini et al. 2015, Guo et al. 2017).
+        accuracy of a group, NaN without groups); ``group_accuracy`` (mean accuracy of the groups, each
+        counted once; with patients as groups the patient recognition rate of Spanhol et al., IEEE TBME 2016;
+        NaN without groups); ``nll`` (mean, nats); ``brier`` (squared error summed over the classes, averaged
+        over the examples: 0 to 2; Brier 1950); ``ece`` (top-label expected calibration error, 15 bins of
+        equal width, absolute gaps; Naeini et al. 2015, Guo et al. 2017).
 
     Raises:
         ValueError: The shapes do not fit, the test set is empty, a label has no class, or a logit is not
@@ -51,6 +53,7 @@ def classification_metrics(
         "macro_f1": float((2.0 * hits[occurring] / (actual + found)[occurring]).mean()),
         "worst_class_accuracy": float(np.nanmin(per_class)),
         "worst_group_accuracy": min(by_group.values(), default=float("nan")),
+        "group_accuracy": float(np.mean(list(by_group.values()))) if by_group else float("nan"),
         "nll": float(-log_probabilities[examples, truth].mean()),
         "brier": float((errors**2).sum(axis=1).mean()),
         "ece": _calibration_error(probabilities.max(axis=1), correct),
