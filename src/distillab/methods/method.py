@@ -122,7 +122,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.pair = pair
-        self.task = pair.task
+        self.task = pair.task if pair.labels is None else pair.task.for_training(pair.labels)
         requirements = self.requirements(config)
         self.learns_from = requirements.teacher
         self._check_task()
@@ -241,7 +241,7 @@ class Method(nn.Module, ABC):
         return terms
 
     def _check_task(self) -> None:
-        if self.tasks is not None and self.task.name not in self.tasks:
+        if self.tasks is not None and not self.tasks & self.task.kinds():
             raise RequestError(
                 f"method {self.name} is defined for {' and '.join(sorted(self.tasks))} alone, not for "
                 f"{self.task.name}",

@@ -1,5 +1,6 @@
 """Tasks: what a network is trained to predict, one file per task."""
 
+from distillab.tasks.balanced_classification import BalancedClassification
 from distillab.tasks.classification import Classification
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
@@ -7,6 +8,7 @@ from distillab.tasks.multilabel import MultiLabel
 from distillab.tasks.task import Task, parse_task, task, tasks
 
 __all__ = [
+    "BalancedClassification",
     "Classification",
     "Metric",
     "MetricTable",

@@ -53,6 +53,24 @@ class Task(BaseModel, ABC):
     worst_group: ClassVar[str]
     has_thresholds: ClassVar[bool] = False
 
+    @classmethod
+    def kinds(cls) -> frozenset[str]:
+        """Return the name of the task and those of the tasks that it is a kind of.
+
+        Example:
+            >>> sorted(tasks["balanced_classification"].kinds())
+            ['balanced_classification', 'classification']
+        """
+        return frozenset(kind.name for kind in cls.__mro__ if "name" in vars(kind) and issubclass(kind, Task))
+
+    def for_training(self, labels: Tensor) -> Task:
+        """Return the task for a run, with settings that depend on its training examples.
+
+        Args:
+            labels: The values of the targets of the training examples.
+        """
+        return self
+
     @property
     def selected(self) -> str:
         """The column of the primary metric at the epoch selected on val."""
@@ -176,7 +194,7 @@ def task(name: str) -> Callable[[type[Task]], type[Task]]:
 
     Example:
         >>> sorted(tasks)
-        ['classification', 'multilabel']
+        ['balanced_classification', 'classification', 'multilabel']
         >>> task("multilabel")(tasks["multilabel"])
         Traceback (most recent call last):
         ValueError: task 'multilabel' is registered twice
