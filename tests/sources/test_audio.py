@@ -109,6 +109,49 @@ def test_segments_of_a_recording_stay_together(tmp_path: Path) -> None:
         assert split.groups is not None and (np.unique(split.groups, return_counts=True)[1] == 2).all()
 
 
+def test_no_split_is_carved_between_parts_of_a_recording(tmp_path: Path) -> None:
+    """Also where groups are something else than recordings, and single examples are carved."""
+    write_table(tmp_path, seconds=0.6)
+    dataset = load(
+        {k: v for k, v in TABLE.items() if k != "split_by"} | {"segments": 2, "group": "site"}, tmp_path
+    )
+    splits = (dataset.train, dataset.val, dataset.eval["test"])
+    train, val, test = (set((split.ids // 2).tolist()) for split in splits)
+    assert not train & val and not train & test and not val & test
+    assert dataset.train.group_names == ("a", "b")
+
+
+def test_recordings_of_val_and_test_consist_of_their_parts(tmp_path: Path) -> None:
+    write_table(tmp_path, seconds=0.6)
+    parts = load(TABLE | {"segments": 2, "split_by": "group"}, tmp_path)
+    whole = load(TABLE | {"segments": 2, "split_by": "group", "vote": True}, tmp_path)
+    assert whole.train.digest == parts.train.digest and whole.train.parts is None
+    test, each = whole.eval["test"], parts.eval["test"]
+    assert 2 * len(test) == len(each) and test.digest != each.digest
+    flat, owners = test.each_part()
+    np.testing.assert_array_equal(np.sort(flat.rows), np.sort(each.rows))
+    np.testing.assert_array_equal(flat.labels, test.labels[owners])
+    np.testing.assert_array_equal(each.groups[np.searchsorted(each.ids, test.ids)], test.groups)
+    assert "whole recording" in " ".join(whole.report.notes)
+    (tmp_path / "saved").mkdir()
+    whole.save(tmp_path / "saved")
+    assert Dataset.open(tmp_path / "saved").digest == whole.digest
+
+
+def test_recordings_of_different_lengths_have_different_numbers_of_parts(tmp_path: Path) -> None:
+    write_table(tmp_path, seconds=0.6)
+    write_tone(tmp_path / "part-a" / "r0.flac", 400, 0.3)
+    entry = TABLE | {
+        "segments": 2,
+        "vote": True,
+        "split": "split",
+        "splits": {"test": "train", "train": "test"},
+    }
+    test = load({k: v for k, v in entry.items() if k != "split_by"}, tmp_path).eval["test"]
+    assert test.parts is not None
+    assert sorted((test.parts >= 0).sum(axis=1).tolist()) == [1] + [2] * (len(test) - 1)
+
+
 def test_segments_are_consecutive(tmp_path: Path) -> None:
     write_table(tmp_path, seconds=0.5)
     dataset = load(TABLE | {"segments": 2}, tmp_path)
@@ -152,6 +195,7 @@ def test_audio_datasets_are_saved_and_opened(tmp_path: Path) -> None:
     ("keys", "message"),
     [
         ({"segments": 2, "seconds": None}, "segments have no length"),
+        ({"vote": True}, "vote: a single part has nothing to vote with"),
         ({"class_names": {"x": "y"}}, "class_names: there is no class 'x' to rename"),
         ({"resolution": 32}, "unknown key 'resolution'"),
         ({"n_mels": 2}, "n_mels"),

@@ -137,6 +137,8 @@ class Dataset:
             arrays = {"rows": split.rows, "labels": split.targets.values, "ids": split.ids}
             if split.groups is not None:
                 arrays["groups"] = split.groups
+            if split.parts is not None:
+                arrays["parts"] = split.parts
             np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
         facts = {
             "name": self.name,
@@ -215,4 +217,5 @@ def _open_split(path: Path, pool: Pool, facts: JsonObject) -> Examples:
             arrays.get("groups"),
             tuple(facts["group_names"]),
             tuple(facts.get("parents", ())),
+            parts=arrays.get("parts"),
         )

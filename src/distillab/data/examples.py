@@ -115,6 +115,9 @@ class Examples:
         group_names: Names of the groups, in order.
         parents: The coarser class of each class, in label order; empty if there is no hierarchy.
         student_transform: Applied to the inputs of the student alone; a teacher's inputs stay as they are.
+        parts: For examples that consist of several items, such as the segments of a recording: int64
+            ``[N, K]``, the rows of the items of each, -1 after the last; ``rows`` has the first ones.
+            Networks are given one item at a time, and an example has the mean of their logits.
 
     Raises:
         ValueError: Arrays of different lengths, or targets of another number of classes.
@@ -136,12 +139,15 @@ class Examples:
     group_names: tuple[str, ...] = field(default=())
     parents: tuple[str, ...] = field(default=())
     student_transform: StudentTransform | None = None
+    parts: Indices | None = None
 
     def __post_init__(self) -> None:
         if not len(self.rows) == len(self.targets) == len(self.ids):
             raise ValueError("rows, targets and ids of examples must be equally long")
         if self.targets.classes != len(self.classes):
             raise ValueError(f"targets of {self.targets.classes} classes, but {len(self.classes)} names")
+        if self.parts is not None and not np.array_equal(self.parts[:, 0], self.rows):
+            raise ValueError("the first part of an example is its row")
         if self.parents and len(self.parents) != len(self.classes):
             raise ValueError("examples with parents have one for every class")
 
@@ -227,8 +233,12 @@ class Examples:
     @cached_property
     def input_digest(self) -> str:
         """Content address of the items alone, in order: equal for sets that differ only in their targets."""
-        parts = [self.pool.digest, array_digest(self.rows, self.ids)]
-        return spec_id(parts if self.modality == IMAGE else [*parts, self.modality])
+        addresses = [self.pool.digest, array_digest(self.rows, self.ids)]
+        if self.modality != IMAGE:
+            addresses.append(self.modality)
+        if self.parts is not None:
+            addresses.append(array_digest(self.parts))
+        return spec_id(addresses)
 
     @cached_property
     def labelled_digest(self) -> str:
@@ -255,7 +265,52 @@ class Examples:
             targets=self.targets.take(chosen),
             ids=self.ids[chosen],
             groups=None if self.groups is None else self.groups[chosen],
+            parts=None if self.parts is None else self.parts[chosen],
         )
+
+    def each_part(self) -> tuple[Examples, Indices]:
+        """Return one example per item, and the position of the example that each is a part of, int64 ``[M]``.
+
+        Examples of one item each are returned as they are.
+
+        Example:
+            >>> pool = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
+            >>> two = replace(pool.select([0, 2]), parts=np.array([[0, 1], [2, -1]]))
+            >>> items, owners = two.each_part()
+            >>> items.rows, owners
+            (array([0, 1, 2]), array([0, 0, 1]))
+        """
+        if self.parts is None:
+            return self, np.arange(len(self), dtype=np.int64)
+        owners, columns = np.nonzero(self.parts >= 0)
+        flat = replace(self, parts=None).select(owners)
+        return replace(flat, rows=self.parts[owners, columns]), owners.astype(np.int64)
+
+    def joined(self, wholes: Indices) -> Examples:
+        """Return examples that consist of the items of all present ones with the same number.
+
+        Each has the target, id and group of its first part.
+
+        Args:
+            wholes: int64 ``[N]``, the number of the example that each becomes a part of.
+
+        Example:
+            >>> pool = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
+            >>> pool.joined(np.array([7, 5, 5])).parts
+            array([[ 0, -1],
+                   [ 1,  2]])
+        """
+        _, first, numbers = np.unique(wholes, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        place = np.argsort(order)[numbers]
+        column = np.zeros(len(self), dtype=np.int64)
+        seen = np.zeros(len(first), dtype=np.int64)
+        for position, whole in enumerate(place):
+            column[position] = seen[whole]
+            seen[whole] += 1
+        parts = np.full((len(first), int(seen.max(initial=1))), -1, dtype=np.int64)
+        parts[place, column] = self.rows
+        return replace(self.select(first[order]), parts=parts)
 
     def relabel(self, values: Any) -> Examples:
         """Return the same examples with other targets of the same kind: int64 ``[N]`` for labels."""

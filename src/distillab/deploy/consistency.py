@@ -15,6 +15,7 @@ from distillab.deploy.runs import StudentRun
 from distillab.errors import RequestError
 from distillab.sources.tabulated import tabulate
 from distillab.study.planning.conditions import PRIMARY
+from distillab.training.evaluation import mean_of_parts
 
 COMPARED_EXAMPLES = 1000
 DECODED_FILES = 16
@@ -38,6 +39,8 @@ def compare_with_stored(run: StudentRun, description: ModelDescription, engine: 
     stored = load_logits(run.store / LOGITS)[f"{PRIMARY}.last"][: len(some)].astype(np.float32)
     _, logits = engine.run(examples_as_items(some, description), BATCH)
     assert logits is not None
+    if some.parts is not None:
+        logits = mean_of_parts(logits.astype(np.float16), some.each_part()[1]).astype(np.float32)
     differing = disagreement(logits, stored, task)
     if differing > MOST_STORED_DISAGREEMENT:
         raise RuntimeError(

@@ -71,8 +71,9 @@ class GateResult:
 
 
 def examples_as_items(examples: Examples, description: ModelDescription) -> Items:
-    """Return the items of some examples as the graph takes them."""
-    return graph_items(examples.items(np.arange(len(examples))), description)
+    """Return the items of some examples as the graph takes them: all parts of those that have several."""
+    each, _ = examples.each_part()
+    return graph_items(each.items(np.arange(len(each))), description)
 
 
 def gate_outputs(

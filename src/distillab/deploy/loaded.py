@@ -180,11 +180,17 @@ class LoadedModel:
         Those of a graph, which ends in probabilities, are logits of these probabilities: for one class per
         image, the network's own up to a constant.
 
+        An example of several items has the mean of their logits.
+
         Args:
             examples: Examples of the shape of the model's items.
             batch: Examples per forward pass.
         """
         self.description.require_fitting(examples, "the")
+        if examples.parts is not None:
+            each, owners = examples.each_part()
+            own = self.logits(each, batch=batch)
+            return np.stack([own[owners == position].mean(axis=0) for position in range(len(examples))])
         parts = []
         for start in range(0, len(examples), batch):
             positions = np.arange(start, min(start + batch, len(examples)))

@@ -34,20 +34,33 @@ class AudioSource(Source, AudioSettings):
 
     Attributes:
         segments: How many consecutive parts of ``seconds`` each recording gives, as far as it is long
-            enough; each is an example. Without other groups, the parts of a recording are a group.
+            enough; each is an example. Without other groups, the parts of a recording are a group. No split
+            is carved between them.
+        vote: Whether a recording of val or test is one example, with the mean log-odds of its parts. Training
+            examples are parts in any case.
         class_names: What classes are called instead, by the name that the source has for them.
     """
 
     modality: ClassVar[str] = "audio"
 
     segments: int = Field(default=1, ge=1)
+    vote: bool = False
     class_names: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _segments_have_a_length(self) -> AudioSource:
         if self.segments > 1 and self.seconds is None:
             raise RequestError("segments have no length", where="segments", allowed="`seconds`, their length")
+        if self.vote and self.segments == 1:
+            raise RequestError(
+                "a single part has nothing to vote with", where="vote", allowed="segments: 2 or more"
+            )
         return self
+
+    @property
+    def joins_parts(self) -> bool:
+        """Whether an example of val and test is a whole recording."""
+        return self.vote
 
     def decode(
         self, items: Sequence[RawAudio], names: Sequence[str], progress: Progress | None = None
@@ -73,7 +86,14 @@ class AudioSource(Source, AudioSettings):
             own = np.arange(first, first + len(split.items), dtype=np.int64)
             splits[name] = _segmented(split, self.segments, self.seconds, own)
             first += len(split.items)
-        return replace(raw, train=splits["train"], val=splits.get("val"), test=splits.get("test"))
+        notes = (_VOTE,) if self.vote else ()
+        return replace(
+            raw,
+            train=splits["train"],
+            val=splits.get("val"),
+            test=splits.get("test"),
+            notes=raw.notes + notes,
+        )
 
 
 @source("audio")
@@ -121,6 +141,9 @@ class AudioCsv(FileTable, AudioSource):
         return self.prepared(super().read())
 
 
+_VOTE = "An example of val or test is a whole recording: the logits of its parts are averaged."
+
+
 def _segmented(split: RawSplit, most: int, seconds: float, recordings: Indices) -> RawSplit:
     """Return consecutive parts of the recordings of a split.
 
@@ -128,7 +151,8 @@ def _segmented(split: RawSplit, most: int, seconds: float, recordings: Indices) 
         split: The recordings.
         most: Number of parts of a recording.
         seconds: Length of a part.
-        recordings: int64 ``[N]``, the groups to use if the split has none.
+        recordings: int64 ``[N]``, the numbers of the recordings, which are also the groups if the split has
+            none.
     """
     parts = [
         (row, number)
@@ -142,6 +166,7 @@ def _segmented(split: RawSplit, most: int, seconds: float, recordings: Indices) 
         split.targets.take(origin),
         [f"{split.names[row]}#{number + 1}" for row, number in parts],
         groups[origin],
+        recordings[origin],
     )
 
 

@@ -100,8 +100,9 @@ def check_carvable(table: ExampleTable, codes: Indices, source: Source, carved: 
     needed = np.flatnonzero(table.everywhere)
     targets = table.targets.take(rows).of_classes(needed)
     classes = [table.classes[label] for label in needed]
-    if source.split_by == "group" and table.groups is not None and carved:
-        check_enough_groups(targets, inseparable(table.groups[rows], codes[rows]), classes, carved)
+    together = table.carved_together(source)
+    if together is not None and carved:
+        check_enough_groups(targets, inseparable(together[rows], codes[rows]), classes, carved)
     elif carved:
         check_enough(targets, codes[rows], classes, carved)
 

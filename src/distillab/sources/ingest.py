@@ -97,6 +97,9 @@ def load_dataset(
         found = replace(found, duplicates=count_across(codes, table.parts))
     table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
     notes += more
+    if source.joins_parts and table.wholes is not None:
+        for part in (VAL, TEST):
+            splits[part] = splits[part].joined(table.wholes[table.parts == part])
     report = replace(
         found,
         broken=tuple(name for name, _ in decoded.broken),
@@ -180,7 +183,7 @@ def _group_notes(table: ExampleTable, source: Source, given: tuple[str, ...]) ->
 def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[str, ...]) -> ExampleTable:
     """Return the table with examples of train moved to the splits that the source lacks, test first."""
     parts = table.parts.copy()
-    by_group = table.groups if source.split_by == "group" else None
+    together = table.carved_together(source)
     check_carvable(table, codes, source, carved)
     for position, name in enumerate(carved):
         part = SPLITS.index(name)
@@ -188,12 +191,12 @@ def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[s
         columns = (table.targets.take(rows), table.ids[rows], codes[rows])
         leave = len(carved) - position  # one for train, and one for the split that follows
         share, keys = getattr(source, name), (source.split_seed, part)
-        if by_group is None:
+        if together is None:
             mask = carve(*columns, share, *keys, leave=leave)
         else:
-            mask = carve_groups(*columns, by_group[rows], share, *keys, leave=leave)
+            mask = carve_groups(*columns, together[rows], share, *keys, leave=leave)
         parts[rows[mask]] = part
-        if by_group is not None:
+        if together is not None:
             check_both_sides(table, name, [table.targets_of(parts == each) for each in (TRAIN, part)])
     return replace(table, parts=parts)
 

@@ -72,8 +72,9 @@ def held_in_train(table: ExampleTable, codes: Indices, source: Source) -> npt.ND
     if not table.train_only:
         return np.zeros(len(codes), dtype=np.bool_)
     units = codes
-    if source.split_by == "group" and table.groups is not None:
-        units = inseparable(table.groups, codes)
+    together = table.carved_together(source)
+    if together is not None:
+        units = inseparable(together, codes)
     alone = table.targets.members[:, sorted(table.train_only)].any(axis=1) & (table.parts == TRAIN)
     return np.isin(units, units[alone])
 
@@ -82,11 +83,10 @@ def _rare(table: ExampleTable, codes: Indices, source: Source, given: Sequence[s
     """Return which classes are rare, bool ``[len(classes)]``."""
     train = table.parts == TRAIN
     needed = 1 + len(SPLITS) - len(given)
-    by_group = source.split_by == "group" and table.groups is not None
-    units = codes
-    if by_group and table.groups is not None:
-        units = inseparable(table.groups, codes)
-    rare = different_units(table.targets_of(train), units[train], whole=by_group) < needed
+    together = table.carved_together(source)
+    units = codes if together is None else inseparable(together, codes)
+    whole = together is not None
+    rare = different_units(table.targets_of(train), units[train], whole=whole) < needed
     for name in given:
         rare |= table.counts(SPLITS.index(name)) == 0
     return np.asarray(rare & table.everywhere)

@@ -35,6 +35,8 @@ class RawSplit:
         targets: N targets over the classes of the enclosing :class:`RawSplits`.
         names: N printable names (a path, or a row such as ``train[17]``) for messages.
         groups: Optional int64 ``[N]`` in ``[0, len(group_names))``.
+        wholes: Optional int64 ``[N]``, the number of what each example is a part of, such as a recording,
+            over all splits. Parts of one whole are never carved apart.
 
     Example:
         >>> import numpy as np
@@ -49,6 +51,7 @@ class RawSplit:
     targets: Targets
     names: Sequence[str]
     groups: Indices | None = None
+    wholes: Indices | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +195,11 @@ class Source(PublicConfig, ABC):
                 allowed="null, which leaves a split out",
             )
         return self
+
+    @property
+    def joins_parts(self) -> bool:
+        """Whether an example of val and test consists of all parts of a whole, such as a recording."""
+        return False
 
     @property
     def unused_splits(self) -> tuple[str, ...]:

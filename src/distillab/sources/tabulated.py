@@ -14,7 +14,7 @@ from distillab.data.examples import Indices
 from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name
 from distillab.printable import printable
-from distillab.sources.source import RawSplits
+from distillab.sources.source import RawSplits, Source
 
 TRAIN, VAL, TEST = range(len(SPLITS))
 LEFT_OUT = -1  # in place of a split
@@ -26,6 +26,7 @@ class ExampleTable:
     """All examples of a source, one entry per column: arrays ``[N]``, targets and lists of N.
 
     Attributes:
+        wholes: The number of what each example is a part of, if examples are parts.
         train_only: Labels of the classes that need not be in val and test.
     """
 
@@ -38,6 +39,7 @@ class ExampleTable:
     classes: tuple[str, ...]
     group_names: tuple[str, ...]
     parents: tuple[str, ...]
+    wholes: Indices | None = None
     train_only: frozenset[int] = field(default=frozenset())
 
     @property
@@ -66,7 +68,15 @@ class ExampleTable:
             ids=self.ids[kept],
             parts=self.parts[kept],
             groups=None if self.groups is None else self.groups[kept],
+            wholes=None if self.wholes is None else self.wholes[kept],
         )
+
+    def carved_together(self, source: Source) -> Indices | None:
+        """Return what is carved as a whole, int64 ``[N]``: groups, or else what examples are parts of.
+
+        None if single examples are carved.
+        """
+        return self.groups if source.split_by == "group" else self.wholes
 
 
 def tabulate(raw: RawSplits) -> ExampleTable:
@@ -84,6 +94,7 @@ def tabulate(raw: RawSplits) -> ExampleTable:
     for each in targets[1:]:
         joined = joined.joined(each)
     grouped = [split.groups for split in splits.values() if split.groups is not None]
+    wholes = [split.wholes for split in splits.values() if split.wholes is not None]
     return ExampleTable(
         items=[item for split in splits.values() for item in split.items],
         names=[printable(name) for split in splits.values() for name in split.names],
@@ -97,6 +108,7 @@ def tabulate(raw: RawSplits) -> ExampleTable:
         classes=_shown(raw.classes, "classes"),
         group_names=_shown(raw.group_names, "groups"),
         parents=tuple(map(printable, raw.parents)),
+        wholes=np.concatenate(wholes) if wholes else None,
     )
 
 
