@@ -39,6 +39,7 @@ PARAMETERS = {
     "resnet50_mini": 162_548,
     "xception_mini": 61_604,
     "convnet3": 30_196,
+    "convnet3_small": 18_352,
     "convnet3x2": 106_372,
     "convnet3x4": 396_964,
     "vgg5": 1_004_932,

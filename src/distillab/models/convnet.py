@@ -12,6 +12,7 @@ from distillab.models.stems import stem_pooling, stem_stride
 
 WIDTHS = (16, 32, 64)  # of the three layers
 WIDENINGS = (1, 2, 4)
+SMALL_WIDTHS = (12, 24, 48)  # some 14,000 parameters
 # Networks of five layers, and the strides of the layers after the first.
 FIVE = {"vgg5": (32, 64, 128, 256, 256), "vgg5_half": (32, 64, 128, 128, 128)}
 STRIDES_OF_FIVE = (2, 2, 2, 1)
@@ -98,5 +99,6 @@ def _register_five(name: str, widths: tuple[int, ...]) -> None:
 for _widening in WIDENINGS:
     _suffix = f"x{_widening}" if _widening > 1 else ""
     _register(f"convnet3{_suffix}", tuple(_widening * width for width in WIDTHS))
+_register("convnet3_small", SMALL_WIDTHS)
 for _name, _widths in FIVE.items():
     _register_five(_name, _widths)

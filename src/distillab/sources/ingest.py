@@ -13,6 +13,7 @@ import numpy.typing as npt
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.examples import IMAGE, Examples, Indices, Pool
+from distillab.data.group_rule import group_note
 from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
@@ -100,6 +101,7 @@ def load_dataset(
     if source.joins_parts and table.wholes is not None:
         for part in (VAL, TEST):
             splits[part] = splits[part].joined(table.wholes[table.parts == part])
+    notes += group_note(splits[TRAIN], splits[TEST])
     report = replace(
         found,
         broken=tuple(name for name, _ in decoded.broken),
