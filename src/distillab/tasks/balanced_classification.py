@@ -24,7 +24,7 @@ from distillab.tasks.task import task
 
 _accuracy = partial(Metric, uses_study_margin=True)
 
-METRICS = MetricTable(
+BALANCED_METRICS = MetricTable(
     [
         _accuracy("balanced_accuracy", "balanced accuracy", "Balanced accuracy", brief=True),
         _accuracy(
@@ -74,7 +74,7 @@ class BalancedClassification(Classification):
     """
 
     primary: ClassVar[str] = "balanced_accuracy"
-    metrics: ClassVar[MetricTable] = METRICS
+    metrics: ClassVar[MetricTable] = BALANCED_METRICS
     worst_group: ClassVar[str] = "worst_group_balanced_accuracy"
 
     class_weights: Annotated[
