@@ -17,6 +17,7 @@ EXTRAS = MappingProxyType(
         "timm": "networks of timm",
         "huggingface": "datasets of Hugging Face",
         "audio": "recordings",
+        "text": "networks like BERT",
         "corruptions": "the corruptions of ImageNet-C",
         "heif": "images of iPhones (.heic)",
         "jxl": "images in JPEG XL",

@@ -10,22 +10,34 @@ from distillab.data.examples import Examples, ItemShape
 from distillab.errors import RequestError
 from distillab.modalities import modalities
 from distillab.modalities.views import Views, operations
+from distillab.modalities.views.views import OF_SYMBOLS
 
 CPU = torch.device("cpu")
-DTYPES = {"image": torch.uint8, "audio": torch.float16}
+DTYPES = {"image": torch.uint8, "audio": torch.float16, "text": torch.int32}
+STORED = {"image": np.uint8, "audio": np.float16, "text": np.int32}
 SHAPES: dict[str, list[ItemShape]] = {
     "image": [(3, 32, 32), (1, 28, 28), (3, 9, 14), (4, 5, 3), (1, 1, 1)],
     "audio": [(1, 40, 101), (3, 13, 60), (2, 5, 3), (1, 1, 1)],
+    "text": [(1, 1, 32), (1, 1, 7), (1, 1, 1)],
 }
 LONG_CHAINS = {
     "image": ["random_resized_crop", "crop", "flip", "colour_jitter", "rand_augment", "mixup"],
     "audio": ["time_shift", "noise", "spec_augment", "mixup"],
+    "text": ["character_drop", "character_swap"],
 }
+
+
+def accepts(modality: str, name: str) -> bool:
+    """Whether an operation is one of a modality, or of all whose values are quantities."""
+    kind = operations[name].modality
+    return kind == modality or (kind is None and modality not in OF_SYMBOLS)
+
+
 CASES = [
     (modality, chain)
     for modality in modalities
     for chain in [
-        *([name] for name in operations if operations[name].modality in (None, modality)),
+        *([name] for name in operations if accepts(modality, name)),
         LONG_CHAINS[modality],
     ]
 ]
@@ -41,8 +53,7 @@ def examples_of(
     slopes = np.linspace(0, 90, height)[:, None] + np.linspace(0, 90, width)
     items = 40 + slopes + 20 * rng.normal(size=(n, channels, height, width))
     items[::7] = 200
-    dtype = np.uint8 if modality == "image" else np.float16
-    stored = np.clip(items, 0, 255).astype(dtype)
+    stored = np.clip(items, 0, 255).astype(STORED[modality])
     return Examples.of(stored, np.arange(n) % 2, ("a", "b"), first_id=first_id, modality=modality)
 
 
@@ -111,7 +122,7 @@ def test_training_set_is_not_changed(modality: str, chain: list[str]) -> None:
 @pytest.mark.parametrize("modality", modalities)
 def test_operations_of_other_modalities_are_refused(modality: str) -> None:
     for name in operations:
-        if operations[name].modality not in (None, modality):
+        if not accepts(modality, name):
             with pytest.raises(RequestError, match=f"{name} is an operation on .* and these are {modality}"):
                 resolve(modality, [name])
     if modality != "image":

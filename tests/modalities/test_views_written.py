@@ -35,6 +35,8 @@ def test_lists_are_written_with_every_setting() -> None:
 def test_defaults_are_those_of_the_papers() -> None:
     defaults = {name: operations[name]().model_dump(mode="json") for name in operations}
     assert defaults == {
+        "character_drop": {"share": 0.1},
+        "character_swap": {"share": 0.05},
         "colour_jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
         "crop": {"pad": "auto"},
         "cutmix": {"alpha": 1.0},

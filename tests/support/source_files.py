@@ -216,6 +216,16 @@ def make_breakhis(folder: Path) -> dict[str, Any]:
     return {"path": "BreaKHis_v1", "magnification": 40}
 
 
+def make_text(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{'ab'[number % 2]}{''.join(rng.choice(list('cdefghij'), 12))},{'ab'[number % 2]}"
+        for number in range(40)
+    ]
+    (folder / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    return {"path": "texts.csv", "length": 16}
+
+
 def make_webdataset(folder: Path) -> dict[str, Any]:
     write_shards(folder / "pets")
     return {"path": "pets"}
@@ -243,6 +253,7 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "npz": make_npz,
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
+    "text": make_text,
     "webdataset": make_webdataset,
     "shapes": make_shapes,
 }

@@ -1,6 +1,6 @@
 """Modalities: what an example is, and how it is decoded, normalized, augmented, embedded and shown."""
 
-from distillab.modalities import audio, image
+from distillab.modalities import audio, image, text
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.modality import (
     Modality,
@@ -23,4 +23,5 @@ __all__ = [
     "modality",
     "modality_of",
     "normalization_of",
+    "text",
 ]

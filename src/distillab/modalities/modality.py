@@ -28,6 +28,7 @@ class Preview:
     Attributes:
         picture: uint8 ``[C, H, W]`` with 1 or 3 channels.
         sound: A WAV file, if there is a sound.
+        text: What is read, if the example is a text.
 
     Example:
         >>> Preview(np.zeros((1, 8, 8), np.uint8)).sound is None
@@ -36,6 +37,7 @@ class Preview:
 
     picture: npt.NDArray[np.uint8]
     sound: bytes | None = None
+    text: str | None = None
 
 
 class Modality(ABC):
@@ -106,7 +108,7 @@ def modality(name: str) -> Callable[[type[Modality]], type[Modality]]:
 
     Example:
         >>> sorted(modalities)
-        ['audio', 'image']
+        ['audio', 'image', 'text']
     """
 
     def register(cls: type[Modality]) -> type[Modality]:

@@ -25,11 +25,14 @@ from distillab.models.registry import (
 )
 from distillab.models.revisions import network_revision
 from distillab.models.taps import TappedModel, Taps
+from distillab.models.text_networks import Bert, BiLSTM, TextCNN
 from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
     "STORABLE",
     "AlexNet",
+    "Bert",
+    "BiLSTM",
     "CifarResNet",
     "Combine",
     "ConvNet",
@@ -47,6 +50,7 @@ __all__ = [
     "PretrainedWeights",
     "TappedModel",
     "Taps",
+    "TextCNN",
     "WideResNet",
     "attention_map",
     "build_efficientnet_lite",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -29,8 +30,9 @@ def count_parameters(model: nn.Module) -> int:
 def count_macs(model: nn.Module, inputs: InputSpec) -> int:
     """Return the multiply-accumulates of one forward pass of one input, in evaluation mode.
 
-    Convolutions, matrix products and attention are counted, half of what torch's flop counter reports;
-    additions, normalization and activation functions are not.
+    Convolutions, matrix products and attention are counted, half of what torch's flop counter reports, and
+    the matrix products of recurrent layers, which it does not see; additions, normalization and activation
+    functions are not.
 
     Example:
         >>> from torch import nn
@@ -42,11 +44,47 @@ def count_macs(model: nn.Module, inputs: InputSpec) -> int:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         # With gradients: without, some operations would come in one piece that has no formula.
-        with evaluating(model), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _Operations() as counter:
+        with (
+            evaluating(model),
+            torch.enable_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            _Operations() as counter,
+            _counting_recurrent(model, counter),
+        ):
             model(blank_input(model, inputs))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return int(counter.flops) // 2
+
+
+@contextmanager
+def _counting_recurrent(model: nn.Module, counter: _Operations) -> Iterator[None]:
+    """Add the operations of recurrent layers, which may run as one kernel that has no formula."""
+    before: list[int] = []
+
+    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
+        before.append(counter.flops)
+
+    def leave(module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        counter.flops = before.pop() + 2 * _recurrent_macs(module, args[0])
+
+    handles = [
+        handle
+        for module in model.modules()
+        if isinstance(module, nn.RNNBase)
+        for handle in (module.register_forward_pre_hook(enter), module.register_forward_hook(leave))
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _recurrent_macs(module: nn.Module, x: Tensor) -> int:
+    """Return the multiply-accumulates of a recurrent layer for inputs of shape ``[..., features]``."""
+    weights = sum(weight.numel() for name, weight in module.named_parameters() if name.startswith("weight"))
+    return weights * (x.numel() // x.shape[-1])
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The shape of one input of a network: an image, or a spectrogram in its place.
+    """The shape of one input of a network: an image, or a spectrogram or text in its place.
 
     Attributes:
         channels: Number of channels.
-        height: Rows: pixels, or mel bins of a spectrogram.
-        width: Columns: pixels, or frames of a spectrogram.
+        height: Rows: pixels, or mel bins of a spectrogram; 1 for a text.
+        width: Columns: pixels, frames of a spectrogram, or characters.
 
     Example:
         >>> spec = InputSpec(1, 64, 101)
@@ -43,6 +43,11 @@ class InputSpec:
     def size(self) -> str:
         """Height and width as text, such as ``32x32``."""
         return f"{self.height}x{self.width}"
+
+    @property
+    def is_text(self) -> bool:
+        """True for a text, which is one row of characters."""
+        return self.channels == 1 and self.height == 1
 
     @property
     def is_square(self) -> bool:

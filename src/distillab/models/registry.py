@@ -66,6 +66,25 @@ def register_for_small_images(name: str) -> Callable[[ModelFactory], ModelFactor
     return enter
 
 
+TEXT_NETWORKS: set[str] = set()
+"""Names of the networks that take texts, ``[N, 1, 1, L]``; all others take images and spectrograms."""
+
+
+def register_for_text(name: str) -> Callable[[ModelFactory], ModelFactory]:
+    """Return a decorator that registers a network for texts.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    def enter(build: ModelFactory) -> ModelFactory:
+        models.register(name)(build)
+        TEXT_NETWORKS.add(name)
+        return build
+
+    return enter
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """A line of ``distillab list models``.
@@ -181,7 +200,13 @@ def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
-    if inputs.shorter_side < SMALLEST_INPUT_SIDE:
+    if inputs.is_text != (name in TEXT_NETWORKS) and name in models:
+        takes, these = ("images and spectrograms", "texts") if inputs.is_text else ("texts", "none")
+        fitting = sorted(each for each in models if (each in TEXT_NETWORKS) == inputs.is_text)
+        raise RequestError(
+            f"{name!r} takes {takes}, and these are {these}", allowed=", ".join([*fitting, "..."])
+        )
+    if not inputs.is_text and inputs.shorter_side < SMALLEST_INPUT_SIDE:
         raise RequestError(
             f"{inputs.size} images are too small for {name!r}",
             allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",

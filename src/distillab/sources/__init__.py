@@ -13,6 +13,7 @@ from distillab.sources import (
     npz,
     parquet,
     shapes,
+    text,
     torchvision,
     webdataset,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "source",
     "source_from_argument",
     "sources",
+    "text",
     "torchvision",
     "webdataset",
 ]

@@ -29,7 +29,8 @@ class Operation(PublicConfig, ABC):
     Attributes:
         name: The registered name.
         mixes: Whether the view of an example also depends on another example of the training set.
-        modality: The only modality whose items it accepts, or None for any.
+        modality: The only modality whose items it accepts, or None for any whose values are quantities:
+            not for texts, whose values are the numbers of characters.
 
     Example:
         >>> operations["mixup"](alpha=0.4).label

@@ -25,6 +25,8 @@ from distillab.modalities.views.written import (
 )
 
 DIHEDRAL: Final = "dihedral"
+OF_SYMBOLS = frozenset({"text"})
+"""Modalities whose values are symbols, which cannot be averaged or scaled."""
 
 
 @dataclass(frozen=True)
@@ -239,10 +241,12 @@ def _partners(mixing: Mixing, examples: Examples, positions: Indices, epoch: int
 
 def _check_modality(steps: list[type[Operation]], modality: str) -> None:
     for step in steps:
-        if step.modality not in (None, modality):
-            allowed = sorted(name for name in operations if operations[name].modality in (None, modality))
+        accepted = (modality,) if modality in OF_SYMBOLS else (None, modality)
+        if step.modality not in accepted:
+            allowed = sorted(name for name in operations if operations[name].modality in accepted)
             raise RequestError(
-                f"{step.name} is an operation on {step.modality} examples, and these are {modality}",
+                f"{step.name} is an operation on {step.modality or 'image and audio'} examples, and these are"
+                f" {modality}",
                 where="views",
                 allowed=", ".join(["none", *allowed]),
             )

@@ -136,7 +136,9 @@ class _Shown:
         for number, position in enumerate(self.positions.tolist()):
             preview = self._preview(self.examples, position)
             sound = preview.sound if number < SOUNDS else None
-            tiles.append(Tile(preview.picture, _labels(self.examples, position), sound=sound))
+            tiles.append(
+                Tile(preview.picture, _labels(self.examples, position), sound=sound, text=preview.text)
+            )
         return tuple(tiles)
 
     def after(self, made: Examples) -> tuple[Tile, ...]:
@@ -147,15 +149,17 @@ class _Shown:
             labels = _labels(self.examples, position)
             i = place.get(int(self.examples.ids[position]))
             if i is None:
-                tiles.append(Tile(self._preview(self.examples, position).picture, labels, dropped=True))
+                preview = self._preview(self.examples, position)
+                tiles.append(Tile(preview.picture, labels, dropped=True, text=preview.text))
             else:
-                tiles.append(Tile(self._preview(made, i).picture, labels, _labels(made, i)))
+                preview = self._preview(made, i)
+                tiles.append(Tile(preview.picture, labels, _labels(made, i), text=preview.text))
         added = np.flatnonzero(~np.isin(made.ids, self.examples.ids))
         some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
-        return (
-            *tiles,
-            *(Tile(self._preview(made, i).picture, _labels(made, i), added=True) for i in some.tolist()),
-        )
+        for position in some.tolist():
+            preview = self._preview(made, position)
+            tiles.append(Tile(preview.picture, _labels(made, position), added=True, text=preview.text))
+        return tuple(tiles)
 
     def _preview(self, examples: Examples, position: int) -> Preview:
         """Return how an example is shown, after the student transform."""

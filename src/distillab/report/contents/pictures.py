@@ -21,6 +21,7 @@ class Tile:
         dropped: Whether the factor removed the example; it is then shown faded.
         added: Whether the factor added the example.
         sound: A WAV file to play, if the example is a sound.
+        text: What is shown instead of the picture, if the example is a text.
     """
 
     picture: npt.NDArray[np.uint8] | bytes
@@ -29,6 +30,7 @@ class Tile:
     dropped: bool = False
     added: bool = False
     sound: bytes | None = None
+    text: str | None = None
 
     @property
     def changed(self) -> bool:
