@@ -1,0 +1,54 @@
+"""The small form of the study of Chinese titles: a teacher chosen on val, and a student in two stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from distillab.study.folder import StudyFolder
+from distillab.study.spec.study import read_study
+from support.studies import CPU, run_here
+from support.systems import small_form
+
+pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
+CLASSES = ("finance", "sports", "game")
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of DISTILLAB_DATA: titles of three classes, each with characters of its own."""
+    folder = tmp_path / "zh_text" / "thucnews_titles"
+    folder.mkdir(parents=True)
+    (folder / "class.txt").write_text("\n".join(CLASSES) + "\n")
+    rng = np.random.default_rng(0)
+    for name, count in (("dev", 90), ("test", 30)):
+        lines = []
+        for number in range(count):
+            label = number % 3
+            characters = rng.integers(0x4E00 + 40 * label, 0x4E00 + 40 * label + 40, 12)
+            lines.append("".join(map(chr, characters)) + f"\t{label}")
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    monkeypatch.setenv("DISTILLAB_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_students_of_titles_in_one_and_two_stages(drawn: Path) -> None:
+    values = small_form("chinese-text", seeds=2, steps=25)
+    values["students"][1]["start"]["steps"] = 5
+    values["evidence"] = {**values["evidence"], "probes": 0}
+    (drawn / "study.yaml").write_text(yaml.safe_dump(values))
+    folder = StudyFolder.begin(drawn / "dir", read_study(drawn / "study.yaml"), CPU)
+    assert folder.dataset.classes == CLASSES
+    rows = run_here(folder)
+    assert {row["status"] for row in rows} == {"done"}
+    found = {(row["student"], row["method"]) for row in rows}
+    two_stages = "textcnn_small in two stages"
+    assert found == {
+        *(("textcnn_small", method) for method in ("ce", "kd")),
+        *((two_stages, method) for method in ("ce", "ce_throughout", "kd")),
+    }
+    assert {row["teacher"] for row in rows} == {"greedy(textcnn+bilstm+bert_2x128)"}
+    assert np.mean([row["accuracy"] for row in rows]) > 0.5, "each class has characters of its own"
