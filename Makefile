@@ -66,6 +66,7 @@ tables: $(VENV)/.installed ## write the tables in docs/ that come from the regis
 	$(BIN)/python docs/answer_table.py
 	$(BIN)/python docs/advice_table.py
 	$(BIN)/python docs/claims_page.py
+	$(BIN)/python docs/systems_table.py
 
 site: $(VENV)/.installed-dev ## build the documentation as a site, into build/site
 	$(BIN)/mkdocs build --strict --quiet

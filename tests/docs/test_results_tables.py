@@ -13,6 +13,7 @@ import factors_table
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import systems_table
 from answer_rows import Difference, Point, Series
 from generated import RESULTS, Record, read_csv
 
@@ -73,6 +74,45 @@ def test_verdicts_agree_with_their_intervals(name: str) -> None:
 def test_pages_of_factors_are_up_to_date() -> None:
     for path, text in factors_table.pages().items():
         assert path.read_text() == text, f"{path.name}: run make tables"
+
+
+def test_tables_of_systems_are_up_to_date() -> None:
+    for path, text in systems_table.files().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run make tables"
+
+
+def test_every_table_of_a_system_is_on_a_page() -> None:
+    shown = {
+        f"{study}-{systems_table.KINDS[kind][0]}"
+        for page in systems_table.PAGES
+        for study, kind in systems_table.PLACE.findall(page.read_text(encoding="utf-8"))
+    }
+    kept = {path.stem for path in systems_table.TABLES.glob("*-effects.parquet")}
+    assert {name for name in kept if not name.endswith("level-effects")} <= shown
+
+
+@pytest.mark.parametrize(
+    "path", sorted(systems_table.TABLES.glob("*-results.parquet")), ids=lambda path: path.stem
+)
+def test_gains_of_systems_follow_from_their_runs(path: Path) -> None:
+    """The mean difference of the pairs is the gain of the table of effects, for every method and place."""
+    study = path.stem.removesuffix("-results")
+    runs = [row for row in read_rows(path) if row["status"] == "done"]
+    metric = systems_table.primary_of(study)
+    for effect in systems_table.rows_of(study, "effects"):
+        if effect["metric"] != metric:
+            continue
+        places = [name for name in ("provenance", "teacher", "student") if effect[name] is not None]
+        places += [name for name in effect if name.startswith("factor.")]
+        mine = [row for row in runs if all(row[name] == effect[name] for name in places)]
+        by_seed = {
+            method: {row["seed"]: row[metric] for row in mine if row["method"] == method}
+            for method in (effect["method"], effect["baseline"])
+        }
+        after, before = by_seed[effect["method"]], by_seed[effect["baseline"]]
+        gains = [after[seed] - before[seed] for seed in after if seed in before]
+        assert len(gains) == effect["n_pairs"]
+        assert sum(gains) / len(gains) == pytest.approx(effect["gain"], abs=1e-9)
 
 
 def test_answers_and_their_figures_are_up_to_date() -> None:

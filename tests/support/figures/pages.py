@@ -57,6 +57,8 @@ def name_of(page: Path) -> str:
 def covering(name: str) -> list[str]:
     """Return the passages of a page that follow from tables."""
     own = list(OF_PAGES[name]()) if name in OF_PAGES else []
+    if name.startswith("docs/systems/"):
+        own += systems.study_fragments(name)
     if name.startswith("docs/factors/"):
         own += factors.page_fragments(Path(name).stem)
     return [each for each in own if each.strip() and not each.startswith("#")]

@@ -1,10 +1,13 @@
-"""The figures of docs/systems.md that the committed table of compressed networks holds."""
+"""The figures of docs/systems.md and docs/systems/ that committed tables hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import systems_table
+
 from support.figures.tables import Record, records
+from support.source_tree import ROOT
 
 TABLE = "edge-compression"
 HALF = "prune 50 % of weights"
@@ -20,6 +23,12 @@ def fragments() -> Iterator[str]:
     """Yield the rows of the two tables of compression."""
     yield from arm_rows()
     yield from recovery_rows()
+
+
+def study_fragments(page: str) -> Iterator[str]:
+    """Yield the lines of the tables of a page of docs/systems/ that follow from tables of its studies."""
+    for content in systems_table.blocks((ROOT / page).read_text(encoding="utf-8")).values():
+        yield from content.splitlines()
 
 
 def arm_rows() -> Iterator[str]:

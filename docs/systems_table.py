@@ -1,0 +1,307 @@
+"""Write the tables of docs/systems/: gains, students against teachers, exits, explanations, by study.
+
+python docs/systems_table.py [--check]
+python docs/systems_table.py --add NAME DIR
+
+A page has a place ``<!-- NAME KIND -->`` for each of its tables, where NAME is a study of
+``studies/systems/`` and KIND one of ``KINDS``. They are written from
+``docs/results/systems/NAME-TABLE.parquet``, which ``--add`` copies from the folder of a finished study. With
+``--check`` nothing is written, and 1 is returned if something would change.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from generated import DOCS, RESULTS, gain_with_interval, replace_block, table, write_or_check
+from scipy import stats
+
+from distillab.evidence import Row
+from distillab.evidence.schema import read_rows
+from distillab.factors.factor import level_text
+from distillab.study.spec.study_yaml import read_study_yaml
+from distillab.tasks import parse_task
+
+STUDIES = DOCS.parent / "studies" / "systems"
+TABLES = RESULTS / "systems"
+COPIED = (
+    "results",
+    "effects",
+    "level-effects",
+    "against-teacher",
+    "exits",
+    "explanations",
+    "explanation-gains",
+)
+PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
+NOT_RUN = "The study has not been run yet."
+FACTOR = "factor."
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|leakage|exits|maps) -->")
+
+
+def rows_of(study: str, name: str) -> list[Row]:
+    """Return the rows of a committed table of a study; none if the study has not been run."""
+    path = TABLES / f"{study}-{name}.parquet"
+    return read_rows(path) if path.exists() else []
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction in percent with one decimal."""
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def points(row: Row, names: Sequence[str] = ("gain", "ci_low", "ci_high")) -> str:
+    """Return a difference in points with its interval, or without one if it has none."""
+    value, low, high = (None if row[name] is None else 100 * row[name] for name in names)
+    if value is None:
+        return ""
+    return (
+        f"{value:+.1f} [no interval]" if low is None or high is None else gain_with_interval(value, low, high)
+    )
+
+
+def levels_of(row: Row) -> str:
+    """Return the levels of the factors of a row, such as ``size 10``."""
+    return ", ".join(
+        f"{name.removeprefix(FACTOR).replace('_', ' ')} {level_text(value)}"
+        for name, value in row.items()
+        if name.startswith(FACTOR) and value is not None
+    )
+
+
+def primary_of(study: str) -> str:
+    """Return the primary metric of a study."""
+    return parse_task(read_study_yaml(STUDIES / f"{study}.yaml").get("task", "classification")).primary
+
+
+def with_used_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table without the columns that are empty or the same in all of several rows, but numbers."""
+    lines = [tuple(row) for row in rows]
+    kept = [
+        place
+        for place, name in enumerate(head)
+        if name in NUMBERS
+        or len({line[place] for line in lines}) > 1
+        or (len(lines) == 1 and lines[0][place])
+    ]
+    return table([head[place] for place in kept], [[line[place] for place in kept] for line in lines])
+
+
+NUMBERS = ("plain, %", "distilled, %", "gain, points", "pairs", "verdict", "method")
+
+
+def gains(study: str) -> str:
+    """Return the gains of every method over every baseline, in the primary metric."""
+    metric = primary_of(study)
+    results = [row for row in rows_of(study, "results") if row["status"] == "done"]
+    effects = [row for row in rows_of(study, "effects") if row["metric"] == metric]
+    place, numbers = ("condition", "teacher", "student", "baseline", "method"), ("plain, %", "distilled, %")
+    head = (*place, *numbers, "gain, points", "pairs", "verdict")
+    return with_used_columns(
+        head,
+        [
+            (
+                levels_of(row),
+                f"`{row['teacher']}`",
+                f"`{row['student']}`",
+                f"`{row['baseline']}`",
+                f"`{row['method']}`",
+                percent(_mean(results, row | {"method": row["baseline"]}, metric)),
+                percent(_mean(results, row, metric)),
+                points(row),
+                str(row["n_pairs"]),
+                str(row.get("verdict_family") or row["verdict"]),
+            )
+            for row in effects
+        ],
+    )
+
+
+def _mean(results: Sequence[Row], place: Row, metric: str) -> float | None:
+    """Return the mean of a metric over the runs of a method at a place."""
+    names = [name for name in place if name.startswith(FACTOR)]
+    names += [name for name in ("teacher", "student", "method", "provenance", "setting") if name in place]
+    found = [
+        row[metric]
+        for row in results
+        if row[metric] is not None and all(row.get(name) == place[name] for name in names)
+    ]
+    return float(np.mean(found)) if found else None
+
+
+def levels(study: str) -> str:
+    """Return the differences between levels in the gain of the declared or of all methods."""
+    rows = [row for row in rows_of(study, "level-effects") if row["metric"] == primary_of(study)]
+    head = ("student", "method", "between", "difference, points", "pairs", "verdict")
+    return table(
+        head,
+        [
+            (
+                f"`{row['student']}`",
+                f"`{row['method']}`",
+                f"{level_text(row['level'])} and {level_text(row['reference'])}",
+                points(row, ("difference", "ci_low", "ci_high")),
+                str(row["n_pairs"]),
+                str(row.get("verdict_family") or row["verdict"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+def teachers(study: str) -> str:
+    """Return the students of every method against their teacher: score, loss and the paired difference."""
+    head = ("student", "method", "score, %", "loss, nats", "less its teacher, points", "pairs", "verdict")
+    return table(
+        head,
+        [
+            (
+                f"`{row['student']}`",
+                f"`{row['method']}`",
+                percent(row["score"]),
+                f"{row['loss']:.3f}",
+                points(row, ("difference", "ci_low", "ci_high")),
+                str(row["n_pairs"]),
+                str(row["verdict"]),
+            )
+            for row in rows_of(study, "against-teacher")
+        ],
+    )
+
+
+def exits(study: str) -> str:
+    """Return the mean score of every exit of every method, with its parameters and cost."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows_of(study, "exits"):
+        found.setdefault((row["method"], str(row["exit"])), []).append(row)
+    head = ("method", "exit", "parameters", "M MACs", "test, %", "runs")
+    score = f"{primary_of(study)}"
+    return table(
+        head,
+        [
+            (
+                f"`{method}`",
+                exit_,
+                f"{rows[0]['params']:,}",
+                f"{rows[0]['macs'] / 1e6:.2f}",
+                percent(float(np.mean([row[score] if score in row else row["score"] for row in rows]))),
+                str(len(rows)),
+            )
+            for (method, exit_), rows in found.items()
+        ],
+    )
+
+
+def maps(study: str) -> str:
+    """Return the measures of attribution maps: of plain and distilled students, and the gain."""
+    head = ("attribution", "measure", "plain", "distilled", "gain", "pairs")
+    return table(
+        head,
+        [
+            (
+                str(row.get("attribution") or ""),
+                str(row["measure"]).replace("_", " "),
+                f"{row['plain']:.3f}",
+                f"{row['distilled']:.3f}",
+                f"{row['gain']:+.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+                if row["ci_low"] is not None
+                else f"{row['gain']:+.3f} [no interval]",
+                str(row["n_pairs"]),
+            )
+            for row in rows_of(study, "explanation-gains")
+        ],
+    )
+
+
+def leakage(study: str) -> str:
+    """Return what students reach on images split at random beyond whole groups on one side.
+
+    The interval of the difference is that of Welch over seeds, widened by the sampling of both test sets.
+    """
+    by_image = rows_of(f"{study}-by-image", "results")
+    places = dict.fromkeys((row["student"], row["method"]) for row in rows_of(study, "results"))
+    lines = []
+    for place in places:
+        groups, images = (
+            [row for row in rows if (row["student"], row["method"]) == place]
+            for rows in (rows_of(study, "results"), by_image)
+        )
+        low, high, difference = _welch(images, groups)
+        scores = [float(np.mean([row["accuracy"] for row in rows])) for rows in (groups, images)]
+        cells = (f"`{place[0]}`", f"`{place[1]}`", *map(percent, scores))
+        lines.append((*cells, gain_with_interval(100 * difference, 100 * low, 100 * high)))
+    head = ("student", "method", "split by tile, %", "split by image, %", "difference, points")
+    return table(head, lines)
+
+
+def _welch(ones: Sequence[Row], others: Sequence[Row]) -> tuple[float, float, float]:
+    """Return the ends of a 95 % interval and the difference of mean accuracies of independent studies."""
+    means, variances = [], []
+    for rows in (ones, others):
+        values = np.array([row["accuracy"] for row in rows])
+        mean = float(values.mean())
+        means.append(mean)
+        variances.append(float(values.var(ddof=1)) / len(values) + mean * (1 - mean) / rows[0]["n_test"])
+    half = float(stats.t.ppf(0.975, len(ones) + len(others) - 2)) * float(np.sqrt(sum(variances)))
+    difference = means[0] - means[1]
+    return difference - half, difference + half, difference
+
+
+KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "gains": ("effects", gains),
+    "levels": ("level-effects", levels),
+    "teachers": ("against-teacher", teachers),
+    "leakage": ("results", leakage),
+    "exits": ("exits", exits),
+    "maps": ("explanation-gains", maps),
+}
+
+
+def blocks(text: str) -> dict[str, str]:
+    """Return the content of every place of a page, by the name of the place."""
+    found = {}
+    for study, kind in PLACE.findall(text):
+        source, write = KINDS[kind]
+        found[f"{study} {kind}"] = write(study) if rows_of(study, source) else NOT_RUN
+    return found
+
+
+def files() -> dict[Path, str]:
+    """Return the pages with their tables."""
+    pages = {}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for place, content in blocks(text).items():
+            text = replace_block(text, place, content, page)
+        pages[page] = text
+    return pages
+
+
+def add(name: str, folder: Path) -> None:
+    """Copy the tables of a finished study."""
+    TABLES.mkdir(parents=True, exist_ok=True)
+    for kind in COPIED:
+        path = folder / f"{kind.replace('-', '_')}.parquet"
+        if path.exists() and read_rows(path):
+            shutil.copy(path, TABLES / f"{name}-{kind}.parquet")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Add the tables of a study, or write the pages."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["--add"]:
+        _, name, folder = given
+        if not (STUDIES / f"{name}.yaml").exists():
+            sys.exit(f"there is no study {name} in {STUDIES}")
+        add(name, Path(folder))
+        return 0
+    return write_or_check(__doc__, files, given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
