@@ -113,6 +113,10 @@ class Bert(nn.Module):
 
     Raises:
         RequestError: The package transformers is not installed.
+
+    Example:
+        >>> Bert(1, 64, classes=3).eval()(torch.zeros(2, 1, 1, 20)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(self, layers: int, width: int, classes: int) -> None:
