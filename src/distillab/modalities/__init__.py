@@ -9,6 +9,7 @@ from distillab.modalities.modality import (
     modality,
     modality_of,
     normalization_of,
+    require_exported,
 )
 from distillab.modalities.normalization import Normalization
 
@@ -23,5 +24,6 @@ __all__ = [
     "modality",
     "modality_of",
     "normalization_of",
+    "require_exported",
     "text",
 ]

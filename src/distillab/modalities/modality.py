@@ -14,6 +14,7 @@ from distillab.data.channel_statistics import ChannelStatistics
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Items, ItemShape
 from distillab.data.originals import Original
+from distillab.errors import RequestError
 from distillab.modalities.normalization import Normalization
 from distillab.modalities.views.operation import Operation
 from distillab.modalities.views.views import Views
@@ -50,6 +51,7 @@ class Modality(ABC):
     Attributes:
         name: The registered name, as in :attr:`Pool.modality`.
         embedding: Name of the embedding that is used unless another is requested.
+        is_exported: Whether trained networks can be exported as models of files.
 
     Example:
         >>> images = modalities["image"]
@@ -59,6 +61,7 @@ class Modality(ABC):
 
     name: ClassVar[str]
     embedding: ClassVar[str]
+    is_exported: ClassVar[bool] = True
 
     @abstractmethod
     def statistics(self, examples: Examples) -> ChannelStatistics:
@@ -97,6 +100,25 @@ class Modality(ABC):
         """
         written = canonical_views(written)
         return Views.resolve(self.usual_views(shape) if written == "auto" else written, shape, self.name)
+
+
+def require_exported(name: str, where: str) -> None:
+    """Raise RequestError if networks for examples of a modality cannot be exported.
+
+    Args:
+        name: The modality.
+        where: What is to be exported, for the message.
+
+    Example:
+        >>> require_exported("image", "a run")
+    """
+    if not modalities[name].is_exported:
+        known = [each for each in modalities if modalities[each].is_exported]
+        raise RequestError(
+            f"networks for {name} examples cannot be exported",
+            where=where,
+            allowed=f"{' and '.join(known)} examples",
+        )
 
 
 modalities: Registry[Modality] = Registry("modality")
