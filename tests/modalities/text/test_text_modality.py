@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distillab.cli import execute
 from distillab.data.examples import Examples
 from distillab.errors import RequestError
 from distillab.modalities import modalities
@@ -80,6 +83,19 @@ def test_texts_with_the_same_characters_are_near() -> None:
     texts = examples(["abab", "baba", "xyxy", "yxyx"] * 5)
     vectors = fit_embedding(texts, dimensions=2).vectors(texts)
     assert np.linalg.norm(vectors[0] - vectors[1]) < 0.1 * np.linalg.norm(vectors[0] - vectors[2])
+
+
+def test_distill_refuses_texts_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"text {number},{'ab'[number % 2]}" for number in range(40)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,label", *rows]))
+    out = tmp_path / "out"
+    command = ["distill", f"text:{tmp_path / 'texts.csv'}", "--student", "textcnn_small", "--out", str(out)]
+    assert execute(command) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("distillab: ")]
+    assert "networks for text examples cannot be exported (allowed: audio and image examples)" in line
+    assert not out.exists()
 
 
 def test_preview_shows_the_text() -> None:
