@@ -2,6 +2,8 @@
 
 from distillab.sources import (
     audio,
+    chestxray14,
+    chexpert,
     csv,
     digits,
     folder,
@@ -10,6 +12,7 @@ from distillab.sources import (
     mnist5k,
     noise,
     npz,
+    padchest,
     parquet,
     shapes,
     torchvision,
@@ -25,6 +28,8 @@ __all__ = [
     "RawSplits",
     "Source",
     "audio",
+    "chestxray14",
+    "chexpert",
     "csv",
     "digits",
     "folder",
@@ -34,6 +39,7 @@ __all__ = [
     "mnist5k",
     "noise",
     "npz",
+    "padchest",
     "parquet",
     "parse_source",
     "shapes",

@@ -26,6 +26,7 @@ from distillab.sources.checks import (
     check_classes,
     check_emptied,
     check_groups,
+    check_trainable,
 )
 from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.near_copies import near_leaks
@@ -97,6 +98,7 @@ def load_dataset(
         found = replace(found, duplicates=count_across(codes, table.parts))
     table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
     notes += more
+    check_trainable(table)
     report = replace(
         found,
         broken=tuple(name for name, _ in decoded.broken),

@@ -129,6 +129,7 @@ def _ascending(value: Any) -> Any:
 
 
 _Byte = Annotated[int, Field(ge=0, le=255)]
+SplitUnit = Annotated[Literal["image", "group"], BeforeValidator(_unit)]
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
 StatedSplits = Annotated[dict[str, str | list[str] | None] | None, BeforeValidator(read_split_choice)]
@@ -177,7 +178,7 @@ class Source(PublicConfig, ABC):
     test: SplitShare = 0.2
     splits: StatedSplits = None
     split_seed: int = 0
-    split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
+    split_by: SplitUnit = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: StatedDuplicates = "drop"
     rare_classes: Literal["drop", "other", "train"] | None = None
