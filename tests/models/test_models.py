@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.models import InputSpec, build_model, count_macs, count_parameters, list_models, models
+from distillab.models.eeea import SqueezeExcitation
+from distillab.models.vision_transformer import positions
 from support.source_tree import ROOT
 
 # Computed from the architectures, for 100 classes and 3 channels.
@@ -43,6 +45,9 @@ PARAMETERS = {
     "convnet3x4": 396_964,
     "vgg5": 1_004_932,
     "vgg5_half": 401_796,
+    "eeea_c2": 4_732_838 + 86 * 1281,  # 4,732,838 with 14 labels
+    "eeea_mini": 114_100,
+    "vit_mini": 371_164,
     # Those of 1,000 classes, 4,652,008 and so on, less 900 rows of 1,281.
     "efficientnet_lite0": 3_499_108,
     "efficientnet_lite1": 4_263_780,
@@ -94,6 +99,51 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
     nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 3])).backward()
     dead = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert dead == []
+
+
+def test_eeea_c2_has_the_published_size_and_cost() -> None:
+    """Counted with the 14 labels of ChestX-ray14; published are 4.7 M parameters and 0.3 G operations."""
+    inputs = InputSpec.square(3, 224)
+    network = build_model("eeea_c2", classes=14, inputs=inputs)
+    assert count_parameters(network) == 4_732_838
+    assert 0.25e9 < count_macs(network, inputs) < 0.35e9
+    kernels = [
+        module.kernel_size[0]
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1
+    ]
+    assert kernels == [3, 3, 5, 3, 7, 3, 7, 5, 7, 5, 3, 7, 5, 3, 3, 5, 3, 5, 7]
+    assert sum(isinstance(module, SqueezeExcitation) for module in network.modules()) == 11
+
+
+def test_relatives_for_small_images_have_the_stated_sizes() -> None:
+    inputs = InputSpec(1, 96, 96)
+    sizes = {name: count_parameters(build_model(name, classes=14, inputs=inputs)) for name in models}
+    assert round(sizes["eeea_mini"] / 1e6, 1) == 0.1
+    assert round(sizes["vit_mini"] / 1e6, 1) == 0.4
+
+
+def test_squeeze_excitation_keeps_or_silences_whole_channels() -> None:
+    block = SqueezeExcitation(16)
+    with torch.no_grad():
+        block.expand.weight.zero_()
+        block.expand.bias.copy_(torch.tensor([-9.0, 9.0] * 8))
+    x = torch.randn(2, 16, 3, 3)
+    y = block(x)
+    assert torch.equal(y[:, ::2], torch.zeros(2, 8, 3, 3))
+    assert torch.equal(y[:, 1::2], x[:, 1::2])
+
+
+def test_positions_of_a_transformer_differ_and_decide() -> None:
+    added = positions(96, 6, 5)
+    flat = added.flatten(1).T
+    assert torch.cdist(flat, flat).fill_diagonal_(1).min() > 0.1
+    assert torch.equal(positions(96, 9, 9)[:, :6, :5], added), "whatever the size of the image"
+    network = build("vit_mini", channels=1).eval()
+    image = torch.zeros(1, 1, 32, 32)
+    image[:, :, 4:9, 4:9] = 1
+    with torch.no_grad():
+        assert not torch.allclose(network(image), network(image.flip(3)), atol=1e-5)
 
 
 # Cost

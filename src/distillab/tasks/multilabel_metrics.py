@@ -42,8 +42,8 @@ def multilabel_metrics(
         curve, the average precision and F1, as in scikit-learn); ``macro_auc_positive`` (macro AUC among the
         examples that have a label, over the labels that are counted there); ``micro_auc``, ``micro_ap``,
         ``micro_f1`` (over all pairs of example and label); ``exact_match`` (share of examples whose known
-        labels are all predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc`` (lowest AUC of a
-        label); ``worst_group_auc`` (lowest macro AUC within a group of at least 20
+        labels are all predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc``
+        (lowest AUC of a label); ``worst_group_auc`` (lowest macro AUC within a group of at least 20
         examples, NaN without such groups); ``nll`` (binary
         cross-entropy averaged over the known labels of an example, then over examples, in nats); ``brier``
         (mean squared error of the probabilities, 0 to 1); ``ece`` (mean over labels of the calibration error
