@@ -53,26 +53,34 @@ def some_findings(count: int, labels: int, seed: int = 0) -> Sets:
 
 
 def write_chestxray14(
-    folder: Path, *, patients: int = 60, lists: bool = False, boxes: bool = False, side: int = SIDE
+    folder: Path,
+    *,
+    patients: int = 60,
+    labels: int = len(FINDINGS),
+    lists: bool = False,
+    boxes: bool = False,
+    side: int = SIDE,
 ) -> dict[str, Any]:
     """Write two images per patient as ChestX-ray14 has them, and return an entry that reads them.
 
-    With ``boxes`` an image has one finding at most, and its square is listed, in pixels of 1024.
+    Findings are the first ``labels`` ones. With ``boxes`` an image has one at most, and its square is listed,
+    in pixels of 1024.
     """
     root, rows, boxed = folder / "nih", [NIH_HEADER], [BOX_HEADER]
-    sets = some_findings(2 * patients, len(FINDINGS))
+    sets = some_findings(2 * patients, labels)
     names = [f"{number // 2 + 1:08}_{number % 2:03}.png" for number in range(2 * patients)]
     for number, name in enumerate(names):
-        findings = np.flatnonzero(sets[number])[: 1 if boxes else None].tolist()
+        findings = np.flatnonzero(sets[number]).tolist()
+        findings = findings[number % len(findings) :][:1] if boxes and findings else findings
         pixels, corners = drawn(findings, number, side=side)
         save(pixels, root / f"images_{number % 2 + 1:03}" / "images" / name)
-        labels = "|".join(FINDINGS[each] for each in findings) or "No Finding"
+        listed = "|".join(FINDINGS[each] for each in findings) or "No Finding"
         view = "PA" if number % 2 else "AP"
-        rows.append(f"{name},{labels},{number % 2},{number // 2 + 1},57,M,{view},2682,2749,0.143,0.143,")
+        rows.append(f"{name},{listed},{number % 2},{number // 2 + 1},57,M,{view},2682,2749,0.143,0.143,")
         for finding, (left, top) in zip(findings, corners, strict=True):
-            listed = "Infiltrate" if FINDINGS[finding] == "Infiltration" else FINDINGS[finding]
+            boxed_as = "Infiltrate" if FINDINGS[finding] == "Infiltration" else FINDINGS[finding]
             x, y, size = (1024 / side * each for each in (left, top, BLOB))
-            boxed.append(f"{name},{listed},{x},{y},{size},{size},,,")
+            boxed.append(f"{name},{boxed_as},{x},{y},{size},{size},,,")
     (root / "Data_Entry_2017.csv").write_text("\n".join(rows) + "\n")
     if boxes:
         (root / "BBox_List_2017.csv").write_text("\n".join(boxed) + "\n")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
-from distillab.errors import RequestError
+from distillab.data.label_boxes import LabelBox
+from distillab.errors import RequestError, unknown_name
 from distillab.sources.radiographs import (
     NO_FINDING,
     RadiographRecords,
@@ -35,6 +39,8 @@ FINDINGS = (
 )
 """The findings, in the order of the authors."""
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")  # the corrected one first
+_BOXES, _SIDE = "BBox_List_2017.csv", 1024.0  # pixels per side of the images that boxes are drawn in
+_RENAMED = {"Infiltrate": "Infiltration"}  # in the table of boxes
 _FILE, _LABELS, _PATIENT, _VIEW = "Image Index", "Finding Labels", "Patient ID", "View Position"
 
 
@@ -44,7 +50,8 @@ class ChestXray14(Radiographs):
 
     ``path`` is the folder with ``Data_Entry_2017.csv``, the images (in ``images``, ``images_001/images``, ...
     or anywhere below it) and, if they are there, ``train_val_list.txt`` and ``test_list.txt``, which are then
-    train and test. Source: Wang et al., "ChestX-ray8", CVPR 2017.
+    train and test, and ``BBox_List_2017.csv``, whose boxes explanations are compared with. Source: Wang et
+    al., "ChestX-ray8", CVPR 2017.
 
     Example:
         >>> ChestXray14(path="nih", projections=["PA"]).entry()
@@ -53,6 +60,27 @@ class ChestXray14(Radiographs):
 
     def default_name(self) -> str:
         return "ChestX-ray14"
+
+    def boxes(self) -> Mapping[str, Sequence[LabelBox]]:
+        path = self.path / _BOXES
+        if not path.is_file():
+            return {}
+        # The header names the four numbers "Bbox [x", "y", "w" and "h]", and empty cells may follow.
+        rows = [row for row in csv.reader(path.read_text().splitlines()[1:]) if row]
+        found: dict[str, list[LabelBox]] = {}
+        for number, (name, label, *cells) in enumerate(rows, 2):
+            where = f"{path}: line {number}"
+            label = _RENAMED.get(label.strip(), label.strip())
+            if label not in FINDINGS:
+                raise unknown_name("finding", label, FINDINGS, where=where)
+            try:
+                x, y, width, height = map(float, cells[:4])
+            except ValueError:
+                wanted = "x, y, width and height in pixels"
+                raise RequestError(f"{cells[:4]} is no box", where=where, allowed=wanted) from None
+            box = LabelBox.of_pixels(label, (x, y), (width, height), _SIDE, where)
+            found.setdefault(name.strip(), []).append(box)
+        return found
 
     def records(self) -> RadiographRecords:
         found = [self.path / name for name in _TABLES if (self.path / name).is_file()]

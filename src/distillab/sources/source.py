@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from distillab.config import PublicConfig
 from distillab.data.examples import Indices
+from distillab.data.label_boxes import LabelBox
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
@@ -247,6 +248,14 @@ class Source(PublicConfig, ABC):
     @abstractmethod
     def read(self) -> RawSplits:
         """Find the examples and their labels, without decoding. Raises RequestError if that is impossible."""
+
+    def boxes(self) -> Mapping[str, Sequence[LabelBox]]:
+        """Return boxes around what labels are about, by the names of images in :meth:`read`; none by default.
+
+        Raises:
+            RequestError: A file of boxes cannot be read.
+        """
+        return {}
 
     @abstractmethod
     def decode(self, items: Sequence[Any], names: Sequence[str], progress: Progress | None = None) -> Decoded:
