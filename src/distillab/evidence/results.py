@@ -13,7 +13,7 @@ from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
-from distillab.evidence.contrast import ExampleValues
+from distillab.evidence.contrast import ExampleValues, values_of_groups
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.exits import write_exits
 from distillab.evidence.lengths import add_convergence
@@ -34,7 +34,7 @@ from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition, Roles
-from distillab.tasks.arrays import Logits, Values
+from distillab.tasks.arrays import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
 MOST_LOADED = 256  # runs whose contributions are kept in memory
@@ -241,9 +241,7 @@ class Measurements:
         found = self.task.contributions(logits, test.targets)
         if test.groups is None or self.folder.spec.source().split_by != "group":
             return ExampleValues(found, test.ids[test.targets.labelled])
-        names, groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)
-        sums: Values = np.bincount(groups, weights=found).astype(np.float64)
-        return ExampleValues(sums * (len(sums) / len(found)), names)
+        return values_of_groups(found, test.groups[test.targets.labelled])
 
     def _row(self, cell: Cell) -> Row:
         row: Row = {
