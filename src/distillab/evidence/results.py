@@ -16,6 +16,7 @@ from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import ExampleValues, values_of_groups
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.exits import write_exits
+from distillab.evidence.label_scores import label_rows, write_labels
 from distillab.evidence.lengths import add_convergence
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.schema import (
@@ -116,6 +117,8 @@ def write_tables(folder: StudyFolder) -> Tables:
         teacher_values=measurements.teacher_contributions,
     )
     write_exits(folder, rows, task, names)
+    by_label = label_rows(rows, map(measurements.per_class, measurements.cells), task)
+    write_labels(by_label, folder.labels_file, names, tuned=tuned)
     write_table(against, against_teacher_schema(names, tuned=tuned), folder.against_teacher_file)
     return Tables(rows, found.effects, found.level_effects, against)
 

@@ -150,6 +150,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "quality_table": tables.quality_table(contents.quality, task),
         "class_plots": classes,
         "class_panels": len(contents.class_panels),
+        "labels_table": tables.labels_table(contents.labels, task),
         "harmed_table": tables.harmed_table(contents.class_panels, naming, task),
         "teachers_plot": teachers,
         "costs_plot": costs,
