@@ -24,7 +24,7 @@ from distillab.explain import (
     center_maps,
     pointing_game,
 )
-from distillab.explain.localization import TOLERANCE
+from distillab.explain.localization import POINTING_TOLERANCE
 from distillab.explain.study_networks import ExplainedImages
 from distillab.models import InputSpec, build_model
 from distillab.sources import load_dataset, parse_source
@@ -71,7 +71,7 @@ def test_center_of_an_image_is_its_middle(height: int, width: int) -> None:
 
 
 def test_tolerance_is_that_of_the_published_protocol() -> None:
-    assert pytest.approx(15) == 224 * TOLERANCE
+    assert pytest.approx(15) == 224 * POINTING_TOLERANCE
 
 
 # The label that is explained

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.models import InputSpec, build_model, count_macs, count_parameters, list_models, models
+from distillab.models import (
+    InputSpec,
+    build_model,
+    count_macs,
+    count_parameters,
+    inspect_network,
+    list_models,
+    models,
+)
 from distillab.models.eeea import SqueezeExcitation
 from distillab.models.vision_transformer import positions
 from support.source_tree import ROOT
@@ -114,6 +122,12 @@ def test_eeea_c2_has_the_published_size_and_cost() -> None:
     ]
     assert kernels == [3, 3, 5, 3, 7, 3, 7, 5, 7, 5, 3, 7, 5, 3, 3, 5, 3, 5, 7]
     assert sum(isinstance(module, SqueezeExcitation) for module in network.modules()) == 11
+
+
+def test_stages_of_eeea_c2_are_its_spatial_sizes() -> None:
+    info = inspect_network(build("eeea_c2", channels=1, resolution=96), InputSpec.square(1, 96), classes=6)
+    assert info.shapes.maps == ((24, 24, 24), (40, 12, 12), (112, 6, 6), (160, 3, 3))
+    assert info.taps.classifier == "fc" and info.shapes.embedding == 1280
 
 
 def test_relatives_for_small_images_have_the_stated_sizes() -> None:

@@ -106,12 +106,6 @@ def test_blocks_of_a_small_transformer_are_maps_of_its_patches(name: str) -> Non
     assert info.taps.classifier == "fc" and info.shapes.embedding == 96
 
 
-def test_stages_of_eeea_c2_are_its_spatial_sizes() -> None:
-    info = inspect_network(build("eeea_c2", 1, 96), InputSpec.square(1, 96), classes=6)
-    assert info.shapes.maps == ((24, 24, 24), (40, 12, 12), (112, 6, 6), (160, 3, 3))
-    assert info.taps.classifier == "fc" and info.shapes.embedding == 1280
-
-
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_dsc"])
 def test_stages_of_alexnet_end_before_its_poolings(name: str) -> None:
     info = inspect_network(build(name, 1, 20), InputSpec.square(1, 20), classes=6)

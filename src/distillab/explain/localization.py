@@ -12,7 +12,7 @@ from distillab.explain.attribution import Maps
 
 ImageBoxes = Sequence[npt.ArrayLike]
 """ImageBoxes of each image: float ``[M, 4]`` of left, top, right and bottom in pixels."""
-TOLERANCE = 15 / 224
+POINTING_TOLERANCE = 15 / 224
 """Share of the side by which a maximum may lie outside of a box: 15 pixels of 224 (Zhang et al., 2018)."""
 _BORDER = 1 / 8  # of the side of the image
 
@@ -111,6 +111,10 @@ def box_area(boxes: ImageBoxes, height: int, width: int, *, tolerance: float = 0
 
     Returns:
         NaN for images without a box.
+
+    Example:
+        >>> box_area([[[0, 0, 2, 4]], []], 4, 4).tolist()
+        [0.5, nan]
     """
     wider = np.array([-tolerance, -tolerance, tolerance, tolerance])
     areas = [box_mask(box_array(each) + wider, height, width).mean() for each in boxes]

@@ -16,7 +16,7 @@ from distillab.explain.agreement import PerImage, agreement_of
 from distillab.explain.attribution import Maps, attribute
 from distillab.explain.faithfulness import faithfulness, random_maps
 from distillab.explain.localization import (
-    TOLERANCE,
+    POINTING_TOLERANCE,
     border_share,
     box_area,
     box_iou,
@@ -206,7 +206,7 @@ def _areas(network: ExplainedNetwork, x: Tensor, classes: Tensor, maps: Maps) ->
 
 def _pointing(images: ExplainedImages, classes: Tensor, maps: Maps) -> dict[str, PerImage]:
     """Return where maps point with respect to the boxes of the explained class; NaN without a box."""
-    boxes, tolerance = images.boxes_of(classes), TOLERANCE * min(maps.shape[1:])
+    boxes, tolerance = images.boxes_of(classes), POINTING_TOLERANCE * min(maps.shape[1:])
     return {
         "pointing": pointing_game(maps, boxes, tolerance=tolerance),
         "box_share": box_share(maps, boxes),
@@ -217,7 +217,7 @@ def _pointing(images: ExplainedImages, classes: Tensor, maps: Maps) -> dict[str,
 def _box_values(images: ExplainedImages, classes: Tensor, maps: Maps) -> dict[str, PerImage]:
     """Return :func:`_pointing`, beside that of a random place and of the center of the image."""
     (count, height, width), boxes = maps.shape, images.boxes_of(classes)
-    tolerance = TOLERANCE * min(height, width)
+    tolerance = POINTING_TOLERANCE * min(height, width)
     center = center_maps(count, height, width)
     return {
         **_pointing(images, classes, maps),

@@ -133,7 +133,7 @@ def exits_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[ExitView,
     )
 
 
-def labels_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[LabelView, ...]:
+def label_views(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[LabelView, ...]:
     """Return every label with its mean score over seeds, from rows of ``labels.parquet``."""
     groups: dict[tuple[Place, str, str], list[Row]] = {}
     for row in rows:

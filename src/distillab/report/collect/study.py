@@ -35,7 +35,7 @@ from distillab.report.collect.question import (
 from distillab.report.collect.rows import (
     effects_of,
     exits_of,
-    labels_of,
+    label_views,
     level_effects_of,
     method_costs,
     qualities,
@@ -111,7 +111,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
-        labels=labels_of(headline_rows(_label_rows(folder)), phrases),
+        labels=label_views(headline_rows(_label_rows(folder)), phrases),
         explanations=explanations_view(folder),
         runs=runs,
         failures=failures,

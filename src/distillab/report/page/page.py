@@ -150,7 +150,6 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "quality_table": tables.quality_table(contents.quality, task),
         "class_plots": classes,
         "class_panels": len(contents.class_panels),
-        "labels_table": tables.labels_table(contents.labels, task),
         "harmed_table": tables.harmed_table(contents.class_panels, naming, task),
         "teachers_plot": teachers,
         "costs_plot": costs,
@@ -168,6 +167,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
 def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
     return {
         "exits_table": exits_table(contents),
+        "labels_table": tables.labels_table(contents.labels, contents.task),
         "teachers_tables": run_tables.teachers_tables(contents, contents.task),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),
