@@ -125,7 +125,9 @@ def test_eeea_c2_has_the_published_size_and_cost() -> None:
 
 
 def test_stages_of_eeea_c2_are_its_spatial_sizes() -> None:
-    info = inspect_network(build("eeea_c2", channels=1, resolution=96), InputSpec.square(1, 96), classes=6)
+    info = inspect_network(
+        build("eeea_c2", classes=6, channels=1, resolution=96), InputSpec.square(1, 96), classes=6
+    )
     assert info.shapes.maps == ((24, 24, 24), (40, 12, 12), (112, 6, 6), (160, 3, 3))
     assert info.taps.classifier == "fc" and info.shapes.embedding == 1280
 
