@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillab.data.targets import LabelSets
+from distillab.evidence.contrast import values_of_groups
 from distillab.evidence.draws import Variance, variance_over_examples, variance_over_seeds
 from distillab.evidence.gains import paired_gain, sign_flip_p
 from distillab.tasks import tasks
@@ -118,3 +119,29 @@ def test_contributions_to_an_auc_have_the_variance_of_delong() -> None:
     expected = wins.mean(axis=1).var() / 12 + wins.mean(axis=0).var() / 28
     found = tasks["multilabel"]().contributions(scores, LabelSets(labels, classes=1))
     assert found.var() / 40 == pytest.approx(expected)
+
+
+def test_variance_over_patients_is_that_of_a_bootstrap_over_patients() -> None:
+    """Images of a patient are alike, so that single images would give intervals that are too narrow."""
+    rng, task = np.random.default_rng(0), tasks["multilabel"]()
+    patients = np.repeat(np.arange(120), 3)
+    labels = np.repeat(rng.random((120, 3)) < 0.4, 3, axis=0).astype(np.int8)
+    seeds = 3
+    alike, apart = rng.normal(0, 1, (2, 120, 3))[:, patients], rng.normal(0, 0.3, (2, seeds, 360, 3))
+    plain, distilled = labels * 0.8 + alike[:, None] + apart
+
+    def gain(rows: np.ndarray) -> float:
+        sets = LabelSets(labels[rows], 3)
+        scores = [[task.score(each[rows], sets) for each in runs] for runs in (distilled, plain)]
+        return float(np.mean(scores[0]) - np.mean(scores[1]))
+
+    sets = LabelSets(labels, 3)
+    tables = [np.stack([task.contributions(each, sets) for each in runs]) for runs in (distilled, plain)]
+    by_image = tables[0] - tables[1]
+    by_patient = np.stack([values_of_groups(each, patients).values for each in by_image])
+    assert by_patient.mean() == pytest.approx(gain(np.arange(360)))
+    images = np.arange(360).reshape(120, 3)
+    drawn = [gain(images[rng.integers(0, 120, 120)].ravel()) for _ in range(300)]
+    found = variance_over_examples(by_patient).value
+    assert found == pytest.approx(np.var(drawn, ddof=1), rel=0.3)
+    assert variance_over_examples(by_image).value < 0.5 * found

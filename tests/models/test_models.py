@@ -11,8 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.models import InputSpec, build_model, count_macs, count_parameters, list_models, models
+from distillab.models import (
+    InputSpec,
+    build_model,
+    count_macs,
+    count_parameters,
+    inspect_network,
+    list_models,
+    models,
+)
+from distillab.models.eeea import SqueezeExcitation
 from distillab.models.registry import TEXT_NETWORKS
+from distillab.models.vision_transformer import positions
 from support.source_tree import ROOT
 
 # Computed from the architectures, for 100 classes and 3 channels.
@@ -51,6 +61,9 @@ PARAMETERS = {
     "bilstm": 929_892,
     "textcnn": 5000 * 128 + 128 * 128 * 9 + 3 * 128 + 385 * 100,
     "textcnn_small": 5000 * 32 + 32 * 32 * 9 + 3 * 32 + 97 * 100,
+    "eeea_c2": 4_732_838 + 86 * 1281,  # 4,732,838 with 14 labels
+    "eeea_mini": 114_100,
+    "vit_mini": 371_164,
     # Those of 1,000 classes, 4,652,008 and so on, less 900 rows of 1,281.
     "efficientnet_lite0": 3_499_108,
     "efficientnet_lite1": 4_263_780,
@@ -103,6 +116,60 @@ def test_every_parameter_has_a_gradient(name: str) -> None:
     nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 3])).backward()
     dead = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert dead == []
+
+
+def test_eeea_c2_has_the_published_size_and_cost() -> None:
+    """Counted with the 14 labels of ChestX-ray14; published are 4.7 M parameters and 0.3 G operations."""
+    inputs = InputSpec.square(3, 224)
+    network = build_model("eeea_c2", classes=14, inputs=inputs)
+    assert count_parameters(network) == 4_732_838
+    assert 0.25e9 < count_macs(network, inputs) < 0.35e9
+    kernels = [
+        module.kernel_size[0]
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1
+    ]
+    assert kernels == [3, 3, 5, 3, 7, 3, 7, 5, 7, 5, 3, 7, 5, 3, 3, 5, 3, 5, 7]
+    assert sum(isinstance(module, SqueezeExcitation) for module in network.modules()) == 11
+
+
+def test_stages_of_eeea_c2_are_its_spatial_sizes() -> None:
+    info = inspect_network(
+        build("eeea_c2", classes=6, channels=1, resolution=96), InputSpec.square(1, 96), classes=6
+    )
+    assert info.shapes.maps == ((24, 24, 24), (40, 12, 12), (112, 6, 6), (160, 3, 3))
+    assert info.taps.classifier == "fc" and info.shapes.embedding == 1280
+
+
+def test_relatives_for_small_images_have_the_stated_sizes() -> None:
+    inputs = InputSpec(1, 96, 96)
+    names = ("eeea_mini", "vit_mini")
+    sizes = {name: count_parameters(build_model(name, classes=14, inputs=inputs)) for name in names}
+    assert round(sizes["eeea_mini"] / 1e6, 1) == 0.1
+    assert round(sizes["vit_mini"] / 1e6, 1) == 0.4
+
+
+def test_squeeze_excitation_keeps_or_silences_whole_channels() -> None:
+    block = SqueezeExcitation(16)
+    with torch.no_grad():
+        block.expand.weight.zero_()
+        block.expand.bias.copy_(torch.tensor([-9.0, 9.0] * 8))
+    x = torch.randn(2, 16, 3, 3)
+    y = block(x)
+    assert torch.equal(y[:, ::2], torch.zeros(2, 8, 3, 3))
+    assert torch.equal(y[:, 1::2], x[:, 1::2])
+
+
+def test_positions_of_a_transformer_differ_and_decide() -> None:
+    added = positions(96, 6, 5)
+    flat = added.flatten(1).T
+    assert torch.cdist(flat, flat).fill_diagonal_(1).min() > 0.1
+    assert torch.equal(positions(96, 9, 9)[:, :6, :5], added), "whatever the size of the image"
+    network = build("vit_mini", channels=1).eval()
+    image = torch.zeros(1, 1, 32, 32)
+    image[:, :, 4:9, 4:9] = 1
+    with torch.no_grad():
+        assert not torch.allclose(network(image), network(image.flip(3)), atol=1e-5)
 
 
 # Cost

@@ -59,7 +59,8 @@ def hooks(model: nn.Module) -> int:
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
-MINIS = [name for name in models if name.endswith("_mini")]
+TRANSFORMERS = [name for name in models if name.startswith("vit")]
+MINIS = [name for name in models if name.endswith("_mini") and name not in TRANSFORMERS]
 FIVE_LAYERS = [name for name in models if name.startswith("vgg5")]
 
 
@@ -80,7 +81,8 @@ def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
     [
         name
         for name in models
-        if not name.startswith(("efficientnet", "alexnet")) and name not in (*MINIS, *FIVE_LAYERS)
+        if not name.startswith(("efficientnet", "alexnet", "eeea"))
+        and name not in (*MINIS, *FIVE_LAYERS, *TRANSFORMERS)
     ],
 )
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
@@ -94,6 +96,14 @@ def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
     last = model.fc.in_features
     assert shapes.embedding == last
     assert shapes.maps == ((last // 4, 20, 20), (last // 2, 10, 10), (last, 5, 5))
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_blocks_of_a_small_transformer_are_maps_of_its_patches(name: str) -> None:
+    info = inspect_network(build(name, 1, 32), InputSpec.square(1, 32), classes=6)
+    assert [stage.path for stage in info.taps.stages] == [f"stages.{place}" for place in range(4)]
+    assert info.shapes.maps == ((96, 8, 8),) * 4
+    assert info.taps.classifier == "fc" and info.shapes.embedding == 96
 
 
 @pytest.mark.parametrize("name", ["alexnet", "alexnet_dsc"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 import distillab
 from distillab.artefacts import LOGITS, load_logits
 from distillab.data.targets import LabelSets
 from distillab.evidence import summarize
+from distillab.evidence.schema import read_rows
 from distillab.report import ReportContents, render
 from distillab.report.collect import collect_contents
 from distillab.tasks import MultiLabel
@@ -104,3 +106,20 @@ def test_page_is_about_labels_and_macro_auc(contents: ReportContents) -> None:
     for text in ("multilabel", "Gains in macro AUC", "<h3>Labels</h3>", "<b>3</b> labels", "per label"):
         assert text in html, text
     assert "accuracy" not in html.split("<script>")[0].lower()
+
+
+def test_every_label_has_a_score_per_run(finished: distillab.Finished, contents: ReportContents) -> None:
+    rows = read_rows(finished.folder.labels_file)
+    test = finished.folder.dataset.eval["test"]
+    assert len(rows) == len(LABELS) * len(finished.tables.results)
+    for row in finished.tables.results:
+        mine = [each for each in rows if (each["run_id"], each["method"]) == (row["run_id"], row["method"])]
+        mine = [each for each in mine if each["factor.label_noise"] == row["factor.label_noise"]]
+        assert [each["label"] for each in mine] == list(LABELS)
+        assert [each["n_test"] for each in mine] == test.counts.tolist()
+        assert np.mean([each["score"] for each in mine]) == pytest.approx(row["macro_auc"])
+    views = [view for view in contents.labels if view.label == "dot"]
+    assert len(views) == 4, "two methods at two levels"
+    page = render(contents)
+    assert 'id="labels-table"' in page
+    assert "AUC of the label, points: mean over seeds" in page

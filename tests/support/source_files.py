@@ -21,6 +21,7 @@ from distillab.errors import RequestError
 from distillab.sources import load_dataset, parse_source
 from distillab.sources.memory import HeldData
 from distillab.sources.python_data import hold
+from support.radiographs import write_chestxray14, write_chexpert, write_padchest
 
 SIDE, EACH = 8, 6  # pixels per side, and images per class and split
 Array = npt.NDArray[np.uint8]
@@ -243,6 +244,8 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": make_audio,
     "audio_csv": make_audio_csv,
     "breakhis": make_breakhis,
+    "chestxray14": write_chestxray14,
+    "chexpert": write_chexpert,
     "csv": make_csv,
     "digits": no_files,
     "memory": make_memory,
@@ -251,6 +254,7 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": make_folder,
     "parquet": make_parquet,
     "npz": make_npz,
+    "padchest": write_padchest,
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "text": make_text,

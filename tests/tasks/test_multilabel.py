@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distillab.data.targets import LabelSets
+from distillab.errors import RequestError
 from distillab.tasks import Mixed, MultiLabel, parse_task
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy, kl_divergence
 
@@ -119,3 +120,30 @@ def test_without_a_defined_label_the_score_is_that_of_a_guess() -> None:
 def test_labels_are_ranked_by_how_many_training_examples_have_them() -> None:
     found = MultiLabel().by_frequency(np.array([0.6, 0.9, np.nan]), np.array([5, 50, 1]))
     assert found["head_auc"] == 0.9 and found["middle_auc"] == 0.6 and np.isnan(found["tail_auc"])
+
+
+def test_labels_that_are_left_out_are_counted_and_named() -> None:
+    sets = LabelSets(np.array([[1, 0], [1, 0], [0, 1], [0, 0]], np.int8), 2)
+    [note] = MultiLabel(min_positives=2).check_test(sets, ("Mass", "Hernia"), "test")
+    assert "fewer than 2 examples of test" in note
+    assert "1, 'Hernia' (1)" in note
+    assert MultiLabel().check_test(sets, ("Mass", "Hernia"), "test") == ()
+    with pytest.raises(
+        RequestError, match=r"no label has 3 examples in test .* at most 2, or a larger test set"
+    ):
+        MultiLabel(min_positives=3).check_test(sets, ("Mass", "Hernia"), "test")
+
+
+def test_val_counts_all_labels_if_none_has_enough_examples() -> None:
+    sets = LabelSets(np.array([[1, 0], [0, 1], [0, 0]], np.int8), 2)
+    logits = np.array([[2.0, 1.0], [0.0, 0.0], [1.0, 2.0]])
+    assert MultiLabel(min_positives=2).score(logits, sets) == MultiLabel().score(logits, sets) == 0.5
+
+
+def test_default_threshold_is_not_written() -> None:
+    assert parse_task({"name": "multilabel"}).as_dict() == {"name": "multilabel", "uncertain": "ignore"}
+    task = parse_task({"name": "multilabel", "min_positives": 20})
+    assert task.as_dict()["min_positives"] == 20
+    assert parse_task(task.as_dict()) == task
+    with pytest.raises(RequestError, match="min_positives"):
+        parse_task({"name": "multilabel", "min_positives": 0})

@@ -19,6 +19,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from distillab.data.targets import LabelSets
 from distillab.tasks import MultiLabel
 from distillab.tasks.multilabel_metrics import (
     best_thresholds,
@@ -169,3 +170,56 @@ def test_small_groups_have_no_auc() -> None:
     assert list(found) == [0, 1, 2]
     assert [bool(np.isnan(found[group])) for group in (0, 1, 2)] == [True, False, False]
     assert np.isnan(multilabel_metrics(logits, labels, np.arange(60))["worst_group_auc"])
+
+
+def rare_outputs(seed: int) -> tuple[Floats, Sets]:
+    """Outputs for one label that 4 of 200 examples have, and one that 4 lack."""
+    logits, labels, _ = outputs(seed, n=200, k=5)
+    labels[:, 0], labels[:, 4] = 0, 1
+    labels[:4, 0], labels[:4, 4] = 1, 0
+    return logits, labels
+
+
+@pytest.mark.parametrize("least", [4, 5])
+def test_labels_with_too_few_examples_are_left_out_of_means_over_labels(least: int) -> None:
+    logits, labels = rare_outputs(0)
+    found = multilabel_metrics(logits, labels, least=least)
+    kept = slice(None) if least == 4 else slice(1, 4)
+    per_label = roc_auc_score(labels[:, kept], logits[:, kept], average=None)
+    assert found["macro_auc"] == pytest.approx(per_label.mean())
+    assert found["worst_label_auc"] == pytest.approx(per_label.min())
+    assert found["macro_ap"] == pytest.approx(average_precision_score(labels[:, kept], logits[:, kept]))
+    assert found["micro_auc"] == pytest.approx(roc_auc_score(labels.ravel(), logits.ravel())), "all decisions"
+    assert np.isnan(label_aucs(logits, labels, least)).sum() == (0 if least == 4 else 2)
+
+
+def test_macro_auc_among_examples_with_a_label_does_not_reward_finding_them() -> None:
+    """Outputs that show only who has a label are good over all examples, and a guess among those with one."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((400, 2), np.int8)
+    labels[np.arange(200), rng.integers(0, 2, 200)] = 1
+    logits = np.repeat((labels.sum(axis=1, keepdims=True) > 0).astype(float), 2, axis=1)
+    found = multilabel_metrics(logits, labels)
+    assert found["macro_auc"] > 0.8
+    assert found["macro_auc_positive"] == pytest.approx(0.5)
+    having = labels.any(axis=1)
+    noisy = logits + rng.normal(size=logits.shape) + labels
+    expected = roc_auc_score(labels[having], noisy[having])
+    assert multilabel_metrics(noisy, labels)["macro_auc_positive"] == pytest.approx(expected)
+
+
+def test_macro_auc_among_examples_with_a_label_may_be_undefined() -> None:
+    logits, labels = np.zeros((4, 1)), np.array([[1], [1], [0], [0]], np.int8)
+    assert np.isnan(multilabel_metrics(logits, labels)["macro_auc_positive"]), "all of them have the label"
+    assert np.isnan(multilabel_metrics(logits[2:], labels[2:])["macro_auc_positive"]), "none of them has one"
+
+
+@given(seed=st.integers(0, 200), least=st.integers(1, 8))
+@settings(max_examples=30, deadline=None)
+def test_contributions_average_to_the_score_over_counted_labels(seed: int, least: int) -> None:
+    logits, labels = rare_outputs(seed)
+    task, sets = MultiLabel(min_positives=least), LabelSets(labels, 5)
+    score = task.score(logits, sets)
+    assert task.contributions(logits, sets).mean() == pytest.approx(score)
+    assert score == pytest.approx(task.measure(logits, sets)["macro_auc"])
+    assert task.undefined_classes(sets) == (0 if least <= 4 else 2)

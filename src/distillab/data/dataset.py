@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from distillab.canonical import JsonObject, spec_id
 from distillab.data.channel_statistics import ChannelStatistics, StatisticsOf, statistics_of_pixels
 from distillab.data.examples import IMAGE, Examples, Indices, Pool
+from distillab.data.label_boxes import ImageLabelBoxes, LabelBox
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
 from distillab.data.targets import TARGET_KINDS, Labels
@@ -71,6 +73,7 @@ class Dataset:
         copies: The train and val examples that repeat an earlier one, if val was carved: the id of the first
             identical example by id.
         names_of: Finds the names of the examples in the source; None for a dataset opened from a folder.
+        boxes: Boxes around what labels are about, by the ids of the examples that have any.
 
     Example:
         >>> images = Examples.of(np.zeros((6, 1, 8, 8), np.uint8), [0, 1] * 3, ("cat", "dog"))
@@ -93,6 +96,7 @@ class Dataset:
     originals: Originals | None = None
     copies: Mapping[int, int] = field(default_factory=dict)
     names_of: NamesOf | None = None
+    boxes: ImageLabelBoxes = field(default_factory=dict)
 
     def __repr__(self) -> str:
         named = {"train": self.train, "val": self.val, **self.eval}
@@ -154,6 +158,8 @@ class Dataset:
             "copies": list(self.copies.items()),
             "normalisation": [values.tolist() for values in self.normalization()],  # float32: exact as JSON
         }
+        if self.boxes:
+            facts["boxes"] = [(each, *box) for each, boxes in self.boxes.items() for box in boxes]
         if self.originals is not None:
             write_items(self.originals.items, folder / ORIGINALS)
             facts["originals"] = {"ids": self.originals.ids.tolist(), "facts": dict(self.originals.facts)}
@@ -192,10 +198,18 @@ class Dataset:
             known_statistics=(known[0], known[1]) if known else None,
             originals=_open_originals(folder / ORIGINALS, facts.get("originals")),
             copies=dict(facts.get("copies", ())),
+            boxes=_by_id(facts.get("boxes", ())),
         )
 
     def _splits(self) -> dict[str, Examples]:
         return {"train": self.train, "val": self.val, **{f"eval.{k}": v for k, v in self.eval.items()}}
+
+
+def _by_id(stored: Sequence[Sequence[Any]]) -> ImageLabelBoxes:
+    boxes: dict[int, tuple[LabelBox, ...]] = {}
+    for example, *box in stored:
+        boxes[example] = (*boxes.get(example, ()), LabelBox(*box))
+    return boxes
 
 
 def _open_originals(path: Path, stored: JsonObject | None) -> Originals | None:

@@ -34,6 +34,25 @@ class ExampleValues:
     ids: npt.NDArray[np.int64]
 
 
+def values_of_groups(values: FloatArray, groups: npt.NDArray[np.int64]) -> ExampleValues:
+    """Return what each group of test examples, such as a patient, adds to a metric of a run.
+
+    Args:
+        values: What each example adds, float64 ``[m]``, whose mean is the metric.
+        groups: The group of each, int64 ``[m]``.
+
+    Returns:
+        One value per group, with the same mean.
+
+    Example:
+        >>> values_of_groups(np.array([1.0, 0.0, 0.5]), np.array([7, 7, 9]))
+        ExampleValues(values=array([0.66666667, 0.33333333]), ids=array([7, 9]))
+    """
+    names, places = np.unique(groups, return_inverse=True)
+    sums: FloatArray = np.bincount(places, weights=values).astype(np.float64)
+    return ExampleValues(sums * (len(sums) / len(values)), names)
+
+
 Contributions = Callable[[Row], FloatArray | ExampleValues]
 """What each test example adds to the primary metric of the run of a row. Bare values, float64 ``[m]``, are
 those of the same examples for all runs."""

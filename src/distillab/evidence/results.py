@@ -13,9 +13,10 @@ from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
-from distillab.evidence.contrast import ExampleValues
+from distillab.evidence.contrast import ExampleValues, values_of_groups
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.exits import write_exits
+from distillab.evidence.label_scores import label_rows, write_labels
 from distillab.evidence.lengths import add_convergence
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.schema import (
@@ -34,7 +35,7 @@ from distillab.study.job import TeacherJob
 from distillab.study.job_parts import WeightsOrigin
 from distillab.study.ledger import JobState
 from distillab.study.planning.conditions import PRIMARY, Condition, Roles
-from distillab.tasks.arrays import Logits, Values
+from distillab.tasks.arrays import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
 MOST_LOADED = 256  # runs whose contributions are kept in memory
@@ -116,6 +117,8 @@ def write_tables(folder: StudyFolder) -> Tables:
         teacher_values=measurements.teacher_contributions,
     )
     write_exits(folder, rows, task, names)
+    by_label = label_rows(rows, map(measurements.per_class, measurements.cells), task)
+    write_labels(by_label, folder.labels_file, names, tuned=tuned)
     write_table(against, against_teacher_schema(names, tuned=tuned), folder.against_teacher_file)
     return Tables(rows, found.effects, found.level_effects, against)
 
@@ -241,9 +244,7 @@ class Measurements:
         found = self.task.contributions(logits, test.targets)
         if test.groups is None or self.folder.spec.source().split_by != "group":
             return ExampleValues(found, test.ids[test.targets.labelled])
-        names, groups = np.unique(test.groups[test.targets.labelled], return_inverse=True)
-        sums: Values = np.bincount(groups, weights=found).astype(np.float64)
-        return ExampleValues(sums * (len(sums) / len(found)), names)
+        return values_of_groups(found, test.groups[test.targets.labelled])
 
     def _row(self, cell: Cell) -> Row:
         row: Row = {

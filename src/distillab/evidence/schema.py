@@ -160,6 +160,11 @@ def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     ``border_area``; ``same_class`` the share of images of which the student predicts the explained class,
     that of the teacher; ``blank`` the share of maps without any evidence for the class.
 
+    Where images have boxes (``n_boxed`` of them), ``pointing`` is the share of maps whose maximum lies in a
+    box of the explained class, within 15 pixels of 224, ``box_share`` the share of the attribution in it and
+    ``box_iou`` the intersection over union of the top region. They stand beside those of the network with
+    random weights, of a random place and of the center of the image, and the share of the image that is box.
+
     Args:
         factors: The factors of the study.
         tuned: Whether the study tunes its methods; it then has the column ``setting``.
@@ -170,6 +175,7 @@ def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     """
     areas = ("deletion", "insertion")
     agreement = ("iou", "pearson", "ssim")
+    boxed = ("pointing", "box_share", "box_iou")
     return _schema(
         "explanations",
         _texts("run_id", "study", "dataset")
@@ -181,7 +187,11 @@ def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
         | _numbers([*agreement, *areas, "border_share", "border_area", "same_class", "blank"])
         | _numbers(f"{area}_{kind}" for area in areas for kind in ("random", "untrained"))
         | _numbers(f"{measure}_untrained" for measure in agreement)
-        | _numbers(f"teacher_{measure}" for measure in (*areas, "border_share")),
+        | _numbers(f"teacher_{measure}" for measure in (*areas, "border_share"))
+        | {"n_boxed": pa.int64()}
+        | _numbers(f"{measure}{kind}" for measure in boxed for kind in ("", "_untrained"))
+        | _numbers(["pointing_random", "pointing_center", "box_area"])
+        | _numbers(f"teacher_{measure}" for measure in ("pointing", "box_share")),
     )
 
 

@@ -12,7 +12,15 @@ from distillab.explain.attribution import (
     require_readable,
 )
 from distillab.explain.faithfulness import Faithfulness, faithfulness, random_maps
-from distillab.explain.localization import border_area, border_share, box_iou, pointing_game
+from distillab.explain.localization import (
+    border_area,
+    border_share,
+    box_area,
+    box_iou,
+    box_share,
+    center_maps,
+    pointing_game,
+)
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 
 __all__ = [
@@ -27,7 +35,10 @@ __all__ = [
     "attributions",
     "border_area",
     "border_share",
+    "box_area",
     "box_iou",
+    "box_share",
+    "center_maps",
     "faithfulness",
     "normalize_maps",
     "pearson",

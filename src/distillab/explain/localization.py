@@ -12,6 +12,8 @@ from distillab.explain.attribution import Maps
 
 ImageBoxes = Sequence[npt.ArrayLike]
 """ImageBoxes of each image: float ``[M, 4]`` of left, top, right and bottom in pixels."""
+POINTING_TOLERANCE = 15 / 224
+"""Share of the side by which a maximum may lie outside of a box: 15 pixels of 224 (Zhang et al., 2018)."""
 _BORDER = 1 / 8  # of the side of the image
 
 
@@ -68,6 +70,72 @@ def box_iou(maps: Maps, boxes: ImageBoxes, *, share: float = TOP_SHARE) -> PerIm
     found = region_iou(top_region(maps, share), masks)
     found[~masks.any(axis=(1, 2))] = np.nan
     return found
+
+
+def box_share(maps: Maps, boxes: ImageBoxes) -> PerImage:
+    """Return the share of the attribution that lies within the boxes of each image, float64 ``[N]``.
+
+    A map without preference has the share of the image that its boxes cover, :func:`box_area`.
+
+    Args:
+        maps: Normalized maps, float32 ``[N, H, W]``.
+        boxes: The boxes of each image.
+
+    Returns:
+        NaN for images without a box, and for maps that are 0 everywhere.
+
+    Example:
+        >>> maps = np.zeros((1, 4, 4), np.float32)
+        >>> maps[0, 0, 0], maps[0, 3, 3] = 1, 1
+        >>> box_share(maps, [[[0, 0, 2, 2]]]).tolist(), box_area([[[0, 0, 2, 2]]], 4, 4).tolist()
+        ([0.5], [0.25])
+    """
+    masks = np.stack([box_mask(each, maps.shape[1], maps.shape[2]) for each in boxes])
+    found = divided(
+        (maps * masks).sum(axis=(1, 2), dtype=np.float64), maps.sum(axis=(1, 2), dtype=np.float64)
+    )
+    found[~masks.any(axis=(1, 2))] = np.nan
+    return found
+
+
+def box_area(boxes: ImageBoxes, height: int, width: int, *, tolerance: float = 0.0) -> PerImage:
+    """Return the share of the pixels of each image that its boxes cover, float64 ``[N]``.
+
+    It is also the chance of a random pixel in the pointing game.
+
+    Args:
+        boxes: The boxes of each image.
+        height: Height of the images in pixels.
+        width: Width of the images.
+        tolerance: Pixels by which the boxes are widened on every side.
+
+    Returns:
+        NaN for images without a box.
+
+    Example:
+        >>> box_area([[[0, 0, 2, 4]], []], 4, 4).tolist()
+        [0.5, nan]
+    """
+    wider = np.array([-tolerance, -tolerance, tolerance, tolerance])
+    areas = [box_mask(box_array(each) + wider, height, width).mean() for each in boxes]
+    return np.array(
+        [area if len(box_array(each)) else np.nan for area, each in zip(areas, boxes, strict=True)],
+        np.float64,
+    )
+
+
+def center_maps(count: int, height: int, width: int) -> Maps:
+    """Return maps whose maximum is the center of the image, float32 ``[N, H, W]``.
+
+    Photographs and X-rays show what matters in their middle: a map should point better than this.
+
+    Example:
+        >>> center_maps(1, 4, 4)[0, 1].tolist()
+        [0.0, 1.0, 1.0, 0.0]
+    """
+    maps = np.zeros((count, height, width), np.float32)
+    maps[:, (height - 1) // 2 : height // 2 + 1, (width - 1) // 2 : width // 2 + 1] = 1
+    return maps
 
 
 def box_mask(boxes: npt.ArrayLike, height: int, width: int) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.models import InputSpec, Taps, inspect_network
+from distillab.models import Ensemble, InputSpec, Taps, inspect_network
 from distillab.models.dry_run import logits_of
 from distillab.tasks import Classification, Task
 
@@ -84,6 +84,15 @@ class ExplainedNetwork:
             return Taps(None, ())
         return inspect_network(self.network, self.network_inputs or self.inputs, name=self.name).taps
 
+    @cached_property
+    def mapped_parts(self) -> tuple[tuple[nn.Module, Taps], ...]:
+        """The modules that have feature maps, with where they are read: the members of an ensemble, each."""
+        if isinstance(self.network, Ensemble):
+            inputs = self.network_inputs or self.inputs
+            members = [each for each in self.network.members if isinstance(each, nn.Module)]
+            return tuple((each, inspect_network(each, inputs, name=self.name).taps) for each in members)
+        return () if self.network is None else ((self.network, self.taps),)
+
     def require_gradients(self, method: str) -> nn.Module:
         """Return the module.
 
@@ -98,20 +107,20 @@ class ExplainedNetwork:
             )
         return self.network
 
-    def require_maps(self, method: str) -> nn.Module:
-        """Return the module.
+    def require_maps(self, method: str) -> tuple[tuple[nn.Module, Taps], ...]:
+        """Return :attr:`mapped_parts`.
 
         Raises:
-            RequestError: There is none, or it has no feature map.
+            RequestError: There is no module, or one without a feature map.
         """
-        network = self.require_gradients(method)
-        if not self.taps.stages:
+        self.require_gradients(method)
+        if not all(taps.stages for _, taps in self.mapped_parts):
             raise RequestError(
                 f"{method} needs a feature map, and this network has none",
                 where=self.name,
                 allowed="occlusion, lime or integrated_gradients",
             )
-        return network
+        return self.mapped_parts
 
     def scores(self, x: Tensor) -> Tensor:
         """Return what attributions that read outputs explain, float32 ``[N, classes]``.
@@ -130,10 +139,19 @@ class ExplainedNetwork:
         return isinstance(self.task, Classification)
 
     @torch.no_grad()
-    def predicted(self, x: Tensor, *, batch: int = 64) -> Tensor:
-        """Return the class with the largest logit of each input, int64 ``[N]``."""
-        parts = [self.forward(x[start : start + batch]).argmax(dim=1) for start in range(0, len(x), batch)]
-        return torch.cat(parts)
+    def predicted(self, x: Tensor, *, among: Tensor | None = None, batch: int = 64) -> Tensor:
+        """Return the class with the largest logit of each input, int64 ``[N]``.
+
+        Args:
+            x: Normalized inputs, float32 ``[N, C, H, W]``.
+            among: The classes that are compared of each input, bool ``[N, classes]``; all where it has none.
+            batch: Inputs per forward pass.
+        """
+        logits = torch.cat([self.forward(x[start : start + batch]) for start in range(0, len(x), batch)])
+        if among is not None:
+            compared = among | ~among.any(dim=1, keepdim=True)
+            logits = logits.masked_fill(~compared, -torch.inf)
+        return logits.argmax(dim=1)
 
     @torch.no_grad()
     def probability(self, x: Tensor, classes: Tensor, *, batch: int = 64) -> Tensor:

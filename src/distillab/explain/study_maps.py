@@ -15,7 +15,15 @@ from distillab.canonical import spec_id
 from distillab.explain.agreement import PerImage, agreement_of
 from distillab.explain.attribution import Maps, attribute
 from distillab.explain.faithfulness import faithfulness, random_maps
-from distillab.explain.localization import border_share
+from distillab.explain.localization import (
+    POINTING_TOLERANCE,
+    border_share,
+    box_area,
+    box_iou,
+    box_share,
+    center_maps,
+    pointing_game,
+)
 from distillab.explain.networks import ExplainedNetwork
 from distillab.explain.overlay import stored_maps
 from distillab.explain.study_networks import ExplainedImages, StudyNetworks
@@ -36,7 +44,7 @@ class Explained:
     Attributes:
         values: One value per image and measure, float64 ``[N]``; NaN where it is not defined.
         ids: The images, int64 ``[N]``.
-        classes: The class that is explained of each: the prediction of the teacher, int64 ``[N]``.
+        classes: The class that is explained of each (:meth:`ExplainedImages.explained_by`), int64 ``[N]``.
         maps: Those of a few images for the report, uint8 ``[8, H, W]``.
     """
 
@@ -49,6 +57,10 @@ class Explained:
         """Return the mean of a measure over the images where it is defined; NaN if there is none."""
         known = self.values[measure][np.isfinite(self.values[measure])]
         return float(known.mean()) if len(known) else float("nan")
+
+    def count(self, measure: str) -> int:
+        """Return in how many images a measure is defined."""
+        return int(np.isfinite(self.values[measure]).sum())
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of an artifact."""
@@ -129,25 +141,30 @@ class StudyExplanations:
         values |= _suffixed(agreement_of(maps, before), "untrained")
         values |= _own_values(network, images.x, classes, maps)
         values |= _suffixed(_areas(network, images.x, classes, before), "untrained")
+        if any(images.boxes):
+            values |= _box_values(images, classes, maps)
+            values |= _suffixed(_pointing(images, classes, before), "untrained")
         return _explained(values, images, classes, maps)
 
     def _of_teacher(self, cell: Cell, teacher: str, name: str) -> Explained:
         images = self.networks.images(cell)
         classes, maps = self._maps_of_teacher(images, teacher, name)
         network = self.networks.teacher(teacher, images)
-        return _explained(_own_values(network, images.x, classes, maps), images, classes, maps)
+        values = _own_values(network, images.x, classes, maps)
+        values |= _pointing(images, classes, maps) if any(images.boxes) else {}
+        return _explained(values, images, classes, maps)
 
     def _maps_of_teacher(self, images: ExplainedImages, teacher: str, name: str) -> tuple[Tensor, Maps]:
         key = f"{teacher}/{images.digest}/{name}"
         if key not in self._teacher_maps:
             network = self.networks.teacher(teacher, images)
-            classes = network.predicted(images.x)
+            classes = images.explained_by(network)
             self._teacher_maps[key] = classes, attribute(name, network, images.x, classes)
         return self._teacher_maps[key]
 
     def _address(self, cell: Cell, name: str, network: str, teacher: str) -> str:
         facts = {"network": network, "teacher": teacher, "attribution": name, "version": _VERSION}
-        return spec_id({**facts, "images": self.networks.images(cell).digest})
+        return spec_id({**facts, **self.networks.images(cell).facts})
 
     def _read(self, address: str) -> Explained | None:
         store = self.folder.store
@@ -185,6 +202,29 @@ def _areas(network: ExplainedNetwork, x: Tensor, classes: Tensor, maps: Maps) ->
     with torch.no_grad():
         curves = faithfulness(network, x, classes, maps)
     return {"deletion": curves.deletion_auc, "insertion": curves.insertion_auc}
+
+
+def _pointing(images: ExplainedImages, classes: Tensor, maps: Maps) -> dict[str, PerImage]:
+    """Return where maps point with respect to the boxes of the explained class; NaN without a box."""
+    boxes, tolerance = images.boxes_of(classes), POINTING_TOLERANCE * min(maps.shape[1:])
+    return {
+        "pointing": pointing_game(maps, boxes, tolerance=tolerance),
+        "box_share": box_share(maps, boxes),
+        "box_iou": box_iou(maps, boxes),
+    }
+
+
+def _box_values(images: ExplainedImages, classes: Tensor, maps: Maps) -> dict[str, PerImage]:
+    """Return :func:`_pointing`, beside that of a random place and of the center of the image."""
+    (count, height, width), boxes = maps.shape, images.boxes_of(classes)
+    tolerance = POINTING_TOLERANCE * min(height, width)
+    center = center_maps(count, height, width)
+    return {
+        **_pointing(images, classes, maps),
+        "pointing_random": box_area(boxes, height, width, tolerance=tolerance),
+        "pointing_center": pointing_game(center, boxes, tolerance=tolerance),
+        "box_area": box_area(boxes, height, width),
+    }
 
 
 def _suffixed(values: Mapping[str, PerImage], suffix: str) -> dict[str, PerImage]:

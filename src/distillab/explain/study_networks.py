@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from distillab.canonical import JsonObject, spec_id
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
+from distillab.data.label_boxes import LabelBox
+from distillab.data.targets import LabelSets
 from distillab.errors import RequestError
 from distillab.explain.attribution import require_readable
 from distillab.explain.networks import ExplainedNetwork
@@ -38,15 +42,58 @@ class ExplainedImages:
     Attributes:
         examples: The images, as students get them.
         x: What networks get, normalized: float32 ``[N, C, H, W]``.
+        boxes: The boxes of each image.
     """
 
     examples: Examples
     x: Tensor
+    boxes: tuple[tuple[LabelBox, ...], ...]
+
+    @property
+    def facts(self) -> JsonObject:
+        """What explanations depend on, besides networks: what addresses of stored ones are made of."""
+        facts: dict[str, object] = {"images": self.examples.input_digest}
+        if self.has_label_sets:
+            facts["classes"] = "a label that the image has"  # since one of all labels was explained
+        return facts | ({"boxes": [list(each) for each in self.boxes]} if any(self.boxes) else {})
 
     @property
     def digest(self) -> str:
-        """Content address of the images with what is done to them."""
-        return self.examples.input_digest
+        """Content address of :attr:`facts`."""
+        return spec_id(self.facts)
+
+    @property
+    def has_label_sets(self) -> bool:
+        """Whether an image may have several labels."""
+        return isinstance(self.examples.targets, LabelSets)
+
+    def explained_by(self, teacher: ExplainedNetwork) -> Tensor:
+        """Return the class of each image that is explained for all networks, int64 ``[N]``.
+
+        It is the one that the teacher predicts. Where an image may have several labels, it is the one of the
+        largest probability among those that have a box in the image, else among those that the image has,
+        else among all.
+
+        Args:
+            teacher: The teacher.
+        """
+        if not self.has_label_sets:
+            return teacher.predicted(self.x)
+        members, classes = self.examples.targets.members, self.examples.classes
+        boxed = np.zeros_like(members)
+        for row, boxes in enumerate(self.boxes):
+            boxed[row, [classes.index(box.label) for box in boxes]] = True
+        among = np.where(boxed.any(axis=1, keepdims=True), boxed, members)
+        return teacher.predicted(self.x, among=torch.from_numpy(among))
+
+    def boxes_of(self, classes: Tensor) -> list[list[tuple[float, ...]]]:
+        """Return the boxes of the explained class of each image, in pixels: left, top, right, bottom."""
+        height, width = self.x.shape[2:]
+        names = [self.examples.classes[label] for label in classes.tolist()]
+        return [
+            [box.pixels(height, width) for box in boxes if box.label == name]
+            for boxes, name in zip(self.boxes, names, strict=True)
+        ]
 
 
 class StudyNetworks:
@@ -54,7 +101,8 @@ class StudyNetworks:
 
     Args:
         folder: The study.
-        images: How many images of each primary test set are explained, evenly spread over it.
+        images: How many images of each primary test set are explained, evenly spread over it; those that
+            have boxes come first.
     """
 
     def __init__(self, folder: StudyFolder, images: int) -> None:
@@ -70,12 +118,14 @@ class StudyNetworks:
         if key not in self._images:
             condition = Condition.read(self._conditions[key])
             test = self.folder.roles(condition).eval[PRIMARY]
-            count = min(self._count, len(test))
-            chosen = test.select(np.linspace(0, len(test) - 1, count).astype(np.int64))
             dataset = self.folder.dataset
+            boxes = [_known(dataset.boxes.get(each, ()), test.classes) for each in test.ids.tolist()]
+            positions = _spread([bool(each) for each in boxes], self._count)
+            chosen, count = test.select(positions), len(positions)
             normalize = modalities[test.modality].normalization(dataset.normalization())
             x = normalize(torch.from_numpy(chosen.items(np.arange(count))))
-            self._images[key] = ExplainedImages(chosen, x.contiguous())
+            own = tuple(boxes[position] for position in positions.tolist())
+            self._images[key] = ExplainedImages(chosen, x.contiguous(), own)
         return self._images[key]
 
     def student(self, run: str, images: ExplainedImages) -> ExplainedNetwork:
@@ -106,6 +156,19 @@ class StudyNetworks:
 
     def _explained(self, network: nn.Module, name: str, images: ExplainedImages) -> ExplainedNetwork:
         return explained_module(network, images.examples, name, self.task)
+
+
+def _known(boxes: tuple[LabelBox, ...], classes: tuple[str, ...]) -> tuple[LabelBox, ...]:
+    return tuple(box for box in boxes if box.label in classes)
+
+
+def _spread(boxed: Sequence[bool], count: int) -> npt.NDArray[np.int64]:
+    """Return so many positions, ascending and evenly spread; those with a box first."""
+    chosen = np.empty(0, np.int64)
+    for part in (np.flatnonzero(boxed), np.flatnonzero(~np.array(boxed, bool))):
+        left = min(count - len(chosen), len(part))
+        chosen = np.append(chosen, part[np.linspace(0, len(part) - 1, left).astype(np.int64)])
+    return np.sort(chosen)
 
 
 def explained_module(

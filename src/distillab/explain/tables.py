@@ -22,9 +22,9 @@ from distillab.study.ledger import JobState
 from distillab.study.spec.study import StudySpec
 
 OnExplain = Callable[[str, int, int], None]
-GAINED = ("iou", "pearson", "ssim", "deletion", "insertion", "border_share")
+GAINED = ("iou", "pearson", "ssim", "deletion", "insertion", "border_share", "pointing", "box_share")
 """The measures whose paired gains are computed."""
-_OF_TEACHER = ("deletion", "insertion", "border_share")
+_OF_TEACHER = ("deletion", "insertion", "border_share", "pointing", "box_share")
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ def _row(row: Row, teacher: str, name: str, student: Explained, of_teacher: Expl
         "n_images": len(student.ids),
         **{measure: student.mean(measure) for measure in student.values},
         "border_area": border_area(height, width),
-        **{f"teacher_{measure}": of_teacher.mean(measure) for measure in _OF_TEACHER},
+        **{f"teacher_{each}": of_teacher.mean(each) for each in _OF_TEACHER if each in of_teacher.values},
+        **({"n_boxed": student.count("pointing")} if "pointing" in student.values else {}),
     }
 
 

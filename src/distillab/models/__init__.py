@@ -4,6 +4,7 @@ from distillab.models.alexnet import AlexNet
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.convnet import ConvNet
 from distillab.models.cost import count_macs, count_parameters
+from distillab.models.eeea import MobileNetwork
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
 from distillab.models.exits import NetworkWithExits
@@ -26,6 +27,7 @@ from distillab.models.registry import (
 from distillab.models.revisions import network_revision
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.text_networks import Bert, BiLSTM, TextCNN
+from distillab.models.vision_transformer import VisionTransformer
 from distillab.models.wide_resnet import WideResNet
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "InputNormalization",
     "InputSpec",
     "MiniNetwork",
+    "MobileNetwork",
     "ModelFactory",
     "ModelInfo",
     "NetworkInfo",
@@ -51,6 +54,7 @@ __all__ = [
     "TappedModel",
     "Taps",
     "TextCNN",
+    "VisionTransformer",
     "WideResNet",
     "attention_map",
     "build_efficientnet_lite",

@@ -99,6 +99,9 @@ class BlockNetwork:
             examples = torch.randn(2, *inputs.shape)
         was = self.model.training
         self.model.eval()
+        if any(each.ndim != len(examples.shape) for each in self.maps(examples)):
+            self.model.train(was)
+            raise _uncut(name, "its stages give no feature maps")
         whole = self.model(examples)
         parts = self.after(self.maps(examples)[0], 0)
         self.model.train(was)

@@ -120,3 +120,16 @@ def check_both_sides(table: ExampleTable, name: str, sides: list[Targets]) -> No
             where="split_by",
             allowed="more groups per class, another `split_seed`, or `split_by: image`",
         )
+
+
+def check_trainable(table: ExampleTable) -> None:
+    """Raise RequestError if train has no example of a label of label sets, which then cannot be learned."""
+    untrained = np.flatnonzero(table.counts(TRAIN) == 0)
+    if table.targets.complete or not untrained.size:
+        return
+    names = [table.classes[label] for label in untrained]
+    raise RequestError(
+        f"train has no example of {len(names)} of {len(table.classes)} labels: {some(names)}",
+        where="classes",
+        allowed="labels that occur in train: `classes` with the others, or another `split_seed`",
+    )

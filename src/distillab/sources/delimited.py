@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import re
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from distillab.errors import RequestError
 TAB_SUFFIXES = (".tsv", ".tab")
 _DELIMITERS = (",", ";", "\t", "|")
 _SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_GZIP = b"\x1f\x8b"
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -53,7 +56,7 @@ def read_delimited(
     """Return the header and the rows of a file.
 
     Args:
-        path: The file.
+        path: The file, which may be compressed by gzip.
         delimiter: The character between cells; by default a tab in ``.tsv`` files and a comma in others or,
             if the header has none, the semicolon, tab or bar that it has.
         encoding: The encoding of the text; by default that of :func:`text_encoding`.
@@ -64,6 +67,7 @@ def read_delimited(
     """
     try:
         data = path.read_bytes()
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
         text = data.decode(encoding or text_encoding(data)).removeprefix("\ufeff")
         if stated := _SEP_LINE.match(text):  # of Excel
             text, delimiter = text[stated.end() :], delimiter or stated[1]
@@ -71,7 +75,7 @@ def read_delimited(
         lines = io.StringIO(text, newline="")
         cells = csv.reader(lines, delimiter=delimiter or _delimiter(path, header_line))
         header, *rows = [row for row in cells if row] or [[]]
-    except (OSError, UnicodeError, LookupError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError, LookupError, csv.Error) as error:
         raise RequestError(
             f"cannot be read: {error}", where=str(path), allowed="a CSV or TSV file in UTF-8, or `encoding`"
         ) from None

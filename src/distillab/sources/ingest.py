@@ -14,6 +14,7 @@ from distillab.data.dataset import DataReport, Dataset
 from distillab.data.duplicates import SPLITS, Parts, content, count_across, leaks, repeats
 from distillab.data.examples import IMAGE, Examples, Indices, Pool
 from distillab.data.group_rule import group_note
+from distillab.data.label_boxes import ImageLabelBoxes
 from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
@@ -27,6 +28,7 @@ from distillab.sources.checks import (
     check_classes,
     check_emptied,
     check_groups,
+    check_trainable,
 )
 from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.near_copies import near_leaks
@@ -102,6 +104,7 @@ def load_dataset(
         for part in (VAL, TEST):
             splits[part] = splits[part].joined(table.wholes[table.parts == part])
     notes += group_note(splits[TRAIN], splits[TEST])
+    check_trainable(table)
     report = replace(
         found,
         broken=tuple(name for name, _ in decoded.broken),
@@ -121,6 +124,7 @@ def load_dataset(
         else Originals(table.ids, decoded.originals, decoded.facts),
         copies=_copies(table, codes) if "val" in carved else {},
         names_of=partial(names_in, source),
+        boxes=_boxes(table, source),
     )
 
 
@@ -138,6 +142,16 @@ def names_in(source: Source) -> tuple[Indices, Sequence[str]]:
     """
     table = tabulate(source.read().without(source.unused_splits))
     return table.ids, table.names
+
+
+def _boxes(table: ExampleTable, source: Source) -> ImageLabelBoxes:
+    """Return the boxes of the examples of a table, of labels that it has."""
+    found = {printable(name): boxes for name, boxes in source.boxes().items()}
+    by_id = {
+        int(example): tuple(box for box in found.get(name, ()) if box.label in table.classes)
+        for example, name in zip(table.ids, table.names, strict=True)
+    }
+    return {example: boxes for example, boxes in by_id.items() if boxes}
 
 
 def _without_leaks(

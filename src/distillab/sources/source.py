@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 
 from distillab.config import PublicConfig
 from distillab.data.examples import Indices
+from distillab.data.label_boxes import LabelBox
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
@@ -132,6 +133,7 @@ def _ascending(value: Any) -> Any:
 
 
 _Byte = Annotated[int, Field(ge=0, le=255)]
+SplitUnit = Annotated[Literal["image", "group"], BeforeValidator(_unit)]
 SourcePath = Annotated[Path, AfterValidator(_from_base)]
 SplitShare = Annotated[float, Field(gt=0, lt=1)]
 StatedSplits = Annotated[dict[str, str | list[str] | None] | None, BeforeValidator(read_split_choice)]
@@ -180,7 +182,7 @@ class Source(PublicConfig, ABC):
     test: SplitShare = 0.2
     splits: StatedSplits = None
     split_seed: int = 0
-    split_by: Annotated[Literal["image", "group"], BeforeValidator(_unit)] = "image"
+    split_by: SplitUnit = "image"
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: StatedDuplicates = "drop"
     rare_classes: Literal["drop", "other", "train"] | None = None
@@ -254,6 +256,14 @@ class Source(PublicConfig, ABC):
     @abstractmethod
     def read(self) -> RawSplits:
         """Find the examples and their labels, without decoding. Raises RequestError if that is impossible."""
+
+    def boxes(self) -> Mapping[str, Sequence[LabelBox]]:
+        """Return boxes around what labels are about, by the names of images in :meth:`read`; none by default.
+
+        Raises:
+            RequestError: A file of boxes cannot be read.
+        """
+        return {}
 
     @abstractmethod
     def decode(self, items: Sequence[Any], names: Sequence[str], progress: Progress | None = None) -> Decoded:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from distillab.canonical import JsonObject
 from distillab.data.targets import UNLABELLED, LabelSets, Targets
+from distillab.errors import RequestError
 from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import thirds
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
@@ -39,12 +43,17 @@ class MultiLabel(Task):
 
     A label that is not known is left out of every loss and metric. A label that occurs in every example of a
     test set, or in none, has no AUC there: it is left out of the means over labels, and
-    :meth:`undefined_classes` counts it.
+    :meth:`undefined_classes` counts it. So is one that few examples have, if ``min_positives`` is set.
+
+    ``macro_auc_positive`` is the macro AUC among the examples that have a label, such as the sick. Where
+    many examples have none, the macro AUC over all of them mixes two questions: who is sick, and with what.
 
     Attributes:
         uncertain: What a label that is not known is taken for in training, if another label of the example
             is known: left out (``ignore``), present (``ones``) or absent (``zeros``), as in Irvin et al.,
             CheXpert, AAAI 2019. Metrics always leave it out.
+        min_positives: How many test examples must have a label, and as many lack it, for metrics over labels
+            to count it. Val, by which an epoch is selected, counts all labels if none has so many there.
 
     Example:
         >>> task = MultiLabel(uncertain="zeros")
@@ -63,6 +72,9 @@ class MultiLabel(Task):
                 "macro_auc_selected",
                 "macro AUC at the epoch chosen on val",
                 "Macro AUC (epoch chosen on val)",
+            ),
+            _quality(
+                "macro_auc_positive", "macro AUC among examples with a label", "Macro AUC (with a label)"
             ),
             _quality("micro_auc", "AUC of all decisions", "Micro AUC"),
             _quality("macro_ap", "macro average precision", "Macro AP (mAP)", brief=True),
@@ -110,6 +122,12 @@ class MultiLabel(Task):
     has_thresholds: ClassVar[bool] = True
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
+    min_positives: Annotated[int, Field(ge=1, strict=True)] = 1
+
+    def as_dict(self) -> JsonObject:
+        """Return the task as a study may write it; without ``min_positives`` if it is the default."""
+        written = super().as_dict()  # ids of studies from before the setting stay as they are
+        return {key: value for key, value in written.items() if key != "min_positives" or value != 1}
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``: one logit per label."""
@@ -137,15 +155,17 @@ class MultiLabel(Task):
 
     def score(self, logits: Logits, targets: Targets) -> float:
         """Return the macro AUC; that of a guess, 0.5, if no label is both present and absent."""
-        aucs = label_aucs(logits, targets.values)
+        enough = defined_labels(targets.values, self.min_positives).any()
+        aucs = label_aucs(logits, targets.values, self.min_positives if enough else 1)
         return float(np.nanmean(aucs)) if not np.isnan(aucs).all() else CHANCE
 
     def contributions(self, logits: Logits, targets: Targets) -> Values:
         """Return pseudo-values of the macro AUC; see :func:`auc_contributions`."""
         known = targets.labelled
-        if np.isnan(label_aucs(logits, targets.values)).all():
+        enough = defined_labels(targets.values, self.min_positives).any()
+        if not defined_labels(targets.values).any():
             return np.full(int(known.sum()), CHANCE)
-        return auc_contributions(logits[known], targets.values[known])
+        return auc_contributions(logits[known], targets.values[known], self.min_positives if enough else 1)
 
     def measure(
         self,
@@ -161,19 +181,41 @@ class MultiLabel(Task):
         without ``val``.
         """
         thresholds = None if val is None else best_thresholds(val[0], val[1].values)
-        return multilabel_metrics(logits, targets.values, groups, thresholds)
+        return multilabel_metrics(logits, targets.values, groups, thresholds, self.min_positives)
 
     def per_class(self, logits: Logits, targets: Targets) -> Values:
         """Return the AUC of each label."""
-        return label_aucs(logits, targets.values)
+        return label_aucs(logits, targets.values, self.min_positives)
 
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the macro AUC within each group."""
-        return group_aucs(logits, targets.values, groups)
+        return group_aucs(logits, targets.values, groups, self.min_positives)
 
     def undefined_classes(self, targets: Targets) -> int:
-        """Return how many labels are not both present and absent among the examples."""
-        return int((~defined_labels(targets.values)).sum())
+        """Return how many labels too few examples have, or lack, to be counted."""
+        return int((~defined_labels(targets.values, self.min_positives)).sum())
+
+    def check_test(self, targets: Targets, classes: Sequence[str], test: str) -> tuple[str, ...]:
+        """Return a note on the labels that metrics leave out.
+
+        Raises:
+            RequestError: There is no other label.
+        """
+        least, counts = self.min_positives, targets.counts
+        left_out = np.flatnonzero(~defined_labels(targets.values, least))
+        if least > 1 and len(left_out) == len(classes):
+            raise RequestError(
+                f"no label has {least} examples in {test} that have it, and as many that lack it",
+                where="task: min_positives",
+                allowed=f"at most {max(1, int(counts.max()))}, or a larger {test} set",
+            )
+        if not left_out.size:
+            return ()
+        listed = ", ".join(f"{classes[label]!r} ({counts[label]})" for label in left_out.tolist())
+        return (
+            f"Labels that fewer than {least} examples of {test} have or lack, left out of metrics over"
+            f" labels: {len(left_out)}, {listed}.",
+        )
 
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""

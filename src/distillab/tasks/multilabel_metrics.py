@@ -26,6 +26,7 @@ def multilabel_metrics(
     labels: LabelSetArray,
     groups: GroupArray | None = None,
     thresholds: Values | None = None,
+    least: int = 1,
 ) -> dict[str, float]:
     """Return the metrics of a multi-label network's outputs on one test set.
 
@@ -34,13 +35,15 @@ def multilabel_metrics(
         labels: int8 ``[N, K]``.
         groups: Optional int64 ``[N]``, any group numbers.
         thresholds: The logit from which each label is predicted, ``[K]``; 0 (probability 0.5) by default.
+        least: How many examples must have a label, and as many lack it, for the label to be counted.
 
     Returns:
-        ``macro_auc``, ``macro_ap``, ``macro_f1`` (means over the defined labels of the area under the ROC
-        curve, the average precision and F1, as in scikit-learn); ``micro_auc``, ``micro_ap``, ``micro_f1``
-        (over all pairs of example and label); ``exact_match`` (share of examples whose known labels are all
-        predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc`` (lowest AUC of a
-        label); ``worst_group_auc`` (lowest macro AUC within a group of at least 20
+        ``macro_auc``, ``macro_ap``, ``macro_f1`` (means over the counted labels of the area under the ROC
+        curve, the average precision and F1, as in scikit-learn); ``macro_auc_positive`` (macro AUC among the
+        examples that have a label, over the labels that are counted there); ``micro_auc``, ``micro_ap``,
+        ``micro_f1`` (over all pairs of example and label); ``exact_match`` (share of examples whose known
+        labels are all predicted); ``hamming_loss`` (share of pairs predicted wrongly); ``worst_label_auc``
+        (lowest AUC of a label); ``worst_group_auc`` (lowest macro AUC within a group of at least 20
         examples, NaN without such groups); ``nll`` (binary
         cross-entropy averaged over the known labels of an example, then over examples, in nats); ``brier``
         (mean squared error of the probabilities, 0 to 1); ``ece`` (mean over labels of the calibration error
@@ -53,17 +56,18 @@ def multilabel_metrics(
     known, positive = truth != UNLABELLED, truth == 1
     probabilities = expit(scores)
     predicted = scores >= (EVEN if thresholds is None else thresholds)
-    defined = defined_labels(truth)
-    aucs = label_aucs(scores, truth)
+    counted = defined_labels(truth, least)
+    aucs = label_aucs(scores, truth, least)
     labelled = known.any(axis=1)
     wrong = (predicted != positive) & known
-    by_group = {} if groups is None else group_aucs(scores, truth, groups)
+    by_group = {} if groups is None else group_aucs(scores, truth, groups, least)
     return {
         "macro_auc": _mean(aucs),
+        "macro_auc_positive": _auc_of_positives(scores, truth, least),
         "micro_auc": _auc(scores[known], positive[known]),
-        "macro_ap": _mean(_per_label(_average_precision, scores, truth)),
+        "macro_ap": _mean(_per_label(_average_precision, scores, truth, least)),
         "micro_ap": _average_precision(scores[known], positive[known]),
-        "macro_f1": _mean(_f1(predicted, positive, known)[defined]),
+        "macro_f1": _mean(_f1(predicted, positive, known)[counted]),
         "micro_f1": float(_f1(predicted.reshape(-1, 1), positive.reshape(-1, 1), known.reshape(-1, 1))[0]),
         "exact_match": _mean(~wrong.any(axis=1)[labelled]),
         "hamming_loss": _mean(wrong[known]),
@@ -100,24 +104,42 @@ def multilabel_fidelity(student_logits: Logits, teacher_logits: Logits) -> dict[
     }
 
 
-def defined_labels(labels: LabelSetArray) -> Flags:
-    """Return whether each label both occurs and is absent among the examples where it is known, ``[K]``."""
-    defined: Flags = (labels == 1).any(axis=0) & (labels == 0).any(axis=0)
+def defined_labels(labels: LabelSetArray, least: int = 1) -> Flags:
+    """Return whether enough examples have each label, and as many are known to lack it, bool ``[K]``.
+
+    Args:
+        labels: int8 ``[N, K]``.
+        least: How many are enough.
+
+    Example:
+        >>> labels = np.array([[1, 1], [1, 0], [0, 0], [0, 0]], dtype=np.int8)
+        >>> defined_labels(labels).tolist(), defined_labels(labels, 2).tolist()
+        ([True, True], [True, False])
+    """
+    counts = (labels == 1).sum(axis=0), (labels == 0).sum(axis=0)
+    defined: Flags = np.minimum(*counts) >= least
     return defined
 
 
-def label_aucs(logits: Logits, labels: LabelSetArray) -> Values:
-    """Return the area under the ROC curve of each label, ``[K]``, NaN where it is not defined."""
-    return _per_label(_auc, *_checked(logits, labels))
+def label_aucs(logits: Logits, labels: LabelSetArray, least: int = 1) -> Values:
+    """Return the area under the ROC curve of each label, ``[K]``, NaN where it is not counted.
+
+    Args:
+        logits: float ``[N, K]``.
+        labels: int8 ``[N, K]``.
+        least: As for :func:`defined_labels`.
+    """
+    return _per_label(_auc, *_checked(logits, labels), least)
 
 
-def auc_contributions(logits: Logits, labels: LabelSetArray) -> Values:
+def auc_contributions(logits: Logits, labels: LabelSetArray, least: int = 1) -> Values:
     """Return the pseudo-value of each example for the macro AUC, float64 ``[N]``: of mean macro AUC.
 
     For a label with n1 positives of AUC a, a positive that is above a share v of the negatives has
     ``a + N / n1 (v - a)``, and likewise a negative: the structural components of DeLong et al. (Biometrics
     1988), scaled so that the variance of the pseudo-values over N is their variance of the AUC. An example
-    whose label is not known has a. They are averaged over the labels that are defined.
+    whose label is not known has a. They are averaged over the labels that are defined by at least ``least``
+    examples on either side.
 
     Example:
         >>> labels = np.array([[1], [1], [0], [0]], dtype=np.int8)
@@ -126,7 +148,7 @@ def auc_contributions(logits: Logits, labels: LabelSetArray) -> Values:
     """
     scores, truth = _checked(logits, labels)
     found = []
-    for label in np.flatnonzero(defined_labels(truth)):
+    for label in np.flatnonzero(defined_labels(truth, least)):
         known = truth[:, label] != UNLABELLED
         values, positive = scores[known, label], truth[known, label] == 1
         shares = _shares_on_the_right_side(values, positive)
@@ -139,8 +161,10 @@ def auc_contributions(logits: Logits, labels: LabelSetArray) -> Values:
     return contributions
 
 
-def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray) -> dict[int, float]:
+def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray, least: int = 1) -> dict[int, float]:
     """Return the macro AUC within each group that occurs, by group number.
+
+    Labels that fewer than ``least`` examples of all groups have or lack are left out.
 
     It is NaN where no label is defined, and in groups of fewer than :data:`SMALLEST_GROUP` examples, such as
     a patient with two images, in which an AUC depends on single examples.
@@ -148,8 +172,9 @@ def group_aucs(logits: Logits, labels: LabelSetArray, groups: GroupArray) -> dic
     scores, truth = _checked(logits, labels)
     if groups.shape != truth.shape[:1]:
         raise ValueError(f"groups {list(groups.shape)} and labels {list(truth.shape)} differ")
+    counted = defined_labels(truth, least)
     return {
-        int(group): _mean(label_aucs(scores[groups == group], truth[groups == group]))
+        int(group): _mean(label_aucs(scores[groups == group], truth[groups == group])[counted])
         if count >= SMALLEST_GROUP
         else float("nan")
         for group, count in zip(*np.unique(groups, return_counts=True), strict=True)
@@ -166,10 +191,18 @@ def best_thresholds(logits: Logits, labels: LabelSetArray) -> Values:
     return np.where(np.isnan(found), EVEN, found)
 
 
-def _per_label(measure: Callable[[Values, Flags], float], scores: Values, truth: LabelSetArray) -> Values:
-    """Return a measure of the known examples of each label, NaN where the label is not defined."""
+def _auc_of_positives(scores: Values, truth: LabelSetArray, least: int) -> float:
+    """Macro AUC among the examples that have a label; NaN if there is none, or no label is counted there."""
+    having = (truth == 1).any(axis=1)
+    return _mean(label_aucs(scores[having], truth[having], least)) if having.any() else float("nan")
+
+
+def _per_label(
+    measure: Callable[[Values, Flags], float], scores: Values, truth: LabelSetArray, least: int = 1
+) -> Values:
+    """Return a measure of the known examples of each label, NaN where the label is not counted."""
     found = np.full(truth.shape[1], np.nan)
-    for label in np.flatnonzero(defined_labels(truth)):
+    for label in np.flatnonzero(defined_labels(truth, least)):
         known = truth[:, label] != UNLABELLED
         found[label] = measure(scores[known, label], truth[known, label] == 1)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -159,6 +159,19 @@ class Task(BaseModel, ABC):
     @abstractmethod
     def undefined_classes(self, targets: Targets) -> int:
         """Return how many classes have no quality of their own on these targets."""
+
+    def check_test(self, targets: Targets, classes: Sequence[str], test: str) -> tuple[str, ...]:
+        """Return what a reader must know of a test set before its metrics are read, one sentence each.
+
+        Args:
+            targets: The targets of the test set.
+            classes: The names of the classes.
+            test: The name of the test set.
+
+        Raises:
+            RequestError: The primary metric is not defined on it.
+        """
+        return ()
 
     @abstractmethod
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:

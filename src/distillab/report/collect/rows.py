@@ -13,7 +13,7 @@ from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import LevelView, Place
-from distillab.report.contents.runs import ExitView, Run
+from distillab.report.contents.runs import ExitView, LabelView, Run
 from distillab.tasks import Task
 
 NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds", "steps")
@@ -130,6 +130,23 @@ def exits_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[ExitView,
             n=len(members),
         )
         for (place, method, name), members in groups.items()
+    )
+
+
+def label_views(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[LabelView, ...]:
+    """Return every label with its mean score over seeds, from rows of ``labels.parquet``."""
+    groups: dict[tuple[Place, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((place_of(row, phrases), row["method"], row["label"]), []).append(row)
+    return tuple(
+        LabelView(
+            place,
+            method,
+            label,
+            members[0]["n_test"],
+            *mean_sd([row["score"] for row in members if row["score"] is not None]),
+        )
+        for (place, method, label), members in groups.items()
     )
 
 

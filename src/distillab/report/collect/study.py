@@ -12,7 +12,10 @@ from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
 from distillab.evidence.exits import exit_rows
 from distillab.evidence.lengths import confounded_with_epochs
+from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
+from distillab.evidence.schema import read_rows
+from distillab.evidence.tuning import headline_rows
 from distillab.evidence.wording import Phrases
 from distillab.report.collect.doses import dose_panels
 from distillab.report.collect.explanations import explanations_view
@@ -32,6 +35,7 @@ from distillab.report.collect.question import (
 from distillab.report.collect.rows import (
     effects_of,
     exits_of,
+    label_views,
     level_effects_of,
     method_costs,
     qualities,
@@ -107,6 +111,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
+        labels=label_views(headline_rows(_label_rows(folder)), phrases),
         explanations=explanations_view(folder),
         runs=runs,
         failures=failures,
@@ -119,6 +124,10 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         reproduction=_reproduction(folder),
         statistics=_statistics(folder, tables),
     )
+
+
+def _label_rows(folder: StudyFolder) -> list[Row]:
+    return read_rows(folder.labels_file) if folder.labels_file.is_file() else []
 
 
 # --- the answer ------------------------------------------------------------------------------------------

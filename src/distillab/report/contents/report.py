@@ -20,6 +20,7 @@ from distillab.report.contents.runs import (
     Exclusion,
     ExitView,
     FailureView,
+    LabelView,
     ModelPair,
     Reproduction,
     Run,
@@ -60,6 +61,7 @@ class ReportContents:
         teachers: Every teacher, trained or loaded.
         against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
         exits: The exits of students that have some.
+        labels: The scores of single labels, where an example may have several.
         explanations: Where networks look; None for a study that does not compute it.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
@@ -100,6 +102,7 @@ class ReportContents:
     teachers: tuple[TeacherView, ...] = ()
     against_teacher: tuple[Row, ...] = ()
     exits: tuple[ExitView, ...] = ()
+    labels: tuple[LabelView, ...] = ()
     explanations: ExplanationsView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()

@@ -89,6 +89,27 @@ class ExitView:
 
 
 @dataclass(frozen=True)
+class LabelView:
+    """How well the students of a method predict one of several labels.
+
+    Attributes:
+        place: Where the students are in the design.
+        method: Their method.
+        label: The label.
+        n_test: Number of test examples that have it.
+        score: Mean over seeds; None if metrics leave the label out.
+        spread: Its standard deviation over seeds.
+    """
+
+    place: Place
+    method: str
+    label: str
+    n_test: int
+    score: Number
+    spread: Number = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One student run. ``measures`` holds the numeric columns of ``results.parquet`` by name.
 

@@ -18,8 +18,11 @@ MEASURES = {
     "deletion": ("deletion (lower is better)", "area below the probability while pixels are removed"),
     "insertion": ("insertion (higher is better)", "area below the probability while pixels are added"),
     "border_share": ("attribution on the border", "share in a frame of one eighth of each side"),
+    "pointing": ("pointing game (higher is better)", "maps whose maximum lies in a box"),
+    "box_share": ("attribution in boxes", "share within the boxes of the explained class"),
 }
 """Names of measures with what they are."""
+_BOXED = ("pointing", "box")  # how names of measures begin that need boxes
 
 
 def explanation_tables(view: ExplanationsView | None, task: Task) -> list[Table]:
@@ -85,7 +88,7 @@ def _means_table(view: ExplanationsView) -> Table:
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in view.runs:
         groups.setdefault(tuple(row.get(key) for key in keys), []).append(row)
-    numbers = (
+    listed = (
         ("iou", "IoU with teacher", "of the top 20 % of pixels"),
         ("iou_untrained", "IoU with untrained", "with the map of the same network with random weights"),
         ("deletion", "Deletion", "lower is better"),
@@ -98,7 +101,17 @@ def _means_table(view: ExplanationsView) -> Table:
         ("teacher_border_share", "Border, teacher", "the same of the teacher"),
         ("border_area", "Border, area", "share of the image that is border"),
         ("same_class", "Same class", "images of which the student predicts the explained class"),
+        ("pointing", "Pointing", "maps whose maximum lies in a box, within 15 pixels of 224"),
+        ("pointing_untrained", "of an untrained map", "the same of the untrained network"),
+        ("teacher_pointing", "Pointing, teacher", "the same of the teacher"),
+        ("pointing_random", "of a random place", "chance of a random pixel"),
+        ("pointing_center", "of the center", "if the center of the image is the maximum"),
+        ("box_share", "In boxes", "share of the attribution within boxes"),
+        ("box_share_untrained", "of an untrained map", "the same of the untrained network"),
+        ("box_area", "Boxes, area", "share of the image that is box"),
     )
+    known = {name for row in view.runs for name, value in row.items() if value is not None}
+    numbers = [each for each in listed if each[0] in known or not _needs_boxes(each[0])]
     columns = (
         *(Column(wording.spaced(name.removeprefix(FACTOR)).capitalize()) for name in places),
         Column("Attribution"),
@@ -122,6 +135,10 @@ def _places(rows: Sequence[Row]) -> list[str]:
     """Return the columns that name the place of a row: the method, and those with more than one value."""
     names = ("dataset", "student", "teacher", "provenance", *factor_columns(rows))
     return ["method", *(name for name in names if len({row.get(name) for row in rows}) > 1)]
+
+
+def _needs_boxes(name: str) -> bool:
+    return name.removeprefix("teacher_").startswith(_BOXED)
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -167,6 +167,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
 def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
     return {
         "exits_table": exits_table(contents),
+        "labels_table": tables.labels_table(contents.labels, contents.task),
         "teachers_tables": run_tables.teachers_tables(contents, contents.task),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from distillab.printable import plural
 from distillab.report.contents.gains import ClassPanel, Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import Naming
+from distillab.report.contents.runs import LabelView
 from distillab.report.contents.stopping import Stopping
 from distillab.report.page import wording
 from distillab.report.page.table import (
@@ -27,6 +28,7 @@ INTERVAL = Column(
     "Interval", True, "for new seeds, new teachers where pairs have several, and new test examples"
 )
 SAME_TEST = Column("Same test set", True, "the same interval, for these test examples")
+_MOST_LABELS = 20  # columns; labels.parquet has all of them
 LENGTHS = ("steps", "epochs")  # of training, as the columns are called
 
 
@@ -173,6 +175,37 @@ def quality_table(quality: Sequence[Quality], task: Task) -> Table:
 
 def _mean(quality: Quality, name: str) -> Number:
     return quality.measures.get(name, (None, None))[0]
+
+
+def labels_table(views: Sequence[LabelView], task: Task) -> Table:
+    """Return one row per place and method, and one column per label, if there are few enough of them."""
+    scores = {(each.place, each.method): dict[str, LabelView]() for each in views}
+    for each in views:
+        scores[each.place, each.method][each.label] = each
+    labels = {each.label: each.n_test for each in views}
+    naming = Naming.of(each.place for each in views)
+    shown = len(labels) <= _MOST_LABELS
+    columns = (
+        Column("Where"),
+        Column("Method"),
+        *(Column(label, True, f"{count:,} test examples have it") for label, count in labels.items()),
+    )
+    rows = tuple(
+        (
+            TableCell(naming.full(place)),
+            TableCell(method),
+            *(_label_cell(found.get(label), task.class_metric) for label in labels),
+        )
+        for (place, method), found in scores.items()
+        if shown
+    )
+    caption = f"{wording.capital(task.class_metric.label)}, {task.class_metric.unit}: mean over seeds"
+    return Table("labels-table", caption, columns, rows)
+
+
+def _label_cell(view: LabelView | None, metric: Metric) -> TableCell:
+    score = None if view is None else view.score
+    return number_cell(wording.scaled(score, metric), score)
 
 
 def harmed_table(panels: Iterable[ClassPanel], naming: Naming, task: Task) -> Table:

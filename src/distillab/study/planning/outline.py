@@ -90,6 +90,8 @@ class Outline:
         """
         task = spec.task_config()
         must_have_targets(dataset, task)
+        for name, test in dataset.eval.items():
+            task.check_test(test.targets, test.classes, name)
         given = open_given_teachers(spec, dataset)
         trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
         if given:

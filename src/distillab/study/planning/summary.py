@@ -27,6 +27,7 @@ from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec
 from distillab.study.trial import TUNED
+from distillab.tasks import Task
 from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
 from distillab.training.numerics.selection import NumericsChoice, default_numerics
@@ -251,6 +252,7 @@ def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken examples are left out.")
+    notes += test_notes(spec.task_config(), dataset)
     notes += plan.starts
     varied = [levels[0] for levels in spec.factor_levels()]
     if labels := describe_label_quality(varied, "val"):
@@ -258,6 +260,30 @@ def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
         notes.append(f"Val, by which an epoch is selected: {labels}; test: {tests}.")
     notes += [*plan.notes, *_unlabelled_note(plan), *missing_controls(spec)]
     return notes
+
+
+def test_notes(task: Task, dataset: Dataset) -> list[str]:
+    """Return what a task has to state of the test sets of a dataset, one sentence each.
+
+    Args:
+        task: The task.
+        dataset: The dataset.
+
+    Raises:
+        RequestError: The primary metric of the task is not defined on a test set.
+
+    Example:
+        >>> from distillab.sources import source_from_argument
+        >>> from distillab.sources.ingest import load_dataset
+        >>> from distillab.tasks import Classification
+        >>> test_notes(Classification(), load_dataset(source_from_argument("digits")))
+        []
+    """
+    return [
+        note
+        for name, test in dataset.eval.items()
+        for note in task.check_test(test.targets, test.classes, name)
+    ]
 
 
 def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, float]:

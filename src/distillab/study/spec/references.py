@@ -36,6 +36,7 @@ def check_references(spec: StudySpec) -> None:
         distillab.errors.RequestError: study: students: unknown model 'resnet18', did you mean ...
     """
     try:
+        _check_unknown_labels(spec)
         for key, name in _networks(spec):
             _check_network(key, name)
         for key, name in _pretrained_networks(spec):
@@ -47,6 +48,18 @@ def check_references(spec: StudySpec) -> None:
         _check_datasets(spec)
     except RequestError as error:
         raise error.within(spec.where) from error
+
+
+def _check_unknown_labels(spec: StudySpec) -> None:
+    """Raise RequestError if blank labels would become present or absent with those that are uncertain."""
+    policy = getattr(spec.task_config(), "uncertain", "ignore")
+    blank = getattr(spec.source(), "blank", "zeros")
+    if policy != "ignore" and blank == "ignore":
+        raise RequestError(
+            f"'uncertain: {policy}' also applies to blank labels, which 'blank: ignore' makes unknown",
+            where="task",
+            allowed="uncertain: ignore, or blank: zeros",
+        )
 
 
 def check_readable(path: Path, where: str) -> None:
