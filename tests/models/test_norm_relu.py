@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
 from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
+from distillab.models.registry import TEXT_NETWORKS
 
 Results = dict[str, Tensor]
 
@@ -182,7 +183,12 @@ def test_rounding_to_bfloat16_equals_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in models if not name.startswith(("efficientnet", "mobilenet", "eeea"))]
+    "name",
+    [
+        name
+        for name in models
+        if not name.startswith(("efficientnet", "mobilenet", "eeea")) and name not in TEXT_NETWORKS
+    ],
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_registered_networks_use_the_fused_operation(name: str, training: bool, fusions: list[str]) -> None:

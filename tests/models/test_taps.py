@@ -25,6 +25,7 @@ from distillab.models import (
     inspect_network,
     models,
 )
+from distillab.models.registry import TEXT_NETWORKS
 from distillab.models.stages import Stage
 
 EXTERNAL = {
@@ -82,7 +83,7 @@ def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
         name
         for name in models
         if not name.startswith(("efficientnet", "alexnet", "eeea"))
-        and name not in (*MINIS, *FIVE_LAYERS, *TRANSFORMERS)
+        and name not in (*MINIS, *FIVE_LAYERS, *TRANSFORMERS, *TEXT_NETWORKS)
     ],
 )
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:
