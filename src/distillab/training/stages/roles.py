@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization
 from distillab.tasks import Classification, Task
+from distillab.training.evaluation import Evaluator
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
+from distillab.training.numerics.config import Precision
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -42,6 +46,10 @@ class RoleSets:
     eval: Mapping[str, Examples]
     normalize: Normalization
     task: Task = field(default_factory=Classification)
+
+    def evaluator(self, device: torch.device, precision: Precision) -> Evaluator:
+        """Return what evaluates networks on test sets, with the training set as the database."""
+        return Evaluator(self.task, self.train, self.normalize, device, precision)
 
     def without_student_transform(self) -> RoleSets:
         """Return the same examples as a teacher gets them."""
@@ -91,7 +99,8 @@ class StudentSpec:
         >>> import numpy as np
         >>> from distillab.methods import parse_method
         >>> from distillab.modalities.image import PixelNormalization
-        >>> from distillab.training.recipe import Recipe
+        >>> from distillab.training.numerics.config import Precision
+from distillab.training.recipe import Recipe
         >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> sets = RoleSets(images, images, {"test": images}, normalize)
