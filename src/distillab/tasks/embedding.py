@@ -158,8 +158,8 @@ class Embedding(Classification):
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of retrieval, and those of the logits."""
-        known = targets.labelled
-        of_classes = super().measure(self.logits_in(logits), targets)
+        known = np.flatnonzero(targets.labelled)
+        of_classes = super().measure(self.logits_in(logits)[known], targets.take(known))
         by_group = {} if groups is None else self.per_group(logits, targets, groups)
         return {
             "map": self.score(logits, targets),

@@ -134,7 +134,7 @@ def balanced_positions(labels: LabelArray, number: int) -> npt.NDArray[np.int64]
 
     Example:
         >>> balanced_positions(np.array([0, 0, 0, 1, -1]), 2).tolist()
-        [1, 3]
+        [2, 3]
     """
     order = np.random.default_rng(0).permutation(len(labels))
     order = order[labels[order] >= 0]

@@ -99,8 +99,7 @@ class StudentSpec:
         >>> import numpy as np
         >>> from distillab.methods import parse_method
         >>> from distillab.modalities.image import PixelNormalization
-        >>> from distillab.training.numerics.config import Precision
-from distillab.training.recipe import Recipe
+        >>> from distillab.training.recipe import Recipe
         >>> images = Examples.of(np.zeros((8, 1, 8, 8), np.uint8), [0, 1] * 4, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> sets = RoleSets(images, images, {"test": images}, normalize)
