@@ -121,9 +121,7 @@ class Embedding(Classification):
         known = np.flatnonzero(searched.labelled)
         rows = database[known.tolist()] if len(known) < len(searched) else database
         found = retrieve(queries, targets.values, rows, searched.values[known], k=self.k, shown=SHOWN)
-        return Retrieved(
-            found.average_precision, found.precision, known[found.nearest].astype(np.int32)
-        )
+        return Retrieved(found.average_precision, found.precision, known[found.nearest].astype(np.int32))
 
     def with_retrieved(self, logits: npt.NDArray[np.float16], found: Retrieved | None) -> Logits:
         """Return what is stored of a network: its logits and what its embeddings retrieved.

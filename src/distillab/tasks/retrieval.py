@@ -108,7 +108,7 @@ def _average_precision(ordered: _Ranked, right: _Ranked) -> float:
 
 
 def _precision(ordered: _Ranked, right: _Ranked, k: int) -> float:
-    """Share of right ones among the first k; of those that are as similar as the k-th, the expected number."""
+    """Share of right ones among the first k; of those as similar as the k-th, the expected number."""
     last = ordered[-k]
     low, high = (int(np.searchsorted(ordered, last, side)) for side in ("left", "right"))
     right_low, right_high = (int(np.searchsorted(right, last, side)) for side in ("left", "right"))

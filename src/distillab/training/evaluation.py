@@ -38,9 +38,7 @@ def predict(
     """
     training = model.training
     model.eval()
-    parts = [
-        to_half(logits_of(output)) for output in _forward(model, images, normalize, device, precision)
-    ]
+    parts = [to_half(logits_of(output)) for output in _forward(model, images, normalize, device, precision)]
     model.train(training)
     return np.concatenate(parts)
 

@@ -91,7 +91,9 @@ class Outline:
         task = spec.task_config()
         must_have_targets(dataset, task)
         given = open_given_teachers(spec, dataset)
-        trials = tuple(try_given_teacher(each, task.on_logits, device or torch.device("cpu")) for each in given)
+        trials = tuple(
+            try_given_teacher(each, task.on_logits, device or torch.device("cpu")) for each in given
+        )
         if given:
             files = tuple(file for each in given for file in each.spec.teacher.files)
             spec = with_teacher(given[0].spec, weights=files if len(files) > 1 else files[0])

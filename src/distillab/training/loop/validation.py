@@ -11,8 +11,8 @@ from torch import nn
 
 from distillab.artefacts import VAL, EpochRecord
 from distillab.modalities import Normalization
-from distillab.training.checkpoints import StateDict, snapshot
 from distillab.tasks import Embedding
+from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import Evaluator
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError

@@ -165,9 +165,7 @@ def _write_logits(
     return logits, {"testing": tested - started, "writing": clock() - tested}
 
 
-def _test(
-    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
-) -> TestOutputs:
+def _test(network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device) -> TestOutputs:
     wanted = sets.task.has_thresholds or not sets.eval
     thresholds = {VAL: sets.val} if wanted and len(sets.val) else {}
     return sets.evaluator(device, recipe.precision).outputs(network, {**thresholds, **sets.eval})
