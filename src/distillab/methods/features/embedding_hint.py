@@ -49,12 +49,11 @@ class EmbeddingHint(Method):
 
     def __init__(self, config: Any, pair: Pair) -> None:
         super().__init__(config, pair)
-        widths = [shapes.embedding or 1 for shapes in (pair.student, pair.teacher or pair.student)]
-        if config.projection == "random":
-            widths.reverse()
-        self.connector = nn.Linear(*widths, bias=False)
-        if config.projection == "random":
-            self.connector.requires_grad_(False)
+        own, other = (shapes.embedding or 1 for shapes in (pair.student, pair.teacher or pair.student))
+        if config.projection == "learned":
+            self.connector = nn.Linear(own, other, bias=False)
+        else:
+            self.connector = nn.Linear(other, own, bias=False).requires_grad_(False)
 
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Return the term ``hint``.

@@ -216,7 +216,7 @@ def _distances(features: Tensor) -> Tensor:
 def _scaled(features: Tensor, bandwidth: float) -> Tensor:
     """Distances over the bandwidth, ``[N, N]``."""
     distances = _distances(features)
-    return distances / (distances.mean().detach() if not bandwidth else bandwidth)
+    return distances / (bandwidth or distances.mean().detach())
 
 
 def _rbf(features: Tensor, bandwidth: float) -> Tensor:

@@ -29,6 +29,7 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
+from distillab.report.collect.retrieval import retrieval_view
 from distillab.report.collect.rows import (
     effects_of,
     exits_of,
@@ -108,6 +109,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         against_teacher=tuple(tables.against_teacher),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         explanations=explanations_view(folder),
+        retrieval=retrieval_view(folder),
         runs=runs,
         failures=failures,
         exclusions=exclusions,
