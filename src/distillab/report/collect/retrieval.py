@@ -13,7 +13,7 @@ from distillab.evidence.tuning import headline_cells
 from distillab.modalities import modality_of
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.retrieval import FoundBy, FoundTile, Query, RetrievalView
-from distillab.study.design import Cell
+from distillab.study.design import Cell, Levels
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
 from distillab.study.ledger import JobState
@@ -60,7 +60,7 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
         return None
     with folder.ledger() as ledger:
         every, states = ledger.cells(), ledger.states()
-        conditions = {(str(each.levels), each.seed): each.condition for each in ledger.conditions()}
+        conditions = {_key(each.levels, each.seed): each.condition for each in ledger.conditions()}
     done = [cell for cell in every if cell.run and states[cell.run].state == JobState.DONE]
     distilling = [each.label for each in folder.spec.method_specs() if each.distils]
     for plain in headline_cells(done):
@@ -69,7 +69,7 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
         beside = {cell.method: cell for cell in done if _is_beside(cell, plain)}
         chosen = [beside[method] for method in distilling if method in beside][:_MOST_METHODS]
         if chosen:
-            roles = folder.roles(Condition.read(conditions[str(plain.levels), plain.seed]))
+            roles = folder.roles(Condition.read(conditions[_key(plain.levels, plain.seed)]))
             test = roles.eval[PRIMARY]
             students = [_student(folder, cell, test) for cell in (plain, *chosen)]
             databases = [_database(folder, each.cell, roles.transfer, roles.labelled) for each in students]
@@ -79,6 +79,10 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
             searched = int(databases[0].labelled.sum())
             return RetrievalView(title, students[1].cell.method, searched, queries)
     return None
+
+
+def _key(levels: Levels, seed: int) -> str:
+    return f"{sorted(levels.items())}/{seed}"
 
 
 def _is_beside(cell: Cell, plain: Cell) -> bool:
