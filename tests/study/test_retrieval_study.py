@@ -18,6 +18,7 @@ from distillab.evidence.schema import read_rows
 from distillab.modalities import normalization_of
 from distillab.report.collect.retrieval import retrieval_view
 from distillab.study.folder import StudyFolder
+from distillab.study.job import OutputsJob
 from distillab.study.planning.conditions import Condition
 from distillab.training.stages import open_network
 from support.studies import CPU, rows_of
@@ -137,3 +138,28 @@ def test_a_teacher_without_an_embedding_has_no_map(tmp_path: Path, monkeypatch: 
     for row in rows_of(folder):
         assert row["teacher_map"] is None and 0 <= row["map"] <= 1 and 0 <= row["agreement"] <= 1
     assert "What is retrieved" in folder.report_file.read_text()
+
+
+def test_features_made_by_hand_teach_by_their_neighbors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILLAB_DATA", str(write_cifar100(tmp_path / "data")))
+    teacher = {**small()["teacher"], "model": "hog"}
+    folder = run(tmp_path, small(teacher=teacher, methods=["ce", "pkt"]))
+    [taught] = [row for row in rows_of(folder) if row["method"] == "pkt"]
+    assert 0 <= taught["teacher_map"] <= 1 and taught["status"] == "done"
+    with folder.ledger() as ledger:
+        [outputs] = {str(cell.outputs) for cell in ledger.cells() if cell.outputs}
+    job = folder.job(outputs)
+    assert isinstance(job, OutputsJob) and "embedding" in job.inputs.keep, "they are read from the cache"
+
+
+def test_a_method_of_maps_is_refused_for_features_made_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISTILLAB_DATA", str(write_cifar100(tmp_path)))
+    values = small(teacher={**small()["teacher"], "model": "hog"}, methods=["ce", "fitnet"])
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    assert "method fitnet needs feature maps, and the teacher has no stages that give them" in line
