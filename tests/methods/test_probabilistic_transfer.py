@@ -26,7 +26,7 @@ from distillab.methods.relations.pkt import (
     neighbors,
 )
 from distillab.models import Outputs, OutputShapes
-from distillab.tasks import Embedding, MultiLabel
+from distillab.tasks import EmbeddingTask, MultiLabel
 from support.methods import batch
 
 Array = npt.NDArray[np.float64]
@@ -194,7 +194,7 @@ def test_wrong_settings_of_pkt_are_one_line(settings_: dict[str, Any], message: 
 
 
 def test_labels_that_are_sets_have_no_similarity_by_class() -> None:
-    built({"pkt": {"label_similarity_weight": 1.0}}, Embedding())
+    built({"pkt": {"label_similarity_weight": 1.0}}, EmbeddingTask())
     with pytest.raises(RequestError, match="label_similarity_weight of method pkt compares classes"):
         built({"pkt": {"label_similarity_weight": 1.0}}, MultiLabel())
 

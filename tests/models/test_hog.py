@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distillab.models import InputSpec, build_model, inspect_network
-from distillab.models.hog import BINS, OrientedGradients
+from distillab.models.hog import OrientedGradients
 
+BINS = 9
 FEATURES = OrientedGradients()
 
 

@@ -12,10 +12,10 @@ from torch.nn.functional import avg_pool2d, one_hot, pad
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import models
 
-BINS: Final = 9
-CELLS: Final = 4  # per side, whatever the size of the image
-BLOCK: Final = 2  # cells per side of a block
-WIDTH: Final = (CELLS - BLOCK + 1) ** 2 * BLOCK**2 * BINS
+_BINS: Final = 9
+_CELLS: Final = 4  # per side, whatever the size of the image
+_BLOCK: Final = 2  # cells per side of a block
+_WIDTH: Final = (_CELLS - _BLOCK + 1) ** 2 * _BLOCK**2 * _BINS
 _CLIP, _EPSILON = 0.2, 1e-5
 
 
@@ -42,10 +42,10 @@ class OrientedGradients(nn.Module):
         down, right = _gradients(x.float())
         length = torch.hypot(down, right)
         angle = torch.rad2deg(torch.atan2(down, right)) % 180
-        place = (angle * (BINS / 180)).long().clamp(max=BINS - 1)
-        votes = one_hot(place, BINS).permute(0, 3, 1, 2) * length[:, None]
+        place = (angle * (_BINS / 180)).long().clamp(max=_BINS - 1)
+        votes = one_hot(place, _BINS).permute(0, 3, 1, 2) * length[:, None]
         cells = _cells(votes)
-        blocks = cells.unfold(2, BLOCK, 1).unfold(3, BLOCK, 1)  # [N, bins, rows, columns, 2, 2]
+        blocks = cells.unfold(2, _BLOCK, 1).unfold(3, _BLOCK, 1)  # [N, bins, rows, columns, 2, 2]
         flat = blocks.permute(0, 2, 3, 4, 5, 1).flatten(3)
         scaled = _to_unit(_to_unit(flat).clamp(max=_CLIP))
         return scaled.flatten(1)
@@ -65,7 +65,7 @@ class GradientClassifier(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.features = OrientedGradients()
-        self.fc = nn.Linear(WIDTH, classes)
+        self.fc = nn.Linear(_WIDTH, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.fc(self.features(x))
@@ -87,9 +87,9 @@ def _gradients(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _cells(votes: Tensor) -> Tensor:
-    """Mean of votes ``[N, bins, H, W]`` over cells, ``[N, bins, 4, 4]``; pixels that are left over are cut."""
-    height, width = (side // CELLS for side in votes.shape[2:])
-    return avg_pool2d(votes, (height, width))[:, :, :CELLS, :CELLS]
+    """Mean of votes ``[N, bins, H, W]`` over cells, ``[N, bins, 4, 4]``; pixels left over are cut."""
+    height, width = (side // _CELLS for side in votes.shape[2:])
+    return avg_pool2d(votes, (height, width))[:, :, :_CELLS, :_CELLS]
 
 
 def _to_unit(blocks: Tensor) -> Tensor:

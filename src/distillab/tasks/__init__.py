@@ -1,7 +1,7 @@
 """Tasks: what a network is trained to predict, one file per task."""
 
 from distillab.tasks.classification import Classification
-from distillab.tasks.embedding import Embedding
+from distillab.tasks.embedding import EmbeddingTask
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
 from distillab.tasks.multilabel import MultiLabel
@@ -9,7 +9,7 @@ from distillab.tasks.task import Task, parse_task, task, tasks
 
 __all__ = [
     "Classification",
-    "Embedding",
+    "EmbeddingTask",
     "Metric",
     "MetricTable",
     "Mixed",

@@ -1,4 +1,4 @@
-"""Embedding: networks learn classes and are judged by what their embeddings retrieve."""
+"""Embeddings: networks learn classes and are judged by what their embeddings retrieve."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AVERAGE_PRECISION, _PRECISION = -2, -1  # the columns after the logits
 
 
 @task("embedding")
-class Embedding(Classification):
+class EmbeddingTask(Classification):
     """One class per example, learned as in classification; retrieval by the embedding is what is judged.
 
     The training set of a run is the database and its test set are the queries. The embedding is the input of
@@ -42,7 +42,7 @@ class Embedding(Classification):
             selected on val; for test it is the whole database.
 
     Example:
-        >>> made = Embedding(k=5)
+        >>> made = EmbeddingTask(k=5)
         >>> made.primary, made.head_width(20), made.extra_columns
         ('map', 20, 2)
         >>> from distillab.data.targets import Labels

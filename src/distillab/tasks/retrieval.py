@@ -14,7 +14,7 @@ from distillab.tasks.arrays import LabelArray, Values
 
 _Ranked = npt.NDArray[np.int32]
 
-BLOCK = 2**24  # similarities of one block of queries
+_BLOCK = 2**24  # similarities of one block of queries
 DECIMALS = 6
 """Similarities that agree to this many decimals are equal: rounding of matrix products decides no rank."""
 
@@ -87,7 +87,7 @@ def retrieve(
 
 
 def _blocks(queries: int, database: int) -> Iterator[slice]:
-    step = max(1, BLOCK // max(database, 1))
+    step = max(1, _BLOCK // max(database, 1))
     return (slice(start, min(start + step, queries)) for start in range(0, queries, step))
 
 

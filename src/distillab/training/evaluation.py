@@ -17,7 +17,7 @@ from distillab.modalities import Normalization
 from distillab.models import InputSpec, inspect_network
 from distillab.models.dry_run import logits_of
 from distillab.models.taps import TappedModel
-from distillab.tasks import Embedding, Task
+from distillab.tasks import EmbeddingTask, Task
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, inference_batch_size
 
@@ -87,7 +87,7 @@ class Evaluator:
         >>> images = Examples.of(np.zeros((20, 1, 8, 8), np.uint8), [0, 1] * 10, ("a", "b"))
         >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
         >>> network = build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8))
-        >>> evaluator = Evaluator(Embedding(), images, normalize, torch.device("cpu"), "fp32")
+        >>> evaluator = Evaluator(EmbeddingTask(), images, normalize, torch.device("cpu"), "fp32")
         >>> found = evaluator.outputs(network, {"test": images})
         >>> found.stored["test"].shape, found.nearest["test"].shape
         ((20, 4), (20, 10))
@@ -103,7 +103,7 @@ class Evaluator:
     def outputs(self, network: nn.Module, sets: Mapping[str, Examples]) -> TestOutputs:
         """Return what is stored of a network for test sets; its mode is restored afterwards."""
         how = self.normalize, self.device, self.precision
-        if not isinstance(self.task, Embedding):
+        if not isinstance(self.task, EmbeddingTask):
             return TestOutputs({name: predict(network, each, *how) for name, each in sets.items()})
         info = inspect_network(network, InputSpec(*self.database.student_shape))
         if not sets or info.shapes.embedding is None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from distillab.artefacts import VAL, EpochRecord
 from distillab.modalities import Normalization
-from distillab.tasks import Embedding
+from distillab.tasks import EmbeddingTask
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import Evaluator
 from distillab.training.loop.member import CohortMember
@@ -34,7 +34,7 @@ class Validation:
         self._best_score = -math.inf
         self._member = member
         task, database = member.task, member.data
-        if isinstance(task, Embedding):
+        if isinstance(task, EmbeddingTask):
             database = database.select(task.val_positions(database.targets))
         self._evaluator = Evaluator(task, database, normalize, device, member.recipe.precision)
 

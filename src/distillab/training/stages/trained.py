@@ -88,10 +88,7 @@ def write_trained(
         seconds=trained.seconds,
         phases=trained.phases,
         overhead=overhead,
-        tested={
-            name: (tested_digest(sets.task, images, sets.train), recipe.precision)
-            for name, images in sets.eval.items()
-        },
+        tested=_tested(sets, recipe),
         accuracy={
             name: sets.task.score(
                 to_student_classes(logits[f"{name}.last"], as_teacher, sets.task),
@@ -111,6 +108,14 @@ def write_trained(
     )
     record.write(student.folder)
     return record
+
+
+def _tested(sets: RoleSets, recipe: ResolvedRecipe) -> dict[str, tuple[str, str]]:
+    """Return what decides the stored outputs for each test set, and the precision they were computed in."""
+    return {
+        name: (tested_digest(sets.task, images, sets.train), recipe.precision)
+        for name, images in sets.eval.items()
+    }
 
 
 def _normalization(

@@ -17,7 +17,7 @@ from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities.image import PixelNormalization
 from distillab.models import InputSpec, build_model
-from distillab.tasks import Classification, Embedding, parse_task
+from distillab.tasks import Classification, EmbeddingTask, parse_task
 from distillab.tasks.retrieval import Retrieved, balanced_positions, retrieve
 from distillab.training.evaluation import Evaluator
 
@@ -99,7 +99,7 @@ def test_a_database_for_val_has_all_classes_equally() -> None:
     chosen = balanced_positions(labels, 30)
     assert np.bincount(labels[chosen]).tolist() == [13, 5, 12] or np.bincount(labels[chosen])[1] == 5
     assert len(chosen) == 30 and (labels[chosen] >= 0).all() and (np.diff(chosen) > 0).all()
-    assert len(Embedding(val_database=10).val_positions(Labels(np.arange(20), 20))) == 20
+    assert len(EmbeddingTask(val_database=10).val_positions(Labels(np.arange(20), 20))) == 20
 
 
 def retrieved(values: list[float]) -> Retrieved:
@@ -107,7 +107,7 @@ def retrieved(values: list[float]) -> Retrieved:
 
 
 def test_stored_outputs_are_logits_and_what_was_retrieved() -> None:
-    task, logits = Embedding(), np.eye(3, dtype=np.float16)[[0, 1, 2, 0]]
+    task, logits = EmbeddingTask(), np.eye(3, dtype=np.float16)[[0, 1, 2, 0]]
     targets = Labels(np.array([0, 1, 1, -1]), 3)
     stored = task.with_retrieved(logits, retrieved([0.5, 1.0, 0.25, 0.0]))
     assert stored.dtype == np.float16 and stored.shape == (4, 5)
@@ -125,7 +125,7 @@ def test_stored_outputs_are_logits_and_what_was_retrieved() -> None:
 
 
 def test_without_an_embedding_its_metrics_are_missing_and_not_wrong() -> None:
-    task, targets = Embedding(), Labels(np.array([0, 1]), 2)
+    task, targets = EmbeddingTask(), Labels(np.array([0, 1]), 2)
     stored = task.with_retrieved(np.eye(2, dtype=np.float16), None)
     found = task.measure(stored, targets, groups=np.array([0, 1]))
     missing = {"map", "precision_at_k", "worst_class_map", "worst_group_map"}
@@ -169,7 +169,7 @@ def evaluator(task: Any, database: Examples) -> Evaluator:
 
 def test_the_nearest_example_of_a_training_image_is_itself() -> None:
     images = examples()
-    found = evaluator(Embedding(k=1), images).outputs(Flat(), {"test": images})
+    found = evaluator(EmbeddingTask(k=1), images).outputs(Flat(), {"test": images})
     assert found.nearest["test"][:, 0].tolist() == list(range(len(images)))
     assert found.stored["test"][:, -1].tolist() == [1.0] * len(images)
 
@@ -177,14 +177,14 @@ def test_the_nearest_example_of_a_training_image_is_itself() -> None:
 def test_examples_without_a_label_are_not_searched() -> None:
     images = examples()
     some = images.relabel(np.where(np.arange(24) < 12, -1, images.labels))
-    nearest = evaluator(Embedding(k=1), some).outputs(Flat(), {"test": images}).nearest["test"]
+    nearest = evaluator(EmbeddingTask(k=1), some).outputs(Flat(), {"test": images}).nearest["test"]
     assert nearest.min() == 12 and nearest[12:, 0].tolist() == list(range(12, 24))
 
 
 def test_evaluation_leaves_the_network_as_it_was() -> None:
     network, images = build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8)), examples()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    found = evaluator(Embedding(), images).outputs(network, {"test": images})
+    found = evaluator(EmbeddingTask(), images).outputs(network, {"test": images})
     plain = evaluator(Classification(), images).outputs(network, {"test": images})
     assert network.training and not network.fc._forward_pre_hooks
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -192,7 +192,7 @@ def test_evaluation_leaves_the_network_as_it_was() -> None:
 
 
 def test_a_network_without_an_embedding_retrieves_nothing() -> None:
-    found = evaluator(Embedding(), examples()).outputs(Convolution(), {"test": examples()})
+    found = evaluator(EmbeddingTask(), examples()).outputs(Convolution(), {"test": examples()})
     assert np.isnan(found.stored["test"][:, 2:]).all() and not found.nearest
 
 
@@ -208,7 +208,7 @@ def test_a_database_that_cannot_be_searched_is_refused(
     task: dict[str, Any], labels: list[int], message: str
 ) -> None:
     with pytest.raises(RequestError, match=message) as raised:
-        Embedding(**task).check_database(Labels(np.array(labels), 3))
+        EmbeddingTask(**task).check_database(Labels(np.array(labels), 3))
     assert "\n" not in str(raised.value)
 
 
