@@ -54,7 +54,7 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
 
     It is that of the first condition and seed whose plain student and a distilled one are done. Queries are
     chosen by their rank, so that none is picked by hand: those at quantiles of the gain in average precision
-    of the first distilled method.
+    of the first distilled method, the one of the first contrast that the study declares.
     """
     if not folder.spec.task_config().searches:
         return None
@@ -62,7 +62,9 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
         every, states = ledger.cells(), ledger.states()
         conditions = {_key(each.levels, each.seed): each.condition for each in ledger.conditions()}
     done = [cell for cell in every if cell.run and states[cell.run].state == JobState.DONE]
+    declared = dict.fromkeys(each.method for each in folder.spec.evidence.contrasts)
     distilling = [each.label for each in folder.spec.method_specs() if each.distils]
+    distilling = [*declared, *(label for label in distilling if label not in declared)]
     for plain in headline_cells(done):
         if plain.method != PLAIN:
             continue
