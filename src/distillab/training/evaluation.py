@@ -55,7 +55,7 @@ def to_half(values: torch.Tensor) -> StoredLogits:
 
 
 @dataclass(frozen=True)
-class TestOutputs:
+class EvaluatedOutputs:
     """What is stored of a network for some test sets, by name.
 
     Attributes:
@@ -63,8 +63,6 @@ class TestOutputs:
         nearest: Positions in the training set of the examples nearest to each test example, int32 ``[N, n]``;
             empty in a task that searches none.
     """
-
-    __test__ = False  # no test of pytest
 
     stored: dict[str, StoredLogits]
     nearest: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
@@ -100,20 +98,22 @@ class Evaluator:
     precision: Precision
 
     @torch.inference_mode()
-    def outputs(self, network: nn.Module, sets: Mapping[str, Examples]) -> TestOutputs:
+    def outputs(self, network: nn.Module, sets: Mapping[str, Examples]) -> EvaluatedOutputs:
         """Return what is stored of a network for test sets; its mode is restored afterwards."""
         how = self.normalize, self.device, self.precision
         if not isinstance(self.task, EmbeddingTask):
-            return TestOutputs({name: predict(network, each, *how) for name, each in sets.items()})
+            return EvaluatedOutputs({name: predict(network, each, *how) for name, each in sets.items()})
         info = inspect_network(network, InputSpec(*self.database.student_shape))
         if not sets or info.shapes.embedding is None:
             logits = {name: predict(network, each, *how) for name, each in sets.items()}
-            return TestOutputs({name: self.task.with_retrieved(each, None) for name, each in logits.items()})
+            return EvaluatedOutputs(
+                {name: self.task.with_retrieved(each, None) for name, each in logits.items()}
+            )
         training = network.training
         network.eval()
         with TappedModel(network, {"embedding"}, info.taps) as tapped:
             _, database = self._embed(tapped, self.database)
-            found = TestOutputs({}, {})
+            found = EvaluatedOutputs({}, {})
             for name, each in sets.items():
                 logits_here, queries = self._embed(tapped, each)
                 retrieved = self.task.search(queries, each.targets, database, self.database.targets)
@@ -129,13 +129,13 @@ class Evaluator:
         return np.concatenate([to_half(each.logits) for each in outputs]), torch.cat(embeddings)
 
 
-def tested_digest(task: Task, images: Examples, database: Examples) -> str:
+def evaluation_digest(task: Task, images: Examples, database: Examples) -> str:
     """Return what decides the stored outputs of a network for a test set, beside the network.
 
     Example:
         >>> from distillab.tasks import Classification
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
-        >>> tested_digest(Classification(), images, images) == images.input_digest
+        >>> evaluation_digest(Classification(), images, images) == images.input_digest
         True
     """
     return f"{images.digest}/{database.digest}" if task.searches else images.input_digest

@@ -27,7 +27,7 @@ from distillab.data.examples import Examples
 from distillab.modalities.views.dihedral import SYMMETRIES
 from distillab.models import Ensemble, InputSpec, NetworkInfo, OrbitMean, inspect_network
 from distillab.models.black_box import BlackBox
-from distillab.training.evaluation import tested_digest
+from distillab.training.evaluation import evaluation_digest
 from distillab.training.loop.initial_weights import preprocess_inputs
 from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
@@ -304,7 +304,7 @@ def _eval_logits(
     same = {
         name: before[f"{name}.last"]
         for name, images in sets.eval.items()
-        if tested.get(name) == (tested_digest(sets.task, images, sets.train), recipe.precision)
+        if tested.get(name) == (evaluation_digest(sets.task, images, sets.train), recipe.precision)
     }
     others = {name: images for name, images in sets.eval.items() if name not in same}
     now = sets.evaluator(device, recipe.precision).outputs(teacher, others).stored if others else {}

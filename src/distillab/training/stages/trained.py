@@ -22,7 +22,7 @@ from distillab.data.class_map import ClassMap
 from distillab.models import InputSpec, NetworkWithExits, count_macs, count_parameters, stem_change
 from distillab.models.exits import exits_name
 from distillab.training.checkpoints import same_state
-from distillab.training.evaluation import TestOutputs, tested_digest
+from distillab.training.evaluation import EvaluatedOutputs, evaluation_digest
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
@@ -113,7 +113,7 @@ def write_trained(
 def _tested(sets: RoleSets, recipe: ResolvedRecipe) -> dict[str, tuple[str, str]]:
     """Return what decides the stored outputs for each test set, and the precision they were computed in."""
     return {
-        name: (tested_digest(sets.task, images, sets.train), recipe.precision)
+        name: (evaluation_digest(sets.task, images, sets.train), recipe.precision)
         for name, images in sets.eval.items()
     }
 
@@ -170,7 +170,9 @@ def _write_logits(
     return logits, {"testing": tested - started, "writing": clock() - tested}
 
 
-def _test(network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device) -> TestOutputs:
+def _test(
+    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
+) -> EvaluatedOutputs:
     wanted = sets.task.has_thresholds or not sets.eval
     thresholds = {VAL: sets.val} if wanted and len(sets.val) else {}
     return sets.evaluator(device, recipe.precision).outputs(network, {**thresholds, **sets.eval})
