@@ -23,6 +23,7 @@ SETS = {
     "corn_leaf": "corn_leaf",
     "digits_spoken": "digits_spoken",
     "heart": "heart",
+    "zh_text": "zh_text",
 }  # set: its folder
 
 

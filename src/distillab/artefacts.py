@@ -59,7 +59,7 @@ VAL = "val"  # the name of the validation set among logits, stored for tasks wit
 RECORD_SCHEMA = 2  # of record.json; the first one had no number, and fewer facts about the points of a curve
 
 StoredLogits: TypeAlias = npt.NDArray[np.float16]
-"""Logits as they are stored: float16 ``[N, classes]``."""
+"""Logits as they are stored: float16 ``[N, classes]``, or with the further columns of a task."""
 
 
 @contextlib.contextmanager

@@ -102,7 +102,8 @@ def test_interval_covers_draws_of_teachers_and_examples(pairs: int, teachers: in
 @pytest.mark.parametrize("name", list(tasks))
 def test_contributions_average_to_the_score(name: str) -> None:
     rng = np.random.default_rng(3)
-    task, logits = tasks[name](), rng.normal(size=(60, 3)).round(1)
+    task = tasks[name]()
+    logits = rng.normal(size=(60, 3 + task.extra_columns)).round(1)
     sets = rng.integers(-1, 2, (60, 3)).astype(np.int8)
     values = sets if task.targets is LabelSets else rng.integers(-1, 3, 60)
     targets = task.targets(values, classes=3)

@@ -53,6 +53,7 @@ PARAMETERS = {
     "convnet3_small": 18_352,
     "convnet3x2": 106_372,
     "convnet3x4": 396_964,
+    "hog": 32_500,  # a linear layer of 324 features
     "vgg5": 1_004_932,
     "vgg5_half": 401_796,
     # Networks for texts: a table of 5,000 characters, then what their docstrings state.
@@ -70,7 +71,10 @@ PARAMETERS = {
     "efficientnet_lite2": 4_939_172,
 }
 # Small enough to be trained for a step here.
-SMALL = [name for name, size in PARAMETERS.items() if size < 300_000 and name not in TEXT_NETWORKS]
+UNTRAINED = {"hog"}  # features that nothing trains
+SMALL = [
+    name for name, size in PARAMETERS.items() if size < 300_000 and name not in TEXT_NETWORKS | UNTRAINED
+]
 
 
 def build(name: str, classes: int = 10, channels: int = 3, resolution: int = 32, seed: int = 0) -> nn.Module:

@@ -36,7 +36,8 @@ def compare_with_stored(run: StudentRun, description: ModelDescription, engine: 
     """
     task, test = description.task_config(), run.roles.eval[PRIMARY]
     some = test.select(np.arange(min(COMPARED_EXAMPLES, len(test))))
-    stored = load_logits(run.store / LOGITS)[f"{PRIMARY}.last"][: len(some)].astype(np.float32)
+    stored = load_logits(run.store / LOGITS)[f"{PRIMARY}.last"][: len(some)]
+    stored = run.folder.spec.task_config().logits_in(stored).astype(np.float32)
     _, logits = engine.run(examples_as_items(some, description), BATCH)
     assert logits is not None
     if some.parts is not None:

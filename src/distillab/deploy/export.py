@@ -103,7 +103,7 @@ def describe_run(run: StudentRun) -> ModelDescription:
         item=InputSpec(*train.shape),
         mean=mean,
         std=std,
-        task=folder.spec.task_config().as_dict(),
+        task=folder.spec.task_config().on_logits.as_dict(),
         modality=train.modality,
         decoding=decoding_of(folder.spec.source(), dataset),
         student_transform=train.student_transform,

@@ -166,7 +166,7 @@ def make_statement(run: StudentRun, description: ModelDescription, engine: Torch
         engine: Its network.
     """
     folder, cell = run.folder, run.cell
-    task, test = folder.spec.task_config(), run.roles.eval[PRIMARY]
+    task, test = folder.spec.task_config().on_logits, run.roles.eval[PRIMARY]
     results, effects = study_tables(folder)
     row = next(each for each in results if each["run_id"] == run.job.id)
     logits = _logits(folder, "student", run.job.id)
@@ -242,7 +242,8 @@ def _covered(folder: StudyFolder, rows: Sequence[Row], task: Task) -> str:
 
 def _logits(folder: StudyFolder, kind: str, name: str) -> Items:
     found = load_logits(folder.store.folder(kind, name) / LOGITS)
-    return found[PRIMARY if kind == "outputs" else f"{PRIMARY}.last"].astype(np.float64)
+    stored = found[PRIMARY if kind == "outputs" else f"{PRIMARY}.last"]
+    return folder.spec.task_config().logits_in(stored).astype(np.float64)
 
 
 def _plain_twin(run: StudentRun) -> Cell | None:

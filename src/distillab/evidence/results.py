@@ -227,7 +227,8 @@ class Measurements:
             val, test = self._val(cell), self._tests(cell)[PRIMARY]
         mapping = job.origin.class_map if isinstance(job.origin, WeightsOrigin) else None
         logits = {
-            name: to_student_classes(each, mapping) for name, each in self._logits("teacher", run).items()
+            name: to_student_classes(each, mapping, self.task)
+            for name, each in self._logits("teacher", run).items()
         }
         return self.task.measure(
             logits[f"{PRIMARY}.last"], test.targets, val=_for_thresholds(logits, val.targets)

@@ -241,6 +241,11 @@ class Method(nn.Module, ABC):
         return terms
 
     def _check_task(self) -> None:
+        if self.keeps_exits and self.task.searches:
+            raise RequestError(
+                f"method {self.name} makes several exits, and the task {self.task.name} judges one embedding",
+                allowed="task: classification, or a method without exits",
+            )
         if self.tasks is not None and not self.tasks & self.task.kinds():
             raise RequestError(
                 f"method {self.name} is defined for {' and '.join(sorted(self.tasks))} alone, not for "

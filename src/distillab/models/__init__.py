@@ -8,6 +8,7 @@ from distillab.models.eeea import MobileNetwork
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
 from distillab.models.exits import NetworkWithExits
+from distillab.models.hog import OrientedGradients
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
 from distillab.models.inspection import NetworkInfo, inspect_network
@@ -48,6 +49,7 @@ __all__ = [
     "NetworkInfo",
     "NetworkWithExits",
     "OrbitMean",
+    "OrientedGradients",
     "OutputShapes",
     "Outputs",
     "PretrainedWeights",

@@ -33,6 +33,9 @@ class Task(BaseModel, ABC):
         worst_group: The column of the primary metric of the worst group.
         has_thresholds: Whether :meth:`measure` selects decision thresholds on val, so that outputs for val
             are stored.
+        searches: Whether outputs are judged by what their embeddings retrieve from the training set.
+        extra_columns: How many columns the stored outputs of a network have after its logits. Arguments
+            called ``logits`` below have them.
 
     Example:
         >>> made = tasks["multilabel"]()
@@ -52,16 +55,18 @@ class Task(BaseModel, ABC):
     class_metric: ClassVar[Metric]
     worst_group: ClassVar[str]
     has_thresholds: ClassVar[bool] = False
+    searches: ClassVar[bool] = False
+    extra_columns: ClassVar[int] = 0
 
     @classmethod
     def kinds(cls) -> frozenset[str]:
-        """Return the name of the task and those of the tasks that it is a kind of.
+        """Return the names of the task and of those that it is a kind of, whose formulas hold for it.
 
         Example:
-            >>> sorted(tasks["balanced_classification"].kinds())
-            ['balanced_classification', 'classification']
+            >>> sorted(tasks["embedding"].kinds())
+            ['classification', 'embedding']
         """
-        return frozenset(kind.name for kind in cls.__mro__ if "name" in vars(kind) and issubclass(kind, Task))
+        return frozenset(each.__dict__["name"] for each in cls.__mro__ if "name" in each.__dict__)
 
     def for_training(self, labels: Tensor) -> Task:
         """Return the task for a run, with settings that depend on its training examples.
@@ -80,6 +85,18 @@ class Task(BaseModel, ABC):
     def of_teacher(self) -> str:
         """The column of the primary metric of the teacher."""
         return f"teacher_{self.primary}"
+
+    @property
+    def on_logits(self) -> Task:
+        """The task that judges the logits of a network alone: this one, unless it judges embeddings."""
+        return self
+
+    def logits_in(self, stored: Logits) -> Logits:
+        """Return the logits in stored outputs, ``[N, head_width]``."""
+        return stored[:, : stored.shape[1] - self.extra_columns]
+
+    def check_database(self, targets: Targets) -> None:
+        """Raise RequestError if embeddings cannot be judged by a training set with these targets."""
 
     @abstractmethod
     def head_width(self, classes: int) -> int:
@@ -207,7 +224,7 @@ def task(name: str) -> Callable[[type[Task]], type[Task]]:
 
     Example:
         >>> sorted(tasks)
-        ['balanced_classification', 'classification', 'multilabel']
+        ['balanced_classification', 'classification', 'embedding', 'multilabel']
         >>> task("multilabel")(tasks["multilabel"])
         Traceback (most recent call last):
         ValueError: task 'multilabel' is registered twice

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distillab.artefacts import StoredLogits
 from distillab.data.examples import Examples, Indices
 from distillab.modalities import Normalization
+from distillab.models import InputSpec, inspect_network
 from distillab.models.dry_run import logits_of
+from distillab.models.taps import TappedModel
+from distillab.tasks import EmbeddingTask, Task
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, inference_batch_size
 
@@ -34,14 +42,7 @@ def predict(
         return mean_of_parts(predict(model, each, normalize, device, precision), owners)
     training = model.training
     model.eval()
-    parts, batch = [], inference_batch_size(device)
-    for start in range(0, len(images), batch):
-        positions = np.arange(start, min(start + batch, len(images)))
-        inputs = normalize(torch.from_numpy(images.items(positions)).to(device))
-        if images.student_transform:
-            inputs = images.student_transform(inputs)
-        with autocast(device, precision):
-            parts.append(to_half(logits_of(model(inputs))))
+    parts = [to_half(logits_of(output)) for output in _forward(model, images, normalize, device, precision)]
     model.train(training)
     return np.concatenate(parts)
 
@@ -73,3 +74,119 @@ def to_half(values: torch.Tensor) -> StoredLogits:
     """
     limit = torch.finfo(torch.float16).max
     return values.float().clamp(-limit, limit).half().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class EvaluatedOutputs:
+    """What is stored of a network for some test sets, by name.
+
+    Attributes:
+        stored: What the task judges: float16 ``[N, classes]``, or more columns in a task that has them.
+        nearest: Positions in the training set of the examples nearest to each test example, int32 ``[N, n]``;
+            empty in a task that searches none.
+    """
+
+    stored: dict[str, StoredLogits]
+    nearest: dict[str, npt.NDArray[np.int32]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Evaluates networks on test sets, as a task judges them.
+
+    Attributes:
+        task: The task.
+        database: The training set, from which a task may retrieve.
+        normalize: The normalization of the inputs.
+        device: Where the networks are.
+        precision: The precision of the forward pass.
+
+    Example:
+        >>> from distillab.modalities.image import PixelNormalization
+        >>> from distillab.models import build_model
+        >>> images = Examples.of(np.zeros((20, 1, 8, 8), np.uint8), [0, 1] * 10, ("a", "b"))
+        >>> normalize = PixelNormalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+        >>> network = build_model("resnet8", classes=2, inputs=InputSpec(1, 8, 8))
+        >>> evaluator = Evaluator(EmbeddingTask(), images, normalize, torch.device("cpu"), "fp32")
+        >>> found = evaluator.outputs(network, {"test": images})
+        >>> found.stored["test"].shape, found.nearest["test"].shape
+        ((20, 4), (20, 10))
+    """
+
+    task: Task
+    database: Examples
+    normalize: Normalization
+    device: torch.device
+    precision: Precision
+
+    @torch.inference_mode()
+    def outputs(self, network: nn.Module, sets: Mapping[str, Examples]) -> EvaluatedOutputs:
+        """Return what is stored of a network for test sets; its mode is restored afterwards."""
+        how = self.normalize, self.device, self.precision
+        if not isinstance(self.task, EmbeddingTask):
+            return EvaluatedOutputs({name: predict(network, each, *how) for name, each in sets.items()})
+        info = inspect_network(network, InputSpec(*self.database.student_shape))
+        if not sets or info.shapes.embedding is None:
+            logits = {name: predict(network, each, *how) for name, each in sets.items()}
+            return EvaluatedOutputs(
+                {name: self.task.with_retrieved(each, None) for name, each in logits.items()}
+            )
+        training = network.training
+        network.eval()
+        with TappedModel(network, {"embedding"}, info.taps) as tapped:
+            _, database = self._embed(tapped, self.database)
+            found = EvaluatedOutputs({}, {})
+            for name, each in sets.items():
+                logits_here, queries = self._embed(tapped, each)
+                retrieved = self.task.search(queries, each.targets, database, self.database.targets)
+                found.stored[name] = self.task.with_retrieved(logits_here, retrieved)
+                found.nearest[name] = retrieved.nearest
+        network.train(training)
+        return found
+
+    def _embed(self, tapped: TappedModel, examples: Examples) -> tuple[StoredLogits, Tensor]:
+        """Return the logits and the embeddings of all examples, float32 ``[N, D]``.
+
+        An example of several items has the means of theirs.
+        """
+        if examples.parts is not None:
+            each, owners = examples.each_part()
+            logits, embeddings = self._embed(tapped, each)
+            sums = torch.zeros(len(examples), embeddings.shape[1], device=embeddings.device)
+            sums.index_add_(0, torch.from_numpy(owners).to(embeddings.device), embeddings)
+            counts = torch.from_numpy(np.bincount(owners)).to(embeddings.device)
+            return mean_of_parts(logits, owners), sums / counts[:, None]
+        outputs = list(_forward(tapped, examples, self.normalize, self.device, self.precision))
+        embeddings = [each.embedding.float().flatten(1) for each in outputs]
+        return np.concatenate([to_half(each.logits) for each in outputs]), torch.cat(embeddings)
+
+
+def evaluation_digest(task: Task, images: Examples, database: Examples) -> str:
+    """Return what decides the stored outputs of a network for a test set, beside the network.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
+        >>> evaluation_digest(Classification(), images, images) == images.input_digest
+        True
+    """
+    return f"{images.digest}/{database.digest}" if task.searches else images.input_digest
+
+
+def _forward(
+    model: Callable[[Tensor], Any],
+    images: Examples,
+    normalize: Normalization,
+    device: torch.device,
+    precision: Precision,
+) -> Iterator[Any]:
+    """Yield what a network returns for batches of examples, in order."""
+    batch = inference_batch_size(device)
+    for start in range(0, len(images), batch):
+        positions = np.arange(start, min(start + batch, len(images)))
+        inputs = normalize(torch.from_numpy(images.items(positions)).to(device))
+        if images.student_transform:
+            inputs = images.student_transform(inputs)
+        with autocast(device, precision):
+            output = model(inputs)
+        yield output

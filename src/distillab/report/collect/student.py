@@ -148,7 +148,7 @@ class _Outputs:
 
     def _of(self, kind: str, run: str) -> _Probabilities:
         logits = load_logits(self.folder.store.folder(kind, run) / LOGITS)[f"{PRIMARY}.last"]
-        return _probabilities(logits)
+        return _probabilities(self.folder.spec.task_config().logits_in(logits))
 
     def _teacher(self) -> _Probabilities | None:
         run = next((str(row["teacher_run"]) for row in self.rows.values() if row.get("teacher_run")), None)
@@ -159,6 +159,7 @@ class _Outputs:
         if isinstance(job, TeacherJob) and isinstance(job.origin, WeightsOrigin):
             mapping = job.origin.class_map
         logits = load_logits(self.folder.store.folder("teacher", run) / LOGITS)[f"{PRIMARY}.last"]
+        logits = self.folder.spec.task_config().logits_in(logits)
         return _probabilities(to_student_classes(logits, mapping))
 
     @property

@@ -32,6 +32,7 @@ from distillab.report.collect.question import (
     recipe_lines,
     role_views,
 )
+from distillab.report.collect.retrieval import retrieval_view
 from distillab.report.collect.rows import (
     effects_of,
     exits_of,
@@ -113,6 +114,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         labels=label_views(headline_rows(_label_rows(folder)), phrases),
         explanations=explanations_view(folder),
+        retrieval=retrieval_view(folder),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

@@ -16,6 +16,7 @@ from distillab.report.contents.explanations import ExplanationsView
 from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, LevelEffect, Quality
 from distillab.report.contents.pictures import Pictures
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
+from distillab.report.contents.retrieval import RetrievalView
 from distillab.report.contents.runs import (
     Exclusion,
     ExitView,
@@ -63,6 +64,7 @@ class ReportContents:
         exits: The exits of students that have some.
         labels: The scores of single labels, where an example may have several.
         explanations: Where networks look; None for a study that does not compute it.
+        retrieval: What embeddings retrieve; None for a task that is not about it.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
@@ -104,6 +106,7 @@ class ReportContents:
     exits: tuple[ExitView, ...] = ()
     labels: tuple[LabelView, ...] = ()
     explanations: ExplanationsView | None = None
+    retrieval: RetrievalView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

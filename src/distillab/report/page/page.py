@@ -44,6 +44,7 @@ SECTIONS = (
     ("harms", "Who is harmed"),
     ("teachers", "Teachers"),
     ("explanations", "Where networks look"),
+    ("retrieval", "What is retrieved"),
     ("runs", "All runs"),
     ("cost", "Cost"),
     ("reproduce", "Reproduce"),
@@ -175,8 +176,9 @@ def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
 
 
 def _sections(contents: ReportContents) -> dict[str, object]:
-    """Return the sections of a report; that on explanations is there if a study computes them."""
-    shown = [each for each in SECTIONS if each[0] != "explanations" or contents.explanations]
+    """Return the sections of a report; those on explanations and retrieval are there if a study has some."""
+    some = {"explanations": contents.explanations, "retrieval": contents.retrieval}
+    shown = [each for each in SECTIONS if some.get(each[0], True)]
     tables = explanation_tables(contents.explanations, contents.task)
     return {"sections": shown, "explanation_tables": tables}
 

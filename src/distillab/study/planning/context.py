@@ -247,7 +247,7 @@ class PlanContext:
         if key not in self._class_maps:
             names = self.spec.teacher.class_map
             mapping = class_map(*key, self.dataset.train, names)
-            if merges(mapping) and self.written_task is not None:
+            if merges(mapping) and DEFAULT_TASK not in self.task.kinds():
                 # The log-sum-exp of logits is that of a sum of softmax probabilities.
                 raise RequestError(
                     f"several classes of the teacher map to one {self.task.class_noun} of the student, "
@@ -263,6 +263,12 @@ class PlanContext:
     ) -> None:
         """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
         key = student, teacher, merged, unlabelled, mixes
+        if self.task.searches and student.embedding is None:
+            raise RequestError(
+                f"the task {self.task.name} judges embeddings, and a student ends in no linear layer",
+                where="students",
+                allowed="a network whose last layer is linear",
+            )
         if key not in self._checked:
             check_pair(
                 self._checked_methods,

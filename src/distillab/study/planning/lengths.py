@@ -119,7 +119,7 @@ class Lengths:
         """Raise RequestError if a method learns from outputs that a budget of labels does not limit."""
         if self._budget is None or not self._budget.changes_outputs:
             return
-        if self._context.spec.task != "classification":
+        if "classification" not in self._context.task.kinds():
             raise RequestError(
                 "top_k and bits limit softmax probabilities",
                 where="factors.label_budget",

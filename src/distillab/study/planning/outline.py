@@ -93,7 +93,9 @@ class Outline:
         for name, test in dataset.eval.items():
             task.check_test(test.targets, test.classes, name)
         given = open_given_teachers(spec, dataset)
-        trials = tuple(try_given_teacher(each, task, device or torch.device("cpu")) for each in given)
+        trials = tuple(
+            try_given_teacher(each, task.on_logits, device or torch.device("cpu")) for each in given
+        )
         if given:
             files = tuple(file for each in given for file in each.spec.teacher.files)
             spec = with_teacher(given[0].spec, weights=files if len(files) > 1 else files[0])

@@ -120,7 +120,8 @@ def expand(context: PlanContext, seeds: Sequence[int] | None = None) -> Iterator
         seeds: The seeds; by default those of the study.
 
     Raises:
-        RequestError: A level that the data cannot reach, or roles that do not fit each other.
+        RequestError: A level that the data cannot reach, roles that do not fit each other, or a training set
+            that cannot be the database of a task that searches one.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
     splits = SeedSplits(context.spec, dataset)
@@ -200,6 +201,7 @@ def _student_seeds(context: PlanContext, replicate_seed: int) -> RunSeeds:
 
 def _sets(context: PlanContext, roles: Roles, lengths: Lengths) -> ReplicateSets:
     labelled = roles.labelled
+    context.task.check_database(labelled.targets)
     recipe, of_labels = (lengths.of_students(each) for each in (roles.transfer, labelled))
     teachers: dict[TrainSet, TeacherSet] = {}
     for which in taught_sets(context):

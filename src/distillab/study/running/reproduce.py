@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distillab.artefacts import LOGITS, RunRecord, load_logits
+from distillab.artefacts import LOGITS, RunRecord, StoredLogits, load_logits
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.running.job_runner import JobRunner
@@ -81,8 +81,13 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
         assert isinstance(now, RunRecord)
         logits = load_logits(Path(scratch) / job.id / LOGITS)
     before = load_logits(folder.store.folder(job.kind, job.id) / LOGITS)
-    gap = max(
-        float(np.abs(logits[k].astype(np.float64) - before[k].astype(np.float64)).max()) for k in before
-    )
+    gap = max(_gap(logits[name], before[name]) for name in before)
     stored = folder.store.run_record(job.kind, job.id)
     return Comparison(run_id, stored.accuracy, now.accuracy, gap)
+
+
+def _gap(now: StoredLogits, before: StoredLogits) -> float:
+    """Return the largest difference of stored outputs; what is missing on both sides does not differ."""
+    missing = np.isnan(now) & np.isnan(before)
+    difference = np.abs(now.astype(np.float64) - before.astype(np.float64))
+    return float(np.where(missing, 0.0, difference).max())

@@ -80,6 +80,6 @@ def missing_controls(spec: StudySpec) -> list[str]:
         f"Students have wrong labels and the teacher ({clean}) learned {known}, so that gains may be "
         "relabelling alone"
     )
-    if spec.task_config().name == "classification":
+    if "classification" in spec.task_config().kinds():
         return [f"{sentence}: add the method {RELABELLING}, plain training on the teacher's labels."]
     return [f"{sentence}."]

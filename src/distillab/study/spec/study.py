@@ -184,9 +184,10 @@ class StudySpec(PublicConfig):
 
     @model_validator(mode="after")
     def _softmax_needs_classification(self) -> StudySpec:
-        if self.task != DEFAULT_TASK and self.teacher.combine in SOFTMAX_COMBINES:
+        softmax = DEFAULT_TASK in self.task_config().kinds()
+        if not softmax and self.teacher.combine in SOFTMAX_COMBINES:
             raise ValueError(f"combine: {self.teacher.combine} needs softmax probabilities: use mean or best")
-        if self.task != DEFAULT_TASK and self.teacher.outputs.top_k is not None:
+        if not softmax and self.teacher.outputs.top_k is not None:
             raise ValueError("outputs.top_k stores softmax probabilities: leave it out for this task")
         return self
 

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import EpochRecord
+from distillab.artefacts import VAL, EpochRecord
 from distillab.modalities import Normalization
+from distillab.tasks import EmbeddingTask
 from distillab.training.checkpoints import StateDict, snapshot
-from distillab.training.evaluation import predict
+from distillab.training.evaluation import Evaluator
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError
 
@@ -31,7 +32,11 @@ class Validation:
         self.selected: StateDict = {}
         self.selected_epoch = 0
         self._best_score = -math.inf
-        self._member, self._normalize, self._device = member, normalize, device
+        self._member = member
+        task, database = member.task, member.data
+        if isinstance(task, EmbeddingTask):
+            database = database.select(task.val_positions(database.targets))
+        self._evaluator = Evaluator(task, database, normalize, device, member.recipe.precision)
 
     def add(self, network: nn.Module, epoch: int, losses: dict[str, float], *, step: int) -> None:
         """Add a point to the curve.
@@ -58,8 +63,8 @@ class Validation:
 
     def _score(self, network: nn.Module, epoch: int) -> float:
         # The very last step can ruin the weights without a loss that would show it, so outputs are checked.
-        val = self._member.val
-        logits = predict(network, val, self._normalize, self._device, self._member.recipe.precision)
-        if not np.isfinite(logits).all():
+        val, task = self._member.val, self._member.task
+        stored = self._evaluator.outputs(network, {VAL: val}).stored[VAL]
+        if not np.isfinite(task.logits_in(stored)).all():
             raise DivergenceError(f"an output of the network is not finite after epoch {epoch}")
-        return self._member.task.score(logits, val.targets)
+        return task.score(stored, val.targets)

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from distillab.artefacts import CURVE_LOGITS, EpochRecord, StoredLogits, save_logits
-from distillab.training.evaluation import predict
 from distillab.training.numerics.device import compute_clock
 from distillab.training.stages.roles import StudentSpec
 
@@ -41,12 +40,11 @@ class CurveOnTestSets:
         clock = compute_clock(self._device)
         started = clock()
         sets, precision = self._student.sets, self._student.recipe.precision
-        logits = {
-            name: predict(network, images, sets.normalize, self._device, precision)
-            for name, images in sets.eval.items()
-        }
+        logits = sets.evaluator(self._device, precision).outputs(network, sets.eval).stored
         self._scores[epoch] = {
-            name: sets.task.score(values, sets.eval[name].targets) if np.isfinite(values).all() else np.nan
+            name: sets.task.score(values, sets.eval[name].targets)
+            if np.isfinite(sets.task.logits_in(values)).all()
+            else np.nan
             for name, values in logits.items()
         }
         if epoch in self._epochs_to_keep(sum(values.nbytes for values in logits.values())):

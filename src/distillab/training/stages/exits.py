@@ -40,5 +40,5 @@ def exit_records(
         logits = np.split(side_by_side, len(costs) - 1, axis=1)
         vote = np.stack(logits).mean(axis=0, dtype=np.float32).astype(np.float16)
         for name, each in zip(costs, [*logits, vote], strict=True):
-            scores[name][test] = sets.task.score(each, examples.targets)
+            scores[name][test] = sets.task.on_logits.score(each, examples.targets)
     return tuple(ExitRecord(name, cost.params, cost.macs, scores[name]) for name, cost in costs.items())

@@ -27,7 +27,7 @@ from distillab.data.examples import Examples
 from distillab.modalities.views.dihedral import SYMMETRIES
 from distillab.models import Ensemble, InputSpec, NetworkInfo, OrbitMean, inspect_network
 from distillab.models.black_box import BlackBox
-from distillab.training.evaluation import predict
+from distillab.training.evaluation import evaluation_digest
 from distillab.training.loop.initial_weights import preprocess_inputs
 from distillab.training.loop.member import new_model
 from distillab.training.numerics.device import compute_clock, inference_batch_size
@@ -218,7 +218,7 @@ def teacher_outputs(
             filled = FillResult(filled.queries + more.queries, filled.forwards + more.forwards, filled.bytes)
         set_side_by_side(network, side_by_side=False)
     logits, eval_forwards = _eval_logits(network, teacher_folder, sets, recipe, device)
-    mapped = {key: to_student_classes(each, class_map) for key, each in logits.items()}
+    mapped = {key: to_student_classes(each, class_map, sets.task) for key, each in logits.items()}
     save_logits(mapped, folder / LOGITS)
     record = OutputsRecord(filled.queries, filled.forwards, eval_forwards, clock() - started, name)
     record.write(folder)
@@ -301,11 +301,12 @@ def _eval_logits(
     """Return the teacher's logits for the test sets, and how many examples went through it now."""
     tested = RunRecord.read(teacher_folder).tested
     before = load_logits(teacher_folder / LOGITS)
-    logits, forwards = {}, 0
-    for name, images in sets.eval.items():
-        if tested.get(name) == (images.input_digest, recipe.precision):
-            logits[name] = before[f"{name}.last"]
-        else:
-            logits[name] = predict(teacher, images, sets.normalize, device, recipe.precision)
-            forwards += len(images)
-    return logits, forwards
+    same = {
+        name: before[f"{name}.last"]
+        for name, images in sets.eval.items()
+        if tested.get(name) == (evaluation_digest(sets.task, images, sets.train), recipe.precision)
+    }
+    others = {name: images for name, images in sets.eval.items() if name not in same}
+    now = sets.evaluator(device, recipe.precision).outputs(teacher, others).stored if others else {}
+    found = {**same, **now}
+    return {name: found[name] for name in sets.eval}, sum(map(len, others.values()))

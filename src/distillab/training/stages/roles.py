@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
+
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization
 from distillab.tasks import Classification, Task
+from distillab.training.evaluation import Evaluator
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
+from distillab.training.numerics.config import Precision
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -42,6 +46,10 @@ class RoleSets:
     eval: Mapping[str, Examples]
     normalize: Normalization
     task: Task = field(default_factory=Classification)
+
+    def evaluator(self, device: torch.device, precision: Precision) -> Evaluator:
+        """Return what evaluates networks on test sets, with the training set as the database."""
+        return Evaluator(self.task, self.train, self.normalize, device, precision)
 
     def without_student_transform(self) -> RoleSets:
         """Return the same examples as a teacher gets them."""

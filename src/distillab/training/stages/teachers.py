@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from distillab.artefacts import WEIGHTS, RunRecord, load_state
+from distillab.artefacts import VAL, WEIGHTS, RunRecord, load_state
 from distillab.data.class_map import ClassMap
 from distillab.methods import MethodSpec, parse_method
 from distillab.models import Ensemble, OrbitMean
 from distillab.models.black_box import BlackBox, load_black_box
 from distillab.models.input_transforms import rescale_inputs
 from distillab.models.weights import load_into
-from distillab.training.evaluation import predict
 from distillab.training.loop.cohort import StepCallback
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
@@ -230,11 +229,12 @@ def ensemble_teacher(
         load_state(member, place / WEIGHTS)
     if isinstance(inner, Ensemble) and inner.combine == "greedy":
         whole = [OrbitMean(each) if isinstance(network, OrbitMean) else each for each in networks]
+        evaluator = replace(sets.evaluator(device, recipe.precision), task=sets.task.on_logits)
         logits = [
-            predict(each.to(device), sets.val, sets.normalize, device, recipe.precision).astype(np.float32)
+            evaluator.outputs(each.to(device), {VAL: sets.val}).stored[VAL].astype(np.float32)
             for each in whole
         ]
-        inner.weights.copy_(greedy_weights(logits, sets.val.targets, sets.task))
+        inner.weights.copy_(greedy_weights(logits, sets.val.targets, sets.task.on_logits))
     elif isinstance(inner, Ensemble):
         scores = [RunRecord.read(place).curve[-1].val_accuracy for place in members]
         inner.weights.copy_(member_weights(inner.combine, scores))

@@ -22,12 +22,13 @@ from distillab.data.class_map import ClassMap
 from distillab.models import InputSpec, NetworkWithExits, count_macs, count_parameters, stem_change
 from distillab.models.exits import exits_name
 from distillab.training.checkpoints import same_state
-from distillab.training.evaluation import predict
+from distillab.training.evaluation import EvaluatedOutputs, evaluation_digest
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.curves import CurveOnTestSets
 from distillab.training.stages.exits import exit_records
+from distillab.training.stages.nearest import save_nearest
 from distillab.training.stages.roles import RoleSets, StudentSpec
 from distillab.training.teachers.class_mapping import to_student_classes
 
@@ -75,7 +76,7 @@ def write_trained(
         model=exits_name(student.model, vote=network.vote)
         if isinstance(network, NetworkWithExits)
         else student.model,
-        classes=next(iter(logits.values())).shape[1],
+        classes=sets.task.logits_in(next(iter(logits.values()))).shape[1],
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
@@ -87,10 +88,10 @@ def write_trained(
         seconds=trained.seconds,
         phases=trained.phases,
         overhead=overhead,
-        tested={name: (images.input_digest, recipe.precision) for name, images in sets.eval.items()},
+        tested=_tested(sets, recipe),
         accuracy={
             name: sets.task.score(
-                to_student_classes(logits[f"{name}.last"], as_teacher),
+                to_student_classes(logits[f"{name}.last"], as_teacher, sets.task),
                 images.targets,
             )
             for name, images in sets.eval.items()
@@ -107,6 +108,14 @@ def write_trained(
     )
     record.write(student.folder)
     return record
+
+
+def _tested(sets: RoleSets, recipe: ResolvedRecipe) -> dict[str, tuple[str, str]]:
+    """Return what decides the stored outputs for each test set, and the precision they were computed in."""
+    return {
+        name: (evaluation_digest(sets.task, images, sets.train), recipe.precision)
+        for name, images in sets.eval.items()
+    }
 
 
 def _normalization(
@@ -142,27 +151,28 @@ def _write_logits(
     folder, sets, recipe, network = student.folder, student.sets, student.recipe, trained.model
     clock = compute_clock(device)
     started = clock()
-    logits = _test(network, sets, recipe, device, "last")
+    outputs = _test(network, sets, recipe, device)
+    logits = {f"{name}.last": each for name, each in outputs.stored.items()}
     same = same_state(trained.last, trained.selected)
     if keep_selected and same:
         logits |= {name.replace(".last", ".selected"): value for name, value in logits.items()}
     elif keep_selected:
         network.load_state_dict(trained.selected)
-        logits |= _test(network, sets, recipe, device, "selected")
+        of_selected = _test(network, sets, recipe, device).stored
+        logits |= {f"{name}.selected": each for name, each in of_selected.items()}
     tested = clock()
     save_state(trained.last, folder / WEIGHTS)
     if keep_selected and not same:
         save_state(trained.selected, folder / SELECTED_WEIGHTS)
     save_logits(logits, folder / LOGITS)
+    if outputs.nearest:
+        save_nearest(folder, outputs.nearest)
     return logits, {"testing": tested - started, "writing": clock() - tested}
 
 
 def _test(
-    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device, which: str
-) -> dict[str, StoredLogits]:
+    network: nn.Module, sets: RoleSets, recipe: ResolvedRecipe, device: torch.device
+) -> EvaluatedOutputs:
     wanted = sets.task.has_thresholds or not sets.eval
     thresholds = {VAL: sets.val} if wanted and len(sets.val) else {}
-    return {
-        f"{name}.{which}": predict(network, images, sets.normalize, device, recipe.precision)
-        for name, images in {**thresholds, **sets.eval}.items()
-    }
+    return sets.evaluator(device, recipe.precision).outputs(network, {**thresholds, **sets.eval})

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from distillab.artefacts import StoredLogits
 from distillab.data.class_map import UNMAPPED, ClassMap, merges
 from distillab.models.outputs import Outputs
+from distillab.tasks import Task
 from distillab.training.batches import TrainingBatch
 from distillab.training.evaluation import to_half
 from distillab.training.teachers.feed import TeacherFeed
@@ -67,16 +68,25 @@ def map_logits(logits: Tensor, mapping: ClassMap) -> Tensor:
     return torch.stack([logits[:, each].logsumexp(dim=1) for each in sources], dim=1)
 
 
-def to_student_classes(logits: StoredLogits, mapping: ClassMap | None) -> StoredLogits:
-    """Return the logits of a test set in the student's classes, float16 ``[N, student's]``.
+def to_student_classes(
+    stored: StoredLogits, mapping: ClassMap | None, task: Task | None = None
+) -> StoredLogits:
+    """Return what is stored for a test set in the student's classes, float16 ``[N, student's]``.
+
+    Args:
+        stored: Logits, and the further columns of a task.
+        mapping: The student's class of each of the teacher's classes; None if they are the same.
+        task: The task, if it has further columns, which stay as they are.
 
     Example:
         >>> to_student_classes(np.array([[3.0, 1.0, 2.0]], np.float16), (1, UNMAPPED, 0))
         array([[2., 3.]], dtype=float16)
     """
     if mapping is None:
-        return logits
-    return to_half(map_logits(torch.from_numpy(np.asarray(logits)), mapping))
+        return stored
+    width = stored.shape[1] - (task.extra_columns if task else 0)
+    mapped = to_half(map_logits(torch.from_numpy(np.asarray(stored[:, :width])), mapping))
+    return mapped if task is None else np.concatenate([mapped, stored[:, width:]], axis=1)
 
 
 def map_classifier(layer: nn.Linear, mapping: ClassMap) -> nn.Linear | None:
