@@ -21,7 +21,7 @@ from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
 from distillab.study.ledger import Ledger
-from distillab.study.planning.summary import test_notes
+from distillab.study.planning.summary import notes_on_tests
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec
 from distillab.training.numerics.config import NumericsConfig
@@ -44,7 +44,11 @@ def dataset_view(folder: StudyFolder) -> DatasetView:
         dropped_duplicates=report.dropped_duplicates,
         broken=report.broken,
         carved=report.carved,
-        notes=(*report.notes, *test_notes(folder.spec.task_config(), folder.dataset), *folder.network_notes),
+        notes=(
+            *report.notes,
+            *notes_on_tests(folder.spec.task_config(), folder.dataset),
+            *folder.network_notes,
+        ),
         digest=dataset.digest,
         modality=dataset.modality,
     )

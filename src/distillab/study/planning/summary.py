@@ -252,7 +252,7 @@ def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
         notes.append(f"{report.dropped_duplicates} exact duplicates across splits are left out of train.")
     if report.broken:
         notes.append(f"{len(report.broken)} broken examples are left out.")
-    notes += test_notes(spec.task_config(), dataset)
+    notes += notes_on_tests(spec.task_config(), dataset)
     notes += plan.starts
     varied = [levels[0] for levels in spec.factor_levels()]
     if labels := describe_label_quality(varied, "val"):
@@ -262,7 +262,7 @@ def _notes(spec: StudySpec, dataset: Dataset, plan: Plan) -> list[str]:
     return notes
 
 
-def test_notes(task: Task, dataset: Dataset) -> list[str]:
+def notes_on_tests(task: Task, dataset: Dataset) -> list[str]:
     """Return what a task has to state of the test sets of a dataset, one sentence each.
 
     Args:
@@ -276,7 +276,7 @@ def test_notes(task: Task, dataset: Dataset) -> list[str]:
         >>> from distillab.sources import source_from_argument
         >>> from distillab.sources.ingest import load_dataset
         >>> from distillab.tasks import Classification
-        >>> test_notes(Classification(), load_dataset(source_from_argument("digits")))
+        >>> notes_on_tests(Classification(), load_dataset(source_from_argument("digits")))
         []
     """
     return [
