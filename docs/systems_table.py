@@ -180,7 +180,14 @@ def exits(study: str) -> str:
     for row in rows_of(study, "exits"):
         found.setdefault((row["method"], str(row["exit"])), []).append(row)
     head = ("method", "exit", "parameters", "M MACs", "test, %", "runs")
-    score = f"{primary_of(study)}"
+    scores: dict[str, list[float]] = {}
+    for (method, _), rows in found.items():
+        scores.setdefault(method, []).append(float(np.mean([row["score"] for row in rows])))
+    methods = list(scores)
+    # `vote=True` is the same training: the exits of both are the same.
+    shown = [
+        each for place, each in enumerate(methods) if scores[each] not in [scores[m] for m in methods[:place]]
+    ]
     return table(
         head,
         [
@@ -189,10 +196,11 @@ def exits(study: str) -> str:
                 exit_,
                 f"{rows[0]['params']:,}",
                 f"{rows[0]['macs'] / 1e6:.2f}",
-                percent(float(np.mean([row[score] if score in row else row["score"] for row in rows]))),
+                percent(float(np.mean([row["score"] for row in rows]))),
                 str(len(rows)),
             )
             for (method, exit_), rows in found.items()
+            if method in shown
         ],
     )
 
