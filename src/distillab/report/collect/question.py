@@ -33,7 +33,6 @@ SET_IN_STUDY = "set in the study"
 def dataset_view(folder: StudyFolder) -> DatasetView:
     """Return the facts of the dataset, including what was found while reading it."""
     dataset, report = folder.dataset, folder.dataset.report
-    of_tests = notes_on_tests(folder.spec.task_config(), dataset)
     splits = (("train", dataset.train), ("val", dataset.val), *dataset.eval.items())
     return DatasetView(
         name=dataset.name,
