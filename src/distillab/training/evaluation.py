@@ -151,10 +151,10 @@ class Evaluator:
         """
         if examples.parts is not None:
             each, owners = examples.each_part()
-            logits, embeddings = self._embed(tapped, each)
-            sums = torch.zeros(len(examples), embeddings.shape[1], device=embeddings.device)
-            sums.index_add_(0, torch.from_numpy(owners).to(embeddings.device), embeddings)
-            counts = torch.from_numpy(np.bincount(owners)).to(embeddings.device)
+            logits, of_parts = self._embed(tapped, each)
+            sums = torch.zeros(len(examples), of_parts.shape[1], device=of_parts.device)
+            sums.index_add_(0, torch.from_numpy(owners).to(of_parts.device), of_parts)
+            counts = torch.from_numpy(np.bincount(owners)).to(of_parts.device)
             return mean_of_parts(logits, owners), sums / counts[:, None]
         outputs = list(_forward(tapped, examples, self.normalize, self.device, self.precision))
         embeddings = [each.embedding.float().flatten(1) for each in outputs]
