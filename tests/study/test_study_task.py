@@ -80,7 +80,9 @@ def test_data_must_hold_what_the_task_learns_from() -> None:
     with pytest.raises(RequestError, match=r"task: .* label sets, and the data hold labels") as raised:
         study = spec(task="multilabel")
         make_plan(study, load_dataset(study.source()), CPU)
-    assert raised.value.allowed == "task: classification or task: embedding, or data with label sets"
+    assert raised.value.allowed == (
+        "task: classification or task: balanced_classification or task: embedding, or data with label sets"
+    )
     with pytest.raises(RequestError, match="the data hold label sets"):
         planned(task="classification")
 

@@ -79,8 +79,9 @@ def test_embedding_does_not_depend_on_the_order() -> None:
 
 def test_embeddings_of_another_modality_are_refused() -> None:
     for kind in embeddings:
-        if embeddings[kind].modality != "audio":
-            with pytest.raises(RequestError, match=f"'{kind}' is for image examples.*allowed: spectra"):
+        other = embeddings[kind].modality
+        if other != "audio":
+            with pytest.raises(RequestError, match=f"'{kind}' is for {other} examples.*allowed: spectra"):
                 embed(recordings(), kind=kind)
 
 

@@ -298,11 +298,13 @@ def must_have_targets(dataset: Dataset, task: Task) -> None:
     """Raise RequestError unless the data hold what the task learns from."""
     held = dataset.train.targets
     if not isinstance(held, task.targets):
+        # The usual task of such targets first, then the kinds of it.
+        fitting = sorted(
+            (name for name in tasks if issubclass(type(held), tasks[name].targets)),
+            key=lambda name: len(tasks[name].kinds()),
+        )
         raise RequestError(
             f"the task {task.name} learns from {task.targets.kind}, and the data hold {held.kind}",
             where="task",
-            allowed=" or ".join(
-                f"task: {name}" for name in tasks if issubclass(type(held), tasks[name].targets)
-            )
-            + f", or data with {task.targets.kind}",
+            allowed=" or ".join(f"task: {name}" for name in fitting) + f", or data with {task.targets.kind}",
         )
