@@ -41,7 +41,7 @@ COPIED = (
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|leakage|exits|maps) -->")
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|new-sites|leakage|exits|maps) -->")
 
 
 def rows_of(study: str, name: str) -> list[Row]:
@@ -132,6 +132,28 @@ def _mean(results: Sequence[Row], place: Row, metric: str) -> float | None:
         if row[metric] is not None and all(row.get(name) == place[name] for name in names)
     ]
     return float(np.mean(found)) if found else None
+
+
+def new_sites(study: str) -> str:
+    """Return the gains at each level of `groups` on the group that the level leaves out of training."""
+    metric = primary_of(study)
+    results = [row for row in rows_of(study, "results") if row["status"] == "done"]
+    head = ("left out", "method", "plain, %", "distilled, %", "gain, points", "pairs")
+    lines = []
+    for row in rows_of(study, "effects"):
+        own = f"{metric}.{row['factor.groups']}"
+        if row["metric"] == own:
+            lines.append(
+                (
+                    str(row["factor.groups"]),
+                    f"`{row['method']}`",
+                    percent(_mean(results, row | {"method": row["baseline"]}, own)),
+                    percent(_mean(results, row, own)),
+                    points(row),
+                    str(row["n_pairs"]),
+                )
+            )
+    return table(head, lines)
 
 
 def levels(study: str) -> str:
@@ -264,6 +286,7 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
+    "new-sites": ("effects", new_sites),
     "leakage": ("results", leakage),
     "exits": ("exits", exits),
     "maps": ("explanation-gains", maps),

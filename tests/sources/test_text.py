@@ -116,6 +116,7 @@ def test_texts_without_a_character_are_named(tmp_path: Path) -> None:
         ({"text": "titel"}, "unknown text column 'titel'"),
         ({"class_file": "test.txt", "encoding": "ascii"}, "cannot be read"),
         ({"class_file": "short.txt"}, "names 1 classes, and labels are"),
+        ({"class_file": "gap.txt"}, "each with a name"),
         ({"length": 2}, "length"),
         ({"resolution": 32}, "unknown key 'resolution'"),
     ],
@@ -123,7 +124,20 @@ def test_texts_without_a_character_are_named(tmp_path: Path) -> None:
 def test_unusable_texts_are_refused(tmp_path: Path, entry: dict[str, Any], message: str) -> None:
     write_titles(tmp_path)
     (tmp_path / "short.txt").write_text("realty\n")
+    (tmp_path / "gap.txt").write_text("realty\n\nfinance\n")
     assert message in refuse(tmp_path, **(TITLES | entry))
+
+
+def test_unknown_labels_do_not_become_the_last_class(tmp_path: Path) -> None:
+    write_titles(tmp_path)
+    (tmp_path / "train.txt").write_text("".join(f"title {n}\t{n % 3 - 1}\n" for n in range(30)))
+    assert "labels are -1, 0, 1" in refuse(tmp_path, **TITLES)
+
+
+def test_line_separators_within_texts_do_not_split_rows(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": f"a\u2028b {n}", "label": str(n % 2)}, ensure_ascii=False) for n in range(20)]
+    (tmp_path / "train.jsonl").write_text("\r\n".join(rows), encoding="utf-8", newline="")
+    assert len(read(tmp_path, source="text", path="train.jsonl").train.items) == 20
 
 
 def test_damaged_json_line_is_named(tmp_path: Path) -> None:

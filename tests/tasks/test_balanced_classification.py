@@ -63,7 +63,7 @@ def test_more_than_two_classes_have_no_sensitivity() -> None:
 
 def test_balanced_weights_are_those_of_scikit_learn() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2])
-    made = BalancedClassification(class_weights="balanced").for_training(torch.from_numpy(labels))
+    made = BalancedClassification(class_weights="balanced").for_training(torch.from_numpy(labels), 3)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     assert made.class_weights == pytest.approx(tuple(expected))
 
@@ -109,4 +109,4 @@ def test_weights_that_do_not_fit_the_classes_are_refused() -> None:
     with pytest.raises(RequestError, match="there are 3 weights for 2 classes"):
         BalancedClassification(class_weights=(1, 2, 3)).loss(torch.zeros(1, 2), torch.tensor([0]))
     with pytest.raises(RequestError, match="a class has no labelled training example"):
-        BalancedClassification(class_weights="balanced").for_training(torch.tensor([1, 1]))
+        BalancedClassification(class_weights="balanced").for_training(torch.tensor([0, 0]), 2)

@@ -143,6 +143,8 @@ class Dataset:
                 arrays["groups"] = split.groups
             if split.parts is not None:
                 arrays["parts"] = split.parts
+            if split.wholes is not None:
+                arrays["wholes"] = split.wholes
             np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
         facts = {
             "name": self.name,
@@ -232,4 +234,5 @@ def _open_split(path: Path, pool: Pool, facts: JsonObject) -> Examples:
             tuple(facts["group_names"]),
             tuple(facts.get("parents", ())),
             parts=arrays.get("parts"),
+            wholes=arrays.get("wholes"),
         )

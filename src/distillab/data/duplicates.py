@@ -70,13 +70,18 @@ def hashes_of(sets: Iterable[Examples]) -> set[bytes]:
 
 def found_in(examples: Examples, known: Set[bytes]) -> npt.NDArray[np.bool_]:
     """Return which examples have an item among those of :func:`hashes_of`, bool ``[N]``."""
-    return np.fromiter((each in known for each in _hashes_of(examples)), dtype=bool, count=len(examples))
+    _, owners = examples.each_part()
+    is_known = np.fromiter((each in known for each in _hashes_of(examples)), dtype=bool, count=len(owners))
+    found = np.zeros(len(examples), dtype=bool)
+    found[owners[is_known]] = True
+    return found
 
 
 def _hashes_of(examples: Examples) -> Iterator[bytes]:
-    positions = np.arange(len(examples))
-    for start in range(0, len(examples), HASHED_AT_ONCE):
-        yield from _hashes(examples.items(positions[start : start + HASHED_AT_ONCE]))
+    items, _ = examples.each_part()
+    positions = np.arange(len(items))
+    for start in range(0, len(items), HASHED_AT_ONCE):
+        yield from _hashes(items.items(positions[start : start + HASHED_AT_ONCE]))
 
 
 def count_across(codes: Indices, parts: Parts) -> dict[str, int]:

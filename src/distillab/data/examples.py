@@ -118,6 +118,8 @@ class Examples:
         parts: For examples that consist of several items, such as the segments of a recording: int64
             ``[N, K]``, the rows of the items of each, -1 after the last; ``rows`` has the first ones.
             Networks are given one item at a time, and an example has the mean of their logits.
+        wholes: For examples that are parts of something, such as a recording: int64 ``[N]``, its number.
+            Parts of one whole stay on one side of every split, and are no independent test examples.
 
     Raises:
         ValueError: Arrays of different lengths, or targets of another number of classes.
@@ -140,6 +142,7 @@ class Examples:
     parents: tuple[str, ...] = field(default=())
     student_transform: StudentTransform | None = None
     parts: Indices | None = None
+    wholes: Indices | None = None
 
     def __post_init__(self) -> None:
         if not len(self.rows) == len(self.targets) == len(self.ids):
@@ -266,6 +269,7 @@ class Examples:
             ids=self.ids[chosen],
             groups=None if self.groups is None else self.groups[chosen],
             parts=None if self.parts is None else self.parts[chosen],
+            wholes=None if self.wholes is None else self.wholes[chosen],
         )
 
     def each_part(self) -> tuple[Examples, Indices]:
@@ -286,21 +290,21 @@ class Examples:
         flat = replace(self, parts=None).select(owners)
         return replace(flat, rows=self.parts[owners, columns]), owners.astype(np.int64)
 
-    def joined(self, wholes: Indices) -> Examples:
-        """Return examples that consist of the items of all present ones with the same number.
+    def joined(self) -> Examples:
+        """Return examples that consist of the items of all parts of one whole.
 
-        Each has the target, id and group of its first part.
-
-        Args:
-            wholes: int64 ``[N]``, the number of the example that each becomes a part of.
+        Each has the target, id and group of its first part. Examples that are no parts are returned as they
+        are.
 
         Example:
             >>> pool = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
-            >>> pool.joined(np.array([7, 5, 5])).parts
+            >>> replace(pool, wholes=np.array([7, 5, 5])).joined().parts
             array([[ 0, -1],
                    [ 1,  2]])
         """
-        _, first, numbers = np.unique(wholes, return_index=True, return_inverse=True)
+        if self.wholes is None:
+            return self
+        _, first, numbers = np.unique(self.wholes, return_index=True, return_inverse=True)
         order = np.argsort(first)
         place = np.argsort(order)[numbers]
         column = np.zeros(len(self), dtype=np.int64)
@@ -310,7 +314,7 @@ class Examples:
             seen[whole] += 1
         parts = np.full((len(first), int(seen.max(initial=1))), -1, dtype=np.int64)
         parts[place, column] = self.rows
-        return replace(self.select(first[order]), parts=parts)
+        return replace(self.select(first[order]), parts=parts, wholes=None)
 
     def relabel(self, values: Any) -> Examples:
         """Return the same examples with other targets of the same kind: int64 ``[N]`` for labels."""

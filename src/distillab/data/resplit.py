@@ -11,6 +11,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.data.targets import Targets
+from distillab.errors import RequestError
 
 
 def resplit(dataset: Dataset, share: float, *keys: int, by_group: bool = False) -> Dataset:
@@ -23,7 +24,7 @@ def resplit(dataset: Dataset, share: float, *keys: int, by_group: bool = False) 
         dataset: The data as they were read; its val set was carved.
         share: Share of each class that is carved.
         keys: Keys of the draw.
-        by_group: Whether whole groups are carved.
+        by_group: Whether whole groups are carved; otherwise, of examples that are parts, whole ones.
 
     Example:
         >>> from distillab.data.dataset import DataReport
@@ -35,7 +36,7 @@ def resplit(dataset: Dataset, share: float, *keys: int, by_group: bool = False) 
     """
     whole = merge_splits([dataset.train, dataset.val])
     codes = _codes(whole, dataset)
-    groups = whole.groups if by_group else None
+    groups = whole.groups if by_group else whole.wholes
     units = codes if groups is None else inseparable(groups, codes)
     without_val = ~dataset.val.targets.members.any(axis=0)
     alone = whole.targets.members[:, without_val].any(axis=1)
@@ -58,20 +59,29 @@ def resplit(dataset: Dataset, share: float, *keys: int, by_group: bool = False) 
 def merge_splits(parts: list[Examples]) -> Examples:
     """Return splits of one dataset as one set, ordered by id.
 
+    Raises:
+        RequestError: Examples of a split consist of several parts.
+
     Example:
         >>> images = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("cat", "dog"))
         >>> merge_splits([images.select([2]), images.select([0, 1])]).ids
         array([0, 1, 2])
     """
+    if any(part.parts is not None for part in parts):
+        raise RequestError(
+            "examples that consist of several parts cannot be split anew", where="vote", allowed="vote: false"
+        )
     ids = np.concatenate([part.ids for part in parts])
     order = np.argsort(ids, kind="stable")
     groups = [part.groups for part in parts if part.groups is not None]
+    wholes = [part.wholes for part in parts if part.wholes is not None]
     return replace(
         parts[0],
         rows=np.concatenate([part.rows for part in parts])[order],
         targets=reduce(Targets.joined, [part.targets for part in parts]).take(order),
         ids=ids[order],
         groups=np.concatenate(groups)[order] if len(groups) == len(parts) else None,
+        wholes=np.concatenate(wholes)[order] if len(wholes) == len(parts) else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import norm, t
 
 from distillab.canonical import JsonObject
 from distillab.data.examples import Examples, Items
-from distillab.tasks import Classification, Task
+from distillab.tasks import Task
 
 DROP_CONFIDENCE = 0.95
 
@@ -78,7 +79,7 @@ def paired_drop(before: Items, after: Items, examples: Examples, task: Task) -> 
     """
     targets = examples.targets
     old, new = task.contributions(before, targets), task.contributions(after, targets)
-    low, high = (paired_accuracy if isinstance(task, Classification) else paired_mean)(old - new)
+    low, high = paired_interval(task)(old - new)
     classes = np.stack([task.per_class(before, targets), task.per_class(after, targets)])
     losses = classes[0] - classes[1]
     worst = 0 if np.isnan(losses).all() else int(np.nanargmax(losses))
@@ -94,6 +95,20 @@ def paired_drop(before: Items, after: Items, examples: Examples, task: Task) -> 
         float(classes[0, worst]),
         float(classes[1, worst]),
     )
+
+
+def paired_interval(task: Task) -> Callable[[Items], tuple[float, float]]:
+    """Return the interval that fits what examples add to the primary metric of a task.
+
+    That of :func:`paired_accuracy` where it is 0 or 1, and of :func:`paired_mean` otherwise, as for balanced
+    accuracy.
+
+    Example:
+        >>> from distillab.tasks import BalancedClassification
+        >>> paired_interval(Classification()).__name__, paired_interval(BalancedClassification()).__name__
+        ('paired_accuracy', 'paired_mean')
+    """
+    return paired_accuracy if task.metrics[task.primary].counts_examples else paired_mean
 
 
 def paired_accuracy(differences: Items) -> tuple[float, float]:

@@ -167,8 +167,9 @@ class _EvaluatedData:
             table.groups,
             table.group_names,
             table.parents,
+            wholes=table.wholes,
         )
-        return examples, notes
+        return (examples.joined() if source.joins_parts and name in (TEST, "val") else examples), notes
 
 
 def _of_split(table: ExampleTable, name: str, classes: tuple[str, ...]) -> ExampleTable:

@@ -10,12 +10,12 @@ import numpy as np
 from distillab.canonical import JsonObject
 from distillab.data.examples import IMAGE, Examples, Pool
 from distillab.deploy.description import ModelDescription
-from distillab.deploy.drop import paired_accuracy, paired_mean
+from distillab.deploy.drop import paired_interval
 from distillab.deploy.gates import examples_as_items
 from distillab.deploy.loaded import BATCH, TorchEngine
 from distillab.errors import RequestError
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, check_corruptible
-from distillab.tasks import Classification, Task
+from distillab.tasks import Task
 
 CORRUPTIONS: tuple[Corruption, ...] = (
     "gaussian_noise",
@@ -148,5 +148,5 @@ def _score(
     if "plain" not in found:
         return CorruptedScore(name, student)
     own, other = (task.contributions(found[key], examples.targets) for key in ("student", "plain"))
-    low, high = (paired_accuracy if isinstance(task, Classification) else paired_mean)(own - other)
+    low, high = paired_interval(task)(own - other)
     return CorruptedScore(name, student, task.score(found["plain"], examples.targets), low, high)

@@ -13,7 +13,7 @@ from distillab.artefacts import LOGITS, WEIGHTS, load_logits, load_state
 from distillab.canonical import JsonObject
 from distillab.data.examples import Examples, Items
 from distillab.deploy.description import ModelDescription
-from distillab.deploy.drop import paired_accuracy, paired_mean
+from distillab.deploy.drop import paired_interval
 from distillab.deploy.loaded import TorchEngine
 from distillab.deploy.robustness import Robustness, measure_robustness
 from distillab.deploy.runs import StudentRun
@@ -293,7 +293,7 @@ def _against_teacher(
     if teacher.shape != logits.shape:
         return None
     own, other = task.contributions(logits, test.targets), task.contributions(teacher, test.targets)
-    low, high = (paired_accuracy if isinstance(task, Classification) else paired_mean)(own - other)
+    low, high = paired_interval(task)(own - other)
     scores = task.score(logits, test.targets), task.score(teacher, test.targets)
     agreement = task.fidelity(logits, teacher)["agreement"]
     if not isinstance(task, Classification):

@@ -131,7 +131,8 @@ def write_model(
         network: The network as it was trained: it takes what ``description.normalize`` returns.
         out: The folder. An exported model that is there is replaced, unless no new model file passes.
         description: What the network is.
-        val: The validation set.
+        val: The validation set. Of examples that consist of several parts, such as recordings that vote,
+            each part is one example here: files take one part at a time.
         calibration: Training examples, by which the ranges of int8 are set.
         formats: Which of :data:`FORMATS` are wanted.
         max_drop: Points of the primary metric that int8 may lose on ``val``.
@@ -165,6 +166,7 @@ def write_model(
     check_formats(formats)
     require_free(out)
     description.require_fitting(val, "val")
+    val, _ = val.each_part()
     progress = on_progress or (lambda stage: None)
     network = network.cpu().eval()
     progress("running the trained network on val")

@@ -243,9 +243,11 @@ class Measurements:
         """Return what the test examples of a run add to the primary metric of some logits."""
         test = self._tests(self._cell_of[run])[PRIMARY]
         found = self.task.contributions(logits, test.targets)
-        if test.groups is None or self.folder.spec.source().split_by != "group":
+        by_group = self.folder.spec.source().split_by == "group"
+        units = test.groups if by_group and test.groups is not None else test.wholes
+        if units is None:
             return ExampleValues(found, test.ids[test.targets.labelled])
-        return values_of_groups(found, test.groups[test.targets.labelled])
+        return values_of_groups(found, units[test.targets.labelled])
 
     def _row(self, cell: Cell) -> Row:
         row: Row = {

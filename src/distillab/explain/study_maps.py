@@ -136,7 +136,7 @@ class StudyExplanations:
         network = self.networks.student(cell.run_id, images)
         maps = attribute(name, network, images.x, classes)
         before = attribute(name, self.networks.untrained(cell.run_id, images), images.x, classes)
-        same = (network.predicted(images.x) == classes).double().numpy()
+        same = (images.explained_by(network) == classes).double().numpy()
         values = agreement_of(maps, of_teacher) | {"same_class": same}
         values |= _suffixed(agreement_of(maps, before), "untrained")
         values |= _own_values(network, images.x, classes, maps)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distillab.data.dataset import Dataset
+from distillab.errors import RequestError
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.results import Tables
@@ -68,6 +69,10 @@ def check_planned(spec: StudySpec, dataset: Dataset, jobs: Iterable[Job]) -> Non
     """
     if spec.explain is None:
         return
+    if any(test.parts is not None for test in dataset.eval.values()):
+        raise RequestError(
+            "examples that consist of several parts are not explained", where="explain", allowed="vote: false"
+        )
     models = [job.model for job in jobs if isinstance(job, StudentJob | TeacherJob)]
     require_explainable(models, dataset.train, spec.task_config(), spec.explain.attributions)
 

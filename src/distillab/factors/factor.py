@@ -165,6 +165,12 @@ class Factor(PublicConfig, ABC):
                 where=f"factors.{self.name}",
                 allowed=", ".join(_accepting(type(examples.targets))),
             )
+        if examples.parts is not None and self.changes & {"pixels", "images"}:
+            raise RequestError(
+                f"factor {self.name} ({self.description}) cannot change examples of several parts",
+                where=f"factors.{self.name}",
+                allowed="`vote: false`, or a factor that chooses or relabels examples",
+            )
         if self.kinds_of_items is not None and examples.modality not in self.kinds_of_items:
             raise RequestError(
                 f"factor {self.name} ({self.description}) cannot change examples of modality"

@@ -122,7 +122,9 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.pair = pair
-        self.task = pair.task if pair.labels is None else pair.task.for_training(pair.labels)
+        self.task = (
+            pair.task if pair.labels is None else pair.task.for_training(pair.labels, pair.student.classes)
+        )
         requirements = self.requirements(config)
         self.learns_from = requirements.teacher
         self._check_task()

@@ -14,9 +14,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities.image.formats import image_extensions
+from distillab.sources.delimited import read_lines
 from distillab.sources.folder_tree import list_folder
 from distillab.sources.grouping import encode_groups
-from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
+from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, SplitUnit, source
 
 MAGNIFICATIONS = (40, 100, 200, 400)
 FOLDS = 5
@@ -87,7 +88,7 @@ class BreakHis(ImageSource):
     target: Literal["kind", "subtype"] = "kind"
     folds: SourcePath | None = None
     fold: int | None = Field(default=None, ge=1, le=FOLDS)
-    split_by: Literal["image", "group"] = "group"
+    split_by: SplitUnit = "group"
 
     @model_validator(mode="after")
     def _fold_has_a_folder(self) -> BreakHis:
@@ -201,13 +202,10 @@ def _parsed(path: Path) -> _Image:
 
 def _read_fold(table: Path) -> dict[tuple[str, int], str]:
     """Return the split of each file and magnification, of lines ``file|magnification|fold|split``."""
-    try:
-        lines = table.read_text(encoding="utf-8").split()
-    except OSError as error:
-        raise RequestError(f"cannot be read: {error.strerror}", where=str(table)) from None
+    lines = [line for line in read_lines(table) if line.strip()]
     listed: dict[tuple[str, int], str] = {}
     for number, line in enumerate(lines, start=1):
-        cells = line.split("|")
+        cells = line.strip().split("|")
         if len(cells) != 4 or not cells[1].isdecimal() or cells[3] not in ("train", "test"):
             raise RequestError(
                 f"{line!r} is no line of a fold",

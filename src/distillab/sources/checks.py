@@ -116,9 +116,9 @@ def check_both_sides(table: ExampleTable, name: str, sides: list[Targets]) -> No
         what = "" if all(len(side) for side in sides) else "examples"
     if what:
         raise RequestError(
-            f"splitting by group found no {name} split that holds, and leaves, {what}",
+            f"splitting by group or whole recording found no {name} split that holds, and leaves, {what}",
             where="split_by",
-            allowed="more groups per class, another `split_seed`, or `split_by: image`",
+            allowed="more groups per class, another `split_seed`, or, of groups, `split_by: image`",
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from distillab.data.label_boxes import LabelBox
 from distillab.errors import RequestError, unknown_name
+from distillab.sources.delimited import read_lines
 from distillab.sources.radiographs import (
     NO_FINDING,
     RadiographRecords,
@@ -66,10 +67,15 @@ class ChestXray14(Radiographs):
         if not path.is_file():
             return {}
         # The header names the four numbers "Bbox [x", "y", "w" and "h]", and empty cells may follow.
-        rows = [row for row in csv.reader(path.read_text().splitlines()[1:]) if row]
+        rows = [row for row in csv.reader(read_lines(path)[1:]) if row]
         found: dict[str, list[LabelBox]] = {}
-        for number, (name, label, *cells) in enumerate(rows, 2):
+        for number, row in enumerate(rows, 2):
             where = f"{path}: line {number}"
+            if len(row) < 2:
+                raise RequestError(
+                    f"{row} is no box", where=where, allowed="file, finding, x, y, width, height"
+                )
+            name, label, *cells = row
             label = _RENAMED.get(label.strip(), label.strip())
             if label not in FINDINGS:
                 raise unknown_name("finding", label, FINDINGS, where=where)

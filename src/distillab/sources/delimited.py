@@ -50,6 +50,21 @@ def text_encoding(data: bytes) -> str:
     return "latin-1"
 
 
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file. Raises RequestError if it cannot be read.
+
+    Example:
+        >>> read_lines(Path("nowhere.txt"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: nowhere.txt: cannot be read: ... (allowed: a text file)
+    """
+    try:
+        data = path.read_bytes()
+        return data.decode(text_encoding(data)).removeprefix("\ufeff").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a text file") from None
+
+
 def read_delimited(
     path: Path, delimiter: str | None = None, encoding: str | None = None
 ) -> tuple[list[str], list[list[str]]]:

@@ -100,9 +100,8 @@ def load_dataset(
         found = replace(found, duplicates=count_across(codes, table.parts))
     table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
     notes += more
-    if source.joins_parts and table.wholes is not None:
-        for part in (VAL, TEST):
-            splits[part] = splits[part].joined(table.wholes[table.parts == part])
+    if source.joins_parts:
+        splits[VAL], splits[TEST] = splits[VAL].joined(), splits[TEST].joined()
     notes += group_note(splits[TRAIN], splits[TEST])
     check_trainable(table)
     report = replace(
@@ -267,4 +266,5 @@ def _examples(pool: Pool, table: ExampleTable, mask: npt.NDArray[np.bool_]) -> E
         groups,
         table.group_names,
         table.parents,
+        wholes=None if table.wholes is None else table.wholes[rows],
     )

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from distillab.data.targets import LabelSets
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.delimited import read_table
+from distillab.sources.delimited import read_lines, read_table
 from distillab.sources.grouping import encode_groups
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, SplitUnit
 
@@ -240,7 +240,7 @@ def by_list(names: Sequence[str], lists: Mapping[str, Path]) -> tuple[list[str |
             raise RequestError(
                 f"there is no such list beside {beside}", where=str(path), allowed="all or none"
             )
-        for name in path.read_text().split():
+        for name in "\n".join(read_lines(path)).split():
             if sides.setdefault(name, split) != split:
                 raise RequestError(f"{name!r} is in {sides[name]} and in {split}", where=str(path))
     found = [sides.get(name) for name in names]

@@ -120,16 +120,19 @@ class Texts(TableFiles, Source):
         """Return the splits with the class names of ``class_file``, if there is one."""
         if self.class_file is None:
             return raw
-        names = [line.strip() for line in _lines(self.class_file, self.encoding) if line.strip()]
-        try:
-            classes = tuple(names[int(name)] for name in raw.classes)
-        except (ValueError, IndexError):
+        names = [line.strip() for line in _lines(self.class_file, self.encoding)]
+        while names and not names[-1]:
+            names.pop()
+        numbers = [int(name) if name.isascii() and name.isdecimal() else -1 for name in raw.classes]
+        if len(set(numbers)) < len(numbers) or not all(
+            0 <= each < len(names) and names[each] for each in numbers
+        ):
             raise RequestError(
                 f"names {len(names)} classes, and labels are {', '.join(raw.classes[:5])}, ...",
                 where=str(self.class_file),
-                allowed="labels that are line numbers from 0",
-            ) from None
-        return replace(raw, classes=classes)
+                allowed="labels that are numbers of its lines, from 0, each with a name",
+            )
+        return replace(raw, classes=tuple(names[each] for each in numbers))
 
 
 def _items(table: pa.Table, text: str, split: str) -> TableItems:
@@ -140,7 +143,9 @@ def _items(table: pa.Table, text: str, split: str) -> TableItems:
 def _lines(path: Path, encoding: str | None) -> list[str]:
     try:
         data = path.read_bytes()
-        return data.decode(encoding or text_encoding(data)).removeprefix("\ufeff").splitlines()
+        text = data.decode(encoding or text_encoding(data)).removeprefix("\ufeff")
+        # Not splitlines, which also splits at characters that texts contain, such as U+2028.
+        return text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeError, LookupError) as error:
         raise RequestError(
             f"cannot be read: {error}", where=str(path), allowed="a text file in UTF-8, or `encoding`"

@@ -81,23 +81,33 @@ class BalancedClassification(Classification):
         Literal["none", "balanced"] | tuple[float, ...], AfterValidator(_positive_weights)
     ] = "none"
 
-    def for_training(self, labels: Tensor) -> BalancedClassification:
+    def check_classes(self, classes: int) -> None:
+        """Raise RequestError unless there is one weight per class."""
+        if not isinstance(self.class_weights, str) and len(self.class_weights) != classes:
+            raise RequestError(
+                f"there are {len(self.class_weights)} weights for {classes} classes",
+                where="task: class_weights",
+                allowed="one number per class",
+            )
+
+    def for_training(self, labels: Tensor, classes: int) -> BalancedClassification:
         """Return this task with the weights that ``balanced`` stands for.
 
         Args:
             labels: int64 ``[N]``, the labels of the training examples, -1 where not known.
+            classes: The number of classes.
 
         Raises:
             RequestError: A class has no example, and hence no weight.
 
         Example:
-            >>> BalancedClassification(class_weights="balanced").for_training(torch.tensor([0, 0, 0, 1]))
+            >>> BalancedClassification(class_weights="balanced").for_training(torch.tensor([0, 0, 0, 1]), 2)
             BalancedClassification(class_weights=(0.6666666666666666, 2.0))
         """
         if self.class_weights != "balanced":
             return self
-        counts = torch.bincount(labels[labels >= 0])
-        if not len(counts) or bool((counts == 0).any()):
+        counts = torch.bincount(labels[labels >= 0], minlength=classes)
+        if bool((counts == 0).any()):
             raise RequestError(
                 "a class has no labelled training example",
                 where="task: class_weights",
@@ -118,12 +128,7 @@ class BalancedClassification(Classification):
         """
         if isinstance(self.class_weights, str):
             return super().loss(logits, labels, mixed=mixed, smoothing=smoothing)
-        if len(self.class_weights) != logits.shape[1]:
-            raise RequestError(
-                f"there are {len(self.class_weights)} weights for {logits.shape[1]} classes",
-                where="task: class_weights",
-                allowed="one number per class",
-            )
+        self.check_classes(logits.shape[1])
         weights = torch.tensor(self.class_weights, dtype=torch.float32, device=logits.device)
 
         def weighted(known: Tensor) -> Tensor:

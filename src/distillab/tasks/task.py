@@ -68,13 +68,17 @@ class Task(BaseModel, ABC):
         """
         return frozenset(each.__dict__["name"] for each in cls.__mro__ if "name" in each.__dict__)
 
-    def for_training(self, labels: Tensor) -> Task:
+    def for_training(self, labels: Tensor, classes: int) -> Task:
         """Return the task for a run, with settings that depend on its training examples.
 
         Args:
             labels: The values of the targets of the training examples.
+            classes: The number of classes.
         """
         return self
+
+    def check_classes(self, classes: int) -> None:
+        """Raise RequestError if a setting does not fit the number of classes."""
 
     @property
     def selected(self) -> str:

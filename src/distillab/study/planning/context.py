@@ -297,6 +297,7 @@ def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodS
 def must_have_targets(dataset: Dataset, task: Task) -> None:
     """Raise RequestError unless the data hold what the task learns from."""
     held = dataset.train.targets
+    task.check_classes(len(dataset.train.classes))
     if not isinstance(held, task.targets):
         # The usual task of such targets first, then the kinds of it.
         fitting = sorted(

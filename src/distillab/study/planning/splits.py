@@ -43,6 +43,7 @@ class SeedSplits:
     def is_drawn(self) -> bool:
         """True if seeds can have different splits."""
         carved = _VAL in self.dataset.report.carved and self._source.near_copies != "drop"
+        carved &= self.dataset.val.parts is None
         return carved and self._turns.split == "seed"
 
     def of_seed(self, seed: int) -> Dataset:
