@@ -71,6 +71,7 @@ def paired_drop(before: Items, after: Items, examples: Examples, task: Task) -> 
         task: The task.
 
     Example:
+        >>> from distillab.tasks import Classification
         >>> images = Examples.of(np.zeros((2, 1, 8, 8), np.uint8), [0, 1], ("a", "b"))
         >>> right, wrong = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])
         >>> found = paired_drop(right, wrong, images, Classification())
@@ -104,7 +105,7 @@ def paired_interval(task: Task) -> Callable[[Items], tuple[float, float]]:
     accuracy.
 
     Example:
-        >>> from distillab.tasks import BalancedClassification
+        >>> from distillab.tasks import BalancedClassification, Classification
         >>> paired_interval(Classification()).__name__, paired_interval(BalancedClassification()).__name__
         ('paired_accuracy', 'paired_mean')
     """
