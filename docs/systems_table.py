@@ -41,7 +41,7 @@ COPIED = (
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|new-sites|leakage|exits|maps) -->")
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|new-sites|leakage|exits|maps|controls) -->")
 
 
 def rows_of(study: str, name: str) -> list[Row]:
@@ -282,6 +282,31 @@ def _welch(ones: Sequence[Row], others: Sequence[Row]) -> tuple[float, float, fl
     return difference - half, difference + half, difference
 
 
+CONTROLS = (
+    *("border_share", "teacher_border_share", "border_area"),
+    *(f"{name}{end}" for name in ("deletion", "insertion") for end in ("", "_random", "_untrained")),
+)
+
+
+def controls(study: str) -> str:
+    """Return the means of measures of maps beside those of their controls, by method and attribution."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows_of(study, "explanations"):
+        found.setdefault((row["attribution"], row["method"]), []).append(row)
+    places = list(found)
+    head = ("measure", *(f"{attribution}, `{method}`" for attribution, method in places))
+    return table(
+        head,
+        [
+            (
+                name.replace("_", " "),
+                *(f"{float(np.mean([row[name] for row in found[place]])):.3f}" for place in places),
+            )
+            for name in CONTROLS
+        ],
+    )
+
+
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "levels": ("level-effects", levels),
@@ -290,6 +315,7 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "leakage": ("results", leakage),
     "exits": ("exits", exits),
     "maps": ("explanation-gains", maps),
+    "controls": ("explanations", controls),
 }
 
 
