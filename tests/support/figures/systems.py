@@ -10,11 +10,13 @@ from support.figures.tables import Record, records
 from support.source_tree import ROOT
 
 TABLE = "edge-compression"
-HALF = "prune 50 % of weights"
 SHOWN = (
     *("as given", "int8", "KD + int8"),
-    *(f"{HALF} (channels){end}" for end in ("", " + int8", " + KD", " + KD + int8")),
-    f"{HALF} (zeros) + KD + int8",
+    *(
+        f"prune {share} % of weights ({kind}"
+        for share in (30, 50, 70)
+        for kind in ("channels) + int8", "channels) + KD + int8", "zeros) + KD + int8")
+    ),
 )
 MINUS = "−"
 
@@ -55,6 +57,7 @@ def recovery_rows() -> Iterator[str]:
     for row in records(TABLE):
         if row["table"] == "recovery":
             share = f"{100 * float(row['sparsity']):.0f} % of weights, {row['kind']}"
+            share += f", after {row['after']} stages" if row["after"] else ""
             cells = (
                 row["set"],
                 share if row["kind"] else "not pruned",
