@@ -31,7 +31,7 @@ def best_run(folder: StudyFolder) -> str:
     return max(scores, key=lambda run: scores[run])
 
 
-def test_best_run_on_val_is_exported(exported_run: Exported, study_folder: StudyFolder) -> None:
+def test_best_run_on_val_is_exportable(exported_run: Exported, study_folder: StudyFolder) -> None:
     config = json.loads((exported_run.folder / "config.json").read_text())
     assert config["facts"]["run_id"] == best_run(study_folder)
     assert exported_run.checks.passed and exported_run.checks.not_written == {}

@@ -85,7 +85,7 @@ def test_macs_of_a_textcnn_are_those_counted_by_hand() -> None:
 
 @every_network
 def test_images_are_refused(name: str) -> None:
-    with pytest.raises(RequestError, match=f"'{name}' takes texts, and these are none"):
+    with pytest.raises(RequestError, match=f"'{name}' takes texts, and these are no texts"):
         build(name, inputs=InputSpec(3, 32, 32))
 
 

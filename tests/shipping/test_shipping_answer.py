@@ -60,12 +60,12 @@ def test_there_is_no_comparison_without_a_pair() -> None:
 
 
 @pytest.mark.parametrize(("ship", "run"), [("distilled", "c"), ("plain", "b"), ("undecided", "b")])
-def test_the_best_seed_on_val_is_exported(ship: Any, run: str) -> None:
+def test_the_best_seed_on_val_is_exportable(ship: Any, run: str) -> None:
     found = best_run(RESULTS, ship, "kd", "resnet8")
     assert found is not None and found.run_id == run
 
 
-def test_the_plain_student_is_exported_if_both_are_equal_on_val() -> None:
+def test_the_plain_student_is_exportable_if_both_are_equal_on_val() -> None:
     rows = [result("a", "kd", 0, 0.9), result("b", "ce", 0, 0.9)]
     found = best_run(rows, "undecided", "kd", "resnet8")
     assert found is not None and found.is_plain
@@ -77,7 +77,7 @@ def test_a_run_without_a_score_is_the_last_choice() -> None:
     assert found is not None and found.run_id == "b"
 
 
-def test_nothing_is_exported_if_nothing_is_done() -> None:
+def test_nothing_is_exportable_if_nothing_is_done() -> None:
     assert best_run([result("a", "ce", 0, 0.5, status="queued")], "plain", "kd", "resnet8") is None
 
 

@@ -15,7 +15,7 @@ from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
 from support.radiographs import drawn, save, some_findings
 from support.studies import rows_of
-from support.systems import small_form
+from support.systems import run_by_command, small_form
 
 NAME, LEVEL = "chest-xray-teachers", "factor.teacher_capacity"
 LEVELS = ["resnet8", "mean(resnet8+vit_mini)"]
@@ -56,12 +56,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def folder(base: Path) -> StudyFolder:
     """The small form of the study, run by the command line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DISTILLAB_DATA", str(base))
-        (base / "study.yaml").write_text(yaml.safe_dump(small()))
-        command = ["run", str(base / "study.yaml"), "--out", str(base / "out")]
-        assert execute([*command, "--executor", "inline", "--device", "cpu"]) == 0
-    return StudyFolder.open(base / "out")
+    return run_by_command(base, small())
 
 
 def test_several_teachers_teach_one_student(folder: StudyFolder) -> None:

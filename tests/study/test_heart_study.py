@@ -82,7 +82,7 @@ def voted(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
         return folder
 
 
-def test_student_of_records_that_vote_is_exported_and_evaluated(voted: StudyFolder, tmp_path: Path) -> None:
+def test_student_of_records_that_vote_is_exportable_and_evaluated(voted: StudyFolder, tmp_path: Path) -> None:
     [row] = read_rows(voted.results_file)
     export_run(voted, row["run_id"], tmp_path / "model", formats=["safetensors"])
     checks = json.loads((tmp_path / "model" / "checks.json").read_text())

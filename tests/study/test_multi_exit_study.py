@@ -19,7 +19,7 @@ from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
 from distillab.tasks.arrays import Logits
 from support.studies import rows_of
-from support.systems import small_form, write_cifar100
+from support.systems import refusal_of_plan, small_form, write_cifar100
 
 NAME = "multi-exit-alexnet"
 FLAT = """
@@ -135,9 +135,7 @@ def test_a_network_without_stages_is_refused_in_one_line(
     (tmp_path / "flat_network.py").write_text(FLAT)
     values = small_form(NAME, factors={}, students=["flat_network:flat"], methods=[method], evidence={})
     values["data"] = {**values["data"], "classes": 4, "val": 0.25}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
-    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
-    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    line = refusal_of_plan(tmp_path, values, capsys)
     assert f"method {method} needs" in line and "allowed" in line
 
 
@@ -146,7 +144,5 @@ def test_a_network_with_exits_is_no_student_of_a_study(
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(write_cifar100(tmp_path)))
     values = small_form(NAME, students=["vote(alexnet_dsc)"])
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
-    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
-    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    line = refusal_of_plan(tmp_path, values, capsys)
     assert "is what a method makes of a student" in line

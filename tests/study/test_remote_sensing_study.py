@@ -11,13 +11,12 @@ import yaml
 from PIL import Image
 
 from distillab.artefacts import LOGITS, load_logits
-from distillab.cli import execute
 from distillab.evidence.orbits import alignment_rows
 from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
 from distillab.study.job import OutputsJob
 from support.studies import rows_of
-from support.systems import small_form
+from support.systems import refusal_of_plan, run_by_command, small_form
 
 NAME = "remote-sensing"
 LEVEL = "factor.teacher_capacity"
@@ -50,12 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """The small form of the study, run by the command line."""
     base = tmp_path_factory.mktemp("remote")
     write_eurosat(base)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DISTILLAB_DATA", str(base))
-        (base / "study.yaml").write_text(yaml.safe_dump(small()))
-        command = ["run", str(base / "study.yaml"), "--out", str(base / "out")]
-        assert execute([*command, "--executor", "inline", "--device", "cpu"]) == 0
-    return StudyFolder.open(base / "out")
+    return run_by_command(base, small())
 
 
 def test_each_teacher_teaches_and_the_plain_student_is_one(folder: StudyFolder) -> None:
@@ -124,7 +118,5 @@ def test_wrong_requests_are_one_line(
     message: str,
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(write_eurosat(tmp_path)))
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({**small(**changes), "evidence": {}}))
-    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
-    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    line = refusal_of_plan(tmp_path, {**small(**changes), "evidence": {}}, capsys)
     assert message in line

@@ -22,7 +22,7 @@ from distillab.study.job import OutputsJob
 from distillab.study.planning.conditions import Condition
 from distillab.training.stages import open_network
 from support.studies import CPU, rows_of
-from support.systems import small_form, write_cifar100
+from support.systems import refusal_of_plan, small_form, write_cifar100
 
 NAME = "passalis-retrieval"
 HINT_FIRST = {"kd": {}, "start": {"method": {"fitnet": {"ce_weight": 0}}, "steps": 2}}
@@ -128,9 +128,7 @@ def test_wrong_requests_of_retrieval_are_one_line(
     message: str,
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(write_cifar100(tmp_path)))
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(small(**changes)))
-    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
-    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    line = refusal_of_plan(tmp_path, small(**changes), capsys)
     assert message in line
 
 
@@ -162,7 +160,5 @@ def test_a_method_of_maps_is_refused_for_features_made_by_hand(
 ) -> None:
     monkeypatch.setenv("DISTILLAB_DATA", str(write_cifar100(tmp_path)))
     values = small(teacher={**small()["teacher"], "model": "hog"}, methods=["ce", "fitnet"])
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
-    assert execute(["plan", str(tmp_path / "study.yaml")]) == 2
-    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    line = refusal_of_plan(tmp_path, values, capsys)
     assert "method fitnet needs feature maps, and the teacher has no stages that give them" in line

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+import yaml
 
+from distillab.cli import execute
+from distillab.study.folder import StudyFolder
 from distillab.study.spec.study_yaml import read_study_yaml
 from support.source_files import png
 from support.source_tree import ROOT
@@ -32,6 +36,24 @@ def small_form(name: str, *, seeds: int = 1, steps: int = 3, **changes: Any) -> 
     values["recipe"] = {**values["recipe"], **short}
     values["seeds"] = seeds
     return {**values, **changes}
+
+
+def run_by_command(base: Path, values: dict[str, Any]) -> StudyFolder:
+    """Run a study by the command line, with ``base`` as DISTILLAB_DATA, and return its folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DISTILLAB_DATA", str(base))
+        (base / "study.yaml").write_text(yaml.safe_dump(values))
+        command = ["run", str(base / "study.yaml"), "--out", str(base / "out")]
+        assert execute([*command, "--executor", "inline", "--device", "cpu"]) == 0
+    return StudyFolder.open(base / "out")
+
+
+def refusal_of_plan(folder: Path, values: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line by which the plan of a study is refused."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(values))
+    assert execute(["plan", str(folder / "study.yaml")]) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    return line
 
 
 def write_cifar100(folder: Path, *, classes: int = 4, train: int = 12, test: int = 6) -> Path:

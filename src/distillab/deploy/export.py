@@ -22,7 +22,7 @@ from distillab.deploy.runs import StudentRun, find_run
 from distillab.deploy.statement import make_statement, statement_facts
 from distillab.deploy.writer import FORMATS, ExportProgress, check_formats, write_model
 from distillab.errors import RequestError
-from distillab.modalities import require_exported
+from distillab.modalities import require_exportable
 from distillab.models import InputSpec
 from distillab.study.folder import StudyFolder
 
@@ -94,7 +94,7 @@ def describe_run(run: StudentRun) -> ModelDescription:
     """Return what the network of a run is."""
     folder, record = run.folder, run.record
     dataset, train = folder.dataset, run.roles.transfer
-    require_exported(train.modality, f"run {run.job.id}")
+    require_exportable(train.modality, f"run {run.job.id}")
     mean, std = dataset.normalization()
     scaling = record.inputs
     return ModelDescription(

@@ -9,7 +9,7 @@ from distillab.modalities.modality import (
     modality,
     modality_of,
     normalization_of,
-    require_exported,
+    require_exportable,
 )
 from distillab.modalities.normalization import Normalization
 
@@ -24,6 +24,6 @@ __all__ = [
     "modality",
     "modality_of",
     "normalization_of",
-    "require_exported",
+    "require_exportable",
     "text",
 ]

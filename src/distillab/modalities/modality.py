@@ -51,7 +51,7 @@ class Modality(ABC):
     Attributes:
         name: The registered name, as in :attr:`Pool.modality`.
         embedding: Name of the embedding that is used unless another is requested.
-        is_exported: Whether trained networks can be exported as models of files.
+        is_exportable: Whether trained networks can be exported as models of files.
 
     Example:
         >>> images = modalities["image"]
@@ -61,7 +61,7 @@ class Modality(ABC):
 
     name: ClassVar[str]
     embedding: ClassVar[str]
-    is_exported: ClassVar[bool] = True
+    is_exportable: ClassVar[bool] = True
 
     @abstractmethod
     def statistics(self, examples: Examples) -> ChannelStatistics:
@@ -102,7 +102,7 @@ class Modality(ABC):
         return Views.resolve(self.usual_views(shape) if written == "auto" else written, shape, self.name)
 
 
-def require_exported(name: str, where: str) -> None:
+def require_exportable(name: str, where: str) -> None:
     """Raise RequestError if networks for examples of a modality cannot be exported.
 
     Args:
@@ -110,10 +110,10 @@ def require_exported(name: str, where: str) -> None:
         where: What is to be exported, for the message.
 
     Example:
-        >>> require_exported("image", "a run")
+        >>> require_exportable("image", "a run")
     """
-    if not modalities[name].is_exported:
-        known = [each for each in modalities if modalities[each].is_exported]
+    if not modalities[name].is_exportable:
+        known = [each for each in modalities if modalities[each].is_exportable]
         raise RequestError(
             f"networks for {name} examples cannot be exported",
             where=where,

@@ -58,12 +58,7 @@ def register_for_small_images(name: str) -> Callable[[ModelFactory], ModelFactor
         ValueError: The name is taken.
     """
 
-    def enter(build: ModelFactory) -> ModelFactory:
-        models.register(name)(build)
-        MADE_FOR_SMALL_IMAGES.add(name)
-        return build
-
-    return enter
+    return _registered_among(MADE_FOR_SMALL_IMAGES, name)
 
 
 TEXT_NETWORKS: set[str] = set()
@@ -77,9 +72,15 @@ def register_for_text(name: str) -> Callable[[ModelFactory], ModelFactory]:
         ValueError: The name is taken.
     """
 
+    return _registered_among(TEXT_NETWORKS, name)
+
+
+def _registered_among(kind: set[str], name: str) -> Callable[[ModelFactory], ModelFactory]:
+    """Return a decorator that registers a network and enters its name into a set of one kind."""
+
     def enter(build: ModelFactory) -> ModelFactory:
         models.register(name)(build)
-        TEXT_NETWORKS.add(name)
+        kind.add(name)
         return build
 
     return enter
@@ -201,7 +202,7 @@ def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")
     if inputs.is_text != (name in TEXT_NETWORKS) and name in models:
-        takes, these = ("images and spectrograms", "texts") if inputs.is_text else ("texts", "none")
+        takes, these = ("images and spectrograms", "texts") if inputs.is_text else ("texts", "no texts")
         fitting = sorted(each for each in models if (each in TEXT_NETWORKS) == inputs.is_text)
         raise RequestError(
             f"{name!r} takes {takes}, and these are {these}", allowed=", ".join([*fitting, "..."])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -173,22 +173,16 @@ def _register(name: str, summary: str, build: Callable[[int], nn.Module]) -> Non
     register_for_text(name)(factory)
 
 
-def _register_all(sizes: Sequence[tuple[str, int, int]]) -> None:
-    for name, width, filters in sizes:
-        _register(
-            name,
-            f"filters over 2 to 4 characters, {filters} each, on vectors of {width}",
-            partial(TextCNN, width, filters),
-        )
+for _name, _size in {"textcnn": 128, "textcnn_small": 32}.items():
     _register(
-        "bilstm", "LSTM in both directions, 128 states each, on vectors of 128", partial(BiLSTM, 128, 128)
+        _name,
+        f"filters over 2 to 4 characters, {_size} each, on vectors of {_size}",
+        partial(TextCNN, _size, _size),
     )
-    for name, (layers, width) in BERTS.items():
-        _register(
-            name,
-            f"transformer like BERT, {layers} layers of {width} (extra 'text')",
-            partial(Bert, layers, width),
-        )
-
-
-_register_all([("textcnn", 128, 128), ("textcnn_small", 32, 32)])
+_register("bilstm", "LSTM in both directions, 128 states each, on vectors of 128", partial(BiLSTM, 128, 128))
+for _name, (_layers, _width) in BERTS.items():
+    _register(
+        _name,
+        f"transformer like BERT, {_layers} layers of {_width} (extra 'text')",
+        partial(Bert, _layers, _width),
+    )

@@ -15,7 +15,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError
-from distillab.modalities import require_exported
+from distillab.modalities import require_exportable
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.shipping.design import MOST_SHIPPING_PAIRS, RUN_SECONDS, ShippingDesign, closing_seconds
 from distillab.shipping.milestones import Milestones, OnShippingLine
@@ -127,7 +127,7 @@ class Shipper:
             read.append(FileFacts.of(items, names, ids))
 
         source = self.request.source
-        require_exported(source.modality, source.dataset_name)
+        require_exportable(source.modality, source.dataset_name)
         is_image = source.modality == IMAGE
         dataset = load_dataset(source, self.watch.counted, on_files if is_image else None)  # type: ignore[arg-type]
         if not self.request.is_multilabel(dataset) and len(dataset.classes) < 2:

@@ -30,7 +30,7 @@ class TextModality(Modality):
     """
 
     embedding: ClassVar[str] = "characters"
-    is_exported: ClassVar[bool] = False
+    is_exportable: ClassVar[bool] = False
 
     def statistics(self, examples: Examples) -> ChannelStatistics:
         """Return the vocabulary and the frequencies of its characters, float32 ``[V]`` each."""
