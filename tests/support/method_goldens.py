@@ -169,8 +169,9 @@ def computed(entry: Any, name: str, teacher: tuple[tuple[int, int], ...]) -> Ite
         logits, embedding, maps = network(STUDENT_STAGES, 0.37)
         leaves = [tensor.requires_grad_() for tensor in (logits, embedding, *maps)]
         strong = (2 * sine(N, C, rate=0.51)).requires_grad_()
+        twin = sine(N, STUDENT_STAGES[-1][0], rate=0.77)
         if "strong_view" in method.requirements(method.config).needs:
-            each = replace(each, strong=StrongView(Outputs(strong), Outputs(2 * sine(N, C, rate=0.29))))
+            each = replace(each, strong=StrongView(Outputs(strong, twin), Outputs(2 * sine(N, C, rate=0.29))))
         method.zero_grad()
         terms = method.total(outputs(logits, embedding, maps, last), given, each)
         torch.stack(list(terms.values())).sum().backward()

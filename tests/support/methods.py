@@ -42,6 +42,8 @@ INPUTS = torch.sin(torch.arange(N * 3 * 4 * 4, dtype=torch.float64)).reshape(N, 
 STUDENT_STRONG = 2 * torch.sin(1.3 * PLACE + 0.2)
 TEACHER_STRONG = 3 * torch.cos(0.5 * PLACE - 0.3)
 
+STUDENT_STRONG_EMBEDDING = torch.sin(1.1 * AXIS - 0.2)
+
 # Outputs of a network as the tensors that gradients are taken of: logits, embedding, maps of one stage.
 RawOutputs = tuple[Tensor, Tensor, Tensor]
 STUDENT_RAW: RawOutputs = (STUDENT, STUDENT_EMBEDDING, STUDENT_MAPS)
@@ -71,7 +73,7 @@ NORMALISING = [
     "tskd",
 ]
 # These compare the examples of a batch with one another; the loss of all others is a mean over examples.
-COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "queue_similarity", "sp", "srd"]
+COMPARING = ["cc", "crd", "infonce", "multilayer_pkt", "pkt", "queue_similarity", "simclr", "sp", "srd"]
 RELATIONAL = [*DRAWING, *NORMALISING, *COMPARING, "dist", "long_tail_kd", "mlkd", "rkd"]
 # These compare logits as they are: a constant added to a row is a difference to be learned.
 OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse", "netgraft"]
@@ -132,7 +134,9 @@ def batch(labels: Tensor = LABELS, progress: float = 0.5, order: list[int] | Non
         epoch_length=1,
         groups=GROUPS[of],
         inputs=INPUTS[of],
-        strong=StrongView(Outputs(STUDENT_STRONG[of]), Outputs(TEACHER_STRONG[of])),
+        strong=StrongView(
+            Outputs(STUDENT_STRONG[of], STUDENT_STRONG_EMBEDDING[of]), Outputs(TEACHER_STRONG[of])
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from distillab.data.raw import RawImage, RawRecording, StoredBytes
 from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.data.stratification import iterative_stratification
 from distillab.data.student_transform import StudentTransform
-from distillab.data.targets import UNLABELLED, Labels, LabelSets, Targets
+from distillab.data.targets import UNLABELLED, Identities, Labels, LabelSets, Targets
 
 __all__ = [
     "UNLABELLED",
@@ -23,6 +23,7 @@ __all__ = [
     "DataReport",
     "Dataset",
     "Examples",
+    "Identities",
     "Indices",
     "ItemCollector",
     "ItemStore",

@@ -17,7 +17,7 @@ from distillab.data.examples import IMAGE, Examples, Indices, Pool
 from distillab.data.label_boxes import ImageLabelBoxes, LabelBox
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
-from distillab.data.targets import TARGET_KINDS, Labels
+from distillab.data.targets import TARGET_KINDS, Identities, Labels
 from distillab.printable import counted
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
@@ -58,7 +58,8 @@ class DataReport:
 class Dataset:
     """The splits of a source: train (before any factor), val, and a named set of test sets.
 
-    All splits refer to one pool and share ``classes``.
+    All splits refer to one pool and share ``classes``; test sets of identities that train does not have
+    (:class:`~distillab.data.targets.Identities`) have their own.
 
     Attributes:
         name: Name of the dataset in results.
@@ -138,7 +139,7 @@ class Dataset:
         """Write the dataset to an existing empty folder: the items, arrays per split, ``dataset.json``."""
         write_items(self.train.pool.items, folder / ITEMS)
         for name, split in self._splits().items():
-            arrays = {"rows": split.rows, "labels": split.targets.values, "ids": split.ids}
+            arrays = {"rows": split.rows, "ids": split.ids, **split.targets.arrays()}
             if split.groups is not None:
                 arrays["groups"] = split.groups
             if split.parts is not None:
@@ -158,6 +159,11 @@ class Dataset:
             "parents": self.train.parents,
             "others": list(self.others),
             "copies": list(self.copies.items()),
+            "identities": {
+                name: split.classes
+                for name, split in self._splits().items()
+                if isinstance(split.targets, Identities)
+            },
             "normalisation": [values.tolist() for values in self.normalization()],  # float32: exact as JSON
         }
         if self.boxes:
@@ -180,7 +186,7 @@ class Dataset:
             facts["pool"],
             facts.get("modality", IMAGE),
         )
-        splits = {name: _open_split(folder / f"{name}.npz", pool, facts) for name in facts["splits"]}
+        splits = {name: _open_split(folder, name, pool, facts) for name in facts["splits"]}
         report = facts["report"]
         known = [np.array(values, np.float32) for values in facts.get("normalisation", ())]
         return cls(
@@ -220,14 +226,15 @@ def _open_originals(path: Path, stored: JsonObject | None) -> Originals | None:
     return Originals(np.array(stored["ids"], dtype=np.int64), open_items(path), stored["facts"])
 
 
-def _open_split(path: Path, pool: Pool, facts: JsonObject) -> Examples:
-    classes = tuple(facts["classes"])
-    targets = TARGET_KINDS[facts.get("targets", Labels.kind)]
-    with np.load(path) as arrays:
+def _open_split(folder: Path, name: str, pool: Pool, facts: JsonObject) -> Examples:
+    identities = facts.get("identities", {})
+    classes = tuple(identities.get(name, facts["classes"]))
+    targets = Identities if name in identities else TARGET_KINDS[facts.get("targets", Labels.kind)]
+    with np.load(folder / f"{name}.npz") as arrays:
         return Examples(
             pool,
             arrays["rows"],
-            targets(arrays["labels"], len(classes)),
+            targets.from_arrays(arrays, len(classes)),
             classes,
             arrays["ids"],
             arrays.get("groups"),

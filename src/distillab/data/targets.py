@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -69,6 +70,15 @@ class Targets(ABC):
     def digest(self) -> str:
         """Content address of the values, in order."""
         return array_digest(self.values)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that :meth:`from_arrays` reads back."""
+        return {"labels": self.values}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], classes: int) -> Self:
+        """Return the targets of some arrays; those of other names are ignored."""
+        return cls(arrays["labels"], classes)
 
     @property
     @abstractmethod
@@ -161,6 +171,76 @@ class Labels(Targets):
 
 
 @dataclass(frozen=True, eq=False)
+class Identities(Labels):
+    """Identities that no network is trained on, such as speakers, and the trials that verify them.
+
+    A trial is a pair of examples; whether they are of one identity is what is asked.
+
+    Attributes:
+        values: int64 ``[N]`` in ``[0, classes)``: the identities of the test set, which are not the classes
+            of the training set.
+        trials: int64 ``[T, 2]``, positions of two examples each; None for all pairs of different examples.
+
+    Example:
+        >>> three = Identities(np.array([0, 0, 1]), 2, np.array([[0, 1], [0, 2]]))
+        >>> three.take(np.array([2, 0])).trials
+        array([[1, 0]])
+    """
+
+    trials: npt.NDArray[np.int64] | None = None
+
+    kind: ClassVar[str] = "identities"
+    complete: ClassVar[bool] = False
+
+    def as_labels(self) -> Labels:
+        """Return the same values as labels, without trials."""
+        return Labels(self.values, self.classes)
+
+    def take(self, positions: npt.NDArray[np.int64]) -> Identities:
+        """Return the identities at ``positions``, with the trials of which both examples are among them."""
+        values = self.values[positions]
+        if self.trials is None:
+            return Identities(values, self.classes)
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[positions] = np.arange(len(positions))
+        moved = place[self.trials]
+        return Identities(values, self.classes, moved[(moved >= 0).all(axis=1)])
+
+    def with_values(self, values: Any, classes: int | None = None) -> Identities:
+        """Return the same trials of other identities."""
+        return Identities(np.asarray(values, dtype=np.int64), classes or self.classes, self.trials)
+
+    def joined(self, others: Targets) -> Identities:
+        """Return these identities followed by ``others``, with all pairs or with the trials of both.
+
+        Raises:
+            ValueError: The others are of another kind or number of classes, or only one side lists trials.
+        """
+        followed = super().joined(others)
+        assert isinstance(others, Identities)  # joined before
+        if self.trials is None and others.trials is None:
+            return followed
+        if self.trials is None or others.trials is None:
+            raise ValueError("identities with listed trials cannot be joined with those of all pairs")
+        trials = np.concatenate([self.trials, others.trials + len(self)])
+        return Identities(followed.values, self.classes, trials)
+
+    @cached_property
+    def digest(self) -> str:
+        """Content address of the values and the trials, in order."""
+        return array_digest(self.values) if self.trials is None else array_digest(self.values, self.trials)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that :meth:`from_arrays` reads back."""
+        return super().arrays() | ({} if self.trials is None else {"trials": self.trials})
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], classes: int) -> Identities:
+        """Return the identities of some arrays, with their trials."""
+        return cls(arrays["labels"], classes, arrays.get("trials"))
+
+
+@dataclass(frozen=True, eq=False)
 class LabelSets(Targets):
     """Any number of labels per example.
 
@@ -225,5 +305,5 @@ class LabelSets(Targets):
         return self.with_values(np.stack(columns, axis=1), classes)
 
 
-TARGET_KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, LabelSets)}
+TARGET_KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, Identities, LabelSets)}
 """The kinds of targets, by the name that a stored dataset has of them."""

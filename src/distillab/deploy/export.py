@@ -95,6 +95,12 @@ def describe_run(run: StudentRun) -> ModelDescription:
     folder, record = run.folder, run.record
     dataset, train = folder.dataset, run.roles.transfer
     require_exportable(train.modality, f"run {run.job.id}")
+    if not (task := folder.spec.task_config()).stores_logits:
+        raise RequestError(
+            f"networks of the task {task.name} give embeddings, and classifiers alone can be exported",
+            where=f"run {run.job.id}",
+            allowed="runs of another task; the weights are in the store of the study",
+        )
     mean, std = dataset.normalization()
     scaling = record.inputs
     return ModelDescription(
@@ -103,7 +109,7 @@ def describe_run(run: StudentRun) -> ModelDescription:
         item=InputSpec(*train.shape),
         mean=mean,
         std=std,
-        task=folder.spec.task_config().on_logits.as_dict(),
+        task=task.on_logits.as_dict(),
         modality=train.modality,
         decoding=decoding_of(folder.spec.source(), dataset),
         student_transform=train.student_transform,

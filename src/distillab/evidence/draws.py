@@ -170,7 +170,8 @@ def variance_over_examples(contributions: FloatArray) -> Variance:
     if observed <= chance:
         return Variance(0.0)
     doubt = observed**2 / (m - 1) + chance**2 / ((n - 1) * (m - 1))
-    return Variance(observed - chance, (observed - chance) ** 2 / doubt)
+    # A difference of two estimates can have less than one degree of freedom, whose quantiles mean nothing.
+    return Variance(observed - chance, max(1.0, (observed - chance) ** 2 / doubt))
 
 
 def covariance_over_examples(parts: FloatArray) -> Variance:

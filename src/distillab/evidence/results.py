@@ -183,8 +183,8 @@ class Measurements:
     def contributions(self, row: Row) -> ExampleValues:
         """Return what each test example adds to the primary metric of the run of a row.
 
-        In data that are split by group the groups are what is drawn: then it is what each group adds. Their
-        mean is the metric.
+        In data that are split by group the groups are what is drawn, and in verification the identities: then
+        it is what each of them adds. Their mean is the metric.
         """
         return self._loaded(row["run_id"])
 
@@ -243,6 +243,8 @@ class Measurements:
         """Return what the test examples of a run add to the primary metric of some logits."""
         test = self._tests(self._cell_of[run])[PRIMARY]
         found = self.task.contributions(logits, test.targets)
+        if self.task.draws_classes:
+            return values_of_groups(found, test.targets.values[test.targets.labelled])
         by_group = self.folder.spec.source().split_by == "group"
         units = test.groups if by_group and test.groups is not None else test.wholes
         if units is None:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from distillab.config import PublicConfig
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
-from distillab.data.targets import Labels, LabelSets, Targets
+from distillab.data.targets import Identities, Labels, LabelSets, Targets
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -164,6 +164,12 @@ class Factor(PublicConfig, ABC):
                 f" {examples.targets.kind} (task: multilabel)",
                 where=f"factors.{self.name}",
                 allowed=", ".join(_accepting(type(examples.targets))),
+            )
+        if isinstance(examples.targets, Identities) and self.changes & {"classes", "labels"}:
+            raise RequestError(
+                f"factor {self.name} ({self.description}) cannot change identities that are not trained on",
+                where=f"factors.{self.name}",
+                allowed="roles without eval, or another factor",
             )
         if examples.parts is not None and self.changes & {"pixels", "images"}:
             raise RequestError(

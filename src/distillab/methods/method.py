@@ -243,7 +243,7 @@ class Method(nn.Module, ABC):
         return terms
 
     def _check_task(self) -> None:
-        if self.keeps_exits and self.task.searches:
+        if self.keeps_exits and self.task.judges_embeddings:
             raise RequestError(
                 f"method {self.name} makes several exits, and the task {self.task.name} judges one embedding",
                 allowed="task: classification, or a method without exits",

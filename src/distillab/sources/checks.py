@@ -7,7 +7,7 @@ import numpy as np
 from distillab.data.duplicates import SPLITS
 from distillab.data.examples import Indices
 from distillab.data.splits import check_enough, check_enough_groups, inseparable
-from distillab.data.targets import Targets
+from distillab.data.targets import Identities, Targets
 from distillab.errors import RequestError
 from distillab.modalities import Decoded
 from distillab.sources.rare_classes import held_in_train
@@ -26,6 +26,8 @@ def check_classes(table: ExampleTable, given: tuple[str, ...]) -> tuple[str, ...
     """
     if len(table.classes) < 2:
         raise RequestError(f"there is only one class, {some(table.classes)}", allowed="at least two classes")
+    if table.unseen:  # checked when they were held out
+        return ()
     in_train = table.counts(TRAIN) > 0
     notes: tuple[str, ...] = ()
     for name in given:
@@ -99,6 +101,8 @@ def check_carvable(table: ExampleTable, codes: Indices, source: Source, carved: 
     rows = np.flatnonzero((table.parts == TRAIN) & ~held_in_train(table, codes, source))
     needed = np.flatnonzero(table.everywhere)
     targets = table.targets.take(rows).of_classes(needed)
+    if isinstance(targets, Identities):  # every class that is trained on must be in val too
+        targets = targets.as_labels()
     classes = [table.classes[label] for label in needed]
     together = table.carved_together(source)
     if together is not None and carved:
@@ -124,7 +128,7 @@ def check_both_sides(table: ExampleTable, name: str, sides: list[Targets]) -> No
 
 def check_trainable(table: ExampleTable) -> None:
     """Raise RequestError if train has no example of a label of label sets, which then cannot be learned."""
-    untrained = np.flatnonzero(table.counts(TRAIN) == 0)
+    untrained = np.flatnonzero((table.counts(TRAIN) == 0) & table.everywhere)
     if table.targets.complete or not untrained.size:
         return
     names = [table.classes[label] for label in untrained]

@@ -18,6 +18,7 @@ from distillab.data.label_boxes import ImageLabelBoxes
 from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
+from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities import modalities
 from distillab.printable import printable
@@ -31,6 +32,7 @@ from distillab.sources.checks import (
     check_trainable,
 )
 from distillab.sources.folder_tree import describe_left_out
+from distillab.sources.held_out import hold_out_classes, identities_of
 from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
 from distillab.sources.source import Source
@@ -76,7 +78,8 @@ def load_dataset(
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more
-    given = tuple(raw.given())
+    held = hold_out_classes(table, source, tuple(raw.given()))
+    table, given, notes = held.table, held.given, notes + held.notes
     carved = tuple(name for name in ("test", "val") if name not in given)
     table, more = settle_rare_classes(table, table.ids, source, given)
     table = table.keep(table.parts != LEFT_OUT)
@@ -102,7 +105,11 @@ def load_dataset(
     notes += more
     if source.joins_parts:
         splits[VAL], splits[TEST] = splits[VAL].joined(), splits[TEST].joined()
-    notes += group_note(splits[TRAIN], splits[TEST])
+    if table.unseen:
+        splits, more = _with_identities(splits, table, held.trials)
+        notes += more
+    else:
+        notes += group_note(splits[TRAIN], splits[TEST])
     check_trainable(table)
     report = replace(
         found,
@@ -252,6 +259,19 @@ def _without_near_copies(
 
 def _splits(pool: Pool, table: ExampleTable) -> list[Examples]:
     return [_examples(pool, table, table.parts == part) for part in range(len(SPLITS))]
+
+
+def _with_identities(
+    splits: list[Examples], table: ExampleTable, trials: Indices | None
+) -> tuple[list[Examples], tuple[str, ...]]:
+    """Return splits of which test alone has the held-out classes, and train and val the others; and notes."""
+    seen = np.flatnonzero(~np.isin(np.arange(len(table.classes)), list(table.unseen)))
+    train, val = (
+        replace(each, targets=Labels(each.labels, len(table.classes))).of_classes(seen)
+        for each in (splits[TRAIN], splits[VAL])
+    )
+    test, notes = identities_of(splits[TEST], len(seen), trials)
+    return [train, val, test], notes
 
 
 def _examples(pool: Pool, table: ExampleTable, mask: npt.NDArray[np.bool_]) -> Examples:

@@ -163,6 +163,11 @@ class Source(PublicConfig, ABC):
         rare_classes: What becomes of classes that have too few examples for every split: they are left out
             (``drop``), merged into a class called ``other``, or used for training alone (``train``). If it is
             not stated, they are an error.
+        unseen_classes: Classes that are tested and never trained on, such as speakers to be verified: names,
+            or the number of the last ones. Val is carved from the others. It needs ``task: verification``.
+        trials: A text file of pairs of examples to be verified, one per line: ``1`` (same class) or ``0``,
+            and two names. Their examples are the test set, and their classes are held out as with
+            ``unseen_classes``.
         name: The dataset's name in results; by default the source's own name for it.
 
     Example:
@@ -186,6 +191,10 @@ class Source(PublicConfig, ABC):
     on_broken: Literal["stop", "skip"] = "stop"
     duplicates: StatedDuplicates = "drop"
     rare_classes: Literal["drop", "other", "train"] | None = None
+    unseen_classes: Annotated[
+        list[str] | Annotated[int, Field(ge=2)] | None, BeforeValidator(_class_names)
+    ] = None
+    trials: SourcePath | None = None
     name: str | None = None
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ class ExampleTable:
     Attributes:
         wholes: The number of what each example is a part of, if examples are parts.
         train_only: Labels of the classes that need not be in val and test.
+        unseen: Labels of the classes that are tested and not trained on, the last ones.
     """
 
     items: list[Any]
@@ -41,11 +42,12 @@ class ExampleTable:
     parents: tuple[str, ...]
     wholes: Indices | None = None
     train_only: frozenset[int] = field(default=frozenset())
+    unseen: frozenset[int] = field(default=frozenset())
 
     @property
     def everywhere(self) -> npt.NDArray[np.bool_]:
         """Which classes every split must have, bool ``[len(classes)]``."""
-        return ~np.isin(np.arange(len(self.classes)), list(self.train_only))
+        return ~np.isin(np.arange(len(self.classes)), list(self.train_only | self.unseen))
 
     def targets_of(self, mask: npt.NDArray[np.bool_]) -> Targets:
         """Return the targets of the examples of the mask."""

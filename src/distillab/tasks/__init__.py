@@ -7,6 +7,7 @@ from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
 from distillab.tasks.multilabel import MultiLabel
 from distillab.tasks.task import Task, parse_task, task, tasks
+from distillab.tasks.verification import Verification, unit_embeddings
 
 __all__ = [
     "BalancedClassification",
@@ -17,7 +18,9 @@ __all__ = [
     "Mixed",
     "MultiLabel",
     "Task",
+    "Verification",
     "parse_task",
     "task",
     "tasks",
+    "unit_embeddings",
 ]

@@ -73,6 +73,7 @@ class EmbeddingTask(Classification):
     )
     worst_group: ClassVar[str] = "worst_group_map"
     searches: ClassVar[bool] = True
+    judges_embeddings: ClassVar[bool] = True
     extra_columns: ClassVar[int] = 2
 
     k: int = Field(default=10, ge=1, strict=True)

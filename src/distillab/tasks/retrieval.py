@@ -42,6 +42,7 @@ def retrieve(
     *,
     k: int,
     shown: int = 0,
+    within: bool = False,
 ) -> Retrieved:
     """Rank a database by cosine similarity to each query, and return how many are of its class, and where.
 
@@ -58,6 +59,8 @@ def retrieve(
         database_labels: Their classes, int64 ``[M]``.
         k: How many of the nearest the precision is about, at most M.
         shown: How many of the nearest are named.
+        within: Whether the queries are the database: then a query does not retrieve itself, and nothing is
+            named.
 
     Returns:
         NaN for a query whose class is not in the database.
@@ -77,12 +80,17 @@ def retrieve(
     for rows in _blocks(len(queries), len(database)):
         block = (_unit(queries[rows]) @ columns).cpu().numpy()
         for query, similarity in zip(range(rows.start, rows.stop), _ranks(block), strict=False):
-            wanted, ordered = members[int(query_labels[query])], np.sort(similarity)
+            wanted = members[int(query_labels[query])]
+            if within:
+                similarity, wanted = np.delete(similarity, query), wanted[wanted != query]
+                wanted -= wanted > query
+            ordered = np.sort(similarity)
             if len(wanted) and query_labels[query] >= 0:
                 right = np.sort(similarity[wanted])
                 average[query] = _average_precision(ordered, right)
                 precision[query] = _precision(ordered, right, k)
-            nearest[query] = _nearest(similarity, ordered, nearest.shape[1])
+            if not within:
+                nearest[query] = _nearest(similarity, ordered, nearest.shape[1])
     return Retrieved(average, precision, nearest)
 
 

@@ -34,6 +34,10 @@ class Task(BaseModel, ABC):
         has_thresholds: Whether :meth:`measure` selects decision thresholds on val, so that outputs for val
             are stored.
         searches: Whether outputs are judged by what their embeddings retrieve from the training set.
+        judges_embeddings: Whether embeddings are judged, so that a network needs one.
+        stores_logits: Whether the stored outputs of a network begin with its logits.
+        draws_classes: Whether a test set is a draw of classes, such as speakers, so that intervals take
+            classes for the units that vary, not examples.
         extra_columns: How many columns the stored outputs of a network have after its logits. Arguments
             called ``logits`` below have them.
 
@@ -56,6 +60,9 @@ class Task(BaseModel, ABC):
     worst_group: ClassVar[str]
     has_thresholds: ClassVar[bool] = False
     searches: ClassVar[bool] = False
+    judges_embeddings: ClassVar[bool] = False
+    stores_logits: ClassVar[bool] = True
+    draws_classes: ClassVar[bool] = False
     extra_columns: ClassVar[int] = 0
 
     @classmethod
@@ -228,7 +235,7 @@ def task(name: str) -> Callable[[type[Task]], type[Task]]:
 
     Example:
         >>> sorted(tasks)
-        ['balanced_classification', 'classification', 'embedding', 'multilabel']
+        ['balanced_classification', 'classification', 'embedding', 'multilabel', 'verification']
         >>> task("multilabel")(tasks["multilabel"])
         Traceback (most recent call last):
         ValueError: task 'multilabel' is registered twice

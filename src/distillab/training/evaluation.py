@@ -17,7 +17,7 @@ from distillab.modalities import Normalization
 from distillab.models import InputSpec, inspect_network
 from distillab.models.dry_run import logits_of
 from distillab.models.taps import TappedModel
-from distillab.tasks import EmbeddingTask, Task
+from distillab.tasks import EmbeddingTask, Task, Verification, unit_embeddings
 from distillab.training.numerics.config import Precision
 from distillab.training.numerics.device import autocast, inference_batch_size
 
@@ -81,7 +81,8 @@ class EvaluatedOutputs:
     """What is stored of a network for some test sets, by name.
 
     Attributes:
-        stored: What the task judges: float16 ``[N, classes]``, or more columns in a task that has them.
+        stored: What the task judges: float16 ``[N, classes]``, or more columns in a task that has them, or
+            embeddings alone.
         nearest: Positions in the training set of the examples nearest to each test example, int32 ``[N, n]``;
             empty in a task that searches none.
     """
@@ -123,6 +124,8 @@ class Evaluator:
     def outputs(self, network: nn.Module, sets: Mapping[str, Examples]) -> EvaluatedOutputs:
         """Return what is stored of a network for test sets; its mode is restored afterwards."""
         how = self.normalize, self.device, self.precision
+        if isinstance(self.task, Verification):
+            return self._embeddings(network, sets)
         if not isinstance(self.task, EmbeddingTask):
             return EvaluatedOutputs({name: predict(network, each, *how) for name, each in sets.items()})
         info = inspect_network(network, InputSpec(*self.database.student_shape))
@@ -143,6 +146,20 @@ class Evaluator:
                 found.nearest[name] = retrieved.nearest
         network.train(training)
         return found
+
+    def _embeddings(self, network: nn.Module, sets: Mapping[str, Examples]) -> EvaluatedOutputs:
+        """Return the embeddings of test sets, of unit length; NaN for a network that has none."""
+        info = inspect_network(network, InputSpec(*self.database.student_shape))
+        if info.shapes.embedding is None:
+            return EvaluatedOutputs(
+                {name: np.full((len(each), 1), np.nan, np.float16) for name, each in sets.items()}
+            )
+        training = network.training
+        network.eval()
+        with TappedModel(network, {"embedding"}, info.taps) as tapped:
+            stored = {name: unit_embeddings(self._embed(tapped, each)[1]) for name, each in sets.items()}
+        network.train(training)
+        return EvaluatedOutputs(stored)
 
     def _embed(self, tapped: TappedModel, examples: Examples) -> tuple[StoredLogits, Tensor]:
         """Return the logits and the embeddings of all examples, float32 ``[N, D]``.

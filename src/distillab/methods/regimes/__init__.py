@@ -1,5 +1,12 @@
 """Methods without a separate teacher: peers, the student's own past, its own depths, its labels."""
 
-from distillab.methods.regimes import multi_exit, mutual_learning, progressive_self, teacher_free, tskd
+from distillab.methods.regimes import (
+    multi_exit,
+    mutual_learning,
+    progressive_self,
+    simclr,
+    teacher_free,
+    tskd,
+)
 
-__all__ = ["multi_exit", "mutual_learning", "progressive_self", "teacher_free", "tskd"]
+__all__ = ["multi_exit", "mutual_learning", "progressive_self", "simclr", "teacher_free", "tskd"]

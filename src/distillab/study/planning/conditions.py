@@ -10,6 +10,7 @@ from typing import cast
 from distillab.data.dataset import Dataset
 from distillab.data.derived import labelled_alone
 from distillab.data.examples import Examples
+from distillab.data.targets import Identities
 from distillab.errors import RequestError
 from distillab.factors import (
     ApplyFactor,
@@ -207,7 +208,7 @@ def _must_fit(transfer: Examples, others: Mapping[str, Examples]) -> None:
     """Raise RequestError unless a student of the transfer set can be tested on the other sets."""
     for name, images in others.items():
         what = None
-        if images.classes != transfer.classes:
+        if images.classes != transfer.classes and not isinstance(images.targets, Identities):
             what = f"{len(images.classes)} classes, and the transfer set {len(transfer.classes)}"
         elif images.student_shape != transfer.student_shape:
             what = f"examples of {_size(images)}, and the transfer set of {_size(transfer)}"

@@ -14,6 +14,7 @@ from distillab.canonical import Canonical, seed_from, spec_id
 from distillab.data.class_map import ClassMap, class_map, merges
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.data.targets import Identities
 from distillab.errors import RequestError
 from distillab.factors import Initialisation, LabelBudget, Role, Steps, TeacherAge, TeacherCapacity
 from distillab.factors.factor import Level
@@ -39,7 +40,7 @@ from distillab.study.spec.student import StudentEntry
 from distillab.study.spec.student_methods import labels_of, stage_methods
 from distillab.study.spec.study import DEFAULT_TASK, StudySpec
 from distillab.study.spec.teacher import Provenance, TeacherSpec
-from distillab.tasks import Task, tasks
+from distillab.tasks import Task, Verification, tasks
 
 
 class PlanContext:
@@ -263,7 +264,7 @@ class PlanContext:
     ) -> None:
         """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
         key = student, teacher, merged, unlabelled, mixes
-        if self.task.searches and student.embedding is None:
+        if self.task.judges_embeddings and student.embedding is None:
             raise RequestError(
                 f"the task {self.task.name} judges embeddings, and a student ends in no linear layer",
                 where="students",
@@ -298,6 +299,14 @@ def must_have_targets(dataset: Dataset, task: Task) -> None:
     """Raise RequestError unless the data hold what the task learns from."""
     held = dataset.train.targets
     task.check_classes(len(dataset.train.classes))
+    if not isinstance(task, Verification) and any(
+        isinstance(test.targets, Identities) for test in dataset.eval.values()
+    ):
+        raise RequestError(
+            f"the test set has classes that nothing is trained on, and the task is {task.name}",
+            where="task",
+            allowed="task: verification, or data without `unseen_classes` and `trials`",
+        )
     if not isinstance(held, task.targets):
         # The usual task of such targets first, then the kinds of it.
         fitting = sorted(

@@ -219,8 +219,7 @@ class Pairing:
         )
 
     def outputs_key(self, kind: str, *, streams: bool) -> Hashable:
-        """Return what tells the outputs of a kind of teacher from all others of the study: for the test sets,
-        and for the views if it ``streams``."""
+        """Return what tells a kind of teacher's outputs for the test sets, and views, from all others."""
         class_map = self.class_map if kind == "study" else None
         images = self.sets.transfer_images, *self.sets.eval_images.items()
         views = self.view_seed(streams=streams)
@@ -228,7 +227,8 @@ class Pairing:
 
     def view_seed(self, *, streams: bool) -> int:
         """Return the seed of the views of a teacher's outputs; that of the study if no view is stored."""
-        return self.replicate.seeds.views if streams else self.context.view_seed()
+        own = self.replicate.seeds.views
+        return self.context.spec.teacher.outputs.view_seed(own) if streams else self.context.view_seed()
 
     @property
     def mixed_within(self) -> str:

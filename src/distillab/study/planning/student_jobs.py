@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 from distillab.canonical import spec_id
+from distillab.errors import RequestError
 from distillab.models import network_revision
 from distillab.study.job import Job, OutputsJob, StudentJob, TeacherJob
 from distillab.study.job_parts import TeacherSource, needed_by
@@ -58,6 +59,8 @@ class PairingJobs:
         if method.teacher == "study":
             # The outputs for the test sets are compared with the student's, also if its teacher is live.
             needs += [self.study_outputs.id] if self.study_outputs else []
+        if source and self.context.spec.teacher.outputs.views == "independent":
+            self._must_have_independent_views(method, source)
         start = pairing.start_of(method)
         needs += needed_by(start)
         direct = method.teacher == "study" and not pairing.has_generations(method)
@@ -81,6 +84,22 @@ class PairingJobs:
             cohort=cohort,
             threads=self.context.spec.worker_threads,
         )
+
+    def _must_have_independent_views(self, method: PlannedMethod, source: TeacherSource) -> None:
+        """Raise RequestError if a teacher cannot see other views than its student."""
+        where, allowed = "teacher.outputs.views", "same"
+        if source.live:
+            raise RequestError(
+                f"method {method.label} queries a live teacher, which sees the views of its students",
+                where=where,
+                allowed=f"{allowed}, a larger outputs.budget, or a method that learns from logits",
+            )
+        if self.recipe.resolved.view_spec.mixes:
+            raise RequestError(
+                "views that mix examples mix others in an independent view",
+                where=where,
+                allowed=f"{allowed}, or recipe.views without mixup and cutmix",
+            )
 
     def _supply(self, kind: str) -> list[Job]:
         return [*self.teachers.chain(self.pairing, kind), self.teachers.outputs(self.pairing, kind)]

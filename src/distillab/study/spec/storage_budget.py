@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from distillab.canonical import seed_from
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _DEFAULT_BUDGET = 8 * 10**9
@@ -18,6 +20,8 @@ class StoredOutputs(BaseModel):
         budget: Bytes for the stored outputs of all teachers together, as a number or with a unit. Outputs
             that do not fit are computed live; 0 stores nothing.
         top_k: How many logits are stored per view, the largest ones; all by default.
+        views: Whether a teacher sees the ``same`` view of an example as its student does, or an
+            ``independent`` one, drawn with another seed. Independent views need stored outputs.
 
     Raises:
         ValueError: A value is out of its range, or the budget is not an amount of bytes.
@@ -31,11 +35,16 @@ class StoredOutputs(BaseModel):
 
     budget: int = Field(default=_DEFAULT_BUDGET, ge=0)
     top_k: int | None = Field(default=None, ge=1)
+    views: Literal["same", "independent"] = "same"
 
     @field_validator("budget", mode="before")
     @classmethod
     def _parse_unit(cls, value: Any) -> Any:
         return parse_bytes(value)
+
+    def view_seed(self, seed: int) -> int:
+        """Return the seed of a teacher's views where ``seed`` is that of its student's."""
+        return seed_from("teacher views", seed) if self.views == "independent" else seed
 
 
 class CurvesSpec(BaseModel):

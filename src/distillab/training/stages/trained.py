@@ -19,7 +19,14 @@ from distillab.artefacts import (
     save_state,
 )
 from distillab.data.class_map import ClassMap
-from distillab.models import InputSpec, NetworkWithExits, count_macs, count_parameters, stem_change
+from distillab.models import (
+    InputSpec,
+    NetworkWithExits,
+    count_macs,
+    count_parameters,
+    inspect_network,
+    stem_change,
+)
 from distillab.models.exits import exits_name
 from distillab.training.checkpoints import same_state
 from distillab.training.evaluation import EvaluatedOutputs, evaluation_digest
@@ -76,7 +83,7 @@ def write_trained(
         model=exits_name(student.model, vote=network.vote)
         if isinstance(network, NetworkWithExits)
         else student.model,
-        classes=sets.task.logits_in(next(iter(logits.values()))).shape[1],
+        classes=_class_count(student, network, next(iter(logits.values()))),
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
@@ -108,6 +115,14 @@ def write_trained(
     )
     record.write(student.folder)
     return record
+
+
+def _class_count(student: StudentSpec, network: nn.Module, stored: StoredLogits) -> int:
+    """Return how many logits a network gives, of which some outputs are stored."""
+    task = student.sets.task
+    if task.stores_logits:
+        return int(task.logits_in(stored).shape[1])
+    return inspect_network(network, InputSpec(*student.sets.train.student_shape)).shapes.classes
 
 
 def _tested(sets: RoleSets, recipe: ResolvedRecipe) -> dict[str, tuple[str, str]]:

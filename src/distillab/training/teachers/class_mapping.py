@@ -82,7 +82,7 @@ def to_student_classes(
         >>> to_student_classes(np.array([[3.0, 1.0, 2.0]], np.float16), (1, UNMAPPED, 0))
         array([[2., 3.]], dtype=float16)
     """
-    if mapping is None:
+    if mapping is None or (task and not task.stores_logits):
         return stored
     width = stored.shape[1] - (task.extra_columns if task else 0)
     mapped = to_half(map_logits(torch.from_numpy(np.asarray(stored[:, :width])), mapping))
