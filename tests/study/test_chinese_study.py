@@ -10,8 +10,8 @@ import yaml
 
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
-from support.studies import CPU, run_here
-from support.systems import small_form
+from support.studies import CPU, rows_of, run_here
+from support.systems import run_by_command, small_form
 
 pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
 CLASSES = ("finance", "sports", "game")
@@ -52,3 +52,24 @@ def test_students_of_titles_in_one_and_two_stages(drawn: Path) -> None:
     }
     assert {row["teacher"] for row in rows} == {"greedy(textcnn+bilstm+bert_2x128)"}
     assert np.mean([row["accuracy"] for row in rows]) > 0.5, "each class has characters of its own"
+
+
+def test_reviews_that_nobody_labelled_are_labelled_by_a_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    lines = ["label,review"]
+    for number in range(240):
+        characters = rng.integers(0x4E00 + 40 * (number % 2), 0x4E40 + 40 * (number % 2), 12)
+        lines.append(f"{number % 2}," + "".join(map(chr, characters)))
+    (tmp_path / "zh_text").mkdir()
+    (tmp_path / "zh_text" / "ChnSentiCorp_htl_all.csv").write_text("\n".join([*lines, '1,""']) + "\n")
+    monkeypatch.setenv("DISTILLAB_DATA", str(tmp_path))
+    values = small_form("chinese-reviews", steps=3, factors={"size": [8], "unlabelled": [0, 3]})
+    values["evidence"] = {**values["evidence"], "probes": 0}
+    folder = run_by_command(tmp_path, values)
+    rows = rows_of(folder)
+    assert {row["status"] for row in rows} == {"done"} and len(rows) == 6
+    assert {row["n_unlabelled"] for row in rows} == {0, 48}
+    assert all(0 <= row["balanced_accuracy"] <= 1 for row in rows)
+    assert len(folder.dataset.report.broken) == 1, "the empty review"
