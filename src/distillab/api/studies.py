@@ -293,7 +293,9 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            finished = replace(conclude(folder, report=report, on_load=on_load), reused=reused)
+            explainers = 1 if executor == "inline" else workers
+            concluded = conclude(folder, report=report, workers=explainers, on_load=on_load)
+            finished = replace(concluded, reused=reused)
             return replace(finished, tracked=entered(folder, track))
 
     def __repr__(self) -> str:
@@ -348,12 +350,20 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
         return choose_settings(folder) or interim_analysis(folder)
 
 
-def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress | None = None) -> Finished:
+def conclude(
+    folder: StudyFolder,
+    *,
+    report: bool = True,
+    workers: int | None = None,
+    on_load: LoadProgress | None = None,
+) -> Finished:
     """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Args:
         folder: The study's folder.
         report: Whether ``report.html`` is written, and the answer in words collected.
+        workers: Number of processes that explain networks, if the study wants that; by default one per usable
+            CPU core.
         on_load: Called with (stage, done, total) while networks are explained, if the study wants that.
 
     Raises:
@@ -376,7 +386,8 @@ def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress 
         if folder.spec.explain:
             from distillab.explain.tables import write_explanations
 
-            write_explanations(folder, tables, on_progress=on_load)
+            explainers = workers or default_workers(torch.device("cpu"))
+            write_explanations(folder, tables, workers=explainers, on_progress=on_load)
         if not report:
             return Finished(folder, outcome(folder), tables)
         contents = collect_contents(folder, tables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_c
 from distillab.evidence.results import Tables
 from distillab.evidence.schema import explanation_gains_schema, explanations_schema, write_table
 from distillab.explain.localization import border_area
+from distillab.explain.missing_maps import OnExplain, WantedMaps, compute_maps
 from distillab.explain.study_maps import Explained, StudyExplanations
 from distillab.explain.study_networks import require_explainable
 from distillab.study.design import Cell
@@ -22,7 +23,6 @@ from distillab.study.job import Job, StudentJob, TeacherJob
 from distillab.study.ledger import JobState
 from distillab.study.spec.study import StudySpec
 
-OnExplain = Callable[[str, int, int], None]
 GAINED = ("iou", "pearson", "ssim", "deletion", "insertion", "border_share", "pointing", "box_share")
 """The measures whose paired gains are computed."""
 _OF_TEACHER = ("deletion", "insertion", "border_share", "pointing", "box_share")
@@ -89,7 +89,7 @@ def _networks_of(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def write_explanations(
-    folder: StudyFolder, tables: Tables, *, on_progress: OnExplain | None = None
+    folder: StudyFolder, tables: Tables, *, workers: int = 1, on_progress: OnExplain | None = None
 ) -> ExplanationTables:
     """Explain the students of a study that are done, and their teachers, and write both tables.
 
@@ -99,6 +99,7 @@ def write_explanations(
     Args:
         folder: The study.
         tables: Its tables of results.
+        workers: Number of processes that explain networks.
         on_progress: Called with (stage, done, total).
 
     Raises:
@@ -118,23 +119,23 @@ def write_explanations(
         if row["status"] == JobState.DONE and (teacher := teachers.of(cell))
         for name in spec.explain.attributions
     ]
+    if not is_open:
+        maps = [
+            WantedMaps(cell, teacher, name, of_teacher)
+            for of_teacher in (True, False)
+            for cell, teacher, _, name in wanted
+        ]
+        compute_maps(source, maps, workers=workers, on_progress=on_progress)
     found: dict[tuple[str, ...], Explained] = {}
     runs: list[Row] = []
-    for number, (cell, teacher, row, name) in enumerate(wanted):
-        if on_progress and not is_open:
-            on_progress("explaining networks", number, len(wanted))
+    for cell, teacher, row, name in wanted:
         student = source.stored(cell, teacher, name)
         of_teacher = source.stored_teacher(cell, teacher, name)
-        if not is_open:
-            student = student or source.student(cell, teacher, name)
-            of_teacher = of_teacher or source.teacher(cell, teacher, name)
         if student is None or of_teacher is None:
             continue
         explained_row = _row(row, teacher, name, student, of_teacher)
         found[key_of(explained_row)] = student
         runs.append(explained_row)
-    if on_progress and not is_open:
-        on_progress("explaining networks", len(wanted), len(wanted))
     gains = _gains(folder, runs, found, tables)
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
     tuned = spec.tune is not None
