@@ -1,4 +1,4 @@
-"""The tables ``explanations.parquet`` and ``explanation_gains.parquet`` of a study."""
+"""The tables of the explanations of a study: by run, by class, and their gains."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.results import Tables
 from distillab.evidence.schema import explanation_gains_schema, explanations_schema, write_table
+from distillab.explain.border_classes import class_rows, explanation_classes_schema
 from distillab.explain.localization import border_area
 from distillab.explain.missing_maps import OnExplain, WantedMaps, compute_maps
 from distillab.explain.study_maps import Explained, StudyExplanations
@@ -30,11 +31,12 @@ _OF_TEACHER = ("deletion", "insertion", "border_share", "pointing", "box_share")
 
 @dataclass(frozen=True)
 class ExplanationTables:
-    """The rows of both tables.
+    """The rows of the tables.
 
     Attributes:
         runs: One row per run and attribution.
         gains: One row per cell, method, attribution and measure, the primary metric first.
+        classes: One row per run, attribution and explained class.
 
     Example:
         >>> ExplanationTables((), ()).gains
@@ -43,6 +45,7 @@ class ExplanationTables:
 
     runs: tuple[Row, ...] = ()
     gains: tuple[Row, ...] = ()
+    classes: tuple[Row, ...] = ()
 
 
 def check_explanations(folder: StudyFolder) -> None:
@@ -91,7 +94,7 @@ def _networks_of(cells: Sequence[Cell]) -> Iterator[str]:
 def write_explanations(
     folder: StudyFolder, tables: Tables, *, workers: int = 1, on_progress: OnExplain | None = None
 ) -> ExplanationTables:
-    """Explain the students of a study that are done, and their teachers, and write both tables.
+    """Explain the students of a study that are done, and their teachers, and write the tables.
 
     Nothing is trained, and what the store holds is not computed again. While jobs are open, nothing is
     computed: the tables have what is there.
@@ -128,6 +131,7 @@ def write_explanations(
         compute_maps(source, maps, workers=workers, on_progress=on_progress)
     found: dict[tuple[str, ...], Explained] = {}
     runs: list[Row] = []
+    classes: list[Row] = []
     for cell, teacher, row, name in wanted:
         student = source.stored(cell, teacher, name)
         of_teacher = source.stored_teacher(cell, teacher, name)
@@ -136,12 +140,15 @@ def write_explanations(
         explained_row = _row(row, teacher, name, student, of_teacher)
         found[key_of(explained_row)] = student
         runs.append(explained_row)
+        names_of_classes = source.networks.images(cell).examples.classes
+        classes += class_rows(explained_row, student, of_teacher, names_of_classes)
     gains = _gains(folder, runs, found, tables)
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
     tuned = spec.tune is not None
     write_table(runs, explanations_schema(names, tuned=tuned), folder.explanations_file)
     write_table(gains, explanation_gains_schema(names, tuned=tuned), folder.explanation_gains_file)
-    return ExplanationTables(tuple(runs), tuple(gains))
+    write_table(classes, explanation_classes_schema(names, tuned=tuned), folder.explanation_classes_file)
+    return ExplanationTables(tuple(runs), tuple(gains), tuple(classes))
 
 
 class ComparedTeachers:

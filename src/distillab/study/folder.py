@@ -60,6 +60,7 @@ class StudyFolder:
         self.labels_file = path / "labels.parquet"
         self.explanations_file = path / "explanations.parquet"
         self.explanation_gains_file = path / "explanation_gains.parquet"
+        self.explanation_classes_file = path / "explanation_classes.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)

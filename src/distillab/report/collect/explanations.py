@@ -46,7 +46,9 @@ def explanations_view(folder: StudyFolder) -> ExplanationsView | None:
         gallery for name in spec.explain.attributions if (gallery := _gallery(source, cells, teachers, name))
     ]
     gains = headline_rows(read_rows(folder.explanation_gains_file))
-    return ExplanationsView(tuple(galleries), tuple(gains), tuple(runs), spec.explain.images)
+    file = folder.explanation_classes_file
+    classes = headline_rows(read_rows(file)) if file.is_file() else []
+    return ExplanationsView(tuple(galleries), tuple(gains), tuple(runs), spec.explain.images, tuple(classes))
 
 
 def _gallery(
