@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from distillab.data.dataset import Dataset
+from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.explain.attribution import attributions
 from distillab.explain.study_maps import passes_of_student, passes_of_teacher
-from distillab.explain.tables import ComparedTeachers
 from distillab.study.job import StudentJob, TeacherJob
 from distillab.study.planning.conditions import PRIMARY
 from distillab.study.planning.pace import PlannedMaps

@@ -9,6 +9,7 @@ import numpy as np
 
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.results import Tables
@@ -149,30 +150,6 @@ def write_explanations(
     write_table(gains, explanation_gains_schema(names, tuned=tuned), folder.explanation_gains_file)
     write_table(classes, explanation_classes_schema(names, tuned=tuned), folder.explanation_classes_file)
     return ExplanationTables(tuple(runs), tuple(gains), tuple(classes))
-
-
-class ComparedTeachers:
-    """The teachers that the students of a study are compared with.
-
-    A plain student is compared with the teacher of the distilled students of its seed.
-
-    Args:
-        cells: The cells of the study.
-    """
-
-    def __init__(self, cells: Iterable[Cell]) -> None:
-        self._runs: dict[str, str] = {}
-        for cell in cells:
-            if cell.teacher_run:
-                self._runs.setdefault(_place(cell), cell.teacher_run)
-
-    def of(self, cell: Cell) -> str | None:
-        """Return the run of a student's teacher; None in studies without one."""
-        return cell.teacher_run or self._runs.get(_place(cell))
-
-
-def _place(cell: Cell) -> str:
-    return f"{sorted(cell.levels.items())}/{cell.provenance}/{cell.teacher}/{cell.seed}"
 
 
 def key_of(row: Row) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.schema import read_rows
 from distillab.evidence.tuning import headline_cells, headline_rows
 from distillab.explain.overlay import item_picture, overlay
 from distillab.explain.study_maps import Explained, StudyExplanations, shown_positions
 from distillab.explain.study_networks import ExplainedImages
-from distillab.explain.tables import ComparedTeachers
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.explanations import ExplainedTile, ExplanationsView, MapGallery
 from distillab.study.design import Cell
