@@ -134,7 +134,9 @@ def profile_command(
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
     weights: WeightsFile = None,
-    embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
+    embedding: Annotated[
+        str | None, typer.Option(help="patches or imagenet; spectra of recordings, characters of texts.")
+    ] = None,
     settings: SourceKeys = None,
     device: Device = "auto",
 ) -> None:
