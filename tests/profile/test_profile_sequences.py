@@ -123,7 +123,7 @@ def test_copies_of_texts_and_their_labels(texts: Profile) -> None:
     assert "bright beach in the summer shades 0001s" in shown
 
 
-def test_lengths_that_tell_the_class_are_an_alarm(texts: Profile) -> None:
+def test_lengths_that_predict_the_class_are_an_alarm(texts: Profile) -> None:
     measures = texts.measures
     assert measures["cue_length"].value > 0.9
     assert any("length alone predicts the class" in alarm for alarm in texts.alarms)

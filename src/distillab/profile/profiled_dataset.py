@@ -147,7 +147,7 @@ class ProfiledDataset:
     def picture(self, position: int, caption: str = "", images: Examples | None = None) -> Picture:
         """Return the example at ``position`` with the name of its file, as its modality shows it."""
         chosen = self.images if images is None else images
-        return shown(chosen, position, self.file_name(int(chosen.ids[position])), caption)
+        return as_picture(chosen, position, self.file_name(int(chosen.ids[position])), caption)
 
     def file_name(self, image_id: int) -> str:
         """Return the name of the file or row of an image, or its id if it has none."""
@@ -176,12 +176,12 @@ class ProfiledDataset:
         return {name: column[rows] for name, column in columns.items() if (column[rows] > 0).all()}
 
 
-def shown(examples: Examples, position: int, name: str, caption: str) -> Picture:
+def as_picture(examples: Examples, position: int, name: str, caption: str) -> Picture:
     """Return an example as its modality shows it.
 
     Example:
         >>> images = Examples.of(np.zeros((1, 3, 8, 8), np.uint8), [0], ("cat", "dog"))
-        >>> shown(images, 0, "a.png", "cat").pixels.shape
+        >>> as_picture(images, 0, "a.png", "cat").pixels.shape
         (3, 8, 8)
     """
     item = examples.items(np.array([position]))[0]

@@ -70,8 +70,8 @@ def _alike_sounds(sounds: Examples, first: Indices, second: Indices) -> npt.NDAr
     for start in range(0, len(first), _BATCH):
         rows = slice(start, start + _BATCH)
         a, b = (sounds.items(each[rows]).astype(np.float32) for each in (first, second))
-        heard = _before_end(a) | _before_end(b)
-        a, b = _centered(a, heard), _centered(b, heard)
+        sounding = _before_end(a) | _before_end(b)
+        a, b = _centered(a, sounding), _centered(b, sounding)
         lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
         found[rows] = (a * b).sum(axis=1) > _ALIKE_SOUNDS * np.maximum(lengths, 1e-9)
     return found

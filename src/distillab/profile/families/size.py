@@ -70,15 +70,20 @@ def measure_size(data: ProfiledDataset) -> Family:
     family.add_grid(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
     if data.report.left_out:
         family.add_grid(Grid("Files left out", ("files", "number"), tuple(data.report.left_out.items())))
-    wholes = images.wholes
-    if wholes is not None and len(np.unique(wholes)) < n:
+    _note_reading(family, data)
+    return family.build()
+
+
+def _note_reading(family: FamilyBuilder, data: ProfiledDataset) -> None:
+    """Note what was found while reading, and whether recordings are in several parts."""
+    wholes = data.images.wholes
+    if wholes is not None and len(np.unique(wholes)) < len(wholes):
         family.add_note(
             "Each recording is in several parts, which count one by one. A part may be judged by other parts "
             "of the same recording, so that accuracies are optimistic."
         )
     for sentence in data.report.notes:
         family.add_note(sentence)
-    return family.build()
 
 
 def _add_shape(family: FamilyBuilder, data: ProfiledDataset) -> None:

@@ -178,7 +178,6 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
-    described = describe_tuning(spec, plan)
     plan = plan.at_most
     pace = Pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
@@ -223,7 +222,7 @@ def summarize_plan(
         teacher_seconds=_teacher_seconds(plan, pace),
         views_drawn=spec.draws.views == "seed",
         split_drawn=plan.split_drawn,
-        tuning=described,
+        tuning=describe_tuning(spec, plan),
         retrieval_seconds=sum(map(pace.search_seconds, plan.jobs.values())),
         maps=maps,
         map_seconds=map_seconds,
