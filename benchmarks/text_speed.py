@@ -186,7 +186,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="a CSV file")
     options = parser.parse_args()
     rows = measured(StudyFolder.open(options.study), options.seconds)
-    print(", ".join(f"{key} {value}" for key, value in environment_facts(1).items()))
+    facts = environment_facts(1)
+    print(f"{facts['cpu']}, 1 of {facts['cores']} cores, torch {facts['packages']['torch']}")
     for row in rows:
         print(line_of(row))
     if options.write:
